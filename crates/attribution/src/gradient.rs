@@ -1,0 +1,192 @@
+//! The plain gradient of a target at the input or at any layer.
+//!
+//! `d score / d a`, for every number `a` of the layer: Simonyan, Vedaldi and Zisserman, *Deep
+//! inside convolutional networks* (2013). With replaced gradients it becomes guided
+//! backpropagation or the deconvnet, which differ in their [`Rules`] only.
+
+use burn::tensor::Tensor;
+use elucid_graph::{Activation, INPUT, ImageBatch, Model};
+use elucid_rules::Rules;
+use ndarray::{Array2, Array3, ArrayD, ArrayView3, Axis, Ix4, Zip};
+
+use crate::error::AttributionError;
+use crate::target::Target;
+
+/// The gradient of a target.
+#[derive(Debug, Clone)]
+#[must_use = "a method does nothing until it is asked to attribute"]
+pub struct Gradient {
+    layer: String,
+    rules: Rules,
+}
+
+impl Gradient {
+    /// At the network's input.
+    pub fn at_input() -> Self {
+        Self::at(INPUT)
+    }
+
+    /// At a layer.
+    pub fn at(layer: &str) -> Self {
+        Self { layer: layer.to_owned(), rules: Rules::new() }
+    }
+
+    /// Replaces gradients on the way.
+    pub fn rules(mut self, rules: &Rules) -> Self {
+        self.rules = rules.clone();
+        self
+    }
+
+    /// Computes the gradient for each image of the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::Graph`] for names that do not exist or a target that does not depend on
+    /// the layer alone; [`AttributionError::OutOfRange`] for a target outside its layer.
+    pub fn attribute(
+        &self,
+        model: &Model,
+        images: &impl ImageBatch,
+        target: Target,
+    ) -> Result<Attribution, AttributionError> {
+        let layer = model.layer(&self.layer)?.name().to_owned();
+        let at = activation(model, images, &layer)?;
+        let (scores, gradient) = differentiate(model, &self.rules, &layer, at, &target)?;
+        Ok(Attribution {
+            values: gradient.to_array()?,
+            scores,
+            layer,
+            target: target.to_string(),
+            rules: self.rules.name().to_owned(),
+        })
+    }
+}
+
+/// The value of a layer.
+pub(crate) fn activation(
+    model: &Model,
+    images: &impl ImageBatch,
+    layer: &str,
+) -> Result<Activation, AttributionError> {
+    Ok(model.pass().input(images).fetch([layer])?.get(layer)?.clone())
+}
+
+/// The target's scores `[N]` and their gradient at `layer`, when the layer has the value `at`.
+pub(crate) fn differentiate(
+    model: &Model,
+    rules: &Rules,
+    layer: &str,
+    at: Activation,
+    target: &Target,
+) -> Result<(Vec<f32>, Activation), AttributionError> {
+    let target = target.bind(model)?;
+    let leaf = at.require_grad();
+    let fetched = model.pass().rules(rules).feed(layer, leaf.clone()).fetch([&target.layer])?;
+    let scores = target.score(fetched.get(&target.layer)?)?;
+    let gradients = scores.clone().sum().backward();
+    let gradient = match leaf.gradient(&gradients) {
+        Some(gradient) => gradient,
+        // A score that does not depend on the layer, such as a constant closure.
+        None => {
+            let shape = leaf.shape();
+            let zeros = Tensor::<1>::zeros([shape.iter().product::<usize>()], model.device());
+            Activation::from_flat(zeros, &shape)
+        }
+    };
+    let scores = Activation::from(scores).to_array()?.into_iter().collect();
+    Ok((scores, gradient))
+}
+
+/// A signed number for every number of a layer.
+#[derive(Debug, Clone)]
+pub struct Attribution {
+    values: ArrayD<f32>,
+    scores: Vec<f32>,
+    layer: String,
+    target: String,
+    rules: String,
+}
+
+impl Attribution {
+    /// The values, `[N, ...]` and shaped like the layer.
+    pub fn values(&self) -> &ArrayD<f32> {
+        &self.values
+    }
+
+    /// The target's score for each image.
+    pub fn scores(&self) -> &[f32] {
+        &self.scores
+    }
+
+    /// The layer's full name.
+    pub fn layer(&self) -> &str {
+        &self.layer
+    }
+
+    /// What was explained, in words.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Name of the rules used.
+    pub fn rules(&self) -> &str {
+        &self.rules
+    }
+
+    /// One map per image, `[N, H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::NotSpatial`] when the layer is not `[N, C, H, W]`.
+    pub fn saliency(&self, reduce: Reduce) -> Result<Array3<f32>, AttributionError> {
+        let values = self.values.view().into_dimensionality::<Ix4>().map_err(|_| {
+            AttributionError::NotSpatial {
+                layer: self.layer.clone(),
+                shape: self.values.shape().to_vec(),
+            }
+        })?;
+        let (n, _, h, w) = values.dim();
+        let mut maps = Array3::zeros((n, h, w));
+        for (image, mut map) in values.outer_iter().zip(maps.outer_iter_mut()) {
+            map.assign(&reduce.apply(image));
+        }
+        Ok(maps)
+    }
+}
+
+/// How an attribution `[C, H, W]` becomes a map `[H, W]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduce {
+    /// Sum over channels, signed.
+    Sum,
+    /// Sum of absolute values.
+    AbsSum,
+    /// Largest absolute value: TorchRay's default for gradients.
+    MaxAbs,
+    /// Euclidean norm.
+    L2,
+    /// Positive part of the sum.
+    Positive,
+}
+
+impl Reduce {
+    fn apply(self, image: ArrayView3<'_, f32>) -> Array2<f32> {
+        let (_, h, w) = image.dim();
+        let fold = |f: fn(f32, f32) -> f32| {
+            image.fold_axis(Axis(0), 0.0, |&acc, &v| f(acc, v))
+        };
+        let mut map = match self {
+            Self::Sum | Self::Positive => fold(|acc, v| acc + v),
+            Self::AbsSum => fold(|acc, v| acc + v.abs()),
+            Self::MaxAbs => fold(|acc, v| acc.max(v.abs())),
+            Self::L2 => fold(|acc, v| acc + v * v),
+        };
+        debug_assert_eq!(map.dim(), (h, w));
+        Zip::from(&mut map).for_each(|v| match self {
+            Self::Positive => *v = v.max(0.0),
+            Self::L2 => *v = v.sqrt(),
+            _ => {}
+        });
+        map
+    }
+}

@@ -1,0 +1,305 @@
+//! Spatial attribution: which positions of one layer made each position of another light up.
+//!
+//! The score of a deep position is the L2 norm of its activation over channels; what a shallow
+//! position contributes to it is activation times gradient, summed over channels:
+//! `out[i, j, y, x] = sum_c a1[c, y, x] * d |a2[:, i, j]| / d a1[c, y, x]`, signed (*The Building
+//! Blocks of Interpretability*, Olah et al., 2018).
+//!
+//! A deep position of a convolutional network depends on a small window of the shallow layer.
+//! Positions whose windows do not overlap share one backward pass, and each reads its own numbers
+//! out of its own window: the numbers are those of one pass per position.
+
+use std::ops::ControlFlow;
+
+use burn::tensor::{Tensor, TensorData};
+use elucid_graph::{Activation, ImageBatch, Model, Span};
+use elucid_rules::Rules;
+use ndarray::{Array2, Array3, Array4, s};
+
+use crate::error::AttributionError;
+use crate::linear::{read_as, spatial};
+use crate::progress::{Progress, Reporter};
+
+/// Numbers that one chunk may compute by default: 128 MiB, a few times that with gradients.
+const CHUNK_ELEMENTS: usize = 1 << 25;
+
+/// The largest chunk that is chosen by default.
+const CHUNK_MOST: usize = 64;
+
+/// Attribution from each position of a shallow layer to each position of a deep one.
+#[derive(Debug)]
+#[must_use = "a method does nothing until it is asked to compute"]
+pub struct SpatialAttribution<'a> {
+    from: String,
+    to: String,
+    rules: Rules,
+    batch_size: Option<usize>,
+    colouring: bool,
+    progress: Reporter<'a>,
+}
+
+impl<'a> SpatialAttribution<'a> {
+    /// From layer `from` (shallow) to layer `to` (deep), both of shape `[N, C, H, W]`.
+    pub fn between(from: &str, to: &str) -> Self {
+        Self {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            rules: Rules::new(),
+            batch_size: None,
+            colouring: true,
+            progress: Reporter::default(),
+        }
+    }
+
+    /// Replaces gradients on the way.
+    pub fn rules(mut self, rules: &Rules) -> Self {
+        self.rules = rules.clone();
+        self
+    }
+
+    /// How many cotangents are propagated together. By default as many as keep the activations of
+    /// one chunk under 128 MiB, at most 64.
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = Some(batch_size);
+        self
+    }
+
+    /// Whether positions share backward passes, which they do by default. Without, there is one
+    /// cotangent per position and the same result.
+    pub fn colouring(mut self, colouring: bool) -> Self {
+        self.colouring = colouring;
+        self
+    }
+
+    /// Called after every chunk; breaking cancels.
+    pub fn progress(mut self, callback: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
+        self.progress = Reporter::new(callback);
+        self
+    }
+
+    /// Computes the maps of each image of the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::Graph`] for names that do not exist and for layers between which other
+    /// paths lead, [`AttributionError::NotSpatial`] for layers without positions,
+    /// [`AttributionError::Cancelled`] when the callback asks to stop.
+    pub fn compute(
+        mut self,
+        model: &Model,
+        images: &impl ImageBatch,
+    ) -> Result<Vec<SpatialMaps>, AttributionError> {
+        if self.batch_size == Some(0) {
+            return Err(AttributionError::Parameter {
+                parameter: "batch size",
+                value: "0".to_owned(),
+                expected: "1 or more",
+            });
+        }
+        let from = model.layer(&self.from)?.name().to_owned();
+        let to = model.layer(&self.to)?.name().to_owned();
+        let images = images.images(model.device());
+        let [count, _, height, width] = images.dims();
+        let size = [height, width];
+        let fetched = model.pass().input(&images).fetch([&from, &to])?;
+        let shallow = spatial(fetched.get(&from)?, &from)?;
+        let deep = spatial(fetched.get(&to)?, &to)?;
+        drop(fetched);
+
+        let groups = self.groups(model, &from, &to, size, &shallow, &deep)?;
+        let batch = match self.batch_size {
+            Some(batch) => batch,
+            None => {
+                let elements = model.pass_elements(&from, &to, size)?;
+                (CHUNK_ELEMENTS / elements.max(1)).clamp(1, CHUNK_MOST)
+            }
+        };
+        let chunks = groups.len().div_ceil(batch);
+        let mut results = Vec::with_capacity(count);
+        for image in 0..count {
+            let job = Job {
+                model,
+                rules: &self.rules,
+                from: &from,
+                to: &to,
+                shallow: shallow.clone().narrow(0, image, 1),
+                deep: deep.clone().narrow(0, image, 1),
+            };
+            let [_, _, h1, w1] = job.shallow.dims();
+            let (unit, scores) = job.direction()?;
+            let mut maps = Array4::zeros((scores.nrows(), scores.ncols(), h1, w1));
+            for (i, chunk) in groups.chunks(batch).enumerate() {
+                let products = job.products(&unit, chunk)?;
+                for (group, product) in chunk.iter().zip(products.outer_iter()) {
+                    for member in group {
+                        let (Some((y0, y1)), Some((x0, x1))) = (member.rows, member.columns) else {
+                            continue;
+                        };
+                        let window = s![y0..=y1, x0..=x1];
+                        let (y, x) = member.at;
+                        maps.slice_mut(s![y, x, .., ..])
+                            .slice_mut(window)
+                            .assign(&product.slice(window));
+                    }
+                }
+                self.progress.report(image * chunks + i + 1, count * chunks)?;
+            }
+            results.push(SpatialMaps {
+                maps,
+                scores,
+                from: from.clone(),
+                to: to.clone(),
+                rules: self.rules.name().to_owned(),
+                cotangents: groups.len(),
+            });
+        }
+        Ok(results)
+    }
+
+    /// Deep positions in groups whose windows do not overlap.
+    fn groups(
+        &self,
+        model: &Model,
+        from: &str,
+        to: &str,
+        size: [usize; 2],
+        shallow: &Tensor<4>,
+        deep: &Tensor<4>,
+    ) -> Result<Vec<Vec<Member>>, AttributionError> {
+        let [_, _, h1, w1] = shallow.dims();
+        let [_, _, h2, w2] = deep.dims();
+        let windows = match self.colouring {
+            true => model.windows(from, to, &self.rules, size)?,
+            false => None,
+        };
+        Ok(match windows {
+            Some(windows) => {
+                let member = |at: (usize, usize)| Member {
+                    at,
+                    rows: windows.rows[at.0],
+                    columns: windows.columns[at.1],
+                };
+                let colours = windows.colours();
+                colours.into_iter().map(|group| group.into_iter().map(member).collect()).collect()
+            }
+            None => {
+                let whole = (Some((0, h1 - 1)), Some((0, w1 - 1)));
+                (0..h2 * w2)
+                    .map(|i| vec![Member { at: (i / w2, i % w2), rows: whole.0, columns: whole.1 }])
+                    .collect()
+            }
+        })
+    }
+}
+
+/// A deep position and the shallow window that it depends on.
+struct Member {
+    at: (usize, usize),
+    rows: Span,
+    columns: Span,
+}
+
+/// One image's pass from layer to layer.
+struct Job<'j> {
+    model: &'j Model,
+    rules: &'j Rules,
+    from: &'j str,
+    to: &'j str,
+    /// `[1, C1, H1, W1]`
+    shallow: Tensor<4>,
+    /// `[1, C2, H2, W2]`
+    deep: Tensor<4>,
+}
+
+impl Job<'_> {
+    /// `a2 / |a2|`, the gradient of the norm at every position (0 where the activation is 0), and
+    /// the norms `[H2, W2]`.
+    fn direction(&self) -> Result<(Tensor<4>, Array2<f32>), AttributionError> {
+        let [_, _, h, w] = self.deep.dims();
+        let norms = (self.deep.clone() * self.deep.clone()).sum_dim(1).sqrt();
+        let unit = self.deep.clone() / norms.clone().clamp_min(f32::MIN_POSITIVE);
+        let values = Activation::from(norms.reshape([h * w])).to_array()?;
+        let got = values.shape().to_vec();
+        let scores = values
+            .into_shape_with_order((h, w))
+            .map_err(|_| AttributionError::ReadBack { expected: vec![h, w], got })?;
+        Ok((unit, scores))
+    }
+
+    /// Activation times gradient for each group of positions, `[groups, H1, W1]`.
+    fn products(
+        &self,
+        unit: &Tensor<4>,
+        groups: &[Vec<Member>],
+    ) -> Result<Array3<f32>, AttributionError> {
+        let [_, _, h2, w2] = unit.dims();
+        let [_, c1, h1, w1] = self.shallow.dims();
+        let count = groups.len();
+        let mut mask = vec![0_f32; count * h2 * w2];
+        for (plane, group) in mask.chunks_mut(h2 * w2).zip(groups) {
+            for member in group {
+                plane[member.at.0 * w2 + member.at.1] = 1.0;
+            }
+        }
+        let mask = TensorData::new(mask, [count, 1, h2, w2]);
+        let cotangents = Tensor::<4>::from_data(mask, self.model.device()) * unit.clone();
+
+        // burn frees a graph when it is differentiated, so each cotangent gets its own copy of
+        // the activations along the batch.
+        let copies = self.shallow.clone().expand([count, c1, h1, w1]);
+        let leaf = Activation::from(copies * 1.0).require_grad();
+        let fetched =
+            self.model.pass().rules(self.rules).feed(self.from, leaf.clone()).fetch([self.to])?;
+        let score = (fetched.get(self.to)?.tensor::<4>()? * cotangents).sum();
+        let gradients = score.backward();
+        let Some(gradient) = leaf.gradient(&gradients) else {
+            return Ok(Array3::zeros((count, h1, w1)));
+        };
+        let product = gradient.tensor::<4>()? * self.shallow.clone();
+        read_as(Activation::from(product.sum_dim(1).reshape([count, h1, w1])).to_array()?)
+    }
+}
+
+/// What each position of one layer contributes to each position of another.
+#[derive(Debug, Clone)]
+pub struct SpatialMaps {
+    maps: Array4<f32>,
+    scores: Array2<f32>,
+    from: String,
+    to: String,
+    rules: String,
+    cotangents: usize,
+}
+
+impl SpatialMaps {
+    /// The maps, `[H2, W2, H1, W1]`: signed contributions to the position `[i, j]` of the deep
+    /// layer from the position `[y, x]` of the shallow one.
+    pub fn maps(&self) -> &Array4<f32> {
+        &self.maps
+    }
+
+    /// The explained norms, `[H2, W2]`.
+    pub fn scores(&self) -> &Array2<f32> {
+        &self.scores
+    }
+
+    /// Full name of the shallow layer.
+    pub fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// Full name of the deep layer.
+    pub fn to(&self) -> &str {
+        &self.to
+    }
+
+    /// Name of the rules used.
+    pub fn rules(&self) -> &str {
+        &self.rules
+    }
+
+    /// How many cotangents were propagated; without colouring there is one per deep position.
+    pub fn cotangents(&self) -> usize {
+        self.cotangents
+    }
+}

@@ -1,0 +1,299 @@
+//! The scalar that is explained.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use burn::tensor::{Tensor, activation};
+use elucid_graph::{Activation, LOGITS, Model};
+
+use crate::error::AttributionError;
+
+/// A class by its index or by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClassRef {
+    /// Index, from 0.
+    Index(usize),
+    /// Name, as the model's labels have it.
+    Label(String),
+}
+
+impl From<usize> for ClassRef {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+impl From<&str> for ClassRef {
+    fn from(label: &str) -> Self {
+        Self::Label(label.to_owned())
+    }
+}
+
+impl From<String> for ClassRef {
+    fn from(label: String) -> Self {
+        Self::Label(label)
+    }
+}
+
+impl ClassRef {
+    fn resolve(&self, model: &Model) -> Result<usize, AttributionError> {
+        Ok(match self {
+            Self::Index(index) => model.class(&index.to_string())?,
+            Self::Label(label) => model.class(label)?,
+        })
+    }
+}
+
+impl fmt::Display for ClassRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index(index) => write!(f, "{index}"),
+            Self::Label(label) => f.write_str(label),
+        }
+    }
+}
+
+type Closure = Arc<dyn Fn(Tensor<4>) -> Tensor<1> + Send + Sync>;
+
+/// What is explained: one number per image, computed from a layer.
+///
+/// Scores of classes are logits, before any softmax, unless [`Target::probability`] is asked for.
+#[derive(Clone)]
+pub struct Target(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Class(ClassRef),
+    Difference(ClassRef, ClassRef),
+    LogSumExp,
+    Probability(ClassRef),
+    Neuron { layer: String, channel: usize, row: usize, column: usize },
+    Position { layer: String, row: usize, column: usize },
+    Closure { layer: String, score: Closure },
+}
+
+impl Target {
+    /// The logit of a class, by index or label.
+    pub fn class(class: impl Into<ClassRef>) -> Self {
+        Self(Kind::Class(class.into()))
+    }
+
+    /// The logit of the class with this label.
+    pub fn label(label: &str) -> Self {
+        Self::class(label)
+    }
+
+    /// The logit of `a` minus that of `b`: what speaks for the one rather than the other.
+    pub fn difference(a: impl Into<ClassRef>, b: impl Into<ClassRef>) -> Self {
+        Self(Kind::Difference(a.into(), b.into()))
+    }
+
+    /// `log sum exp` over all logits: evidence for any class at all.
+    pub fn log_sum_exp() -> Self {
+        Self(Kind::LogSumExp)
+    }
+
+    /// The softmax probability of a class.
+    pub fn probability(class: impl Into<ClassRef>) -> Self {
+        Self(Kind::Probability(class.into()))
+    }
+
+    /// One number of a layer.
+    pub fn neuron(layer: &str, channel: usize, row: usize, column: usize) -> Self {
+        Self(Kind::Neuron { layer: layer.to_owned(), channel, row, column })
+    }
+
+    /// The L2 norm over the channels at one position of a layer.
+    pub fn position(layer: &str, row: usize, column: usize) -> Self {
+        Self(Kind::Position { layer: layer.to_owned(), row, column })
+    }
+
+    /// Any differentiable function of a layer, from `[N, C, H, W]` to `[N]`; vectors `[N, K]` come
+    /// as `[N, K, 1, 1]`.
+    pub fn closure(
+        layer: &str,
+        score: impl Fn(Tensor<4>) -> Tensor<1> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Kind::Closure { layer: layer.to_owned(), score: Arc::new(score) })
+    }
+
+    /// Checks the target against a model: the layer it is computed from, and its score.
+    pub(crate) fn bind(&self, model: &Model) -> Result<BoundTarget, AttributionError> {
+        let classes = |kind: fn(usize, usize) -> Score, a: &ClassRef, b: &ClassRef| {
+            Ok::<_, AttributionError>(BoundTarget {
+                layer: model.logits()?.name().to_owned(),
+                score: kind(a.resolve(model)?, b.resolve(model)?),
+            })
+        };
+        match &self.0 {
+            Kind::Class(class) => classes(|a, _| Score::Class(a), class, class),
+            Kind::Difference(a, b) => classes(Score::Difference, a, b),
+            Kind::Probability(class) => classes(|a, _| Score::Probability(a), class, class),
+            Kind::LogSumExp => Ok(BoundTarget {
+                layer: model.layer(LOGITS)?.name().to_owned(),
+                score: Score::LogSumExp,
+            }),
+            Kind::Neuron { layer, channel, row, column } => Ok(BoundTarget {
+                layer: model.layer(layer)?.name().to_owned(),
+                score: Score::Neuron([*channel, *row, *column]),
+            }),
+            Kind::Position { layer, row, column } => Ok(BoundTarget {
+                layer: model.layer(layer)?.name().to_owned(),
+                score: Score::Position([*row, *column]),
+            }),
+            Kind::Closure { layer, score } => Ok(BoundTarget {
+                layer: model.layer(layer)?.name().to_owned(),
+                score: Score::Closure(Arc::clone(score)),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Class(class) => write!(f, "{class}"),
+            Kind::Difference(a, b) => write!(f, "{a} - {b}"),
+            Kind::LogSumExp => f.write_str("log sum exp"),
+            Kind::Probability(class) => write!(f, "probability of {class}"),
+            Kind::Neuron { layer, channel, row, column } => {
+                write!(f, "{layer}, channel {channel} at ({row}, {column})")
+            }
+            Kind::Position { layer, row, column } => write!(f, "|{layer}| at ({row}, {column})"),
+            Kind::Closure { layer, .. } => write!(f, "a function of {layer}"),
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({self})")
+    }
+}
+
+/// `A`, `A:B` for a difference, or `logsumexp`; `A` and `B` are class numbers or names.
+impl FromStr for Target {
+    type Err = AttributionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let class = |t: &str| {
+            let name = t.trim();
+            if name.is_empty() {
+                return Err(AttributionError::Target {
+                    text: text.to_owned(),
+                    reason: "expected a class, two classes A:B, or logsumexp".to_owned(),
+                });
+            }
+            Ok(name.parse().map_or_else(|_| ClassRef::from(name), ClassRef::Index))
+        };
+        match text.split_once(':') {
+            _ if text.trim().eq_ignore_ascii_case("logsumexp") => Ok(Self::log_sum_exp()),
+            Some((a, b)) => Ok(Self::difference(class(a)?, class(b)?)),
+            None => Ok(Self::class(class(text)?)),
+        }
+    }
+}
+
+/// A target whose classes and layers exist in the model.
+pub(crate) struct BoundTarget {
+    pub layer: String,
+    score: Score,
+}
+
+enum Score {
+    Class(usize),
+    Difference(usize, usize),
+    LogSumExp,
+    Probability(usize),
+    Neuron([usize; 3]),
+    Position([usize; 2]),
+    Closure(Closure),
+}
+
+impl BoundTarget {
+    /// One score per image, `[N]`, from the layer's activation.
+    pub fn score(&self, activation: &Activation) -> Result<Tensor<1>, AttributionError> {
+        let shape = activation.shape();
+        let images = shape[0];
+        let logits = || -> Result<Tensor<2>, AttributionError> {
+            Ok(match shape.len() {
+                4 => activation.tensor::<4>()?.reshape([images, shape[1]]),
+                _ => activation.tensor::<2>()?,
+            })
+        };
+        let column = |t: Tensor<2>, class: usize| t.narrow(1, class, 1).reshape([images]);
+        match &self.score {
+            Score::Class(class) => Ok(column(logits()?, *class)),
+            Score::Difference(a, b) => {
+                let logits = logits()?;
+                Ok(column(logits.clone(), *a) - column(logits, *b))
+            }
+            Score::LogSumExp => {
+                let logits = logits()?;
+                let largest = logits.clone().detach().max_dim(1);
+                let sum = (logits - largest.clone()).exp().sum_dim(1);
+                Ok((sum.log() + largest).reshape([images]))
+            }
+            Score::Probability(class) => Ok(column(activation::softmax(logits()?, 1), *class)),
+            Score::Neuron([channel, row, col]) => {
+                let x = self.image(activation)?;
+                let [_, c, h, w] = x.dims();
+                self.check("channel", *channel, c)?;
+                self.check("row", *row, h)?;
+                self.check("column", *col, w)?;
+                let one = x.narrow(1, *channel, 1).narrow(2, *row, 1).narrow(3, *col, 1);
+                Ok(one.reshape([images]))
+            }
+            Score::Position([row, col]) => {
+                let x = self.image(activation)?;
+                let [_, c, h, w] = x.dims();
+                self.check("row", *row, h)?;
+                self.check("column", *col, w)?;
+                let x = x.narrow(2, *row, 1).narrow(3, *col, 1).reshape([images, c]);
+                Ok(norm(x))
+            }
+            Score::Closure(score) => {
+                let x = match shape.len() {
+                    4 => activation.tensor::<4>()?,
+                    _ => {
+                        let x = activation.tensor::<2>()?;
+                        x.reshape([images, shape[1], 1, 1])
+                    }
+                };
+                let scores = score(x);
+                if scores.shape().to_vec() != [images] {
+                    return Err(AttributionError::Scores {
+                        got: scores.shape().to_vec(),
+                        images,
+                    });
+                }
+                Ok(scores)
+            }
+        }
+    }
+
+    fn image(&self, activation: &Activation) -> Result<Tensor<4>, AttributionError> {
+        activation.tensor::<4>().map_err(|_| AttributionError::NotSpatial {
+            layer: self.layer.clone(),
+            shape: activation.shape(),
+        })
+    }
+
+    fn check(&self, what: &'static str, index: usize, size: usize) -> Result<(), AttributionError> {
+        if index < size {
+            return Ok(());
+        }
+        Err(AttributionError::OutOfRange { what, index, layer: self.layer.clone(), size })
+    }
+}
+
+/// `|x|` over the second axis of `[N, C]`, giving `[N]`, with gradient 0 where `x` is 0.
+fn norm(x: Tensor<2>) -> Tensor<1> {
+    let images = x.dims()[0];
+    let length = (x.clone() * x.clone()).detach().sum_dim(1).sqrt();
+    // |x| = x . (x / |x|): with the direction held constant, value and gradient are both right,
+    // and a zero vector meets no division by zero.
+    let direction = x.clone().detach() / length.clamp_min(f32::MIN_POSITIVE);
+    (x * direction).sum_dim(1).reshape([images])
+}

@@ -1,0 +1,159 @@
+//! A tensor whose rank is known only at run time.
+
+use burn::backend::{DispatchTensor, TensorMetadata};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use ndarray::{ArrayD, IxDyn};
+
+use crate::error::GraphError;
+
+/// The tensor of one layer, on the device that computed it.
+///
+/// Most layers of a vision network are `[N, C, H, W]`, its scores `[N, K]`; [`Activation::tensor`]
+/// gives burn's tensor of that rank.
+#[derive(Debug, Clone)]
+pub struct Activation(DispatchTensor);
+
+impl Activation {
+    /// Sizes of the dimensions.
+    pub fn shape(&self) -> Vec<usize> {
+        self.0.shape().to_vec()
+    }
+
+    /// As burn's tensor of rank `D`.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Shape`] when the rank is another.
+    pub fn tensor<const D: usize>(&self) -> Result<Tensor<D>, GraphError> {
+        let shape = self.shape();
+        if shape.len() == D {
+            Ok(self.cast())
+        } else {
+            Err(GraphError::Shape {
+                what: "the activation".to_owned(),
+                expected: format!("{D} dimensions"),
+                got: shape,
+            })
+        }
+    }
+
+    /// The values on the host, row-major.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Shape`] when the device cannot hand the values over.
+    pub fn to_array(&self) -> Result<ArrayD<f32>, GraphError> {
+        let shape = self.shape();
+        let unreadable = |got| GraphError::Shape {
+            what: "a tensor read back from the device".to_owned(),
+            expected: "values that can be read as f32".to_owned(),
+            got,
+        };
+        let values = self
+            .cast::<1>()
+            .without_autodiff()
+            .try_into_vec_as::<f32>()
+            .map_err(|_| unreadable(shape.clone()))?;
+        ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(|_| unreadable(shape))
+    }
+
+    /// A flat tensor viewed with a shape of the same size.
+    ///
+    /// # Panics
+    ///
+    /// When the sizes differ.
+    pub fn from_flat(values: Tensor<1>, shape: &[usize]) -> Self {
+        values.into_view(shape)
+    }
+
+    /// The same values as the leaf of a new autodiff graph: what a pass computes from it is
+    /// differentiable with respect to it.
+    pub fn require_grad(self) -> Self {
+        self.into_cast::<1>().without_autodiff().autodiff().require_grad().into()
+    }
+
+    /// The gradient at this leaf; `None` when what was differentiated does not depend on it.
+    pub fn gradient(&self, gradients: &Gradients) -> Option<Self> {
+        self.cast::<1>().grad(gradients).map(Self::from)
+    }
+
+    /// burn keeps the rank in the type only; its tensors know their shape themselves.
+    pub(crate) fn cast<const D: usize>(&self) -> Tensor<D> {
+        Tensor::from_dispatch(self.0.clone())
+    }
+
+    pub(crate) fn into_cast<const D: usize>(self) -> Tensor<D> {
+        Tensor::from_dispatch(self.0)
+    }
+
+    pub(crate) fn from_host(values: Vec<f32>, shape: &[usize], device: &Device) -> Self {
+        Tensor::<1>::from_data(TensorData::new(values, [shape.iter().product::<usize>()]), device)
+            .into_view(shape)
+    }
+}
+
+impl<const D: usize> From<Tensor<D>> for Activation {
+    fn from(tensor: Tensor<D>) -> Self {
+        Self(tensor.into_dispatch())
+    }
+}
+
+/// Evaluates an expression with `$x` bound to the tensor at its own rank, from 1 to 6.
+macro_rules! at_rank {
+    ($activation:expr, $x:ident => $body:expr) => {{
+        let activation = $activation;
+        match activation.shape().len() {
+            0 | 1 => { let $x = activation.into_cast::<1>(); Activation::from($body) }
+            2 => { let $x = activation.into_cast::<2>(); Activation::from($body) }
+            3 => { let $x = activation.into_cast::<3>(); Activation::from($body) }
+            4 => { let $x = activation.into_cast::<4>(); Activation::from($body) }
+            5 => { let $x = activation.into_cast::<5>(); Activation::from($body) }
+            _ => { let $x = activation.into_cast::<6>(); Activation::from($body) }
+        }
+    }};
+}
+pub(crate) use at_rank;
+
+/// The largest rank that is computed with.
+pub(crate) const MAX_RANK: usize = 6;
+
+/// Views of any rank.
+pub(crate) trait IntoView {
+    fn into_view(self, shape: &[usize]) -> Activation;
+}
+
+impl<const D: usize> IntoView for Tensor<D> {
+    fn into_view(self, shape: &[usize]) -> Activation {
+        fn to<const D: usize, const D2: usize>(x: Tensor<D>, shape: &[usize]) -> Activation {
+            let mut sizes = [1; D2];
+            sizes[D2 - shape.len()..].copy_from_slice(shape);
+            x.reshape(sizes).into()
+        }
+        match shape.len() {
+            // burn has no rank 0: a scalar is one number in one dimension.
+            0 | 1 => to::<D, 1>(self, shape),
+            2 => to::<D, 2>(self, shape),
+            3 => to::<D, 3>(self, shape),
+            4 => to::<D, 4>(self, shape),
+            5 => to::<D, 5>(self, shape),
+            _ => to::<D, 6>(self, shape),
+        }
+    }
+}
+
+impl IntoView for Activation {
+    fn into_view(self, shape: &[usize]) -> Activation {
+        if self.shape() == shape {
+            return self;
+        }
+        // A tensor of the wrong static rank would fail burn's shape check.
+        match self.shape().len() {
+            0 | 1 => self.into_cast::<1>().into_view(shape),
+            2 => self.into_cast::<2>().into_view(shape),
+            3 => self.into_cast::<3>().into_view(shape),
+            4 => self.into_cast::<4>().into_view(shape),
+            5 => self.into_cast::<5>().into_view(shape),
+            _ => self.into_cast::<6>().into_view(shape),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What can go wrong between a file and an activation.
+
+use std::path::PathBuf;
+
+use elucid_rules::RuleError;
+
+use crate::device::DeviceError;
+use crate::input::InputError;
+
+/// An error from importing, looking up or running a network.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GraphError {
+    /// The file could not be read.
+    #[error("cannot read model {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The bytes are not an ONNX model, or are one cut short.
+    #[error("not a readable ONNX model: {reason}")]
+    Decode {
+        /// What the decoder met.
+        reason: String,
+    },
+    /// The graph is not well formed.
+    #[error("malformed graph: {reason}")]
+    Malformed {
+        /// Which node or tensor, and what is wrong with it.
+        reason: String,
+    },
+    /// Nodes depend on each other in a circle.
+    #[error("the graph has a cycle through {}", quoted_list(nodes))]
+    Cycle {
+        /// Nodes on or behind the cycle.
+        nodes: Vec<String>,
+    },
+    /// A node reads a tensor that nothing makes.
+    #[error("{node} reads tensor \"{tensor}\", which no input, initializer or node provides")]
+    MissingTensor {
+        /// The reading node, with its operator.
+        node: String,
+        /// The tensor.
+        tensor: String,
+    },
+    /// Operators that are not implemented, all of them at once.
+    #[error("operators that are not supported: {}", operator_list(.0))]
+    UnsupportedOperators(
+        /// Operator, and the names of the nodes that use it.
+        Vec<(String, Vec<String>)>,
+    ),
+    /// An operator has attributes or inputs that do not go together, or that are not supported.
+    #[error("{node}: {reason}")]
+    Operator {
+        /// The node, with its operator.
+        node: String,
+        /// What was expected and what came.
+        reason: String,
+    },
+    /// Weights live in another file, which is not there or not long enough.
+    #[error("tensor \"{tensor}\" keeps its data in {}: {reason}", file.display())]
+    ExternalData {
+        /// The tensor.
+        tensor: String,
+        /// The file that should hold it.
+        file: PathBuf,
+        /// Why it could not be read.
+        reason: String,
+    },
+    /// A tensor would be larger than this program allocates at once.
+    #[error("{what} would hold {shape:?} elements, more than the limit of {limit}")]
+    TooLarge {
+        /// The tensor or node.
+        what: String,
+        /// Its shape.
+        shape: Vec<u64>,
+        /// The largest number of elements allowed.
+        limit: u64,
+    },
+    /// No layer has this name.
+    #[error("no layer is called \"{name}\"{}", did_you_mean(nearest))]
+    UnknownLayer {
+        /// What was asked for.
+        name: String,
+        /// Layers that exist, nearest first.
+        nearest: Vec<String>,
+    },
+    /// A short name fits several layers.
+    #[error("\"{name}\" could be {}; give one of them in full", quoted_list(candidates))]
+    AmbiguousLayer {
+        /// What was asked for.
+        name: String,
+        /// The layers that it fits.
+        candidates: Vec<String>,
+    },
+    /// What is fed does not suffice to compute what is fetched.
+    #[error(
+        "cannot compute \"{fetch}\" from {}: {} is not fed, and \"{fetch}\" depends on it through {}",
+        quoted_list(fed), quoted(needed), quoted_list(path)
+    )]
+    NotCut {
+        /// The layer asked for.
+        fetch: String,
+        /// The layers given.
+        fed: Vec<String>,
+        /// The graph input that is reached.
+        needed: String,
+        /// The values between that input and the fetch, in order.
+        path: Vec<String>,
+    },
+    /// A tensor has another shape than the one needed.
+    #[error("{what} has shape {got:?}, expected {expected}")]
+    Shape {
+        /// Which tensor.
+        what: String,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        got: Vec<usize>,
+    },
+    /// The model has no class scores that can be found by following its outputs.
+    #[error("{reason}")]
+    NoLogits {
+        /// What the outputs are instead.
+        reason: String,
+    },
+    /// A class index or label that the model does not have.
+    #[error("{reason}")]
+    UnknownClass {
+        /// What was asked for and what exists.
+        reason: String,
+    },
+    /// A replaced gradient does not fit its operator.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// The photograph or its preparation.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// Neither a file nor a known model has this name.
+    #[error(transparent)]
+    NotFound(#[from] elucid_models::ResolveError),
+}
+
+pub(crate) fn quoted(name: impl AsRef<str>) -> String {
+    format!("\"{}\"", name.as_ref())
+}
+
+/// `"a", "b" and 3 more`: enough to act on, never a screenful.
+pub(crate) fn quoted_list<S: AsRef<str>>(names: &[S]) -> String {
+    const SHOWN: usize = 8;
+    if names.is_empty() {
+        return "nothing".to_owned();
+    }
+    let shown: Vec<_> = names.iter().take(SHOWN).map(quoted).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn operator_list(operators: &[(String, Vec<String>)]) -> String {
+    let each: Vec<_> =
+        operators.iter().map(|(op, nodes)| format!("{op} ({})", quoted_list(nodes))).collect();
+    each.join("; ")
+}
+
+fn did_you_mean(nearest: &[String]) -> String {
+    if nearest.is_empty() {
+        String::new()
+    } else {
+        format!("; nearest: {}", quoted_list(nearest))
+    }
+}

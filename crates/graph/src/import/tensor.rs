@@ -1,0 +1,199 @@
+//! `TensorProto` to host arrays: raw or typed data, inside the file or beside it.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use half::{bf16, f16};
+use ndarray::IxDyn;
+
+use crate::error::GraphError;
+use crate::host::{Array, HostTensor, MAX_ELEMENTS, element_count};
+use crate::proto::{TensorProto, data_type as dt};
+
+/// `TensorProto.DataLocation.EXTERNAL`.
+const EXTERNAL: i32 = 1;
+
+/// Decodes a tensor; `folder` is where files beside the model are looked for.
+pub(crate) fn decode(
+    tensor: &TensorProto,
+    what: &str,
+    folder: Option<&Path>,
+) -> Result<HostTensor, GraphError> {
+    let malformed = |reason: String| GraphError::Malformed { reason: format!("{what}: {reason}") };
+    let shape = dimensions(&tensor.dims, what)?;
+    let count = element_count(&shape).ok_or_else(|| too_large(what, &shape))?;
+    let kind = tensor.data_type.unwrap_or(0);
+    let width = match kind {
+        dt::FLOAT | dt::INT32 | dt::UINT32 => 4,
+        dt::FLOAT16 | dt::BFLOAT16 | dt::INT16 | dt::UINT16 => 2,
+        dt::DOUBLE | dt::INT64 | dt::UINT64 => 8,
+        dt::INT8 | dt::UINT8 | dt::BOOL => 1,
+        other => return Err(malformed(format!("element type {other} is not supported"))),
+    };
+
+    let external;
+    let raw: Option<&[u8]> = if tensor.data_location == Some(EXTERNAL) {
+        external = read_external(tensor, what, folder, count * width)?;
+        Some(&external)
+    } else {
+        tensor.raw_data.as_deref()
+    };
+    if let Some(raw) = raw
+        && raw.len() != count * width
+    {
+        return Err(malformed(format!(
+            "shape {shape:?} needs {} bytes, the file holds {}",
+            count * width,
+            raw.len()
+        )));
+    }
+
+    // Each arm reads raw bytes if there are any, else the typed field that ONNX assigns.
+    macro_rules! values {
+        ($n:literal, $from_bytes:expr, $typed:expr, $convert:expr) => {
+            match raw {
+                Some(raw) => raw
+                    .chunks_exact($n)
+                    .map(|b| $from_bytes(<[u8; $n]>::try_from(b).expect("chunks are exact")))
+                    .collect::<Vec<_>>(),
+                None => $typed.iter().map($convert).collect(),
+            }
+        };
+    }
+    let floats = |values: Vec<f32>| build(values, &shape).map(HostTensor::F32);
+    let ints = |values: Vec<i64>| build(values, &shape).map(HostTensor::I64);
+    let typed_ints = &tensor.int32_data;
+    match kind {
+        dt::FLOAT => floats(values!(4, f32::from_le_bytes, tensor.float_data, |&v| v)),
+        dt::DOUBLE => {
+            floats(values!(8, |b| f64::from_le_bytes(b) as f32, tensor.double_data, |&v| v as f32))
+        }
+        dt::FLOAT16 => floats(values!(
+            2,
+            |b| f16::from_le_bytes(b).to_f32(),
+            typed_ints,
+            |&v| f16::from_bits(v as u16).to_f32()
+        )),
+        dt::BFLOAT16 => floats(values!(
+            2,
+            |b| bf16::from_le_bytes(b).to_f32(),
+            typed_ints,
+            |&v| bf16::from_bits(v as u16).to_f32()
+        )),
+        dt::INT64 => ints(values!(8, i64::from_le_bytes, tensor.int64_data, |&v| v)),
+        dt::UINT64 => {
+            ints(values!(8, |b| u64::from_le_bytes(b) as i64, tensor.uint64_data, |&v| v as i64))
+        }
+        dt::UINT32 => ints(values!(
+            4,
+            |b| i64::from(u32::from_le_bytes(b)),
+            tensor.uint64_data,
+            |&v| v as i64
+        )),
+        dt::INT32 => {
+            ints(values!(4, |b| i64::from(i32::from_le_bytes(b)), typed_ints, |&v| i64::from(v)))
+        }
+        dt::INT16 => {
+            ints(values!(2, |b| i64::from(i16::from_le_bytes(b)), typed_ints, |&v| i64::from(v)))
+        }
+        dt::UINT16 => {
+            ints(values!(2, |b| i64::from(u16::from_le_bytes(b)), typed_ints, |&v| i64::from(v)))
+        }
+        dt::INT8 => {
+            ints(values!(1, |b| i64::from(i8::from_le_bytes(b)), typed_ints, |&v| i64::from(v)))
+        }
+        dt::UINT8 => {
+            ints(values!(1, |b| i64::from(u8::from_le_bytes(b)), typed_ints, |&v| i64::from(v)))
+        }
+        _ => build(values!(1, |b: [u8; 1]| b[0] != 0, typed_ints, |&v| v != 0), &shape)
+            .map(HostTensor::Bool),
+    }
+    .map_err(malformed)
+}
+
+fn build<T: Clone>(values: Vec<T>, shape: &[usize]) -> Result<Array<T>, String> {
+    let got = values.len();
+    Array::from_shape_vec(IxDyn(shape), values).map_err(|_| {
+        format!("shape {shape:?} needs {} values, the file holds {got}", shape.iter().product::<usize>())
+    })
+}
+
+/// Dimensions as `usize`, none negative.
+pub(crate) fn dimensions(dims: &[i64], what: &str) -> Result<Vec<usize>, GraphError> {
+    dims.iter()
+        .map(|&d| {
+            usize::try_from(d).map_err(|_| GraphError::Malformed {
+                reason: format!("{what}: shape {dims:?} has a negative dimension"),
+            })
+        })
+        .collect()
+}
+
+pub(crate) fn too_large(what: &str, shape: &[usize]) -> GraphError {
+    GraphError::TooLarge {
+        what: what.to_owned(),
+        shape: shape.iter().map(|&d| d as u64).collect(),
+        limit: MAX_ELEMENTS as u64,
+    }
+}
+
+fn read_external(
+    tensor: &TensorProto,
+    what: &str,
+    folder: Option<&Path>,
+    bytes: usize,
+) -> Result<Vec<u8>, GraphError> {
+    let entry = |key: &str| {
+        tensor
+            .external_data
+            .iter()
+            .find(|e| e.key.as_deref() == Some(key))
+            .and_then(|e| e.value.as_deref())
+    };
+    let location = PathBuf::from(entry("location").unwrap_or(""));
+    let failed = |file: &Path, reason: String| GraphError::ExternalData {
+        tensor: tensor.name.clone().unwrap_or_else(|| what.to_owned()),
+        file: file.to_owned(),
+        reason,
+    };
+    // A model must not make us read files outside its own folder.
+    let inside = !location.as_os_str().is_empty()
+        && location.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+    if !inside {
+        return Err(failed(&location, "the path leaves the model's folder".to_owned()));
+    }
+    let Some(folder) = folder else {
+        return Err(failed(
+            &location,
+            "the model was opened from memory; open it from its file instead".to_owned(),
+        ));
+    };
+    let file = folder.join(&location);
+    let number = |key: &str| match entry(key) {
+        None => Ok(None),
+        Some(text) => text
+            .parse::<u64>()
+            .map(Some)
+            .map_err(|_| failed(&file, format!("{key} \"{text}\" is not a number"))),
+    };
+    let offset = number("offset")?.unwrap_or(0);
+    if let Some(length) = number("length")?
+        && length != bytes as u64
+    {
+        return Err(failed(&file, format!("it states {length} bytes, its shape needs {bytes}")));
+    }
+    let io = |e: std::io::Error| failed(&file, e.to_string());
+    let mut open = File::open(&file).map_err(io)?;
+    let size = open.metadata().map_err(io)?.len();
+    if offset.checked_add(bytes as u64).is_none_or(|end| end > size) {
+        return Err(failed(
+            &file,
+            format!("{bytes} bytes from {offset} on are needed, the file has {size}"),
+        ));
+    }
+    open.seek(SeekFrom::Start(offset)).map_err(io)?;
+    let mut data = vec![0; bytes];
+    open.read_exact(&mut data).map_err(io)?;
+    Ok(data)
+}

@@ -1,0 +1,688 @@
+//! A network on a device: its layers, its input, its classes.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use elucid_models::{Found, manifest};
+use elucid_rules::{OpKind, Rules};
+use image::RgbImage;
+use ndarray::{Array1, Array2, ArrayView1};
+
+use crate::activation::Activation;
+use crate::error::GraphError;
+use crate::graph::{Graph, ValueId};
+use crate::host::ElementType;
+use crate::import::MAX_FILE;
+use crate::input::{InputSpec, open_image};
+use crate::names;
+use crate::pass::Pass;
+use crate::plan::Plan;
+use crate::receptive::{self, Windows};
+
+/// Names the graph's input wherever a layer is asked for.
+pub const INPUT: &str = "@input";
+
+/// Names the class scores before any softmax wherever a layer is asked for.
+pub const LOGITS: &str = "@logits";
+
+/// A named value of the network.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    pub(crate) value: ValueId,
+    name: String,
+    kind: OpKind,
+    shape: Vec<usize>,
+    notable: bool,
+}
+
+impl Layer {
+    /// The ONNX name of the tensor.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The operator that makes it.
+    pub fn kind(&self) -> OpKind {
+        self.kind
+    }
+
+    /// Its shape for one image of the model's input size, mostly `[1, C, H, W]`.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Whether it is a useful place to look: where branches join, or the end of a stage.
+    pub fn is_notable(&self) -> bool {
+        self.notable
+    }
+}
+
+/// Anything that is a batch of prepared images, `[N, 3, H, W]`.
+pub trait ImageBatch {
+    /// The images on `device`.
+    fn images(&self, device: &Device) -> Tensor<4>;
+}
+
+impl ImageBatch for Tensor<4> {
+    fn images(&self, device: &Device) -> Tensor<4> {
+        self.clone().to_device(device)
+    }
+}
+
+/// A photograph as a network sees it.
+#[derive(Debug, Clone)]
+pub struct Photo {
+    tensor: Tensor<4>,
+    picture: RgbImage,
+}
+
+impl Photo {
+    /// The normalised image, `[1, 3, H, W]`.
+    pub fn tensor(&self) -> &Tensor<4> {
+        &self.tensor
+    }
+
+    /// The same pixels before normalisation: what the network saw, for drawing over.
+    pub fn picture(&self) -> &RgbImage {
+        &self.picture
+    }
+}
+
+impl ImageBatch for Photo {
+    fn images(&self, device: &Device) -> Tensor<4> {
+        self.tensor.images(device)
+    }
+}
+
+/// Class scores of a batch.
+#[derive(Debug, Clone)]
+pub struct Scores {
+    logits: Array2<f32>,
+    labels: Option<&'static [&'static str]>,
+}
+
+/// One class with its score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guess {
+    /// Class index.
+    pub index: usize,
+    /// The class's name, or its number where the model has no names.
+    pub label: String,
+    /// Share of the softmax, 0 to 1.
+    pub probability: f32,
+    /// The score itself.
+    pub logit: f32,
+}
+
+impl fmt::Display for Guess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<32} {:.3}", self.label, self.probability)
+    }
+}
+
+impl Scores {
+    /// Scores before the softmax, `[N, classes]`.
+    pub fn logits(&self) -> &Array2<f32> {
+        &self.logits
+    }
+
+    /// Softmax of the scores of image `image`, `[classes]`.
+    pub fn probabilities(&self, image: usize) -> Array1<f32> {
+        softmax(self.logits.row(image))
+    }
+
+    /// The `count` best classes of the first image, best first.
+    pub fn top(&self, count: usize) -> Vec<Guess> {
+        self.top_of(0, count)
+    }
+
+    /// The `count` best classes of image `image`, best first; none when there is no such image.
+    pub fn top_of(&self, image: usize, count: usize) -> Vec<Guess> {
+        if image >= self.logits.nrows() {
+            return Vec::new();
+        }
+        let logits = self.logits.row(image);
+        let probabilities = softmax(logits);
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+        order
+            .into_iter()
+            .take(count)
+            .map(|index| Guess {
+                index,
+                label: class_label(self.labels, index),
+                probability: probabilities[index],
+                logit: logits[index],
+            })
+            .collect()
+    }
+}
+
+fn softmax(logits: ArrayView1<'_, f32>) -> Array1<f32> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers = logits.mapv(|l| f64::from(l - largest).exp());
+    let sum = powers.sum();
+    powers.mapv(|p| (p / sum) as f32)
+}
+
+fn class_label(labels: Option<&'static [&'static str]>, index: usize) -> String {
+    match labels.and_then(|l| l.get(index)) {
+        Some(label) => (*label).to_owned(),
+        None => format!("class {index}"),
+    }
+}
+
+/// A network on a device.
+///
+/// Cheap to share: cloning copies no weights.
+#[derive(Debug, Clone)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    graph: Graph,
+    device: Device,
+    weights: Vec<OnceLock<Activation>>,
+    input: ValueId,
+    logits: Option<ValueId>,
+    spec: InputSpec,
+    layers: Vec<Layer>,
+    labels: Option<&'static [&'static str]>,
+    sha256: String,
+    name: String,
+}
+
+impl Model {
+    /// Opens an `.onnx` file.
+    ///
+    /// How photographs are prepared is known for the files of the manifest; for others, set it
+    /// with [`Model::with_input`].
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError`] when the file cannot be read or imported.
+    pub fn open(path: impl AsRef<Path>, device: &Device) -> Result<Self, GraphError> {
+        Self::open_as(path.as_ref(), device, None)
+    }
+
+    /// Opens an `.onnx` file whose input is prepared as `spec` says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::open`].
+    pub fn open_with(
+        path: impl AsRef<Path>,
+        device: &Device,
+        spec: InputSpec,
+    ) -> Result<Self, GraphError> {
+        Self::open_as(path.as_ref(), device, Some(spec))
+    }
+
+    /// Opens a model by its path, or by a name of the manifest (`googlenet`, `squeezenet`).
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::NotFound`] when there is neither; it says what to type to download a known
+    /// model.
+    pub fn find(
+        name: &str,
+        device: &Device,
+        spec: Option<InputSpec>,
+    ) -> Result<Self, GraphError> {
+        match elucid_models::resolve(name)? {
+            Found::File(path) => Self::open_as(&path, device, spec),
+            Found::Embedded => {
+                let name = elucid_models::EMBEDDED.to_owned();
+                Self::build(elucid_models::embedded(), None, name, device, spec)
+            }
+        }
+    }
+
+    /// SqueezeNet 1.1, which is part of this program.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::open`]; none is expected.
+    pub fn embedded(device: &Device) -> Result<Self, GraphError> {
+        let name = elucid_models::EMBEDDED.to_owned();
+        Self::build(elucid_models::embedded(), None, name, device, None)
+    }
+
+    /// Opens a model from the bytes of an `.onnx` file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::open`].
+    pub fn from_bytes(
+        bytes: impl Into<bytes::Bytes>,
+        device: &Device,
+        spec: Option<InputSpec>,
+    ) -> Result<Self, GraphError> {
+        Self::build(bytes, None, "model".to_owned(), device, spec)
+    }
+
+    fn open_as(path: &Path, device: &Device, spec: Option<InputSpec>) -> Result<Self, GraphError> {
+        let read = |source| GraphError::Read { path: path.to_owned(), source };
+        let size = std::fs::metadata(path).map_err(read)?.len();
+        if size > MAX_FILE {
+            return Err(GraphError::Decode {
+                reason: format!("{} bytes is more than the format allows ({MAX_FILE})", size),
+            });
+        }
+        let bytes = std::fs::read(path).map_err(read)?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self::build(bytes, path.parent(), name, device, spec)
+    }
+
+    fn build(
+        bytes: impl Into<bytes::Bytes>,
+        folder: Option<&Path>,
+        name: String,
+        device: &Device,
+        spec: Option<InputSpec>,
+    ) -> Result<Self, GraphError> {
+        let bytes: bytes::Bytes = bytes.into();
+        let sha256 = elucid_models::sha256::of_bytes(&bytes);
+        let graph = Graph::import(bytes, folder)?;
+        let known = manifest::by_sha256(&sha256);
+        let input = image_input(&graph)?;
+        let spec = match (spec, known) {
+            (Some(spec), _) => spec,
+            (None, Some(entry)) => InputSpec::from_manifest(&entry.input)?,
+            (None, None) => default_spec(&graph, input)?,
+        };
+        let stated = known.and_then(|e| e.logits.as_deref()).and_then(|n| graph.value(n));
+        let logits = stated.or_else(|| find_logits(&graph));
+        let layers = list_layers(&graph, input, spec.size())?;
+        let classes = logits
+            .and_then(|v| layers.iter().find(|l| l.value == v))
+            .map(|l| l.shape.iter().product::<usize>());
+        let imagenet = elucid_models::labels();
+        let weights = (0..graph.names.len()).map(|_| OnceLock::new()).collect();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                weights,
+                input,
+                logits,
+                spec,
+                layers,
+                labels: (classes == Some(imagenet.len())).then_some(imagenet),
+                sha256,
+                name: known.map_or(name, |e| e.name.clone()),
+                device: device.clone().inner(),
+                graph,
+            }),
+        })
+    }
+
+    /// The network as its file describes it.
+    pub fn graph(&self) -> &Graph {
+        &self.inner.graph
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Device {
+        &self.inner.device
+    }
+
+    /// How photographs are prepared.
+    pub fn input_spec(&self) -> &InputSpec {
+        &self.inner.spec
+    }
+
+    /// SHA-256 of the file, in hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.inner.sha256
+    }
+
+    /// Its name in the manifest, else the file's name.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Class names in index order, if the model has the 1000 classes of ImageNet.
+    pub fn labels(&self) -> Option<&'static [&'static str]> {
+        self.inner.labels
+    }
+
+    /// Name of a class, or its number where the model has no names.
+    pub fn label(&self, class: usize) -> String {
+        class_label(self.inner.labels, class)
+    }
+
+    /// The class that a number or a name means.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::UnknownClass`] with the nearest names, or with the numbers there are.
+    pub fn class(&self, name: &str) -> Result<usize, GraphError> {
+        let count = self.classes()?;
+        let unknown = |reason| GraphError::UnknownClass { reason };
+        if let Ok(index) = name.trim().parse::<usize>() {
+            return if index < count {
+                Ok(index)
+            } else {
+                Err(unknown(format!("no class {index}: the model has classes 0 to {}", count - 1)))
+            };
+        }
+        match self.inner.labels {
+            Some(_) => elucid_models::find_label(name).map_err(|e| unknown(e.to_string())),
+            None => Err(unknown(format!(
+                "no class \"{name}\": the model has no class names, give a number from 0 to {}",
+                count - 1
+            ))),
+        }
+    }
+
+    /// Number of classes.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::NoLogits`] when the model does not end in class scores.
+    pub fn classes(&self) -> Result<usize, GraphError> {
+        let logits = self.logits()?;
+        Ok(logits.shape.iter().product())
+    }
+
+    /// The layer that holds the class scores, before any softmax.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::NoLogits`] when the model does not end in class scores.
+    pub fn logits(&self) -> Result<&Layer, GraphError> {
+        let none = |reason: String| GraphError::NoLogits { reason };
+        let value = self.inner.logits.ok_or_else(|| {
+            none("the model names no output, so it has no class scores".to_owned())
+        })?;
+        let layer = self.layer_of(value)?;
+        let is_vector = match layer.shape.as_slice() {
+            [_, classes] | [_, classes, 1, 1] => *classes > 0,
+            _ => false,
+        };
+        if is_vector {
+            Ok(layer)
+        } else {
+            Err(none(format!(
+                "output \"{}\" has shape {:?}, not [N, classes], so it holds no class scores",
+                layer.name, layer.shape
+            )))
+        }
+    }
+
+    /// Every layer from the input to the outputs, in an order in which they can run, with shapes
+    /// for one image of the model's input size.
+    pub fn layers(&self) -> &[Layer] {
+        &self.inner.layers
+    }
+
+    /// Every layer, with shapes for one image of `size` (height, width).
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Operator`] when the network does not take that size.
+    pub fn layers_for(&self, size: [usize; 2]) -> Result<Vec<Layer>, GraphError> {
+        list_layers(self.graph(), self.inner.input, size)
+    }
+
+    /// The layer that a name means: its exact tensor or node name, a part of it that fits one
+    /// layer only (`inception_4d` for `inception_4d/output`), or Lucid's name (`mixed4d`).
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::UnknownLayer`] with the nearest names, [`GraphError::AmbiguousLayer`] with
+    /// those that fit.
+    pub fn layer(&self, name: &str) -> Result<&Layer, GraphError> {
+        match name {
+            INPUT => return self.layer_of(self.inner.input),
+            LOGITS => return self.logits(),
+            _ => {}
+        }
+        let values: Vec<ValueId> = self.inner.layers.iter().map(|l| l.value).collect();
+        self.layer_of(names::find(self.graph(), &values, name)?)
+    }
+
+    fn layer_of(&self, value: ValueId) -> Result<&Layer, GraphError> {
+        self.inner.layers.iter().find(|l| l.value == value).ok_or_else(|| {
+            GraphError::UnknownLayer {
+                name: self.graph().name(value).to_owned(),
+                nearest: Vec::new(),
+            }
+        })
+    }
+
+    /// A partial execution, to be told what is fed and what is fetched.
+    pub fn pass(&self) -> Pass<'_> {
+        Pass::new(self)
+    }
+
+    /// Reads a photograph and prepares it as the network expects.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Input`] when the file is no image that can be read.
+    pub fn read_image(&self, path: impl AsRef<Path>) -> Result<Photo, GraphError> {
+        self.prepare(&open_image(path.as_ref())?)
+    }
+
+    /// Prepares a decoded picture as the network expects.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Input`] when the picture cannot be resized.
+    pub fn prepare(&self, picture: &image::DynamicImage) -> Result<Photo, GraphError> {
+        let prepared = self.inner.spec.prepare(picture)?;
+        let shape: [usize; 4] = prepared.tensor.dim().into();
+        let values = prepared.tensor.into_iter().collect::<Vec<f32>>();
+        let tensor = Tensor::from_data(TensorData::new(values, shape), &self.inner.device);
+        Ok(Photo { tensor, picture: prepared.shown })
+    }
+
+    /// Class scores of a batch of images.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::NoLogits`] when the model does not end in class scores, or any error of the
+    /// pass.
+    pub fn classify(&self, images: &impl ImageBatch) -> Result<Scores, GraphError> {
+        let pass = self.pass().input(images).fetch([LOGITS])?;
+        let scores = pass.get(LOGITS)?.to_array()?;
+        let images = scores.shape()[0];
+        let shape = scores.shape().to_vec();
+        let logits = scores.into_shape_with_order((images, self.classes()?)).map_err(|_| {
+            GraphError::Shape {
+                what: "the class scores".to_owned(),
+                expected: format!("[{images}, classes]"),
+                got: shape,
+            }
+        })?;
+        Ok(Scores { logits, labels: self.inner.labels })
+    }
+
+    /// Which positions of layer `from` the positions of layer `to` depend on, or their gradients
+    /// under `rules` reach, when the input has `size`; `None` where a dense layer or a reshape in
+    /// between ties every position to every other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pass::fetch`].
+    pub fn windows(
+        &self,
+        from: &str,
+        to: &str,
+        rules: &Rules,
+        size: [usize; 2],
+    ) -> Result<Option<Windows>, GraphError> {
+        let graph = self.graph();
+        let (from, to) = (self.layer(from)?.value, self.layer(to)?.value);
+        let layers = self.layers_for(size)?;
+        let shape = |v: ValueId| {
+            layers.iter().find(|l| l.value == v).map(|l| l.shape.clone()).unwrap_or_default()
+        };
+        let plan = Plan::new(graph, &[(from, shape(from))], &[to])?;
+        let rules = self.bind_rules(&plan, rules)?;
+        Ok(receptive::windows(graph, &plan, from, to, |i| rules[i].clone()))
+    }
+
+    /// How many numbers a pass from layer `from` to layer `to` computes for one image when the
+    /// input has `size`: what a batch size must be bounded by.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pass::fetch`].
+    pub fn pass_elements(
+        &self,
+        from: &str,
+        to: &str,
+        size: [usize; 2],
+    ) -> Result<usize, GraphError> {
+        let (from, to) = (self.layer(from)?.value, self.layer(to)?.value);
+        let layers = self.layers_for(size)?;
+        let shape = layers.iter().find(|l| l.value == from).map(|l| l.shape.clone());
+        let shape = shape.unwrap_or_default();
+        let fed = shape.iter().product::<usize>();
+        let plan = Plan::new(self.graph(), &[(from, shape)], &[to])?;
+        let computed = plan.steps.iter().flat_map(|s| &s.outputs).filter(|k| k.host.is_none());
+        Ok(fed + computed.map(|k| k.shape.iter().product::<usize>()).sum::<usize>())
+    }
+
+    /// A weight on the device, uploaded when it is first needed.
+    pub(crate) fn weight(&self, value: ValueId) -> Option<Activation> {
+        let host = self.graph().constant(value)?;
+        let upload =
+            || Activation::from_host(host.floats(), host.shape(), &self.inner.device);
+        Some(self.inner.weights[value.0].get_or_init(upload).clone())
+    }
+}
+
+/// The one input that takes images.
+fn image_input(graph: &Graph) -> Result<ValueId, GraphError> {
+    let fits = |s: &[Option<usize>]| s.len() == 4 && matches!(s[1], None | Some(3));
+    let images: Vec<_> = graph.inputs.iter().filter(|i| fits(&i.shape)).collect();
+    match images.as_slice() {
+        [only] => Ok(only.value),
+        _ => {
+            let stated: Vec<String> = graph
+                .inputs
+                .iter()
+                .map(|i| {
+                    let dims = i.shape.iter().map(|d| d.map_or("?".to_owned(), |d| d.to_string()));
+                    format!("\"{}\" [{}]", graph.name(i.value), dims.collect::<Vec<_>>().join(", "))
+                })
+                .collect();
+            Err(GraphError::Malformed {
+                reason: format!(
+                    "expected one input of colour images, [N, 3, H, W]; the graph has {}",
+                    stated.join(", ")
+                ),
+            })
+        }
+    }
+}
+
+/// For files that nobody described: ImageNet's usual preparation at the size that the file states.
+fn default_spec(graph: &Graph, input: ValueId) -> Result<InputSpec, GraphError> {
+    let stated = graph.inputs.iter().find(|i| i.value == input).map(|i| i.shape.as_slice());
+    Ok(match stated {
+        Some(&[_, _, Some(h), Some(w)]) => InputSpec::default().with_size([h, w])?,
+        _ => InputSpec::default(),
+    })
+}
+
+/// The value before the softmax that ends the network, or the output itself.
+fn find_logits(graph: &Graph) -> Option<ValueId> {
+    let output = *graph.outputs.first()?;
+    let mut value = output;
+    while let Some(node) = graph.producer(value) {
+        let Some(input) = node.inputs.first().copied().flatten() else {
+            break;
+        };
+        match node.op.kind() {
+            OpKind::Softmax | OpKind::LogSoftmax => return Some(input),
+            OpKind::Identity | OpKind::Dropout | OpKind::Reshape | OpKind::Flatten
+            | OpKind::Squeeze => value = input,
+            _ => break,
+        }
+    }
+    Some(output)
+}
+
+fn list_layers(
+    graph: &Graph,
+    input: ValueId,
+    [height, width]: [usize; 2],
+) -> Result<Vec<Layer>, GraphError> {
+    let channels = graph
+        .inputs
+        .iter()
+        .find(|i| i.value == input)
+        .and_then(|i| i.shape.get(1).copied().flatten())
+        .unwrap_or(3);
+    let shape = vec![1, channels, height, width];
+    let plan = Plan::new(graph, &[(input, shape.clone())], &graph.outputs)?;
+    let notable = notable_values(graph, &plan);
+    let mut layers = vec![Layer {
+        value: input,
+        name: graph.name(input).to_owned(),
+        kind: OpKind::Input,
+        shape,
+        notable: false,
+    }];
+    for step in &plan.steps {
+        let node = &graph.nodes[step.node.0];
+        for (&value, known) in node.outputs.iter().zip(&step.outputs) {
+            if known.host.is_some() || known.kind != ElementType::F32 {
+                continue;
+            }
+            layers.push(Layer {
+                value,
+                name: graph.name(value).to_owned(),
+                kind: node.op.kind(),
+                shape: known.shape.clone(),
+                notable: notable.contains(&value),
+            });
+        }
+    }
+    Ok(layers)
+}
+
+/// Layers where branches join, residual sums (behind their activation), and what pools read.
+fn notable_values(graph: &Graph, plan: &Plan) -> HashSet<ValueId> {
+    let nodes: Vec<_> = plan.steps.iter().map(|s| &graph.nodes[s.node.0]).collect();
+    let is_image = |v: ValueId| plan.known.get(&v).is_some_and(|k| k.shape.len() == 4);
+    let is_activation = |v: &ValueId| plan.known.get(v).is_some_and(|k| k.host.is_none());
+    // The activation that follows immediately and alone, else the value itself.
+    let settled = |value: ValueId| {
+        let mut readers = nodes.iter().filter(|n| n.inputs.contains(&Some(value)));
+        match (readers.next(), readers.next()) {
+            (Some(only), None) if only.op.kind().is_activation() => only.outputs[0],
+            _ => value,
+        }
+    };
+    let mut notable = HashSet::new();
+    for node in &nodes {
+        let joined = node.inputs.iter().flatten().filter(|v| is_activation(v)).count() > 1;
+        match node.op.kind() {
+            OpKind::Concat if joined => notable.extend(node.outputs.iter().copied()),
+            OpKind::Add | OpKind::Sum if joined => {
+                notable.extend(node.outputs.iter().map(|&v| settled(v)));
+            }
+            OpKind::MaxPool | OpKind::AveragePool | OpKind::GlobalAveragePool => {
+                // A pool of stride 1 is a branch inside a block, not the end of a stage.
+                let size = |v: &ValueId| plan.known.get(v).map(|k| k.shape.clone());
+                if let Some(input) = node.inputs.first().copied().flatten()
+                    && size(&input) != size(&node.outputs[0])
+                {
+                    notable.insert(input);
+                }
+            }
+            _ => {}
+        }
+    }
+    notable.retain(|&v| is_image(v) && graph.producer(v).is_some());
+    notable
+}

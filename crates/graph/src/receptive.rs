@@ -1,0 +1,297 @@
+//! Which positions of a shallow layer one position of a deep layer depends on, exactly, and which
+//! deep positions can therefore share one backward pass.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use elucid_rules::{GradRule, Pool2d};
+
+use crate::graph::{Graph, ValueId};
+use crate::op::PadKind;
+use crate::plan::Plan;
+use crate::resolve::Kernel;
+
+/// First and last index along one axis; `None` when nothing is reached.
+pub type Span = Option<(usize, usize)>;
+
+/// For every row and column of a deep layer, the rows and columns of a shallow layer that its
+/// gradient can reach. A position's window is the product of its row's and its column's span.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Windows {
+    /// One span of shallow rows for each deep row.
+    pub rows: Vec<Span>,
+    /// One span of shallow columns for each deep column.
+    pub columns: Vec<Span>,
+}
+
+impl Windows {
+    /// Groups of deep positions `(y, x)` whose windows do not overlap, so that one cotangent
+    /// serves a whole group: the Jacobian is sparse, and these are the colours of its columns.
+    pub fn colours(&self) -> Vec<Vec<(usize, usize)>> {
+        let (rows, columns) = (colour(&self.rows), colour(&self.columns));
+        let mut groups = Vec::with_capacity(rows.len() * columns.len());
+        for ys in &rows {
+            for xs in &columns {
+                groups.push(ys.iter().flat_map(|&y| xs.iter().map(move |&x| (y, x))).collect());
+            }
+        }
+        groups
+    }
+}
+
+/// Groups indices whose spans are disjoint; for spans this greedy choice needs the fewest groups.
+fn colour(spans: &[Span]) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..spans.len()).collect();
+    order.sort_by_key(|&i| spans[i]);
+    let mut groups: Vec<(Option<usize>, Vec<usize>)> = Vec::new();
+    for i in order {
+        let first = spans[i].map(|(first, _)| first);
+        let free = groups.iter_mut().find(|(end, _)| end.is_none() || first.is_none() || *end < first);
+        let (end, members) = match free {
+            Some(group) => group,
+            None => {
+                groups.push((None, Vec::new()));
+                groups.last_mut().expect("a group was just added")
+            }
+        };
+        members.push(i);
+        *end = (*end).max(spans[i].map(|(_, last)| last));
+    }
+    groups.into_iter().map(|(_, members)| members).collect()
+}
+
+/// What a value's positions depend on.
+#[derive(Debug, Clone, PartialEq)]
+enum Reach {
+    /// Each position on a window.
+    Local(Windows),
+    /// Every number on everything.
+    Everything,
+}
+
+/// Traces windows from `to` back to `from` along a plan that feeds only `from`.
+///
+/// `rule_of` gives the rule that replaces a step's gradient; its own reach is added. `None` when
+/// positions of `to` are not tied to positions of `from`: a dense layer or a reshape lies between.
+pub(crate) fn windows(
+    graph: &Graph,
+    plan: &Plan,
+    from: ValueId,
+    to: ValueId,
+    rule_of: impl Fn(usize) -> Option<Arc<dyn GradRule>>,
+) -> Option<Windows> {
+    let image = |v: ValueId| <[usize; 4]>::try_from(plan.known.get(&v)?.shape.as_slice()).ok();
+    let [.., h, w] = image(from)?;
+    let single = |n: usize| (0..n).map(|i| Some((i, i))).collect();
+    let mut reach: HashMap<ValueId, Reach> = HashMap::new();
+    reach.insert(from, Reach::Local(Windows { rows: single(h), columns: single(w) }));
+    for (index, step) in plan.steps.iter().enumerate() {
+        let node = &graph.nodes[step.node.0];
+        let inputs: Vec<Option<&Reach>> =
+            node.inputs.iter().map(|slot| slot.and_then(|v| reach.get(&v))).collect();
+        if inputs.iter().all(Option::is_none) {
+            continue;
+        }
+        let rule_reach = match rule_of(index) {
+            None => Some([0, 0]),
+            Some(rule) => rule.reach(),
+        };
+        let shapes: Vec<Option<&[usize]>> = node
+            .inputs
+            .iter()
+            .map(|slot| slot.and_then(|v| plan.known.get(&v)).map(|k| k.shape.as_slice()))
+            .collect();
+        let made: Vec<Reach> = step
+            .outputs
+            .iter()
+            .map(|known| {
+                let windows = rule_reach.and_then(|extra| {
+                    through(&step.kernel, &inputs, &shapes, &known.shape, extra)
+                });
+                windows.map_or(Reach::Everything, Reach::Local)
+            })
+            .collect();
+        reach.extend(node.outputs.iter().copied().zip(made).filter(|(v, _)| *v != from));
+    }
+    match reach.remove(&to)? {
+        Reach::Local(windows) => Some(windows),
+        Reach::Everything => None,
+    }
+}
+
+/// Windows of a node's output; `None` when they are not local.
+fn through(
+    kernel: &Kernel,
+    inputs: &[Option<&Reach>],
+    shapes: &[Option<&[usize]>],
+    output: &[usize],
+    extra: [usize; 2],
+) -> Option<Windows> {
+    let &[_, _, oh, ow] = output else {
+        return None;
+    };
+    let local = |i: usize| match inputs.get(i).copied().flatten() {
+        Some(Reach::Local(windows)) => Some(windows),
+        _ => None,
+    };
+    if inputs.iter().flatten().any(|r| **r == Reach::Everything) {
+        return None;
+    }
+    match kernel {
+        Kernel::Identity
+        | Kernel::Unary(_)
+        | Kernel::Clip { .. }
+        | Kernel::Lrn(_)
+        | Kernel::BatchNormalization { .. }
+        | Kernel::PRelu { .. } => {
+            // A weight that depends on the image would tie positions together in other ways.
+            let windows = local(0).filter(|_| inputs.iter().skip(1).all(Option::is_none))?;
+            Some(widen(windows, extra))
+        }
+        Kernel::Softmax { view, axis: 1, .. } if view == output => Some(widen(local(0)?, extra)),
+        Kernel::Conv { stride, pads, dilation, kernel, .. } => {
+            if inputs.iter().skip(1).any(Option::is_some) {
+                return None;
+            }
+            let pool = Pool2d {
+                kernel: *kernel,
+                stride: *stride,
+                pads: *pads,
+                dilation: *dilation,
+                ceil_mode: false,
+            };
+            Some(slide(local(0)?, &pool, [oh, ow], [0, 0]))
+        }
+        Kernel::MaxPool(pool) | Kernel::AveragePool { pool, .. } => {
+            Some(slide(local(0)?, pool, [oh, ow], extra))
+        }
+        Kernel::Concat { axis: 1 } | Kernel::Sum | Kernel::Binary { .. } => {
+            let mut merged: Option<Windows> = None;
+            for (i, reach) in inputs.iter().enumerate() {
+                if reach.is_none() {
+                    continue;
+                }
+                let next = stretch(local(i)?, shapes[i]?, [oh, ow])?;
+                merged = Some(match merged {
+                    None => next,
+                    Some(so_far) => merge(&so_far, &next),
+                });
+            }
+            merged
+        }
+        Kernel::Split { axis: 1, .. } | Kernel::Gather { axis: 1, .. } => local(0).cloned(),
+        Kernel::Slice(ranges) => {
+            let windows = local(0)?;
+            let pick = |spans: &[Span], axis: usize| {
+                ranges[axis].indices().map(|i| spans.get(i).copied().flatten()).collect()
+            };
+            Some(Windows { rows: pick(&windows.rows, 2), columns: pick(&windows.columns, 3) })
+        }
+        Kernel::Pad { pads, mode: PadKind::Constant, .. } => {
+            let windows = local(0)?;
+            let surround = |spans: &[Span], (before, after): (usize, usize)| {
+                let edge = |n| std::iter::repeat_n(None, n);
+                edge(before).chain(spans.iter().copied()).chain(edge(after)).collect()
+            };
+            Some(Windows {
+                rows: surround(&windows.rows, pads[2]),
+                columns: surround(&windows.columns, pads[3]),
+            })
+        }
+        _ => None,
+    }
+}
+
+fn union(a: Span, b: Span) -> Span {
+    match (a, b) {
+        (Some((a0, a1)), Some((b0, b1))) => Some((a0.min(b0), a1.max(b1))),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Each position together with its `extra` neighbours on both sides.
+fn widen(windows: &Windows, [down, right]: [usize; 2]) -> Windows {
+    let grow = |spans: &[Span], n: usize| {
+        (0..spans.len())
+            .map(|i| {
+                let last = (i + n).min(spans.len() - 1);
+                spans[i.saturating_sub(n)..=last].iter().fold(None, |u, &s| union(u, s))
+            })
+            .collect()
+    };
+    Windows { rows: grow(&windows.rows, down), columns: grow(&windows.columns, right) }
+}
+
+/// Through a sliding window; `extra` widens what it reads on both sides.
+fn slide(windows: &Windows, pool: &Pool2d, output: [usize; 2], extra: [usize; 2]) -> Windows {
+    let axis = |spans: &[Span], i: usize| {
+        (0..output[i])
+            .map(|o| {
+                let start = o * pool.stride[i];
+                let first = (start.saturating_sub(pool.pads[i])).saturating_sub(extra[i]);
+                let end = start + (pool.kernel[i] - 1) * pool.dilation[i] + 1 + extra[i];
+                let end = end.saturating_sub(pool.pads[i]).min(spans.len());
+                spans.get(first..end).unwrap_or_default().iter().fold(None, |u, &s| union(u, s))
+            })
+            .collect()
+    };
+    Windows { rows: axis(&windows.rows, 0), columns: axis(&windows.columns, 1) }
+}
+
+/// Through broadcasting of `[N, C, H, W]` to `output`.
+fn stretch(windows: &Windows, shape: &[usize], output: [usize; 2]) -> Option<Windows> {
+    if shape.len() != 4 {
+        return None;
+    }
+    let axis = |spans: &[Span], size: usize| {
+        if spans.len() == size { Some(spans.to_vec()) } else { (spans.len() == 1).then(|| vec![spans[0]; size]) }
+    };
+    Some(Windows {
+        rows: axis(&windows.rows, output[0])?,
+        columns: axis(&windows.columns, output[1])?,
+    })
+}
+
+fn merge(a: &Windows, b: &Windows) -> Windows {
+    let zip = |a: &[Span], b: &[Span]| a.iter().zip(b).map(|(&x, &y)| union(x, y)).collect();
+    Windows { rows: zip(&a.rows, &b.rows), columns: zip(&a.columns, &b.columns) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disjoint_spans_share_a_colour() {
+        let spans = [Some((0, 1)), Some((1, 2)), Some((2, 3)), Some((3, 4)), None];
+        let groups = colour(&spans);
+        assert_eq!(groups.len(), 2);
+        for group in &groups {
+            for (i, a) in group.iter().enumerate() {
+                for b in &group[i + 1..] {
+                    if let (Some((a0, a1)), Some((b0, b1))) = (spans[*a], spans[*b]) {
+                        assert!(a1 < b0 || b1 < a0, "{a} and {b} overlap");
+                    }
+                }
+            }
+        }
+        assert_eq!(groups.iter().map(Vec::len).sum::<usize>(), spans.len());
+    }
+
+    #[test]
+    fn a_strided_window_reads_what_it_says() {
+        let single = |n: usize| (0..n).map(|i| Some((i, i))).collect::<Vec<_>>();
+        let start = Windows { rows: single(7), columns: single(7) };
+        let pool = Pool2d {
+            kernel: [3, 3],
+            stride: [2, 2],
+            pads: [1, 1, 1, 1],
+            dilation: [1, 1],
+            ceil_mode: false,
+        };
+        let through = slide(&start, &pool, [4, 4], [0, 0]);
+        assert_eq!(through.rows, [Some((0, 1)), Some((1, 3)), Some((3, 5)), Some((5, 6))]);
+        let blurred = slide(&start, &pool, [4, 4], [1, 1]);
+        assert_eq!(blurred.rows[1], Some((0, 4)));
+    }
+}

@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+pub mod colormap;
+mod error;
+pub mod file;
+pub mod normalise;
+mod page;
+pub mod picture;
+pub mod resample;
+pub mod spatial;
+
+pub use colormap::{ColorMap, orange_blue};
+pub use error::RenderError;
+pub use normalise::Normalisation;
+pub use picture::Picture;
+pub use resample::{Interpolation, resample};
+pub use spatial::{SpatialHints, SpatialView, SpatialWidget};

@@ -1,0 +1,199 @@
+//! From values in any unit to the interval 0 to 1 that colour maps take.
+
+use ndarray::{Array2, ArrayView2, Dimension};
+
+use crate::RenderError;
+
+/// How the values of a map become numbers from 0 to 1.
+///
+/// | variant | 0 | 1 | a constant map becomes |
+/// | --- | --- | --- | --- |
+/// | `MinMax` | the smallest value | the largest value | 0 |
+/// | `MaxAbs` | `-max abs(v)` | `+max abs(v)` | 0 or 1 by its sign, 0.5 when it is zero |
+/// | `Positive` | 0 and everything below | the largest value | 1, or 0 unless it is positive |
+/// | `Range` | `low` and everything below | `high` and everything above | by its value |
+///
+/// `MaxAbs` puts zero at 0.5, the centre of a diverging colour map such as
+/// [`ColorMap::RdBu`](crate::ColorMap::RdBu).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Normalisation {
+    /// From the smallest to the largest value.
+    MinMax,
+    /// Symmetrical about zero, for signed maps.
+    MaxAbs,
+    /// The positive part over the largest value.
+    Positive,
+    /// A fixed range, the same for several maps.
+    Range {
+        /// The value that becomes 0.
+        low: f32,
+        /// The value that becomes 1; above `low`.
+        high: f32,
+    },
+}
+
+impl Normalisation {
+    /// The map `[H, W]` with every value in 0 to 1.
+    ///
+    /// # Errors
+    ///
+    /// [`RenderError::Empty`] for a map without cells, [`RenderError::NotFinite`] for a NaN or an
+    /// infinity, [`RenderError::Parameter`] for a range that is not finite and increasing.
+    pub fn apply(self, map: ArrayView2<f32>) -> Result<Array2<f32>, RenderError> {
+        check_map("the map", map)?;
+        // f64, because the distance between two finite f32 may not be one.
+        let values = || map.iter().map(|&v| f64::from(v));
+        let (low, high) = match self {
+            Normalisation::MinMax => (
+                values().fold(f64::INFINITY, f64::min),
+                values().fold(f64::NEG_INFINITY, f64::max),
+            ),
+            Normalisation::MaxAbs => {
+                let largest = values().map(f64::abs).fold(0.0, f64::max);
+                if largest == 0.0 {
+                    return Ok(map.mapv(|_| 0.5));
+                }
+                (-largest, largest)
+            }
+            Normalisation::Positive => (0.0, values().fold(0.0, f64::max)),
+            Normalisation::Range { low, high } => {
+                if !(low.is_finite() && high.is_finite() && low < high) {
+                    return Err(RenderError::Parameter {
+                        parameter: "the range of a normalisation",
+                        value: format!("{low} to {high}"),
+                        expected: "two finite numbers, the lower one first",
+                    });
+                }
+                (f64::from(low), f64::from(high))
+            }
+        };
+        let span = high - low;
+        Ok(map.mapv(|v| {
+            if span == 0.0 {
+                0.0
+            } else {
+                ((f64::from(v) - low) / span).clamp(0.0, 1.0) as f32
+            }
+        }))
+    }
+}
+
+/// Refuses maps without cells and values that are not numbers.
+pub(crate) fn check_map(what: &str, map: ArrayView2<f32>) -> Result<(), RenderError> {
+    if map.is_empty() {
+        return Err(RenderError::Empty {
+            what: what.to_owned(),
+            shape: map.shape().to_vec(),
+        });
+    }
+    check_finite(what, map.into_dyn())
+}
+
+pub(crate) fn check_finite(what: &str, array: ndarray::ArrayViewD<f32>) -> Result<(), RenderError> {
+    if array.iter().all(|v| v.is_finite()) {
+        return Ok(());
+    }
+    match array.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        None => Ok(()),
+        Some((index, &value)) => Err(RenderError::NotFinite {
+            what: what.to_owned(),
+            index: index.slice().to_vec(),
+            value,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+    use proptest::prelude::*;
+
+    #[test]
+    fn by_hand() {
+        let map = array![[-1.0, 0.0], [1.0, 3.0]];
+        let apply = |n: Normalisation| n.apply(map.view()).unwrap();
+        assert_eq!(
+            apply(Normalisation::MinMax),
+            array![[0.0, 0.25], [0.5, 1.0]]
+        );
+        assert_eq!(
+            apply(Normalisation::MaxAbs),
+            array![[1.0 / 3.0, 0.5], [2.0 / 3.0, 1.0]]
+        );
+        assert_eq!(
+            apply(Normalisation::Positive),
+            array![[0.0, 0.0], [1.0 / 3.0, 1.0]]
+        );
+        let range = Normalisation::Range {
+            low: 0.0,
+            high: 2.0,
+        };
+        assert_eq!(apply(range), array![[0.0, 0.0], [0.5, 1.0]]);
+    }
+
+    #[test]
+    fn constant_maps_are_defined() {
+        let cases = [
+            (Normalisation::MinMax, 5.0, 0.0),
+            (Normalisation::MinMax, 0.0, 0.0),
+            (Normalisation::MaxAbs, 5.0, 1.0),
+            (Normalisation::MaxAbs, -5.0, 0.0),
+            (Normalisation::MaxAbs, 0.0, 0.5),
+            (Normalisation::Positive, 5.0, 1.0),
+            (Normalisation::Positive, 0.0, 0.0),
+            (Normalisation::Positive, -5.0, 0.0),
+        ];
+        for (normalisation, value, expected) in cases {
+            let map = normalisation.apply(array![[value, value]].view()).unwrap();
+            assert_eq!(
+                map,
+                array![[expected, expected]],
+                "{normalisation:?} of {value}"
+            );
+        }
+    }
+
+    #[test]
+    fn bad_maps_and_ranges_are_errors() {
+        let error = Normalisation::MinMax.apply(Array2::zeros((0, 3)).view());
+        assert!(matches!(error, Err(RenderError::Empty { .. })));
+        let error = Normalisation::MaxAbs.apply(array![[0.0, f32::NAN]].view());
+        assert!(
+            matches!(error, Err(RenderError::NotFinite { index, .. }) if index == [0, 1]),
+            "the position is named"
+        );
+        for (low, high) in [
+            (1.0, 1.0),
+            (2.0, 1.0),
+            (f32::NAN, 1.0),
+            (0.0, f32::INFINITY),
+        ] {
+            let error = Normalisation::Range { low, high }.apply(array![[1.0]].view());
+            assert!(matches!(error, Err(RenderError::Parameter { .. })));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn stays_in_the_interval_and_keeps_the_order(
+            values in proptest::collection::vec(proptest::num::f32::NORMAL, 6),
+        ) {
+            let map = Array2::from_shape_vec((2, 3), values).unwrap();
+            for normalisation in [
+                Normalisation::MinMax,
+                Normalisation::MaxAbs,
+                Normalisation::Positive,
+                Normalisation::Range { low: -2.0, high: 7.0 },
+            ] {
+                let out = normalisation.apply(map.view()).unwrap();
+                prop_assert!(out.iter().all(|t| (0.0..=1.0).contains(t)));
+                for (a, ta) in map.iter().zip(&out) {
+                    for (b, tb) in map.iter().zip(&out) {
+                        prop_assert!(a > b || ta <= tb);
+                    }
+                }
+            }
+        }
+    }
+}

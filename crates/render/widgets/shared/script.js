@@ -1,0 +1,30 @@
+"use strict";
+
+// What every page needs: its data, packed arrays, and numbers for people.
+const elucid = {
+  data: () => JSON.parse(document.getElementById("data").textContent),
+
+  bytes: (base64) => {
+    const text = atob(base64);
+    const bytes = new Uint8Array(text.length);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+    return bytes;
+  },
+
+  // Little-endian whatever the machine is.
+  int16: (base64) => {
+    const view = new DataView(elucid.bytes(base64).buffer);
+    const numbers = new Int16Array(view.byteLength / 2);
+    for (let i = 0; i < numbers.length; i++) numbers[i] = view.getInt16(2 * i, true);
+    return numbers;
+  },
+
+  // Three significant digits and a sign that lines up.
+  number: (value) => {
+    if (value === 0) return "0";
+    const size = Math.abs(value);
+    const digits = size >= 1e-5 && size < 1e5 ? size.toPrecision(3) : size.toExponential(2);
+    const plain = digits.includes("e") ? digits.replace("e+", "e").replace("e-", "e\u2212") : digits;
+    return (value < 0 ? "\u2212" : "+") + plain;
+  },
+};

@@ -1,0 +1,95 @@
+use crate::OpKind;
+
+/// Why a rule cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuleError {
+    /// The rule has no backward for this kind of operator.
+    #[error(
+        "the rule `{rule}` cannot replace the gradient of {kind}: it is for {}",
+        list(supported)
+    )]
+    Unsupported {
+        /// The rule's name.
+        rule: String,
+        /// The operator it was asked to replace.
+        kind: OpKind,
+        /// The operators it is for.
+        supported: Vec<OpKind>,
+    },
+    /// No preset has this name.
+    #[error(
+        "no rules are called `{name}`{}; there are {}",
+        nearest.map(|n| format!(", did you mean `{n}`?")).unwrap_or_default(),
+        list(presets)
+    )]
+    UnknownPreset {
+        /// The name asked for.
+        name: String,
+        /// The preset spelled most like it, if any is close.
+        nearest: Option<&'static str>,
+        /// Every preset.
+        presets: &'static [&'static str],
+    },
+}
+
+fn list<T: std::fmt::Display>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(T::to_string).collect();
+    items.join(", ")
+}
+
+/// Why a [`Pool2d`](crate::Pool2d) cannot be applied. Axis 0 is the height, axis 1 the width.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// A kernel, stride or dilation of zero.
+    #[error("the {what} of a pool must be at least 1, not {value:?}")]
+    Zero {
+        /// `"kernel"`, `"stride"` or `"dilation"`.
+        what: &'static str,
+        /// The value given, height first.
+        value: [usize; 2],
+    },
+    /// A kernel that does not fit the padded input even once.
+    #[error(
+        "a pool window of {extent} does not fit axis {axis}: the input is {size} long, {padded} with padding"
+    )]
+    WindowTooLarge {
+        /// The axis.
+        axis: usize,
+        /// The window's length, dilation included.
+        extent: usize,
+        /// The input's length.
+        size: usize,
+        /// The input's length with padding.
+        padded: usize,
+    },
+    /// A window that covers nothing but padding, whose maximum or mean does not exist.
+    #[error(
+        "padding of {before} and {after} on axis {axis} leaves a pool window of {extent} without input (the input is {size} long)"
+    )]
+    WindowInPadding {
+        /// The axis.
+        axis: usize,
+        /// Padding before the input.
+        before: usize,
+        /// Padding after the input.
+        after: usize,
+        /// The window's length, dilation included.
+        extent: usize,
+        /// The input's length.
+        size: usize,
+    },
+    /// A length past what any picture has.
+    #[error("a pool with {what} of {value} on axis {axis} is too large (the limit is {limit})")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its value.
+        value: usize,
+        /// The axis.
+        axis: usize,
+        /// The largest value allowed.
+        limit: usize,
+    },
+}

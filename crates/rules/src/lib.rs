@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod cpu;
+mod error;
+mod kind;
+mod lrn;
+mod operation;
+mod pool;
+mod relu;
+mod rule;
+mod rules;
+mod smooth;
+mod tap;
+mod window;
+
+pub use cpu::cpu_threads;
+pub use error::{PoolError, RuleError};
+pub use kind::{OpKind, Operator, UnknownOpKind};
+pub use lrn::{Lrn, local_response_norm};
+pub use pool::{Pool2d, avg_pool2d, max_pool2d};
+pub use relu::{DeconvRelu, GuidedRelu};
+pub use rule::{GradRule, Rule, apply};
+pub use rules::{Rules, TrueRule};
+pub use smooth::SmoothMaxPool;
+pub use tap::Tap;

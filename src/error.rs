@@ -1,0 +1,28 @@
+//! One error for programs that use several parts.
+
+/// Any error of this library.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Importing, looking up or running a network, or reading a photograph.
+    #[error(transparent)]
+    Graph(#[from] elucid_graph::GraphError),
+    /// An attribution method.
+    #[error(transparent)]
+    Attribution(#[from] elucid_attribution::AttributionError),
+    /// Drawing or writing.
+    #[error(transparent)]
+    Render(#[from] elucid_render::RenderError),
+    /// A device.
+    #[error(transparent)]
+    Device(#[from] elucid_graph::device::DeviceError),
+    /// Replaced gradients.
+    #[error(transparent)]
+    Rule(#[from] elucid_rules::RuleError),
+    /// Preparing a photograph.
+    #[error(transparent)]
+    Input(#[from] elucid_graph::input::InputError),
+    /// Finding a model.
+    #[error(transparent)]
+    Models(#[from] elucid_models::ResolveError),
+}

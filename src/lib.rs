@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+
+pub use elucid_attribution as attribution;
+pub use elucid_graph as graph;
+pub use elucid_graph::device;
+pub use elucid_models as models;
+pub use elucid_render as render;
+pub use elucid_rules as rules;
+
+pub use elucid_graph::GraphError;
+pub use error::Error;
+
+mod error;
+
+/// What most programs need.
+pub mod prelude {
+    pub use elucid_attribution::{
+        Attribution, Gradient, LinearApproximation, Progress, Reduce, Saliency,
+        SpatialAttribution, SpatialMaps, Target,
+    };
+    pub use elucid_graph::device::DeviceChoice;
+    pub use elucid_graph::input::{ChannelOrder, InputSpec, Resize};
+    pub use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, Layer, Model, Photo};
+    pub use elucid_render::{
+        ColorMap, Interpolation, Normalisation, Picture, SpatialHints, SpatialView, SpatialWidget,
+    };
+    pub use elucid_rules::{
+        DeconvRelu, GradRule, GuidedRelu, OpKind, Rule, Rules, SmoothMaxPool, TrueRule,
+    };
+
+    pub use crate::{Error, models::photographs};
+}
