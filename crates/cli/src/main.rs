@@ -1,2 +1,76 @@
-//! Placeholder.
-fn main(){}
+//! `elucid`: explains what a vision network saw, from the command line.
+
+mod args;
+mod commands;
+mod console;
+mod error;
+mod output;
+mod report;
+mod session;
+
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{classify, devices, inspect, models, spatial};
+use crate::error::CliError;
+
+/// Explains what a vision network saw.
+#[derive(Debug, Parser)]
+#[command(name = "elucid", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what a network is made of: input, classes, and every layer by name
+    Inspect(inspect::InspectArgs),
+    /// Say what a network takes photographs for
+    Classify(classify::ClassifyArgs),
+    /// Show which positions of one layer made each position of another light up
+    Spatial(spatial::SpatialArgs),
+    /// List, download and find known models
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
+    /// List what --device can take
+    Devices(devices::DevicesArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return error::refuse_arguments(&error),
+    };
+    // A bug still ends in one line and a failure, and whatever was being written is cleaned up.
+    panic::set_hook(Box::new(|info| {
+        error::print(&format!("internal error, which is a bug of elucid: {info}"));
+    }));
+    match panic::catch_unwind(AssertUnwindSafe(|| run(cli.command))) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => error.finish(),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Classify(args) => classify::run(&args),
+        Command::Spatial(args) => spatial::run(&args),
+        Command::Models(command) => models::run(&command),
+        Command::Devices(args) => devices::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

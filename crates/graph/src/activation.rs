@@ -69,7 +69,11 @@ impl Activation {
     /// The same values as the leaf of a new autodiff graph: what a pass computes from it is
     /// differentiable with respect to it.
     pub fn require_grad(self) -> Self {
-        self.into_cast::<1>().without_autodiff().autodiff().require_grad().into()
+        self.into_cast::<1>()
+            .without_autodiff()
+            .autodiff()
+            .require_grad()
+            .into()
     }
 
     /// The gradient at this leaf; `None` when what was differentiated does not depend on it.
@@ -87,8 +91,11 @@ impl Activation {
     }
 
     pub(crate) fn from_host(values: Vec<f32>, shape: &[usize], device: &Device) -> Self {
-        Tensor::<1>::from_data(TensorData::new(values, [shape.iter().product::<usize>()]), device)
-            .into_view(shape)
+        Tensor::<1>::from_data(
+            TensorData::new(values, [shape.iter().product::<usize>()]),
+            device,
+        )
+        .into_view(shape)
     }
 }
 
@@ -103,12 +110,30 @@ macro_rules! at_rank {
     ($activation:expr, $x:ident => $body:expr) => {{
         let activation = $activation;
         match activation.shape().len() {
-            0 | 1 => { let $x = activation.into_cast::<1>(); Activation::from($body) }
-            2 => { let $x = activation.into_cast::<2>(); Activation::from($body) }
-            3 => { let $x = activation.into_cast::<3>(); Activation::from($body) }
-            4 => { let $x = activation.into_cast::<4>(); Activation::from($body) }
-            5 => { let $x = activation.into_cast::<5>(); Activation::from($body) }
-            _ => { let $x = activation.into_cast::<6>(); Activation::from($body) }
+            0 | 1 => {
+                let $x = activation.into_cast::<1>();
+                Activation::from($body)
+            }
+            2 => {
+                let $x = activation.into_cast::<2>();
+                Activation::from($body)
+            }
+            3 => {
+                let $x = activation.into_cast::<3>();
+                Activation::from($body)
+            }
+            4 => {
+                let $x = activation.into_cast::<4>();
+                Activation::from($body)
+            }
+            5 => {
+                let $x = activation.into_cast::<5>();
+                Activation::from($body)
+            }
+            _ => {
+                let $x = activation.into_cast::<6>();
+                Activation::from($body)
+            }
         }
     }};
 }

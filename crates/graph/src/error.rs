@@ -88,7 +88,10 @@ pub enum GraphError {
         nearest: Vec<String>,
     },
     /// A short name fits several layers.
-    #[error("\"{name}\" could be {}; give one of them in full", quoted_list(candidates))]
+    #[error(
+        "\"{name}\" could be {}; give one of them in full",
+        quoted_list(candidates)
+    )]
     AmbiguousLayer {
         /// What was asked for.
         name: String,
@@ -98,7 +101,9 @@ pub enum GraphError {
     /// What is fed does not suffice to compute what is fetched.
     #[error(
         "cannot compute \"{fetch}\" from {}: {} is not fed, and \"{fetch}\" depends on it through {}",
-        quoted_list(fed), quoted(needed), quoted_list(path)
+        quoted_list(fed),
+        quoted(needed),
+        quoted_list(path)
     )]
     NotCut {
         /// The layer asked for.
@@ -164,8 +169,10 @@ pub(crate) fn quoted_list<S: AsRef<str>>(names: &[S]) -> String {
 }
 
 fn operator_list(operators: &[(String, Vec<String>)]) -> String {
-    let each: Vec<_> =
-        operators.iter().map(|(op, nodes)| format!("{op} ({})", quoted_list(nodes))).collect();
+    let each: Vec<_> = operators
+        .iter()
+        .map(|(op, nodes)| format!("{op} ({})", quoted_list(nodes)))
+        .collect();
     each.join("; ")
 }
 

@@ -59,7 +59,13 @@ fn one(kernel: &Kernel, mut inputs: Vec<Option<Activation>>, shape: &[usize]) ->
         Kernel::Host => unreachable!("known values are not executed"),
         Kernel::Split { .. } => unreachable!("it has several outputs"),
         Kernel::Identity => take(inputs, 0),
-        Kernel::Conv { stride, pads, dilation, groups, .. } => {
+        Kernel::Conv {
+            stride,
+            pads,
+            dilation,
+            groups,
+            ..
+        } => {
             let weight = take(inputs, 1).into_cast::<4>();
             let bias = maybe(inputs, 2).map(Activation::into_cast::<1>);
             let mut x = take(inputs, 0).into_cast::<4>();
@@ -70,13 +76,19 @@ fn one(kernel: &Kernel, mut inputs: Vec<Option<Activation>>, shape: &[usize]) ->
                 x = x.pad([(top, bottom), (left, right)], PadMode::Constant(0.0));
                 [0, 0]
             };
-            module::conv2d(x, weight, bias, ConvOptions::new(*stride, padding, *dilation, *groups))
-                .into()
+            module::conv2d(
+                x,
+                weight,
+                bias,
+                ConvOptions::new(*stride, padding, *dilation, *groups),
+            )
+            .into()
         }
         Kernel::MaxPool(pool) => max_pool2d(take(inputs, 0).into_cast(), pool).into(),
-        Kernel::AveragePool { pool, count_include_pad } => {
-            avg_pool2d(take(inputs, 0).into_cast(), pool, *count_include_pad).into()
-        }
+        Kernel::AveragePool {
+            pool,
+            count_include_pad,
+        } => avg_pool2d(take(inputs, 0).into_cast(), pool, *count_include_pad).into(),
         Kernel::GlobalMaxPool => {
             let x = take(inputs, 0).into_cast::<4>();
             let [n, c, h, w] = x.dims();
@@ -155,7 +167,12 @@ fn one(kernel: &Kernel, mut inputs: Vec<Option<Activation>>, shape: &[usize]) ->
             }
             total
         }
-        Kernel::Gemm { alpha, beta, transpose_a, transpose_b } => {
+        Kernel::Gemm {
+            alpha,
+            beta,
+            transpose_a,
+            transpose_b,
+        } => {
             let matrix = |m: Activation, transposed: bool| {
                 let m = m.into_cast::<2>();
                 if transposed { m.transpose() } else { m }
@@ -178,7 +195,9 @@ fn one(kernel: &Kernel, mut inputs: Vec<Option<Activation>>, shape: &[usize]) ->
         }
         Kernel::Concat { axis } => {
             let axis = *axis;
-            let mut parts = (0..inputs.len()).map(|i| take(inputs, i)).collect::<Vec<_>>();
+            let mut parts = (0..inputs.len())
+                .map(|i| take(inputs, i))
+                .collect::<Vec<_>>();
             let first = parts.remove(0);
             at_rank!(first, first => {
                 let rest = parts.into_iter().map(|p| p.into_cast());
@@ -214,7 +233,11 @@ fn one(kernel: &Kernel, mut inputs: Vec<Option<Activation>>, shape: &[usize]) ->
         Kernel::Expand => {
             let x = full_rank(take(inputs, 0), shape.len());
             let zeros = |x: &Activation| {
-                Activation::from_host(vec![0.0; shape.iter().product()], shape, &x.cast::<1>().device())
+                Activation::from_host(
+                    vec![0.0; shape.iter().product()],
+                    shape,
+                    &x.cast::<1>().device(),
+                )
             };
             let zeros = zeros(&x);
             at_rank!(x, x => x + zeros.into_cast().without_autodiff())

@@ -94,9 +94,16 @@ impl Graph {
 
     /// Number of weights: the elements of all constants that nodes read.
     pub fn parameters(&self) -> usize {
-        let read: std::collections::HashSet<_> =
-            self.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).collect();
-        self.constants.iter().filter(|(v, _)| read.contains(v)).map(|(_, t)| t.len()).sum()
+        let read: std::collections::HashSet<_> = self
+            .nodes
+            .iter()
+            .flat_map(|n| n.inputs.iter().flatten())
+            .collect();
+        self.constants
+            .iter()
+            .filter(|(v, _)| read.contains(v))
+            .map(|(_, t)| t.len())
+            .sum()
     }
 
     /// `Conv "conv1"`, or the output's name where the node has none.
@@ -117,7 +124,10 @@ impl Graph {
         batch: Batch,
     ) -> Result<(Kernel, Vec<Known>), GraphError> {
         resolve(&node.op, inputs, used_outputs, batch).map_err(|refused| match refused {
-            Refused::Reason(reason) => GraphError::Operator { node: self.label(node), reason },
+            Refused::Reason(reason) => GraphError::Operator {
+                node: self.label(node),
+                reason,
+            },
             Refused::TooLarge(shape) => {
                 crate::import::too_large(&format!("the output of {}", self.label(node)), &shape)
             }
@@ -126,6 +136,8 @@ impl Graph {
 
     /// The batch size that the file fixes, if it does.
     pub(crate) fn stated_batch(&self) -> Option<usize> {
-        self.inputs.first().and_then(|i| i.shape.first().copied().flatten())
+        self.inputs
+            .first()
+            .and_then(|i| i.shape.first().copied().flatten())
     }
 }

@@ -192,9 +192,7 @@ impl HostTensor {
             (Self::F32(a), ElementType::Bool) => Self::Bool(a.mapv(|v| v != 0.0).into_shared()),
             (Self::I64(a), ElementType::Bool) => Self::Bool(a.mapv(|v| v != 0).into_shared()),
             (Self::I64(a), _) => Self::F32(a.mapv(|v| v as f32).into_shared()),
-            (Self::Bool(a), _) => {
-                Self::F32(a.mapv(|v| f32::from(u8::from(v))).into_shared())
-            }
+            (Self::Bool(a), _) => Self::F32(a.mapv(|v| f32::from(u8::from(v))).into_shared()),
             (Self::F32(a), _) => Self::F32(a.clone()),
         }
     }
@@ -215,7 +213,10 @@ impl HostTensor {
             let failed = || format!("cannot broadcast to {shape:?}");
             let a = a.broadcast(IxDyn(shape)).ok_or_else(failed)?;
             let b = b.broadcast(IxDyn(shape)).ok_or_else(failed)?;
-            Ok(Zip::from(&a).and(&b).map_collect(|x, y| f(x.clone(), y.clone())).into_shared())
+            Ok(Zip::from(&a)
+                .and(&b)
+                .map_collect(|x, y| f(x.clone(), y.clone()))
+                .into_shared())
         }
         use HostBinary as O;
         match (self, other) {
@@ -268,9 +269,10 @@ impl HostTensor {
 
     pub(crate) fn choose(&self, yes: &Self, no: &Self, shape: &[usize]) -> Result<Self, String> {
         fn pick<T: Clone>(c: &[bool], yes: &[T], no: &[T], shape: &[usize]) -> Array<T> {
-            let values = c.iter().zip(yes.iter().zip(no)).map(|(&c, (y, n))| {
-                if c { y.clone() } else { n.clone() }
-            });
+            let values = c
+                .iter()
+                .zip(yes.iter().zip(no))
+                .map(|(&c, (y, n))| if c { y.clone() } else { n.clone() });
             Array::from_shape_vec(IxDyn(shape), values.collect())
                 .expect("three arrays of this shape were zipped")
         }
@@ -330,7 +332,11 @@ pub(crate) struct Range {
 
 impl Range {
     pub fn whole(dim: usize) -> Self {
-        Self { start: 0, step: 1, len: dim }
+        Self {
+            start: 0,
+            step: 1,
+            len: dim,
+        }
     }
 
     pub fn is_whole(self, dim: usize) -> bool {
@@ -338,7 +344,10 @@ impl Range {
     }
 
     pub fn indices(self) -> impl Iterator<Item = usize> {
-        (0..self.len).map(move |i| self.start.wrapping_add_signed(self.step.wrapping_mul(i as isize)))
+        (0..self.len).map(move |i| {
+            self.start
+                .wrapping_add_signed(self.step.wrapping_mul(i as isize))
+        })
     }
 
     /// Numpy's rules: negative ends count from the back, everything is clamped.
@@ -353,10 +362,18 @@ impl Range {
         let clamp = |v: i64| wrap(v).clamp(low, high);
         let (start, end) = (clamp(start), clamp(end));
         let span = if step > 0 { end - start } else { start - end };
-        let len = if span <= 0 { 0 } else { ((span - 1) as u64 / step.unsigned_abs() + 1) as usize };
+        let len = if span <= 0 {
+            0
+        } else {
+            ((span - 1) as u64 / step.unsigned_abs() + 1) as usize
+        };
         let start = usize::try_from(start).unwrap_or(0);
         let step = isize::try_from(step).map_err(|_| "a slice step out of range".to_owned())?;
-        Ok(Self { start, step: if len <= 1 { 1 } else { step }, len })
+        Ok(Self {
+            start,
+            step: if len <= 1 { 1 } else { step },
+            len,
+        })
     }
 }
 
@@ -392,7 +409,10 @@ mod tests {
     #[test]
     fn slices_follow_numpy() {
         let take = |dim: usize, s, e, st| {
-            Range::resolve(dim, s, e, st).unwrap().indices().collect::<Vec<_>>()
+            Range::resolve(dim, s, e, st)
+                .unwrap()
+                .indices()
+                .collect::<Vec<_>>()
         };
         assert_eq!(take(5, 1, 4, 1), [1, 2, 3]);
         assert_eq!(take(5, -2, i64::MAX, 1), [3, 4]);

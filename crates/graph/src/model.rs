@@ -201,7 +201,7 @@ impl Model {
     /// Opens an `.onnx` file.
     ///
     /// How photographs are prepared is known for the files of the manifest; for others, set it
-    /// with [`Model::with_input`].
+    /// with [`Model::open_with`].
     ///
     /// # Errors
     ///
@@ -229,11 +229,7 @@ impl Model {
     ///
     /// [`GraphError::NotFound`] when there is neither; it says what to type to download a known
     /// model.
-    pub fn find(
-        name: &str,
-        device: &Device,
-        spec: Option<InputSpec>,
-    ) -> Result<Self, GraphError> {
+    pub fn find(name: &str, device: &Device, spec: Option<InputSpec>) -> Result<Self, GraphError> {
         match elucid_models::resolve(name)? {
             Found::File(path) => Self::open_as(&path, device, spec),
             Found::Embedded => {
@@ -267,7 +263,10 @@ impl Model {
     }
 
     fn open_as(path: &Path, device: &Device, spec: Option<InputSpec>) -> Result<Self, GraphError> {
-        let read = |source| GraphError::Read { path: path.to_owned(), source };
+        let read = |source| GraphError::Read {
+            path: path.to_owned(),
+            source,
+        };
         let size = std::fs::metadata(path).map_err(read)?.len();
         if size > MAX_FILE {
             return Err(GraphError::Decode {
@@ -275,7 +274,11 @@ impl Model {
             });
         }
         let bytes = std::fs::read(path).map_err(read)?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         Self::build(bytes, path.parent(), name, device, spec)
     }
 
@@ -296,7 +299,9 @@ impl Model {
             (None, Some(entry)) => InputSpec::from_manifest(&entry.input)?,
             (None, None) => default_spec(&graph, input)?,
         };
-        let stated = known.and_then(|e| e.logits.as_deref()).and_then(|n| graph.value(n));
+        let stated = known
+            .and_then(|e| e.logits.as_deref())
+            .and_then(|n| graph.value(n));
         let logits = stated.or_else(|| find_logits(&graph));
         let layers = list_layers(&graph, input, spec.size())?;
         let classes = logits
@@ -367,7 +372,10 @@ impl Model {
             return if index < count {
                 Ok(index)
             } else {
-                Err(unknown(format!("no class {index}: the model has classes 0 to {}", count - 1)))
+                Err(unknown(format!(
+                    "no class {index}: the model has classes 0 to {}",
+                    count - 1
+                )))
             };
         }
         match self.inner.labels {
@@ -447,12 +455,14 @@ impl Model {
     }
 
     fn layer_of(&self, value: ValueId) -> Result<&Layer, GraphError> {
-        self.inner.layers.iter().find(|l| l.value == value).ok_or_else(|| {
-            GraphError::UnknownLayer {
+        self.inner
+            .layers
+            .iter()
+            .find(|l| l.value == value)
+            .ok_or_else(|| GraphError::UnknownLayer {
                 name: self.graph().name(value).to_owned(),
                 nearest: Vec::new(),
-            }
-        })
+            })
     }
 
     /// A partial execution, to be told what is fed and what is fetched.
@@ -479,7 +489,10 @@ impl Model {
         let shape: [usize; 4] = prepared.tensor.dim().into();
         let values = prepared.tensor.into_iter().collect::<Vec<f32>>();
         let tensor = Tensor::from_data(TensorData::new(values, shape), &self.inner.device);
-        Ok(Photo { tensor, picture: prepared.shown })
+        Ok(Photo {
+            tensor,
+            picture: prepared.shown,
+        })
     }
 
     /// Class scores of a batch of images.
@@ -493,14 +506,17 @@ impl Model {
         let scores = pass.get(LOGITS)?.to_array()?;
         let images = scores.shape()[0];
         let shape = scores.shape().to_vec();
-        let logits = scores.into_shape_with_order((images, self.classes()?)).map_err(|_| {
-            GraphError::Shape {
+        let logits = scores
+            .into_shape_with_order((images, self.classes()?))
+            .map_err(|_| GraphError::Shape {
                 what: "the class scores".to_owned(),
                 expected: format!("[{images}, classes]"),
                 got: shape,
-            }
-        })?;
-        Ok(Scores { logits, labels: self.inner.labels })
+            })?;
+        Ok(Scores {
+            logits,
+            labels: self.inner.labels,
+        })
     }
 
     /// Which positions of layer `from` the positions of layer `to` depend on, or their gradients
@@ -521,11 +537,17 @@ impl Model {
         let (from, to) = (self.layer(from)?.value, self.layer(to)?.value);
         let layers = self.layers_for(size)?;
         let shape = |v: ValueId| {
-            layers.iter().find(|l| l.value == v).map(|l| l.shape.clone()).unwrap_or_default()
+            layers
+                .iter()
+                .find(|l| l.value == v)
+                .map(|l| l.shape.clone())
+                .unwrap_or_default()
         };
         let plan = Plan::new(graph, &[(from, shape(from))], &[to])?;
         let rules = self.bind_rules(&plan, rules)?;
-        Ok(receptive::windows(graph, &plan, from, to, |i| rules[i].clone()))
+        Ok(receptive::windows(graph, &plan, from, to, |i| {
+            rules[i].clone()
+        }))
     }
 
     /// How many numbers a pass from layer `from` to layer `to` computes for one image when the
@@ -542,19 +564,28 @@ impl Model {
     ) -> Result<usize, GraphError> {
         let (from, to) = (self.layer(from)?.value, self.layer(to)?.value);
         let layers = self.layers_for(size)?;
-        let shape = layers.iter().find(|l| l.value == from).map(|l| l.shape.clone());
+        let shape = layers
+            .iter()
+            .find(|l| l.value == from)
+            .map(|l| l.shape.clone());
         let shape = shape.unwrap_or_default();
         let fed = shape.iter().product::<usize>();
         let plan = Plan::new(self.graph(), &[(from, shape)], &[to])?;
-        let computed = plan.steps.iter().flat_map(|s| &s.outputs).filter(|k| k.host.is_none());
-        Ok(fed + computed.map(|k| k.shape.iter().product::<usize>()).sum::<usize>())
+        let computed = plan
+            .steps
+            .iter()
+            .flat_map(|s| &s.outputs)
+            .filter(|k| k.host.is_none());
+        Ok(fed
+            + computed
+                .map(|k| k.shape.iter().product::<usize>())
+                .sum::<usize>())
     }
 
     /// A weight on the device, uploaded when it is first needed.
     pub(crate) fn weight(&self, value: ValueId) -> Option<Activation> {
         let host = self.graph().constant(value)?;
-        let upload =
-            || Activation::from_host(host.floats(), host.shape(), &self.inner.device);
+        let upload = || Activation::from_host(host.floats(), host.shape(), &self.inner.device);
         Some(self.inner.weights[value.0].get_or_init(upload).clone())
     }
 }
@@ -570,8 +601,15 @@ fn image_input(graph: &Graph) -> Result<ValueId, GraphError> {
                 .inputs
                 .iter()
                 .map(|i| {
-                    let dims = i.shape.iter().map(|d| d.map_or("?".to_owned(), |d| d.to_string()));
-                    format!("\"{}\" [{}]", graph.name(i.value), dims.collect::<Vec<_>>().join(", "))
+                    let dims = i
+                        .shape
+                        .iter()
+                        .map(|d| d.map_or("?".to_owned(), |d| d.to_string()));
+                    format!(
+                        "\"{}\" [{}]",
+                        graph.name(i.value),
+                        dims.collect::<Vec<_>>().join(", ")
+                    )
                 })
                 .collect();
             Err(GraphError::Malformed {
@@ -586,7 +624,11 @@ fn image_input(graph: &Graph) -> Result<ValueId, GraphError> {
 
 /// For files that nobody described: ImageNet's usual preparation at the size that the file states.
 fn default_spec(graph: &Graph, input: ValueId) -> Result<InputSpec, GraphError> {
-    let stated = graph.inputs.iter().find(|i| i.value == input).map(|i| i.shape.as_slice());
+    let stated = graph
+        .inputs
+        .iter()
+        .find(|i| i.value == input)
+        .map(|i| i.shape.as_slice());
     Ok(match stated {
         Some(&[_, _, Some(h), Some(w)]) => InputSpec::default().with_size([h, w])?,
         _ => InputSpec::default(),
@@ -603,7 +645,10 @@ fn find_logits(graph: &Graph) -> Option<ValueId> {
         };
         match node.op.kind() {
             OpKind::Softmax | OpKind::LogSoftmax => return Some(input),
-            OpKind::Identity | OpKind::Dropout | OpKind::Reshape | OpKind::Flatten
+            OpKind::Identity
+            | OpKind::Dropout
+            | OpKind::Reshape
+            | OpKind::Flatten
             | OpKind::Squeeze => value = input,
             _ => break,
         }
@@ -665,7 +710,13 @@ fn notable_values(graph: &Graph, plan: &Plan) -> HashSet<ValueId> {
     };
     let mut notable = HashSet::new();
     for node in &nodes {
-        let joined = node.inputs.iter().flatten().filter(|v| is_activation(v)).count() > 1;
+        let joined = node
+            .inputs
+            .iter()
+            .flatten()
+            .filter(|v| is_activation(v))
+            .count()
+            > 1;
         match node.op.kind() {
             OpKind::Concat if joined => notable.extend(node.outputs.iter().copied()),
             OpKind::Add | OpKind::Sum if joined => {

@@ -32,7 +32,10 @@ pub(crate) fn find(graph: &Graph, layers: &[ValueId], name: &str) -> Result<Valu
     if let Some(value) = graph.value(name).filter(is_layer) {
         return Ok(value);
     }
-    let mut named = graph.nodes.iter().filter(|n| !n.name.is_empty() && n.name == name);
+    let mut named = graph
+        .nodes
+        .iter()
+        .filter(|n| !n.name.is_empty() && n.name == name);
     if let (Some(node), None) = (named.next(), named.next())
         && let Some(&output) = node.outputs.first().filter(|v| is_layer(v))
     {
@@ -40,8 +43,11 @@ pub(crate) fn find(graph: &Graph, layers: &[ValueId], name: &str) -> Result<Valu
     }
     let alias = from_lucid(name);
     let short = alias.as_deref().unwrap_or(name);
-    let matched: Vec<ValueId> =
-        layers.iter().copied().filter(|&v| has_segment(graph.name(v), short)).collect();
+    let matched: Vec<ValueId> = layers
+        .iter()
+        .copied()
+        .filter(|&v| has_segment(graph.name(v), short))
+        .collect();
     match matched.as_slice() {
         [] => Err(GraphError::UnknownLayer {
             name: name.to_owned(),
@@ -59,7 +65,10 @@ pub(crate) fn find(graph: &Graph, layers: &[ValueId], name: &str) -> Result<Valu
 fn ambiguous(graph: &Graph, name: &str, candidates: &[ValueId]) -> GraphError {
     GraphError::AmbiguousLayer {
         name: name.to_owned(),
-        candidates: candidates.iter().map(|&v| graph.name(v).to_owned()).collect(),
+        candidates: candidates
+            .iter()
+            .map(|&v| graph.name(v).to_owned())
+            .collect(),
     }
 }
 
@@ -103,7 +112,11 @@ pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> V
         .filter(|(score, _)| *score > 0.6)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.len().cmp(&b.1.len())));
-    scored.into_iter().take(NEAREST).map(|(_, n)| n.to_owned()).collect()
+    scored
+        .into_iter()
+        .take(NEAREST)
+        .map(|(_, n)| n.to_owned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -115,15 +128,24 @@ mod tests {
         assert_eq!(from_lucid("mixed4d").as_deref(), Some("inception_4d"));
         assert_eq!(from_lucid("mixed6a"), None);
         assert_eq!(from_lucid("mixed4d_x"), None);
-        assert_eq!(lucid_alias("inception_4d/output").as_deref(), Some("mixed4d"));
-        assert_eq!(lucid_alias("inception_4d/output_1").as_deref(), Some("mixed4d"));
+        assert_eq!(
+            lucid_alias("inception_4d/output").as_deref(),
+            Some("mixed4d")
+        );
+        assert_eq!(
+            lucid_alias("inception_4d/output_1").as_deref(),
+            Some("mixed4d")
+        );
         assert_eq!(lucid_alias("inception_4d/1x1"), None);
     }
 
     #[test]
     fn segments_end_at_separators() {
         assert!(has_segment("inception_4d/output", "inception_4d"));
-        assert!(has_segment("/layer3/layer3.1/relu/Relu_output_0", "layer3.1"));
+        assert!(has_segment(
+            "/layer3/layer3.1/relu/Relu_output_0",
+            "layer3.1"
+        ));
         assert!(!has_segment("inception_4d/output", "inception_4"));
         assert!(!has_segment("anything", ""));
     }

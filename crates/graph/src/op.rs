@@ -70,40 +70,106 @@ pub enum PadKind {
 pub enum Op {
     Constant(HostTensor),
     ConstantOfShape(HostTensor),
-    Conv { window: Window, groups: usize },
+    Conv {
+        window: Window,
+        groups: usize,
+    },
     MaxPool(Window),
-    AveragePool { window: Window, count_include_pad: bool },
+    AveragePool {
+        window: Window,
+        count_include_pad: bool,
+    },
     GlobalAveragePool,
     GlobalMaxPool,
     Lrn(Lrn),
-    BatchNormalization { epsilon: f32 },
-    InstanceNormalization { epsilon: f32 },
-    LayerNormalization { axis: i64, epsilon: f32 },
+    BatchNormalization {
+        epsilon: f32,
+    },
+    InstanceNormalization {
+        epsilon: f32,
+    },
+    LayerNormalization {
+        axis: i64,
+        epsilon: f32,
+    },
     Unary(Unary),
-    Clip { min: Option<f32>, max: Option<f32>, inputs: bool },
-    PRelu { per_channel: bool },
+    Clip {
+        min: Option<f32>,
+        max: Option<f32>,
+        inputs: bool,
+    },
+    PRelu {
+        per_channel: bool,
+    },
     /// `flatten`: before opset 13, everything from `axis` on is one dimension.
-    Softmax { axis: i64, flatten: bool, log: bool },
+    Softmax {
+        axis: i64,
+        flatten: bool,
+        log: bool,
+    },
     /// `axis`: where the second operand is aligned, before opset 7.
-    Binary { op: HostBinary, axis: Option<i64> },
+    Binary {
+        op: HostBinary,
+        axis: Option<i64>,
+    },
     Sum,
-    Gemm { alpha: f32, beta: f32, transpose_a: bool, transpose_b: bool },
+    Gemm {
+        alpha: f32,
+        beta: f32,
+        transpose_a: bool,
+        transpose_b: bool,
+    },
     MatMul,
-    Concat { axis: i64 },
-    Split { axis: i64, sizes: Option<Vec<i64>> },
-    Flatten { axis: i64 },
-    Reshape { shape: Option<Vec<i64>>, allow_zero: bool },
-    Transpose { permutation: Option<Vec<i64>> },
-    Squeeze { axes: Option<Vec<i64>> },
-    Unsqueeze { axes: Option<Vec<i64>> },
+    Concat {
+        axis: i64,
+    },
+    Split {
+        axis: i64,
+        sizes: Option<Vec<i64>>,
+    },
+    Flatten {
+        axis: i64,
+    },
+    Reshape {
+        shape: Option<Vec<i64>>,
+        allow_zero: bool,
+    },
+    Transpose {
+        permutation: Option<Vec<i64>>,
+    },
+    Squeeze {
+        axes: Option<Vec<i64>>,
+    },
+    Unsqueeze {
+        axes: Option<Vec<i64>>,
+    },
     /// Also `Dropout`, which does nothing at inference.
-    Identity { dropout: bool },
-    Pad { mode: PadKind, pads: Option<Vec<i64>>, value: f32 },
-    Slice { attributes: Option<SliceAttributes> },
-    Gather { axis: i64 },
-    Shape { start: i64, end: Option<i64> },
-    Cast { to: ElementType },
-    ReduceMean { axes: Option<Vec<i64>>, keep_dims: bool, empty_is_identity: bool },
+    Identity {
+        dropout: bool,
+    },
+    Pad {
+        mode: PadKind,
+        pads: Option<Vec<i64>>,
+        value: f32,
+    },
+    Slice {
+        attributes: Option<SliceAttributes>,
+    },
+    Gather {
+        axis: i64,
+    },
+    Shape {
+        start: i64,
+        end: Option<i64>,
+    },
+    Cast {
+        to: ElementType,
+    },
+    ReduceMean {
+        axes: Option<Vec<i64>>,
+        keep_dims: bool,
+        empty_is_identity: bool,
+    },
     Where,
     Expand,
 }

@@ -28,7 +28,11 @@ pub struct Pass<'m> {
 
 impl<'m> Pass<'m> {
     pub(crate) fn new(model: &'m Model) -> Self {
-        Self { model, rules: Rules::new(), feeds: Vec::new() }
+        Self {
+            model,
+            rules: Rules::new(),
+            feeds: Vec::new(),
+        }
     }
 
     /// Replaces gradients.
@@ -84,7 +88,10 @@ impl<'m> Pass<'m> {
         let rules = model.bind_rules(&plan, &self.rules)?;
 
         let mut uses: HashMap<ValueId, usize> = HashMap::new();
-        let reads = plan.steps.iter().flat_map(|s| graph.nodes[s.node.0].inputs.iter().flatten());
+        let reads = plan
+            .steps
+            .iter()
+            .flat_map(|s| graph.nodes[s.node.0].inputs.iter().flatten());
         for &value in reads.chain(&fetches) {
             *uses.entry(value).or_default() += 1;
         }
@@ -130,7 +137,11 @@ fn self_or_last(
         *n -= 1;
         *n
     });
-    let found = if left == 0 { values.remove(&value) } else { values.get(&value).cloned() };
+    let found = if left == 0 {
+        values.remove(&value)
+    } else {
+        values.get(&value).cloned()
+    };
     found.or_else(|| model.weight(value)).unwrap_or_else(|| {
         // Numbers that follow from shapes alone.
         let host = plan.known.get(&value).and_then(|k| k.host.as_ref());
@@ -179,7 +190,10 @@ fn check_output(
         return Ok(());
     }
     Err(GraphError::Shape {
-        what: format!("the output of {}", model.graph().label(&model.graph().nodes[node.0])),
+        what: format!(
+            "the output of {}",
+            model.graph().label(&model.graph().nodes[node.0])
+        ),
         expected: format!("{:?}", known.shape),
         got: shape,
     })
@@ -265,12 +279,18 @@ impl Activations {
             .map(|(_, _, activation)| activation)
             .ok_or_else(|| GraphError::UnknownLayer {
                 name: layer.to_owned(),
-                nearest: self.fetched.iter().map(|(asked, ..)| asked.clone()).collect(),
+                nearest: self
+                    .fetched
+                    .iter()
+                    .map(|(asked, ..)| asked.clone())
+                    .collect(),
             })
     }
 
     /// Full layer names and values, in the order in which they were fetched.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Activation)> {
-        self.fetched.iter().map(|(_, full, activation)| (full.as_str(), activation))
+        self.fetched
+            .iter()
+            .map(|(_, full, activation)| (full.as_str(), activation))
     }
 }

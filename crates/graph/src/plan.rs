@@ -48,14 +48,17 @@ impl Plan {
             }
             let mut inputs = Vec::with_capacity(node.inputs.len());
             for slot in &node.inputs {
-                inputs.push(slot.map(|value| match (known.get(&value), graph.constant(value)) {
-                    (Some(known), _) => known.clone(),
-                    (None, Some(host)) => Known::host(host.clone()),
-                    (None, None) => unreachable!("nodes are sorted and the feed cuts the graph"),
-                }));
+                inputs.push(
+                    slot.map(|value| match (known.get(&value), graph.constant(value)) {
+                        (Some(known), _) => known.clone(),
+                        (None, Some(host)) => Known::host(host.clone()),
+                        (None, None) => {
+                            unreachable!("nodes are sorted and the feed cuts the graph")
+                        }
+                    }),
+                );
             }
-            let (kernel, outputs) =
-                graph.resolve_node(node, &inputs, node.outputs.len(), batch)?;
+            let (kernel, outputs) = graph.resolve_node(node, &inputs, node.outputs.len(), batch)?;
             for (&value, output) in node.outputs.iter().zip(&outputs) {
                 if output.shape.len() > MAX_RANK {
                     return Err(GraphError::Operator {
@@ -69,7 +72,11 @@ impl Plan {
                 // A fed value stays what was fed.
                 known.entry(value).or_insert_with(|| output.clone());
             }
-            steps.push(Step { node: NodeId(i), kernel, outputs });
+            steps.push(Step {
+                node: NodeId(i),
+                kernel,
+                outputs,
+            });
         }
         Ok(Self { steps, known })
     }
@@ -101,7 +108,10 @@ fn needed_nodes(
                 path.pop();
                 return Err(GraphError::NotCut {
                     fetch: graph.name(fetch).to_owned(),
-                    fed: feeds.iter().map(|(v, _)| graph.name(*v).to_owned()).collect(),
+                    fed: feeds
+                        .iter()
+                        .map(|(v, _)| graph.name(*v).to_owned())
+                        .collect(),
                     needed: graph.name(value).to_owned(),
                     path,
                 });
@@ -123,7 +133,10 @@ impl Kernel {
     pub fn operator(&self, kind: elucid_rules::OpKind) -> Operator<'_> {
         match self {
             Self::Unary(Unary::Relu) => Operator::Relu,
-            Self::Clip { min, max } => Operator::Clip { min: *min, max: *max },
+            Self::Clip { min, max } => Operator::Clip {
+                min: *min,
+                max: *max,
+            },
             Self::MaxPool(pool) => Operator::MaxPool(pool),
             _ => Operator::Other(kind),
         }

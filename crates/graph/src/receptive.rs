@@ -32,7 +32,11 @@ impl Windows {
         let mut groups = Vec::with_capacity(rows.len() * columns.len());
         for ys in &rows {
             for xs in &columns {
-                groups.push(ys.iter().flat_map(|&y| xs.iter().map(move |&x| (y, x))).collect());
+                groups.push(
+                    ys.iter()
+                        .flat_map(|&y| xs.iter().map(move |&x| (y, x)))
+                        .collect(),
+                );
             }
         }
         groups
@@ -46,7 +50,9 @@ fn colour(spans: &[Span]) -> Vec<Vec<usize>> {
     let mut groups: Vec<(Option<usize>, Vec<usize>)> = Vec::new();
     for i in order {
         let first = spans[i].map(|(first, _)| first);
-        let free = groups.iter_mut().find(|(end, _)| end.is_none() || first.is_none() || *end < first);
+        let free = groups
+            .iter_mut()
+            .find(|(end, _)| end.is_none() || first.is_none() || *end < first);
         let (end, members) = match free {
             Some(group) => group,
             None => {
@@ -84,11 +90,20 @@ pub(crate) fn windows(
     let [.., h, w] = image(from)?;
     let single = |n: usize| (0..n).map(|i| Some((i, i))).collect();
     let mut reach: HashMap<ValueId, Reach> = HashMap::new();
-    reach.insert(from, Reach::Local(Windows { rows: single(h), columns: single(w) }));
+    reach.insert(
+        from,
+        Reach::Local(Windows {
+            rows: single(h),
+            columns: single(w),
+        }),
+    );
     for (index, step) in plan.steps.iter().enumerate() {
         let node = &graph.nodes[step.node.0];
-        let inputs: Vec<Option<&Reach>> =
-            node.inputs.iter().map(|slot| slot.and_then(|v| reach.get(&v))).collect();
+        let inputs: Vec<Option<&Reach>> = node
+            .inputs
+            .iter()
+            .map(|slot| slot.and_then(|v| reach.get(&v)))
+            .collect();
         if inputs.iter().all(Option::is_none) {
             continue;
         }
@@ -99,19 +114,27 @@ pub(crate) fn windows(
         let shapes: Vec<Option<&[usize]>> = node
             .inputs
             .iter()
-            .map(|slot| slot.and_then(|v| plan.known.get(&v)).map(|k| k.shape.as_slice()))
+            .map(|slot| {
+                slot.and_then(|v| plan.known.get(&v))
+                    .map(|k| k.shape.as_slice())
+            })
             .collect();
         let made: Vec<Reach> = step
             .outputs
             .iter()
             .map(|known| {
-                let windows = rule_reach.and_then(|extra| {
-                    through(&step.kernel, &inputs, &shapes, &known.shape, extra)
-                });
+                let windows = rule_reach
+                    .and_then(|extra| through(&step.kernel, &inputs, &shapes, &known.shape, extra));
                 windows.map_or(Reach::Everything, Reach::Local)
             })
             .collect();
-        reach.extend(node.outputs.iter().copied().zip(made).filter(|(v, _)| *v != from));
+        reach.extend(
+            node.outputs
+                .iter()
+                .copied()
+                .zip(made)
+                .filter(|(v, _)| *v != from),
+        );
     }
     match reach.remove(&to)? {
         Reach::Local(windows) => Some(windows),
@@ -149,7 +172,13 @@ fn through(
             Some(widen(windows, extra))
         }
         Kernel::Softmax { view, axis: 1, .. } if view == output => Some(widen(local(0)?, extra)),
-        Kernel::Conv { stride, pads, dilation, kernel, .. } => {
+        Kernel::Conv {
+            stride,
+            pads,
+            dilation,
+            kernel,
+            ..
+        } => {
             if inputs.iter().skip(1).any(Option::is_some) {
                 return None;
             }
@@ -183,15 +212,28 @@ fn through(
         Kernel::Slice(ranges) => {
             let windows = local(0)?;
             let pick = |spans: &[Span], axis: usize| {
-                ranges[axis].indices().map(|i| spans.get(i).copied().flatten()).collect()
+                ranges[axis]
+                    .indices()
+                    .map(|i| spans.get(i).copied().flatten())
+                    .collect()
             };
-            Some(Windows { rows: pick(&windows.rows, 2), columns: pick(&windows.columns, 3) })
+            Some(Windows {
+                rows: pick(&windows.rows, 2),
+                columns: pick(&windows.columns, 3),
+            })
         }
-        Kernel::Pad { pads, mode: PadKind::Constant, .. } => {
+        Kernel::Pad {
+            pads,
+            mode: PadKind::Constant,
+            ..
+        } => {
             let windows = local(0)?;
             let surround = |spans: &[Span], (before, after): (usize, usize)| {
                 let edge = |n| std::iter::repeat_n(None, n);
-                edge(before).chain(spans.iter().copied()).chain(edge(after)).collect()
+                edge(before)
+                    .chain(spans.iter().copied())
+                    .chain(edge(after))
+                    .collect()
             };
             Some(Windows {
                 rows: surround(&windows.rows, pads[2]),
@@ -215,11 +257,16 @@ fn widen(windows: &Windows, [down, right]: [usize; 2]) -> Windows {
         (0..spans.len())
             .map(|i| {
                 let last = (i + n).min(spans.len() - 1);
-                spans[i.saturating_sub(n)..=last].iter().fold(None, |u, &s| union(u, s))
+                spans[i.saturating_sub(n)..=last]
+                    .iter()
+                    .fold(None, |u, &s| union(u, s))
             })
             .collect()
     };
-    Windows { rows: grow(&windows.rows, down), columns: grow(&windows.columns, right) }
+    Windows {
+        rows: grow(&windows.rows, down),
+        columns: grow(&windows.columns, right),
+    }
 }
 
 /// Through a sliding window; `extra` widens what it reads on both sides.
@@ -231,11 +278,18 @@ fn slide(windows: &Windows, pool: &Pool2d, output: [usize; 2], extra: [usize; 2]
                 let first = (start.saturating_sub(pool.pads[i])).saturating_sub(extra[i]);
                 let end = start + (pool.kernel[i] - 1) * pool.dilation[i] + 1 + extra[i];
                 let end = end.saturating_sub(pool.pads[i]).min(spans.len());
-                spans.get(first..end).unwrap_or_default().iter().fold(None, |u, &s| union(u, s))
+                spans
+                    .get(first..end)
+                    .unwrap_or_default()
+                    .iter()
+                    .fold(None, |u, &s| union(u, s))
             })
             .collect()
     };
-    Windows { rows: axis(&windows.rows, 0), columns: axis(&windows.columns, 1) }
+    Windows {
+        rows: axis(&windows.rows, 0),
+        columns: axis(&windows.columns, 1),
+    }
 }
 
 /// Through broadcasting of `[N, C, H, W]` to `output`.
@@ -244,7 +298,11 @@ fn stretch(windows: &Windows, shape: &[usize], output: [usize; 2]) -> Option<Win
         return None;
     }
     let axis = |spans: &[Span], size: usize| {
-        if spans.len() == size { Some(spans.to_vec()) } else { (spans.len() == 1).then(|| vec![spans[0]; size]) }
+        if spans.len() == size {
+            Some(spans.to_vec())
+        } else {
+            (spans.len() == 1).then(|| vec![spans[0]; size])
+        }
     };
     Some(Windows {
         rows: axis(&windows.rows, output[0])?,
@@ -254,7 +312,10 @@ fn stretch(windows: &Windows, shape: &[usize], output: [usize; 2]) -> Option<Win
 
 fn merge(a: &Windows, b: &Windows) -> Windows {
     let zip = |a: &[Span], b: &[Span]| a.iter().zip(b).map(|(&x, &y)| union(x, y)).collect();
-    Windows { rows: zip(&a.rows, &b.rows), columns: zip(&a.columns, &b.columns) }
+    Windows {
+        rows: zip(&a.rows, &b.rows),
+        columns: zip(&a.columns, &b.columns),
+    }
 }
 
 #[cfg(test)]
@@ -281,7 +342,10 @@ mod tests {
     #[test]
     fn a_strided_window_reads_what_it_says() {
         let single = |n: usize| (0..n).map(|i| Some((i, i))).collect::<Vec<_>>();
-        let start = Windows { rows: single(7), columns: single(7) };
+        let start = Windows {
+            rows: single(7),
+            columns: single(7),
+        };
         let pool = Pool2d {
             kernel: [3, 3],
             stride: [2, 2],
@@ -290,7 +354,10 @@ mod tests {
             ceil_mode: false,
         };
         let through = slide(&start, &pool, [4, 4], [0, 0]);
-        assert_eq!(through.rows, [Some((0, 1)), Some((1, 3)), Some((3, 5)), Some((5, 6))]);
+        assert_eq!(
+            through.rows,
+            [Some((0, 1)), Some((1, 3)), Some((3, 5)), Some((5, 6))]
+        );
         let blurred = slide(&start, &pool, [4, 4], [1, 1]);
         assert_eq!(blurred.rows[1], Some((0, 4)));
     }

@@ -19,11 +19,19 @@ pub(crate) struct Known {
 
 impl Known {
     pub fn host(tensor: HostTensor) -> Self {
-        Self { shape: tensor.shape().to_vec(), kind: tensor.element_type(), host: Some(tensor) }
+        Self {
+            shape: tensor.shape().to_vec(),
+            kind: tensor.element_type(),
+            host: Some(tensor),
+        }
     }
 
     pub fn activation(shape: Vec<usize>) -> Self {
-        Self { shape, kind: ElementType::F32, host: None }
+        Self {
+            shape,
+            kind: ElementType::F32,
+            host: None,
+        }
     }
 }
 
@@ -33,35 +41,86 @@ pub(crate) enum Kernel {
     /// Nothing: the value is already known.
     Host,
     Identity,
-    Conv { stride: [usize; 2], pads: [usize; 4], dilation: [usize; 2], kernel: [usize; 2], groups: usize },
+    Conv {
+        stride: [usize; 2],
+        pads: [usize; 4],
+        dilation: [usize; 2],
+        kernel: [usize; 2],
+        groups: usize,
+    },
     MaxPool(Pool2d),
-    AveragePool { pool: Pool2d, count_include_pad: bool },
+    AveragePool {
+        pool: Pool2d,
+        count_include_pad: bool,
+    },
     GlobalMaxPool,
     Lrn(Lrn),
-    BatchNormalization { epsilon: f32 },
-    InstanceNormalization { epsilon: f32 },
-    LayerNormalization { axes: Vec<usize>, epsilon: f32 },
+    BatchNormalization {
+        epsilon: f32,
+    },
+    InstanceNormalization {
+        epsilon: f32,
+    },
+    LayerNormalization {
+        axes: Vec<usize>,
+        epsilon: f32,
+    },
     Unary(Unary),
-    Clip { min: f32, max: f32 },
+    Clip {
+        min: f32,
+        max: f32,
+    },
     /// The slope, viewed with this shape.
-    PRelu { slope: Vec<usize> },
+    PRelu {
+        slope: Vec<usize>,
+    },
     /// Over `axis` of the input viewed as `view`.
-    Softmax { view: Vec<usize>, axis: usize, log: bool },
+    Softmax {
+        view: Vec<usize>,
+        axis: usize,
+        log: bool,
+    },
     /// Operands viewed with these shapes, which broadcast.
-    Binary { op: HostBinary, a: Vec<usize>, b: Vec<usize> },
+    Binary {
+        op: HostBinary,
+        a: Vec<usize>,
+        b: Vec<usize>,
+    },
     Sum,
-    Gemm { alpha: f32, beta: f32, transpose_a: bool, transpose_b: bool },
+    Gemm {
+        alpha: f32,
+        beta: f32,
+        transpose_a: bool,
+        transpose_b: bool,
+    },
     /// Operands viewed with these shapes of equal rank.
-    MatMul { a: Vec<usize>, b: Vec<usize> },
-    Concat { axis: usize },
-    Split { axis: usize, sizes: Vec<usize> },
+    MatMul {
+        a: Vec<usize>,
+        b: Vec<usize>,
+    },
+    Concat {
+        axis: usize,
+    },
+    Split {
+        axis: usize,
+        sizes: Vec<usize>,
+    },
     /// To the output's shape.
     Reshape,
     Permute(Vec<usize>),
-    Pad { pads: Vec<(usize, usize)>, mode: PadKind, value: f32 },
+    Pad {
+        pads: Vec<(usize, usize)>,
+        mode: PadKind,
+        value: f32,
+    },
     Slice(Vec<Range>),
-    Gather { axis: usize, indices: Vec<usize> },
-    ReduceMean { axes: Vec<usize> },
+    Gather {
+        axis: usize,
+        indices: Vec<usize>,
+    },
+    ReduceMean {
+        axes: Vec<usize>,
+    },
     Expand,
 }
 
@@ -103,7 +162,12 @@ pub(crate) fn resolve(
     if outputs == 0 {
         return Err("it names no output".into());
     }
-    let (kernel, known) = Node { inputs, outputs, batch }.resolve(op)?;
+    let (kernel, known) = Node {
+        inputs,
+        outputs,
+        batch,
+    }
+    .resolve(op)?;
     for value in &known {
         element_count(&value.shape).ok_or_else(|| Refused::TooLarge(value.shape.clone()))?;
     }
@@ -122,7 +186,8 @@ impl Node<'_> {
     }
 
     fn input(&self, index: usize) -> Result<&Known, Refused> {
-        self.optional(index).ok_or_else(|| format!("input {index} is missing").into())
+        self.optional(index)
+            .ok_or_else(|| format!("input {index} is missing").into())
     }
 
     /// The floating-point input at `index`.
@@ -141,7 +206,8 @@ impl Node<'_> {
             .ok()
             .filter(|s| s.iter().all(|&d| d > 0))
             .ok_or_else(|| {
-                format!("input has shape {shape:?}, expected [N, C, H, W] with no dimension 0").into()
+                format!("input has shape {shape:?}, expected [N, C, H, W] with no dimension 0")
+                    .into()
             })
     }
 
@@ -156,7 +222,11 @@ impl Node<'_> {
     }
 
     fn all_host(&self) -> Option<Vec<&HostTensor>> {
-        self.inputs.iter().flatten().map(|k| k.host.as_ref()).collect()
+        self.inputs
+            .iter()
+            .flatten()
+            .map(|k| k.host.as_ref())
+            .collect()
     }
 
     fn one(kernel: Kernel, shape: Vec<usize>) -> Resolved {
@@ -185,17 +255,25 @@ impl Node<'_> {
                 let [oh, ow] = pool.output_size([h, w]).map_err(|e| e.to_string())?;
                 Ok(Self::one(Kernel::MaxPool(pool), vec![n, c, oh, ow]))
             }
-            Op::AveragePool { window, count_include_pad } => {
+            Op::AveragePool {
+                window,
+                count_include_pad,
+            } => {
                 let [n, c, h, w] = self.image()?;
                 let pool = pool(window, [h, w])?;
                 let [oh, ow] = pool.output_size([h, w]).map_err(|e| e.to_string())?;
-                let kernel =
-                    Kernel::AveragePool { pool, count_include_pad: *count_include_pad };
+                let kernel = Kernel::AveragePool {
+                    pool,
+                    count_include_pad: *count_include_pad,
+                };
                 Ok(Self::one(kernel, vec![n, c, oh, ow]))
             }
             Op::GlobalAveragePool => {
                 let [n, c, ..] = self.image()?;
-                Ok(Self::one(Kernel::ReduceMean { axes: vec![2, 3] }, vec![n, c, 1, 1]))
+                Ok(Self::one(
+                    Kernel::ReduceMean { axes: vec![2, 3] },
+                    vec![n, c, 1, 1],
+                ))
             }
             Op::GlobalMaxPool => {
                 let [n, c, ..] = self.image()?;
@@ -205,12 +283,18 @@ impl Node<'_> {
             Op::BatchNormalization { epsilon } => {
                 let shape = self.floats(0)?.shape.clone();
                 self.per_channel(&shape, 1..5)?;
-                Ok(Self::one(Kernel::BatchNormalization { epsilon: *epsilon }, shape))
+                Ok(Self::one(
+                    Kernel::BatchNormalization { epsilon: *epsilon },
+                    shape,
+                ))
             }
             Op::InstanceNormalization { epsilon } => {
                 let shape = self.image()?.to_vec();
                 self.per_channel(&shape, 1..3)?;
-                Ok(Self::one(Kernel::InstanceNormalization { epsilon: *epsilon }, shape))
+                Ok(Self::one(
+                    Kernel::InstanceNormalization { epsilon: *epsilon },
+                    shape,
+                ))
             }
             Op::LayerNormalization { axis, epsilon } => self.layer_normalization(*axis, *epsilon),
             Op::Unary(unary) => self.unary(*unary),
@@ -220,11 +304,24 @@ impl Node<'_> {
                 let shape = self.floats(0)?.shape.clone();
                 let axis = axis_of(*axis, shape.len())?;
                 let (view, axis) = if *flatten {
-                    (vec![shape[..axis].iter().product(), shape[axis..].iter().product()], 1)
+                    (
+                        vec![
+                            shape[..axis].iter().product(),
+                            shape[axis..].iter().product(),
+                        ],
+                        1,
+                    )
                 } else {
                     (shape.clone(), axis)
                 };
-                Ok(Self::one(Kernel::Softmax { view, axis, log: *log }, shape))
+                Ok(Self::one(
+                    Kernel::Softmax {
+                        view,
+                        axis,
+                        log: *log,
+                    },
+                    shape,
+                ))
             }
             Op::Binary { op, axis } => self.binary(*op, *axis),
             Op::Sum => {
@@ -236,9 +333,12 @@ impl Node<'_> {
                 }
                 Ok(Self::one(Kernel::Sum, shape))
             }
-            Op::Gemm { alpha, beta, transpose_a, transpose_b } => {
-                self.gemm(*alpha, *beta, *transpose_a, *transpose_b)
-            }
+            Op::Gemm {
+                alpha,
+                beta,
+                transpose_a,
+                transpose_b,
+            } => self.gemm(*alpha, *beta, *transpose_a, *transpose_b),
             Op::MatMul => self.matmul(),
             Op::Concat { axis } => self.concat(*axis),
             Op::Split { axis, sizes } => self.split(*axis, sizes.as_deref()),
@@ -281,7 +381,9 @@ impl Node<'_> {
                 let shape: Vec<_> = self.input(0)?.shape.iter().map(|&d| d as i64).collect();
                 let end = end.unwrap_or(i64::MAX);
                 let range = Range::resolve(shape.len(), *start, end, 1)?;
-                Ok(Self::known(HostTensor::from_ints(range.indices().map(|i| shape[i]).collect())))
+                Ok(Self::known(HostTensor::from_ints(
+                    range.indices().map(|i| shape[i]).collect(),
+                )))
             }
             Op::Cast { to } => {
                 let x = self.input(0)?;
@@ -291,9 +393,11 @@ impl Node<'_> {
                     None => Err(format!("casting activations to {to:?} is not supported").into()),
                 }
             }
-            Op::ReduceMean { axes, keep_dims, empty_is_identity } => {
-                self.reduce_mean(axes.as_deref(), *keep_dims, *empty_is_identity)
-            }
+            Op::ReduceMean {
+                axes,
+                keep_dims,
+                empty_is_identity,
+            } => self.reduce_mean(axes.as_deref(), *keep_dims, *empty_is_identity),
             Op::Where => match self.all_host().as_deref() {
                 Some(&[c, yes, no]) => {
                     let shape = broadcast(c.shape(), yes.shape())
@@ -320,7 +424,9 @@ impl Node<'_> {
     }
 
     fn optional_ints(&self, index: usize, what: &str) -> Result<Option<Vec<i64>>, Refused> {
-        self.optional(index).map(|_| self.ints(index, what)).transpose()
+        self.optional(index)
+            .map(|_| self.ints(index, what))
+            .transpose()
     }
 
     fn conv(&self, window: &Window, groups: usize) -> Result<Resolved, Refused> {
@@ -329,7 +435,9 @@ impl Node<'_> {
         let [out, per_group, kh, kw] = <[usize; 4]>::try_from(weight.as_slice())
             .ok()
             .filter(|s| s.iter().all(|&d| d > 0))
-            .ok_or_else(|| format!("weights have shape {weight:?}, expected [O, C/groups, H, W]"))?;
+            .ok_or_else(|| {
+                format!("weights have shape {weight:?}, expected [O, C/groups, H, W]")
+            })?;
         if per_group.checked_mul(groups) != Some(c) || out % groups != 0 {
             return Err(format!(
                 "weights {weight:?} in {groups} groups do not fit an input of {c} channels"
@@ -339,7 +447,9 @@ impl Node<'_> {
         if let Some(stated) = window.kernel
             && stated != [kh, kw]
         {
-            return Err(format!("kernel_shape {stated:?} differs from the weights' {weight:?}").into());
+            return Err(
+                format!("kernel_shape {stated:?} differs from the weights' {weight:?}").into(),
+            );
         }
         if let Some(bias) = self.optional(2)
             && (bias.shape != [out] || bias.kind != ElementType::F32)
@@ -348,7 +458,9 @@ impl Node<'_> {
         }
         let pads = pads(window, [kh, kw], [h, w])?;
         let size = |i: usize, input: usize, kernel: usize| {
-            let reach = (kernel - 1).checked_mul(window.dilation[i])?.checked_add(1)?;
+            let reach = (kernel - 1)
+                .checked_mul(window.dilation[i])?
+                .checked_add(1)?;
             let span = (input + pads[i] + pads[i + 2]).checked_sub(reach)?;
             Some(span / window.stride[i] + 1)
         };
@@ -400,7 +512,10 @@ impl Node<'_> {
             }
         }
         let axes = (first..shape.len()).collect();
-        Ok(Self::one(Kernel::LayerNormalization { axes, epsilon }, shape))
+        Ok(Self::one(
+            Kernel::LayerNormalization { axes, epsilon },
+            shape,
+        ))
     }
 
     fn unary(&self, unary: Unary) -> Result<Resolved, Refused> {
@@ -426,7 +541,10 @@ impl Node<'_> {
                 _ => {}
             }
         }
-        Ok(Self::one(Kernel::Unary(unary), self.floats(0)?.shape.clone()))
+        Ok(Self::one(
+            Kernel::Unary(unary),
+            self.floats(0)?.shape.clone(),
+        ))
     }
 
     fn clip(
@@ -436,7 +554,8 @@ impl Node<'_> {
         from_inputs: bool,
     ) -> Result<Resolved, Refused> {
         let shape = self.floats(0)?.shape.clone();
-        let bound = |index: usize, attribute: Option<f32>, default: f32| match self.optional(index) {
+        let bound = |index: usize, attribute: Option<f32>, default: f32| match self.optional(index)
+        {
             Some(known) if from_inputs => match &known.host {
                 Some(host) => Ok(host.scalar_float()?),
                 None => Err(Refused::from("its bounds depend on the image")),
@@ -461,7 +580,12 @@ impl Node<'_> {
         if broadcast(&shape, &slope).as_deref() != Some(&shape) {
             return Err(format!("slope {stated:?} does not broadcast to {shape:?}").into());
         }
-        Ok(Self::one(Kernel::PRelu { slope: aligned(&slope, shape.len()) }, shape))
+        Ok(Self::one(
+            Kernel::PRelu {
+                slope: aligned(&slope, shape.len()),
+            },
+            shape,
+        ))
     }
 
     fn binary(&self, op: HostBinary, axis: Option<i64>) -> Result<Resolved, Refused> {
@@ -469,9 +593,14 @@ impl Node<'_> {
         let mut b_view = b.shape.clone();
         if let Some(axis) = axis {
             let axis = axis_of(axis, a.shape.len())?;
-            let behind = (a.shape.len() - axis).checked_sub(b.shape.len()).ok_or_else(|| {
-                format!("{:?} does not fit {:?} from axis {axis} on", b.shape, a.shape)
-            })?;
+            let behind = (a.shape.len() - axis)
+                .checked_sub(b.shape.len())
+                .ok_or_else(|| {
+                    format!(
+                        "{:?} does not fit {:?} from axis {axis} on",
+                        b.shape, a.shape
+                    )
+                })?;
             b_view.extend(vec![1; behind]);
         }
         let shape = broadcast(&a.shape, &b_view)
@@ -486,7 +615,11 @@ impl Node<'_> {
             return Err("only constants are supported".into());
         }
         let rank = shape.len();
-        let kernel = Kernel::Binary { op, a: aligned(&a.shape, rank), b: aligned(&b_view, rank) };
+        let kernel = Kernel::Binary {
+            op,
+            a: aligned(&a.shape, rank),
+            b: aligned(&b_view, rank),
+        };
         Ok(Self::one(kernel, shape))
     }
 
@@ -500,7 +633,9 @@ impl Node<'_> {
         let matrix = |i: usize, transposed: bool| match self.floats(i)?.shape.as_slice() {
             &[r, c] if transposed => Ok([c, r]),
             &[r, c] => Ok([r, c]),
-            other => Err(Refused::from(format!("input {i} has shape {other:?}, expected a matrix"))),
+            other => Err(Refused::from(format!(
+                "input {i} has shape {other:?}, expected a matrix"
+            ))),
         };
         let ([m, k], [k2, n]) = (matrix(0, transpose_a)?, matrix(1, transpose_b)?);
         if k != k2 {
@@ -512,7 +647,15 @@ impl Node<'_> {
                 return Err(format!("{c:?} does not broadcast to [{m}, {n}]").into());
             }
         }
-        Ok(Self::one(Kernel::Gemm { alpha, beta, transpose_a, transpose_b }, vec![m, n]))
+        Ok(Self::one(
+            Kernel::Gemm {
+                alpha,
+                beta,
+                transpose_a,
+                transpose_b,
+            },
+            vec![m, n],
+        ))
     }
 
     fn matmul(&self) -> Result<Resolved, Refused> {
@@ -521,8 +664,16 @@ impl Node<'_> {
         if a.is_empty() || b.is_empty() {
             return Err(fail());
         }
-        let left = if a.len() == 1 { vec![1, a[0]] } else { a.clone() };
-        let right = if b.len() == 1 { vec![b[0], 1] } else { b.clone() };
+        let left = if a.len() == 1 {
+            vec![1, a[0]]
+        } else {
+            a.clone()
+        };
+        let right = if b.len() == 1 {
+            vec![b[0], 1]
+        } else {
+            b.clone()
+        };
         let (l, r) = (left.len(), right.len());
         if left[l - 1] != right[r - 2] {
             return Err(fail());
@@ -535,7 +686,10 @@ impl Node<'_> {
         if b.len() > 1 {
             shape.push(right[r - 1]);
         }
-        let kernel = Kernel::MatMul { a: aligned(&left, rank), b: aligned(&right, rank) };
+        let kernel = Kernel::MatMul {
+            a: aligned(&left, rank),
+            b: aligned(&right, rank),
+        };
         Ok(Self::one(kernel, shape))
     }
 
@@ -550,8 +704,9 @@ impl Node<'_> {
             if !fits {
                 return Err(format!("{other:?} cannot follow {first:?} along axis {axis}").into());
             }
-            shape[axis] =
-                shape[axis].checked_add(other[axis]).ok_or("the sizes overflow")?;
+            shape[axis] = shape[axis]
+                .checked_add(other[axis])
+                .ok_or("the sizes overflow")?;
         }
         if let Some(parts) = self.all_host() {
             return Ok(Self::known(HostTensor::concat(&parts, axis)?));
@@ -571,7 +726,9 @@ impl Node<'_> {
             Some(parts) => sizes(&parts)?,
             None => {
                 let part = total.div_ceil(self.outputs);
-                (0..self.outputs).map(|i| part.min(total.saturating_sub(i * part))).collect()
+                (0..self.outputs)
+                    .map(|i| part.min(total.saturating_sub(i * part)))
+                    .collect()
             }
         };
         let sum = parts.iter().try_fold(0_usize, |s, &p| s.checked_add(p));
@@ -586,7 +743,11 @@ impl Node<'_> {
         let mut known = Vec::new();
         for &len in &parts {
             let mut ranges: Vec<_> = x.shape.iter().map(|&d| Range::whole(d)).collect();
-            ranges[axis] = Range { start, step: 1, len };
+            ranges[axis] = Range {
+                start,
+                step: 1,
+                len,
+            };
             let mut shape = x.shape.clone();
             shape[axis] = len;
             known.push(match &x.host {
@@ -663,8 +824,10 @@ impl Node<'_> {
         let axes = match permutation {
             None => (0..rank).rev().collect(),
             Some(stated) => {
-                let axes: Vec<usize> =
-                    stated.iter().map(|&a| axis_of(a, rank)).collect::<Result<_, _>>()?;
+                let axes: Vec<usize> = stated
+                    .iter()
+                    .map(|&a| axis_of(a, rank))
+                    .collect::<Result<_, _>>()?;
                 let mut sorted = axes.clone();
                 sorted.sort_unstable();
                 if sorted != (0..rank).collect::<Vec<_>>() {
@@ -685,14 +848,18 @@ impl Node<'_> {
         let from_input = self.optional_ints(1, "axes")?;
         let drop: Vec<usize> = match stated.map(<[_]>::to_vec).or(from_input) {
             None => (0..shape.len()).filter(|&i| shape[i] == 1).collect(),
-            Some(axes) => {
-                axes.iter().map(|&a| axis_of(a, shape.len())).collect::<Result<_, _>>()?
-            }
+            Some(axes) => axes
+                .iter()
+                .map(|&a| axis_of(a, shape.len()))
+                .collect::<Result<_, _>>()?,
         };
         if let Some(&axis) = drop.iter().find(|&&a| shape[a] != 1) {
             return Err(format!("axis {axis} of {shape:?} is not 1").into());
         }
-        let kept = (0..shape.len()).filter(|i| !drop.contains(i)).map(|i| shape[i]).collect();
+        let kept = (0..shape.len())
+            .filter(|i| !drop.contains(i))
+            .map(|i| shape[i])
+            .collect();
         self.view(kept)
     }
 
@@ -703,8 +870,10 @@ impl Node<'_> {
             None => self.ints(1, "axes")?,
         };
         let rank = shape.len() + axes.len();
-        let mut added: Vec<usize> =
-            axes.iter().map(|&a| axis_of(a, rank)).collect::<Result<_, _>>()?;
+        let mut added: Vec<usize> = axes
+            .iter()
+            .map(|&a| axis_of(a, rank))
+            .collect::<Result<_, _>>()?;
         added.sort_unstable();
         added.dedup();
         if added.len() != axes.len() {
@@ -732,7 +901,10 @@ impl Node<'_> {
         };
         let axes: Vec<usize> = match self.optional_ints(3, "axes")? {
             None => (0..shape.len()).collect(),
-            Some(axes) => axes.iter().map(|&a| axis_of(a, shape.len())).collect::<Result<_, _>>()?,
+            Some(axes) => axes
+                .iter()
+                .map(|&a| axis_of(a, shape.len()))
+                .collect::<Result<_, _>>()?,
         };
         if pads.len() != 2 * axes.len() {
             return Err(format!("{} pads for {} axes", pads.len(), axes.len()).into());
@@ -756,7 +928,14 @@ impl Node<'_> {
             let sum = d.checked_add(before).and_then(|s| s.checked_add(after));
             out.push(sum.ok_or("the padded size overflows")?);
         }
-        Ok(Self::one(Kernel::Pad { pads: pairs, mode, value }, out))
+        Ok(Self::one(
+            Kernel::Pad {
+                pads: pairs,
+                mode,
+                value,
+            },
+            out,
+        ))
     }
 
     fn slice(
@@ -799,7 +978,11 @@ impl Node<'_> {
             .ints(1, "the indices")?
             .iter()
             .map(|&i| {
-                let wrapped = if i < 0 { i.saturating_add(dim as i64) } else { i };
+                let wrapped = if i < 0 {
+                    i.saturating_add(dim as i64)
+                } else {
+                    i
+                };
                 usize::try_from(wrapped)
                     .ok()
                     .filter(|&i| i < dim)
@@ -825,8 +1008,10 @@ impl Node<'_> {
         let shape = self.floats(0)?.shape.clone();
         let from_input = self.optional_ints(1, "axes")?;
         let axes = stated.map(<[_]>::to_vec).or(from_input).unwrap_or_default();
-        let mut axes: Vec<usize> =
-            axes.iter().map(|&a| axis_of(a, shape.len())).collect::<Result<_, _>>()?;
+        let mut axes: Vec<usize> = axes
+            .iter()
+            .map(|&a| axis_of(a, shape.len()))
+            .collect::<Result<_, _>>()?;
         axes.sort_unstable();
         axes.dedup();
         if axes.is_empty() {
@@ -844,12 +1029,20 @@ impl Node<'_> {
 }
 
 fn host_if_known((kernel, known): Resolved) -> Resolved {
-    if known.iter().all(|k| k.host.is_some()) { (Kernel::Host, known) } else { (kernel, known) }
+    if known.iter().all(|k| k.host.is_some()) {
+        (Kernel::Host, known)
+    } else {
+        (kernel, known)
+    }
 }
 
 /// `axis` counted from the front.
 fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
-    let wrapped = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
+    let wrapped = if axis < 0 {
+        axis.saturating_add(rank as i64)
+    } else {
+        axis
+    };
     usize::try_from(wrapped)
         .ok()
         .filter(|&a| a < rank)

@@ -36,7 +36,11 @@ fn compare_layers(assets: &Path, model: &str, reference: &str, crop: Option<[u32
                 .narrow(3, left as usize, width as usize)
         }
     };
-    check(&reference["input"], "input", tensor.clone().into_data().iter::<f32>().collect());
+    check(
+        &reference["input"],
+        "input",
+        tensor.clone().into_data().iter::<f32>().collect(),
+    );
 
     let layers = reference["layers"].as_object().unwrap();
     let names: Vec<&str> = layers.keys().map(String::as_str).collect();
@@ -44,14 +48,22 @@ fn compare_layers(assets: &Path, model: &str, reference: &str, crop: Option<[u32
     let mut worst = 0_f64;
     for name in &names {
         let activation = fetched.get(name).unwrap();
-        let shape: Vec<u64> =
-            layers[*name]["shape"].as_array().unwrap().iter().map(|d| d.as_u64().unwrap()).collect();
+        let shape: Vec<u64> = layers[*name]["shape"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|d| d.as_u64().unwrap())
+            .collect();
         let got: Vec<u64> = activation.shape().iter().map(|&d| d as u64).collect();
         assert_eq!(got, shape, "shape of {name}");
         let values = activation.to_array().unwrap().into_iter().collect();
         worst = worst.max(check(&layers[*name], name, values));
     }
-    assert!(names.len() > 50, "only {} layers were compared", names.len());
+    assert!(
+        names.len() > 50,
+        "only {} layers were compared",
+        names.len()
+    );
     worst
 }
 
@@ -59,25 +71,51 @@ fn compare_layers(assets: &Path, model: &str, reference: &str, crop: Option<[u32
 fn check(reference: &Value, name: &str, values: Vec<f32>) -> f64 {
     let number = |key: &str| reference[key].as_f64().unwrap();
     let numbers = |key: &str| -> Vec<f64> {
-        reference[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+        reference[key]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.as_f64().unwrap())
+            .collect()
     };
     let largest = number("max").abs().max(number("min").abs());
     let mut worst = 0_f64;
     let mut compare = |what: &str, got: f64, want: f64, scale: f64| {
         let error = (got - want).abs() / scale;
-        assert!(error <= TOLERANCE, "{what} of {name}: {got}, expected {want} ({error:.1e})");
+        assert!(
+            error <= TOLERANCE,
+            "{what} of {name}: {got}, expected {want} ({error:.1e})"
+        );
         worst = worst.max(error);
     };
     for (&v, want) in values.iter().zip(numbers("first8")) {
         compare("a first value", f64::from(v), want, largest);
     }
-    for (at, want) in numbers("sample_flat_index").into_iter().zip(numbers("sample_values")) {
+    for (at, want) in numbers("sample_flat_index")
+        .into_iter()
+        .zip(numbers("sample_values"))
+    {
         compare("a sample", f64::from(values[at as usize]), want, largest);
     }
     let wide = || values.iter().map(|&v| f64::from(v));
-    compare("the minimum", wide().fold(f64::INFINITY, f64::min), number("min"), largest);
-    compare("the maximum", wide().fold(f64::NEG_INFINITY, f64::max), number("max"), largest);
-    compare("the mean", wide().sum::<f64>() / values.len() as f64, number("mean"), largest);
+    compare(
+        "the minimum",
+        wide().fold(f64::INFINITY, f64::min),
+        number("min"),
+        largest,
+    );
+    compare(
+        "the maximum",
+        wide().fold(f64::NEG_INFINITY, f64::max),
+        number("max"),
+        largest,
+    );
+    compare(
+        "the mean",
+        wide().sum::<f64>() / values.len() as f64,
+        number("mean"),
+        largest,
+    );
     let l2 = wide().map(|v| v * v).sum::<f64>().sqrt();
     compare("the norm", l2, number("l2"), number("l2").max(1e-30));
     worst
@@ -141,12 +179,18 @@ fn top5_on_every_photograph() {
                 continue;
             };
             let crop = image::open(path).unwrap();
-            let guesses = model.classify(&model.prepare(&crop).unwrap()).unwrap().top(5);
+            let guesses = model
+                .classify(&model.prepare(&crop).unwrap())
+                .unwrap()
+                .top(5);
             for (guess, want) in guesses.iter().zip(models[name].as_array().unwrap()) {
                 let (index, probability) = (want[0].as_u64().unwrap(), want[2].as_f64().unwrap());
                 assert_eq!(guess.index as u64, index, "{name} on {photo}: {guesses:?}");
                 let error = (f64::from(guess.probability) - probability).abs();
-                assert!(error < 2e-5, "{name} on {photo}: {guess} instead of {probability}");
+                assert!(
+                    error < 2e-5,
+                    "{name} on {photo}: {guess} instead of {probability}"
+                );
             }
             compared += 1;
         }

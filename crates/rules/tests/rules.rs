@@ -396,3 +396,76 @@ fn names_and_kinds() {
     assert_eq!(Operator::Other(OpKind::Conv).kind(), OpKind::Conv);
     assert_eq!(Operator::Clip { min: 0.0, max: 6.0 }.kind(), OpKind::Clip);
 }
+
+/// Numbers that the kernels for the CPU do not take go the way of the other backends.
+#[cfg(feature = "flex")]
+#[test]
+fn composed_operations_agree_with_the_kernels() {
+    use burn::tensor::{DType, Device};
+    use elucid_rules::{Lrn, avg_pool2d, local_response_norm};
+
+    let run = |x: &Array, dtype: DType, f: &dyn Fn(Tensor<4>) -> Tensor<4>| {
+        let here = |array: &Array| {
+            let data = burn::tensor::TensorData::new(array.values.clone(), array.dims);
+            Tensor::<4>::from_data(data, &Device::flex()).cast(dtype)
+        };
+        let x = here(x).autodiff().require_grad();
+        let y = f(x.clone());
+        let g = here(&Array::random(y.dims(), 9));
+        let gradients = (y.clone() * Tensor::from_inner(g)).sum().backward();
+        let read = |t: Tensor<4>| Array::of(t.cast(DType::F32));
+        (read(y.inner()), read(x.grad(&gradients).unwrap()))
+    };
+    let check = |x: &Array, f: &dyn Fn(Tensor<4>) -> Tensor<4>| {
+        let (y, d) = run(x, DType::F32, f);
+        let (composed_y, composed_d) = run(x, DType::F64, f);
+        assert_close(&composed_y, &y, 1e-5);
+        assert_close(&composed_d, &d, 1e-4);
+    };
+    let bind = |name: &str, op: &Operator<'_>| {
+        let rules = Rules::preset(name).unwrap();
+        rules.bind(op, &[]).unwrap().unwrap()
+    };
+
+    let x = Array::random([2, 7, 9, 8], 4);
+    for pool in [
+        Pool2d::new([3, 3]).stride([2, 2]).ceil_mode(true),
+        Pool2d::new([3, 3]).pads([1; 4]),
+        Pool2d::new([3, 2]).stride([2, 1]).pads([0, 1, 2, 0]),
+        Pool2d::new([2, 3])
+            .dilation([2, 2])
+            .pads([1, 0, 0, 3])
+            .stride([3, 2]),
+        Pool2d::new([1, 1]).stride([2, 2]),
+    ] {
+        check(&x, &|x| max_pool2d(x, &pool));
+        check(&x, &|x| avg_pool2d(x, &pool, true));
+        check(&x, &|x| avg_pool2d(x, &pool, false));
+        for name in ["smooth", "smooth-blur"] {
+            let rule = bind(name, &Operator::MaxPool(&pool));
+            check(&x, &|x| apply(x, rule.clone()));
+        }
+    }
+    for op in [
+        Operator::Relu,
+        Operator::Clip { min: 0.0, max: 0.5 },
+        Operator::Clip {
+            min: f32::NEG_INFINITY,
+            max: 0.5,
+        },
+    ] {
+        for name in ["guided", "deconvnet"] {
+            let rule = bind(name, &op);
+            check(&x, &|x| apply(x, rule.clone()));
+        }
+    }
+    for (size, beta) in [(5, 0.75), (4, 0.6), (17, 1.0)] {
+        let lrn = Lrn {
+            size,
+            alpha: 1.0,
+            beta,
+            bias: 2.0,
+        };
+        check(&x, &|x| local_response_norm(x, &lrn));
+    }
+}

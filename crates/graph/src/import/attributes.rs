@@ -15,11 +15,17 @@ impl<'a> Attributes<'a> {
     }
 
     pub fn find(&self, name: &str) -> Option<&'a AttributeProto> {
-        self.node.attribute.iter().find(|a| a.name.as_deref() == Some(name))
+        self.node
+            .attribute
+            .iter()
+            .find(|a| a.name.as_deref() == Some(name))
     }
 
     pub fn error(&self, reason: impl Into<String>) -> GraphError {
-        GraphError::Operator { node: self.label.to_owned(), reason: reason.into() }
+        GraphError::Operator {
+            node: self.label.to_owned(),
+            reason: reason.into(),
+        }
     }
 
     pub fn int(&self, name: &str) -> Option<i64> {
@@ -49,7 +55,9 @@ impl<'a> Attributes<'a> {
 
     /// A pair of positive sizes, such as a stride.
     pub fn pair(&self, name: &str) -> Result<Option<[usize; 2]>, GraphError> {
-        self.find(name).map(|a| self.sizes::<2>(name, &a.ints, 1)).transpose()
+        self.find(name)
+            .map(|a| self.sizes::<2>(name, &a.ints, 1))
+            .transpose()
     }
 
     pub fn sizes<const N: usize>(
@@ -60,7 +68,11 @@ impl<'a> Attributes<'a> {
     ) -> Result<[usize; N], GraphError> {
         let sizes: Option<Vec<usize>> = values
             .iter()
-            .map(|&v| usize::try_from(v).ok().filter(|&v| v >= least && v <= MAX_WINDOW))
+            .map(|&v| {
+                usize::try_from(v)
+                    .ok()
+                    .filter(|&v| v >= least && v <= MAX_WINDOW)
+            })
             .collect();
         sizes.and_then(|s| s.try_into().ok()).ok_or_else(|| {
             self.error(format!(

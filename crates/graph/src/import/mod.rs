@@ -36,7 +36,9 @@ impl Graph {
     pub fn import(bytes: impl Into<Bytes>, folder: Option<&Path>) -> Result<Self, GraphError> {
         let bytes = bytes.into();
         if bytes.is_empty() {
-            return Err(GraphError::Decode { reason: "the file is empty".to_owned() });
+            return Err(GraphError::Decode {
+                reason: "the file is empty".to_owned(),
+            });
         }
         let model = ModelProto::decode(bytes).map_err(|e| GraphError::Decode {
             reason: format!("{e}; the file is cut short, or not an ONNX file"),
@@ -103,7 +105,11 @@ impl Importer {
             constants.insert(self.id(name), tensor::decode(tensor, &what, folder)?);
         }
         if let Some(sparse) = graph.sparse_initializer.first() {
-            let name = sparse.values.as_ref().and_then(|v| v.name.as_deref()).unwrap_or_default();
+            let name = sparse
+                .values
+                .as_ref()
+                .and_then(|v| v.name.as_deref())
+                .unwrap_or_default();
             return Err(GraphError::Malformed {
                 reason: format!("initializer \"{name}\" is sparse, which is not supported"),
             });
@@ -118,9 +124,10 @@ impl Importer {
         let mut outputs = Vec::new();
         for output in &graph.output {
             let name = output.name.as_deref().unwrap_or_default();
-            let known = self.by_name.get(name).copied().filter(|v| {
-                available.contains(v) || nodes.iter().any(|n| n.outputs.contains(v))
-            });
+            let known =
+                self.by_name.get(name).copied().filter(|v| {
+                    available.contains(v) || nodes.iter().any(|n| n.outputs.contains(v))
+                });
             outputs.push(known.ok_or_else(|| GraphError::MissingTensor {
                 node: "the list of outputs".to_owned(),
                 tensor: name.to_owned(),
@@ -159,13 +166,23 @@ impl Importer {
             if constants.contains_key(&value) {
                 continue;
             }
-            let shape = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()?.shape.as_ref());
+            let shape = info
+                .r#type
+                .as_ref()
+                .and_then(|t| t.tensor_type.as_ref()?.shape.as_ref());
             let dims = shape.map(|s| s.dim.as_slice()).unwrap_or_default();
-            let shape = dims.iter().map(|d| usize::try_from(d.dim_value?).ok().filter(|&d| d > 0));
-            inputs.push(GraphInput { value, shape: shape.collect() });
+            let shape = dims
+                .iter()
+                .map(|d| usize::try_from(d.dim_value?).ok().filter(|&d| d > 0));
+            inputs.push(GraphInput {
+                value,
+                shape: shape.collect(),
+            });
         }
         if inputs.is_empty() {
-            return Err(GraphError::Malformed { reason: "the graph has no input".to_owned() });
+            return Err(GraphError::Malformed {
+                reason: "the graph has no input".to_owned(),
+            });
         }
         Ok(inputs)
     }
@@ -180,21 +197,34 @@ impl Importer {
             match ops::parse(proto, &label, opset) {
                 Ok(Parsed::Op(op)) => {
                     let mut ids = |names: &[String]| -> Vec<Option<ValueId>> {
-                        names.iter().map(|n| (!n.is_empty()).then(|| self.id(n))).collect()
+                        names
+                            .iter()
+                            .map(|n| (!n.is_empty()).then(|| self.id(n)))
+                            .collect()
                     };
                     let inputs = ids(&proto.input);
                     let outputs = ids(&proto.output).into_iter().flatten().collect();
                     let name = proto.name.clone().unwrap_or_default();
-                    nodes.push(Node { name, op, inputs, outputs });
+                    nodes.push(Node {
+                        name,
+                        op,
+                        inputs,
+                        outputs,
+                    });
                 }
                 Ok(Parsed::Unsupported) => {
-                    unsupported.entry(full_op_type(proto)).or_default().push(node_name(proto));
+                    unsupported
+                        .entry(full_op_type(proto))
+                        .or_default()
+                        .push(node_name(proto));
                 }
                 Err(e) => first_error = first_error.or(Some(e)),
             }
         }
         if !unsupported.is_empty() {
-            return Err(GraphError::UnsupportedOperators(unsupported.into_iter().collect()));
+            return Err(GraphError::UnsupportedOperators(
+                unsupported.into_iter().collect(),
+            ));
         }
         match first_error {
             Some(e) => Err(e),
@@ -203,11 +233,7 @@ impl Importer {
     }
 
     /// Every value has exactly one origin, and every value that is read has one.
-    fn check_names(
-        &self,
-        nodes: &[Node],
-        available: &HashSet<ValueId>,
-    ) -> Result<(), GraphError> {
+    fn check_names(&self, nodes: &[Node], available: &HashSet<ValueId>) -> Result<(), GraphError> {
         let mut made = available.clone();
         for &output in nodes.iter().flat_map(|n| &n.outputs) {
             if !made.insert(output) {
@@ -218,7 +244,10 @@ impl Importer {
         }
         for node in nodes {
             if let Some(&missing) = node.inputs.iter().flatten().find(|&i| !made.contains(i)) {
-                let name = node.outputs.first().map_or(&node.name, |o| &self.names[o.0]);
+                let name = node
+                    .outputs
+                    .first()
+                    .map_or(&node.name, |o| &self.names[o.0]);
                 return Err(GraphError::MissingTensor {
                     node: format!("{} \"{name}\"", node.op.kind()),
                     tensor: self.names[missing.0].clone(),
@@ -237,19 +266,27 @@ impl Importer {
         let mut readers: HashMap<ValueId, Vec<usize>> = HashMap::new();
         let mut waiting: Vec<usize> = Vec::with_capacity(nodes.len());
         for (i, node) in nodes.iter().enumerate() {
-            let needs: HashSet<_> =
-                node.inputs.iter().flatten().filter(|v| !available.contains(v)).collect();
+            let needs: HashSet<_> = node
+                .inputs
+                .iter()
+                .flatten()
+                .filter(|v| !available.contains(v))
+                .collect();
             waiting.push(needs.len());
             for &&value in &needs {
                 readers.entry(value).or_default().push(i);
             }
         }
-        let mut ready: VecDeque<usize> =
-            (0..nodes.len()).filter(|&i| waiting[i] == 0).collect();
+        let mut ready: VecDeque<usize> = (0..nodes.len()).filter(|&i| waiting[i] == 0).collect();
         let mut order = Vec::with_capacity(nodes.len());
         while let Some(i) = ready.pop_front() {
             order.push(i);
-            for reader in nodes[i].outputs.iter().filter_map(|o| readers.get(o)).flatten() {
+            for reader in nodes[i]
+                .outputs
+                .iter()
+                .filter_map(|o| readers.get(o))
+                .flatten()
+            {
                 waiting[*reader] -= 1;
                 if waiting[*reader] == 0 {
                     ready.push_back(*reader);
@@ -257,10 +294,18 @@ impl Importer {
             }
         }
         if order.len() < nodes.len() {
-            let stuck = nodes.iter().zip(&waiting).filter(|(_, w)| **w > 0).map(|(n, _)| {
-                n.outputs.first().map_or_else(|| n.name.clone(), |o| self.names[o.0].clone())
+            let stuck = nodes
+                .iter()
+                .zip(&waiting)
+                .filter(|(_, w)| **w > 0)
+                .map(|(n, _)| {
+                    n.outputs
+                        .first()
+                        .map_or_else(|| n.name.clone(), |o| self.names[o.0].clone())
+                });
+            return Err(GraphError::Cycle {
+                nodes: stuck.collect(),
             });
-            return Err(GraphError::Cycle { nodes: stuck.collect() });
         }
         let mut slots: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
         Ok(order.into_iter().filter_map(|i| slots[i].take()).collect())

@@ -28,16 +28,20 @@ pub(crate) fn parse(node: &NodeProto, label: &str, opset: i64) -> Result<Parsed,
     let op = match kind {
         "Constant" => Op::Constant(constant(&a)?),
         "ConstantOfShape" => Op::ConstantOfShape(fill(&a)?),
-        "Conv" => Op::Conv { window: window(&a)?, groups: groups(&a)? },
+        "Conv" => Op::Conv {
+            window: window(&a)?,
+            groups: groups(&a)?,
+        },
         "MaxPool" => {
             if a.flag("storage_order") {
                 return Err(a.error("storage_order = 1 (column-major indices) is not supported"));
             }
             Op::MaxPool(pool(&a)?)
         }
-        "AveragePool" => {
-            Op::AveragePool { window: pool(&a)?, count_include_pad: a.flag("count_include_pad") }
-        }
+        "AveragePool" => Op::AveragePool {
+            window: pool(&a)?,
+            count_include_pad: a.flag("count_include_pad"),
+        },
         "GlobalAveragePool" => Op::GlobalAveragePool,
         "GlobalMaxPool" => Op::GlobalMaxPool,
         "LRN" => Op::Lrn(lrn(&a)?),
@@ -48,17 +52,21 @@ pub(crate) fn parse(node: &NodeProto, label: &str, opset: i64) -> Result<Parsed,
             if a.flag("training_mode") {
                 return Err(a.error("training_mode = 1 is not supported; export for inference"));
             }
-            Op::BatchNormalization { epsilon: a.float_or("epsilon", 1e-5) }
+            Op::BatchNormalization {
+                epsilon: a.float_or("epsilon", 1e-5),
+            }
         }
-        "InstanceNormalization" => {
-            Op::InstanceNormalization { epsilon: a.float_or("epsilon", 1e-5) }
-        }
+        "InstanceNormalization" => Op::InstanceNormalization {
+            epsilon: a.float_or("epsilon", 1e-5),
+        },
         "LayerNormalization" => Op::LayerNormalization {
             axis: a.int_or("axis", -1),
             epsilon: a.float_or("epsilon", 1e-5),
         },
         "Relu" => Op::Unary(Unary::Relu),
-        "LeakyRelu" => Op::Unary(Unary::LeakyRelu { alpha: a.float_or("alpha", 0.01) }),
+        "LeakyRelu" => Op::Unary(Unary::LeakyRelu {
+            alpha: a.float_or("alpha", 0.01),
+        }),
         "Sigmoid" => Op::Unary(Unary::Sigmoid),
         "HardSigmoid" => Op::Unary(Unary::HardSigmoid {
             alpha: a.float_or("alpha", 0.2),
@@ -66,7 +74,9 @@ pub(crate) fn parse(node: &NodeProto, label: &str, opset: i64) -> Result<Parsed,
         }),
         "HardSwish" => Op::Unary(Unary::HardSwish),
         "Tanh" => Op::Unary(Unary::Tanh),
-        "Elu" => Op::Unary(Unary::Elu { alpha: a.float_or("alpha", 1.0) }),
+        "Elu" => Op::Unary(Unary::Elu {
+            alpha: a.float_or("alpha", 1.0),
+        }),
         "Sqrt" => Op::Unary(Unary::Sqrt),
         "Exp" => Op::Unary(Unary::Exp),
         "Log" => Op::Unary(Unary::Log),
@@ -81,8 +91,14 @@ pub(crate) fn parse(node: &NodeProto, label: &str, opset: i64) -> Result<Parsed,
             max: a.find("max").and_then(|v| v.f),
             inputs: false,
         },
-        "Clip" => Op::Clip { min: None, max: None, inputs: true },
-        "PRelu" => Op::PRelu { per_channel: opset < 7 },
+        "Clip" => Op::Clip {
+            min: None,
+            max: None,
+            inputs: true,
+        },
+        "PRelu" => Op::PRelu {
+            per_channel: opset < 7,
+        },
         "Softmax" | "LogSoftmax" => Op::Softmax {
             axis: a.int_or("axis", if opset < 13 { 1 } else { -1 }),
             flatten: opset < 13,
@@ -118,13 +134,23 @@ pub(crate) fn parse(node: &NodeProto, label: &str, opset: i64) -> Result<Parsed,
             axis: a.int_or("axis", 0),
             sizes: if opset < 13 { a.ints("split") } else { None },
         },
-        "Flatten" => Op::Flatten { axis: a.int_or("axis", 1) },
+        "Flatten" => Op::Flatten {
+            axis: a.int_or("axis", 1),
+        },
         "Reshape" => Op::Reshape {
-            shape: if opset < 5 { Some(a.ints("shape").unwrap_or_default()) } else { None },
+            shape: if opset < 5 {
+                Some(a.ints("shape").unwrap_or_default())
+            } else {
+                None
+            },
             allow_zero: a.flag("allowzero"),
         },
-        "Transpose" => Op::Transpose { permutation: a.ints("perm") },
-        "Squeeze" => Op::Squeeze { axes: a.ints("axes") },
+        "Transpose" => Op::Transpose {
+            permutation: a.ints("perm"),
+        },
+        "Squeeze" => Op::Squeeze {
+            axes: a.ints("axes"),
+        },
         "Unsqueeze" if opset < 13 => match a.ints("axes") {
             Some(axes) => Op::Unsqueeze { axes: Some(axes) },
             None => return Err(a.error("attribute axes is missing")),
@@ -134,7 +160,11 @@ pub(crate) fn parse(node: &NodeProto, label: &str, opset: i64) -> Result<Parsed,
         "Identity" => Op::Identity { dropout: false },
         "Pad" => Op::Pad {
             mode: pad_kind(&a)?,
-            pads: if opset < 11 { Some(a.ints("pads").unwrap_or_default()) } else { None },
+            pads: if opset < 11 {
+                Some(a.ints("pads").unwrap_or_default())
+            } else {
+                None
+            },
             value: a.float_or("value", 0.0),
         },
         "Slice" if opset < 10 => Op::Slice {
@@ -145,11 +175,22 @@ pub(crate) fn parse(node: &NodeProto, label: &str, opset: i64) -> Result<Parsed,
             }),
         },
         "Slice" => Op::Slice { attributes: None },
-        "Gather" => Op::Gather { axis: a.int_or("axis", 0) },
-        "Shape" => Op::Shape { start: a.int_or("start", 0), end: a.int("end") },
-        "Cast" => Op::Cast { to: cast_target(&a, opset)? },
+        "Gather" => Op::Gather {
+            axis: a.int_or("axis", 0),
+        },
+        "Shape" => Op::Shape {
+            start: a.int_or("start", 0),
+            end: a.int("end"),
+        },
+        "Cast" => Op::Cast {
+            to: cast_target(&a, opset)?,
+        },
         "ReduceMean" => Op::ReduceMean {
-            axes: if opset < 18 { Some(a.ints("axes").unwrap_or_default()) } else { None },
+            axes: if opset < 18 {
+                Some(a.ints("axes").unwrap_or_default())
+            } else {
+                None
+            },
             keep_dims: a.int_or("keepdims", 1) != 0,
             empty_is_identity: a.flag("noop_with_empty_axes"),
         },
@@ -166,13 +207,19 @@ fn constant(a: &Attributes<'_>) -> Result<HostTensor, GraphError> {
     }
     let list = |v: &AttributeProto| v.ints.clone();
     if let Some(v) = a.find("value_float") {
-        Ok(HostTensor::F32(arr0(v.f.unwrap_or(0.0)).into_dyn().into_shared()))
+        Ok(HostTensor::F32(
+            arr0(v.f.unwrap_or(0.0)).into_dyn().into_shared(),
+        ))
     } else if let Some(v) = a.find("value_int") {
-        Ok(HostTensor::I64(arr0(v.i.unwrap_or(0)).into_dyn().into_shared()))
+        Ok(HostTensor::I64(
+            arr0(v.i.unwrap_or(0)).into_dyn().into_shared(),
+        ))
     } else if let Some(v) = a.find("value_ints") {
         Ok(HostTensor::from_ints(list(v)))
     } else if let Some(v) = a.find("value_floats") {
-        Ok(HostTensor::F32(ndarray::ArcArray::from(v.floats.clone()).into_dyn()))
+        Ok(HostTensor::F32(
+            ndarray::ArcArray::from(v.floats.clone()).into_dyn(),
+        ))
     } else {
         Err(a.error("a constant must be a dense tensor or a number"))
     }
@@ -193,7 +240,11 @@ fn fill(a: &Attributes<'_>) -> Result<HostTensor, GraphError> {
 
 fn binary(a: &Attributes<'_>, op: HostBinary, opset: i64) -> Op {
     // Before opset 7 the second operand was aligned explicitly, and only if asked for.
-    let axis = if opset < 7 && a.flag("broadcast") { a.int("axis") } else { None };
+    let axis = if opset < 7 && a.flag("broadcast") {
+        a.int("axis")
+    } else {
+        None
+    };
     Op::Binary { op, axis }
 }
 
@@ -277,7 +328,13 @@ fn cast_target(a: &Attributes<'_>, opset: i64) -> Result<ElementType, GraphError
     }
     match a.int_or("to", 0) as i32 {
         dt::FLOAT | dt::DOUBLE | dt::FLOAT16 | dt::BFLOAT16 => Ok(ElementType::F32),
-        dt::INT8 | dt::INT16 | dt::INT32 | dt::INT64 | dt::UINT8 | dt::UINT16 | dt::UINT32
+        dt::INT8
+        | dt::INT16
+        | dt::INT32
+        | dt::INT64
+        | dt::UINT8
+        | dt::UINT16
+        | dt::UINT32
         | dt::UINT64 => Ok(ElementType::I64),
         dt::BOOL => Ok(ElementType::Bool),
         other => unsupported(other.to_string()),

@@ -20,7 +20,9 @@ pub(crate) fn decode(
     what: &str,
     folder: Option<&Path>,
 ) -> Result<HostTensor, GraphError> {
-    let malformed = |reason: String| GraphError::Malformed { reason: format!("{what}: {reason}") };
+    let malformed = |reason: String| GraphError::Malformed {
+        reason: format!("{what}: {reason}"),
+    };
     let shape = dimensions(&tensor.dims, what)?;
     let count = element_count(&shape).ok_or_else(|| too_large(what, &shape))?;
     let kind = tensor.data_type.unwrap_or(0);
@@ -66,9 +68,12 @@ pub(crate) fn decode(
     let typed_ints = &tensor.int32_data;
     match kind {
         dt::FLOAT => floats(values!(4, f32::from_le_bytes, tensor.float_data, |&v| v)),
-        dt::DOUBLE => {
-            floats(values!(8, |b| f64::from_le_bytes(b) as f32, tensor.double_data, |&v| v as f32))
-        }
+        dt::DOUBLE => floats(values!(
+            8,
+            |b| f64::from_le_bytes(b) as f32,
+            tensor.double_data,
+            |&v| v as f32
+        )),
         dt::FLOAT16 => floats(values!(
             2,
             |b| f16::from_le_bytes(b).to_f32(),
@@ -82,32 +87,53 @@ pub(crate) fn decode(
             |&v| bf16::from_bits(v as u16).to_f32()
         )),
         dt::INT64 => ints(values!(8, i64::from_le_bytes, tensor.int64_data, |&v| v)),
-        dt::UINT64 => {
-            ints(values!(8, |b| u64::from_le_bytes(b) as i64, tensor.uint64_data, |&v| v as i64))
-        }
+        dt::UINT64 => ints(values!(
+            8,
+            |b| u64::from_le_bytes(b) as i64,
+            tensor.uint64_data,
+            |&v| v as i64
+        )),
         dt::UINT32 => ints(values!(
             4,
             |b| i64::from(u32::from_le_bytes(b)),
             tensor.uint64_data,
             |&v| v as i64
         )),
-        dt::INT32 => {
-            ints(values!(4, |b| i64::from(i32::from_le_bytes(b)), typed_ints, |&v| i64::from(v)))
-        }
-        dt::INT16 => {
-            ints(values!(2, |b| i64::from(i16::from_le_bytes(b)), typed_ints, |&v| i64::from(v)))
-        }
-        dt::UINT16 => {
-            ints(values!(2, |b| i64::from(u16::from_le_bytes(b)), typed_ints, |&v| i64::from(v)))
-        }
-        dt::INT8 => {
-            ints(values!(1, |b| i64::from(i8::from_le_bytes(b)), typed_ints, |&v| i64::from(v)))
-        }
-        dt::UINT8 => {
-            ints(values!(1, |b| i64::from(u8::from_le_bytes(b)), typed_ints, |&v| i64::from(v)))
-        }
-        _ => build(values!(1, |b: [u8; 1]| b[0] != 0, typed_ints, |&v| v != 0), &shape)
-            .map(HostTensor::Bool),
+        dt::INT32 => ints(values!(
+            4,
+            |b| i64::from(i32::from_le_bytes(b)),
+            typed_ints,
+            |&v| i64::from(v)
+        )),
+        dt::INT16 => ints(values!(
+            2,
+            |b| i64::from(i16::from_le_bytes(b)),
+            typed_ints,
+            |&v| i64::from(v)
+        )),
+        dt::UINT16 => ints(values!(
+            2,
+            |b| i64::from(u16::from_le_bytes(b)),
+            typed_ints,
+            |&v| i64::from(v)
+        )),
+        dt::INT8 => ints(values!(
+            1,
+            |b| i64::from(i8::from_le_bytes(b)),
+            typed_ints,
+            |&v| i64::from(v)
+        )),
+        dt::UINT8 => ints(values!(
+            1,
+            |b| i64::from(u8::from_le_bytes(b)),
+            typed_ints,
+            |&v| i64::from(v)
+        )),
+        _ => build(
+            values!(1, |b: [u8; 1]| b[0] != 0, typed_ints, |&v| v != 0),
+            &shape,
+        )
+        .map(HostTensor::Bool),
     }
     .map_err(malformed)
 }
@@ -115,7 +141,10 @@ pub(crate) fn decode(
 fn build<T: Clone>(values: Vec<T>, shape: &[usize]) -> Result<Array<T>, String> {
     let got = values.len();
     Array::from_shape_vec(IxDyn(shape), values).map_err(|_| {
-        format!("shape {shape:?} needs {} values, the file holds {got}", shape.iter().product::<usize>())
+        format!(
+            "shape {shape:?} needs {} values, the file holds {got}",
+            shape.iter().product::<usize>()
+        )
     })
 }
 
@@ -159,9 +188,14 @@ fn read_external(
     };
     // A model must not make us read files outside its own folder.
     let inside = !location.as_os_str().is_empty()
-        && location.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        && location
+            .components()
+            .all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
     if !inside {
-        return Err(failed(&location, "the path leaves the model's folder".to_owned()));
+        return Err(failed(
+            &location,
+            "the path leaves the model's folder".to_owned(),
+        ));
     }
     let Some(folder) = folder else {
         return Err(failed(
@@ -181,12 +215,18 @@ fn read_external(
     if let Some(length) = number("length")?
         && length != bytes as u64
     {
-        return Err(failed(&file, format!("it states {length} bytes, its shape needs {bytes}")));
+        return Err(failed(
+            &file,
+            format!("it states {length} bytes, its shape needs {bytes}"),
+        ));
     }
     let io = |e: std::io::Error| failed(&file, e.to_string());
     let mut open = File::open(&file).map_err(io)?;
     let size = open.metadata().map_err(io)?.len();
-    if offset.checked_add(bytes as u64).is_none_or(|end| end > size) {
+    if offset
+        .checked_add(bytes as u64)
+        .is_none_or(|end| end > size)
+    {
         return Err(failed(
             &file,
             format!("{bytes} bytes from {offset} on are needed, the file has {size}"),

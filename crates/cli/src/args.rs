@@ -1,0 +1,155 @@
+//! Flags that several commands share.
+
+use std::ffi::OsString;
+
+use clap::Args;
+use elucid::models;
+use elucid::prelude::*;
+
+use crate::console::Console;
+use crate::error::CliError;
+
+/// Where to run, and how loudly.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Where to run: auto (a hardware GPU, else the CPU), cpu, wgpu, or wgpu:N
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Auto)]
+    pub device: DeviceChoice,
+
+    /// Print no remarks and no progress
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+impl RunArgs {
+    /// Standard error as these flags want it.
+    pub fn console(&self) -> Console {
+        Console::new(self.quiet)
+    }
+}
+
+/// Which network, and how photographs become its input.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// An .onnx file, or the name of a known model (see: elucid models list)
+    #[arg(long, value_name = "MODEL", default_value = models::EMBEDDED)]
+    pub model: OsString,
+
+    #[command(flatten)]
+    pub input: InputArgs,
+}
+
+/// How photographs become the input of a network that nobody described, or another way for one
+/// that is known.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Input (known models need none of these)")]
+pub struct InputArgs {
+    /// Height and width of the input: HxW, or one number for a square
+    #[arg(long, value_name = "HxW", value_parser = parse_size)]
+    input_size: Option<[usize; 2]>,
+
+    /// Order of the input's channels: rgb or bgr
+    #[arg(long, value_name = "ORDER")]
+    channel_order: Option<ChannelOrder>,
+
+    /// Factor on pixel values of 0 to 255: a number, or a fraction such as 1/255
+    #[arg(long, value_name = "FACTOR", value_parser = parse_scale, allow_hyphen_values = true)]
+    scale: Option<f32>,
+
+    /// Subtracted after scaling: one number, or one per channel as A,B,C in the input's order
+    #[arg(long, value_name = "MEAN", value_parser = parse_channels, allow_hyphen_values = true)]
+    mean: Option<[f32; 3]>,
+
+    /// Divisor after the mean: one number, or one per channel as A,B,C in the input's order
+    #[arg(long, value_name = "STD", value_parser = parse_channels, allow_hyphen_values = true)]
+    std: Option<[f32; 3]>,
+
+    /// How photographs are fitted: crop:PIXELS (of the shorter side, before the crop), squash or
+    /// pad
+    #[arg(long, value_name = "WAY")]
+    resize: Option<Resize>,
+}
+
+impl InputArgs {
+    /// Whether any of these flags was given.
+    pub fn any(&self) -> bool {
+        self.input_size.is_some()
+            || self.channel_order.is_some()
+            || self.scale.is_some()
+            || self.mean.is_some()
+            || self.std.is_some()
+            || self.resize.is_some()
+    }
+
+    /// `spec` with what these flags say instead.
+    pub fn apply(&self, mut spec: InputSpec) -> Result<InputSpec, CliError> {
+        let usage = |error: elucid::graph::input::InputError| CliError::Usage(error.to_string());
+        if let Some(size) = self.input_size {
+            spec = spec.with_size(size).map_err(usage)?;
+        }
+        if let Some(order) = self.channel_order {
+            spec = spec.with_order(order);
+        }
+        let scale = self.scale.unwrap_or(spec.scale());
+        let (mean, std) = (self.mean.unwrap_or(spec.mean()), self.std.unwrap_or(spec.std()));
+        spec = spec.with_normalisation(scale, mean, std).map_err(usage)?;
+        if let Some(resize) = self.resize {
+            spec = spec.with_resize(resize).map_err(usage)?;
+        }
+        Ok(spec)
+    }
+}
+
+/// `HxW`, or one number for a square.
+pub fn parse_size(text: &str) -> Result<[usize; 2], String> {
+    let side = |t: &str| {
+        t.trim().parse::<usize>().map_err(|_| "expected HEIGHTxWIDTH, such as 224x224".to_owned())
+    };
+    match text.split_once(['x', 'X']) {
+        Some((height, width)) => Ok([side(height)?, side(width)?]),
+        None => side(text).map(|s| [s, s]),
+    }
+}
+
+fn parse_scale(text: &str) -> Result<f32, String> {
+    let number = |t: &str| {
+        t.trim().parse::<f32>().map_err(|_| "expected a number, or a fraction such as 1/255")
+    };
+    match text.split_once('/') {
+        Some((above, below)) => Ok(number(above)? / number(below)?),
+        None => Ok(number(text)?),
+    }
+}
+
+fn parse_channels(text: &str) -> Result<[f32; 3], String> {
+    let wrong = || "expected one number, or three as A,B,C".to_owned();
+    let numbers: Vec<f32> = text
+        .split(',')
+        .map(|t| t.trim().parse().map_err(|_| wrong()))
+        .collect::<Result<_, _>>()?;
+    match numbers[..] {
+        [all] => Ok([all; 3]),
+        [a, b, c] => Ok([a, b, c]),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_parsed_as_documented() {
+        assert_eq!(parse_size("224"), Ok([224, 224]));
+        assert_eq!(parse_size("199x214"), Ok([199, 214]));
+        for wrong in ["", "x", "224x", "-1", "2x3x4", "a"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse_scale("1/255"), Ok(1.0 / 255.0));
+        assert_eq!(parse_scale("2"), Ok(2.0));
+        assert!(parse_scale("1/").is_err());
+        assert_eq!(parse_channels("0.5"), Ok([0.5; 3]));
+        assert_eq!(parse_channels("104, 117,123"), Ok([104.0, 117.0, 123.0]));
+        assert!(parse_channels("1,2").is_err());
+    }
+}

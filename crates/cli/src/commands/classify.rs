@@ -1,0 +1,103 @@
+//! `elucid classify`: what a network takes photographs for.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::args::{ModelArgs, RunArgs};
+use crate::console::{Output, table};
+use crate::error::CliError;
+use crate::report::{GuessFacts, InputFacts, ModelFacts};
+use crate::session::Session;
+
+#[derive(Debug, Args)]
+pub struct ClassifyArgs {
+    /// Photographs: PNG, JPEG, WebP, BMP or GIF
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    run: RunArgs,
+
+    /// How many classes to name for each photograph
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
+    top: usize,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a number of 1 or more".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    model: ModelFacts,
+    input: InputFacts,
+    device: String,
+    images: Vec<Classified>,
+}
+
+#[derive(Debug, Serialize)]
+struct Classified {
+    image: String,
+    guesses: Vec<GuessFacts>,
+}
+
+pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
+    let session = Session::open(&args.run, &args.model)?;
+    let mut out = Output::new();
+    if args.json {
+        let images = args.images.iter().map(|path| classify(&session, path, args.top));
+        let report = Report {
+            images: images.collect::<Result<_, _>>()?,
+            model: ModelFacts::of(&session.model),
+            input: InputFacts::of(session.model.input_spec()),
+            device: session.device,
+        };
+        out.json(&report)?;
+    } else {
+        for (i, path) in args.images.iter().enumerate() {
+            let classified = classify(&session, path, args.top)?;
+            if args.images.len() > 1 {
+                if i > 0 {
+                    out.line("")?;
+                }
+                out.line(format!("{}:", classified.image))?;
+            }
+            print(&mut out, &classified)?;
+            out.flush()?;
+        }
+    }
+    out.flush()
+}
+
+fn classify(session: &Session, path: &Path, top: usize) -> Result<Classified, CliError> {
+    let photo = session.model.read_image(path)?;
+    let guesses = session.model.classify(&photo)?.top(top);
+    Ok(Classified {
+        image: path.display().to_string(),
+        guesses: guesses.into_iter().map(GuessFacts::from).collect(),
+    })
+}
+
+fn print(out: &mut Output, classified: &Classified) -> Result<(), CliError> {
+    let row = |g: &GuessFacts| {
+        let percent = format!("{:.1} %", 100.0 * g.probability);
+        vec![percent, g.label.clone(), format!("class {}, logit {:.2}", g.index, g.logit)]
+    };
+    let rows: Vec<_> = classified.guesses.iter().map(row).collect();
+    for line in table(&rows, &[0]) {
+        out.line(line)?;
+    }
+    Ok(())
+}

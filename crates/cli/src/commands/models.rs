@@ -1,0 +1,163 @@
+//! `elucid models`: the networks that are known by name.
+
+use std::ops::ControlFlow;
+
+use clap::{Args, Subcommand};
+use elucid::models::manifest::{self, Entry};
+use elucid::models::{Cache, Found, PullOptions, ResolveError, Stage, pull};
+use serde::Serialize;
+
+use crate::console::{Console, Output, table};
+use crate::error::CliError;
+
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// List the known models
+    List(ListArgs),
+    /// Download a model, going on where an earlier attempt ended
+    Pull(PullArgs),
+    /// Print where the file of a model lies on this machine
+    Path(PathArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// A name that `elucid models list` shows
+    name: String,
+
+    /// Print no remarks and no progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PathArgs {
+    /// A name that `elucid models list` shows
+    name: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    name: &'static str,
+    aliases: &'static [String],
+    bytes: u64,
+    embedded: bool,
+    /// Where the file lies, if it is on this machine.
+    path: Option<String>,
+    /// Whether `elucid models pull` can get it.
+    hosted: bool,
+    licence: &'static str,
+    source: &'static str,
+    sha256: &'static str,
+}
+
+pub fn run(command: &ModelsCommand) -> Result<(), CliError> {
+    match command {
+        ModelsCommand::List(args) => list(args),
+        ModelsCommand::Pull(args) => download(args),
+        ModelsCommand::Path(args) => path(args),
+    }
+}
+
+fn list(args: &ListArgs) -> Result<(), CliError> {
+    let cache = Cache::from_env()?;
+    let rows: Vec<Row> = manifest::all().iter().map(|entry| row(&cache, entry)).collect();
+    let mut out = Output::new();
+    if args.json {
+        out.json(&rows)?;
+        return out.flush();
+    }
+    let mut lines = vec![["name", "size", "here", "licence"].map(str::to_owned).to_vec()];
+    lines.extend(rows.iter().map(|row| {
+        let here = match (row.embedded, &row.path, row.hosted) {
+            (true, ..) => "in this program",
+            (_, Some(_), _) => "yes",
+            (_, None, true) => "no",
+            (_, None, false) => "no, and hosted nowhere",
+        };
+        let megabytes = format!("{:.0} MB", row.bytes as f64 / 1e6);
+        vec![row.name.to_owned(), megabytes, here.to_owned(), row.licence.to_owned()]
+    }));
+    for line in table(&lines, &[1]) {
+        out.line(line)?;
+    }
+    out.flush()
+}
+
+fn row(cache: &Cache, entry: &'static Entry) -> Row {
+    let found = cache.resolve(&entry.name).ok();
+    Row {
+        name: &entry.name,
+        aliases: &entry.aliases,
+        bytes: entry.bytes,
+        embedded: found == Some(Found::Embedded),
+        path: match found {
+            Some(Found::File(path)) => Some(path.display().to_string()),
+            _ => None,
+        },
+        hosted: entry.is_hosted(),
+        licence: &entry.licence,
+        source: &entry.source,
+        sha256: &entry.sha256,
+    }
+}
+
+fn download(args: &PullArgs) -> Result<(), CliError> {
+    let entry = known(&args.name)?;
+    let cache = Cache::from_env()?;
+    if cache.resolve(&entry.name).is_ok_and(|found| found == Found::Embedded) {
+        return Err(has_no_file(entry));
+    }
+    let console = Console::new(args.quiet);
+    console.note(format!("pulling {} into {}", entry.name, cache.folder().display()));
+    let bar = console.bytes(&entry.name);
+    let pulled = pull(entry, cache.folder(), &PullOptions::from_env(), |progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.received);
+        bar.set_message(match progress.stage {
+            Stage::Waiting => format!("{}, waiting for another download", entry.name),
+            Stage::Downloading => entry.name.clone(),
+            Stage::Verifying => format!("{}, verifying", entry.name),
+        });
+        ControlFlow::Continue(())
+    });
+    bar.finish_and_clear();
+    let path = pulled.map_err(|error| CliError::Failure(error.to_string()))?;
+    print(&path.display().to_string())
+}
+
+fn path(args: &PathArgs) -> Result<(), CliError> {
+    let entry = known(&args.name)?;
+    match Cache::from_env()?.resolve(&args.name)? {
+        Found::File(path) => print(&path.display().to_string()),
+        Found::Embedded => Err(has_no_file(entry)),
+    }
+}
+
+fn known(name: &str) -> Result<&'static Entry, CliError> {
+    manifest::by_name(name).ok_or_else(|| {
+        let unknown =
+            ResolveError::Unknown { asked: name.to_owned(), nearest: manifest::nearest(name) };
+        unknown.into()
+    })
+}
+
+fn has_no_file(entry: &Entry) -> CliError {
+    let name = &entry.name;
+    CliError::Failure(format!(
+        "the model {name} is part of this program and needs no file: --model {name}"
+    ))
+}
+
+fn print(line: &str) -> Result<(), CliError> {
+    let mut out = Output::new();
+    out.line(line)?;
+    out.flush()
+}

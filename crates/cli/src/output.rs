@@ -1,0 +1,227 @@
+//! The folder that a run leaves its results in: complete, or not there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use elucid::render::file::write_atomically;
+use ndarray::{ArrayBase, Data, Dimension};
+use ndarray_npy::WriteNpyExt;
+use serde::{Deserialize, Serialize};
+
+use crate::console::to_json;
+use crate::error::CliError;
+
+/// Says which files belong to a run; written last.
+pub const REPORT: &str = "report.json";
+
+/// Where a run writes, checked before the work begins.
+#[derive(Debug)]
+pub struct Destination {
+    folder: PathBuf,
+    exists: bool,
+}
+
+impl Destination {
+    /// Refuses a folder with something in it, unless `force`.
+    pub fn check(folder: &Path, force: bool) -> Result<Self, CliError> {
+        let shown = folder.display();
+        let occupied = match fs::read_dir(folder) {
+            Ok(mut entries) => Some(entries.next().is_some()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(CliError::Failure(format!("{shown} is a file, not a folder")));
+            }
+            Err(error) => return Err(CliError::io(format!("cannot read {shown}"), &error)),
+        };
+        if occupied == Some(true) && !force {
+            return Err(CliError::Failure(format!(
+                "the folder {shown} is not empty; give another one, or --force to replace the \
+                 results in it"
+            )));
+        }
+        Ok(Self { folder: folder.to_owned(), exists: occupied.is_some() })
+    }
+}
+
+/// The files of a run, by name, before any of them is written.
+#[derive(Debug, Default)]
+pub struct Files(Vec<(String, Vec<u8>)>);
+
+impl Files {
+    /// Adds a file.
+    pub fn add(&mut self, name: impl Into<String>, bytes: Vec<u8>) {
+        self.0.push((name.into(), bytes));
+    }
+
+    /// Adds an array as a `.npy` file.
+    pub fn add_npy<S, D>(
+        &mut self,
+        name: impl Into<String>,
+        array: &ArrayBase<S, D>,
+    ) -> Result<(), CliError>
+    where
+        S: Data<Elem = f32>,
+        D: Dimension,
+    {
+        let name = name.into();
+        let mut bytes = Vec::new();
+        array
+            .write_npy(&mut bytes)
+            .map_err(|error| CliError::Failure(format!("cannot write {name}: {error}")))?;
+        self.add(name, bytes);
+        Ok(())
+    }
+
+    /// The names, with that of the report last.
+    pub fn names(&self) -> Vec<String> {
+        let names = self.0.iter().map(|(name, _)| name.clone());
+        names.chain([REPORT.to_owned()]).collect()
+    }
+
+    /// Writes the files and the report. A new folder appears under its name when it is complete.
+    /// In a folder that exists, the files of the run before are replaced one by one, without a
+    /// report in between.
+    pub fn write(mut self, to: &Destination, report: &impl Serialize) -> Result<(), CliError> {
+        let mut report = to_json(report)?;
+        report.push('\n');
+        self.add(REPORT, report.into_bytes());
+        match to.exists {
+            true => self.replace(&to.folder),
+            false => self.create(&to.folder),
+        }
+    }
+
+    fn create(self, folder: &Path) -> Result<(), CliError> {
+        let cannot =
+            |error: io::Error| CliError::io(format!("cannot write {}", folder.display()), &error);
+        let parent = match folder.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(parent).map_err(cannot)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".elucid-").suffix(".part");
+        // A result is an ordinary folder, as the umask says, not a private one.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+        let part = builder.tempdir_in(parent).map_err(cannot)?;
+        for (name, bytes) in &self.0 {
+            fs::write(part.path().join(name), bytes).map_err(cannot)?;
+        }
+        fs::rename(part.path(), folder).map_err(cannot)?;
+        // Nothing is left under the old name.
+        let _ = part.keep();
+        Ok(())
+    }
+
+    fn replace(self, folder: &Path) -> Result<(), CliError> {
+        for name in files_of_last_run(folder) {
+            let path = folder.join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(CliError::io(format!("cannot replace {}", path.display()), &error));
+                }
+                _ => {}
+            }
+        }
+        for (name, bytes) in &self.0 {
+            write_atomically(folder.join(name), bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the report in `folder` lists, the report itself first; only plain names, because anybody
+/// may have written it.
+fn files_of_last_run(folder: &Path) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Listed {
+        files: Vec<String>,
+    }
+    let report = fs::read(folder.join(REPORT)).unwrap_or_default();
+    let Ok(Listed { files }) = serde_json::from_slice(&report) else {
+        return Vec::new();
+    };
+    let plain = |name: &String| name != REPORT && Path::new(name).file_name() == Some(name.as_ref());
+    let others = files.into_iter().filter(plain);
+    std::iter::once(REPORT.to_owned()).chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn listing(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn one_file(name: &str) -> (Files, serde_json::Value) {
+        let mut files = Files::default();
+        files.add(name, b"x".to_vec());
+        let report = json!({ "files": files.names() });
+        (files, report)
+    }
+
+    #[test]
+    fn a_new_folder_is_complete_and_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("deep/er/out");
+        let to = Destination::check(&folder, false).unwrap();
+        let (files, report) = one_file("a.npy");
+        files.write(&to, &report).unwrap();
+        assert_eq!(listing(&folder), ["a.npy", "report.json"]);
+        assert_eq!(listing(folder.parent().unwrap()), ["out"]);
+    }
+
+    #[test]
+    fn what_is_there_is_kept_unless_forced() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("out");
+        fs::create_dir(&folder).unwrap();
+        let to = Destination::check(&folder, false).unwrap();
+        let (files, report) = one_file("a.npy");
+        files.write(&to, &report).unwrap();
+        fs::write(folder.join("mine.txt"), "mine").unwrap();
+
+        let refused = Destination::check(&folder, false).unwrap_err();
+        assert!(matches!(refused, CliError::Failure(m) if m.contains("--force")));
+        let to = Destination::check(&folder, true).unwrap();
+        let (files, report) = one_file("b.npy");
+        files.write(&to, &report).unwrap();
+        assert_eq!(listing(&folder), ["b.npy", "mine.txt", "report.json"]);
+    }
+
+    #[test]
+    fn a_folder_that_appears_meanwhile_is_not_overwritten() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("out");
+        let to = Destination::check(&folder, false).unwrap();
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("theirs"), "x").unwrap();
+        let (files, report) = one_file("a.npy");
+        files.write(&to, &report).unwrap_err();
+        assert_eq!(listing(&folder), ["theirs"]);
+        assert_eq!(listing(root.path()), ["out"]);
+    }
+
+    #[test]
+    fn a_report_removes_nothing_outside_its_folder() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("precious"), "x").unwrap();
+        let folder = root.path().join("out");
+        fs::create_dir(&folder).unwrap();
+        let hostile = json!({ "files": ["../precious", "/etc/none", "..", ""] });
+        fs::write(folder.join(REPORT), hostile.to_string()).unwrap();
+        let to = Destination::check(&folder, true).unwrap();
+        let (files, report) = one_file("a.npy");
+        files.write(&to, &report).unwrap();
+        assert_eq!(listing(root.path()), ["out", "precious"]);
+    }
+}

@@ -1,0 +1,139 @@
+//! What a run leaves behind for whoever asks later where its numbers came from.
+
+use std::path::Path;
+use std::time::Instant;
+
+use elucid::models::sha256;
+use elucid::prelude::*;
+use serde::Serialize;
+
+use crate::error::CliError;
+
+/// Version of the library that computes; a test holds it against the lock file.
+pub const BURN: &str = "0.22.1";
+
+/// The programs that computed.
+#[derive(Debug, Serialize)]
+pub struct Versions {
+    elucid: &'static str,
+    burn: &'static str,
+}
+
+impl Versions {
+    /// Those of this program.
+    pub fn current() -> Self {
+        Self { elucid: env!("CARGO_PKG_VERSION"), burn: BURN }
+    }
+}
+
+/// A network, by what identifies it.
+#[derive(Debug, Serialize)]
+pub struct ModelFacts {
+    pub name: String,
+    pub sha256: String,
+}
+
+impl ModelFacts {
+    pub fn of(model: &Model) -> Self {
+        Self { name: model.name().to_owned(), sha256: model.sha256().to_owned() }
+    }
+}
+
+/// How photographs become the network's input.
+#[derive(Debug, Serialize)]
+pub struct InputFacts {
+    pub height: usize,
+    pub width: usize,
+    pub channel_order: String,
+    pub scale: f32,
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+    pub resize: String,
+}
+
+impl InputFacts {
+    pub fn of(spec: &InputSpec) -> Self {
+        let [height, width] = spec.size();
+        Self {
+            height,
+            width,
+            channel_order: spec.order().to_string(),
+            scale: spec.scale(),
+            mean: spec.mean(),
+            std: spec.std(),
+            resize: spec.resize().to_string(),
+        }
+    }
+}
+
+/// A photograph, by what identifies it.
+#[derive(Debug, Serialize)]
+pub struct ImageFacts {
+    pub file: String,
+    pub sha256: String,
+}
+
+impl ImageFacts {
+    pub fn of(path: &Path) -> Result<Self, CliError> {
+        let sha256 = sha256::of_file(path)
+            .map_err(|e| CliError::io(format!("cannot read {}", path.display()), &e))?;
+        Ok(Self { file: path.display().to_string(), sha256 })
+    }
+}
+
+/// A class with its score.
+#[derive(Debug, Clone, Serialize)]
+pub struct GuessFacts {
+    pub index: usize,
+    pub label: String,
+    pub probability: f32,
+    pub logit: f32,
+}
+
+impl From<Guess> for GuessFacts {
+    fn from(guess: Guess) -> Self {
+        let Guess { index, label, probability, logit } = guess;
+        Self { index, label, probability, logit }
+    }
+}
+
+/// A step of the work, and how long it took.
+#[derive(Debug, Serialize)]
+pub struct Step {
+    pub step: String,
+    pub seconds: f64,
+}
+
+/// Times the steps of a command.
+#[derive(Debug, Default)]
+pub struct Clock(Vec<Step>);
+
+impl Clock {
+    /// Does `work` and notes how long it took.
+    pub fn time<T>(&mut self, step: impl Into<String>, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        // Milliseconds: more digits would only look like knowledge.
+        let seconds = (start.elapsed().as_secs_f64() * 1e3).round() / 1e3;
+        self.0.push(Step { step: step.into(), seconds });
+        result
+    }
+
+    /// The steps so far.
+    pub fn steps(self) -> Vec<Step> {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BURN;
+
+    #[test]
+    fn the_version_of_burn_is_the_locked_one() {
+        let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
+        let lock = std::fs::read_to_string(lock).unwrap();
+        let burn = format!("name = \"burn\"\nversion = \"{BURN}\"\n");
+        assert!(lock.contains(&burn), "Cargo.lock has another burn than {BURN}");
+    }
+}

@@ -1,0 +1,57 @@
+//! An open model on an open device.
+
+use std::path::Path;
+
+use elucid::GraphError;
+use elucid::device::{self, Chosen};
+use elucid::prelude::*;
+
+use crate::args::{ModelArgs, RunArgs};
+use crate::console::Console;
+use crate::error::CliError;
+
+/// What every command that runs a network begins with.
+pub struct Session {
+    /// The network.
+    pub model: Model,
+    /// Where it runs, in words.
+    pub device: String,
+    /// Where remarks go.
+    pub console: Console,
+}
+
+impl Session {
+    /// Opens the device, and the model on it.
+    pub fn open(run: &RunArgs, model: &ModelArgs) -> Result<Self, CliError> {
+        let console = run.console();
+        let device = device::open(run.device)?;
+        let model = open_model(model, &device)?;
+        console.note(format!("{} on {}", model.name(), device.description));
+        Ok(Self { model, device: device.description, console })
+    }
+}
+
+fn open_model(args: &ModelArgs, device: &Chosen) -> Result<Model, CliError> {
+    let opened = find(args, device, None);
+    if !args.input.any() {
+        return Ok(opened?);
+    }
+    // The flags change what is known of the model. A model that does not even open without them,
+    // because it does not take the usual size, has nothing known of it.
+    let known = opened.map_or_else(|_| InputSpec::default(), |model| *model.input_spec());
+    Ok(find(args, device, Some(args.input.apply(known)?))?)
+}
+
+fn find(args: &ModelArgs, device: &Chosen, spec: Option<InputSpec>) -> Result<Model, GraphError> {
+    match args.model.to_str() {
+        Some(name) => Model::find(name, &device.device, spec),
+        // No known model has such a name, so this is a file.
+        None => {
+            let path = Path::new(&args.model);
+            match spec {
+                Some(spec) => Model::open_with(path, &device.device, spec),
+                None => Model::open(path, &device.device),
+            }
+        }
+    }
+}
