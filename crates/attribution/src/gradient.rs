@@ -28,7 +28,10 @@ impl Gradient {
 
     /// At a layer.
     pub fn at(layer: &str) -> Self {
-        Self { layer: layer.to_owned(), rules: Rules::new() }
+        Self {
+            layer: layer.to_owned(),
+            rules: Rules::new(),
+        }
     }
 
     /// Replaces gradients on the way.
@@ -68,7 +71,12 @@ pub(crate) fn activation(
     images: &impl ImageBatch,
     layer: &str,
 ) -> Result<Activation, AttributionError> {
-    Ok(model.pass().input(images).fetch([layer])?.get(layer)?.clone())
+    Ok(model
+        .pass()
+        .input(images)
+        .fetch([layer])?
+        .get(layer)?
+        .clone())
 }
 
 /// The target's scores `[N]` and their gradient at `layer`, when the layer has the value `at`.
@@ -81,18 +89,22 @@ pub(crate) fn differentiate(
 ) -> Result<(Vec<f32>, Activation), AttributionError> {
     let target = target.bind(model)?;
     let leaf = at.require_grad();
-    let fetched = model.pass().rules(rules).feed(layer, leaf.clone()).fetch([&target.layer])?;
+    let fetched = model
+        .pass()
+        .rules(rules)
+        .feed(layer, leaf.clone())
+        .fetch([&target.layer])?;
     let scores = target.score(fetched.get(&target.layer)?)?;
-    let gradients = scores.clone().sum().backward();
-    let gradient = match leaf.gradient(&gradients) {
-        Some(gradient) => gradient,
-        // A score that does not depend on the layer, such as a constant closure.
-        None => {
-            let shape = leaf.shape();
-            let zeros = Tensor::<1>::zeros([shape.iter().product::<usize>()], model.device());
-            Activation::from_flat(zeros, &shape)
-        }
+    // A score need not depend on the layer: a closure may return a constant.
+    let gradient = match scores.is_tracked() {
+        true => leaf.gradient(&scores.clone().sum().backward()),
+        false => None,
     };
+    let gradient = gradient.unwrap_or_else(|| {
+        let shape = leaf.shape();
+        let zeros = Tensor::<1>::zeros([shape.iter().product::<usize>()], model.device());
+        Activation::from_flat(zeros, &shape)
+    });
     let scores = Activation::from(scores).to_array()?.into_iter().collect();
     Ok((scores, gradient))
 }
@@ -139,12 +151,14 @@ impl Attribution {
     ///
     /// [`AttributionError::NotSpatial`] when the layer is not `[N, C, H, W]`.
     pub fn saliency(&self, reduce: Reduce) -> Result<Array3<f32>, AttributionError> {
-        let values = self.values.view().into_dimensionality::<Ix4>().map_err(|_| {
-            AttributionError::NotSpatial {
+        let values = self
+            .values
+            .view()
+            .into_dimensionality::<Ix4>()
+            .map_err(|_| AttributionError::NotSpatial {
                 layer: self.layer.clone(),
                 shape: self.values.shape().to_vec(),
-            }
-        })?;
+            })?;
         let (n, _, h, w) = values.dim();
         let mut maps = Array3::zeros((n, h, w));
         for (image, mut map) in values.outer_iter().zip(maps.outer_iter_mut()) {
@@ -172,9 +186,7 @@ pub enum Reduce {
 impl Reduce {
     fn apply(self, image: ArrayView3<'_, f32>) -> Array2<f32> {
         let (_, h, w) = image.dim();
-        let fold = |f: fn(f32, f32) -> f32| {
-            image.fold_axis(Axis(0), 0.0, |&acc, &v| f(acc, v))
-        };
+        let fold = |f: fn(f32, f32) -> f32| image.fold_axis(Axis(0), 0.0, |&acc, &v| f(acc, v));
         let mut map = match self {
             Self::Sum | Self::Positive => fold(|acc, v| acc + v),
             Self::AbsSum => fold(|acc, v| acc + v.abs()),

@@ -23,7 +23,10 @@ pub struct LinearApproximation {
 impl LinearApproximation {
     /// At a layer of shape `[N, C, H, W]`.
     pub fn at(layer: &str) -> Self {
-        Self { layer: layer.to_owned(), rules: Rules::new() }
+        Self {
+            layer: layer.to_owned(),
+            rules: Rules::new(),
+        }
     }
 
     /// Replaces gradients on the way.
@@ -74,10 +77,12 @@ pub(crate) fn spatial(
 
 pub(crate) fn read_as(array: ndarray::ArrayD<f32>) -> Result<Array3<f32>, AttributionError> {
     let got = array.shape().to_vec();
-    array.into_dimensionality::<Ix3>().map_err(|_| AttributionError::ReadBack {
-        expected: vec![0; 3],
-        got,
-    })
+    array
+        .into_dimensionality::<Ix3>()
+        .map_err(|_| AttributionError::ReadBack {
+            expected: vec![0; 3],
+            got,
+        })
 }
 
 /// One signed number for every position of a layer.

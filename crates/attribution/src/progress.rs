@@ -26,7 +26,11 @@ impl<'a> Reporter<'a> {
     }
 
     pub fn report(&mut self, done: usize, total: usize) -> Result<(), AttributionError> {
-        match self.0.as_mut().map(|callback| callback(Progress { done, total })) {
+        match self
+            .0
+            .as_mut()
+            .map(|callback| callback(Progress { done, total }))
+        {
             Some(ControlFlow::Break(())) => Err(AttributionError::Cancelled { done, total }),
             _ => Ok(()),
         }
@@ -35,6 +39,10 @@ impl<'a> Reporter<'a> {
 
 impl fmt::Debug for Reporter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Reporter(callback)" } else { "Reporter(none)" })
+        f.write_str(if self.0.is_some() {
+            "Reporter(callback)"
+        } else {
+            "Reporter(none)"
+        })
     }
 }

@@ -142,7 +142,8 @@ impl<'a> SpatialAttribution<'a> {
                             .assign(&product.slice(window));
                     }
                 }
-                self.progress.report(image * chunks + i + 1, count * chunks)?;
+                self.progress
+                    .report(image * chunks + i + 1, count * chunks)?;
             }
             results.push(SpatialMaps {
                 maps,
@@ -180,12 +181,21 @@ impl<'a> SpatialAttribution<'a> {
                     columns: windows.columns[at.1],
                 };
                 let colours = windows.colours();
-                colours.into_iter().map(|group| group.into_iter().map(member).collect()).collect()
+                colours
+                    .into_iter()
+                    .map(|group| group.into_iter().map(member).collect())
+                    .collect()
             }
             None => {
                 let whole = (Some((0, h1 - 1)), Some((0, w1 - 1)));
                 (0..h2 * w2)
-                    .map(|i| vec![Member { at: (i / w2, i % w2), rows: whole.0, columns: whole.1 }])
+                    .map(|i| {
+                        vec![Member {
+                            at: (i / w2, i % w2),
+                            rows: whole.0,
+                            columns: whole.1,
+                        }]
+                    })
                     .collect()
             }
         })
@@ -220,9 +230,13 @@ impl Job<'_> {
         let unit = self.deep.clone() / norms.clone().clamp_min(f32::MIN_POSITIVE);
         let values = Activation::from(norms.reshape([h * w])).to_array()?;
         let got = values.shape().to_vec();
-        let scores = values
-            .into_shape_with_order((h, w))
-            .map_err(|_| AttributionError::ReadBack { expected: vec![h, w], got })?;
+        let scores =
+            values
+                .into_shape_with_order((h, w))
+                .map_err(|_| AttributionError::ReadBack {
+                    expected: vec![h, w],
+                    got,
+                })?;
         Ok((unit, scores))
     }
 
@@ -248,11 +262,19 @@ impl Job<'_> {
         // the activations along the batch.
         let copies = self.shallow.clone().expand([count, c1, h1, w1]);
         let leaf = Activation::from(copies * 1.0).require_grad();
-        let fetched =
-            self.model.pass().rules(self.rules).feed(self.from, leaf.clone()).fetch([self.to])?;
+        let fetched = self
+            .model
+            .pass()
+            .rules(self.rules)
+            .feed(self.from, leaf.clone())
+            .fetch([self.to])?;
         let score = (fetched.get(self.to)?.tensor::<4>()? * cotangents).sum();
-        let gradients = score.backward();
-        let Some(gradient) = leaf.gradient(&gradients) else {
+        // A rule may cut the gradient off.
+        let gradient = match score.is_tracked() {
+            true => leaf.gradient(&score.backward()),
+            false => None,
+        };
+        let Some(gradient) = gradient else {
             return Ok(Array3::zeros((count, h1, w1)));
         };
         let product = gradient.tensor::<4>()? * self.shallow.clone();

@@ -68,9 +68,21 @@ enum Kind {
     Difference(ClassRef, ClassRef),
     LogSumExp,
     Probability(ClassRef),
-    Neuron { layer: String, channel: usize, row: usize, column: usize },
-    Position { layer: String, row: usize, column: usize },
-    Closure { layer: String, score: Closure },
+    Neuron {
+        layer: String,
+        channel: usize,
+        row: usize,
+        column: usize,
+    },
+    Position {
+        layer: String,
+        row: usize,
+        column: usize,
+    },
+    Closure {
+        layer: String,
+        score: Closure,
+    },
 }
 
 impl Target {
@@ -101,12 +113,21 @@ impl Target {
 
     /// One number of a layer.
     pub fn neuron(layer: &str, channel: usize, row: usize, column: usize) -> Self {
-        Self(Kind::Neuron { layer: layer.to_owned(), channel, row, column })
+        Self(Kind::Neuron {
+            layer: layer.to_owned(),
+            channel,
+            row,
+            column,
+        })
     }
 
     /// The L2 norm over the channels at one position of a layer.
     pub fn position(layer: &str, row: usize, column: usize) -> Self {
-        Self(Kind::Position { layer: layer.to_owned(), row, column })
+        Self(Kind::Position {
+            layer: layer.to_owned(),
+            row,
+            column,
+        })
     }
 
     /// Any differentiable function of a layer, from `[N, C, H, W]` to `[N]`; vectors `[N, K]` come
@@ -115,7 +136,10 @@ impl Target {
         layer: &str,
         score: impl Fn(Tensor<4>) -> Tensor<1> + Send + Sync + 'static,
     ) -> Self {
-        Self(Kind::Closure { layer: layer.to_owned(), score: Arc::new(score) })
+        Self(Kind::Closure {
+            layer: layer.to_owned(),
+            score: Arc::new(score),
+        })
     }
 
     /// Checks the target against a model: the layer it is computed from, and its score.
@@ -134,7 +158,12 @@ impl Target {
                 layer: model.layer(LOGITS)?.name().to_owned(),
                 score: Score::LogSumExp,
             }),
-            Kind::Neuron { layer, channel, row, column } => Ok(BoundTarget {
+            Kind::Neuron {
+                layer,
+                channel,
+                row,
+                column,
+            } => Ok(BoundTarget {
                 layer: model.layer(layer)?.name().to_owned(),
                 score: Score::Neuron([*channel, *row, *column]),
             }),
@@ -157,7 +186,12 @@ impl fmt::Display for Target {
             Kind::Difference(a, b) => write!(f, "{a} - {b}"),
             Kind::LogSumExp => f.write_str("log sum exp"),
             Kind::Probability(class) => write!(f, "probability of {class}"),
-            Kind::Neuron { layer, channel, row, column } => {
+            Kind::Neuron {
+                layer,
+                channel,
+                row,
+                column,
+            } => {
                 write!(f, "{layer}, channel {channel} at ({row}, {column})")
             }
             Kind::Position { layer, row, column } => write!(f, "|{layer}| at ({row}, {column})"),
@@ -185,7 +219,9 @@ impl FromStr for Target {
                     reason: "expected a class, two classes A:B, or logsumexp".to_owned(),
                 });
             }
-            Ok(name.parse().map_or_else(|_| ClassRef::from(name), ClassRef::Index))
+            Ok(name
+                .parse()
+                .map_or_else(|_| ClassRef::from(name), ClassRef::Index))
         };
         match text.split_once(':') {
             _ if text.trim().eq_ignore_ascii_case("logsumexp") => Ok(Self::log_sum_exp()),
@@ -242,7 +278,10 @@ impl BoundTarget {
                 self.check("channel", *channel, c)?;
                 self.check("row", *row, h)?;
                 self.check("column", *col, w)?;
-                let one = x.narrow(1, *channel, 1).narrow(2, *row, 1).narrow(3, *col, 1);
+                let one = x
+                    .narrow(1, *channel, 1)
+                    .narrow(2, *row, 1)
+                    .narrow(3, *col, 1);
                 Ok(one.reshape([images]))
             }
             Score::Position([row, col]) => {
@@ -274,17 +313,24 @@ impl BoundTarget {
     }
 
     fn image(&self, activation: &Activation) -> Result<Tensor<4>, AttributionError> {
-        activation.tensor::<4>().map_err(|_| AttributionError::NotSpatial {
-            layer: self.layer.clone(),
-            shape: activation.shape(),
-        })
+        activation
+            .tensor::<4>()
+            .map_err(|_| AttributionError::NotSpatial {
+                layer: self.layer.clone(),
+                shape: activation.shape(),
+            })
     }
 
     fn check(&self, what: &'static str, index: usize, size: usize) -> Result<(), AttributionError> {
         if index < size {
             return Ok(());
         }
-        Err(AttributionError::OutOfRange { what, index, layer: self.layer.clone(), size })
+        Err(AttributionError::OutOfRange {
+            what,
+            index,
+            layer: self.layer.clone(),
+            size,
+        })
     }
 }
 

@@ -35,16 +35,27 @@ impl Chelsea {
     fn check<'a>(&self, file: impl AsRef<Path>, got: impl IntoIterator<Item = &'a f32>) {
         let (shape, want) = read_npy(&self.folder.join(&file));
         let got: Vec<f32> = got.into_iter().copied().collect();
-        assert_eq!(got.len(), want.len(), "{} has shape {shape:?}", file.as_ref().display());
+        assert_eq!(
+            got.len(),
+            want.len(),
+            "{} has shape {shape:?}",
+            file.as_ref().display()
+        );
         let error = relative_error(&got, &want);
         println!("{}: {error:.1e}", file.as_ref().display());
-        assert!(error < TOLERANCE, "{} deviates by {error:.1e}", file.as_ref().display());
+        assert!(
+            error < TOLERANCE,
+            "{} deviates by {error:.1e}",
+            file.as_ref().display()
+        );
     }
 }
 
 #[test]
 fn gradients_at_the_input() {
-    let Some(chelsea) = Chelsea::open() else { return };
+    let Some(chelsea) = Chelsea::open() else {
+        return;
+    };
     for class in [282, 285] {
         let result = Gradient::at_input()
             .attribute(&chelsea.model, &chelsea.input, Target::class(class))
@@ -56,7 +67,9 @@ fn gradients_at_the_input() {
 
 #[test]
 fn from_positions_to_classes() {
-    let Some(chelsea) = Chelsea::open() else { return };
+    let Some(chelsea) = Chelsea::open() else {
+        return;
+    };
     for class in [282, 285] {
         for (preset, file) in [
             ("true", "linear_approx_4d.npy"),
@@ -75,21 +88,26 @@ fn from_positions_to_classes() {
 
 #[test]
 fn from_positions_to_positions() {
-    let Some(chelsea) = Chelsea::open() else { return };
+    let Some(chelsea) = Chelsea::open() else {
+        return;
+    };
     for (from, to, preset, file) in [
         ("4c", "4d", "true", "spatial_spatial_4c_4d.npy"),
         ("4c", "4d", "smooth", "spatial_spatial_4c_4d_smooth.npy"),
         ("4d", "5a", "true", "spatial_spatial_4d_5a.npy"),
         ("4d", "5a", "smooth", "spatial_spatial_4d_5a_smooth.npy"),
-        ("4d", "5a", "smooth-blur", "spatial_spatial_4d_5a_smoothblur.npy"),
+        (
+            "4d",
+            "5a",
+            "smooth-blur",
+            "spatial_spatial_4d_5a_smoothblur.npy",
+        ),
     ] {
-        let result = SpatialAttribution::between(
-            &format!("inception_{from}"),
-            &format!("inception_{to}"),
-        )
-        .rules(&Rules::preset(preset).unwrap())
-        .compute(&chelsea.model, &chelsea.input)
-        .unwrap();
+        let result =
+            SpatialAttribution::between(&format!("inception_{from}"), &format!("inception_{to}"))
+                .rules(&Rules::preset(preset).unwrap())
+                .compute(&chelsea.model, &chelsea.input)
+                .unwrap();
         println!("{} cotangents", result[0].cotangents());
         chelsea.check(file, result[0].maps());
     }
