@@ -1,0 +1,146 @@
+//! Passes through a network, and layer-to-layer attribution with and without shared cotangents.
+//!
+//! GoogLeNet when it is on this machine (`elucid models pull googlenet`, or `ELUCID_ASSETS`), else
+//! the embedded SqueezeNet. Every device that the build supports is measured in the same run.
+
+use std::time::Duration;
+
+use criterion::{
+    BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
+};
+use elucid::device::{self, Chosen};
+use elucid::prelude::*;
+
+use burn::tensor::{Device, Distribution, Tensor};
+
+/// A network with the layers that are measured.
+struct Subject {
+    model: Model,
+    name: &'static str,
+    /// A layer in the middle, and the block that follows it.
+    middle: [&'static str; 2],
+}
+
+fn subject(device: &Device) -> Subject {
+    for name in ["googlenet-12", "bvlc-googlenet"] {
+        if let Ok(model) = Model::find(name, device, None) {
+            let middle = ["inception_4c", "inception_4d"];
+            return Subject {
+                model,
+                name: "googlenet",
+                middle,
+            };
+        }
+    }
+    let model = Model::embedded(device).expect("the embedded model opens");
+    Subject {
+        model,
+        name: "squeezenet",
+        middle: ["fire6/concat", "fire7/concat"],
+    }
+}
+
+fn devices() -> Vec<(&'static str, Chosen)> {
+    let mut devices = vec![("cpu", device::cpu())];
+    if cfg!(feature = "wgpu") {
+        match device::open(DeviceChoice::Wgpu(None)) {
+            Ok(chosen) => devices.push(("wgpu", chosen)),
+            Err(error) => eprintln!("wgpu is not measured: {error}"),
+        }
+    }
+    for (_, chosen) in &devices {
+        eprintln!("device: {}", chosen.description);
+    }
+    devices
+}
+
+fn photographs(model: &Model, count: usize) -> Tensor<4> {
+    let [height, width] = model.input_spec().size();
+    let range = Distribution::Uniform(-100.0, 100.0);
+    Tensor::random([count, 3, height, width], range, model.device())
+}
+
+/// Waits for the device: reading a value back does on every backend.
+fn finish(activation: &Activation) {
+    let first = activation.to_array().expect("the value can be read back");
+    std::hint::black_box(first);
+}
+
+fn group<'c>(c: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
+    let mut group = c.benchmark_group(name);
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(8));
+    group
+}
+
+fn forward(c: &mut Criterion) {
+    for (device_name, chosen) in devices() {
+        let Subject { model, name, .. } = subject(&chosen.device);
+        let mut group = group(c, &format!("forward/{name}/{device_name}"));
+        for batch in [1, 8] {
+            let images = photographs(&model, batch);
+            group.bench_function(format!("batch {batch}"), |b| {
+                b.iter(|| {
+                    let pass = model
+                        .pass()
+                        .input(&images)
+                        .fetch([LOGITS])
+                        .expect("it runs");
+                    finish(pass.get(LOGITS).expect("it was fetched"));
+                });
+            });
+        }
+    }
+}
+
+fn gradients(c: &mut Criterion) {
+    for (device_name, chosen) in devices() {
+        let Subject {
+            model,
+            name,
+            middle,
+        } = subject(&chosen.device);
+        let mut group = group(c, &format!("gradient/{name}/{device_name}"));
+        for batch in [1, 8] {
+            let images = photographs(&model, batch);
+            for (to, method) in [
+                ("input", Gradient::at_input()),
+                ("middle", Gradient::at(middle[1])),
+            ] {
+                group.bench_function(format!("to {to}, batch {batch}"), |b| {
+                    b.iter(|| {
+                        method
+                            .attribute(&model, &images, Target::class(285))
+                            .expect("it runs")
+                    });
+                });
+            }
+        }
+    }
+}
+
+fn spatial(c: &mut Criterion) {
+    for (device_name, chosen) in devices() {
+        let Subject {
+            model,
+            name,
+            middle,
+        } = subject(&chosen.device);
+        let mut group = group(c, &format!("spatial/{name}/{device_name}"));
+        let image = photographs(&model, 1);
+        for (way, colouring) in [("coloured", true), ("one per position", false)] {
+            group.bench_function(way, |b| {
+                b.iter(|| {
+                    SpatialAttribution::between(middle[0], middle[1])
+                        .colouring(colouring)
+                        .compute(&model, &image)
+                        .expect("it runs")
+                });
+            });
+        }
+    }
+}
+
+criterion_group!(benches, forward, gradients, spatial);
+criterion_main!(benches);
