@@ -42,27 +42,48 @@ fn squeezenet_sees_the_same() {
     let open = |chosen: &device::Chosen| Model::embedded(&chosen.device).unwrap();
     let (cpu, gpu) = (open(&cpu), open(&gpu));
     let picture = elucid::graph::input::decode_image(photographs::cat_and_coffee()).unwrap();
-    let (here, there) = (cpu.prepare(&picture).unwrap(), gpu.prepare(&picture).unwrap());
+    let (here, there) = (
+        cpu.prepare(&picture).unwrap(),
+        gpu.prepare(&picture).unwrap(),
+    );
 
     let names: Vec<&str> = cpu.layers().iter().skip(1).map(Layer::name).collect();
     let want = cpu.pass().input(&here).fetch(&names).unwrap();
     let got = gpu.pass().input(&there).fetch(&names).unwrap();
     for name in names {
-        let values = |pass: &elucid::graph::Activations| pass.get(name).unwrap().to_array().unwrap();
+        let values =
+            |pass: &elucid::graph::Activations| pass.get(name).unwrap().to_array().unwrap();
         close(name, &values(&got), &values(&want));
     }
     for preset in Rules::PRESETS {
         let rules = Rules::preset(preset).unwrap();
         let gradient = |model: &Model, photo: &Photo| {
             let method = Gradient::at_input().rules(&rules);
-            method.attribute(model, photo, Target::class(285)).unwrap().values().clone()
+            method
+                .attribute(model, photo, Target::class(285))
+                .unwrap()
+                .values()
+                .clone()
         };
-        close(&format!("gradient, {preset}"), &gradient(&gpu, &there), &gradient(&cpu, &here));
+        close(
+            &format!("gradient, {preset}"),
+            &gradient(&gpu, &there),
+            &gradient(&cpu, &here),
+        );
         let spatial = |model: &Model, photo: &Photo| {
             let method = SpatialAttribution::between("fire6/concat", "fire7/concat").rules(&rules);
-            method.compute(model, photo).unwrap().remove(0).maps().clone()
+            method
+                .compute(model, photo)
+                .unwrap()
+                .remove(0)
+                .maps()
+                .clone()
         };
-        close(&format!("spatial, {preset}"), &spatial(&gpu, &there), &spatial(&cpu, &here));
+        close(
+            &format!("spatial, {preset}"),
+            &spatial(&gpu, &there),
+            &spatial(&cpu, &here),
+        );
     }
 }
 
@@ -74,7 +95,10 @@ fn googlenet_sees_the_same() {
     );
     let file = folder.join("models/googlenet.onnx");
     if !file.is_file() {
-        eprintln!("SKIPPED: no {} (set ELUCID_ASSETS to the folder above it)", file.display());
+        eprintln!(
+            "SKIPPED: no {} (set ELUCID_ASSETS to the folder above it)",
+            file.display()
+        );
         return;
     }
     let open = |chosen: device::Chosen| Model::open(&file, &chosen.device).unwrap();
@@ -83,7 +107,9 @@ fn googlenet_sees_the_same() {
     let run = |model: &Model| {
         let photo = model.prepare(&picture).unwrap();
         let rules = Rules::preset("smooth").unwrap();
-        let gradient = Gradient::at_input().attribute(model, &photo, Target::class(285)).unwrap();
+        let gradient = Gradient::at_input()
+            .attribute(model, &photo, Target::class(285))
+            .unwrap();
         let linear = LinearApproximation::at("mixed4d").rules(&rules);
         let linear = linear.attribute(model, &photo, Target::class(285)).unwrap();
         (model.classify(&photo).unwrap(), gradient, linear)
@@ -91,5 +117,9 @@ fn googlenet_sees_the_same() {
     let (want, got) = (run(&cpu), run(&gpu));
     close("logits", got.0.logits(), want.0.logits());
     close("gradient", got.1.values(), want.1.values());
-    close("smooth linear approximation at 4d", got.2.maps(), want.2.maps());
+    close(
+        "smooth linear approximation at 4d",
+        got.2.maps(),
+        want.2.maps(),
+    );
 }

@@ -1,2 +1,118 @@
-//! x
-fn main(){}
+//! Spatial attribution: which parts of a photograph made which parts of a network light up.
+//!
+//! This is the *Spatial Attribution* notebook of *The Building Blocks of Interpretability* (Olah et
+//! al., 2018), as a program to read from top to bottom. `README.md` says what to expect.
+
+mod options;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use elucid::prelude::*;
+use ndarray::{Array3, Axis};
+
+use options::Options;
+
+fn explain(options: &Options) -> Result<(), Box<dyn Error>> {
+    // A network on a device. Without --model it is SqueezeNet 1.1, which the library carries.
+    let device = elucid::device::auto();
+    println!("running on {}", device.description);
+    let model = Model::find(&options.model, &device.device, None)?;
+
+    // A photograph as the network wants it: resized, cropped, normalised.
+    let picture = options.picture()?;
+    let photo = model.prepare(&picture)?;
+    let scores = model.classify(&photo)?;
+    for guess in scores.top(5) {
+        println!("  {guess}");
+    }
+
+    // The classes to explain: those asked for, else the two best guesses.
+    let classes = match options.classes.as_slice() {
+        [] => scores.top(2).iter().map(|guess| guess.index).collect(),
+        names => names
+            .iter()
+            .map(|name| model.class(name))
+            .collect::<Result<Vec<_>, _>>()?,
+    };
+
+    // Every layer has a name, and a part of it that fits no other will do: `elucid inspect` lists
+    // them. A cell of `from` sees a small part of the photograph, a cell of `to` a large one.
+    let from = model.layer(&options.from)?.name();
+    let to = model.layer(&options.to)?.name();
+
+    let seen = Picture::from_image(photo.picture().clone())?;
+    let guesses = scores
+        .top(5)
+        .into_iter()
+        .map(|guess| (guess.label, guess.probability));
+    let mut page = SpatialWidget::new(&seen, from, to)
+        .fact("Model", model.name())
+        .predictions(guesses)
+        .classes(classes.iter().map(|&class| model.label(class)));
+
+    // The true gradient is what the network computes, but a max-pool passes it to a single cell,
+    // which makes for checkered pictures. Smoother gradients are easier to read, and hide what the
+    // network really does: the page shows them side by side, and says so.
+    let smooth = Rules::new().on(OpKind::MaxPool, SmoothMaxPool::plain());
+    let blurred = Rules::new().on(OpKind::MaxPool, SmoothMaxPool::blurred());
+    for (name, rules) in [
+        ("True gradient", Rules::new()),
+        ("Smooth max-pooling", smooth),
+        ("Smooth and blurred", blurred),
+    ] {
+        // From layer to layer: for each cell of `to`, what each cell of `from` contributes to the
+        // length of its activation vector. One result per photograph, [H2, W2, H1, W1].
+        let attribution = SpatialAttribution::between(from, to).rules(&rules);
+        let maps = &attribution.compute(&model, &photo)?[0];
+        let (shape, cotangents) = (maps.maps().shape(), maps.cotangents());
+        println!("{name}: {shape:?} from {cotangents} cotangents");
+
+        // From layer to class: what each cell contributes to the class's score. These are the
+        // hints that the page shows while no cell is chosen.
+        let hints = SpatialHints {
+            from: class_hints(&model, &photo, from, &rules, &classes)?,
+            to: class_hints(&model, &photo, to, &rules, &classes)?,
+        };
+
+        let mut view = SpatialView::new(name, maps.maps().clone()).hints(hints);
+        if !rules.is_empty() {
+            view = view.replaced_gradients();
+        }
+        page = page.view(view);
+    }
+
+    // One file, which works without a network connection and can be sent around.
+    let path = options.new_folder()?.join("spatial_attribution.html");
+    page.save(&path)?;
+    println!("open {}", path.display());
+    Ok(())
+}
+
+/// One map per class at a layer, [K, H, W]: activation times gradient, summed over channels.
+fn class_hints(
+    model: &Model,
+    photo: &Photo,
+    layer: &str,
+    rules: &Rules,
+    classes: &[usize],
+) -> Result<Array3<f32>, Box<dyn Error>> {
+    let method = LinearApproximation::at(layer).rules(rules);
+    let mut maps = Vec::new();
+    for &class in classes {
+        let saliency = method.attribute(model, photo, Target::class(class))?;
+        maps.push(saliency.maps().clone());
+    }
+    let maps: Vec<_> = maps.iter().map(Array3::view).collect();
+    Ok(ndarray::concatenate(Axis(0), &maps)?)
+}
+
+fn main() -> ExitCode {
+    match Options::from_arguments().and_then(|options| explain(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

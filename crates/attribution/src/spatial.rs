@@ -247,7 +247,7 @@ impl Job<'_> {
         groups: &[Vec<Member>],
     ) -> Result<Array3<f32>, AttributionError> {
         let [_, _, h2, w2] = unit.dims();
-        let [_, c1, h1, w1] = self.shallow.dims();
+        let [_, _, h1, w1] = self.shallow.dims();
         let count = groups.len();
         let mut mask = vec![0_f32; count * h2 * w2];
         for (plane, group) in mask.chunks_mut(h2 * w2).zip(groups) {
@@ -260,8 +260,8 @@ impl Job<'_> {
 
         // burn frees a graph when it is differentiated, so each cotangent gets its own copy of
         // the activations along the batch.
-        let copies = self.shallow.clone().expand([count, c1, h1, w1]);
-        let leaf = Activation::from(copies * 1.0).require_grad();
+        let copies = self.shallow.clone().repeat_dim(0, count);
+        let leaf = Activation::from(copies).require_grad();
         let fetched = self
             .model
             .pass()

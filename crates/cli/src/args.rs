@@ -9,6 +9,9 @@ use elucid::prelude::*;
 use crate::console::Console;
 use crate::error::CliError;
 
+/// Where the help lists the flags of [`InputArgs`].
+const INPUT_FLAGS: &str = "Input (known models need none of these)";
+
 /// Where to run, and how loudly.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -42,31 +45,30 @@ pub struct ModelArgs {
 /// How photographs become the input of a network that nobody described, or another way for one
 /// that is known.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Input (known models need none of these)")]
 pub struct InputArgs {
     /// Height and width of the input: HxW, or one number for a square
-    #[arg(long, value_name = "HxW", value_parser = parse_size)]
+    #[arg(long, help_heading = INPUT_FLAGS, value_name = "HxW", value_parser = parse_size)]
     input_size: Option<[usize; 2]>,
 
     /// Order of the input's channels: rgb or bgr
-    #[arg(long, value_name = "ORDER")]
+    #[arg(long, help_heading = INPUT_FLAGS, value_name = "ORDER")]
     channel_order: Option<ChannelOrder>,
 
     /// Factor on pixel values of 0 to 255: a number, or a fraction such as 1/255
-    #[arg(long, value_name = "FACTOR", value_parser = parse_scale, allow_hyphen_values = true)]
+    #[arg(long, help_heading = INPUT_FLAGS, value_name = "FACTOR", value_parser = parse_scale, allow_hyphen_values = true)]
     scale: Option<f32>,
 
     /// Subtracted after scaling: one number, or one per channel as A,B,C in the input's order
-    #[arg(long, value_name = "MEAN", value_parser = parse_channels, allow_hyphen_values = true)]
+    #[arg(long, help_heading = INPUT_FLAGS, value_name = "MEAN", value_parser = parse_channels, allow_hyphen_values = true)]
     mean: Option<[f32; 3]>,
 
     /// Divisor after the mean: one number, or one per channel as A,B,C in the input's order
-    #[arg(long, value_name = "STD", value_parser = parse_channels, allow_hyphen_values = true)]
+    #[arg(long, help_heading = INPUT_FLAGS, value_name = "STD", value_parser = parse_channels, allow_hyphen_values = true)]
     std: Option<[f32; 3]>,
 
     /// How photographs are fitted: crop:PIXELS (of the shorter side, before the crop), squash or
     /// pad
-    #[arg(long, value_name = "WAY")]
+    #[arg(long, help_heading = INPUT_FLAGS, value_name = "WAY")]
     resize: Option<Resize>,
 }
 
@@ -91,7 +93,10 @@ impl InputArgs {
             spec = spec.with_order(order);
         }
         let scale = self.scale.unwrap_or(spec.scale());
-        let (mean, std) = (self.mean.unwrap_or(spec.mean()), self.std.unwrap_or(spec.std()));
+        let (mean, std) = (
+            self.mean.unwrap_or(spec.mean()),
+            self.std.unwrap_or(spec.std()),
+        );
         spec = spec.with_normalisation(scale, mean, std).map_err(usage)?;
         if let Some(resize) = self.resize {
             spec = spec.with_resize(resize).map_err(usage)?;
@@ -103,7 +108,9 @@ impl InputArgs {
 /// `HxW`, or one number for a square.
 pub fn parse_size(text: &str) -> Result<[usize; 2], String> {
     let side = |t: &str| {
-        t.trim().parse::<usize>().map_err(|_| "expected HEIGHTxWIDTH, such as 224x224".to_owned())
+        t.trim()
+            .parse::<usize>()
+            .map_err(|_| "expected HEIGHTxWIDTH, such as 224x224".to_owned())
     };
     match text.split_once(['x', 'X']) {
         Some((height, width)) => Ok([side(height)?, side(width)?]),
@@ -113,7 +120,9 @@ pub fn parse_size(text: &str) -> Result<[usize; 2], String> {
 
 fn parse_scale(text: &str) -> Result<f32, String> {
     let number = |t: &str| {
-        t.trim().parse::<f32>().map_err(|_| "expected a number, or a fraction such as 1/255")
+        t.trim()
+            .parse::<f32>()
+            .map_err(|_| "expected a number, or a fraction such as 1/255")
     };
     match text.split_once('/') {
         Some((above, below)) => Ok(number(above)? / number(below)?),

@@ -68,7 +68,10 @@ pub fn refuse_arguments(error: &clap::Error) -> ExitCode {
         _ => {
             let text = error.to_string();
             let said = text.split("\n\nUsage:").next().unwrap_or_default();
-            let said = said.split("\n\nFor more information").next().unwrap_or_default();
+            let said = said
+                .split("\n\nFor more information")
+                .next()
+                .unwrap_or_default();
             print(said.strip_prefix("error: ").unwrap_or(said));
             ExitCode::from(USAGE)
         }
@@ -79,7 +82,11 @@ pub fn refuse_arguments(error: &clap::Error) -> ExitCode {
 /// made visible.
 fn one_line(message: &str) -> String {
     let mut line = String::new();
-    for part in message.lines().map(str::trim).filter(|part| !part.is_empty()) {
+    for part in message
+        .lines()
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
         if !line.is_empty() {
             line.push_str(if line.ends_with(':') { " " } else { "; " });
         }
@@ -104,6 +111,9 @@ mod tests {
             one_line("could not download x:\n  http://a: refused\n\nTo do it by hand, wait\n"),
             "could not download x: http://a: refused; To do it by hand, wait"
         );
-        assert_eq!(one_line("no layer \"\u{1b}[31m\""), "no layer \"\\u{1b}[31m\"");
+        assert_eq!(
+            one_line("no layer \"\u{1b}[31m\""),
+            "no layer \"\\u{1b}[31m\""
+        );
     }
 }

@@ -18,7 +18,12 @@ use crate::error::CliError;
 
 /// Explains what a vision network saw.
 #[derive(Debug, Parser)]
-#[command(name = "elucid", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "elucid",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

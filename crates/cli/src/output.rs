@@ -30,7 +30,7 @@ impl Destination {
             Ok(mut entries) => Some(entries.next().is_some()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(CliError::Failure(format!("{shown} is a file, not a folder")));
+                return Err(CliError::Failure(format!("{shown} is not a folder")));
             }
             Err(error) => return Err(CliError::io(format!("cannot read {shown}"), &error)),
         };
@@ -40,7 +40,10 @@ impl Destination {
                  results in it"
             )));
         }
-        Ok(Self { folder: folder.to_owned(), exists: occupied.is_some() })
+        Ok(Self {
+            folder: folder.to_owned(),
+            exists: occupied.is_some(),
+        })
     }
 }
 
@@ -120,7 +123,10 @@ impl Files {
             let path = folder.join(name);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(CliError::io(format!("cannot replace {}", path.display()), &error));
+                    return Err(CliError::io(
+                        format!("cannot replace {}", path.display()),
+                        &error,
+                    ));
                 }
                 _ => {}
             }
@@ -143,7 +149,8 @@ fn files_of_last_run(folder: &Path) -> Vec<String> {
     let Ok(Listed { files }) = serde_json::from_slice(&report) else {
         return Vec::new();
     };
-    let plain = |name: &String| name != REPORT && Path::new(name).file_name() == Some(name.as_ref());
+    let plain =
+        |name: &String| name != REPORT && Path::new(name).file_name() == Some(name.as_ref());
     let others = files.into_iter().filter(plain);
     std::iter::once(REPORT.to_owned()).chain(others).collect()
 }
@@ -156,8 +163,9 @@ mod tests {
 
     fn listing(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = entries
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }

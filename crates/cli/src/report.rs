@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use elucid::graph::Guess;
 use elucid::models::sha256;
 use elucid::prelude::*;
 use serde::Serialize;
@@ -22,7 +23,10 @@ pub struct Versions {
 impl Versions {
     /// Those of this program.
     pub fn current() -> Self {
-        Self { elucid: env!("CARGO_PKG_VERSION"), burn: BURN }
+        Self {
+            elucid: env!("CARGO_PKG_VERSION"),
+            burn: BURN,
+        }
     }
 }
 
@@ -35,7 +39,10 @@ pub struct ModelFacts {
 
 impl ModelFacts {
     pub fn of(model: &Model) -> Self {
-        Self { name: model.name().to_owned(), sha256: model.sha256().to_owned() }
+        Self {
+            name: model.name().to_owned(),
+            sha256: model.sha256().to_owned(),
+        }
     }
 }
 
@@ -77,7 +84,10 @@ impl ImageFacts {
     pub fn of(path: &Path) -> Result<Self, CliError> {
         let sha256 = sha256::of_file(path)
             .map_err(|e| CliError::io(format!("cannot read {}", path.display()), &e))?;
-        Ok(Self { file: path.display().to_string(), sha256 })
+        Ok(Self {
+            file: path.display().to_string(),
+            sha256,
+        })
     }
 }
 
@@ -92,8 +102,18 @@ pub struct GuessFacts {
 
 impl From<Guess> for GuessFacts {
     fn from(guess: Guess) -> Self {
-        let Guess { index, label, probability, logit } = guess;
-        Self { index, label, probability, logit }
+        let Guess {
+            index,
+            label,
+            probability,
+            logit,
+        } = guess;
+        Self {
+            index,
+            label,
+            probability,
+            logit,
+        }
     }
 }
 
@@ -115,7 +135,10 @@ impl Clock {
         let result = work();
         // Milliseconds: more digits would only look like knowledge.
         let seconds = (start.elapsed().as_secs_f64() * 1e3).round() / 1e3;
-        self.0.push(Step { step: step.into(), seconds });
+        self.0.push(Step {
+            step: step.into(),
+            seconds,
+        });
         result
     }
 
@@ -134,6 +157,9 @@ mod tests {
         let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
         let lock = std::fs::read_to_string(lock).unwrap();
         let burn = format!("name = \"burn\"\nversion = \"{BURN}\"\n");
-        assert!(lock.contains(&burn), "Cargo.lock has another burn than {BURN}");
+        assert!(
+            lock.contains(&burn),
+            "Cargo.lock has another burn than {BURN}"
+        );
     }
 }

@@ -27,7 +27,11 @@ impl Session {
         let device = device::open(run.device)?;
         let model = open_model(model, &device)?;
         console.note(format!("{} on {}", model.name(), device.description));
-        Ok(Self { model, device: device.description, console })
+        Ok(Self {
+            model,
+            device: device.description,
+            console,
+        })
     }
 }
 

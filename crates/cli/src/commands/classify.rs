@@ -57,7 +57,10 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     let session = Session::open(&args.run, &args.model)?;
     let mut out = Output::new();
     if args.json {
-        let images = args.images.iter().map(|path| classify(&session, path, args.top));
+        let images = args
+            .images
+            .iter()
+            .map(|path| classify(&session, path, args.top));
         let report = Report {
             images: images.collect::<Result<_, _>>()?,
             model: ModelFacts::of(&session.model),
@@ -93,7 +96,11 @@ fn classify(session: &Session, path: &Path, top: usize) -> Result<Classified, Cl
 fn print(out: &mut Output, classified: &Classified) -> Result<(), CliError> {
     let row = |g: &GuessFacts| {
         let percent = format!("{:.1} %", 100.0 * g.probability);
-        vec![percent, g.label.clone(), format!("class {}, logit {:.2}", g.index, g.logit)]
+        vec![
+            percent,
+            g.label.clone(),
+            format!("class {}, logit {:.2}", g.index, g.logit),
+        ]
     };
     let rows: Vec<_> = classified.guesses.iter().map(row).collect();
     for line in table(&rows, &[0]) {

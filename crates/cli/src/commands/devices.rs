@@ -25,8 +25,13 @@ struct Row {
 }
 
 pub fn run(args: &DevicesArgs) -> Result<(), CliError> {
-    let mut rows: Vec<Row> =
-        [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Wgpu(None)].map(row).into();
+    let mut rows: Vec<Row> = [
+        DeviceChoice::Auto,
+        DeviceChoice::Cpu,
+        DeviceChoice::Wgpu(None),
+    ]
+    .map(row)
+    .into();
     for adapter in device::list() {
         rows.push(Row {
             device: format!("wgpu:{}", adapter.index),
@@ -38,7 +43,10 @@ pub fn run(args: &DevicesArgs) -> Result<(), CliError> {
     if args.json {
         out.json(&rows)?;
     } else {
-        let lines: Vec<_> = rows.into_iter().map(|r| vec![r.device, r.description]).collect();
+        let lines: Vec<_> = rows
+            .into_iter()
+            .map(|r| vec![r.device, r.description])
+            .collect();
         for line in table(&lines, &[]) {
             out.line(line)?;
         }

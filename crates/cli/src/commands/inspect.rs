@@ -92,7 +92,9 @@ fn facts(model: &Model, args: &InspectArgs) -> Result<Facts, CliError> {
         }
         None => model.layers().to_vec(),
     };
-    let listed = layers.iter().filter(|l| args.layers == Which::All || l.is_notable());
+    let listed = layers
+        .iter()
+        .filter(|l| args.layers == Which::All || l.is_notable());
     Ok(Facts {
         name: model.name().to_owned(),
         sha256: model.sha256().to_owned(),
@@ -114,15 +116,38 @@ fn print(out: &mut Output, facts: &Facts, model: &Model) -> Result<(), CliError>
         (Some(count), false) => format!("{count}, without names"),
         (None, _) => "none".to_owned(),
     };
-    let no_logits = || model.logits().err().map(|e| e.to_string()).unwrap_or_default();
+    let no_logits = || {
+        model
+            .logits()
+            .err()
+            .map(|e| e.to_string())
+            .unwrap_or_default()
+    };
     let rows = [
         ("model", facts.name.clone()),
         ("sha256", facts.sha256.clone()),
         ("opset", facts.opset.to_string()),
         ("parameters", facts.parameters.to_string()),
-        ("input", format!("{}, {} x {} pixels", facts.input_layer, input.height, input.width)),
-        ("", format!("fitted by {}, {}", input.resize, input.channel_order)),
-        ("", format!("(pixel * {} - {:?}) / {:?}", input.scale, input.mean, input.std)),
+        (
+            "input",
+            format!(
+                "{}, {} x {} pixels",
+                facts.input_layer, input.height, input.width
+            ),
+        ),
+        (
+            "",
+            format!("fitted by {}, {}", input.resize, input.channel_order),
+        ),
+        (
+            "",
+            format!(
+                "(pixel * {} - {}) / {}",
+                input.scale,
+                triple(input.mean),
+                triple(input.std)
+            ),
+        ),
         ("classes", classes),
         ("logits", facts.logits.clone().unwrap_or_else(no_logits)),
     ];
@@ -130,15 +155,28 @@ fn print(out: &mut Output, facts: &Facts, model: &Model) -> Result<(), CliError>
         out.line(line)?;
     }
     out.line("")?;
-    let mut rows = vec![["", "layer", "operator", "shape"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["", "layer", "operator", "shape"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     rows.extend(facts.layers.iter().map(|layer| {
         let mark = if layer.notable { "*" } else { "" };
         let shape = format!("{:?}", layer.shape);
-        vec![mark.to_owned(), layer.name.clone(), layer.operator.clone(), shape]
+        vec![
+            mark.to_owned(),
+            layer.name.clone(),
+            layer.operator.clone(),
+            shape,
+        ]
     }));
     for line in table(&rows, &[]) {
         out.line(line)?;
     }
     out.line("")?;
     out.line("* where branches join or a stage ends: a useful place to look")
+}
+
+fn triple([a, b, c]: [f32; 3]) -> String {
+    format!("({a}, {b}, {c})")
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use clap::{Args, Subcommand};
 use elucid::models::manifest::{self, Entry};
-use elucid::models::{Cache, Found, PullOptions, ResolveError, Stage, pull};
+use elucid::models::{Cache, Found, PullOptions, Stage, pull};
 use serde::Serialize;
 
 use crate::console::{Console, Output, table};
@@ -68,13 +68,20 @@ pub fn run(command: &ModelsCommand) -> Result<(), CliError> {
 
 fn list(args: &ListArgs) -> Result<(), CliError> {
     let cache = Cache::from_env()?;
-    let rows: Vec<Row> = manifest::all().iter().map(|entry| row(&cache, entry)).collect();
+    let rows: Vec<Row> = manifest::all()
+        .iter()
+        .map(|entry| row(&cache, entry))
+        .collect();
     let mut out = Output::new();
     if args.json {
         out.json(&rows)?;
         return out.flush();
     }
-    let mut lines = vec![["name", "size", "here", "licence"].map(str::to_owned).to_vec()];
+    let mut lines = vec![
+        ["name", "size", "here", "licence"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     lines.extend(rows.iter().map(|row| {
         let here = match (row.embedded, &row.path, row.hosted) {
             (true, ..) => "in this program",
@@ -83,7 +90,12 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
             (_, None, false) => "no, and hosted nowhere",
         };
         let megabytes = format!("{:.0} MB", row.bytes as f64 / 1e6);
-        vec![row.name.to_owned(), megabytes, here.to_owned(), row.licence.to_owned()]
+        vec![
+            row.name.to_owned(),
+            megabytes,
+            here.to_owned(),
+            row.licence.to_owned(),
+        ]
     }));
     for line in table(&lines, &[1]) {
         out.line(line)?;
@@ -112,22 +124,34 @@ fn row(cache: &Cache, entry: &'static Entry) -> Row {
 fn download(args: &PullArgs) -> Result<(), CliError> {
     let entry = known(&args.name)?;
     let cache = Cache::from_env()?;
-    if cache.resolve(&entry.name).is_ok_and(|found| found == Found::Embedded) {
+    if cache
+        .resolve(&entry.name)
+        .is_ok_and(|found| found == Found::Embedded)
+    {
         return Err(has_no_file(entry));
     }
     let console = Console::new(args.quiet);
-    console.note(format!("pulling {} into {}", entry.name, cache.folder().display()));
+    console.note(format!(
+        "pulling {} into {}",
+        entry.name,
+        cache.folder().display()
+    ));
     let bar = console.bytes(&entry.name);
-    let pulled = pull(entry, cache.folder(), &PullOptions::from_env(), |progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.received);
-        bar.set_message(match progress.stage {
-            Stage::Waiting => format!("{}, waiting for another download", entry.name),
-            Stage::Downloading => entry.name.clone(),
-            Stage::Verifying => format!("{}, verifying", entry.name),
-        });
-        ControlFlow::Continue(())
-    });
+    let pulled = pull(
+        entry,
+        cache.folder(),
+        &PullOptions::from_env(),
+        |progress| {
+            bar.set_length(progress.total);
+            bar.set_position(progress.received);
+            bar.set_message(match progress.stage {
+                Stage::Waiting => format!("{}, waiting for another download", entry.name),
+                Stage::Downloading => entry.name.clone(),
+                Stage::Verifying => format!("{}, verifying", entry.name),
+            });
+            ControlFlow::Continue(())
+        },
+    );
     bar.finish_and_clear();
     let path = pulled.map_err(|error| CliError::Failure(error.to_string()))?;
     print(&path.display().to_string())
@@ -143,9 +167,11 @@ fn path(args: &PathArgs) -> Result<(), CliError> {
 
 fn known(name: &str) -> Result<&'static Entry, CliError> {
     manifest::by_name(name).ok_or_else(|| {
-        let unknown =
-            ResolveError::Unknown { asked: name.to_owned(), nearest: manifest::nearest(name) };
-        unknown.into()
+        let hint = match manifest::nearest(name)[..] {
+            [] => "to see the names: elucid models list".to_owned(),
+            ref nearest => format!("the nearest are {}", nearest.join(", ")),
+        };
+        CliError::Failure(format!("no known model is called \"{name}\"; {hint}"))
     })
 }
 

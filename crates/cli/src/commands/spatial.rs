@@ -1,26 +1,27 @@
 //! `elucid spatial`: which positions of one layer made each position of another light up.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Args;
-use elucid::attribution::AttributionError;
+use elucid::graph::Guess;
 use elucid::prelude::*;
-use elucid::GraphError;
 use serde::Serialize;
 
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::Output;
 use crate::error::CliError;
-use crate::output::{Destination, Files};
+use crate::output::Destination;
 use crate::report::{Clock, GuessFacts, ImageFacts, InputFacts, ModelFacts, Step, Versions};
 use crate::session::Session;
 
-mod page;
-mod pictures;
+use self::compute::Work;
 
-/// How many guesses the page and the report show.
-const GUESSES: usize = 5;
+mod compute;
+mod files;
+mod page;
+
+/// The page, among the files of a run.
+const PAGE: &str = "spatial.html";
 
 /// The comparison of the notebook.
 const ALL_RULES: &[&str] = &["true", "smooth", "smooth-blur"];
@@ -91,23 +92,6 @@ fn parse_rules(text: &str) -> Result<RuleSets, String> {
     Ok(RuleSets(sets))
 }
 
-/// Everything that was computed under one set of rules.
-struct View {
-    rules: Rules,
-    maps: SpatialMaps,
-    hints: Option<SpatialHints>,
-}
-
-/// A class whose hints are shown.
-#[derive(Debug, Serialize)]
-struct Class {
-    #[serde(flatten)]
-    guess: GuessFacts,
-    /// Its name as part of a file name.
-    #[serde(skip)]
-    slug: String,
-}
-
 #[derive(Debug, Serialize)]
 struct Report {
     command: &'static str,
@@ -135,47 +119,69 @@ struct LayerFacts {
 
 impl From<&Layer> for LayerFacts {
     fn from(layer: &Layer) -> Self {
-        Self { name: layer.name().to_owned(), shape: layer.shape().to_vec() }
+        Self {
+            name: layer.name().to_owned(),
+            shape: layer.shape().to_vec(),
+        }
     }
 }
 
 #[derive(Debug, Serialize)]
 struct RuleFacts {
     name: String,
-    /// How many backward passes' worth of work the maps took.
+    /// How many cotangents were propagated; one for each deep position at most.
     cotangents: usize,
-    maps: String,
 }
 
 pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
     if args.classes.len() > 2 {
+        let given = args.classes.len();
         return Err(CliError::Usage(format!(
-            "--classes takes one or two classes, not {}",
-            args.classes.len()
+            "--classes takes one or two classes, not {given}"
         )));
     }
     let destination = Destination::check(&args.out, args.force)?;
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let model = &session.model;
-    let (from, to) = (model.layer(&args.from)?.clone(), model.layer(&args.to)?.clone());
-    check_layers(&from, &to, args.rules.0.len())?;
-
+    let work = Work::new(&session, args)?;
     let image = ImageFacts::of(&args.image)?;
     let photo = clock.time("read the photograph", || model.read_image(&args.image))?;
-    let guesses = clock.time("classify", || classify(model, &photo))?;
-    let classes = choose_classes(model, &args.classes, &guesses)?;
+    let results = work.compute(&photo, &mut clock)?;
 
-    let mut views = Vec::with_capacity(args.rules.0.len());
-    for rules in &args.rules.0 {
-        let name = rules.name();
-        let maps = clock.time(format!("attribute between the layers, {name}"), || {
-            attribute(&session, &photo, (&from, &to), rules, args.batch_size)
-        })?;
-        let hints = clock.time(format!("attribute to the classes, {name}"), || {
-            hints(model, &photo, (&from, &to), rules, &classes)
-        })?;
-        views.push(View { rules: rules.clone(), maps, hints: hints.ok() });
-    }
-    todo!()
+    let files = clock.time("draw", || files::of(&results, model.name(), &args.image))?;
+    let report = Report {
+        command: "spatial",
+        versions: Versions::current(),
+        device: session.device.clone(),
+        model: ModelFacts::of(model),
+        input: InputFacts::of(model.input_spec()),
+        image,
+        predictions: facts(&results.guesses),
+        from: work.from.into(),
+        to: work.to.into(),
+        classes: facts(&results.classes),
+        rules: results
+            .views
+            .iter()
+            .map(|view| RuleFacts {
+                name: view.rules.name().to_owned(),
+                cotangents: view.maps.cotangents(),
+            })
+            .collect(),
+        seed: args.seed,
+        batch_size: args.batch_size,
+        seconds: clock.steps(),
+        files: files.names(),
+    };
+    files.write(&destination, &report)?;
+
+    let mut out = Output::new();
+    out.line(format!("folder  {}", args.out.display()))?;
+    out.line(format!("page    {}", args.out.join(PAGE).display()))?;
+    out.flush()
+}
+
+fn facts(guesses: &[Guess]) -> Vec<GuessFacts> {
+    guesses.iter().cloned().map(GuessFacts::from).collect()
 }

@@ -1,0 +1,74 @@
+//! The page that compares the sets of rules.
+
+use std::path::Path;
+
+use elucid::prelude::*;
+
+use super::compute::{Results, View};
+
+/// The widget for what was computed.
+pub fn of(results: &Results, model: &str, image: &Path) -> SpatialWidget {
+    let file = image
+        .file_name()
+        .unwrap_or(image.as_os_str())
+        .to_string_lossy();
+    let first = &results.views[0].maps;
+    let mut page = SpatialWidget::new(&results.photo, first.from(), first.to())
+        .predictions(
+            results
+                .guesses
+                .iter()
+                .map(|g| (g.label.as_str(), g.probability)),
+        )
+        .classes(results.classes.iter().map(|c| c.label.as_str()))
+        .fact("Model", model)
+        .fact("Photograph", file);
+    for view in &results.views {
+        page = page.view(view_of(view));
+    }
+    page
+}
+
+fn view_of(view: &View) -> SpatialView {
+    let (name, description) = describe(view.rules.name());
+    let mut shown = SpatialView::new(name, view.maps.maps().clone()).description(description);
+    if let Some(hints) = &view.hints {
+        shown = shown.hints(hints.clone());
+    }
+    match view.rules.is_empty() {
+        true => shown,
+        false => shown.replaced_gradients(),
+    }
+}
+
+/// What the page calls a preset, and says of it.
+fn describe(rules: &str) -> (&str, &'static str) {
+    match rules {
+        "true" => (
+            "True gradient",
+            "What the network computes. A max-pool passes the gradient to \
+             the one position that held the maximum.",
+        ),
+        "smooth" => (
+            "Smooth max-pooling",
+            "Each max-pool passes the gradient to its whole window, \
+             the larger values first: that of avg(x²) / avg(|x|).",
+        ),
+        "smooth-blur" => (
+            "Smooth and blurred",
+            "As smooth max-pooling, with the gradient below \
+             each max-pool blurred lightly against checkerboards.",
+        ),
+        "guided" => (
+            "Guided backpropagation",
+            "Each ReLU passes only positive gradients, and only \
+             where it was active.",
+        ),
+        "deconvnet" => (
+            "Deconvnet",
+            "Each ReLU passes only positive gradients, whether it was \
+             active or not.",
+        ),
+        other => (other, ""),
+    }
+}

@@ -1,0 +1,221 @@
+//! The commands that print: what they say, to people and as JSON, and how they refuse.
+
+mod common;
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use common::Desk;
+
+#[test]
+fn inspect_names_every_layer() {
+    let desk = Desk::new();
+    let text = desk.say("inspect").ok();
+    assert!(text.err.starts_with("squeezenet1_1 on "), "{}", text.err);
+    for part in [
+        "opset",
+        "1235496",
+        "data, 224 x 224 pixels",
+        "pool10/flatten",
+    ] {
+        assert!(text.out.contains(part), "no {part} in {}", text.out);
+    }
+    let notable = text
+        .out
+        .lines()
+        .find(|l| l.contains("fire9/concat"))
+        .unwrap();
+    assert!(
+        notable.starts_with('*') && notable.contains("Concat"),
+        "{notable}"
+    );
+    assert!(notable.contains("[1, 512, 13, 13]"), "{notable}");
+
+    let facts = desk.say("inspect --json --quiet").json();
+    assert_eq!(facts["name"], "squeezenet1_1");
+    assert_eq!(facts["sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(facts["classes"], 1000);
+    assert_eq!(facts["input"]["channel_order"], "bgr");
+    let all = facts["layers"].as_array().unwrap().len();
+    let notable = desk.say("inspect --json --layers notable").json();
+    let notable = notable["layers"].as_array().unwrap();
+    assert!(!notable.is_empty() && notable.len() < all);
+    assert!(notable.iter().all(|layer| layer["notable"] == true));
+}
+
+#[test]
+fn inspect_shows_shapes_for_another_size() {
+    let desk = Desk::new();
+    let facts = desk.say("inspect --json --size 199x214").json();
+    let layers = facts["layers"].as_array().unwrap();
+    assert_eq!(layers[0]["shape"], serde_json::json!([1, 3, 199, 214]));
+    desk.say("inspect --size 1x1").refused(1);
+    desk.say("inspect --size 0x224").refused(2);
+    desk.say("inspect --size 224x99999999").refused(2);
+    desk.say("inspect --size many").refused(2);
+}
+
+#[test]
+fn classify_names_the_best_classes() {
+    let desk = Desk::new();
+    let text = desk.say("classify cat.png --top 3").ok();
+    assert_eq!(text.out.lines().count(), 3, "{}", text.out);
+    assert!(
+        text.out.lines().next().unwrap().contains("Egyptian cat"),
+        "{}",
+        text.out
+    );
+
+    let report = desk
+        .say("classify cat.png coffee.png --json --quiet")
+        .json();
+    assert_eq!(report["model"]["name"], "squeezenet1_1");
+    let images = report["images"].as_array().unwrap();
+    assert_eq!(images.len(), 2);
+    assert_eq!(images[1]["image"], "coffee.png");
+    assert_eq!(images[1]["guesses"][0]["label"], "espresso");
+    assert_eq!(images[1]["guesses"].as_array().unwrap().len(), 5);
+    let all = desk.say("classify cat.png --top 100000 --quiet").ok();
+    assert_eq!(all.out.lines().count(), 1000);
+    assert_eq!(all.err, "");
+}
+
+#[test]
+fn the_input_is_prepared_as_the_flags_say() {
+    let desk = Desk::new();
+    std::fs::write(desk.path("net.onnx"), elucid::models::embedded()).unwrap();
+    let described = "inspect --json --model net.onnx --input-size 100x120 --channel-order rgb \
+                     --scale 1/255 --mean 0.5 --std 0.1,0.2,0.3 --resize squash";
+    let input = &desk.say(described).json()["input"];
+    assert_eq!(
+        (&input["height"], &input["width"]),
+        (&100.into(), &120.into())
+    );
+    assert_eq!(input["channel_order"], "rgb");
+    assert_eq!(input["resize"], "squash");
+    assert_eq!(input["mean"], serde_json::json!([0.5, 0.5, 0.5]));
+
+    let swapped = desk
+        .say("classify --json coffee.png --channel-order rgb")
+        .json();
+    let usual = desk.say("classify --json coffee.png").json();
+    assert_ne!(swapped["images"], usual["images"]);
+
+    for flags in [
+        "--input-size 0",
+        "--input-size 5000",
+        "--scale 1/0",
+        "--scale x",
+        "--std 0",
+        "--std 1,2",
+        "--mean=-1,nan,2",
+        "--resize crop:3",
+        "--resize stretch",
+        "--channel-order grb",
+    ] {
+        desk.say(&format!("inspect {flags}")).refused(2);
+    }
+}
+
+#[test]
+fn devices_are_listed() {
+    let desk = Desk::new();
+    let text = desk.say("devices").ok();
+    assert!(
+        text.out.lines().any(|l| l.starts_with("cpu ")),
+        "{}",
+        text.out
+    );
+    let rows = desk.say("devices --json").json();
+    assert_eq!(rows[0]["device"], "auto");
+    assert_eq!(rows[0]["usable"], true);
+}
+
+#[test]
+fn bad_usage_is_one_line_and_exit_code_2() {
+    let desk = Desk::new();
+    for line in [
+        "paint",
+        "classify",
+        "classify cat.png --top 0",
+        "classify cat.png --top -1",
+        "inspect --layers some",
+        "inspect --colour",
+        "models push x",
+    ] {
+        desk.say(line).refused(2);
+    }
+    let message = desk.say("inspect --device gpu").refused(2);
+    assert!(message.contains("auto, cpu, wgpu"), "{message}");
+    assert_eq!(desk.say("").code, Some(2));
+    assert_eq!(desk.say("models").code, Some(2));
+    desk.say("--help").ok();
+    desk.say("--version").ok();
+}
+
+#[test]
+fn files_that_are_none_are_refused() {
+    let desk = Desk::new();
+    let model = elucid::models::embedded();
+    std::fs::write(desk.path("cut.onnx"), &model[..model.len() / 2]).unwrap();
+    std::fs::write(desk.path("empty.onnx"), "").unwrap();
+    std::fs::write(desk.path("text.onnx"), "these are no weights").unwrap();
+    let cat = std::fs::read(desk.path("cat.png")).unwrap();
+    std::fs::write(desk.path("cut.png"), &cat[..cat.len() / 2]).unwrap();
+
+    let message = desk.say("inspect --model cut.onnx").refused(1);
+    assert!(message.contains("cut short"), "{message}");
+    for model in ["empty.onnx", "text.onnx", "absent.onnx", ".", "cat.png"] {
+        desk.say(&format!("inspect --model {model}")).refused(1);
+    }
+    let message = desk.say("inspect --model googlnet").refused(1);
+    assert!(message.contains("googlenet-12"), "{message}");
+    for image in ["cut.png", "absent.png", ".", "empty.onnx"] {
+        let message = desk.say(&format!("classify {image}")).refused(1);
+        assert!(message.contains(image), "{message}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn file_names_need_not_be_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let desk = Desk::new();
+    let (photo, model) = (
+        OsStr::from_bytes(b"caf\xe9\n.png"),
+        OsStr::from_bytes(b"net\xff.onnx"),
+    );
+    std::fs::copy(desk.path("cat.png"), desk.path(photo)).unwrap();
+    std::fs::write(desk.path(model), elucid::models::embedded()).unwrap();
+    let arguments = ["classify", "--json", "--model"]
+        .map(OsStr::new)
+        .into_iter();
+    desk.run(arguments.clone().chain([model, photo])).json();
+    let absent = OsStr::from_bytes(b"\xff\n");
+    desk.run([OsStr::new("classify"), absent]).refused(1);
+    desk.run(arguments.chain([absent, photo])).refused(1);
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    for arguments in ["inspect --json --quiet", "models list", "devices"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_elucid"))
+            .args(arguments.split_whitespace())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let mut said = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        assert_eq!(said, "", "{arguments}");
+        assert!(child.wait().unwrap().success(), "{arguments}");
+    }
+}

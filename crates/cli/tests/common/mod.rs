@@ -1,0 +1,119 @@
+//! Runs the real binary.
+
+#![allow(dead_code)]
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use elucid::models::photographs;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How a run ended.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ended {
+    /// The run succeeded.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}", self.err);
+        self
+    }
+
+    /// The run failed with `code` and one readable line, which is returned.
+    #[track_caller]
+    pub fn refused(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
+        let (rest, last) = match self.err.trim_end().rsplit_once('\n') {
+            Some((rest, last)) => (rest, last),
+            None => ("", self.err.trim_end()),
+        };
+        assert!(last.starts_with("error: "), "{}", self.err);
+        assert!(!rest.contains("error"), "{}", self.err);
+        assert!(!last.contains("internal error"), "{last}");
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+        last.to_owned()
+    }
+
+    /// Standard output is JSON and nothing else.
+    #[track_caller]
+    pub fn json(self) -> Value {
+        let ended = self.ok();
+        serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.out))
+    }
+}
+
+/// A folder with the photographs, in which commands run.
+pub struct Desk {
+    folder: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl Desk {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // One deeper, so that `../shared`, where models are looked for too, is surely not there.
+        let desk = folder.path().join("desk");
+        std::fs::create_dir(&desk).unwrap();
+        let photos = [
+            ("cat.png", photographs::chelsea()),
+            ("coffee.png", photographs::coffee()),
+            ("both.png", photographs::cat_and_coffee()),
+        ];
+        for (name, bytes) in photos {
+            std::fs::write(desk.join(name), bytes).unwrap();
+        }
+        Self {
+            folder,
+            variables: Vec::new(),
+        }
+    }
+
+    /// Sets an environment variable for every later run.
+    pub fn with(mut self, variable: &str, value: impl Into<String>) -> Self {
+        self.variables.push((variable.to_owned(), value.into()));
+        self
+    }
+
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join("desk").join(name)
+    }
+
+    /// Names in a folder, sorted.
+    pub fn listing(&self, name: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path(name)).unwrap();
+        let names = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    /// Runs `elucid` with these arguments.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ended {
+        let ended = Command::new(env!("CARGO_BIN_EXE_elucid"))
+            .args(arguments)
+            .current_dir(self.path(""))
+            // Models of this machine must not be found.
+            .env("ELUCID_MODELS", self.path("models"))
+            .env_remove("ELUCID_ASSETS")
+            .env_remove("ELUCID_MODELS_URL")
+            .envs(self.variables.iter().map(|(k, v)| (k, v)))
+            .output()
+            .unwrap();
+        Ended {
+            code: ended.status.code(),
+            out: String::from_utf8(ended.stdout).unwrap(),
+            err: String::from_utf8_lossy(&ended.stderr).into_owned(),
+        }
+    }
+
+    /// As [`Desk::run`], with the arguments in one line.
+    pub fn say(&self, line: &str) -> Ended {
+        self.run(line.split_whitespace())
+    }
+}
