@@ -204,6 +204,16 @@ fn views_are_pooled_like_copies() {
 }
 
 #[test]
+fn a_stride_may_pass_the_input() {
+    let x = Array::random([1, 2, 4, 3], 5);
+    let pool = Pool2d::new([2, 2]).stride([7, 1 << 20]);
+    let g = Array::random([1, 2, 1, 1], 6);
+    let (y, d) = naive_max_pool(&x, &pool, &g);
+    let got = value_and_gradient(&x, |x| max_pool2d(x, &pool), |_| g.clone());
+    assert_eq!(got, (y, d));
+}
+
+#[test]
 fn output_sizes() {
     let size = |pool: Pool2d, input| pool.output_size(input).unwrap();
     let pool3 = Pool2d::new([3, 3]).stride([2, 2]);

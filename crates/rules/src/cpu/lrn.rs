@@ -96,7 +96,9 @@ fn for_each_share(
     let share = if n >= 2 * rayon::current_num_threads() {
         c
     } else {
-        TASK.div_ceil(positions).max(4 * lrn.size).min(c)
+        TASK.div_ceil(positions)
+            .max(lrn.size.saturating_mul(4))
+            .min(c)
     };
     output
         .par_chunks_exact_mut(c * positions)

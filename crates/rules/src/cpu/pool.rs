@@ -35,7 +35,8 @@ impl<T: Copy + Default> Phases<T> {
     fn new(cols: &Axis) -> Self {
         let len = cols.size.div_ceil(cols.stride);
         Self {
-            values: vec![T::default(); len * cols.stride],
+            // Past the row's length there are no further phases.
+            values: vec![T::default(); len * cols.stride.min(cols.size)],
             stride: cols.stride,
             len,
         }
