@@ -7,7 +7,7 @@
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch, Model};
 use elucid_rules::Rules;
-use ndarray::{Array2, Array3, ArrayD, ArrayView3, Axis, Ix4, Zip};
+use ndarray::{Array, Array2, Array3, ArrayD, ArrayView3, Axis, Ix4, RemoveAxis, Zip};
 
 use crate::error::AttributionError;
 use crate::target::Target;
@@ -18,6 +18,7 @@ use crate::target::Target;
 pub struct Gradient {
     layer: String,
     rules: Rules,
+    batch_size: usize,
 }
 
 impl Gradient {
@@ -31,12 +32,19 @@ impl Gradient {
         Self {
             layer: layer.to_owned(),
             rules: Rules::new(),
+            batch_size: BATCH_SIZE,
         }
     }
 
     /// Replaces gradients on the way.
     pub fn rules(mut self, rules: &Rules) -> Self {
         self.rules = rules.clone();
+        self
+    }
+
+    /// How many images are propagated together, 8 by default: what bounds the memory.
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
         self
     }
 
@@ -53,16 +61,56 @@ impl Gradient {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         let layer = model.layer(&self.layer)?.name().to_owned();
-        let at = activation(model, images, &layer)?;
-        let (scores, gradient) = differentiate(model, &self.rules, &layer, at, &target)?;
+        let mut scores = Vec::new();
+        let mut parts = Vec::new();
+        for chunk in chunks(model, images, self.batch_size)? {
+            let at = activation(model, &chunk, &layer)?;
+            let (chunk_scores, gradient) = differentiate(model, &self.rules, &layer, at, &target)?;
+            scores.extend(chunk_scores);
+            parts.push(gradient.to_array()?);
+        }
         Ok(Attribution {
-            values: gradient.to_array()?,
+            values: join(&parts)?,
             scores,
             layer,
             target: target.to_string(),
             rules: self.rules.name().to_owned(),
         })
     }
+}
+
+/// Images that are propagated together by default.
+pub(crate) const BATCH_SIZE: usize = 8;
+
+/// The images in batches of at most `size`.
+pub(crate) fn chunks(
+    model: &Model,
+    images: &impl ImageBatch,
+    size: usize,
+) -> Result<Vec<Tensor<4>>, AttributionError> {
+    if size == 0 {
+        return Err(AttributionError::Parameter {
+            parameter: "batch size",
+            value: "0".to_owned(),
+            expected: "1 or more",
+        });
+    }
+    let images = images.images(model.device());
+    if images.dims()[0] <= size {
+        return Ok(vec![images]);
+    }
+    Ok(images.split(size, 0))
+}
+
+/// Results of consecutive chunks, along the first axis.
+pub(crate) fn join<D: RemoveAxis>(
+    parts: &[Array<f32, D>],
+) -> Result<Array<f32, D>, AttributionError> {
+    let views: Vec<_> = parts.iter().map(Array::view).collect();
+    ndarray::concatenate(Axis(0), &views).map_err(|_| AttributionError::ReadBack {
+        expected: parts.first().map_or(Vec::new(), |p| p.shape().to_vec()),
+        got: parts.last().map_or(Vec::new(), |p| p.shape().to_vec()),
+    })
 }
 
 /// The value of a layer.

@@ -9,7 +9,7 @@ use elucid_rules::Rules;
 use ndarray::{Array3, Ix3};
 
 use crate::error::AttributionError;
-use crate::gradient::{activation, differentiate};
+use crate::gradient::{BATCH_SIZE, activation, chunks, differentiate, join};
 use crate::target::Target;
 
 /// Activation times gradient, summed over channels.
@@ -18,6 +18,7 @@ use crate::target::Target;
 pub struct LinearApproximation {
     layer: String,
     rules: Rules,
+    batch_size: usize,
 }
 
 impl LinearApproximation {
@@ -26,12 +27,19 @@ impl LinearApproximation {
         Self {
             layer: layer.to_owned(),
             rules: Rules::new(),
+            batch_size: BATCH_SIZE,
         }
     }
 
     /// Replaces gradients on the way.
     pub fn rules(mut self, rules: &Rules) -> Self {
         self.rules = rules.clone();
+        self
+    }
+
+    /// How many images are propagated together, 8 by default: what bounds the memory.
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
         self
     }
 
@@ -48,14 +56,20 @@ impl LinearApproximation {
         target: Target,
     ) -> Result<Saliency, AttributionError> {
         let layer = model.layer(&self.layer)?.name().to_owned();
-        let at = activation(model, images, &layer)?;
-        let values = spatial(&at, &layer)?;
-        let (scores, gradient) = differentiate(model, &self.rules, &layer, at, &target)?;
-        let product = values * gradient.tensor::<4>()?;
-        let [n, _, h, w] = product.dims();
-        let maps = Activation::from(product.sum_dim(1).reshape([n, h, w])).to_array()?;
+        let mut scores = Vec::new();
+        let mut parts = Vec::new();
+        for chunk in chunks(model, images, self.batch_size)? {
+            let at = activation(model, &chunk, &layer)?;
+            let values = spatial(&at, &layer)?;
+            let (chunk_scores, gradient) = differentiate(model, &self.rules, &layer, at, &target)?;
+            let product = values * gradient.tensor::<4>()?;
+            let [n, _, h, w] = product.dims();
+            let maps = Activation::from(product.sum_dim(1).reshape([n, h, w])).to_array()?;
+            scores.extend(chunk_scores);
+            parts.push(read_as(maps)?);
+        }
         Ok(Saliency {
-            maps: read_as(maps)?,
+            maps: join(&parts)?,
             scores,
             layer,
             target: target.to_string(),

@@ -57,11 +57,18 @@ fn gradients_at_the_input() {
         return;
     };
     for class in [282, 285] {
-        let result = Gradient::at_input()
-            .attribute(&chelsea.model, &chelsea.input, Target::class(class))
-            .unwrap();
-        assert_eq!(result.values().shape(), [1, 3, 224, 224]);
-        chelsea.check(format!("{class}/gradient.npy"), result.values());
+        for (preset, file) in [
+            ("true", "gradient.npy"),
+            ("guided", "guided_backprop.npy"),
+            ("deconvnet", "deconvnet.npy"),
+        ] {
+            let result = Gradient::at_input()
+                .rules(&Rules::preset(preset).unwrap())
+                .attribute(&chelsea.model, &chelsea.input, Target::class(class))
+                .unwrap();
+            assert_eq!(result.values().shape(), [1, 3, 224, 224]);
+            chelsea.check(format!("{class}/{file}"), result.values());
+        }
     }
 }
 

@@ -254,3 +254,27 @@ fn threads_with_different_rules_do_not_see_each_other() {
         assert_eq!(other.join().unwrap(), plain);
     });
 }
+
+#[test]
+fn chunks_change_nothing() {
+    let mirrored = CAT.clone().flip([3]);
+    let batch = Tensor::cat(vec![CAT.clone(), mirrored, CAT.clone() * 0.5], 0);
+    let gradient = |size| {
+        let method = Gradient::at_input().batch_size(size);
+        method.attribute(&MODEL, &batch, Target::class(285))
+    };
+    let linear = |size| {
+        let method = LinearApproximation::at("fire9/concat").batch_size(size);
+        method.attribute(&MODEL, &batch, Target::class(285))
+    };
+    let (together, apart) = (gradient(3).unwrap(), gradient(2).unwrap());
+    assert_eq!(apart.values().shape(), [3, 3, 224, 224]);
+    assert!(common::relative_error(apart.values(), together.values()) < 1e-5);
+    assert!(common::relative_error(apart.scores(), together.scores()) < 1e-5);
+    let (together, apart) = (linear(3).unwrap(), linear(1).unwrap());
+    assert_eq!(apart.maps().shape(), [3, 13, 13]);
+    assert!(common::relative_error(apart.maps(), together.maps()) < 1e-5);
+    for refused in [gradient(0).err(), linear(0).err()] {
+        assert!(matches!(refused, Some(AttributionError::Parameter { .. })));
+    }
+}

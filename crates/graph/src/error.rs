@@ -168,6 +168,22 @@ pub(crate) fn quoted_list<S: AsRef<str>>(names: &[S]) -> String {
     }
 }
 
+/// `[1, 2, 3]`, or the beginning of a list that would fill a screen.
+pub(crate) fn few<T: std::fmt::Debug>(values: &[T]) -> String {
+    const SHOWN: usize = 12;
+    match values.get(..SHOWN) {
+        Some(first) if values.len() > SHOWN => {
+            let list = format!("{first:?}");
+            format!(
+                "{}, ... {} in all]",
+                list.trim_end_matches(']'),
+                values.len()
+            )
+        }
+        _ => format!("{values:?}"),
+    }
+}
+
 fn operator_list(operators: &[(String, Vec<String>)]) -> String {
     let each: Vec<_> = operators
         .iter()

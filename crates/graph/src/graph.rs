@@ -128,8 +128,9 @@ impl Graph {
                 node: self.label(node),
                 reason,
             },
-            Refused::TooLarge(shape) => {
-                crate::import::too_large(&format!("the output of {}", self.label(node)), &shape)
+            Refused::TooLarge { shape, limit } => {
+                let what = format!("the output of {}", self.label(node));
+                crate::import::too_large(&what, &shape, limit)
             }
         })
     }

@@ -6,6 +6,10 @@ use ndarray::{ArcArray, ArrayViewD, Axis, IxDyn, Zip};
 /// The largest number of elements that one tensor may hold: 4 GiB of `f32`.
 pub const MAX_ELEMENTS: usize = 1 << 30;
 
+/// The largest number of elements that the values computed ahead of a pass may hold together:
+/// a few bytes of a file can ask for any number of them.
+pub(crate) const MAX_COMPUTED: usize = 1 << 28;
+
 pub(crate) type Array<T> = ArcArray<T, IxDyn>;
 
 /// A tensor whose values are known without running the network.

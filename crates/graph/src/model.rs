@@ -1,22 +1,21 @@
 //! A network on a device: its layers, its input, its classes.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use elucid_models::{Found, manifest};
-use elucid_rules::{OpKind, Rules};
+use elucid_rules::Rules;
 use image::RgbImage;
 use ndarray::{Array1, Array2, ArrayView1};
 
 use crate::activation::Activation;
 use crate::error::GraphError;
 use crate::graph::{Graph, ValueId};
-use crate::host::ElementType;
 use crate::import::MAX_FILE;
 use crate::input::{InputSpec, open_image};
+use crate::layers::{Layer, find_logits, list_layers};
 use crate::names;
 use crate::pass::Pass;
 use crate::plan::Plan;
@@ -27,38 +26,6 @@ pub const INPUT: &str = "@input";
 
 /// Names the class scores before any softmax wherever a layer is asked for.
 pub const LOGITS: &str = "@logits";
-
-/// A named value of the network.
-#[derive(Debug, Clone)]
-pub struct Layer {
-    pub(crate) value: ValueId,
-    name: String,
-    kind: OpKind,
-    shape: Vec<usize>,
-    notable: bool,
-}
-
-impl Layer {
-    /// The ONNX name of the tensor.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The operator that makes it.
-    pub fn kind(&self) -> OpKind {
-        self.kind
-    }
-
-    /// Its shape for one image of the model's input size, mostly `[1, C, H, W]`.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// Whether it is a useful place to look: where branches join, or the end of a stage.
-    pub fn is_notable(&self) -> bool {
-        self.notable
-    }
-}
 
 /// Anything that is a batch of prepared images, `[N, 3, H, W]`.
 pub trait ImageBatch {
@@ -454,7 +421,7 @@ impl Model {
         self.layer_of(names::find(self.graph(), &values, name)?)
     }
 
-    fn layer_of(&self, value: ValueId) -> Result<&Layer, GraphError> {
+    pub(crate) fn layer_of(&self, value: ValueId) -> Result<&Layer, GraphError> {
         self.inner
             .layers
             .iter()
@@ -633,107 +600,4 @@ fn default_spec(graph: &Graph, input: ValueId) -> Result<InputSpec, GraphError> 
         Some(&[_, _, Some(h), Some(w)]) => InputSpec::default().with_size([h, w])?,
         _ => InputSpec::default(),
     })
-}
-
-/// The value before the softmax that ends the network, or the output itself.
-fn find_logits(graph: &Graph) -> Option<ValueId> {
-    let output = *graph.outputs.first()?;
-    let mut value = output;
-    while let Some(node) = graph.producer(value) {
-        let Some(input) = node.inputs.first().copied().flatten() else {
-            break;
-        };
-        match node.op.kind() {
-            OpKind::Softmax | OpKind::LogSoftmax => return Some(input),
-            OpKind::Identity
-            | OpKind::Dropout
-            | OpKind::Reshape
-            | OpKind::Flatten
-            | OpKind::Squeeze => value = input,
-            _ => break,
-        }
-    }
-    Some(output)
-}
-
-fn list_layers(
-    graph: &Graph,
-    input: ValueId,
-    [height, width]: [usize; 2],
-) -> Result<Vec<Layer>, GraphError> {
-    let channels = graph
-        .inputs
-        .iter()
-        .find(|i| i.value == input)
-        .and_then(|i| i.shape.get(1).copied().flatten())
-        .unwrap_or(3);
-    let shape = vec![1, channels, height, width];
-    let plan = Plan::new(graph, &[(input, shape.clone())], &graph.outputs)?;
-    let notable = notable_values(graph, &plan);
-    let mut layers = vec![Layer {
-        value: input,
-        name: graph.name(input).to_owned(),
-        kind: OpKind::Input,
-        shape,
-        notable: false,
-    }];
-    for step in &plan.steps {
-        let node = &graph.nodes[step.node.0];
-        for (&value, known) in node.outputs.iter().zip(&step.outputs) {
-            if known.host.is_some() || known.kind != ElementType::F32 {
-                continue;
-            }
-            layers.push(Layer {
-                value,
-                name: graph.name(value).to_owned(),
-                kind: node.op.kind(),
-                shape: known.shape.clone(),
-                notable: notable.contains(&value),
-            });
-        }
-    }
-    Ok(layers)
-}
-
-/// Layers where branches join, residual sums (behind their activation), and what pools read.
-fn notable_values(graph: &Graph, plan: &Plan) -> HashSet<ValueId> {
-    let nodes: Vec<_> = plan.steps.iter().map(|s| &graph.nodes[s.node.0]).collect();
-    let is_image = |v: ValueId| plan.known.get(&v).is_some_and(|k| k.shape.len() == 4);
-    let is_activation = |v: &ValueId| plan.known.get(v).is_some_and(|k| k.host.is_none());
-    // The activation that follows immediately and alone, else the value itself.
-    let settled = |value: ValueId| {
-        let mut readers = nodes.iter().filter(|n| n.inputs.contains(&Some(value)));
-        match (readers.next(), readers.next()) {
-            (Some(only), None) if only.op.kind().is_activation() => only.outputs[0],
-            _ => value,
-        }
-    };
-    let mut notable = HashSet::new();
-    for node in &nodes {
-        let joined = node
-            .inputs
-            .iter()
-            .flatten()
-            .filter(|v| is_activation(v))
-            .count()
-            > 1;
-        match node.op.kind() {
-            OpKind::Concat if joined => notable.extend(node.outputs.iter().copied()),
-            OpKind::Add | OpKind::Sum if joined => {
-                notable.extend(node.outputs.iter().map(|&v| settled(v)));
-            }
-            OpKind::MaxPool | OpKind::AveragePool | OpKind::GlobalAveragePool => {
-                // A pool of stride 1 is a branch inside a block, not the end of a stage.
-                let size = |v: &ValueId| plan.known.get(v).map(|k| k.shape.clone());
-                if let Some(input) = node.inputs.first().copied().flatten()
-                    && size(&input) != size(&node.outputs[0])
-                {
-                    notable.insert(input);
-                }
-            }
-            _ => {}
-        }
-    }
-    notable.retain(|&v| is_image(v) && graph.producer(v).is_some());
-    notable
 }

@@ -152,7 +152,7 @@ fn self_or_last(
 
 fn check_feed(model: &Model, value: ValueId, fed: &Activation) -> Result<(), GraphError> {
     let shape = fed.shape();
-    let layer = model.layer(model.graph().name(value))?;
+    let layer = model.layer_of(value)?;
     // Everything but batch, height and width belongs to the network.
     let stated = layer.shape();
     let fits = stated.len() == shape.len()

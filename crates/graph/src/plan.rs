@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use elucid_rules::Operator;
 
-use crate::activation::MAX_RANK;
 use crate::error::GraphError;
 use crate::graph::{Graph, NodeId, ValueId};
+use crate::host::{HostTensor, MAX_COMPUTED};
+use crate::import::too_large;
 use crate::op::Unary;
 use crate::resolve::{Batch, Kernel, Known};
 
@@ -42,6 +43,7 @@ impl Plan {
             .map(|(value, shape)| (*value, Known::activation(shape.clone())))
             .collect();
         let mut steps = Vec::new();
+        let mut computed = 0;
         for (i, node) in graph.nodes.iter().enumerate() {
             if !needed.contains(&NodeId(i)) {
                 continue;
@@ -60,14 +62,10 @@ impl Plan {
             }
             let (kernel, outputs) = graph.resolve_node(node, &inputs, node.outputs.len(), batch)?;
             for (&value, output) in node.outputs.iter().zip(&outputs) {
-                if output.shape.len() > MAX_RANK {
-                    return Err(GraphError::Operator {
-                        node: graph.label(node),
-                        reason: format!(
-                            "its output {:?} has more than {MAX_RANK} dimensions",
-                            output.shape
-                        ),
-                    });
+                computed += output.host.as_ref().map_or(0, HostTensor::len);
+                if computed > MAX_COMPUTED {
+                    let what = "what follows from shapes alone";
+                    return Err(too_large(what, &[computed], MAX_COMPUTED));
                 }
                 // A fed value stays what was fed.
                 known.entry(value).or_insert_with(|| output.clone());

@@ -1,6 +1,6 @@
 //! Typed access to a node's attributes.
 
-use crate::error::GraphError;
+use crate::error::{GraphError, few};
 use crate::proto::{AttributeProto, NodeProto};
 
 /// A node's attributes, with errors that name the node.
@@ -76,8 +76,9 @@ impl<'a> Attributes<'a> {
             .collect();
         sizes.and_then(|s| s.try_into().ok()).ok_or_else(|| {
             self.error(format!(
-                "attribute {name} is {values:?}, expected {N} numbers from {least} to {MAX_WINDOW} \
-                 (only two-dimensional windows are supported)"
+                "attribute {name} is {}, expected {N} numbers from {least} to {MAX_WINDOW} \
+                 (only two-dimensional windows are supported)",
+                few(values)
             ))
         })
     }

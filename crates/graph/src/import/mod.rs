@@ -4,7 +4,8 @@ mod attributes;
 mod ops;
 mod tensor;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -14,8 +15,8 @@ use self::ops::Parsed;
 pub(crate) use self::tensor::too_large;
 use crate::error::GraphError;
 use crate::graph::{Graph, GraphInput, Node, NodeId, ValueId};
-use crate::host::{HostTensor, MAX_ELEMENTS};
-use crate::proto::{GraphProto, ModelProto, NodeProto};
+use crate::host::{HostTensor, MAX_COMPUTED, MAX_ELEMENTS};
+use crate::proto::{GraphProto, ModelProto, NodeProto, data_type as dt};
 use crate::resolve::{Batch, Known};
 
 /// Operator sets that are understood.
@@ -48,6 +49,11 @@ impl Graph {
                 reason: "it holds no graph, so it is not an ONNX model".to_owned(),
             });
         };
+        if graph.node.is_empty() {
+            return Err(GraphError::Malformed {
+                reason: "the graph has no nodes".to_owned(),
+            });
+        }
         let opset = opset(&model)?;
         Importer::default().run(graph, opset, folder)
     }
@@ -98,41 +104,15 @@ impl Importer {
         opset: i64,
         folder: Option<&Path>,
     ) -> Result<Graph, GraphError> {
-        let mut constants = HashMap::new();
-        for tensor in &graph.initializer {
-            let name = tensor.name.as_deref().unwrap_or_default();
-            let what = format!("initializer \"{name}\"");
-            constants.insert(self.id(name), tensor::decode(tensor, &what, folder)?);
-        }
-        if let Some(sparse) = graph.sparse_initializer.first() {
-            let name = sparse
-                .values
-                .as_ref()
-                .and_then(|v| v.name.as_deref())
-                .unwrap_or_default();
-            return Err(GraphError::Malformed {
-                reason: format!("initializer \"{name}\" is sparse, which is not supported"),
-            });
-        }
+        let constants = self.constants(graph, folder)?;
         let inputs = self.inputs(graph, &constants)?;
         let nodes = self.parse(graph, opset)?;
         let mut available: HashSet<ValueId> = constants.keys().copied().collect();
         available.extend(inputs.iter().map(|i| i.value));
         self.check_names(&nodes, &available)?;
         let nodes = self.sort(nodes, &available)?;
+        let outputs = self.outputs(graph, &nodes, &available)?;
 
-        let mut outputs = Vec::new();
-        for output in &graph.output {
-            let name = output.name.as_deref().unwrap_or_default();
-            let known =
-                self.by_name.get(name).copied().filter(|v| {
-                    available.contains(v) || nodes.iter().any(|n| n.outputs.contains(v))
-                });
-            outputs.push(known.ok_or_else(|| GraphError::MissingTensor {
-                node: "the list of outputs".to_owned(),
-                tensor: name.to_owned(),
-            })?);
-        }
         let producer = vec![None; self.names.len()];
         let mut graph = Graph {
             names: self.names,
@@ -153,6 +133,71 @@ impl Importer {
         Ok(graph)
     }
 
+    fn constants(
+        &mut self,
+        graph: &GraphProto,
+        folder: Option<&Path>,
+    ) -> Result<HashMap<ValueId, HostTensor>, GraphError> {
+        if let Some(sparse) = graph.sparse_initializer.first() {
+            let name = sparse
+                .values
+                .as_ref()
+                .and_then(|v| v.name.as_deref())
+                .unwrap_or_default();
+            return Err(GraphError::Malformed {
+                reason: format!("initializer \"{name}\" is sparse, which is not supported"),
+            });
+        }
+        let mut constants = HashMap::new();
+        let mut total = 0;
+        for tensor in &graph.initializer {
+            let name = tensor.name.as_deref().unwrap_or_default();
+            let what = format!("initializer \"{name}\"");
+            if name.is_empty() {
+                return Err(nameless("an initializer"));
+            }
+            let value = tensor::decode(tensor, &what, folder)?;
+            // Many tensors may name the same bytes of one external file.
+            total += value.len();
+            if total > MAX_ELEMENTS {
+                return Err(too_large(
+                    "all initializers together",
+                    &[total],
+                    MAX_ELEMENTS,
+                ));
+            }
+            if constants.insert(self.id(name), value).is_some() {
+                return Err(made_twice(name));
+            }
+        }
+        Ok(constants)
+    }
+
+    fn outputs(
+        &self,
+        graph: &GraphProto,
+        nodes: &[Node],
+        available: &HashSet<ValueId>,
+    ) -> Result<Vec<ValueId>, GraphError> {
+        let mut made = available.clone();
+        made.extend(nodes.iter().flat_map(|n| &n.outputs));
+        let mut outputs = Vec::new();
+        for output in &graph.output {
+            let name = output.name.as_deref().unwrap_or_default();
+            let known = self.by_name.get(name).copied().filter(|v| made.contains(v));
+            outputs.push(known.ok_or_else(|| GraphError::MissingTensor {
+                node: "the list of outputs".to_owned(),
+                tensor: name.to_owned(),
+            })?);
+        }
+        if outputs.is_empty() {
+            return Err(GraphError::Malformed {
+                reason: "the graph names no output".to_owned(),
+            });
+        }
+        Ok(outputs)
+    }
+
     /// Inputs that are not initializers: old files list both.
     fn inputs(
         &mut self,
@@ -162,14 +207,27 @@ impl Importer {
         let mut inputs = Vec::new();
         for info in &graph.input {
             let name = info.name.as_deref().unwrap_or_default();
+            if name.is_empty() {
+                return Err(nameless("an input"));
+            }
             let value = self.id(name);
             if constants.contains_key(&value) {
                 continue;
             }
-            let shape = info
-                .r#type
-                .as_ref()
-                .and_then(|t| t.tensor_type.as_ref()?.shape.as_ref());
+            if inputs.iter().any(|i: &GraphInput| i.value == value) {
+                return Err(made_twice(name));
+            }
+            let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+            if let Some(kind) = tensor.and_then(|t| t.elem_type)
+                && !matches!(kind, dt::FLOAT | dt::FLOAT16 | dt::BFLOAT16 | dt::DOUBLE)
+            {
+                return Err(GraphError::Malformed {
+                    reason: format!(
+                        "input \"{name}\" has element type {kind}, expected floating point"
+                    ),
+                });
+            }
+            let shape = tensor.and_then(|t| t.shape.as_ref());
             let dims = shape.map(|s| s.dim.as_slice()).unwrap_or_default();
             let shape = dims
                 .iter()
@@ -203,7 +261,18 @@ impl Importer {
                             .collect()
                     };
                     let inputs = ids(&proto.input);
-                    let outputs = ids(&proto.output).into_iter().flatten().collect();
+                    let named = |n: &String| !n.is_empty();
+                    let last = proto.output.iter().rposition(named).map_or(0, |i| i + 1);
+                    if !proto.output[..last].iter().all(named) {
+                        let reason = "an output is left out before one that is used".to_owned();
+                        let error = GraphError::Operator {
+                            node: label,
+                            reason,
+                        };
+                        first_error = first_error.or(Some(error));
+                        continue;
+                    }
+                    let outputs = ids(&proto.output[..last]).into_iter().flatten().collect();
                     let name = proto.name.clone().unwrap_or_default();
                     nodes.push(Node {
                         name,
@@ -237,9 +306,7 @@ impl Importer {
         let mut made = available.clone();
         for &output in nodes.iter().flat_map(|n| &n.outputs) {
             if !made.insert(output) {
-                return Err(GraphError::Malformed {
-                    reason: format!("tensor \"{}\" is made twice", self.names[output.0]),
-                });
+                return Err(made_twice(&self.names[output.0]));
             }
         }
         for node in nodes {
@@ -277,9 +344,13 @@ impl Importer {
                 readers.entry(value).or_default().push(i);
             }
         }
-        let mut ready: VecDeque<usize> = (0..nodes.len()).filter(|&i| waiting[i] == 0).collect();
+        // Of those that can run, the first in the file goes first: a file in order stays as it is.
+        let mut ready: BinaryHeap<Reverse<usize>> = (0..nodes.len())
+            .filter(|&i| waiting[i] == 0)
+            .map(Reverse)
+            .collect();
         let mut order = Vec::with_capacity(nodes.len());
-        while let Some(i) = ready.pop_front() {
+        while let Some(Reverse(i)) = ready.pop() {
             order.push(i);
             for reader in nodes[i]
                 .outputs
@@ -289,7 +360,7 @@ impl Importer {
             {
                 waiting[*reader] -= 1;
                 if waiting[*reader] == 0 {
-                    ready.push_back(*reader);
+                    ready.push(Reverse(*reader));
                 }
             }
         }
@@ -349,8 +420,9 @@ fn fold_constants(graph: &mut Graph) -> Result<(), GraphError> {
             for (&output, value) in node.outputs.iter().zip(known) {
                 if let Some(host) = value.host {
                     folded += host.len();
-                    if folded > MAX_ELEMENTS {
-                        return Err(too_large("the graph's computed constants", &[folded]));
+                    if folded > MAX_COMPUTED {
+                        let what = "the graph's computed constants";
+                        return Err(too_large(what, &[folded], MAX_COMPUTED));
                     }
                     graph.constants.insert(output, host);
                 }
@@ -361,6 +433,18 @@ fn fold_constants(graph: &mut Graph) -> Result<(), GraphError> {
     }
     graph.nodes = kept;
     Ok(())
+}
+
+fn nameless(what: &str) -> GraphError {
+    GraphError::Malformed {
+        reason: format!("{what} has no name"),
+    }
+}
+
+fn made_twice(name: &str) -> GraphError {
+    GraphError::Malformed {
+        reason: format!("tensor \"{name}\" is made twice"),
+    }
 }
 
 fn node_name(node: &NodeProto) -> String {

@@ -10,6 +10,7 @@ use ndarray::IxDyn;
 use crate::error::GraphError;
 use crate::host::{Array, HostTensor, MAX_ELEMENTS, element_count};
 use crate::proto::{TensorProto, data_type as dt};
+use crate::resolve::LONGEST_LIST;
 
 /// `TensorProto.DataLocation.EXTERNAL`.
 const EXTERNAL: i32 = 1;
@@ -24,7 +25,7 @@ pub(crate) fn decode(
         reason: format!("{what}: {reason}"),
     };
     let shape = dimensions(&tensor.dims, what)?;
-    let count = element_count(&shape).ok_or_else(|| too_large(what, &shape))?;
+    let count = element_count(&shape).ok_or_else(|| too_large(what, &shape, MAX_ELEMENTS))?;
     let kind = tensor.data_type.unwrap_or(0);
     let width = match kind {
         dt::FLOAT | dt::INT32 | dt::UINT32 => 4,
@@ -150,6 +151,11 @@ fn build<T: Clone>(values: Vec<T>, shape: &[usize]) -> Result<Array<T>, String> 
 
 /// Dimensions as `usize`, none negative.
 pub(crate) fn dimensions(dims: &[i64], what: &str) -> Result<Vec<usize>, GraphError> {
+    if dims.len() > LONGEST_LIST {
+        return Err(GraphError::Malformed {
+            reason: format!("{what}: {} dimensions are too many", dims.len()),
+        });
+    }
     dims.iter()
         .map(|&d| {
             usize::try_from(d).map_err(|_| GraphError::Malformed {
@@ -159,11 +165,11 @@ pub(crate) fn dimensions(dims: &[i64], what: &str) -> Result<Vec<usize>, GraphEr
         .collect()
 }
 
-pub(crate) fn too_large(what: &str, shape: &[usize]) -> GraphError {
+pub(crate) fn too_large(what: &str, shape: &[usize], limit: usize) -> GraphError {
     GraphError::TooLarge {
         what: what.to_owned(),
         shape: shape.iter().map(|&d| d as u64).collect(),
-        limit: MAX_ELEMENTS as u64,
+        limit: limit as u64,
     }
 }
 
@@ -221,8 +227,11 @@ fn read_external(
         ));
     }
     let io = |e: std::io::Error| failed(&file, e.to_string());
-    let mut open = File::open(&file).map_err(io)?;
-    let size = open.metadata().map_err(io)?.len();
+    let found = std::fs::metadata(&file).map_err(io)?;
+    if !found.is_file() {
+        return Err(failed(&file, "it is not a file".to_owned()));
+    }
+    let size = found.len();
     if offset
         .checked_add(bytes as u64)
         .is_none_or(|end| end > size)
@@ -232,6 +241,7 @@ fn read_external(
             format!("{bytes} bytes from {offset} on are needed, the file has {size}"),
         ));
     }
+    let mut open = File::open(&file).map_err(io)?;
     open.seek(SeekFrom::Start(offset)).map_err(io)?;
     let mut data = vec![0; bytes];
     open.read_exact(&mut data).map_err(io)?;
