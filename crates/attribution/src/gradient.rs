@@ -148,11 +148,7 @@ pub(crate) fn differentiate(
         true => leaf.gradient(&scores.clone().sum().backward()),
         false => None,
     };
-    let gradient = gradient.unwrap_or_else(|| {
-        let shape = leaf.shape();
-        let zeros = Tensor::<1>::zeros([shape.iter().product::<usize>()], model.device());
-        Activation::from_flat(zeros, &shape)
-    });
+    let gradient = gradient.unwrap_or_else(|| leaf.zeros_like());
     let scores = Activation::from(scores).to_array()?.into_iter().collect();
     Ok((scores, gradient))
 }

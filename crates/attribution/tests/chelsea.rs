@@ -1,6 +1,6 @@
 //! GoogLeNet on one photograph, against arrays that PyTorch computed.
 
-#[path = "../../graph/tests/common/mod.rs"]
+#[path = "../../graph/tests/common/reference.rs"]
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Layer-to-layer attribution: coloured against one pass per position, and against definitions.
 
-#[path = "../../graph/tests/common/mod.rs"]
+#[path = "../../graph/tests/common/reference.rs"]
 mod common;
 
 use std::ops::ControlFlow;

@@ -1,6 +1,6 @@
 //! Every target against finite differences and its definition.
 
-#[path = "../../graph/tests/common/mod.rs"]
+#[path = "../../graph/tests/common/reference.rs"]
 mod common;
 
 use std::sync::LazyLock;

@@ -57,13 +57,9 @@ impl Activation {
         ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(|_| unreadable(shape))
     }
 
-    /// A flat tensor viewed with a shape of the same size.
-    ///
-    /// # Panics
-    ///
-    /// When the sizes differ.
-    pub fn from_flat(values: Tensor<1>, shape: &[usize]) -> Self {
-        values.into_view(shape)
+    /// Zeros of the same shape on the same device.
+    pub fn zeros_like(&self) -> Self {
+        self.cast::<1>().without_autodiff().zeros_like().into()
     }
 
     /// The same values as the leaf of a new autodiff graph: what a pass computes from it is
