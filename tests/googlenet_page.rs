@@ -2,6 +2,7 @@
 
 mod page;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use elucid::prelude::*;
@@ -17,7 +18,8 @@ fn assets() -> Option<PathBuf> {
     if folder.join("models/googlenet.onnx").is_file() {
         return Some(folder);
     }
-    eprintln!(
+    let _ = writeln!(
+        std::io::stderr(),
         "SKIPPED: no models in {}; this test checked nothing",
         folder.display()
     );

@@ -4,6 +4,7 @@
 
 #![cfg(feature = "wgpu")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use elucid::device;
@@ -175,7 +176,10 @@ fn googlenet_sees_the_same() {
     let file = folder.join("models/googlenet.onnx");
     if !file.is_file() {
         let file = file.display();
-        eprintln!("SKIPPED: no {file} (set ELUCID_ASSETS to the folder above it)");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: no {file} (set ELUCID_ASSETS to the folder above it)"
+        );
         return;
     }
     let open = |chosen: device::Chosen| Model::open(&file, &chosen.device).unwrap();

@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use elucid_models::{manifest, photographs, sha256};
@@ -101,7 +102,8 @@ fn the_crop_of_jpegs_is_pillows_within_the_decoders_difference() {
     );
     let images = assets.join("images");
     if !images.is_dir() {
-        eprintln!(
+        let _ = writeln!(
+            std::io::stderr(),
             "SKIPPED: no photographs in {}; set ELUCID_ASSETS",
             images.display()
         );

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -16,7 +17,8 @@ pub fn assets() -> Option<PathBuf> {
     if folder.join("models").is_dir() {
         return Some(folder);
     }
-    eprintln!(
+    let _ = writeln!(
+        std::io::stderr(),
         "SKIPPED: no reference files in {} (set ELUCID_ASSETS to their folder)",
         folder.display()
     );

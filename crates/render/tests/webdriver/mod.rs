@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+use std::io::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -54,7 +55,10 @@ impl Browser {
             if std::env::var("ELUCID_REQUIRE_BROWSER").is_ok_and(|v| v == "1") {
                 panic!("{message}, and ELUCID_REQUIRE_BROWSER is 1");
             }
-            eprintln!("SKIPPED: {message}; this test checked nothing");
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED: {message}; this test checked nothing"
+            );
             return None;
         };
         let mut driver = Driver(
