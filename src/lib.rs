@@ -15,8 +15,8 @@ mod error;
 /// What most programs need.
 pub mod prelude {
     pub use elucid_attribution::{
-        Attribution, Gradient, LinearApproximation, Progress, Reduce, Saliency, SpatialAttribution,
-        SpatialMaps, Target,
+        Attribution, Attributor, FEATURES, Gradient, LinearApproximation, Network, Progress,
+        Reduce, Saliency, SpatialAttribution, SpatialMaps, Target,
     };
     pub use elucid_graph::device::DeviceChoice;
     pub use elucid_graph::input::{ChannelOrder, InputSpec, Resize};

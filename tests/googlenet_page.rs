@@ -38,6 +38,8 @@ fn hints(model: &Model, photo: &Photo, layer: &str, rules: &Rules) -> Array3<f32
         method
             .attribute(model, photo, Target::label(class))
             .unwrap()
+            .map()
+            .unwrap()
             .maps()
             .clone()
     };

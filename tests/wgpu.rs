@@ -199,7 +199,7 @@ fn googlenet_sees_the_same() {
     close("gradient", got.1.values(), want.1.values());
     close(
         "smooth linear approximation at 4d",
-        got.2.maps(),
-        want.2.maps(),
+        got.2.map().unwrap().maps(),
+        want.2.map().unwrap().maps(),
     );
 }

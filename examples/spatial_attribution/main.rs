@@ -101,7 +101,7 @@ fn class_hints(
     let mut maps = Vec::new();
     for &class in classes {
         let saliency = method.attribute(model, photo, Target::class(class))?;
-        maps.push(saliency.maps().clone());
+        maps.push(saliency.map()?.maps().clone());
     }
     let maps: Vec<_> = maps.iter().map(Array3::view).collect();
     Ok(ndarray::concatenate(Axis(0), &maps)?)

@@ -63,6 +63,77 @@ pub enum AttributionError {
         /// Shape read.
         got: Vec<usize>,
     },
+    /// The target does not depend on the layer, or not differentiably.
+    #[error(
+        "the target \"{target}\" has no gradient at layer \"{layer}\": it does not depend on it, or \
+         through nothing differentiable"
+    )]
+    NoPath {
+        /// The layer attributed to.
+        layer: String,
+        /// The target.
+        target: String,
+    },
+    /// The images cannot be explained.
+    #[error("cannot explain these images: {reason}")]
+    Images {
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// A closure was asked for something that only a model has.
+    #[error("{what} needs a model; this network is a closure, which has images and scores only")]
+    NeedsModel {
+        /// What was asked for.
+        what: String,
+    },
+    /// No layer of the network has positions, so none can be chosen by default.
+    #[error("\"{network}\" has no layer of shape [N, C, H, W] with positions; name a layer")]
+    NeedsLayer {
+        /// The network.
+        network: String,
+    },
+    /// A method cannot explain some operators of the network.
+    #[error("{method} has no rule for {}; assign one to each, or take another method", nodes.join(", "))]
+    Uncovered {
+        /// The method, or its set of rules.
+        method: String,
+        /// The operators, by kind and name.
+        nodes: Vec<String>,
+    },
+    /// No method has this name.
+    #[error(
+        "no method is called \"{name}\"{}; see: elucid methods",
+        nearest.as_ref().map_or(String::new(), |n| format!("; did you mean {n}?"))
+    )]
+    UnknownMethod {
+        /// What was asked for.
+        name: String,
+        /// The nearest name that exists.
+        nearest: Option<&'static str>,
+    },
+    /// A method has no such option.
+    #[error(
+        "{method} has no option \"{option}\"; it takes {}",
+        if options.is_empty() { "none".to_owned() } else { options.join(", ") }
+    )]
+    UnknownOption {
+        /// The method.
+        method: &'static str,
+        /// What was given.
+        option: String,
+        /// The options there are.
+        options: Vec<&'static str>,
+    },
+    /// An option's value cannot be understood.
+    #[error("--{option} is \"{value}\", expected {expected}")]
+    OptionValue {
+        /// The option.
+        option: String,
+        /// What was given.
+        value: String,
+        /// What would be right.
+        expected: String,
+    },
     /// The progress callback asked to stop.
     #[error("cancelled after {done} of {total} steps")]
     Cancelled {

@@ -2,23 +2,28 @@
 //!
 //! `d score / d a`, for every number `a` of the layer: Simonyan, Vedaldi and Zisserman, *Deep
 //! inside convolutional networks* (2013). With replaced gradients it becomes guided
-//! backpropagation or the deconvnet, which differ in their [`Rules`] only.
+//! backpropagation or the deconvnet, which differ in their rules only.
+//!
+//! Programs differ in what they show: TorchRay the largest absolute value over channels (the default
+//! here), its tutorial the L2 norm, Captum's `Saliency` absolute values. They agree that the target
+//! is the logit, not the softmax.
 
-use burn::tensor::Tensor;
-use elucid_graph::{Activation, INPUT, ImageBatch, Model};
-use elucid_rules::Rules;
-use ndarray::{Array, Array2, Array3, ArrayD, ArrayView3, Axis, Ix4, RemoveAxis, Zip};
+use elucid_graph::{INPUT, ImageBatch, Model};
 
+use crate::attribution::Attribution;
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
+use crate::methods::{Method, Place};
+use crate::network::Network;
+use crate::saliency::Reduce;
 use crate::target::Target;
+use crate::work::{Work, join, to_vec};
 
 /// The gradient of a target.
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct Gradient {
-    layer: String,
-    rules: Rules,
-    batch_size: usize,
+    pub(crate) setup: Setup,
 }
 
 impl Gradient {
@@ -30,219 +35,130 @@ impl Gradient {
     /// At a layer.
     pub fn at(layer: &str) -> Self {
         Self {
-            layer: layer.to_owned(),
-            rules: Rules::new(),
-            batch_size: BATCH_SIZE,
+            setup: Setup::at(layer),
         }
     }
 
-    /// Replaces gradients on the way.
-    pub fn rules(mut self, rules: &Rules) -> Self {
-        self.rules = rules.clone();
-        self
-    }
+    setup_builders!(rules, batch_size, progress);
 
-    /// How many images are propagated together, 8 by default: what bounds the memory.
-    pub fn batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = batch_size;
-        self
-    }
-
-    /// Computes the gradient for each image of the batch.
+    /// The gradient at each of several layers, from one pass forwards and one backwards: the
+    /// results are those of [`Gradient::at`] each of them.
+    ///
+    /// Memory: all activations of a batch between the input and the target.
     ///
     /// # Errors
     ///
-    /// [`AttributionError::Graph`] for names that do not exist or a target that does not depend on
-    /// the layer alone; [`AttributionError::OutOfRange`] for a target outside its layer.
-    pub fn attribute(
+    /// As [`Attributor::attribute`].
+    pub fn attribute_at<S: AsRef<str>>(
         &self,
+        layers: impl IntoIterator<Item = S>,
         model: &Model,
-        images: &impl ImageBatch,
+        images: &dyn ImageBatch,
+        target: Target,
+    ) -> Result<Vec<Attribution>, AttributionError> {
+        let input = Work::new(
+            model,
+            images,
+            &target,
+            &Setup {
+                layer: INPUT.to_owned(),
+                ..self.setup.clone()
+            },
+        )?;
+        let works = layers
+            .into_iter()
+            .map(|layer| input.at(layer.as_ref(), &self.setup.rules))
+            .collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<&str> = works.iter().map(|work| work.layer.as_str()).collect();
+        let mut parts: Vec<Vec<_>> = vec![Vec::new(); works.len()];
+        let mut scores = Vec::new();
+        let mut done = 0;
+        for rows in input.batches() {
+            let recording = model
+                .pass()
+                .rules(&self.setup.rules)
+                .input(&input.rows(&rows))
+                .record([&input.target.layer])?;
+            let at_target = recording.value(&input.target.layer)?.clone().require_grad();
+            let score = input.target.score(&at_target, &rows)?;
+            let seed = match score.is_tracked() {
+                true => at_target.gradient(&score.clone().sum().backward()),
+                false => None,
+            };
+            scores.extend(to_vec(&score.into())?);
+            for work in &works {
+                let steps = recording.steps(&input.target.layer, &[&work.layer])?;
+                if seed.is_none() || (steps.is_empty() && work.layer != input.target.layer) {
+                    return Err(work.no_path());
+                }
+            }
+            let Some(seed) = seed else { continue };
+            let arrived = recording.propagate(&input.target.layer, seed, &names, |step, g| {
+                step.gradient(g).map_err(AttributionError::from)
+            })?;
+            for (work, parts) in works.iter().zip(&mut parts) {
+                parts.push(arrived.get(&work.layer)?.to_array()?);
+            }
+            done += rows.len();
+            self.setup.progress.report(done, input.count())?;
+        }
+        works
+            .iter()
+            .zip(parts)
+            .map(|(work, parts)| {
+                let values = join(&parts)?;
+                let scores = scores.clone();
+                Ok(Attribution::new(
+                    self.name(),
+                    work,
+                    values,
+                    scores,
+                    Reduce::MaxAbs,
+                ))
+            })
+            .collect()
+    }
+}
+
+impl Attributor for Gradient {
+    fn name(&self) -> &'static str {
+        "gradient"
+    }
+
+    fn attribute(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        let layer = model.layer(&self.layer)?.name().to_owned();
-        let mut scores = Vec::new();
-        let mut parts = Vec::new();
-        for chunk in chunks(model, images, self.batch_size)? {
-            let at = activation(model, &chunk, &layer)?;
-            let (chunk_scores, gradient) = differentiate(model, &self.rules, &layer, at, &target)?;
-            scores.extend(chunk_scores);
-            parts.push(gradient.to_array()?);
-        }
-        Ok(Attribution {
-            values: join(&parts)?,
+        let work = Work::new(network, images, &target, &self.setup)?;
+        let (values, scores) = work.each_batch(&self.setup.progress, |rows, at| {
+            let found = work.gradients(rows, at)?;
+            Ok((found.gradient, found.scores))
+        })?;
+        Ok(Attribution::new(
+            self.name(),
+            &work,
+            values,
             scores,
-            layer,
-            target: target.to_string(),
-            rules: self.rules.name().to_owned(),
-        })
+            Reduce::MaxAbs,
+        ))
     }
 }
 
-/// Images that are propagated together by default.
-pub(crate) const BATCH_SIZE: usize = 8;
-
-/// The images in batches of at most `size`.
-pub(crate) fn chunks(
-    model: &Model,
-    images: &impl ImageBatch,
-    size: usize,
-) -> Result<Vec<Tensor<4>>, AttributionError> {
-    if size == 0 {
-        return Err(AttributionError::Parameter {
-            parameter: "batch size",
-            value: "0".to_owned(),
-            expected: "1 or more",
-        });
-    }
-    let images = images.images(model.device());
-    if images.dims()[0] <= size {
-        return Ok(vec![images]);
-    }
-    Ok(images.split(size, 0))
-}
-
-/// Results of consecutive chunks, along the first axis.
-pub(crate) fn join<D: RemoveAxis>(
-    parts: &[Array<f32, D>],
-) -> Result<Array<f32, D>, AttributionError> {
-    let views: Vec<_> = parts.iter().map(Array::view).collect();
-    ndarray::concatenate(Axis(0), &views).map_err(|_| AttributionError::ReadBack {
-        expected: parts.first().map_or(Vec::new(), |p| p.shape().to_vec()),
-        got: parts.last().map_or(Vec::new(), |p| p.shape().to_vec()),
-    })
-}
-
-/// The value of a layer.
-pub(crate) fn activation(
-    model: &Model,
-    images: &impl ImageBatch,
-    layer: &str,
-) -> Result<Activation, AttributionError> {
-    Ok(model
-        .pass()
-        .input(images)
-        .fetch([layer])?
-        .get(layer)?
-        .clone())
-}
-
-/// The target's scores `[N]` and their gradient at `layer`, when the layer has the value `at`.
-pub(crate) fn differentiate(
-    model: &Model,
-    rules: &Rules,
-    layer: &str,
-    at: Activation,
-    target: &Target,
-) -> Result<(Vec<f32>, Activation), AttributionError> {
-    let target = target.bind(model)?;
-    let leaf = at.require_grad();
-    let fetched = model
-        .pass()
-        .rules(rules)
-        .feed(layer, leaf.clone())
-        .fetch([&target.layer])?;
-    let scores = target.score(fetched.get(&target.layer)?)?;
-    // A score need not depend on the layer: a closure may return a constant.
-    let gradient = match scores.is_tracked() {
-        true => leaf.gradient(&scores.clone().sum().backward()),
-        false => None,
-    };
-    let gradient = gradient.unwrap_or_else(|| leaf.zeros_like());
-    let scores = Activation::from(scores).to_array()?.into_iter().collect();
-    Ok((scores, gradient))
-}
-
-/// A signed number for every number of a layer.
-#[derive(Debug, Clone)]
-pub struct Attribution {
-    values: ArrayD<f32>,
-    scores: Vec<f32>,
-    layer: String,
-    target: String,
-    rules: String,
-}
-
-impl Attribution {
-    /// The values, `[N, ...]` and shaped like the layer.
-    pub fn values(&self) -> &ArrayD<f32> {
-        &self.values
-    }
-
-    /// The target's score for each image.
-    pub fn scores(&self) -> &[f32] {
-        &self.scores
-    }
-
-    /// The layer's full name.
-    pub fn layer(&self) -> &str {
-        &self.layer
-    }
-
-    /// What was explained, in words.
-    pub fn target(&self) -> &str {
-        &self.target
-    }
-
-    /// Name of the rules used.
-    pub fn rules(&self) -> &str {
-        &self.rules
-    }
-
-    /// One map per image, `[N, H, W]`.
-    ///
-    /// # Errors
-    ///
-    /// [`AttributionError::NotSpatial`] when the layer is not `[N, C, H, W]`.
-    pub fn saliency(&self, reduce: Reduce) -> Result<Array3<f32>, AttributionError> {
-        let values = self
-            .values
-            .view()
-            .into_dimensionality::<Ix4>()
-            .map_err(|_| AttributionError::NotSpatial {
-                layer: self.layer.clone(),
-                shape: self.values.shape().to_vec(),
-            })?;
-        let (n, _, h, w) = values.dim();
-        let mut maps = Array3::zeros((n, h, w));
-        for (image, mut map) in values.outer_iter().zip(maps.outer_iter_mut()) {
-            map.assign(&reduce.apply(image));
-        }
-        Ok(maps)
-    }
-}
-
-/// How an attribution `[C, H, W]` becomes a map `[H, W]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reduce {
-    /// Sum over channels, signed.
-    Sum,
-    /// Sum of absolute values.
-    AbsSum,
-    /// Largest absolute value: TorchRay's default for gradients.
-    MaxAbs,
-    /// Euclidean norm.
-    L2,
-    /// Positive part of the sum.
-    Positive,
-}
-
-impl Reduce {
-    fn apply(self, image: ArrayView3<'_, f32>) -> Array2<f32> {
-        let (_, h, w) = image.dim();
-        let fold = |f: fn(f32, f32) -> f32| image.fold_axis(Axis(0), 0.0, |&acc, &v| f(acc, v));
-        let mut map = match self {
-            Self::Sum | Self::Positive => fold(|acc, v| acc + v),
-            Self::AbsSum => fold(|acc, v| acc + v.abs()),
-            Self::MaxAbs => fold(|acc, v| acc.max(v.abs())),
-            Self::L2 => fold(|acc, v| acc + v * v),
-        };
-        debug_assert_eq!(map.dim(), (h, w));
-        Zip::from(&mut map).for_each(|v| match self {
-            Self::Positive => *v = v.max(0.0),
-            Self::L2 => *v = v.sqrt(),
-            _ => {}
-        });
-        map
-    }
-}
+pub(crate) const METHOD: Method = Method {
+    name: "gradient",
+    title: "Gradient",
+    place: Place::AnyLayer,
+    needs_model: false,
+    takes_rules: true,
+    random: false,
+    sums_to: "",
+    options: &[],
+    reference: "Simonyan, Vedaldi and Zisserman 2013",
+    build: |options| {
+        Ok(Box::new(Gradient {
+            setup: options.setup(),
+        }))
+    },
+};

@@ -1,137 +1,84 @@
-//! Linear approximation: what each position of a layer contributes to a target.
+//! Linear approximation: what each number of a layer contributes to a target.
 //!
-//! `attr[y, x] = sum_c a[c, y, x] * d score / d a[c, y, x]`, signed, at any layer. This is the
-//! spatial attribution to a class of *The Building Blocks of Interpretability* (Olah et al., 2018)
-//! and TorchRay's `linear_approx`.
+//! `attr[c, y, x] = a[c, y, x] * d score / d a[c, y, x]`, signed, at any layer; summed over channels
+//! this is the spatial attribution to a class of *The Building Blocks of Interpretability* (Olah et
+//! al., 2018) and TorchRay's `linear_approx`, summed over positions its channel attribution. At the
+//! input it is *input times gradient* (Shrikumar et al., 2016), Captum's `InputXGradient`.
 
-use elucid_graph::{Activation, ImageBatch, Model};
-use elucid_rules::Rules;
-use ndarray::{Array3, Ix3};
+use elucid_graph::{Activation, INPUT, ImageBatch};
 
+use crate::attribution::Attribution;
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
-use crate::gradient::{BATCH_SIZE, activation, chunks, differentiate, join};
+use crate::methods::{Method, Place};
+use crate::network::Network;
+use crate::saliency::Reduce;
 use crate::target::Target;
+use crate::work::Work;
 
-/// Activation times gradient, summed over channels.
+/// Activation times gradient.
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct LinearApproximation {
-    layer: String,
-    rules: Rules,
-    batch_size: usize,
+    pub(crate) setup: Setup,
 }
 
 impl LinearApproximation {
-    /// At a layer of shape `[N, C, H, W]`.
+    /// At a layer.
     pub fn at(layer: &str) -> Self {
         Self {
-            layer: layer.to_owned(),
-            rules: Rules::new(),
-            batch_size: BATCH_SIZE,
+            setup: Setup::at(layer),
         }
     }
 
-    /// Replaces gradients on the way.
-    pub fn rules(mut self, rules: &Rules) -> Self {
-        self.rules = rules.clone();
-        self
+    /// At the network's input: input times gradient.
+    pub fn at_input() -> Self {
+        Self::at(INPUT)
     }
 
-    /// How many images are propagated together, 8 by default: what bounds the memory.
-    pub fn batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = batch_size;
-        self
+    setup_builders!(rules, batch_size, progress);
+}
+
+impl Attributor for LinearApproximation {
+    fn name(&self) -> &'static str {
+        "linear-approximation"
     }
 
-    /// Computes one map per image of the batch.
-    ///
-    /// # Errors
-    ///
-    /// As [`Gradient::attribute`](crate::Gradient::attribute), and
-    /// [`AttributionError::NotSpatial`] when the layer has no positions.
-    pub fn attribute(
+    fn attribute(
         &self,
-        model: &Model,
-        images: &impl ImageBatch,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
         target: Target,
-    ) -> Result<Saliency, AttributionError> {
-        let layer = model.layer(&self.layer)?.name().to_owned();
-        let mut scores = Vec::new();
-        let mut parts = Vec::new();
-        for chunk in chunks(model, images, self.batch_size)? {
-            let at = activation(model, &chunk, &layer)?;
-            let values = spatial(&at, &layer)?;
-            let (chunk_scores, gradient) = differentiate(model, &self.rules, &layer, at, &target)?;
-            let product = values * gradient.tensor::<4>()?;
-            let [n, _, h, w] = product.dims();
-            let maps = Activation::from(product.sum_dim(1).reshape([n, h, w])).to_array()?;
-            scores.extend(chunk_scores);
-            parts.push(read_as(maps)?);
-        }
-        Ok(Saliency {
-            maps: join(&parts)?,
+    ) -> Result<Attribution, AttributionError> {
+        let work = Work::new(network, images, &target, &self.setup)?;
+        let (values, scores) = work.each_batch(&self.setup.progress, |rows, at| {
+            let found = work.gradients(rows, at.clone())?;
+            let product = Activation::from_rows(at.rows() * found.gradient.rows(), &at)?;
+            Ok((product, found.scores))
+        })?;
+        Ok(Attribution::new(
+            self.name(),
+            &work,
+            values,
             scores,
-            layer,
-            target: target.to_string(),
-            rules: self.rules.name().to_owned(),
-        })
+            Reduce::Sum,
+        ))
     }
 }
 
-/// The activation as `[N, C, H, W]`.
-pub(crate) fn spatial(
-    at: &Activation,
-    layer: &str,
-) -> Result<burn::tensor::Tensor<4>, AttributionError> {
-    at.tensor::<4>().map_err(|_| AttributionError::NotSpatial {
-        layer: layer.to_owned(),
-        shape: at.shape(),
-    })
-}
-
-pub(crate) fn read_as(array: ndarray::ArrayD<f32>) -> Result<Array3<f32>, AttributionError> {
-    let got = array.shape().to_vec();
-    array
-        .into_dimensionality::<Ix3>()
-        .map_err(|_| AttributionError::ReadBack {
-            expected: vec![0; 3],
-            got,
-        })
-}
-
-/// One signed number for every position of a layer.
-#[derive(Debug, Clone)]
-pub struct Saliency {
-    maps: Array3<f32>,
-    scores: Vec<f32>,
-    layer: String,
-    target: String,
-    rules: String,
-}
-
-impl Saliency {
-    /// The maps, `[N, H, W]`.
-    pub fn maps(&self) -> &Array3<f32> {
-        &self.maps
-    }
-
-    /// The target's score for each image.
-    pub fn scores(&self) -> &[f32] {
-        &self.scores
-    }
-
-    /// The layer's full name.
-    pub fn layer(&self) -> &str {
-        &self.layer
-    }
-
-    /// What was explained, in words.
-    pub fn target(&self) -> &str {
-        &self.target
-    }
-
-    /// Name of the rules used.
-    pub fn rules(&self) -> &str {
-        &self.rules
-    }
-}
+pub(crate) const METHOD: Method = Method {
+    name: "linear-approximation",
+    title: "Linear approximation (input times gradient)",
+    place: Place::AnyLayer,
+    needs_model: false,
+    takes_rules: true,
+    random: false,
+    sums_to: "",
+    options: &[],
+    reference: "Shrikumar et al. 2016; Olah et al. 2018",
+    build: |options| {
+        Ok(Box::new(LinearApproximation {
+            setup: options.setup(),
+        }))
+    },
+};

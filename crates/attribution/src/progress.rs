@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::AttributionError;
 
@@ -14,35 +15,46 @@ pub struct Progress {
     pub total: usize,
 }
 
-type Callback<'a> = Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>;
-
-/// A method's callback, if it has one.
-#[derive(Default)]
-pub(crate) struct Reporter<'a>(Option<Callback<'a>>);
-
-impl<'a> Reporter<'a> {
-    pub fn new(callback: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
-        Self(Some(Box::new(callback)))
+impl Progress {
+    /// What a callback returns to go on.
+    pub fn continue_(self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
     }
 
-    pub fn report(&mut self, done: usize, total: usize) -> Result<(), AttributionError> {
-        match self
-            .0
-            .as_mut()
-            .map(|callback| callback(Progress { done, total }))
-        {
-            Some(ControlFlow::Break(())) => Err(AttributionError::Cancelled { done, total }),
-            _ => Ok(()),
+    /// What a callback returns to stop.
+    pub fn cancel(self) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}
+
+type Callback = dyn FnMut(Progress) -> ControlFlow<()> + Send;
+
+/// A method's callback, if it has one.
+#[derive(Clone, Default)]
+pub(crate) struct Reporter(Option<Arc<Mutex<Callback>>>);
+
+impl Reporter {
+    pub fn new(callback: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static) -> Self {
+        Self(Some(Arc::new(Mutex::new(callback))))
+    }
+
+    pub fn report(&self, done: usize, total: usize) -> Result<(), AttributionError> {
+        let Some(callback) = &self.0 else {
+            return Ok(());
+        };
+        let mut callback = callback.lock().unwrap_or_else(PoisonError::into_inner);
+        match callback(Progress { done, total }) {
+            ControlFlow::Break(()) => Err(AttributionError::Cancelled { done, total }),
+            ControlFlow::Continue(()) => Ok(()),
         }
     }
 }
 
-impl fmt::Debug for Reporter<'_> {
+impl fmt::Debug for Reporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() {
-            "Reporter(callback)"
-        } else {
-            "Reporter(none)"
+        f.write_str(match self.0 {
+            Some(_) => "Reporter(callback)",
+            None => "Reporter(none)",
         })
     }
 }

@@ -14,11 +14,11 @@ use std::ops::ControlFlow;
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::{Activation, ImageBatch, Model, Span};
 use elucid_rules::Rules;
-use ndarray::{Array2, Array3, Array4, s};
+use ndarray::{Array2, Array3, Array4, Ix3, s};
 
 use crate::error::AttributionError;
-use crate::linear::{read_as, spatial};
 use crate::progress::{Progress, Reporter};
+use crate::work::at_least_one;
 
 /// Numbers that one chunk may compute by default: 128 MiB, a few times that with gradients.
 const CHUNK_ELEMENTS: usize = 1 << 25;
@@ -29,16 +29,16 @@ const CHUNK_MOST: usize = 64;
 /// Attribution from each position of a shallow layer to each position of a deep one.
 #[derive(Debug)]
 #[must_use = "a method does nothing until it is asked to compute"]
-pub struct SpatialAttribution<'a> {
+pub struct SpatialAttribution {
     from: String,
     to: String,
     rules: Rules,
     batch_size: Option<usize>,
     colouring: bool,
-    progress: Reporter<'a>,
+    progress: Reporter,
 }
 
-impl<'a> SpatialAttribution<'a> {
+impl SpatialAttribution {
     /// From layer `from` (shallow) to layer `to` (deep), both of shape `[N, C, H, W]`.
     pub fn between(from: &str, to: &str) -> Self {
         Self {
@@ -72,7 +72,10 @@ impl<'a> SpatialAttribution<'a> {
     }
 
     /// Called after every chunk; breaking cancels.
-    pub fn progress(mut self, callback: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
+    pub fn progress(
+        mut self,
+        callback: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static,
+    ) -> Self {
         self.progress = Reporter::new(callback);
         self
     }
@@ -85,17 +88,11 @@ impl<'a> SpatialAttribution<'a> {
     /// paths lead, [`AttributionError::NotSpatial`] for layers without positions,
     /// [`AttributionError::Cancelled`] when the callback asks to stop.
     pub fn compute(
-        mut self,
+        &self,
         model: &Model,
         images: &impl ImageBatch,
     ) -> Result<Vec<SpatialMaps>, AttributionError> {
-        if self.batch_size == Some(0) {
-            return Err(AttributionError::Parameter {
-                parameter: "batch size",
-                value: "0".to_owned(),
-                expected: "1 or more",
-            });
-        }
+        at_least_one("batch size", self.batch_size.unwrap_or(1))?;
         let from = model.layer(&self.from)?.name().to_owned();
         let to = model.layer(&self.to)?.name().to_owned();
         let images = images.images(model.device());
@@ -202,6 +199,14 @@ impl<'a> SpatialAttribution<'a> {
     }
 }
 
+/// The activation as `[N, C, H, W]`.
+fn spatial(at: &Activation, layer: &str) -> Result<Tensor<4>, AttributionError> {
+    at.tensor::<4>().map_err(|_| AttributionError::NotSpatial {
+        layer: layer.to_owned(),
+        shape: at.shape(),
+    })
+}
+
 /// A deep position and the shallow window that it depends on.
 struct Member {
     at: (usize, usize),
@@ -278,7 +283,13 @@ impl Job<'_> {
             return Ok(Array3::zeros((count, h1, w1)));
         };
         let product = gradient.tensor::<4>()? * self.shallow.clone();
-        read_as(Activation::from(product.sum_dim(1).reshape([count, h1, w1])).to_array()?)
+        let maps = Activation::from(product.sum_dim(1).reshape([count, h1, w1])).to_array()?;
+        let got = maps.shape().to_vec();
+        maps.into_dimensionality::<Ix3>()
+            .map_err(|_| AttributionError::ReadBack {
+                expected: vec![count, h1, w1],
+                got,
+            })
     }
 }
 

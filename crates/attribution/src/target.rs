@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, activation};
-use elucid_graph::{Activation, LOGITS, Model};
+use burn::tensor::{Tensor, TensorData, activation};
+use elucid_graph::{Activation, LOGITS};
 
 use crate::error::AttributionError;
+use crate::network::Network;
 
 /// A class by its index or by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,15 +34,6 @@ impl From<&str> for ClassRef {
 impl From<String> for ClassRef {
     fn from(label: String) -> Self {
         Self::Label(label)
-    }
-}
-
-impl ClassRef {
-    fn resolve(&self, model: &Model) -> Result<usize, AttributionError> {
-        Ok(match self {
-            Self::Index(index) => model.class(&index.to_string())?,
-            Self::Label(label) => model.class(label)?,
-        })
     }
 }
 
@@ -83,9 +75,15 @@ enum Kind {
         layer: String,
         score: Closure,
     },
+    Each(Vec<Target>),
 }
 
 impl Target {
+    /// One target for each image of the batch, all of them computed from the same layer.
+    pub fn each(targets: impl IntoIterator<Item = Target>) -> Self {
+        Self(Kind::Each(targets.into_iter().collect()))
+    }
+
     /// The logit of a class, by index or label.
     pub fn class(class: impl Into<ClassRef>) -> Self {
         Self(Kind::Class(class.into()))
@@ -142,39 +140,61 @@ impl Target {
         })
     }
 
-    /// Checks the target against a model: the layer it is computed from, and its score.
-    pub(crate) fn bind(&self, model: &Model) -> Result<BoundTarget, AttributionError> {
-        let classes = |kind: fn(usize, usize) -> Score, a: &ClassRef, b: &ClassRef| {
+    /// Checks the target against a network: the layer it is computed from, and its score.
+    pub(crate) fn bind(&self, network: &dyn Network) -> Result<BoundTarget, AttributionError> {
+        let at = |layer: &str, score: Score| {
             Ok::<_, AttributionError>(BoundTarget {
-                layer: model.logits()?.name().to_owned(),
-                score: kind(a.resolve(model)?, b.resolve(model)?),
+                layer: network.layer(layer)?,
+                score,
             })
         };
         match &self.0 {
-            Kind::Class(class) => classes(|a, _| Score::Class(a), class, class),
-            Kind::Difference(a, b) => classes(Score::Difference, a, b),
-            Kind::Probability(class) => classes(|a, _| Score::Probability(a), class, class),
-            Kind::LogSumExp => Ok(BoundTarget {
-                layer: model.layer(LOGITS)?.name().to_owned(),
-                score: Score::LogSumExp,
-            }),
+            Kind::Class(class) => at(LOGITS, Score::Class(network.class(class)?)),
+            Kind::Difference(a, b) => at(
+                LOGITS,
+                Score::Difference(network.class(a)?, network.class(b)?),
+            ),
+            Kind::Probability(class) => at(LOGITS, Score::Probability(network.class(class)?)),
+            Kind::LogSumExp => at(LOGITS, Score::LogSumExp),
             Kind::Neuron {
                 layer,
                 channel,
                 row,
                 column,
-            } => Ok(BoundTarget {
-                layer: model.layer(layer)?.name().to_owned(),
-                score: Score::Neuron([*channel, *row, *column]),
-            }),
-            Kind::Position { layer, row, column } => Ok(BoundTarget {
-                layer: model.layer(layer)?.name().to_owned(),
-                score: Score::Position([*row, *column]),
-            }),
-            Kind::Closure { layer, score } => Ok(BoundTarget {
-                layer: model.layer(layer)?.name().to_owned(),
-                score: Score::Closure(Arc::clone(score)),
-            }),
+            } => at(layer, Score::Neuron([*channel, *row, *column])),
+            Kind::Position { layer, row, column } => at(layer, Score::Position([*row, *column])),
+            Kind::Closure { layer, score } => at(layer, Score::Closure(Arc::clone(score))),
+            Kind::Each(targets) => {
+                let mut layer: Option<String> = None;
+                let mut scores = Vec::with_capacity(targets.len());
+                for target in targets {
+                    let bound = target.bind(network)?;
+                    match &layer {
+                        Some(layer) if *layer != bound.layer => {
+                            return Err(AttributionError::Target {
+                                text: self.to_string(),
+                                reason: format!(
+                                    "targets of one batch are computed from one layer, not from \
+                                     \"{layer}\" and \"{}\"",
+                                    bound.layer
+                                ),
+                            });
+                        }
+                        _ => layer = Some(bound.layer),
+                    }
+                    scores.push(bound.score);
+                }
+                let Some(layer) = layer else {
+                    return Err(AttributionError::Target {
+                        text: self.to_string(),
+                        reason: "expected one target for each image".to_owned(),
+                    });
+                };
+                Ok(BoundTarget {
+                    layer,
+                    score: Score::Each(scores),
+                })
+            }
         }
     }
 }
@@ -196,6 +216,10 @@ impl fmt::Display for Target {
             }
             Kind::Position { layer, row, column } => write!(f, "|{layer}| at ({row}, {column})"),
             Kind::Closure { layer, .. } => write!(f, "a function of {layer}"),
+            Kind::Each(targets) => {
+                let names: Vec<String> = targets.iter().map(ToString::to_string).collect();
+                f.write_str(&names.join(", "))
+            }
         }
     }
 }
@@ -231,12 +255,14 @@ impl FromStr for Target {
     }
 }
 
-/// A target whose classes and layers exist in the model.
+/// A target whose classes and layers exist in the network.
+#[derive(Clone)]
 pub(crate) struct BoundTarget {
     pub layer: String,
     score: Score,
 }
 
+#[derive(Clone)]
 enum Score {
     Class(usize),
     Difference(usize, usize),
@@ -245,33 +271,95 @@ enum Score {
     Neuron([usize; 3]),
     Position([usize; 2]),
     Closure(Closure),
+    Each(Vec<Score>),
 }
 
 impl BoundTarget {
-    /// One score per image, `[N]`, from the layer's activation.
-    pub fn score(&self, activation: &Activation) -> Result<Tensor<1>, AttributionError> {
+    /// Refuses a list of targets that is not one for each image.
+    pub fn check_count(&self, images: usize) -> Result<(), AttributionError> {
+        match &self.score {
+            Score::Each(scores) if scores.len() != images => Err(AttributionError::Target {
+                text: format!("a list of {}", scores.len()),
+                reason: format!("the batch has {images} images, and each needs one target"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// One score per row, `[rows]`, from the layer's activation; row `i` belongs to image `rows[i]`.
+    pub fn score(
+        &self,
+        activation: &Activation,
+        rows: &[usize],
+    ) -> Result<Tensor<1>, AttributionError> {
+        let Score::Each(scores) = &self.score else {
+            return self.score_as(&self.score, activation);
+        };
+        let classes: Option<Vec<usize>> = rows
+            .iter()
+            .map(|&row| match scores[row] {
+                Score::Class(class) => Some(class),
+                _ => None,
+            })
+            .collect();
+        if let Some(classes) = classes {
+            return self.classes(activation, &classes);
+        }
+        let wide = activation.rows();
+        let parts = rows
+            .iter()
+            .enumerate()
+            .map(|(i, &row)| {
+                let one = Activation::from_rows(wide.clone().narrow(0, i, 1), activation)?;
+                self.score_as(&scores[row], &one)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Tensor::cat(parts, 0))
+    }
+
+    /// The logit of another class in each row.
+    fn classes(
+        &self,
+        activation: &Activation,
+        classes: &[usize],
+    ) -> Result<Tensor<1>, AttributionError> {
+        let logits = activation.rows();
+        let [images, width] = logits.dims();
+        let mut chosen = vec![0.0; images * width];
+        for (row, &class) in classes.iter().enumerate() {
+            self.check("class", class, width)?;
+            chosen[row * width + class] = 1.0;
+        }
+        let chosen = TensorData::new(chosen, [images, width]);
+        let chosen = Tensor::<2>::from_data(chosen, &logits.device());
+        Ok((logits * chosen).sum_dim(1).reshape([images]))
+    }
+
+    fn score_as(
+        &self,
+        score: &Score,
+        activation: &Activation,
+    ) -> Result<Tensor<1>, AttributionError> {
         let shape = activation.shape();
         let images = shape[0];
-        let logits = || -> Result<Tensor<2>, AttributionError> {
-            Ok(match shape.len() {
-                4 => activation.tensor::<4>()?.reshape([images, shape[1]]),
-                _ => activation.tensor::<2>()?,
-            })
+        let logits = || activation.rows();
+        let column = |t: Tensor<2>, class: usize| {
+            self.check("class", class, t.dims()[1])?;
+            Ok::<_, AttributionError>(t.narrow(1, class, 1).reshape([images]))
         };
-        let column = |t: Tensor<2>, class: usize| t.narrow(1, class, 1).reshape([images]);
-        match &self.score {
-            Score::Class(class) => Ok(column(logits()?, *class)),
+        match score {
+            Score::Class(class) => column(logits(), *class),
             Score::Difference(a, b) => {
-                let logits = logits()?;
-                Ok(column(logits.clone(), *a) - column(logits, *b))
+                let logits = logits();
+                Ok(column(logits.clone(), *a)? - column(logits, *b)?)
             }
             Score::LogSumExp => {
-                let logits = logits()?;
+                let logits = logits();
                 let largest = logits.clone().detach().max_dim(1);
                 let sum = (logits - largest.clone()).exp().sum_dim(1);
                 Ok((sum.log() + largest).reshape([images]))
             }
-            Score::Probability(class) => Ok(column(activation::softmax(logits()?, 1), *class)),
+            Score::Probability(class) => column(activation::softmax(logits(), 1), *class),
             Score::Neuron([channel, row, col]) => {
                 let x = self.image(activation)?;
                 let [_, c, h, w] = x.dims();
@@ -309,6 +397,10 @@ impl BoundTarget {
                 }
                 Ok(scores)
             }
+            Score::Each(_) => Err(AttributionError::Target {
+                text: "a list in a list".to_owned(),
+                reason: "expected one target for each image".to_owned(),
+            }),
         }
     }
 

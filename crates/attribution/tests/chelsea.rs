@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use common::{assets, device, read_npy, relative_error};
-use elucid_attribution::{Gradient, LinearApproximation, SpatialAttribution, Target};
+use elucid_attribution::{Attributor, Gradient, LinearApproximation, SpatialAttribution, Target};
 use elucid_graph::Model;
 use elucid_rules::Rules;
 
@@ -87,8 +87,9 @@ fn from_positions_to_classes() {
                 .rules(&Rules::preset(preset).unwrap())
                 .attribute(&chelsea.model, &chelsea.input, Target::class(class))
                 .unwrap();
-            assert_eq!(result.maps().shape(), [1, 14, 14]);
-            chelsea.check(format!("{class}/{file}"), result.maps());
+            let map = result.map().unwrap();
+            assert_eq!(map.maps().shape(), [1, 14, 14]);
+            chelsea.check(format!("{class}/{file}"), map.maps());
         }
     }
 }

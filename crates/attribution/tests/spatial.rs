@@ -3,12 +3,13 @@
 #[path = "../../graph/tests/common/reference.rs"]
 mod common;
 
-use std::ops::ControlFlow;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use burn::tensor::Tensor;
 use common::{device, relative_error};
-use elucid_attribution::{AttributionError, LinearApproximation, SpatialAttribution, Target};
+use elucid_attribution::{
+    AttributionError, Attributor, LinearApproximation, SpatialAttribution, Target,
+};
 use elucid_graph::{GraphError, Model};
 use elucid_rules::{GradRule, OpKind, Rules};
 use ndarray::s;
@@ -121,10 +122,10 @@ fn one_position_is_the_linear_approximation_of_its_norm() {
     for (y, x) in [(0, 0), (h2 - 1, w2 - 1), (h2 / 2, 1)] {
         let target = Target::position("fire6/concat", y, x);
         let linear = LinearApproximation::at("fire4/concat")
-            .attribute(&MODEL, &images, target)
+            .attribute(&*MODEL, &images, target)
             .unwrap();
         let got = maps.maps().slice(s![y, x, .., ..]);
-        let error = relative_error(got, linear.maps());
+        let error = relative_error(got, linear.map().unwrap().maps());
         assert!(error < 1e-5, "position ({y}, {x}): {error:.1e}");
         let score = (maps.scores()[[y, x]] - linear.scores()[0]).abs();
         assert!(
@@ -155,15 +156,17 @@ fn a_batch_gives_what_single_images_give() {
 #[test]
 fn progress_counts_to_the_end_and_cancels() {
     let images = noise(1, 95, 95);
-    let mut seen = Vec::new();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
     SpatialAttribution::between("fire6/concat", "fire7/concat")
         .batch_size(2)
-        .progress(|p| {
-            seen.push((p.done, p.total));
-            ControlFlow::Continue(())
+        .progress(move |p| {
+            log.lock().unwrap().push((p.done, p.total));
+            p.continue_()
         })
         .compute(&MODEL, &images)
         .unwrap();
+    let seen = seen.lock().unwrap().clone();
     let total = seen[0].1;
     assert_eq!(
         seen,
@@ -173,7 +176,7 @@ fn progress_counts_to_the_end_and_cancels() {
 
     let cancelled = SpatialAttribution::between("fire6/concat", "fire7/concat")
         .batch_size(2)
-        .progress(|_| ControlFlow::Break(()))
+        .progress(|p| p.cancel())
         .compute(&MODEL, &images);
     assert!(matches!(
         cancelled,

@@ -195,20 +195,16 @@ fn a_miss_names_the_nearest_layers_and_classes() {
     assert!(message.contains("espresso"), "{message}");
 }
 
+/// The other branches keep the values that the photograph gives them.
 #[test]
-fn layers_that_no_class_depends_on_alone_have_no_hints() {
+fn layers_in_a_branch_have_hints_too() {
     let desk = Desk::new();
     let branch = "spatial --image both.png --from fire8/concat --to fire9/expand1x1 --rules true";
-    let ended = desk.say(&format!("{branch} --out out")).ok();
-    assert!(ended.err.contains("no class hints"), "{}", ended.err);
-    assert!(
-        desk.listing("out")
-            .iter()
-            .all(|name| !name.starts_with("class_"))
-    );
-    assert_eq!(report(&desk, "out")["classes"], serde_json::json!([]));
-    desk.say(&format!("{branch} --classes 285 --out other"))
-        .refused(1);
+    desk.say(&format!("{branch} --out out")).ok();
+    let hints = desk.listing("out");
+    let hints = hints.iter().filter(|name| name.starts_with("class_"));
+    assert!(hints.count() > 0);
+    assert_eq!(report(&desk, "out")["classes"].as_array().unwrap().len(), 2);
 }
 
 #[test]

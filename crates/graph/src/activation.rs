@@ -57,6 +57,40 @@ impl Activation {
         ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(|_| unreadable(shape))
     }
 
+    /// One row of numbers for each image, `[N, everything else]`: what arithmetic over a batch
+    /// needs, whatever the layer's rank.
+    pub fn rows(&self) -> Tensor<2> {
+        let shape = self.shape();
+        let images = shape.first().copied().unwrap_or(1);
+        let rest = shape.iter().skip(1).product::<usize>();
+        self.clone().into_view(&[images, rest]).into_cast()
+    }
+
+    /// The inverse of [`Activation::rows`]: as many images as there are rows, each shaped like
+    /// those of `like`.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Shape`] when a row has another number of elements than an image of `like`.
+    pub fn from_rows(rows: Tensor<2>, like: &Activation) -> Result<Self, GraphError> {
+        let mut shape = like.shape();
+        let [images, elements] = rows.dims();
+        if let Some(first) = shape.first_mut() {
+            *first = images;
+        }
+        if shape.iter().product::<usize>() != images * elements {
+            return Err(GraphError::Shape {
+                what: "rows of numbers".to_owned(),
+                expected: format!(
+                    "rows of {} numbers",
+                    shape.iter().skip(1).product::<usize>()
+                ),
+                got: vec![images, elements],
+            });
+        }
+        Ok(rows.into_view(&shape))
+    }
+
     /// Zeros of the same shape on the same device.
     pub fn zeros_like(&self) -> Self {
         self.cast::<1>().without_autodiff().zeros_like().into()

@@ -35,7 +35,7 @@ pub(crate) fn execute(
 }
 
 /// `[N, C, H, W]` for any shape of rank 1 to 6.
-fn image_view(shape: &[usize]) -> Vec<usize> {
+pub(crate) fn image_view(shape: &[usize]) -> Vec<usize> {
     match *shape {
         [] => vec![1; 4],
         [n] => vec![n, 1, 1, 1],

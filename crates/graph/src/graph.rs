@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::error::{GraphError, quoted};
-use crate::host::HostTensor;
+use crate::host::{ElementType, HostTensor};
 use crate::op::Op;
 use crate::resolve::{Batch, Kernel, Known, Refused, resolve};
 
@@ -85,6 +85,18 @@ impl Graph {
     /// A weight, or another value that does not depend on the image.
     pub fn constant(&self, value: ValueId) -> Option<&HostTensor> {
         self.constants.get(&value)
+    }
+
+    /// The weights: constants of floating-point numbers that nodes read, in the order in which
+    /// they are first read.
+    pub fn weights(&self) -> impl Iterator<Item = (ValueId, &HostTensor)> {
+        let mut seen = std::collections::HashSet::new();
+        self.nodes
+            .iter()
+            .flat_map(|n| n.inputs.iter().flatten())
+            .filter(move |v| seen.insert(**v))
+            .filter_map(|v| self.constants.get(v).map(|host| (*v, host)))
+            .filter(|(_, host)| host.element_type() == ElementType::F32)
     }
 
     /// Version of the default operator set.

@@ -16,6 +16,7 @@ mod pass;
 mod plan;
 mod proto;
 mod receptive;
+mod record;
 mod resolve;
 
 pub use activation::Activation;
@@ -28,3 +29,4 @@ pub use model::{Guess, INPUT, ImageBatch, LOGITS, Model, Photo, Scores};
 pub use op::{Op, PadKind, Padding, SliceAttributes, Unary, Window};
 pub use pass::{Activations, Pass};
 pub use receptive::{Span, Windows};
+pub use record::{Recording, Step, Weights};

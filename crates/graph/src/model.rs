@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use elucid_models::{Found, manifest};
 use elucid_rules::Rules;
 use image::RgbImage;
-use ndarray::{Array1, Array2, ArrayView1};
+use ndarray::{Array1, Array2, ArrayD, ArrayView1, ArrayViewD, IxDyn};
 
 use crate::activation::Activation;
 use crate::error::GraphError;
@@ -29,13 +29,18 @@ pub const LOGITS: &str = "@logits";
 
 /// Anything that is a batch of prepared images, `[N, 3, H, W]`.
 pub trait ImageBatch {
+    /// The images where they are.
+    fn batch(&self) -> Tensor<4>;
+
     /// The images on `device`.
-    fn images(&self, device: &Device) -> Tensor<4>;
+    fn images(&self, device: &Device) -> Tensor<4> {
+        self.batch().to_device(device)
+    }
 }
 
 impl ImageBatch for Tensor<4> {
-    fn images(&self, device: &Device) -> Tensor<4> {
-        self.clone().to_device(device)
+    fn batch(&self) -> Tensor<4> {
+        self.clone()
     }
 }
 
@@ -59,8 +64,8 @@ impl Photo {
 }
 
 impl ImageBatch for Photo {
-    fn images(&self, device: &Device) -> Tensor<4> {
-        self.tensor.images(device)
+    fn batch(&self) -> Tensor<4> {
+        self.tensor.clone()
     }
 }
 
@@ -152,7 +157,7 @@ pub struct Model {
 
 #[derive(Debug)]
 struct Inner {
-    graph: Graph,
+    graph: Arc<Graph>,
     device: Device,
     weights: Vec<OnceLock<Activation>>,
     input: ValueId,
@@ -287,7 +292,7 @@ impl Model {
                 sha256,
                 name: known.map_or(name, |e| e.name.clone()),
                 device: device.clone().inner(),
-                graph,
+                graph: Arc::new(graph),
             }),
         })
     }
@@ -547,6 +552,61 @@ impl Model {
             + computed
                 .map(|k| k.shape.iter().product::<usize>())
                 .sum::<usize>())
+    }
+
+    /// The same network with other weights: `replace` sees the name and the values of each weight
+    /// that a node reads and returns new values, or `None` to keep them.
+    ///
+    /// Weights that are kept are shared with this model. What sanity checks need that randomise
+    /// layers one after the other (Adebayo et al., *Sanity checks for saliency maps*, 2018).
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Shape`] when the new values have another shape.
+    pub fn with_weights(
+        &self,
+        mut replace: impl FnMut(&str, ArrayViewD<'_, f32>) -> Option<ArrayD<f32>>,
+    ) -> Result<Self, GraphError> {
+        let inner = &self.inner;
+        let mut weights = inner.weights.clone();
+        for (value, host) in self.graph().weights() {
+            let name = self.graph().name(value);
+            let values = host.floats();
+            let view = ArrayViewD::from_shape(IxDyn(host.shape()), &values).map_err(|_| {
+                GraphError::Shape {
+                    what: format!("weight \"{name}\""),
+                    expected: format!("{:?}", host.shape()),
+                    got: vec![values.len()],
+                }
+            })?;
+            let Some(new) = replace(name, view) else {
+                continue;
+            };
+            if new.shape() != host.shape() {
+                return Err(GraphError::Shape {
+                    what: format!("the new values of weight \"{name}\""),
+                    expected: format!("{:?}", host.shape()),
+                    got: new.shape().to_vec(),
+                });
+            }
+            let values = new.iter().copied().collect();
+            let uploaded = Activation::from_host(values, host.shape(), &inner.device);
+            weights[value.0] = OnceLock::from(uploaded);
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                weights,
+                graph: Arc::clone(&inner.graph),
+                device: inner.device.clone(),
+                input: inner.input,
+                logits: inner.logits,
+                spec: inner.spec,
+                layers: inner.layers.clone(),
+                labels: inner.labels,
+                sha256: inner.sha256.clone(),
+                name: inner.name.clone(),
+            }),
+        })
     }
 
     /// A weight on the device, uploaded when it is first needed.

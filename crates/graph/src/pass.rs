@@ -12,6 +12,7 @@ use crate::graph::ValueId;
 use crate::model::{ImageBatch, Model};
 use crate::names::lucid_alias;
 use crate::plan::Plan;
+use crate::record::Recording;
 use crate::resolve::{Kernel, Known};
 
 /// A partial execution: feed any layers, fetch any layers, and only what lies between runs.
@@ -64,29 +65,15 @@ impl<'m> Pass<'m> {
         self,
         layers: impl IntoIterator<Item = S>,
     ) -> Result<Activations, GraphError> {
-        let model = self.model;
+        let Prepared {
+            model,
+            mut values,
+            plan,
+            rules,
+            requested,
+        } = self.prepare(layers)?;
         let graph = model.graph();
-        let mut values: HashMap<ValueId, Activation> = HashMap::new();
-        let mut shapes = Vec::new();
-        for (name, activation) in self.feeds {
-            let value = model.layer(&name)?.value;
-            check_feed(model, value, &activation)?;
-            shapes.push((value, activation.shape()));
-            if values.insert(value, activation).is_some() {
-                return Err(GraphError::Malformed {
-                    reason: format!("layer {} is fed twice", quoted(graph.name(value))),
-                });
-            }
-        }
-        let mut requested = Vec::new();
-        for name in layers {
-            let layer = model.layer(name.as_ref())?;
-            requested.push((name.as_ref().to_owned(), layer.value));
-        }
         let fetches: Vec<ValueId> = requested.iter().map(|(_, v)| *v).collect();
-        let plan = Plan::new(graph, &shapes, &fetches)?;
-        let rules = model.bind_rules(&plan, &self.rules)?;
-
         let mut uses: HashMap<ValueId, usize> = HashMap::new();
         let reads = plan
             .steps
@@ -122,6 +109,62 @@ impl<'m> Pass<'m> {
             .collect();
         Ok(Activations { fetched })
     }
+
+    /// Runs what is needed for `layers` and keeps all of it, to be walked backwards.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pass::fetch`].
+    pub fn record<S: AsRef<str>>(
+        self,
+        layers: impl IntoIterator<Item = S>,
+    ) -> Result<Recording<'m>, GraphError> {
+        Recording::run(self.prepare(layers)?)
+    }
+
+    fn prepare<S: AsRef<str>>(
+        self,
+        layers: impl IntoIterator<Item = S>,
+    ) -> Result<Prepared<'m>, GraphError> {
+        let model = self.model;
+        let graph = model.graph();
+        let mut values: HashMap<ValueId, Activation> = HashMap::new();
+        let mut shapes = Vec::new();
+        for (name, activation) in self.feeds {
+            let value = model.layer(&name)?.value;
+            check_feed(model, value, &activation)?;
+            shapes.push((value, activation.shape()));
+            if values.insert(value, activation).is_some() {
+                return Err(GraphError::Malformed {
+                    reason: format!("layer {} is fed twice", quoted(graph.name(value))),
+                });
+            }
+        }
+        let mut requested = Vec::new();
+        for name in layers {
+            let layer = model.layer(name.as_ref())?;
+            requested.push((name.as_ref().to_owned(), layer.value));
+        }
+        let fetches: Vec<ValueId> = requested.iter().map(|(_, v)| *v).collect();
+        let plan = Plan::new(graph, &shapes, &fetches)?;
+        let rules = model.bind_rules(&plan, &self.rules)?;
+        Ok(Prepared {
+            model,
+            values,
+            plan,
+            rules,
+            requested,
+        })
+    }
+}
+
+/// A pass that was checked and is ready to run.
+pub(crate) struct Prepared<'m> {
+    pub model: &'m Model,
+    pub values: HashMap<ValueId, Activation>,
+    pub plan: Plan,
+    pub rules: Vec<Option<Arc<dyn GradRule>>>,
+    pub requested: Vec<(String, ValueId)>,
 }
 
 /// A value for one reader; the last reader takes it, so that memory is freed early and burn may
@@ -263,7 +306,7 @@ const SUPPORTED: &[OpKind] = &[
 /// What a pass fetched.
 #[derive(Debug, Clone)]
 pub struct Activations {
-    fetched: Vec<(String, String, Activation)>,
+    pub(crate) fetched: Vec<(String, String, Activation)>,
 }
 
 impl Activations {

@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use elucid::GraphError;
 use elucid::attribution::AttributionError;
 use elucid::graph::Guess;
 use elucid::prelude::*;
@@ -120,18 +119,11 @@ impl<'w> Work<'w> {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut classes = self.choose(&ranked)?;
+        let classes = self.choose(&ranked)?;
         let mut views = Vec::with_capacity(sets.len());
         for rules in sets {
             let step = format!("attribute to the classes, {}", rules.name());
-            let hints = match clock.time(step, || self.hints(photo, rules, &classes)) {
-                Err(error) if asked.is_empty() && is_not_cut(&error) => {
-                    console.note(format!("no class hints: {error}"));
-                    classes.clear();
-                    None
-                }
-                hints => hints?,
-            };
+            let hints = clock.time(step, || self.hints(photo, rules, &classes))?;
             let step = format!("attribute between the layers, {}", rules.name());
             let maps = clock.time(step, || self.maps(photo, rules))?;
             views.push(View {
@@ -178,10 +170,13 @@ impl<'w> Work<'w> {
             .steps(&format!("{} gradient", rules.name()));
         let mut method = SpatialAttribution::between(self.from.name(), self.to.name())
             .rules(rules)
-            .progress(|progress| {
-                bar.set_length(progress.total as u64);
-                bar.set_position(progress.done as u64);
-                ControlFlow::Continue(())
+            .progress({
+                let bar = bar.clone();
+                move |progress| {
+                    bar.set_length(progress.total as u64);
+                    bar.set_position(progress.done as u64);
+                    ControlFlow::Continue(())
+                }
             });
         if let Some(batch_size) = self.args.batch_size {
             method = method.batch_size(batch_size as usize);
@@ -209,7 +204,9 @@ impl<'w> Work<'w> {
             let mut maps = Array3::zeros((0, rows, columns));
             for class in classes {
                 let target = Target::class(class.index);
-                let map = method.attribute(&self.session.model, photo, target)?;
+                let map = method
+                    .attribute(&self.session.model, photo, target)?
+                    .map()?;
                 maps.append(Axis(0), map.maps().view()).map_err(|_| {
                     AttributionError::ReadBack {
                         expected: vec![1, rows, columns],
@@ -224,9 +221,4 @@ impl<'w> Work<'w> {
             to: at(self.to)?,
         }))
     }
-}
-
-/// Whether the classes depend on more than the layer: it lies in one of several branches.
-fn is_not_cut(error: &AttributionError) -> bool {
-    matches!(error, AttributionError::Graph(GraphError::NotCut { .. }))
 }

@@ -1,0 +1,226 @@
+//! What a method returns.
+
+use std::fmt;
+
+use ndarray::{Array3, ArrayD, ArrayView3, Axis, Ix4};
+
+use crate::error::AttributionError;
+use crate::saliency::{Reduce, Saliency};
+use crate::work::Work;
+
+/// What the attributions of one image add up to, and what they should.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Completeness {
+    /// Sum of all attributions, in double precision.
+    pub sum: f64,
+    /// What a complete attribution adds up to: a difference of scores, or the relevance that was
+    /// handed down.
+    pub expected: f64,
+}
+
+impl Completeness {
+    /// `|sum - expected| / |expected|`; the absolute error when nothing is expected.
+    pub fn error(&self) -> f64 {
+        let error = (self.sum - self.expected).abs();
+        match self.expected.abs() {
+            expected if expected > 0.0 => error / expected,
+            _ => error,
+        }
+    }
+}
+
+/// A signed number for every number of a layer.
+///
+/// [`Display`](fmt::Display) writes the method, the layer, and for each image the score and what the
+/// attributions add up to.
+#[derive(Debug, Clone)]
+pub struct Attribution {
+    values: ArrayD<f32>,
+    scores: Vec<f32>,
+    method: &'static str,
+    layer: String,
+    target: String,
+    rules: String,
+    size: [usize; 2],
+    reduce: Reduce,
+    completeness: Vec<Completeness>,
+    evaluations: Vec<usize>,
+    tolerance_met: Vec<bool>,
+}
+
+impl Attribution {
+    /// `values` is `[N, ...]` and shaped like the layer of `work`.
+    pub(crate) fn new(
+        method: &'static str,
+        work: &Work<'_>,
+        values: ArrayD<f32>,
+        scores: Vec<f32>,
+        reduce: Reduce,
+    ) -> Self {
+        Self {
+            method,
+            layer: work.layer.clone(),
+            target: work.target_name.clone(),
+            rules: work.rules.name().to_owned(),
+            size: work.size(),
+            reduce,
+            completeness: Vec::new(),
+            evaluations: vec![1; scores.len()],
+            tolerance_met: Vec::new(),
+            values,
+            scores,
+        }
+    }
+
+    /// States what the attributions of each image should add up to.
+    pub(crate) fn expecting(mut self, expected: impl IntoIterator<Item = f64>) -> Self {
+        self.completeness = crate::work::sums(&self.values)
+            .into_iter()
+            .zip(expected)
+            .map(|(sum, expected)| Completeness { sum, expected })
+            .collect();
+        self
+    }
+
+    /// States how many evaluations of the gradient each image took.
+    pub(crate) fn with_evaluations(mut self, evaluations: Vec<usize>) -> Self {
+        self.evaluations = evaluations;
+        self
+    }
+
+    /// States for each image whether the tolerance asked for was met.
+    pub(crate) fn with_tolerance_met(mut self, met: Vec<bool>) -> Self {
+        self.tolerance_met = met;
+        self
+    }
+
+    /// The method's name.
+    pub fn method(&self) -> &'static str {
+        self.method
+    }
+
+    /// The values, `[N, ...]` and shaped like the layer.
+    pub fn values(&self) -> &ArrayD<f32> {
+        &self.values
+    }
+
+    /// The target's score for each image.
+    pub fn scores(&self) -> &[f32] {
+        &self.scores
+    }
+
+    /// The layer's full name.
+    pub fn layer(&self) -> &str {
+        &self.layer
+    }
+
+    /// What was explained, in words.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Name of the rules used.
+    pub fn rules(&self) -> &str {
+        &self.rules
+    }
+
+    /// `[height, width]` of the images.
+    pub fn image_size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    /// What each image's attributions add up to, for methods that state what they should; empty for
+    /// others.
+    pub fn completeness(&self) -> &[Completeness] {
+        &self.completeness
+    }
+
+    /// The largest completeness error of the batch, relative to what the attributions should add up
+    /// to; `None` for methods that promise no sum.
+    pub fn completeness_error(&self) -> Option<f64> {
+        let errors = self.completeness.iter().map(Completeness::error);
+        errors.reduce(|a, b| if b > a || b.is_nan() { b } else { a })
+    }
+
+    /// How many times the gradient of each image was evaluated.
+    pub fn evaluations(&self) -> &[usize] {
+        &self.evaluations
+    }
+
+    /// For each image whether the stated tolerance was met, rather than the evaluations used up;
+    /// empty for methods without a tolerance.
+    pub fn tolerance_met(&self) -> &[bool] {
+        &self.tolerance_met
+    }
+
+    /// The reduction over channels that this method is shown with.
+    pub fn reduction(&self) -> Reduce {
+        self.reduce
+    }
+
+    /// One map per image as this method is usually shown, before any resizing: the values under its
+    /// [`reduction`](Attribution::reduction).
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::NotSpatial`] when the layer is not `[N, C, H, W]`.
+    pub fn map(&self) -> Result<Saliency, AttributionError> {
+        self.saliency(self.reduce)
+    }
+
+    /// One map per image, `[N, H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::NotSpatial`] when the layer is not `[N, C, H, W]`.
+    pub fn saliency(&self, reduce: Reduce) -> Result<Saliency, AttributionError> {
+        let values = self
+            .values
+            .view()
+            .into_dimensionality::<Ix4>()
+            .map_err(|_| AttributionError::NotSpatial {
+                layer: self.layer.clone(),
+                shape: self.values.shape().to_vec(),
+            })?;
+        let (n, _, h, w) = values.dim();
+        let mut maps = Array3::zeros((n, h, w));
+        for (image, mut map) in values.axis_iter(Axis(0)).zip(maps.outer_iter_mut()) {
+            let image: ArrayView3<'_, f32> = image;
+            map.assign(&reduce.apply(image));
+        }
+        Ok(Saliency::new(maps, self.size))
+    }
+}
+
+impl fmt::Display for Attribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            method,
+            layer,
+            target,
+            ..
+        } = self;
+        write!(f, "{method} of {target} at {layer}")?;
+        for (i, score) in self.scores.iter().enumerate() {
+            write!(f, "\nimage {i}: score {score:.4}")?;
+            if let Some(complete) = self.completeness.get(i) {
+                write!(
+                    f,
+                    ", attributions add up to {:.4} of {:.4} (error {:.2} %)",
+                    complete.sum,
+                    complete.expected,
+                    100.0 * complete.error()
+                )?;
+            }
+            if let Some(&evaluations) = self.evaluations.get(i)
+                && evaluations > 1
+            {
+                write!(f, ", {evaluations} evaluations")?;
+            }
+            if self.tolerance_met.get(i) == Some(&false) {
+                write!(f, ", tolerance not met")?;
+            }
+        }
+        Ok(())
+    }
+}

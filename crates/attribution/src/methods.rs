@@ -1,0 +1,228 @@
+//! The table of all methods, by name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::str::FromStr;
+
+use elucid_graph::INPUT;
+use elucid_rules::Rules;
+
+use crate::attributor::{Attributor, BATCH_SIZE, Setup};
+use crate::error::AttributionError;
+use crate::network::FEATURES;
+use crate::progress::{Progress, Reporter};
+use crate::{gradient, linear};
+
+/// Every method, in the order of the documentation.
+pub const METHODS: &[&Method] = &[&gradient::METHOD, &linear::METHOD];
+
+/// What a method attributes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The input only.
+    Input,
+    /// Any layer; the input unless one is named.
+    AnyLayer,
+    /// A layer of shape `[N, C, H, W]`; [`FEATURES`] unless one is named.
+    SpatialLayer,
+}
+
+/// One option of a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MethodOption {
+    /// Its name, without dashes in front.
+    pub name: &'static str,
+    /// Its default, as one would write it.
+    pub default: &'static str,
+    /// What it means, and what it may be.
+    pub help: &'static str,
+}
+
+/// A method by name: what it needs, its options and where it comes from.
+#[derive(Clone, Copy)]
+pub struct Method {
+    /// The name.
+    pub name: &'static str,
+    /// The name in full.
+    pub title: &'static str,
+    /// What it attributes to.
+    pub place: Place,
+    /// Whether it needs a [`Model`](elucid_graph::Model), rather than any differentiable closure.
+    pub needs_model: bool,
+    /// Whether gradients on the way may be replaced by [`Rules`].
+    pub takes_rules: bool,
+    /// Whether it draws random numbers, so that it takes a seed.
+    pub random: bool,
+    /// What its attributions add up to, in words; empty where nothing is promised.
+    pub sums_to: &'static str,
+    /// Options of its own.
+    pub options: &'static [MethodOption],
+    /// Who published it.
+    pub reference: &'static str,
+    pub(crate) build: fn(&MethodOptions) -> Result<Box<dyn Attributor>, AttributionError>,
+}
+
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Method")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Method {
+    /// The method with this name.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::UnknownMethod`], with the nearest name there is.
+    pub fn find(name: &str) -> Result<&'static Method, AttributionError> {
+        let wanted = name.trim().to_ascii_lowercase().replace('_', "-");
+        if let Some(method) = METHODS.iter().find(|method| method.name == wanted) {
+            return Ok(method);
+        }
+        let nearest = METHODS
+            .iter()
+            .map(|method| (strsim::jaro_winkler(&wanted, method.name), method.name))
+            .filter(|(similarity, _)| *similarity > 0.7)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, name)| name);
+        Err(AttributionError::UnknownMethod {
+            name: name.to_owned(),
+            nearest,
+        })
+    }
+
+    /// The method under these options.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::UnknownOption`] for an option that it does not have,
+    /// [`AttributionError::OptionValue`] for a value that cannot be understood.
+    pub fn build(&self, options: &MethodOptions) -> Result<Box<dyn Attributor>, AttributionError> {
+        let unknown = |option: &str| AttributionError::UnknownOption {
+            method: self.name,
+            option: option.to_owned(),
+            options: self.options.iter().map(|option| option.name).collect(),
+        };
+        for name in options.values.keys() {
+            if !self.takes(name) {
+                return Err(unknown(name));
+            }
+        }
+        if options.layer.is_some() && self.place == Place::Input {
+            return Err(unknown("layer"));
+        }
+        if options.rules.is_some() && !self.takes_rules {
+            return Err(unknown("rules"));
+        }
+        let mut options = options.clone();
+        options.layer.get_or_insert_with(|| {
+            match self.place {
+                Place::SpatialLayer => FEATURES,
+                Place::Input | Place::AnyLayer => INPUT,
+            }
+            .to_owned()
+        });
+        (self.build)(&options)
+    }
+
+    /// Whether it has an option of this name of its own.
+    pub fn takes(&self, option: &str) -> bool {
+        self.options.iter().any(|known| known.name == option)
+    }
+}
+
+/// Options of a method as text, and what all methods share.
+#[derive(Debug, Clone, Default)]
+pub struct MethodOptions {
+    layer: Option<String>,
+    rules: Option<Rules>,
+    batch_size: Option<usize>,
+    seed: u64,
+    progress: Reporter,
+    values: BTreeMap<String, String>,
+}
+
+impl MethodOptions {
+    /// Nothing but defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Attributes to this layer.
+    #[must_use]
+    pub fn layer(mut self, layer: &str) -> Self {
+        self.layer = Some(layer.to_owned());
+        self
+    }
+
+    /// Replaces gradients on the way.
+    #[must_use]
+    pub fn rules(mut self, rules: &Rules) -> Self {
+        self.rules = Some(rules.clone());
+        self
+    }
+
+    /// How many images or samples are propagated together.
+    #[must_use]
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = Some(batch_size);
+        self
+    }
+
+    /// Where random numbers begin.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Called after every batch; breaking cancels.
+    #[must_use]
+    pub fn progress(
+        mut self,
+        callback: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static,
+    ) -> Self {
+        self.progress = Reporter::new(callback);
+        self
+    }
+
+    /// An option of the method's own, as text.
+    #[must_use]
+    pub fn set(mut self, option: &str, value: &str) -> Self {
+        self.values.insert(option.to_owned(), value.to_owned());
+        self
+    }
+
+    /// What all methods share.
+    pub(crate) fn setup(&self) -> Setup {
+        Setup {
+            layer: self.layer.clone().unwrap_or_else(|| INPUT.to_owned()),
+            rules: self.rules.clone().unwrap_or_default(),
+            batch_size: self.batch_size.unwrap_or(BATCH_SIZE),
+            seed: self.seed,
+            progress: self.progress.clone(),
+        }
+    }
+
+    /// The value of an option, if it was given.
+    pub(crate) fn get<T: FromStr>(
+        &self,
+        option: &str,
+        expected: &str,
+    ) -> Result<Option<T>, AttributionError> {
+        let Some(value) = self.values.get(option) else {
+            return Ok(None);
+        };
+        match value.trim().parse() {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => Err(AttributionError::OptionValue {
+                option: option.to_owned(),
+                value: value.clone(),
+                expected: expected.to_owned(),
+            }),
+        }
+    }
+}

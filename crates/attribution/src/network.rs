@@ -1,0 +1,181 @@
+//! What can be explained: a model, or any differentiable function of images.
+
+use burn::tensor::{Device, Tensor};
+use elucid_graph::{Activation, GraphError, INPUT, LOGITS, Model};
+use elucid_rules::{OpKind, Rules};
+
+use crate::error::AttributionError;
+use crate::target::ClassRef;
+
+/// Names the layer where convolutional features end: the last one with positions before classes are
+/// formed, `inception_5b/output` of GoogLeNet. It is resolved by methods, not by the model.
+pub const FEATURES: &str = "@features";
+
+/// A function from images to class scores.
+///
+/// Implemented by [`Model`], whose every layer can be reached, and by any closure from images
+/// `[N, C, H, W]` to scores `[N, K]`, which has an input and scores only. Gradient methods need the
+/// closure to be differentiable: burn operations on the tensor that it is given.
+pub trait Network {
+    /// Where it computes; `None` for a closure, which computes where its images are.
+    fn device(&self) -> Option<&Device>;
+
+    /// The full name of a layer, [`INPUT`], [`LOGITS`] and [`FEATURES`] included.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such layer.
+    fn layer(&self, name: &str) -> Result<String, AttributionError>;
+
+    /// The number of a class.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such class.
+    fn class(&self, class: &ClassRef) -> Result<usize, AttributionError>;
+
+    /// The value of `fetch`, computed from the layers fed, of which [`INPUT`] is always one.
+    ///
+    /// # Errors
+    ///
+    /// Whatever running the network meets.
+    fn run(
+        &self,
+        feeds: Vec<(&str, Activation)>,
+        fetch: &str,
+        rules: &Rules,
+    ) -> Result<Activation, AttributionError>;
+
+    /// Itself as a model, for methods that replace what operators do.
+    fn as_model(&self) -> Option<&Model> {
+        None
+    }
+}
+
+impl Network for Model {
+    fn device(&self) -> Option<&Device> {
+        Some(Model::device(self))
+    }
+
+    fn layer(&self, name: &str) -> Result<String, AttributionError> {
+        let name = match name {
+            FEATURES => features(self)?,
+            name => name,
+        };
+        Ok(Model::layer(self, name)?.name().to_owned())
+    }
+
+    fn class(&self, class: &ClassRef) -> Result<usize, AttributionError> {
+        Ok(match class {
+            ClassRef::Index(index) => Model::class(self, &index.to_string())?,
+            ClassRef::Label(label) => Model::class(self, label)?,
+        })
+    }
+
+    fn run(
+        &self,
+        feeds: Vec<(&str, Activation)>,
+        fetch: &str,
+        rules: &Rules,
+    ) -> Result<Activation, AttributionError> {
+        let mut pass = self.pass().rules(rules);
+        for (layer, value) in feeds {
+            pass = pass.feed(layer, value);
+        }
+        Ok(pass.fetch([fetch])?.get(fetch)?.clone())
+    }
+
+    fn as_model(&self) -> Option<&Model> {
+        Some(self)
+    }
+}
+
+/// The last layer with positions that is no pool and no map of classes: a notable one if there is
+/// any.
+fn features(model: &Model) -> Result<&str, AttributionError> {
+    let classes = model.classes().unwrap_or(0);
+    let candidates = || {
+        model.layers().iter().rev().filter(|layer| {
+            let spatial =
+                matches!(layer.shape(), [_, c, h, w] if h * w > 1 && *c != classes && *c > 3);
+            let pool = matches!(
+                layer.kind(),
+                OpKind::MaxPool | OpKind::AveragePool | OpKind::Dropout | OpKind::Input
+            );
+            spatial && !pool
+        })
+    };
+    candidates()
+        .find(|layer| layer.is_notable())
+        .or_else(|| candidates().next())
+        .map(|layer| layer.name())
+        .ok_or_else(|| AttributionError::NeedsLayer {
+            network: model.name().to_owned(),
+        })
+}
+
+impl<F: Fn(Tensor<4>) -> Tensor<2>> Network for F {
+    fn device(&self) -> Option<&Device> {
+        None
+    }
+
+    fn layer(&self, name: &str) -> Result<String, AttributionError> {
+        match name {
+            INPUT | LOGITS => Ok(name.to_owned()),
+            _ => Err(AttributionError::NeedsModel {
+                what: format!("layer \"{name}\""),
+            }),
+        }
+    }
+
+    fn class(&self, class: &ClassRef) -> Result<usize, AttributionError> {
+        match class {
+            ClassRef::Index(index) => Ok(*index),
+            ClassRef::Label(label) => match label.trim().parse() {
+                Ok(index) => Ok(index),
+                Err(_) => Err(AttributionError::NeedsModel {
+                    what: format!("the class name \"{label}\""),
+                }),
+            },
+        }
+    }
+
+    fn run(
+        &self,
+        feeds: Vec<(&str, Activation)>,
+        fetch: &str,
+        rules: &Rules,
+    ) -> Result<Activation, AttributionError> {
+        if !rules.is_empty() {
+            return Err(AttributionError::NeedsModel {
+                what: format!("the rules \"{}\"", rules.name()),
+            });
+        }
+        // The last feed is the one closest to the scores; a closure has no other than its input.
+        let (_, value) =
+            feeds
+                .into_iter()
+                .next_back()
+                .ok_or_else(|| AttributionError::NeedsModel {
+                    what: "a pass without images".to_owned(),
+                })?;
+        if fetch == INPUT {
+            return Ok(value);
+        }
+        let images = value
+            .tensor::<4>()
+            .map_err(|_: GraphError| AttributionError::NotSpatial {
+                layer: INPUT.to_owned(),
+                shape: value.shape(),
+            })?;
+        let count = images.dims()[0];
+        let scores = self(images);
+        if scores.dims()[0] != count {
+            return Err(AttributionError::Scores {
+                got: scores.dims().to_vec(),
+                images: count,
+            });
+        }
+        Ok(scores.into())
+    }
+}

@@ -1,0 +1,282 @@
+//! What gradient methods have in common: images, a layer, a target, and gradients between them.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use elucid_graph::{Activation, INPUT, ImageBatch, Model};
+use elucid_rules::Rules;
+use ndarray::{Array, ArrayD, Axis, RemoveAxis};
+
+use crate::attributor::Setup;
+use crate::error::AttributionError;
+use crate::network::Network;
+use crate::progress::Reporter;
+use crate::target::{BoundTarget, Target};
+
+/// A method's inputs, checked.
+pub(crate) struct Work<'w> {
+    pub network: &'w dyn Network,
+    /// Full name of the layer that is attributed to.
+    pub layer: String,
+    /// `[N, C, H, W]`, without autodiff.
+    pub images: Tensor<4>,
+    /// What is explained, in words.
+    pub target_name: String,
+    pub target: BoundTarget,
+    pub rules: Rules,
+    pub batch_size: usize,
+    input: String,
+}
+
+/// Scores of some rows, and their gradient at the layer.
+pub(crate) struct Gradients {
+    pub scores: Vec<f32>,
+    /// Shaped like the layer, one image per row.
+    pub gradient: Activation,
+}
+
+impl<'w> Work<'w> {
+    pub fn new(
+        network: &'w dyn Network,
+        images: &dyn ImageBatch,
+        target: &Target,
+        setup: &Setup,
+    ) -> Result<Self, AttributionError> {
+        at_least_one("batch size", setup.batch_size)?;
+        let images = match network.device() {
+            Some(device) => images.images(device),
+            None => images.batch(),
+        }
+        .without_autodiff();
+        check_images(&images)?;
+        let work = Self {
+            network,
+            layer: network.layer(&setup.layer)?,
+            target_name: target.to_string(),
+            target: target.bind(network)?,
+            rules: setup.rules.clone(),
+            batch_size: setup.batch_size,
+            input: network.layer(INPUT)?,
+            images,
+        };
+        work.target.check_count(work.count())?;
+        Ok(work)
+    }
+
+    /// The same images and target with another layer or other rules.
+    pub fn at(&self, layer: &str, rules: &Rules) -> Result<Self, AttributionError> {
+        Ok(Self {
+            network: self.network,
+            layer: self.network.layer(layer)?,
+            images: self.images.clone(),
+            target_name: self.target_name.clone(),
+            target: self.target.clone(),
+            rules: rules.clone(),
+            batch_size: self.batch_size,
+            input: self.input.clone(),
+        })
+    }
+
+    /// Number of images.
+    pub fn count(&self) -> usize {
+        self.images.dims()[0]
+    }
+
+    /// `[height, width]` of the images.
+    pub fn size(&self) -> [usize; 2] {
+        let [_, _, h, w] = self.images.dims();
+        [h, w]
+    }
+
+    /// Where it is computed.
+    pub fn device(&self) -> Device {
+        self.images.device()
+    }
+
+    /// Whether attribution is to the images themselves.
+    pub fn is_input(&self) -> bool {
+        self.layer == self.input
+    }
+
+    /// The model.
+    pub fn model(&self, method: &'static str) -> Result<&'w Model, AttributionError> {
+        self.network
+            .as_model()
+            .ok_or_else(|| AttributionError::NeedsModel {
+                what: method.to_owned(),
+            })
+    }
+
+    /// Indices of the images, in batches.
+    pub fn batches(&self) -> impl Iterator<Item = Vec<usize>> + use<> {
+        batches(self.count(), self.batch_size)
+    }
+
+    /// The images with these indices; an index may occur more than once.
+    pub fn rows(&self, rows: &[usize]) -> Tensor<4> {
+        select(&self.images, rows)
+    }
+
+    /// The value of the layer for some images.
+    pub fn activation(&self, images: Tensor<4>) -> Result<Activation, AttributionError> {
+        if self.is_input() {
+            return Ok(images.into());
+        }
+        let feeds = vec![(self.input.as_str(), images.into())];
+        self.network.run(feeds, &self.layer, &Rules::new())
+    }
+
+    /// The value of the layer for some of the images.
+    pub fn activation_of(&self, rows: &[usize]) -> Result<Activation, AttributionError> {
+        self.activation(self.rows(rows))
+    }
+
+    fn run(
+        &self,
+        rows: &[usize],
+        at: Activation,
+        rules: &Rules,
+    ) -> Result<Tensor<1>, AttributionError> {
+        let feeds = match self.is_input() {
+            true => vec![(self.input.as_str(), at)],
+            // Other branches than the layer's keep the values that the image gives them.
+            false => vec![
+                (self.input.as_str(), self.rows(rows).into()),
+                (self.layer.as_str(), at),
+            ],
+        };
+        let fetched = self.network.run(feeds, &self.target.layer, rules)?;
+        self.target.score(&fetched, rows)
+    }
+
+    /// The target's score, one for each row of `at`, where row `i` of the layer belongs to image
+    /// `rows[i]`.
+    pub fn scores(&self, rows: &[usize], at: Activation) -> Result<Vec<f32>, AttributionError> {
+        let scores = self.run(rows, at, &Rules::new())?;
+        Ok(to_vec(&scores.into())?)
+    }
+
+    /// The error for a target that does not depend on the layer.
+    pub fn no_path(&self) -> AttributionError {
+        AttributionError::NoPath {
+            layer: self.layer.clone(),
+            target: self.target_name.clone(),
+        }
+    }
+
+    /// Calls `attribute` for every batch with the images' indices and the layer's value, and joins
+    /// the attributions and scores that it returns.
+    pub fn each_batch(
+        &self,
+        progress: &Reporter,
+        mut attribute: impl FnMut(
+            &[usize],
+            Activation,
+        ) -> Result<(Activation, Vec<f32>), AttributionError>,
+    ) -> Result<(ArrayD<f32>, Vec<f32>), AttributionError> {
+        let (mut parts, mut scores) = (Vec::new(), Vec::new());
+        for rows in self.batches() {
+            let (values, found) = attribute(&rows, self.activation_of(&rows)?)?;
+            parts.push(values.to_array()?);
+            scores.extend(found);
+            progress.report(scores.len(), self.count())?;
+        }
+        Ok((join(&parts)?, scores))
+    }
+
+    /// Scores and gradients, one for each row of `at`.
+    pub fn gradients(&self, rows: &[usize], at: Activation) -> Result<Gradients, AttributionError> {
+        let leaf = at.require_grad();
+        let scores = self.run(rows, leaf.clone(), &self.rules)?;
+        let gradient = match scores.is_tracked() {
+            true => leaf.gradient(&scores.clone().sum().backward()),
+            false => None,
+        };
+        let gradient = gradient.ok_or_else(|| self.no_path())?;
+        Ok(Gradients {
+            scores: to_vec(&scores.into())?,
+            gradient,
+        })
+    }
+}
+
+/// `0..count` in batches of at most `size`.
+pub(crate) fn batches(count: usize, size: usize) -> impl Iterator<Item = Vec<usize>> {
+    (0..count)
+        .step_by(size.max(1))
+        .map(move |start| (start..count.min(start + size.max(1))).collect())
+}
+
+/// The images with these indices.
+pub(crate) fn select(images: &Tensor<4>, rows: &[usize]) -> Tensor<4> {
+    let count = images.dims()[0];
+    if rows.len() == count && rows.iter().copied().eq(0..count) {
+        return images.clone();
+    }
+    let indices: Vec<i64> = rows.iter().map(|&i| i as i64).collect();
+    let indices =
+        Tensor::<1, Int>::from_data(TensorData::new(indices, [rows.len()]), &images.device());
+    images.clone().select(0, indices)
+}
+
+/// One number for each row, as a column `[rows, 1]` that broadcasts over
+/// [`Activation::rows`].
+pub(crate) fn column(values: &[f32], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len(), 1]), device)
+}
+
+/// The values of a tensor of any rank.
+pub(crate) fn to_vec(values: &Activation) -> Result<Vec<f32>, AttributionError> {
+    Ok(values.to_array()?.into_iter().collect())
+}
+
+/// Results of consecutive batches, along the first axis.
+pub(crate) fn join<D: RemoveAxis>(
+    parts: &[Array<f32, D>],
+) -> Result<Array<f32, D>, AttributionError> {
+    let views: Vec<_> = parts.iter().map(Array::view).collect();
+    ndarray::concatenate(Axis(0), &views).map_err(|_| AttributionError::ReadBack {
+        expected: parts.first().map_or(Vec::new(), |p| p.shape().to_vec()),
+        got: parts.last().map_or(Vec::new(), |p| p.shape().to_vec()),
+    })
+}
+
+/// Sum over all numbers of each image, in double precision.
+pub(crate) fn sums(values: &ArrayD<f32>) -> Vec<f64> {
+    values
+        .outer_iter()
+        .map(|image| image.iter().map(|&v| f64::from(v)).sum())
+        .collect()
+}
+
+pub(crate) fn at_least_one(parameter: &'static str, value: usize) -> Result<(), AttributionError> {
+    match value {
+        0 => Err(AttributionError::Parameter {
+            parameter,
+            value: "0".to_owned(),
+            expected: "1 or more",
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn check_images(images: &Tensor<4>) -> Result<(), AttributionError> {
+    let shape = images.dims();
+    if shape.contains(&0) {
+        return Err(AttributionError::Images {
+            reason: format!("an empty batch of shape {shape:?}; give one image or more"),
+        });
+    }
+    // A sum is finite only if every pixel is.
+    let sums = to_vec(
+        &images
+            .clone()
+            .reshape([shape[0] as i32, -1])
+            .sum_dim(1)
+            .into(),
+    )?;
+    match sums.iter().position(|sum| !sum.is_finite()) {
+        Some(image) => Err(AttributionError::Images {
+            reason: format!("image {image} has pixels that are not finite numbers"),
+        }),
+        None => Ok(()),
+    }
+}

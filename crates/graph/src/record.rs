@@ -1,0 +1,685 @@
+//! A pass that keeps what it computed, to be walked backwards one operator at a time.
+//!
+//! burn's autodiff asks each operator for its gradient. Methods that hand something else from an
+//! operator's output to its inputs (relevance, contributions relative to a baseline) need to see the
+//! operator: its inputs, its output, its weights. A [`Recording`] shows each of them as a [`Step`].
+
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use burn::tensor::module;
+use burn::tensor::ops::ConvTransposeOptions;
+use elucid_rules::{GradRule, OpKind};
+
+use crate::activation::{Activation, IntoView, at_rank};
+use crate::error::{GraphError, quoted};
+use crate::execute::{execute, image_view};
+use crate::graph::{Node, ValueId};
+use crate::model::Model;
+use crate::names::lucid_alias;
+use crate::pass::{Activations, Prepared};
+use crate::plan;
+use crate::resolve::Kernel;
+
+/// The values of a pass, kept.
+///
+/// Made by [`Pass::record`](crate::Pass::record). Memory: every activation between the feeds and
+/// the fetched layers, for as long as the recording lives.
+#[derive(Debug)]
+pub struct Recording<'m> {
+    model: &'m Model,
+    steps: Vec<plan::Step>,
+    rules: Vec<Option<Arc<dyn GradRule>>>,
+    values: HashMap<ValueId, Activation>,
+    merges_batch_norm: bool,
+}
+
+/// The weights of an operator that is linear in one input.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    /// `[O, I / groups, height, width]` for `Conv`, `[inputs, outputs]` for `Gemm` and `MatMul`.
+    pub weight: Activation,
+    /// `[O]` for `Conv`; for others anything that broadcasts to the output.
+    pub bias: Option<Activation>,
+}
+
+impl<'m> Recording<'m> {
+    pub(crate) fn run(prepared: Prepared<'m>) -> Result<Self, GraphError> {
+        let Prepared {
+            model,
+            mut values,
+            plan,
+            rules,
+            ..
+        } = prepared;
+        for (&value, known) in &plan.known {
+            if let Some(host) = &known.host {
+                let upload = || Activation::from_host(host.floats(), host.shape(), model.device());
+                values.entry(value).or_insert_with(upload);
+            }
+        }
+        let mut recording = Self {
+            model,
+            steps: plan.steps,
+            rules,
+            values,
+            merges_batch_norm: false,
+        };
+        for i in 0..recording.steps.len() {
+            let step = &recording.steps[i];
+            if step.kernel == Kernel::Host {
+                continue;
+            }
+            let node = &model.graph().nodes[step.node.0];
+            let inputs = node
+                .inputs
+                .iter()
+                .map(|slot| slot.map(|value| recording.value_of(value)))
+                .collect();
+            let rule = recording.rules[i].clone();
+            let outputs = execute(&step.kernel, rule, inputs, &step.outputs);
+            for (&value, output) in node.outputs.iter().zip(outputs) {
+                recording.values.entry(value).or_insert(output);
+            }
+        }
+        Ok(recording)
+    }
+
+    /// Treats a batch normalisation that directly follows a convolution or a dense layer as part of
+    /// it: the weights of the [`Step`] before it are the merged ones, and what arrives at the
+    /// normalisation is handed to that step unchanged.
+    #[must_use]
+    pub fn merging_batch_norm(mut self) -> Self {
+        self.merges_batch_norm = true;
+        self
+    }
+
+    /// The network.
+    pub fn model(&self) -> &'m Model {
+        self.model
+    }
+
+    /// The value of a layer.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::UnknownLayer`] when there is no such layer, or this pass did not compute it.
+    pub fn value(&self, layer: &str) -> Result<&Activation, GraphError> {
+        let layer = self.model.layer(layer)?;
+        self.values
+            .get(&layer.value)
+            .ok_or_else(|| GraphError::UnknownLayer {
+                name: layer.name().to_owned(),
+                nearest: Vec::new(),
+            })
+    }
+
+    /// The steps that hand something from layer `from` down to the layers `to`, last first.
+    ///
+    /// # Errors
+    ///
+    /// For names as [`Recording::value`].
+    pub fn steps(&self, from: &str, to: &[&str]) -> Result<Vec<Step<'_>>, GraphError> {
+        let walk = self.walk(from, to)?;
+        Ok(self.order(&walk))
+    }
+
+    /// Hands `seed`, which arrives at layer `from`, down to the layers `to`.
+    ///
+    /// For each operator on the way, last first, `rule` is given what arrived at its outputs and
+    /// returns what goes to its inputs, slot by slot; what arrives at a value from several readers
+    /// is added up. Returned is what arrived at the layers of `to`, zeros where nothing did. With
+    /// [`Step::gradient`] as the rule this is the gradient.
+    ///
+    /// # Errors
+    ///
+    /// Any error of `rule`; [`GraphError::Shape`] when it returns another shape than the input's or
+    /// `seed` is not shaped like the layer; for names as [`Recording::value`].
+    pub fn propagate<E: From<GraphError>>(
+        &self,
+        from: &str,
+        seed: Activation,
+        to: &[&str],
+        mut rule: impl FnMut(&Step<'_>, &[Option<Activation>]) -> Result<Vec<Option<Activation>>, E>,
+    ) -> Result<Activations, E> {
+        let walk = self.walk(from, to)?;
+        self.check_shape(walk.from, &seed)?;
+        let mut arrived: HashMap<ValueId, Activation> = HashMap::from([(walk.from, seed)]);
+        let mut kept: HashMap<ValueId, Activation> = HashMap::new();
+        let wanted: HashSet<ValueId> = walk.to.iter().map(|(_, v)| *v).collect();
+        for step in self.order(&walk) {
+            let node = step.node();
+            let mut outputs: Vec<Option<Activation>> = Vec::new();
+            for value in &node.outputs {
+                let output = arrived.remove(value);
+                if let Some(output) = &output
+                    && wanted.contains(value)
+                {
+                    kept.insert(*value, output.clone());
+                }
+                outputs.push(output);
+            }
+            if outputs.iter().all(Option::is_none) {
+                continue;
+            }
+            let inputs = match walk.absorbed.contains(&step.index) {
+                true => vec![outputs.swap_remove(0)],
+                false => rule(&step, &outputs)?,
+            };
+            for (slot, part) in node.inputs.iter().zip(inputs) {
+                let (Some(value), Some(part)) = (*slot, part) else {
+                    continue;
+                };
+                if !walk.live.contains(&value) {
+                    continue;
+                }
+                self.check_shape(value, &part)?;
+                let sum = match arrived.remove(&value) {
+                    Some(before) => Activation::from_rows(before.rows() + part.rows(), &part)?,
+                    None => part,
+                };
+                arrived.insert(value, sum);
+            }
+        }
+        let fetched = walk
+            .to
+            .into_iter()
+            .map(|(asked, value)| {
+                let found = kept.get(&value).or_else(|| arrived.get(&value)).cloned();
+                let part = found.unwrap_or_else(|| self.value_of(value).zeros_like());
+                (asked, self.model.graph().name(value).to_owned(), part)
+            })
+            .collect();
+        Ok(Activations { fetched })
+    }
+
+    fn check_shape(&self, value: ValueId, part: &Activation) -> Result<(), GraphError> {
+        let expected = self.value_of(value).shape();
+        if part.shape() == expected {
+            return Ok(());
+        }
+        Err(GraphError::Shape {
+            what: format!("what arrives at {}", quoted(self.model.graph().name(value))),
+            expected: format!("{expected:?}"),
+            got: part.shape(),
+        })
+    }
+
+    fn value_of(&self, value: ValueId) -> Activation {
+        self.values
+            .get(&value)
+            .cloned()
+            .or_else(|| self.model.weight(value))
+            .expect("steps run in order, and every value before them is kept")
+    }
+
+    fn walk(&self, from: &str, to: &[&str]) -> Result<Walk, GraphError> {
+        self.value(from)?;
+        let from = self.model.layer(from)?.value;
+        let mut targets = Vec::new();
+        for name in to {
+            self.value(name)?;
+            targets.push(((*name).to_owned(), self.model.layer(name)?.value));
+        }
+        let nodes = &self.model.graph().nodes;
+        let node = |i: usize| &nodes[self.steps[i].node.0];
+        // What depends on the layers `to`, and of that what `from` depends on.
+        let mut live: HashSet<ValueId> = targets.iter().map(|(_, v)| *v).collect();
+        for i in 0..self.steps.len() {
+            let reads = |v: &ValueId| live.contains(v);
+            if self.steps[i].kernel != Kernel::Host && node(i).inputs.iter().flatten().any(reads) {
+                live.extend(&node(i).outputs);
+            }
+        }
+        let mut above = HashSet::from([from]);
+        let mut steps = Vec::new();
+        for i in (0..self.steps.len()).rev() {
+            let reads_live = node(i).inputs.iter().flatten().any(|v| live.contains(v));
+            let makes = node(i).outputs.iter().any(|v| above.contains(v));
+            if reads_live && makes && self.steps[i].kernel != Kernel::Host {
+                above.extend(node(i).inputs.iter().flatten());
+                steps.push(i);
+            }
+        }
+        let (merged, absorbed) = match self.merges_batch_norm {
+            true => self.merges(&steps),
+            false => Default::default(),
+        };
+        Ok(Walk {
+            from,
+            to: targets,
+            live,
+            steps,
+            merged,
+            absorbed,
+        })
+    }
+
+    /// Batch normalisations by the step before them, where that step has no other reader.
+    fn merges(&self, steps: &[usize]) -> (HashMap<usize, usize>, HashSet<usize>) {
+        let nodes = &self.model.graph().nodes;
+        let (mut merged, mut absorbed) = (HashMap::new(), HashSet::new());
+        for &i in steps {
+            let node = &nodes[self.steps[i].node.0];
+            let Kernel::BatchNormalization { .. } = self.steps[i].kernel else {
+                continue;
+            };
+            let Some(input) = node.inputs[0] else {
+                continue;
+            };
+            let readers = nodes
+                .iter()
+                .flat_map(|n| n.inputs.iter().flatten())
+                .filter(|v| **v == input)
+                .count();
+            let before = steps
+                .iter()
+                .find(|&&j| nodes[self.steps[j].node.0].outputs.contains(&input));
+            if let (1, Some(&before)) = (readers, before)
+                && matches!(
+                    self.steps[before].kernel,
+                    Kernel::Conv { .. } | Kernel::Gemm { .. }
+                )
+            {
+                merged.insert(before, i);
+                absorbed.insert(i);
+            }
+        }
+        (merged, absorbed)
+    }
+
+    fn order<'r>(&'r self, walk: &Walk) -> Vec<Step<'r>> {
+        let nodes = &self.model.graph().nodes;
+        let weighted: HashSet<usize> = (0..self.steps.len())
+            .filter(|&i| self.steps[i].is_weighted(&nodes[self.steps[i].node.0], self.model))
+            .collect();
+        // Values that some weighted operator comes before.
+        let mut after = HashSet::new();
+        let mut first = HashSet::new();
+        for (i, step) in self.steps.iter().enumerate() {
+            let node = &nodes[step.node.0];
+            let behind = node.inputs.iter().flatten().any(|v| after.contains(v));
+            if weighted.contains(&i) && !behind {
+                first.insert(i);
+            }
+            if weighted.contains(&i) || behind {
+                after.extend(node.outputs.iter().copied());
+            }
+        }
+        walk.steps
+            .iter()
+            .map(|&index| {
+                let inputs = &nodes[self.steps[index].node.0].inputs;
+                Step {
+                    recording: self,
+                    index,
+                    live: inputs
+                        .iter()
+                        .map(|slot| slot.is_some_and(|v| walk.live.contains(&v)))
+                        .collect(),
+                    merged: walk.merged.get(&index).copied(),
+                    absorbed: walk.absorbed.contains(&index),
+                    first: first.contains(&index),
+                    weights: OnceCell::new(),
+                }
+            })
+            .collect()
+    }
+}
+
+/// Which steps lie between a layer and those below it.
+struct Walk {
+    from: ValueId,
+    to: Vec<(String, ValueId)>,
+    live: HashSet<ValueId>,
+    /// Last first.
+    steps: Vec<usize>,
+    merged: HashMap<usize, usize>,
+    absorbed: HashSet<usize>,
+}
+
+impl plan::Step {
+    /// Whether it is linear in its first input, with constant weights.
+    fn is_weighted(&self, node: &Node, model: &Model) -> bool {
+        let constant = |i: usize| match node.inputs.get(i) {
+            Some(Some(value)) => model.graph().constant(*value).is_some(),
+            _ => true,
+        };
+        match &self.kernel {
+            Kernel::Conv { .. } => constant(1) && constant(2),
+            Kernel::Gemm { transpose_a, .. } => !transpose_a && constant(1) && constant(2),
+            Kernel::MatMul { b, .. } => {
+                constant(1) && !constant(0) && b.iter().rev().skip(2).all(|&size| size == 1)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// One operator of a [`Recording`], with the values that it read and made.
+#[derive(Debug)]
+pub struct Step<'r> {
+    recording: &'r Recording<'r>,
+    index: usize,
+    live: Vec<bool>,
+    merged: Option<usize>,
+    absorbed: bool,
+    first: bool,
+    weights: OnceCell<Option<Weights>>,
+}
+
+impl<'r> Step<'r> {
+    fn node(&self) -> &'r Node {
+        let model = self.recording.model;
+        &model.graph().nodes[self.step().node.0]
+    }
+
+    fn step(&self) -> &'r plan::Step {
+        &self.recording.steps[self.index]
+    }
+
+    /// What it does.
+    pub fn kind(&self) -> OpKind {
+        self.node().op.kind()
+    }
+
+    /// `Conv "conv1"`: for messages.
+    pub fn label(&self) -> String {
+        self.recording.model.graph().label(self.node())
+    }
+
+    /// The layer that it computes, the node's name, and Lucid's name where it has one.
+    pub fn names(&self) -> Vec<String> {
+        let graph = self.recording.model.graph();
+        let output = graph.name(self.node().outputs[0]);
+        [output, &self.node().name]
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .map(ToOwned::to_owned)
+            .chain(lucid_alias(output))
+            .collect()
+    }
+
+    /// The layer that it computes; the first, where it computes several.
+    pub fn layer(&self) -> &'r str {
+        let graph = self.recording.model.graph();
+        graph.name(self.node().outputs[0])
+    }
+
+    /// Number of input slots.
+    pub fn inputs(&self) -> usize {
+        self.node().inputs.len()
+    }
+
+    /// The value in an input slot; `None` for an optional input left out.
+    pub fn input(&self, slot: usize) -> Option<Activation> {
+        let value = (*self.node().inputs.get(slot)?)?;
+        Some(self.recording.value_of(value))
+    }
+
+    /// Whether something is to be handed to this slot: it depends on a layer asked for, and is no
+    /// weight.
+    pub fn is_live(&self, slot: usize) -> bool {
+        self.live.get(slot).copied().unwrap_or(false)
+    }
+
+    /// The value that it made, or that the batch normalisation merged into it made.
+    pub fn output(&self) -> Activation {
+        let nodes = &self.recording.model.graph().nodes;
+        let at = self.merged.unwrap_or(self.index);
+        let value = nodes[self.recording.steps[at].node.0].outputs[0];
+        self.recording.value_of(value)
+    }
+
+    /// Whether no operator with weights comes before it.
+    pub fn is_first(&self) -> bool {
+        self.first
+    }
+
+    /// Whether it is a batch normalisation that became part of the step before it. No rule is asked
+    /// about it.
+    pub fn is_absorbed(&self) -> bool {
+        self.absorbed
+    }
+
+    /// The weights, when the operator is linear in its first input and its other inputs are
+    /// constants: `Conv`, `Gemm`, and `MatMul` by a matrix. A batch normalisation that follows is
+    /// merged into them if the recording [does that](Recording::merging_batch_norm).
+    pub fn weights(&self) -> Option<&Weights> {
+        self.weights.get_or_init(|| self.find_weights()).as_ref()
+    }
+
+    fn find_weights(&self) -> Option<Weights> {
+        if !self.step().is_weighted(self.node(), self.recording.model) {
+            return None;
+        }
+        let weights = match &self.step().kernel {
+            Kernel::Gemm {
+                alpha,
+                beta,
+                transpose_b,
+                ..
+            } => {
+                let b = self.input(1)?.into_cast::<2>();
+                let b = if *transpose_b { b.transpose() } else { b };
+                let b = if *alpha == 1.0 { b } else { b * *alpha };
+                Weights {
+                    weight: b.into(),
+                    bias: self.input(2).map(|c| at_rank!(c, c => c * *beta)),
+                }
+            }
+            Kernel::MatMul { b, .. } => Weights {
+                weight: self.input(1)?.into_view(&b[b.len() - 2..]),
+                bias: None,
+            },
+            _ => Weights {
+                weight: self.input(1)?,
+                bias: self.input(2),
+            },
+        };
+        Some(match self.merged {
+            Some(norm) => self.merge(weights, norm),
+            None => weights,
+        })
+    }
+
+    fn merge(&self, weights: Weights, norm: usize) -> Weights {
+        let step = &self.recording.steps[norm];
+        let node = &self.recording.model.graph().nodes[step.node.0];
+        let Kernel::BatchNormalization { epsilon } = step.kernel else {
+            return weights;
+        };
+        let parameter = |slot: usize| {
+            let value = node.inputs[slot].expect("resolve checked that the input is there");
+            self.recording.value_of(value).into_cast::<1>()
+        };
+        let factor = parameter(1) / (parameter(4) + epsilon).sqrt();
+        let mut bias = parameter(2) - parameter(3) * factor.clone();
+        if let Some(before) = weights.bias {
+            let channels = factor.dims()[0];
+            let before = before.into_view(&[channels]);
+            bias = bias + before.into_cast::<1>() * factor.clone();
+        }
+        let shape = weights.weight.shape();
+        let mut view = vec![1; shape.len()];
+        let output_axis = if shape.len() == 4 { 0 } else { 1 };
+        view[output_axis] = shape[output_axis];
+        let factor = factor.into_view(&view);
+        Weights {
+            weight: at_rank!(weights.weight, w => w * factor.into_cast()),
+            bias: Some(bias.into()),
+        }
+    }
+
+    /// The linear operator with other weights, on another input of the same shape.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Shape`] when the operator has no [`weights`](Step::weights) or the shapes do
+    /// not fit.
+    pub fn linear(
+        &self,
+        x: Activation,
+        weight: &Activation,
+        bias: Option<&Activation>,
+    ) -> Result<Activation, GraphError> {
+        self.check_weights(&x, weight)?;
+        if let Kernel::Conv { .. } = &self.step().kernel {
+            let inputs = vec![Some(x), Some(weight.clone()), bias.cloned()];
+            let mut outputs = execute(&self.step().kernel, None, inputs, &self.step().outputs);
+            return Ok(outputs.swap_remove(0));
+        }
+        let mut shape = x.shape();
+        let weight = weight.clone().into_cast::<2>();
+        let [inner, outer] = weight.dims();
+        let rows = shape.iter().product::<usize>() / inner.max(1);
+        let y = x.into_view(&[rows, inner]).into_cast::<2>().matmul(weight);
+        let y = match bias {
+            Some(bias) => {
+                let stated = bias.shape();
+                let width = stated.last().copied().unwrap_or(1);
+                let height = stated.iter().product::<usize>() / width.max(1);
+                y + bias.clone().into_view(&[height, width]).into_cast::<2>()
+            }
+            None => y,
+        };
+        if let Some(last) = shape.last_mut() {
+            *last = outer;
+        }
+        Ok(y.into_view(&shape))
+    }
+
+    /// The transpose of [`Step::linear`]: from something shaped like the output to something shaped
+    /// like the input.
+    ///
+    /// # Errors
+    ///
+    /// As [`Step::linear`].
+    pub fn transpose(&self, g: Activation, weight: &Activation) -> Result<Activation, GraphError> {
+        let x = self.input(0).map_or(Vec::new(), |x| x.shape());
+        if let Kernel::Conv {
+            stride,
+            pads: [top, left, bottom, right],
+            dilation,
+            kernel,
+            groups,
+        } = &self.step().kernel
+        {
+            let g = g.into_cast::<4>();
+            let [_, _, out_h, out_w] = g.dims();
+            let padded = [x[2] + top + bottom, x[3] + left + right];
+            let rest = |axis: usize, out: usize| {
+                padded[axis] - ((out - 1) * stride[axis] + dilation[axis] * (kernel[axis] - 1) + 1)
+            };
+            let options = ConvTransposeOptions::new(
+                *stride,
+                [0, 0],
+                [rest(0, out_h), rest(1, out_w)],
+                *dilation,
+                *groups,
+            );
+            let x_padded =
+                module::conv_transpose2d(g, weight.clone().into_cast::<4>(), None, options);
+            return Ok(x_padded.narrow(2, *top, x[2]).narrow(3, *left, x[3]).into());
+        }
+        let weight = weight.clone().into_cast::<2>();
+        let outer = weight.dims()[1];
+        let rows = g.shape().iter().product::<usize>() / outer.max(1);
+        let g = g.into_view(&[rows, outer]).into_cast::<2>();
+        Ok(g.matmul(weight.transpose()).into_view(&x))
+    }
+
+    fn check_weights(&self, x: &Activation, weight: &Activation) -> Result<(), GraphError> {
+        let stated = self.weights().map(|w| w.weight.shape());
+        let shape = self.input(0).map(|x| x.shape()).unwrap_or_default();
+        if stated.as_deref() == Some(&weight.shape()) && x.shape()[1..] == shape[1..] {
+            return Ok(());
+        }
+        Err(GraphError::Shape {
+            what: format!("an input or weight for {}", self.label()),
+            expected: match stated {
+                Some(stated) => format!("input {shape:?} and weight {stated:?}"),
+                None => "an operator with weights".to_owned(),
+            },
+            got: weight.shape(),
+        })
+    }
+
+    /// Runs the operator on other inputs of the same shapes, without any rule.
+    pub fn forward(&self, inputs: Vec<Option<Activation>>) -> Vec<Activation> {
+        execute(&self.step().kernel, None, inputs, &self.step().outputs)
+    }
+
+    /// The true gradient at `inputs` instead of the values that were recorded, given the gradient
+    /// at each output.
+    pub fn pullback(
+        &self,
+        inputs: Vec<Option<Activation>>,
+        g: &[Option<Activation>],
+    ) -> Vec<Option<Activation>> {
+        let leaves: Vec<Option<Activation>> = inputs
+            .into_iter()
+            .enumerate()
+            .map(|(slot, input)| match self.is_live(slot) {
+                true => input.map(Activation::require_grad),
+                false => input,
+            })
+            .collect();
+        let mut total = None;
+        for (output, g) in self.forward(leaves.clone()).into_iter().zip(g) {
+            let Some(g) = g else { continue };
+            let product = (output.rows() * g.rows()).sum();
+            total = Some(match total {
+                Some(before) => before + product,
+                None => product,
+            });
+        }
+        let Some(total) = total.filter(|t| t.is_tracked()) else {
+            return vec![None; leaves.len()];
+        };
+        let gradients = total.backward();
+        (0..leaves.len())
+            .map(|slot| match (&leaves[slot], self.is_live(slot)) {
+                (Some(leaf), true) => leaf.gradient(&gradients),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The gradient at each live input, given that at each output: the true one, or that of the
+    /// [`Rules`](elucid_rules::Rules) under which the pass was recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Shape`] when a gradient does not fit its output.
+    pub fn gradient(
+        &self,
+        g: &[Option<Activation>],
+    ) -> Result<Vec<Option<Activation>>, GraphError> {
+        let mut slots = vec![None; self.inputs()];
+        if let (Some(rule), Some(Some(g))) = (&self.recording.rules[self.index], g.first()) {
+            let Some(x) = self.input(0) else {
+                return Ok(slots);
+            };
+            let shape = x.shape();
+            let image = |a: Activation| {
+                let view = image_view(&a.shape());
+                a.into_view(&view).into_cast::<4>()
+            };
+            let node_output = self.recording.value_of(self.node().outputs[0]);
+            let at_x = rule.backward(image(x), image(node_output), image(g.clone()));
+            slots[0] = Some(at_x.into_view(&shape));
+            return Ok(slots);
+        }
+        let only_x = self.is_live(0) && (1..self.inputs()).all(|slot| !self.is_live(slot));
+        if let (None, true, Some(weights), Some(Some(g))) =
+            (self.merged, only_x, self.weights(), g.first())
+        {
+            slots[0] = Some(self.transpose(g.clone(), &weights.weight)?);
+            return Ok(slots);
+        }
+        let inputs = (0..self.inputs()).map(|slot| self.input(slot)).collect();
+        Ok(self.pullback(inputs, g))
+    }
+}
