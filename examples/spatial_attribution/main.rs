@@ -3,7 +3,8 @@
 //! This is the *Spatial Attribution* notebook of *The Building Blocks of Interpretability* (Olah et
 //! al., 2018), as a program to read from top to bottom. `README.md` says what to expect.
 
-mod options;
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -11,16 +12,26 @@ use std::process::ExitCode;
 use elucid::prelude::*;
 use ndarray::{Array3, Axis};
 
-use options::Options;
+use common::Arguments;
 
-fn explain(options: &Options) -> Result<(), Box<dyn Error>> {
+fn explain() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::read(
+        "spatial_attribution",
+        &[
+            ("model", "squeezenet1_1"),
+            ("from", "fire5/concat"),
+            ("to", "fire9/concat"),
+            ("classes", ""),
+        ],
+    )?;
+
     // A network on a device. Without --model it is SqueezeNet 1.1, which the library carries.
     let device = elucid::device::auto();
     println!("running on {}", device.description);
-    let model = Model::find(&options.model, &device.device, None)?;
+    let model = Model::find(arguments.get("model"), &device.device, None)?;
 
     // A photograph as the network wants it: resized, cropped, normalised.
-    let picture = options.picture()?;
+    let picture = arguments.picture(photographs::cat_and_coffee())?;
     let photo = model.prepare(&picture)?;
     let scores = model.classify(&photo)?;
     for guess in scores.top(5) {
@@ -28,7 +39,7 @@ fn explain(options: &Options) -> Result<(), Box<dyn Error>> {
     }
 
     // The classes to explain: those asked for, else the two best guesses.
-    let classes = match options.classes.as_slice() {
+    let classes = match arguments.list("classes").as_slice() {
         [] => scores.top(2).iter().map(|guess| guess.index).collect(),
         names => names
             .iter()
@@ -38,8 +49,8 @@ fn explain(options: &Options) -> Result<(), Box<dyn Error>> {
 
     // Every layer has a name, and a part of it that fits no other will do: `elucid inspect` lists
     // them. A cell of `from` sees a small part of the photograph, a cell of `to` a large one.
-    let from = model.layer(&options.from)?.name();
-    let to = model.layer(&options.to)?.name();
+    let from = model.layer(arguments.get("from"))?.name();
+    let to = model.layer(arguments.get("to"))?.name();
 
     let seen = Picture::from_image(photo.picture().clone())?;
     let guesses = scores
@@ -83,7 +94,7 @@ fn explain(options: &Options) -> Result<(), Box<dyn Error>> {
     }
 
     // One file, which works without a network connection and can be sent around.
-    let path = options.new_folder()?.join("spatial_attribution.html");
+    let path = arguments.new_folder()?.join("spatial_attribution.html");
     page.save(&path)?;
     println!("open {}", path.display());
     Ok(())
@@ -108,11 +119,5 @@ fn class_hints(
 }
 
 fn main() -> ExitCode {
-    match Options::from_arguments().and_then(|options| explain(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::exit(explain())
 }

@@ -6,6 +6,7 @@ pub mod file;
 pub mod normalise;
 mod page;
 pub mod picture;
+pub mod plot;
 pub mod resample;
 pub mod spatial;
 
@@ -13,5 +14,6 @@ pub use colormap::{ColorMap, orange_blue};
 pub use error::RenderError;
 pub use normalise::Normalisation;
 pub use picture::Picture;
+pub use plot::LinePlot;
 pub use resample::{Interpolation, resample};
 pub use spatial::{SpatialHints, SpatialView, SpatialWidget};

@@ -234,6 +234,29 @@ impl Picture {
         Ok(Picture { image })
     }
 
+    /// Pictures in a column on white, `gap` pixels apart, aligned at the left.
+    ///
+    /// # Errors
+    ///
+    /// As [`Picture::beside`].
+    pub fn below<P: Borrow<Picture>>(pictures: &[P], gap: usize) -> Result<Self, RenderError> {
+        let pictures = pictures.iter().map(Borrow::borrow);
+        let width = pictures.clone().map(Picture::width).max().unwrap_or(0);
+        let gaps = gap.saturating_mul(pictures.len().saturating_sub(1));
+        let height = pictures
+            .clone()
+            .map(Picture::height)
+            .fold(gaps, usize::saturating_add);
+        check_size("the column of pictures", height, width)?;
+        let mut image = RgbImage::from_pixel(width as u32, height as u32, Rgb([255; 3]));
+        let mut top = 0;
+        for picture in pictures {
+            image::imageops::replace(&mut image, &picture.image, 0, top);
+            top += (picture.height() + gap) as i64;
+        }
+        Ok(Picture { image })
+    }
+
     /// The picture as a PNG file.
     ///
     /// # Errors
@@ -443,6 +466,12 @@ mod tests {
         assert_eq!(row.pixel(2, 4), large.pixel(2, 0));
         assert_eq!(row.pixel(1, 0), [255; 3]);
         assert_eq!(row.pixel(0, 3), [255; 3]);
+        let column = Picture::below(&[&small, &large], 2).unwrap();
+        assert_eq!(column.width(), small.width().max(large.width()));
+        assert_eq!(column.height(), small.height() + 2 + large.height());
+        assert_eq!(column.pixel(0, 0), small.pixel(0, 0));
+        assert_eq!(column.pixel(small.height() + 2, 0), large.pixel(0, 0));
+        assert_eq!(column.pixel(small.height(), 0), [255; 3]);
         assert!(matches!(
             Picture::beside::<Picture>(&[], 2),
             Err(RenderError::Empty { .. })
