@@ -3,56 +3,13 @@
 //! GoogLeNet when it is on this machine (`elucid models pull googlenet`, or `ELUCID_ASSETS`), else
 //! the embedded SqueezeNet. Every device that the build supports is measured in the same run.
 
-use std::time::Duration;
+mod common;
 
-use criterion::{
-    BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
-};
-use elucid::device::{self, Chosen};
+use burn::tensor::{Distribution, Tensor};
+use criterion::{Criterion, criterion_group, criterion_main};
 use elucid::prelude::*;
 
-use burn::tensor::{Device, Distribution, Tensor};
-
-/// A network with the layers that are measured.
-struct Subject {
-    model: Model,
-    name: &'static str,
-    /// A layer in the middle, and the block that follows it.
-    middle: [&'static str; 2],
-}
-
-fn subject(device: &Device) -> Subject {
-    for name in ["googlenet-12", "bvlc-googlenet"] {
-        if let Ok(model) = Model::find(name, device, None) {
-            let middle = ["inception_4c", "inception_4d"];
-            return Subject {
-                model,
-                name: "googlenet",
-                middle,
-            };
-        }
-    }
-    let model = Model::embedded(device).expect("the embedded model opens");
-    Subject {
-        model,
-        name: "squeezenet",
-        middle: ["fire6/concat", "fire7/concat"],
-    }
-}
-
-fn devices() -> Vec<(&'static str, Chosen)> {
-    let mut devices = vec![("cpu", device::cpu())];
-    if cfg!(feature = "wgpu") {
-        match device::open(DeviceChoice::Wgpu(None)) {
-            Ok(chosen) => devices.push(("wgpu", chosen)),
-            Err(error) => eprintln!("wgpu is not measured: {error}"),
-        }
-    }
-    for (_, chosen) in &devices {
-        eprintln!("device: {}", chosen.description);
-    }
-    devices
-}
+use common::{Subject, devices, group, subject};
 
 fn photographs(model: &Model, count: usize) -> Tensor<4> {
     let [height, width] = model.input_spec().size();
@@ -64,14 +21,6 @@ fn photographs(model: &Model, count: usize) -> Tensor<4> {
 fn finish(activation: &Activation) {
     let first = activation.to_array().expect("the value can be read back");
     std::hint::black_box(first);
-}
-
-fn group<'c>(c: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
-    let mut group = c.benchmark_group(name);
-    group
-        .sample_size(10)
-        .measurement_time(Duration::from_secs(8));
-    group
 }
 
 fn forward(c: &mut Criterion) {

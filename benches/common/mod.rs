@@ -1,0 +1,61 @@
+//! What the benches share.
+
+use std::time::Duration;
+
+use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
+use elucid::device::{self, Chosen};
+use elucid::prelude::*;
+
+use burn::tensor::Device;
+
+/// A network with the layers that are measured.
+pub struct Subject {
+    pub model: Model,
+    pub name: &'static str,
+    /// A layer in the middle, and the block that follows it.
+    pub middle: [&'static str; 2],
+}
+
+/// GoogLeNet when it is on this machine, else the embedded SqueezeNet.
+pub fn subject(device: &Device) -> Subject {
+    for name in ["googlenet-12", "bvlc-googlenet"] {
+        if let Ok(model) = Model::find(name, device, None) {
+            let middle = ["inception_4c", "inception_4d"];
+            return Subject {
+                model,
+                name: "googlenet",
+                middle,
+            };
+        }
+    }
+    let model = Model::embedded(device).expect("the embedded model opens");
+    Subject {
+        model,
+        name: "squeezenet",
+        middle: ["fire6/concat", "fire7/concat"],
+    }
+}
+
+/// Every device that the build supports.
+pub fn devices() -> Vec<(&'static str, Chosen)> {
+    let mut devices = vec![("cpu", device::cpu())];
+    if cfg!(feature = "wgpu") {
+        match device::open(DeviceChoice::Wgpu(None)) {
+            Ok(chosen) => devices.push(("wgpu", chosen)),
+            Err(error) => eprintln!("wgpu is not measured: {error}"),
+        }
+    }
+    for (_, chosen) in &devices {
+        eprintln!("device: {}", chosen.description);
+    }
+    devices
+}
+
+/// A group of measurements that each take a while.
+pub fn group<'c>(c: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
+    let mut group = c.benchmark_group(name);
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(8));
+    group
+}
