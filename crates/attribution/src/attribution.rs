@@ -82,6 +82,12 @@ impl Attribution {
         self
     }
 
+    /// States by which rules relevance was handed down.
+    pub(crate) fn with_rules(mut self, rules: &str) -> Self {
+        rules.clone_into(&mut self.rules);
+        self
+    }
+
     /// States how many evaluations of the gradient each image took.
     pub(crate) fn with_evaluations(mut self, evaluations: Vec<usize>) -> Self {
         self.evaluations = evaluations;

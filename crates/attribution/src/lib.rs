@@ -2,13 +2,18 @@
 
 mod attribution;
 mod attributor;
+mod deep_lift;
 mod error;
+mod excitation;
 mod gradient;
 mod linear;
+mod lrp;
 mod methods;
 mod network;
 mod progress;
 mod random;
+mod recorded;
+pub mod relevance;
 mod saliency;
 mod spatial;
 mod target;
@@ -16,9 +21,12 @@ mod work;
 
 pub use attribution::{Attribution, Completeness};
 pub use attributor::Attributor;
+pub use deep_lift::DeepLift;
 pub use error::AttributionError;
+pub use excitation::{ContrastiveExcitationBackprop, ExcitationBackprop};
 pub use gradient::Gradient;
 pub use linear::LinearApproximation;
+pub use lrp::Lrp;
 pub use methods::{METHODS, Method, MethodOption, MethodOptions, Place};
 pub use network::{FEATURES, Network};
 pub use progress::Progress;

@@ -12,10 +12,17 @@ use crate::attributor::{Attributor, BATCH_SIZE, Setup};
 use crate::error::AttributionError;
 use crate::network::FEATURES;
 use crate::progress::{Progress, Reporter};
-use crate::{gradient, linear};
+use crate::{deep_lift, excitation, gradient, linear, lrp};
 
 /// Every method, in the order of the documentation.
-pub const METHODS: &[&Method] = &[&gradient::METHOD, &linear::METHOD];
+pub const METHODS: &[&Method] = &[
+    &gradient::METHOD,
+    &linear::METHOD,
+    &deep_lift::METHOD,
+    &excitation::METHOD,
+    &excitation::CONTRASTIVE,
+    &lrp::METHOD,
+];
 
 /// What a method attributes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

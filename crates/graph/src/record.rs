@@ -32,6 +32,8 @@ pub struct Recording<'m> {
     steps: Vec<plan::Step>,
     rules: Vec<Option<Arc<dyn GradRule>>>,
     values: HashMap<ValueId, Activation>,
+    /// Values that do not depend on what was fed, weights aside.
+    known: HashSet<ValueId>,
     merges_batch_norm: bool,
 }
 
@@ -53,8 +55,10 @@ impl<'m> Recording<'m> {
             rules,
             ..
         } = prepared;
+        let mut constants = HashSet::new();
         for (&value, known) in &plan.known {
             if let Some(host) = &known.host {
+                constants.insert(value);
                 let upload = || Activation::from_host(host.floats(), host.shape(), model.device());
                 values.entry(value).or_insert_with(upload);
             }
@@ -64,6 +68,7 @@ impl<'m> Recording<'m> {
             steps: plan.steps,
             rules,
             values,
+            known: constants,
             merges_batch_norm: false,
         };
         for i in 0..recording.steps.len() {
@@ -418,10 +423,34 @@ impl<'r> Step<'r> {
         Some(self.recording.value_of(value))
     }
 
+    /// The layer in an input slot; `None` for an optional input left out.
+    pub fn input_layer(&self, slot: usize) -> Option<&'r str> {
+        let value = (*self.node().inputs.get(slot)?)?;
+        Some(self.recording.model.graph().name(value))
+    }
+
     /// Whether something is to be handed to this slot: it depends on a layer asked for, and is no
     /// weight.
     pub fn is_live(&self, slot: usize) -> bool {
         self.live.get(slot).copied().unwrap_or(false)
+    }
+
+    /// Whether an input slot holds the same whatever the image: a weight, or a number that follows
+    /// from sizes. So does a slot left out.
+    pub fn is_constant(&self, slot: usize) -> bool {
+        match self.node().inputs.get(slot) {
+            Some(Some(value)) => {
+                let recording = self.recording;
+                let weight = recording.model.graph().constant(*value).is_some();
+                weight || recording.known.contains(value)
+            }
+            _ => true,
+        }
+    }
+
+    /// The network.
+    pub fn model(&self) -> &'r Model {
+        self.recording.model
     }
 
     /// The value that it made, or that the batch normalisation merged into it made.

@@ -8,5 +8,6 @@
 
 pub mod onnx;
 mod reference;
+pub mod torchvision;
 
 pub use reference::*;

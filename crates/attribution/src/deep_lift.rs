@@ -1,0 +1,406 @@
+//! DeepLIFT by the rescale rule: what each input contributes to the difference of the score from
+//! that of a baseline.
+//!
+//! Every operator hands down *multipliers*, so that the multiplier of an input times the input's
+//! difference from the baseline, summed over inputs, is the output's difference. Shrikumar,
+//! Greenside and Kundaje, *Learning important features through propagating activation differences*
+//! (2017). The result is multiplier times difference, and adds up to the difference of scores; the
+//! error is stated ([`Attribution::completeness`]).
+//!
+//! | operators | multiplier, given `m` at the output |
+//! | --- | --- |
+//! | linear ones, and those that move numbers | the true gradient |
+//! | element-wise functions of one input | `m * dy / dx`; the gradient where `dx` is below `1e-7` |
+//! | LRN | `m * dy / dx` element by element; 0 where `dx` is below `1e-7` |
+//! | max-pools, `Max`, `Min` | what the winner gains over the baseline's maximum goes to the winner, what the baseline's winner loses to that one; divided by `dx`, 0 where that is below `1e-7` |
+//! | products of two activations | the gradient at the mean of image and baseline |
+//! | quotients of two activations | `m (1/b + 1/b0) / 2` and `-m (a + a0) / (2 b b0)` |
+//!
+//! Each of them is complete, overlapping windows and values with several readers included. An
+//! operator that has no such rule (softmax, layer normalisation) is an
+//! [error](AttributionError::Uncovered) that lists all of them.
+//!
+//! **Baseline**: an image of zeros, which is the mean colour after Caffe's preprocessing and
+//! torchvision's, or [a given one](DeepLift::baseline_image).
+//!
+//! **Target**: the multipliers start from the target's gradient where it is computed. That is exact
+//! for logits and differences of logits, which are linear there; for other targets the stated error
+//! tells how far it is off.
+//!
+//! Programs differ. Captum's `DeepLift` keeps only one reader's multiplier where a value has
+//! several, and overwrites where pooling windows overlap: on GoogLeNet its attributions add up to
+//! `-1e-6` instead of 17.6. It takes a gradient below `1e-10` for ReLU and pools; here it is `1e-7`,
+//! which is single precision. SHAP's `DeepExplainer` averages over baselines.
+
+use burn::tensor::Tensor;
+use elucid_graph::{Activation, INPUT, ImageBatch, Recording, Step};
+use elucid_rules::OpKind;
+
+use crate::attribution::Attribution;
+use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::error::AttributionError;
+use crate::methods::{Method, Place};
+use crate::network::Network;
+use crate::relevance::rules::moves_numbers;
+use crate::saliency::Reduce;
+use crate::target::Target;
+use crate::work::{Work, select, to_vec};
+
+/// Differences below this are none: their quotient would be rounding error.
+const NO_DIFFERENCE: f32 = 1e-7;
+
+/// DeepLIFT, by the rescale rule.
+#[derive(Debug, Clone)]
+#[must_use = "a method does nothing until it is asked to attribute"]
+pub struct DeepLift {
+    pub(crate) setup: Setup,
+    baseline: Option<Tensor<4>>,
+}
+
+impl DeepLift {
+    /// At the network's input.
+    pub fn at_input() -> Self {
+        Self::at(INPUT)
+    }
+
+    /// At a layer: multiplier times the difference of the layer's value from that of the baseline.
+    /// Beside which other branches run, the sum is what its branch contributes.
+    pub fn at(layer: &str) -> Self {
+        Self {
+            setup: Setup::at(layer),
+            baseline: None,
+        }
+    }
+
+    /// Compares with this image, `[1, C, H, W]`, or one for each image, `[N, C, H, W]`, in the space
+    /// of the network's input; zeros by default.
+    pub fn baseline_image(mut self, image: Tensor<4>) -> Self {
+        self.baseline = Some(image);
+        self
+    }
+
+    setup_builders!(batch_size, progress);
+
+    /// One baseline for each image.
+    fn baselines(&self, images: &Tensor<4>) -> Result<Tensor<4>, AttributionError> {
+        let Some(baseline) = &self.baseline else {
+            return Ok(images.zeros_like());
+        };
+        let [count, rest @ ..] = images.dims();
+        let [given, shape @ ..] = baseline.dims();
+        let refused = |value: String, expected| AttributionError::Parameter {
+            parameter: "baseline",
+            value,
+            expected,
+        };
+        if rest != shape || (given != 1 && given != count) {
+            return Err(refused(
+                format!("an image of shape {:?}", baseline.dims()),
+                "[1, C, H, W] or [N, C, H, W] like the images",
+            ));
+        }
+        let baseline = baseline
+            .clone()
+            .without_autodiff()
+            .to_device(&images.device());
+        let sum = to_vec(&baseline.clone().sum().into())?;
+        if !sum.iter().all(|v| v.is_finite()) {
+            return Err(refused("no number somewhere".to_owned(), "finite pixels"));
+        }
+        Ok(match given == count {
+            true => baseline,
+            false => select(&baseline, &vec![0; count]),
+        })
+    }
+}
+
+impl Attributor for DeepLift {
+    fn name(&self) -> &'static str {
+        "deep-lift"
+    }
+
+    /// Besides the errors of all methods: [`AttributionError::Parameter`] for a baseline of another
+    /// shape, [`AttributionError::Uncovered`] for operators that have no rule,
+    /// [`AttributionError::NeedsModel`] for a closure.
+    ///
+    /// Memory: all activations of a batch between the input and the target, twice.
+    fn attribute(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+        target: Target,
+    ) -> Result<Attribution, AttributionError> {
+        let work = Work::new(network, images, &target, &self.setup)?;
+        let model = work.model(self.name())?;
+        let baselines = self.baselines(&work.images)?;
+        let mut differences = Vec::new();
+        let (values, scores) =
+            work.each_recording(model, &self.setup.progress, |recorded, rows| {
+                let baseline = work.record(model, select(&baselines, rows), rows)?;
+                let pairs = recorded.scores.iter().zip(&baseline.scores);
+                differences.extend(pairs.map(|(x, b)| f64::from(*x) - f64::from(*b)));
+                let (x, base) = (&recorded.recording, &baseline.recording);
+                let multipliers = hand_down(&work, x, base, recorded.gradient)?;
+                let at = x.value(&work.layer)?;
+                let difference = at.rows() - base.value(&work.layer)?.rows();
+                Ok(Activation::from_rows(multipliers.rows() * difference, at)?)
+            })?;
+        Ok(
+            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
+                .expecting(differences),
+        )
+    }
+}
+
+/// The multipliers at the layer.
+fn hand_down(
+    work: &Work<'_>,
+    x: &Recording<'_>,
+    base: &Recording<'_>,
+    seed: Activation,
+) -> Result<Activation, AttributionError> {
+    let (from, to) = (work.target.layer.as_str(), [work.layer.as_str()]);
+    let uncovered = |nodes| AttributionError::Uncovered {
+        method: METHOD.name.to_owned(),
+        nodes,
+    };
+    let steps = x.steps(from, &to)?;
+    let without = steps.iter().filter(|step| rule_for(step).is_none());
+    let nodes: Vec<String> = without.map(Step::label).collect();
+    if !nodes.is_empty() {
+        return Err(uncovered(nodes));
+    }
+    // The same operators in the same order.
+    let mut baseline = base.steps(from, &to)?.into_iter().peekable();
+    let arrived = x.propagate(from, seed, &to, |step, m| {
+        while baseline.next_if(|b| b.layer() != step.layer()).is_some() {}
+        match (rule_for(step), baseline.peek()) {
+            (Some(rule), Some(base)) => rule.multipliers(&Pair { step, base }, m),
+            _ => Err(uncovered(vec![step.label()])),
+        }
+    })?;
+    Ok(arrived.get(&work.layer)?.clone())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rescale {
+    Linear,
+    /// Linear in each of two inputs.
+    Bilinear,
+    Quotient,
+    ElementWise,
+    Maximum,
+    Minimum,
+    Lrn,
+}
+
+/// The input slots that depend on the image.
+fn variables(step: &Step<'_>) -> Vec<usize> {
+    (0..step.inputs())
+        .filter(|&slot| !step.is_constant(slot))
+        .collect()
+}
+
+fn rule_for(step: &Step<'_>) -> Option<Rescale> {
+    let variables = variables(step);
+    let shape = |slot: usize| step.input(slot).map(|x| x.shape());
+    let output = Some(step.output().shape());
+    let element_wise =
+        (variables.len() == 1 && shape(variables[0]) == output).then_some(Rescale::ElementWise);
+    Some(match step.kind() {
+        _ if moves_numbers(step) => Rescale::Linear,
+        OpKind::AveragePool
+        | OpKind::GlobalAveragePool
+        | OpKind::ReduceMean
+        | OpKind::Add
+        | OpKind::Sub
+        | OpKind::Sum
+        | OpKind::Neg => Rescale::Linear,
+        OpKind::BatchNormalization if variables == [0] => Rescale::Linear,
+        OpKind::Conv | OpKind::Gemm | OpKind::MatMul | OpKind::Mul => match variables.len() {
+            1 => Rescale::Linear,
+            _ => Rescale::Bilinear,
+        },
+        OpKind::Div if variables == [0] => Rescale::Linear,
+        OpKind::Div if shape(0) == output && shape(1) == output => Rescale::Quotient,
+        OpKind::MaxPool | OpKind::GlobalMaxPool => Rescale::Maximum,
+        OpKind::Max if variables.len() > 1 => Rescale::Maximum,
+        OpKind::Min if variables.len() > 1 => Rescale::Minimum,
+        OpKind::Lrn => Rescale::Lrn,
+        kind if kind.is_activation() => element_wise?,
+        OpKind::Max
+        | OpKind::Min
+        | OpKind::Pow
+        | OpKind::Sqrt
+        | OpKind::Log
+        | OpKind::Exp
+        | OpKind::Abs
+        | OpKind::Reciprocal
+        | OpKind::Erf
+        | OpKind::Floor
+        | OpKind::Ceil => element_wise?,
+        _ => return None,
+    })
+}
+
+/// One operator on the image and on the baseline.
+struct Pair<'s, 'r> {
+    step: &'s Step<'r>,
+    base: &'s Step<'r>,
+}
+
+impl Rescale {
+    fn multipliers(
+        self,
+        pair: &Pair<'_, '_>,
+        m: &[Option<Activation>],
+    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+        if self == Self::Linear {
+            return Ok(pair.step.gradient(m)?);
+        }
+        let Some(Some(m)) = m.first() else {
+            return Ok(vec![None; pair.step.inputs()]);
+        };
+        match self {
+            Self::Linear | Self::Bilinear => pair.at_the_mean(m),
+            Self::Quotient => pair.quotient(m),
+            Self::ElementWise => pair.ratio(m, true),
+            Self::Lrn => pair.ratio(m, false),
+            Self::Maximum => pair.winners(m, |x, base| x.max_pair(base)),
+            Self::Minimum => pair.winners(m, |x, base| x.min_pair(base)),
+        }
+    }
+}
+
+impl Pair<'_, '_> {
+    fn inputs(step: &Step<'_>) -> Vec<Option<Activation>> {
+        (0..step.inputs()).map(|slot| step.input(slot)).collect()
+    }
+
+    /// An empty list of multipliers, one for each input slot.
+    fn slots(&self) -> Vec<Option<Activation>> {
+        vec![None; self.step.inputs()]
+    }
+
+    /// An input's value on the image and on the baseline.
+    fn values(&self, slot: usize) -> Option<(Activation, Tensor<2>)> {
+        Some((self.step.input(slot)?, self.base.input(slot)?.rows()))
+    }
+
+    /// The live slots.
+    fn live(&self) -> impl Iterator<Item = usize> {
+        (0..self.step.inputs()).filter(|&slot| self.step.is_live(slot))
+    }
+
+    fn at_the_mean(&self, m: &Activation) -> Result<Vec<Option<Activation>>, AttributionError> {
+        let mut inputs = Self::inputs(self.step);
+        for slot in variables(self.step) {
+            if let Some((x, base)) = self.values(slot) {
+                inputs[slot] = Some(Activation::from_rows((x.rows() + base) * 0.5, &x)?);
+            }
+        }
+        Ok(self.step.pullback(inputs, &[Some(m.clone())]))
+    }
+
+    fn quotient(&self, m: &Activation) -> Result<Vec<Option<Activation>>, AttributionError> {
+        let mut slots = self.slots();
+        let (Some((a, a0)), Some((b, b0))) = (self.values(0), self.values(1)) else {
+            return Ok(slots);
+        };
+        let (m, a_rows, b_rows) = (m.rows(), a.rows(), b.rows());
+        if self.step.is_live(0) {
+            let mean = (b_rows.clone().recip() + b0.clone().recip()) * 0.5;
+            slots[0] = Some(Activation::from_rows(m.clone() * mean, &a)?);
+        }
+        if self.step.is_live(1) {
+            let mean = (a_rows + a0) * -0.5;
+            slots[1] = Some(Activation::from_rows(m * mean / (b_rows * b0), &b)?);
+        }
+        Ok(slots)
+    }
+
+    /// `m * dy / dx`, and where nothing differs the gradient, or 0.
+    fn ratio(
+        &self,
+        m: &Activation,
+        or_gradient: bool,
+    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+        let mut slots = self.slots();
+        let dy = self.step.output().rows() - self.base.output().rows();
+        let mut gradients = match or_gradient {
+            true => {
+                let inputs = Self::inputs(self.step);
+                self.step.pullback(inputs, &[Some(m.clone())])
+            }
+            false => self.slots(),
+        };
+        for slot in self.live() {
+            let Some((x, base)) = self.values(slot) else {
+                continue;
+            };
+            let product = m.rows() * dy.clone();
+            let otherwise = gradients[slot].take().map(|g| g.rows());
+            slots[slot] = Some(over_difference(product, &x, base, otherwise)?);
+        }
+        Ok(slots)
+    }
+
+    /// What is gained to who wins on the image, what is lost to who won on the baseline.
+    fn winners(
+        &self,
+        m: &Activation,
+        extreme: fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
+    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+        let mut slots = self.slots();
+        let (y, y0) = (self.step.output(), self.base.output().rows());
+        let best = extreme(y.rows(), y0.clone());
+        let part = |difference: Tensor<2>| Activation::from_rows(m.rows() * difference, &y);
+        let gained = part(best.clone() - y0)?;
+        let lost = part(y.rows() - best)?;
+        let gained = self.step.pullback(Self::inputs(self.step), &[Some(gained)]);
+        let lost = self.base.pullback(Self::inputs(self.base), &[Some(lost)]);
+        for (slot, parts) in gained.into_iter().zip(lost).enumerate() {
+            let ((Some(gained), Some(lost)), Some((x, base))) = (parts, self.values(slot)) else {
+                continue;
+            };
+            let contribution = gained.rows() + lost.rows();
+            slots[slot] = Some(over_difference(contribution, &x, base, None)?);
+        }
+        Ok(slots)
+    }
+}
+
+/// `contribution / (x - base)`, and `otherwise`, or 0, where nothing differs.
+fn over_difference(
+    contribution: Tensor<2>,
+    x: &Activation,
+    base: Tensor<2>,
+    otherwise: Option<Tensor<2>>,
+) -> Result<Activation, AttributionError> {
+    let dx = x.rows() - base;
+    let same = dx.clone().abs().lower_scalar(NO_DIFFERENCE);
+    let quotient = contribution / dx.mask_fill(same.clone(), 1.0);
+    let multiplier = match otherwise {
+        Some(otherwise) => quotient.mask_where(same, otherwise),
+        None => quotient.mask_fill(same, 0.0),
+    };
+    Ok(Activation::from_rows(multiplier, x)?)
+}
+
+pub(crate) const METHOD: Method = Method {
+    name: "deep-lift",
+    title: "DeepLIFT (rescale)",
+    place: Place::AnyLayer,
+    needs_model: true,
+    takes_rules: false,
+    random: false,
+    sums_to: "score less the baseline's score",
+    options: &[],
+    reference: "Shrikumar, Greenside and Kundaje 2017",
+    build: |options| {
+        Ok(Box::new(DeepLift {
+            setup: options.setup(),
+            baseline: None,
+        }))
+    },
+};

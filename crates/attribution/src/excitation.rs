@@ -1,0 +1,312 @@
+//! Excitation backprop, plain and contrastive.
+//!
+//! The probability that a neuron won, handed down from the class to a layer: of each neuron's
+//! probability an input gets the share `x_i w+_ij / sum_i x_i w+_ij` (no bias). Zhang, Lin, Brandt,
+//! Shen and Sclaroff, *Top-down neural attention by excitation backprop* (2016). It starts with 1 at
+//! the class and stays 1 in sum at every layer that all paths pass, as long as no response is 0;
+//! the result states the sum ([`Attribution::completeness`]).
+//!
+//! **Contrastive**: the same with the classifier's weights negated says what speaks for all other
+//! classes; at the *contrast layer*, by default the input of the classifier, it is subtracted, and
+//! the difference is handed down to the layer. The map is the positive part of the sum over
+//! channels; nothing is clamped before.
+//!
+//! **Rules** ([`RelevanceRules::excitation_backprop`]): [`Excitation`](crate::relevance::Excitation)
+//! on convolutions and dense layers; average pools and residual sums in proportion to what each
+//! input contributes; max-pools to the winner; activations, batch normalisation and LRN copy. All
+//! ratios are guarded (0 / 0 gives 0), so that no mass is lost to an epsilon.
+//!
+//! The rules need inputs of 0 and more: at the images, which are signed after their mean was
+//! subtracted, shares are no probabilities. Asking for a layer below the first convolution is
+//! therefore an error unless [`ExcitationBackprop::allow_input`] is called. Networks with layers
+//! whose output no ReLU follows (MobileNetV2) have signed activations on the way, too; mass is
+//! conserved all the same.
+//!
+//! **Start.** The gradient of the target where it is computed: 1 at the class for a logit, 1 and -1
+//! for a difference.
+//!
+//! Programs differ. TorchRay adds `1e-20` to the denominators, crashes on LRN (with LRN's true
+//! gradient the mass at GoogLeNet's conv1 is 0.13 instead of 1; the Caffe original copies), and
+//! leaves residual sums to the user. Its map of plain excitation backprop is the sum over channels,
+//! as here, though its documentation speaks of a clamp. The Caffe page of the method calls it
+//! patent-pending (Adobe): look into it before commercial use.
+
+use elucid_graph::{Activation, ImageBatch, Recording};
+
+use crate::attribution::Attribution;
+use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::error::AttributionError;
+use crate::methods::{Method, MethodOption, Place};
+use crate::network::Network;
+use crate::relevance::RelevanceRules;
+use crate::saliency::Reduce;
+use crate::target::Target;
+use crate::work::{Work, sums};
+
+/// Excitation backprop.
+#[derive(Debug, Clone)]
+#[must_use = "a method does nothing until it is asked to attribute"]
+pub struct ExcitationBackprop {
+    pub(crate) setup: Setup,
+    rules: RelevanceRules,
+    allows_input: bool,
+}
+
+impl ExcitationBackprop {
+    /// Down to a layer: one whose numbers are 0 or more.
+    pub fn at(layer: &str) -> Self {
+        Self {
+            setup: Setup::at(layer),
+            rules: RelevanceRules::excitation_backprop(),
+            allows_input: false,
+        }
+    }
+
+    /// Goes down through the first convolution to the signed input if asked to.
+    pub fn allow_input(mut self) -> Self {
+        self.allows_input = true;
+        self
+    }
+
+    /// By other rules than [`RelevanceRules::excitation_backprop`]: to cover an operator that those
+    /// do not.
+    pub fn relevance_rules(mut self, rules: RelevanceRules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    setup_builders!(batch_size, progress);
+}
+
+/// Refuses a layer below the first weighted operator.
+fn check_layer(work: &Work<'_>, recording: &Recording<'_>) -> Result<(), AttributionError> {
+    let steps = recording.steps(&work.target.layer, &[&work.layer])?;
+    match steps.iter().find(|step| step.is_first()) {
+        Some(_) => Err(AttributionError::Parameter {
+            parameter: "the layer of excitation backprop",
+            value: format!("\"{}\"", work.layer),
+            expected: "a layer after the first convolution, where activations are 0 or more; \
+                       allow_input() goes down to signed inputs all the same",
+        }),
+        None => Ok(()),
+    }
+}
+
+impl Attributor for ExcitationBackprop {
+    fn name(&self) -> &'static str {
+        "excitation-backprop"
+    }
+
+    /// Besides the errors of all methods: [`AttributionError::Parameter`] for a layer below the
+    /// first convolution, [`AttributionError::Uncovered`] for operators that the rules say nothing
+    /// about, [`AttributionError::NeedsModel`] for a closure.
+    ///
+    /// Memory: all activations of a batch between the input and the target.
+    fn attribute(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+        target: Target,
+    ) -> Result<Attribution, AttributionError> {
+        self.rules.check()?;
+        let work = Work::new(network, images, &target, &self.setup)?;
+        let model = work.model(self.name())?;
+        let mut started = Vec::new();
+        let (values, scores) =
+            work.each_recording(model, &self.setup.progress, |recorded, _rows| {
+                if !self.allows_input {
+                    check_layer(&work, &recorded.recording)?;
+                }
+                started.extend(sums(&recorded.gradient.to_array()?));
+                let recording = self.rules.prepare(recorded.recording);
+                let (from, to) = (&work.target.layer, &work.layer);
+                self.rules
+                    .hand_down(self.name(), &recording, from, recorded.gradient, to)
+            })?;
+        Ok(
+            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
+                .with_rules(self.rules.name())
+                .expecting(started),
+        )
+    }
+}
+
+/// Contrastive excitation backprop.
+#[derive(Debug, Clone)]
+#[must_use = "a method does nothing until it is asked to attribute"]
+pub struct ContrastiveExcitationBackprop {
+    pub(crate) setup: Setup,
+    rules: RelevanceRules,
+    contrast_layer: Option<String>,
+    allows_input: bool,
+}
+
+impl ContrastiveExcitationBackprop {
+    /// Down to a layer: one whose numbers are 0 or more.
+    pub fn at(layer: &str) -> Self {
+        Self {
+            setup: Setup::at(layer),
+            rules: RelevanceRules::excitation_backprop(),
+            contrast_layer: None,
+            allows_input: false,
+        }
+    }
+
+    /// Where the contrast is taken: a layer between the target and the one attributed to. The
+    /// input of the last operator with weights by default, which for GoogLeNet is `pool5`
+    /// flattened; TorchRay takes `classifier.4` of VGG16 and `avgpool` of ResNet50.
+    pub fn contrast_layer(mut self, layer: &str) -> Self {
+        self.contrast_layer = Some(layer.to_owned());
+        self
+    }
+
+    /// Goes down through the first convolution to the signed input if asked to.
+    pub fn allow_input(mut self) -> Self {
+        self.allows_input = true;
+        self
+    }
+
+    /// By other rules than [`RelevanceRules::excitation_backprop`]: to cover an operator that those
+    /// do not.
+    pub fn relevance_rules(mut self, rules: RelevanceRules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    setup_builders!(batch_size, progress);
+
+    /// The layer of the contrast, and the layer that the classifier computes.
+    fn contrast(
+        &self,
+        work: &Work<'_>,
+        recording: &Recording<'_>,
+    ) -> Result<(String, String), AttributionError> {
+        let (top, layer) = (&work.target.layer, &work.layer);
+        let refused = |value: &str, expected| AttributionError::Parameter {
+            parameter: "the contrast layer",
+            value: format!("\"{value}\""),
+            expected,
+        };
+        let steps = recording.steps(top, &[layer])?;
+        let classifier = steps
+            .iter()
+            .find(|step| step.weights().is_some())
+            .ok_or_else(|| refused(layer, "a classifier with weights above the layer"))?;
+        let contrast = match &self.contrast_layer {
+            Some(name) => work.network.layer(name)?,
+            None => classifier.input_layer(0).unwrap_or(layer).to_owned(),
+        };
+        let between = "a layer between the classifier's weights and the layer attributed to";
+        let above = match recording.value(&contrast) {
+            Ok(_) => recording.steps(top, &[&contrast])?,
+            Err(_) => Vec::new(),
+        };
+        if !above.iter().any(|step| step.layer() == classifier.layer()) {
+            return Err(refused(&contrast, between));
+        }
+        if contrast != *layer && recording.steps(&contrast, &[layer])?.is_empty() {
+            return Err(refused(&contrast, between));
+        }
+        Ok((contrast, classifier.layer().to_owned()))
+    }
+}
+
+impl Attributor for ContrastiveExcitationBackprop {
+    fn name(&self) -> &'static str {
+        "contrastive-excitation-backprop"
+    }
+
+    /// As [`ExcitationBackprop`]; [`AttributionError::Parameter`] also for a contrast layer that
+    /// does not lie between the classifier and the layer.
+    fn attribute(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+        target: Target,
+    ) -> Result<Attribution, AttributionError> {
+        self.rules.check()?;
+        let work = Work::new(network, images, &target, &self.setup)?;
+        let model = work.model(self.name())?;
+        let (values, scores) =
+            work.each_recording(model, &self.setup.progress, |recorded, _rows| {
+                if !self.allows_input {
+                    check_layer(&work, &recorded.recording)?;
+                }
+                let recording = self.rules.prepare(recorded.recording);
+                let (top, seed) = (&work.target.layer, recorded.gradient);
+                let (contrast, classifier) = self.contrast(&work, &recording)?;
+                let (method, rules) = (self.name(), &self.rules);
+                let against = rules.hand_down_against(
+                    method,
+                    &recording,
+                    top,
+                    seed.clone(),
+                    &contrast,
+                    &classifier,
+                )?;
+                let for_it = rules.hand_down(method, &recording, top, seed, &contrast)?;
+                let difference = Activation::from_rows(for_it.rows() - against.rows(), &for_it)?;
+                rules.hand_down(method, &recording, &contrast, difference, &work.layer)
+            })?;
+        Ok(
+            Attribution::new(self.name(), &work, values, scores, Reduce::Positive)
+                .with_rules(self.rules.name()),
+        )
+    }
+}
+
+const ALLOW_INPUT: MethodOption = MethodOption {
+    name: "allow-input",
+    default: "false",
+    help: "true goes down through the first convolution to signed inputs",
+};
+
+pub(crate) const METHOD: Method = Method {
+    name: "excitation-backprop",
+    title: "Excitation backprop",
+    place: Place::SpatialLayer,
+    needs_model: true,
+    takes_rules: false,
+    random: false,
+    sums_to: "1",
+    options: &[ALLOW_INPUT],
+    reference: "Zhang et al. 2016",
+    build: |options| {
+        Ok(Box::new(ExcitationBackprop {
+            setup: options.setup(),
+            rules: RelevanceRules::excitation_backprop(),
+            allows_input: options
+                .get("allow-input", "true or false")?
+                .unwrap_or(false),
+        }))
+    },
+};
+
+pub(crate) const CONTRASTIVE: Method = Method {
+    name: "contrastive-excitation-backprop",
+    title: "Contrastive excitation backprop",
+    place: Place::SpatialLayer,
+    needs_model: true,
+    takes_rules: false,
+    random: false,
+    sums_to: "",
+    options: &[
+        MethodOption {
+            name: "contrast-layer",
+            default: "the classifier's input",
+            help: "where what speaks for other classes is subtracted",
+        },
+        ALLOW_INPUT,
+    ],
+    reference: "Zhang et al. 2016",
+    build: |options| {
+        Ok(Box::new(ContrastiveExcitationBackprop {
+            setup: options.setup(),
+            rules: RelevanceRules::excitation_backprop(),
+            contrast_layer: options.get("contrast-layer", "a layer")?,
+            allows_input: options
+                .get("allow-input", "true or false")?
+                .unwrap_or(false),
+        }))
+    },
+};

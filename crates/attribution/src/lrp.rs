@@ -1,0 +1,218 @@
+//! Layer-wise relevance propagation.
+//!
+//! The score is handed down from layer to layer; at every operator what arrived at an output is
+//! shared among its inputs by a [rule](crate::relevance), chosen by
+//! [`RelevanceRules`](crate::relevance::RelevanceRules): Bach, Binder, Montavon, Klauschen, Müller
+//! and Samek, *On pixel-wise explanations for non-linear classifier decisions by layer-wise
+//! relevance propagation* (2015); for which rule where, Montavon et al., *Layer-wise relevance
+//! propagation: an overview* (2019), and Kohlbrenner et al., *Towards best practice in explaining
+//! neural network decisions with LRP* (2020).
+//!
+//! **Start.** What is handed down is gradient times activation where the target is computed: for
+//! the logit of a class exactly that logit at that class and 0 elsewhere, for a difference `A:B` the
+//! logit of `A` and minus that of `B`. For a score that is not linear in its layer (a probability,
+//! log-sum-exp) this is its linear approximation.
+//!
+//! **Conservation.** The result states what was handed down and what arrived
+//! ([`Attribution::completeness`]). The difference is what biases and the rules' epsilons took;
+//! a network without biases under the epsilon rule loses nothing. At a layer beside which other
+//! branches run, the sum is the share of its branch.
+//!
+//! **Batch normalisation** after a convolution or a dense layer is merged into its weights; one that
+//! stands elsewhere (before a ReLU, as in DenseNet) is passed. **Max-pools** give everything to the
+//! winner. **LRN** is passed: Zennit has no rule for it and takes its true gradient, by which
+//! `EpsilonPlusFlat` on GoogLeNet arrives at 2.5 of a logit of 20.3 without saying so. **Residual
+//! sums** are shared in proportion. An operator that no rule covers is an
+//! [error](AttributionError::Uncovered) that lists all of them.
+//!
+//! Programs differ. Zennit's composites are the constructors here, with the same numbers; its
+//! "first layer" is the first one of the module tree, here those that no other layer with weights
+//! precedes. Captum's `LRP` has epsilon `1e-9` on every layer by default.
+//! iNNvestigate's licence says that a part of LRP is under patent (Fraunhofer): look into it before
+//! commercial use.
+
+use elucid_graph::{Activation, INPUT, ImageBatch};
+
+use crate::attribution::Attribution;
+use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::error::AttributionError;
+use crate::methods::{Method, MethodOption, MethodOptions, Place};
+use crate::network::Network;
+use crate::relevance::RelevanceRules;
+use crate::saliency::Reduce;
+use crate::target::Target;
+use crate::work::{Work, sums};
+
+/// Layer-wise relevance propagation.
+#[derive(Debug, Clone)]
+#[must_use = "a method does nothing until it is asked to attribute"]
+pub struct Lrp {
+    pub(crate) setup: Setup,
+    rules: RelevanceRules,
+}
+
+impl Lrp {
+    /// Down to the input by these rules.
+    pub fn new(rules: RelevanceRules) -> Self {
+        Self {
+            setup: Setup::at(INPUT),
+            rules,
+        }
+    }
+
+    /// By [`RelevanceRules::epsilon`].
+    pub fn epsilon() -> Self {
+        Self::new(RelevanceRules::epsilon())
+    }
+
+    /// By [`RelevanceRules::epsilon_plus`].
+    pub fn epsilon_plus() -> Self {
+        Self::new(RelevanceRules::epsilon_plus())
+    }
+
+    /// By [`RelevanceRules::epsilon_plus_flat`].
+    pub fn epsilon_plus_flat() -> Self {
+        Self::new(RelevanceRules::epsilon_plus_flat())
+    }
+
+    /// By [`RelevanceRules::epsilon_gamma_box`], with the lowest and the highest value of the
+    /// network's input, one number for all channels or one for each.
+    pub fn epsilon_gamma_box(low: &[f32], high: &[f32]) -> Self {
+        Self::new(RelevanceRules::epsilon_gamma_box(low, high))
+    }
+
+    /// By [`RelevanceRules::epsilon_alpha2_beta1`].
+    pub fn epsilon_alpha2_beta1() -> Self {
+        Self::new(RelevanceRules::epsilon_alpha2_beta1())
+    }
+
+    /// By [`RelevanceRules::epsilon_alpha2_beta1_flat`].
+    pub fn epsilon_alpha2_beta1_flat() -> Self {
+        Self::new(RelevanceRules::epsilon_alpha2_beta1_flat())
+    }
+
+    /// Down to another layer only.
+    pub fn at(mut self, layer: &str) -> Self {
+        layer.clone_into(&mut self.setup.layer);
+        self
+    }
+
+    setup_builders!(batch_size, progress);
+}
+
+impl Attributor for Lrp {
+    fn name(&self) -> &'static str {
+        "lrp"
+    }
+
+    /// Besides the errors of all methods: [`AttributionError::Uncovered`] for operators that the
+    /// rules say nothing about, [`AttributionError::NeedsModel`] for a closure.
+    ///
+    /// Memory: all activations of a batch between the input and the target.
+    fn attribute(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+        target: Target,
+    ) -> Result<Attribution, AttributionError> {
+        self.rules.check()?;
+        let work = Work::new(network, images, &target, &self.setup)?;
+        let model = work.model(self.name())?;
+        let method = format!("{} ({})", self.name(), self.rules.name());
+        let mut started = Vec::new();
+        let (values, scores) =
+            work.each_recording(model, &self.setup.progress, |recorded, _rows| {
+                let at = &recorded.at_target;
+                let start = Activation::from_rows(at.rows() * recorded.gradient.rows(), at)?;
+                started.extend(sums(&start.to_array()?));
+                let recording = self.rules.prepare(recorded.recording);
+                self.rules
+                    .hand_down(&method, &recording, &work.target.layer, start, &work.layer)
+            })?;
+        Ok(
+            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
+                .with_rules(self.rules.name())
+                .expecting(started),
+        )
+    }
+}
+
+/// Numbers between commas.
+#[derive(Debug)]
+struct Numbers(Vec<f32>);
+
+impl std::str::FromStr for Numbers {
+    type Err = std::num::ParseFloatError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers: Result<_, _> = text.split(',').map(|part| part.trim().parse()).collect();
+        numbers.map(Self)
+    }
+}
+
+pub(crate) const METHOD: Method = Method {
+    name: "lrp",
+    title: "Layer-wise relevance propagation",
+    place: Place::AnyLayer,
+    needs_model: true,
+    takes_rules: false,
+    random: false,
+    sums_to: "the score, less what biases take",
+    options: &[
+        MethodOption {
+            name: "composite",
+            default: "epsilon-plus-flat",
+            help: "which rule where: epsilon, epsilon-plus, epsilon-plus-flat, epsilon-gamma-box, \
+                   epsilon-alpha2-beta1 or epsilon-alpha2-beta1-flat",
+        },
+        MethodOption {
+            name: "low",
+            default: "what black becomes by the model's input description",
+            help: "for epsilon-gamma-box: the lowest value of the input, one number or one for each \
+                   channel, between commas",
+        },
+        MethodOption {
+            name: "high",
+            default: "what white becomes by the model's input description",
+            help: "for epsilon-gamma-box: the highest value of the input, as low",
+        },
+    ],
+    reference: "Bach et al. 2015",
+    build,
+};
+
+fn build(options: &MethodOptions) -> Result<Box<dyn Attributor>, AttributionError> {
+    let refused = |option: &str, value: String, expected: String| AttributionError::OptionValue {
+        option: option.to_owned(),
+        value,
+        expected,
+    };
+    let name: String = options
+        .get("composite", "a name")?
+        .unwrap_or_else(|| "epsilon-plus-flat".to_owned());
+    let name = name.trim().to_ascii_lowercase();
+    let numbers = "numbers between commas";
+    let low = options.get::<Numbers>("low", numbers)?;
+    let high = options.get::<Numbers>("high", numbers)?;
+    let rules = match (low, high) {
+        (None, None) => RelevanceRules::composite(&name)
+            .ok_or_else(|| refused("composite", name, RelevanceRules::COMPOSITES.join(", ")))?,
+        (Some(Numbers(low)), Some(Numbers(high))) if name == "epsilon-gamma-box" => {
+            RelevanceRules::epsilon_gamma_box(&low, &high)
+        }
+        (Some(_), Some(_)) => {
+            let expected = "epsilon-gamma-box, the only one with low and high".to_owned();
+            return Err(refused("composite", name, expected));
+        }
+        (low, _) => {
+            let (given, value) = match low {
+                Some(Numbers(low)) => ("low", format!("{low:?}")),
+                None => ("high", "given".to_owned()),
+            };
+            let expected = "both low and high, or neither".to_owned();
+            return Err(refused(given, value, expected));
+        }
+    };
+    let setup = options.setup();
+    Ok(Box::new(Lrp { setup, rules }))
+}

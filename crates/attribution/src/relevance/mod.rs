@@ -1,0 +1,150 @@
+//! Relevance: what is handed from an operator's output to its inputs in proportion to what they
+//! contributed.
+//!
+//! A [`RelevanceRule`] says how one operator shares the relevance that arrived at its output among
+//! its inputs. [`RelevanceRules`] says which operator gets which rule; its constructors are the
+//! usual composites. [`Lrp`](crate::Lrp) and [`ExcitationBackprop`](crate::ExcitationBackprop) hand
+//! relevance down by them.
+//!
+//! | rule | operators | share of input `i` |
+//! | --- | --- | --- |
+//! | [`Epsilon`] | weighted | `x_i w_ij / (y_j + epsilon)`, bias in the denominator |
+//! | [`ZPlus`] | weighted | positive contributions only |
+//! | [`AlphaBeta`] | weighted | positive contributions times alpha, negative times beta |
+//! | [`Gamma`] | weighted | contributions of the output's sign favoured |
+//! | [`Flat`] | weighted | the same for every input |
+//! | [`WSquare`] | weighted | `w_ij^2` |
+//! | [`ZBox`] | weighted | of inputs between known bounds: pixels |
+//! | [`Excitation`] | weighted | `x_i w+_ij`, without bias and without an epsilon |
+//! | [`Norm`] | means and sums | `x_i` times its factor, over the output |
+//! | [`Pass`] | of one input, element by element | everything |
+//! | [`Winner`] | maxima, and operators that only move numbers | everything to where the number came from |
+//!
+//! Weighted operators are `Conv`, `Gemm` and `MatMul` with constant weights. `w_ij` is the weight
+//! from input `i` to output `j`; a batch normalisation that follows directly is merged into it
+//! unless [`RelevanceRules::keeping_batch_norm`] says otherwise.
+//!
+//! # A rule of your own
+//!
+//! ```
+//! use elucid_attribution::relevance::{RelevanceRule, RelevanceRules};
+//! use elucid_attribution::{AttributionError, Lrp};
+//! use elucid_graph::{Activation, Step};
+//! use elucid_rules::OpKind;
+//!
+//! /// Treats a softmax as if it were not there.
+//! #[derive(Debug)]
+//! struct Through;
+//!
+//! impl RelevanceRule for Through {
+//!     fn name(&self) -> String {
+//!         "through".to_owned()
+//!     }
+//!
+//!     fn propagate(
+//!         &self,
+//!         step: &Step<'_>,
+//!         relevance: &[Option<Activation>],
+//!     ) -> Result<Vec<Option<Activation>>, AttributionError> {
+//!         let mut slots = vec![None; step.inputs()];
+//!         slots[0] = relevance[0].clone();
+//!         Ok(slots)
+//!     }
+//! }
+//!
+//! let rules = RelevanceRules::epsilon_plus().on(OpKind::Softmax, Through);
+//! let method = Lrp::new(rules);
+//! ```
+
+mod alpha_beta;
+mod epsilon;
+mod excitation;
+mod flat;
+mod gamma;
+mod norm;
+mod pass;
+pub(crate) mod rules;
+mod share;
+mod w_square;
+mod winner;
+mod z_box;
+mod z_plus;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use elucid_graph::{Activation, Step};
+
+use crate::error::AttributionError;
+
+pub use alpha_beta::AlphaBeta;
+pub use epsilon::Epsilon;
+pub use excitation::Excitation;
+pub use flat::Flat;
+pub use gamma::Gamma;
+pub use norm::Norm;
+pub use pass::Pass;
+pub use rules::RelevanceRules;
+pub use w_square::WSquare;
+pub use winner::Winner;
+pub use z_box::ZBox;
+pub use z_plus::ZPlus;
+
+/// How one operator shares relevance among its inputs.
+pub trait RelevanceRule: Debug + Send + Sync {
+    /// A name for messages and reports.
+    fn name(&self) -> String;
+
+    /// Whether the rule can say anything about this operator; [`RelevanceRules`] skips it where it
+    /// cannot. Any operator unless overridden.
+    fn covers(&self, step: &Step<'_>) -> bool {
+        let _ = step;
+        true
+    }
+
+    /// Refuses parameters out of range, before anything is computed.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::Parameter`].
+    fn check(&self) -> Result<(), AttributionError> {
+        Ok(())
+    }
+
+    /// What goes to each input slot, shaped like the input, given what arrived at each output,
+    /// shaped like the output; `None` where nothing did.
+    ///
+    /// Slots that are not [live](Step::is_live) may be left `None`. Relevance is conserved when
+    /// what goes to the inputs adds up to what arrived.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the rule meets; [`AttributionError::Graph`] from the step's own functions.
+    fn propagate(
+        &self,
+        step: &Step<'_>,
+        relevance: &[Option<Activation>],
+    ) -> Result<Vec<Option<Activation>>, AttributionError>;
+}
+
+impl<R: RelevanceRule + ?Sized> RelevanceRule for Arc<R> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn covers(&self, step: &Step<'_>) -> bool {
+        (**self).covers(step)
+    }
+
+    fn check(&self) -> Result<(), AttributionError> {
+        (**self).check()
+    }
+
+    fn propagate(
+        &self,
+        step: &Step<'_>,
+        relevance: &[Option<Activation>],
+    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+        (**self).propagate(step, relevance)
+    }
+}

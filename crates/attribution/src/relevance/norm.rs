@@ -1,0 +1,115 @@
+use elucid_graph::{Activation, Step};
+use elucid_rules::OpKind;
+
+use super::RelevanceRule;
+use super::share::{EPSILON, Stabiliser};
+use crate::error::AttributionError;
+
+/// Shares of a mean or a sum in proportion to what each input contributes: `R_i = x_i sum_j d_ij
+/// R_j / y_j`, where `d_ij` is the derivative of output `j` by input `i`.
+///
+/// For average pools, and for sums of branches (residual connections): each gets `x_i / y`. In a sum
+/// of one activation and constants, the constants are a bias, and the activation gets everything.
+/// `1e-6` keeps `y` from 0, or, [guarded](Norm::guarded), nothing is handed on where `y` is 0.
+///
+/// Operators: `AveragePool`, `GlobalAveragePool`, `ReduceMean`, `Add`, `Sub`, `Sum`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Norm {
+    stabiliser: Stabiliser,
+}
+
+impl Norm {
+    /// With another epsilon, above 0.
+    pub fn new(epsilon: f32) -> Self {
+        Self {
+            stabiliser: Stabiliser::Epsilon(epsilon),
+        }
+    }
+
+    /// Without an epsilon: what excitation backprop needs to conserve mass exactly.
+    pub fn guarded() -> Self {
+        Self {
+            stabiliser: Stabiliser::Guard,
+        }
+    }
+}
+
+impl Default for Norm {
+    fn default() -> Self {
+        Self::new(EPSILON)
+    }
+}
+
+/// The only input slot that depends on the image, if there is only one.
+pub(super) fn only_variable(step: &Step<'_>) -> Option<usize> {
+    let mut slots = (0..step.inputs()).filter(|&slot| !step.is_constant(slot));
+    match (slots.next(), slots.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
+    }
+}
+
+/// All of the relevance to one slot.
+pub(super) fn all_to(
+    step: &Step<'_>,
+    slot: usize,
+    relevance: Activation,
+) -> Vec<Option<Activation>> {
+    let mut slots = vec![None; step.inputs()];
+    if let Some(only) = slots.get_mut(slot) {
+        *only = Some(relevance);
+    }
+    slots
+}
+
+impl RelevanceRule for Norm {
+    fn name(&self) -> String {
+        "norm".to_owned()
+    }
+
+    fn covers(&self, step: &Step<'_>) -> bool {
+        matches!(
+            step.kind(),
+            OpKind::AveragePool
+                | OpKind::GlobalAveragePool
+                | OpKind::ReduceMean
+                | OpKind::Add
+                | OpKind::Sub
+                | OpKind::Sum
+        )
+    }
+
+    fn check(&self) -> Result<(), AttributionError> {
+        self.stabiliser.check()
+    }
+
+    fn propagate(
+        &self,
+        step: &Step<'_>,
+        relevance: &[Option<Activation>],
+    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+        let Some(Some(relevance)) = relevance.first() else {
+            return Ok(vec![None; step.inputs()]);
+        };
+        let is_sum = matches!(step.kind(), OpKind::Add | OpKind::Sub | OpKind::Sum);
+        if let (true, Some(slot)) = (is_sum, only_variable(step))
+            && step.input(slot).map(|x| x.shape()) == Some(relevance.shape())
+        {
+            return Ok(all_to(step, slot, relevance.clone()));
+        }
+        let output = step.output();
+        let quotient = self.stabiliser.divide(relevance.rows(), output.rows());
+        let quotient = Some(Activation::from_rows(quotient, &output)?);
+        let inputs: Vec<_> = (0..step.inputs()).map(|slot| step.input(slot)).collect();
+        step.pullback(inputs.clone(), &[quotient])
+            .into_iter()
+            .zip(inputs)
+            .map(|(back, x)| match (back, x) {
+                (Some(back), Some(x)) => {
+                    Ok(Some(Activation::from_rows(x.rows() * back.rows(), &x)?))
+                }
+                _ => Ok(None),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,371 @@
+use std::sync::Arc;
+
+use elucid_graph::{Activation, GraphError, Recording, Step};
+use elucid_rules::OpKind;
+use wildmatch::WildMatch;
+
+use super::excitation::Inhibition;
+use super::{
+    AlphaBeta, Epsilon, Excitation, Flat, Gamma, Norm, Pass, RelevanceRule, Winner, ZBox, ZPlus,
+};
+use crate::error::AttributionError;
+
+#[derive(Debug, Clone)]
+enum Which {
+    Kind(OpKind),
+    Layers(String, WildMatch),
+    First,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    which: Which,
+    rule: Arc<dyn RelevanceRule>,
+}
+
+impl Entry {
+    fn matches(&self, step: &Step<'_>) -> bool {
+        let fits = match &self.which {
+            Which::Kind(kind) => step.kind() == *kind,
+            Which::Layers(_, pattern) => step.names().iter().any(|name| pattern.matches(name)),
+            Which::First => step.is_first() && step.weights().is_some(),
+        };
+        fits && self.rule.covers(step)
+    }
+}
+
+/// Which operators get which [`RelevanceRule`]: an ordered list, of which the first match wins.
+///
+/// An entry matches an operator when its kind, its layer's name or its place fits and the rule
+/// [covers](RelevanceRule::covers) it. Operators that only move numbers (`Concat`, `Reshape`,
+/// `Flatten`, `Transpose`, `Squeeze`, `Unsqueeze`, `Slice`, `Pad`, `Split`, `Identity`, `Dropout`,
+/// `Gather`, `Expand`, `Cast`) need no entry: relevance moves with them. Any other operator that
+/// matches nothing is an error.
+///
+/// ```
+/// use elucid_attribution::relevance::{Gamma, RelevanceRules, WSquare};
+///
+/// let rules = RelevanceRules::new()
+///     .on_first(WSquare)
+///     .on_layers("inception_5*", Gamma::new(0.1))
+///     .then(RelevanceRules::epsilon_plus())
+///     .named("mine");
+/// assert_eq!(rules.name(), "mine");
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct RelevanceRules {
+    name: Option<String>,
+    entries: Vec<Entry>,
+    keeps_batch_norm: bool,
+}
+
+impl RelevanceRules {
+    /// The names that [`RelevanceRules::composite`] knows.
+    pub const COMPOSITES: &'static [&'static str] = &[
+        "epsilon",
+        "epsilon-plus",
+        "epsilon-plus-flat",
+        "epsilon-gamma-box",
+        "epsilon-alpha2-beta1",
+        "epsilon-alpha2-beta1-flat",
+    ];
+
+    /// No rules.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// [`Epsilon`] on every weighted operator.
+    ///
+    /// Like all composites here: [`Norm`] on average pools and sums, [`Pass`] on activations, local
+    /// response normalisation, arithmetic with constants and batch normalisations that cannot be
+    /// merged, [`Winner`] on max-pools.
+    pub fn epsilon() -> Self {
+        Self::new().composed("epsilon", Epsilon::default())
+    }
+
+    /// [`ZPlus`] on convolutions, [`Epsilon`] on dense layers: Zennit's `EpsilonPlus`.
+    pub fn epsilon_plus() -> Self {
+        Self::new().composed("epsilon-plus", ZPlus::default())
+    }
+
+    /// As [`epsilon_plus`](RelevanceRules::epsilon_plus) with [`Flat`] on the first layer: Zennit's
+    /// `EpsilonPlusFlat`.
+    pub fn epsilon_plus_flat() -> Self {
+        Self::new()
+            .on_first(Flat)
+            .composed("epsilon-plus-flat", ZPlus::default())
+    }
+
+    /// [`ZBox`] on the first layer, [`Gamma`] 0.25 on convolutions, [`Epsilon`] on dense layers:
+    /// Zennit's `EpsilonGammaBox`. `low` and `high` as in [`ZBox::new`].
+    pub fn epsilon_gamma_box(low: &[f32], high: &[f32]) -> Self {
+        Self::gamma_with(ZBox::new(low, high))
+    }
+
+    /// The same with [`ZBox::pixels`]: bounds from the model's description of its input.
+    pub fn epsilon_gamma_pixels() -> Self {
+        Self::gamma_with(ZBox::pixels())
+    }
+
+    fn gamma_with(bounds: ZBox) -> Self {
+        Self::new()
+            .on_first(bounds)
+            .composed("epsilon-gamma-box", Gamma::default())
+    }
+
+    /// [`AlphaBeta`] 2 and 1 on convolutions, [`Epsilon`] on dense layers: Zennit's
+    /// `EpsilonAlpha2Beta1`.
+    pub fn epsilon_alpha2_beta1() -> Self {
+        Self::new().composed("epsilon-alpha2-beta1", AlphaBeta::alpha2_beta1())
+    }
+
+    /// The same with [`Flat`] on the first layer.
+    pub fn epsilon_alpha2_beta1_flat() -> Self {
+        Self::new()
+            .on_first(Flat)
+            .composed("epsilon-alpha2-beta1-flat", AlphaBeta::alpha2_beta1())
+    }
+
+    /// [`Excitation`] on every weighted operator, [`Norm::guarded`] on average pools and sums;
+    /// batch normalisations are kept and passed.
+    pub fn excitation_backprop() -> Self {
+        Self::new()
+            .on(OpKind::Conv, Excitation)
+            .on(OpKind::Gemm, Excitation)
+            .on(OpKind::MatMul, Excitation)
+            .between_layers(Norm::guarded())
+            .keeping_batch_norm()
+            .named("excitation-backprop")
+    }
+
+    /// A composite by its name in [`COMPOSITES`](RelevanceRules::COMPOSITES), with
+    /// [`ZBox::pixels`] where it has a box; `None` for any other.
+    pub fn composite(name: &str) -> Option<Self> {
+        Some(match name {
+            "epsilon" => Self::epsilon(),
+            "epsilon-plus" => Self::epsilon_plus(),
+            "epsilon-plus-flat" => Self::epsilon_plus_flat(),
+            "epsilon-gamma-box" => Self::epsilon_gamma_pixels(),
+            "epsilon-alpha2-beta1" => Self::epsilon_alpha2_beta1(),
+            "epsilon-alpha2-beta1-flat" => Self::epsilon_alpha2_beta1_flat(),
+            _ => return None,
+        })
+    }
+
+    fn composed(self, name: &str, convolutions: impl RelevanceRule + 'static) -> Self {
+        self.on(OpKind::Conv, convolutions)
+            .on(OpKind::Gemm, Epsilon::default())
+            .on(OpKind::MatMul, Epsilon::default())
+            .between_layers(Norm::default())
+            .named(name)
+    }
+
+    /// Rules for what lies between weighted operators.
+    fn between_layers(self, sums: Norm) -> Self {
+        const SUMS: [OpKind; 6] = [
+            OpKind::AveragePool,
+            OpKind::GlobalAveragePool,
+            OpKind::ReduceMean,
+            OpKind::Add,
+            OpKind::Sub,
+            OpKind::Sum,
+        ];
+        const PASSED: [OpKind; 7] = [
+            OpKind::Lrn,
+            OpKind::BatchNormalization,
+            OpKind::Mul,
+            OpKind::Div,
+            OpKind::Neg,
+            OpKind::Min,
+            OpKind::Max,
+        ];
+        const MAXIMA: [OpKind; 4] = [
+            OpKind::MaxPool,
+            OpKind::GlobalMaxPool,
+            OpKind::Max,
+            OpKind::Min,
+        ];
+        let activations = OpKind::ALL.iter().filter(|kind| kind.is_activation());
+        let mut rules = self;
+        for kind in SUMS {
+            rules = rules.on(kind, sums);
+        }
+        for &kind in activations.chain(&PASSED) {
+            rules = rules.on(kind, Pass);
+        }
+        for kind in MAXIMA {
+            rules = rules.on(kind, Winner);
+        }
+        rules
+    }
+
+    /// Gives every operator of one kind a rule.
+    #[must_use]
+    pub fn on(self, kind: OpKind, rule: impl RelevanceRule + 'static) -> Self {
+        self.with(Which::Kind(kind), rule)
+    }
+
+    /// Gives a rule to the operators that compute the layers named by `pattern`, a glob: `*` stands
+    /// for any text, `/` included, and `?` for any one character.
+    #[must_use]
+    pub fn on_layers(self, pattern: &str, rule: impl RelevanceRule + 'static) -> Self {
+        let which = Which::Layers(pattern.to_owned(), WildMatch::new(pattern));
+        self.with(which, rule)
+    }
+
+    /// Gives a rule to the first weighted operators: those that no other comes before.
+    #[must_use]
+    pub fn on_first(self, rule: impl RelevanceRule + 'static) -> Self {
+        self.with(Which::First, rule)
+    }
+
+    fn with(mut self, which: Which, rule: impl RelevanceRule + 'static) -> Self {
+        self.entries.push(Entry {
+            which,
+            rule: Arc::new(rule),
+        });
+        self
+    }
+
+    /// Appends another list, which decides where this one has no match. Name and treatment of batch
+    /// normalisation stay this list's.
+    #[must_use]
+    pub fn then(mut self, other: Self) -> Self {
+        self.entries.extend(other.entries);
+        self
+    }
+
+    /// Leaves batch normalisations alone instead of merging each into the convolution or dense layer
+    /// before it.
+    #[must_use]
+    pub fn keeping_batch_norm(mut self) -> Self {
+        self.keeps_batch_norm = true;
+        self
+    }
+
+    /// Sets the name under which these rules appear in reports.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The name given, else `custom`.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("custom")
+    }
+
+    /// The patterns of layer names, in order: for warning of one that matches no layer.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter_map(|entry| match &entry.which {
+            Which::Layers(pattern, _) => Some(pattern.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The rule for one operator; `None` when nothing covers it.
+    pub fn find(&self, step: &Step<'_>) -> Option<&dyn RelevanceRule> {
+        let found = self.entries.iter().find(|entry| entry.matches(step));
+        match found {
+            Some(entry) => Some(&*entry.rule),
+            None if moves_numbers(step) => Some(&Winner),
+            None => None,
+        }
+    }
+
+    /// Refuses parameters out of range.
+    pub(crate) fn check(&self) -> Result<(), AttributionError> {
+        self.entries.iter().try_for_each(|entry| entry.rule.check())
+    }
+
+    /// The recording as these rules want it.
+    pub(crate) fn prepare<'m>(&self, recording: Recording<'m>) -> Recording<'m> {
+        match self.keeps_batch_norm {
+            true => recording,
+            false => recording.merging_batch_norm(),
+        }
+    }
+
+    /// Hands `seed` down from one layer to another, after checking that every operator on the way is
+    /// covered.
+    pub(crate) fn hand_down(
+        &self,
+        method: &str,
+        recording: &Recording<'_>,
+        from: &str,
+        seed: Activation,
+        to: &str,
+    ) -> Result<Activation, AttributionError> {
+        self.hand_down_by(method, recording, from, seed, to, |step| self.find(step))
+    }
+
+    /// The same, with the weights of the operator called `inhibited` negated.
+    pub(crate) fn hand_down_against(
+        &self,
+        method: &str,
+        recording: &Recording<'_>,
+        from: &str,
+        seed: Activation,
+        to: &str,
+        inhibited: &str,
+    ) -> Result<Activation, AttributionError> {
+        self.hand_down_by(method, recording, from, seed, to, |step| {
+            match step.layer() == inhibited {
+                true => Some(&Inhibition),
+                false => self.find(step),
+            }
+        })
+    }
+
+    fn hand_down_by<'s>(
+        &'s self,
+        method: &str,
+        recording: &Recording<'_>,
+        from: &str,
+        seed: Activation,
+        to: &str,
+        rule_for: impl Fn(&Step<'_>) -> Option<&'s dyn RelevanceRule>,
+    ) -> Result<Activation, AttributionError> {
+        let nodes: Vec<String> = recording
+            .steps(from, &[to])?
+            .iter()
+            .filter(|step| !step.is_absorbed() && rule_for(step).is_none())
+            .map(Step::label)
+            .collect();
+        let uncovered = |nodes| AttributionError::Uncovered {
+            method: method.to_owned(),
+            nodes,
+        };
+        if !nodes.is_empty() {
+            return Err(uncovered(nodes));
+        }
+        let arrived =
+            recording.propagate(from, seed, &[to], |step, relevance| match rule_for(step) {
+                Some(rule) => rule.propagate(step, relevance),
+                None => Err(uncovered(vec![step.label()])),
+            })?;
+        Ok(arrived.get(to).map_err(GraphError::from)?.clone())
+    }
+}
+
+/// Whether an operator only joins, cuts or rearranges its input.
+pub(crate) fn moves_numbers(step: &Step<'_>) -> bool {
+    matches!(
+        step.kind(),
+        OpKind::Concat
+            | OpKind::Reshape
+            | OpKind::Flatten
+            | OpKind::Transpose
+            | OpKind::Squeeze
+            | OpKind::Unsqueeze
+            | OpKind::Slice
+            | OpKind::Pad
+            | OpKind::Split
+            | OpKind::Identity
+            | OpKind::Dropout
+            | OpKind::Gather
+            | OpKind::Expand
+            | OpKind::Cast
+    )
+}

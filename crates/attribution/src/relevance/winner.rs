@@ -1,0 +1,26 @@
+use elucid_graph::{Activation, Step};
+
+use super::RelevanceRule;
+use crate::error::AttributionError;
+
+/// Relevance goes where the gradient goes: to the winner of a maximum, and along with numbers that
+/// are only moved.
+///
+/// For max-pools (winner takes all; of equal numbers the first), and for operators that join, cut or
+/// rearrange.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Winner;
+
+impl RelevanceRule for Winner {
+    fn name(&self) -> String {
+        "winner".to_owned()
+    }
+
+    fn propagate(
+        &self,
+        step: &Step<'_>,
+        relevance: &[Option<Activation>],
+    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+        Ok(step.gradient(relevance)?)
+    }
+}

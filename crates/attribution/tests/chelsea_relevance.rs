@@ -1,0 +1,172 @@
+//! Relevance and DeepLIFT on GoogLeNet and one photograph, against arrays that TorchRay, Zennit and
+//! PyTorch computed.
+
+#[path = "../../graph/tests/common/reference.rs"]
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Tensor;
+use common::{assets, device, read_npy, relative_error};
+use elucid_attribution::relevance::RelevanceRules;
+use elucid_attribution::{
+    Attributor, ContrastiveExcitationBackprop, DeepLift, ExcitationBackprop, Lrp, Target,
+};
+use elucid_graph::Model;
+
+/// Largest deviation allowed, relative to the reference's largest value.
+const TOLERANCE: f32 = 1e-4;
+const CLASSES: [usize; 2] = [282, 285];
+
+struct Chelsea {
+    model: Model,
+    input: Tensor<4>,
+    folder: PathBuf,
+}
+
+impl Chelsea {
+    fn open() -> Option<Self> {
+        let assets = assets()?;
+        let folder = assets.join("reference/googlenet/chelsea");
+        let (_, values) = read_npy(&folder.join("input.npy"));
+        Some(Self {
+            model: Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap(),
+            input: common::tensor(values, [1, 3, 224, 224]),
+            folder,
+        })
+    }
+
+    fn check<'a>(&self, file: impl AsRef<Path>, got: impl IntoIterator<Item = &'a f32>) {
+        let (shape, want) = read_npy(&self.folder.join(&file));
+        let got: Vec<f32> = got.into_iter().copied().collect();
+        let file = file.as_ref().display();
+        assert_eq!(got.len(), want.len(), "{file} has shape {shape:?}");
+        let error = relative_error(&got, &want);
+        println!("{file}: {error:.1e}");
+        assert!(error < TOLERANCE, "{file} deviates by {error:.1e}");
+    }
+}
+
+#[test]
+fn excitation_backprop_is_torchrays() {
+    let Some(chelsea) = Chelsea::open() else {
+        return;
+    };
+    for class in CLASSES {
+        for layer in ["inception_4d", "pool2"] {
+            let plain = ExcitationBackprop::at(layer)
+                .attribute(&chelsea.model, &chelsea.input, Target::class(class))
+                .unwrap();
+            let file = format!("{class}/ebp_{layer}.npy");
+            chelsea.check(file, plain.map().unwrap().maps());
+            let contrastive = ContrastiveExcitationBackprop::at(layer)
+                .attribute(&chelsea.model, &chelsea.input, Target::class(class))
+                .unwrap();
+            let file = format!("{class}/cebp_{layer}.npy");
+            chelsea.check(file, contrastive.map().unwrap().maps());
+        }
+    }
+}
+
+/// TorchRay has no rule for LRN; the reference at pool2 lies above both of GoogLeNet's, so that the
+/// layers below it are checked by their mass alone.
+#[test]
+fn excitation_backprop_keeps_its_mass() {
+    let Some(chelsea) = Chelsea::open() else {
+        return;
+    };
+    for class in CLASSES {
+        for layer in [
+            "loss3/classifier",
+            "pool5",
+            "inception_5b",
+            "inception_5a",
+            "pool4",
+            "inception_4e",
+            "inception_4d",
+            "inception_4c",
+            "inception_4b",
+            "inception_4a",
+            "pool3",
+            "inception_3b",
+            "inception_3a",
+            "pool2",
+            "conv2/norm2",
+            "conv2/relu_3x3",
+            "conv2/relu_3x3_reduce",
+            "pool1/norm1",
+            "pool1/3x3_s2",
+            "conv1/relu_7x7",
+            "conv1/7x7_s2",
+        ] {
+            let result = ExcitationBackprop::at(layer)
+                .attribute(&chelsea.model, &chelsea.input, Target::class(class))
+                .unwrap();
+            let mass = result.completeness()[0];
+            println!("{class} at {layer}: {:.7}", mass.sum);
+            assert_eq!(mass.expected, 1.0);
+            assert!(mass.error() < 1e-5, "{} at {layer}", mass.sum);
+        }
+    }
+}
+
+#[test]
+fn lrp_is_zennits() {
+    let Some(chelsea) = Chelsea::open() else {
+        return;
+    };
+    let mean = [104.0_f32, 117.0, 123.0];
+    let (low, high) = (mean.map(|m| -m), mean.map(|m| 255.0 - m));
+    let pixels = Lrp::new(RelevanceRules::epsilon_gamma_pixels());
+    for class in CLASSES {
+        for (method, file) in [
+            (Lrp::epsilon(), "lrp_epsilon"),
+            (Lrp::epsilon_plus_flat(), "lrp_epsilon_plus_flat"),
+            (Lrp::epsilon_gamma_box(&low, &high), "lrp_epsilon_gamma_box"),
+            (pixels.clone(), "lrp_epsilon_gamma_box"),
+        ] {
+            let result = method
+                .attribute(&chelsea.model, &chelsea.input, Target::class(class))
+                .unwrap();
+            println!("{result}");
+            let start = f64::from(result.scores()[0]);
+            assert!((result.completeness()[0].expected - start).abs() < 1e-6 * start);
+            chelsea.check(format!("{class}/{file}.npy"), result.values());
+        }
+    }
+}
+
+#[test]
+fn deep_lift_is_complete_and_the_references() {
+    let Some(chelsea) = Chelsea::open() else {
+        return;
+    };
+    for class in CLASSES {
+        let result = DeepLift::at_input()
+            .attribute(&chelsea.model, &chelsea.input, Target::class(class))
+            .unwrap();
+        let error = result.completeness_error().unwrap();
+        println!("{result}, {error:.1e}");
+        assert!(error < 1e-4);
+        let file = format!("{class}/deeplift_own_rescale.npy");
+        chelsea.check(file, result.values());
+    }
+}
+
+/// Below LRN, pools and nine blocks of branches, against other baselines.
+#[test]
+fn deep_lift_is_complete_at_other_layers_and_baselines() {
+    let Some(chelsea) = Chelsea::open() else {
+        return;
+    };
+    let baseline = chelsea.input.clone().flip([3]) * 0.5;
+    for layer in ["pool1/3x3_s2", "inception_4d", "pool5"] {
+        let result = DeepLift::at(layer)
+            .baseline_image(baseline.clone())
+            .attribute(&chelsea.model, &chelsea.input, Target::difference(282, 7))
+            .unwrap();
+        let error = result.completeness_error().unwrap();
+        println!("{result}, {error:.1e}");
+        assert!(error < 1e-4);
+    }
+}

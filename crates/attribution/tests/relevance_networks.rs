@@ -1,0 +1,58 @@
+//! Relevance and DeepLIFT on torchvision's networks, with weights generated from their names.
+
+#[path = "../../graph/tests/common/mod.rs"]
+mod common;
+
+use std::path::Path;
+
+use common::assets;
+use common::torchvision::with_weights;
+use elucid_attribution::{
+    Attribution, Attributor, DeepLift, ExcitationBackprop, FEATURES, Lrp, Target,
+};
+use elucid_graph::Model;
+use elucid_models::photographs;
+
+fn open(assets: &Path, network: &str) -> Model {
+    with_weights(&assets.join(format!("models/torchvision/{network}.onnx")))
+}
+
+/// The first layer whose numbers are 0 or more.
+fn first_activation(model: &Model) -> &str {
+    let mut layers = model.layers().iter();
+    let first = layers.find(|layer| layer.kind().is_activation());
+    first.unwrap().name()
+}
+
+fn explain(model: &Model, method: &dyn Attributor) -> Attribution {
+    let picture = elucid_graph::input::decode_image(photographs::chelsea()).unwrap();
+    let cat = model.prepare(&picture).unwrap();
+    let started = std::time::Instant::now();
+    let result = method
+        .attribute(model, cat.tensor(), Target::class(285))
+        .unwrap();
+    println!("{result}\n{:?}", started.elapsed());
+    assert!(result.values().iter().all(|v| v.is_finite()));
+    assert!(result.values().iter().any(|&v| v != 0.0));
+    result
+}
+
+macro_rules! networks {
+    ($($network:ident)*) => {$(
+        #[test]
+        fn $network() {
+            let Some(assets) = assets() else { return };
+            let model = open(&assets, stringify!($network));
+            for layer in [FEATURES, first_activation(&model)] {
+                let mass = explain(&model, &ExcitationBackprop::at(layer)).completeness()[0];
+                assert!(mass.error() < 1e-4, "{} at {layer}", mass.sum);
+            }
+            let relevance = explain(&model, &Lrp::epsilon_plus());
+            assert_eq!(relevance.values().shape(), [1, 3, 224, 224]);
+            let complete = explain(&model, &DeepLift::at_input()).completeness_error();
+            assert!(complete.unwrap() < 1e-4, "{complete:?}");
+        }
+    )*};
+}
+
+networks! { alexnet densenet121 mobilenet_v2 mobilenet_v2_bn resnet18 resnet18_bn vgg11 }
