@@ -100,6 +100,23 @@ pub enum AttributionError {
         /// The operators, by kind and name.
         nodes: Vec<String>,
     },
+    /// A method replaces the gradient of ReLU and Clip, and there is none to replace.
+    #[error(
+        "{method} replaces the gradient of ReLU and Clip, and there is none between \"{layer}\" and \
+         \"{target}\"{}; take another method",
+        if activations.is_empty() { ", nor any other activation".to_owned() }
+        else { format!(", only {}", activations.join(", ")) }
+    )]
+    NoRectifier {
+        /// The method.
+        method: &'static str,
+        /// The layer attributed to.
+        layer: String,
+        /// The layer that the target is computed from.
+        target: String,
+        /// The kinds of activations in between.
+        activations: Vec<String>,
+    },
     /// No method has this name.
     #[error(
         "no method is called \"{name}\"{}; see: elucid methods",

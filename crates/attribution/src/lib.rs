@@ -2,10 +2,14 @@
 
 mod attribution;
 mod attributor;
+mod cam;
+mod deconvnet;
 mod deep_lift;
 mod error;
 mod excitation;
 mod gradient;
+mod guided_backprop;
+mod guided_grad_cam;
 mod linear;
 mod lrp;
 mod methods;
@@ -13,6 +17,7 @@ mod network;
 mod progress;
 mod random;
 mod recorded;
+mod rectified;
 pub mod relevance;
 mod saliency;
 mod spatial;
@@ -21,10 +26,14 @@ mod work;
 
 pub use attribution::{Attribution, Completeness};
 pub use attributor::Attributor;
+pub use cam::{EigenCam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, XGradCam};
+pub use deconvnet::DeconvNet;
 pub use deep_lift::DeepLift;
 pub use error::AttributionError;
 pub use excitation::{ContrastiveExcitationBackprop, ExcitationBackprop};
 pub use gradient::Gradient;
+pub use guided_backprop::GuidedBackprop;
+pub use guided_grad_cam::{GuidedGradCam, Upsampling};
 pub use linear::LinearApproximation;
 pub use lrp::Lrp;
 pub use methods::{METHODS, Method, MethodOption, MethodOptions, Place};

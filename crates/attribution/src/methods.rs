@@ -12,16 +12,27 @@ use crate::attributor::{Attributor, BATCH_SIZE, Setup};
 use crate::error::AttributionError;
 use crate::network::FEATURES;
 use crate::progress::{Progress, Reporter};
-use crate::{deep_lift, excitation, gradient, linear, lrp};
+use crate::{
+    cam, deconvnet, deep_lift, excitation, gradient, guided_backprop, guided_grad_cam, linear, lrp,
+};
 
 /// Every method, in the order of the documentation.
 pub const METHODS: &[&Method] = &[
     &gradient::METHOD,
     &linear::METHOD,
-    &deep_lift::METHOD,
+    &guided_backprop::METHOD,
+    &deconvnet::METHOD,
+    &guided_grad_cam::METHOD,
+    cam::METHODS[0],
+    cam::METHODS[1],
+    cam::METHODS[2],
+    cam::METHODS[3],
+    cam::METHODS[4],
+    cam::METHODS[5],
     &excitation::METHOD,
     &excitation::CONTRASTIVE,
     &lrp::METHOD,
+    &deep_lift::METHOD,
 ];
 
 /// What a method attributes to.

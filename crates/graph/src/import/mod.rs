@@ -15,7 +15,8 @@ use self::ops::Parsed;
 pub(crate) use self::tensor::too_large;
 use crate::error::GraphError;
 use crate::graph::{Graph, GraphInput, Node, NodeId, ValueId};
-use crate::host::{HostTensor, MAX_COMPUTED, MAX_ELEMENTS};
+use crate::host::{ElementType, HostBinary, HostTensor, MAX_COMPUTED, MAX_ELEMENTS};
+use crate::op::{Op, Unary};
 use crate::proto::{GraphProto, ModelProto, NodeProto, data_type as dt};
 use crate::resolve::{Batch, Known};
 
@@ -125,6 +126,7 @@ impl Importer {
             opset,
         };
         fold_constants(&mut graph)?;
+        recognise_relu(&mut graph);
         for (i, node) in graph.nodes.iter().enumerate() {
             for output in &node.outputs {
                 graph.producer[output.0] = Some(NodeId(i));
@@ -397,7 +399,7 @@ fn fold_constants(graph: &mut Graph) -> Result<(), GraphError> {
     for mut node in std::mem::take(&mut graph.nodes) {
         // Outputs that nobody reads (a pool's indices, a dropout's mask) need not be computed.
         while node.outputs.len() > 1
-            && !matches!(node.op, crate::op::Op::Split { .. })
+            && !matches!(node.op, Op::Split { .. })
             && node.outputs.last().is_some_and(|o| !used.contains(o))
         {
             node.outputs.pop();
@@ -433,6 +435,34 @@ fn fold_constants(graph: &mut Graph) -> Result<(), GraphError> {
     }
     graph.nodes = kept;
     Ok(())
+}
+
+/// `Max` with zero is how frameworks without a ReLU of their own write it; what is true of ReLU must
+/// be true of it.
+fn recognise_relu(graph: &mut Graph) {
+    let Graph {
+        nodes, constants, ..
+    } = graph;
+    let is_zero = |slot: &Option<ValueId>| {
+        let constant = slot.and_then(|value| constants.get(&value));
+        // More dimensions than one might be more than the other operand has.
+        constant.is_some_and(|host| {
+            host.element_type() == ElementType::F32
+                && host.shape().len() <= 1
+                && *host.floats() == [0.0]
+        })
+    };
+    for node in nodes {
+        if let Op::Binary {
+            op: HostBinary::Max,
+            ..
+        } = node.op
+            && let Some(zero) = node.inputs.iter().position(is_zero)
+        {
+            node.inputs.remove(zero);
+            node.op = Op::Unary(Unary::Relu);
+        }
+    }
 }
 
 fn nameless(what: &str) -> GraphError {

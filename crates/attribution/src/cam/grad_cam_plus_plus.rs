@@ -1,0 +1,89 @@
+//! Grad-CAM++: each channel weighted by its positive gradients, those of small regions more.
+//!
+//! `attr[c, i] = w_c x[c, i]` with
+//! `w_c = sum_j(relu(g[c, j]) g[c, j]^2 / (2 g[c, j]^2 + g[c, j]^3 sum_k(x[c, k])))`, where a term
+//! without a gradient is 0. It is computed as `relu(g) / (2 + g sum(x))`, the same with `g^2`
+//! cancelled: squares of small gradients have no room in `f32`. Behind a ReLU that denominator is
+//! 2 or more wherever it counts; where activations of both signs make it 0, the term is 0.
+//!
+//! Source: Chattopadhyay, Sarkar, Howlader and Balasubramanian, *Grad-CAM++: Generalized
+//! Gradient-Based Visual Explanations for Deep Convolutional Networks*, WACV 2018,
+//! <https://arxiv.org/abs/1710.11063>. The closed form holds for the exponential of the score. Its
+//! derivative is the score's times one positive number for the whole image, `exp(score)`, which is
+//! left out here as in most programs: it changes no map but in scale. The weights are not
+//! proportional to the gradient: twice the score gives another map.
+//!
+//! pytorch-grad-cam adds 1e-6 to the denominator, which for gradients of 1e-3 is as large as their
+//! squares and changes the map; it takes the ReLU and stretches to 0..1 before upsampling. Captum
+//! and TorchRay do not have the method.
+
+use burn::tensor::{Tensor, activation};
+use elucid_graph::ImageBatch;
+
+use super::{guarded, over_positions};
+use crate::attribution::Attribution;
+use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::error::AttributionError;
+use crate::methods::{Method, Place};
+use crate::network::{FEATURES, Network};
+use crate::target::Target;
+
+/// Grad-CAM++: activations weighted by positive gradients in closed form.
+#[derive(Debug, Clone)]
+#[must_use = "a method does nothing until it is asked to attribute"]
+pub struct GradCamPlusPlus {
+    pub(crate) setup: Setup,
+}
+
+impl GradCamPlusPlus {
+    /// At a layer of shape `[N, C, H, W]`.
+    pub fn at(layer: &str) -> Self {
+        Self {
+            setup: Setup::at(layer),
+        }
+    }
+
+    /// At the last convolutional features, [`FEATURES`].
+    pub fn at_features() -> Self {
+        Self::at(FEATURES)
+    }
+
+    setup_builders!(rules, batch_size, progress);
+}
+
+fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
+    let denominator = g.clone() * over_positions(x.clone()) + 2.0;
+    x * over_positions(guarded(activation::relu(g), denominator))
+}
+
+impl Attributor for GradCamPlusPlus {
+    fn name(&self) -> &'static str {
+        METHOD.name
+    }
+
+    fn attribute(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+        target: Target,
+    ) -> Result<Attribution, AttributionError> {
+        super::attribute(self.name(), &self.setup, network, images, &target, weighted)
+    }
+}
+
+pub(crate) const METHOD: Method = Method {
+    name: "grad-cam-plus-plus",
+    title: "Grad-CAM++",
+    place: Place::SpatialLayer,
+    needs_model: false,
+    takes_rules: true,
+    random: false,
+    sums_to: "",
+    options: &[],
+    reference: "Chattopadhyay et al. 2018",
+    build: |options| {
+        Ok(Box::new(GradCamPlusPlus {
+            setup: options.setup(),
+        }))
+    },
+};

@@ -1,0 +1,98 @@
+//! Class activation maps: a layer's activations, weighted by what their gradients say of a target.
+//!
+//! All methods of this family give `[N, C, H, W]`, shaped like the layer: what each number of the
+//! layer adds to the map. Their usual map, [`Attribution::map`], is the sum over channels, raw:
+//! signed, at the layer's size. What programs do to it afterwards is the caller's choice:
+//!
+//! - `.map()?.upsampled()` is the raw map at the images' size, bilinear;
+//! - `.map()?.positive()` is the ReLU of the Grad-CAM paper; a map without a number above zero has
+//!   nothing to show then, which [`Saliency::is_blank`](crate::Saliency::is_blank) says.
+//!
+//! pytorch-grad-cam takes the ReLU of every map and stretches it to 0..1 *before* upsampling, and
+//! returns nothing else; Captum's `LayerGradCam` returns the raw map unless asked for the ReLU,
+//! TorchRay the ReLU of the map.
+//!
+//! | method | number at channel `c`, position `i` |
+//! | --- | --- |
+//! | [`GradCam`] | `x_ci mean_j(g_cj)` |
+//! | [`GradCamPlusPlus`] | `x_ci sum_j(relu(g_cj) g_cj^2 / (2 g_cj^2 + g_cj^3 sum_k x_ck))` |
+//! | [`HiResCam`] | `x_ci g_ci` |
+//! | [`LayerCam`] | `x_ci relu(g_ci)` |
+//! | [`XGradCam`] | `x_ci sum_j(x_cj g_cj) / sum_j(x_cj)` |
+//! | [`EigenCam`] | `x_ci v_c`, with `v` the first principal component; no gradient |
+//!
+//! `x` is the activation and `g` the gradient of the target's score there, the logit by default.
+//!
+//! Memory: the activations of `batch_size` images between the layer and the target.
+
+mod eigen_cam;
+mod grad_cam;
+mod grad_cam_plus_plus;
+mod hi_res_cam;
+mod layer_cam;
+mod x_grad_cam;
+
+use burn::tensor::Tensor;
+use elucid_graph::{Activation, ImageBatch};
+
+pub(crate) use self::grad_cam::weighted as grad_cam;
+pub use self::{
+    eigen_cam::EigenCam, grad_cam::GradCam, grad_cam_plus_plus::GradCamPlusPlus,
+    hi_res_cam::HiResCam, layer_cam::LayerCam, x_grad_cam::XGradCam,
+};
+use crate::attribution::Attribution;
+use crate::attributor::Setup;
+use crate::error::AttributionError;
+use crate::methods::Method;
+use crate::network::Network;
+use crate::saliency::Reduce;
+use crate::target::Target;
+use crate::work::Work;
+
+/// The family, in the order of the documentation.
+pub(crate) const METHODS: [&Method; 6] = [
+    &grad_cam::METHOD,
+    &grad_cam_plus_plus::METHOD,
+    &hi_res_cam::METHOD,
+    &layer_cam::METHOD,
+    &x_grad_cam::METHOD,
+    &eigen_cam::METHOD,
+];
+
+/// Attributes by a formula of the activations and the gradients, both `[N, C, H, W]`.
+fn attribute(
+    method: &'static str,
+    setup: &Setup,
+    network: &dyn Network,
+    images: &dyn ImageBatch,
+    target: &Target,
+    formula: fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
+) -> Result<Attribution, AttributionError> {
+    let work = Work::new(network, images, target, setup)?;
+    let (values, scores) = work.each_batch(&setup.progress, |rows, at| {
+        let x = spatial(&work, &at)?;
+        let found = work.gradients(rows, at)?;
+        let g = spatial(&work, &found.gradient)?;
+        Ok((formula(x, g).into(), found.scores))
+    })?;
+    Ok(Attribution::new(method, &work, values, scores, Reduce::Sum))
+}
+
+/// The layer's value as `[N, C, H, W]`.
+pub(crate) fn spatial(work: &Work<'_>, at: &Activation) -> Result<Tensor<4>, AttributionError> {
+    at.tensor().map_err(|_| AttributionError::NotSpatial {
+        layer: work.layer.clone(),
+        shape: at.shape(),
+    })
+}
+
+/// Sum over positions, `[N, C, 1, 1]`.
+fn over_positions(x: Tensor<4>) -> Tensor<4> {
+    x.sum_dim(3).sum_dim(2)
+}
+
+/// `numerator / denominator`, and 0 where the denominator is 0.
+fn guarded(numerator: Tensor<4>, denominator: Tensor<4>) -> Tensor<4> {
+    let zero = denominator.clone().equal_scalar(0.0);
+    numerator.mask_fill(zero.clone(), 0.0) / denominator.mask_fill(zero, 1.0)
+}

@@ -1,0 +1,202 @@
+//! Guided Grad-CAM: guided backpropagation where Grad-CAM looks.
+//!
+//! `attr[c, y, x] = guided[c, y, x] up(relu(cam))[y, x]`: guided backpropagation at the input,
+//! `[N, C, H, W]`, times the positive part of the Grad-CAM map of another layer, the last
+//! convolutional features unless one is named, at the images' size. The Grad-CAM is that of the true
+//! gradient. An image whose map is blank gets zeros.
+//!
+//! Source: Selvaraju et al., *Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+//! Localization*, ICCV 2017, <https://arxiv.org/abs/1610.02391>. The paper upsamples bilinearly,
+//! which is the default here; Captum's `GuidedGradCam` takes the nearest neighbour by default
+//! ([`GuidedGradCam::nearest`]). Both take the ReLU before they upsample. pytorch-grad-cam's example
+//! multiplies by a map that was stretched to 0..1.
+//!
+//! What [`GuidedBackprop`](crate::GuidedBackprop) says about ReLU holds here, too.
+//!
+//! Memory: the activations of `batch_size` images between the input and the target.
+
+use std::str::FromStr;
+
+use burn::tensor::{Tensor, TensorData};
+use elucid_graph::{Activation, INPUT, ImageBatch};
+use elucid_rules::Rules;
+use ndarray::{Array2, ArrayView2, ArrayView3, Axis, Ix4};
+
+use crate::attribution::Attribution;
+use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::cam;
+use crate::error::AttributionError;
+use crate::guided_backprop;
+use crate::methods::{Method, MethodOption, Place};
+use crate::network::{FEATURES, Network};
+use crate::rectified::Rectified;
+use crate::saliency::{Reduce, resize};
+use crate::target::Target;
+use crate::work::Work;
+
+/// How a map gets the size of the images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Upsampling {
+    /// Bilinear, edges aligned: the paper's.
+    #[default]
+    Bilinear,
+    /// The nearest neighbour: Captum's.
+    Nearest,
+}
+
+impl Upsampling {
+    fn apply(self, map: ArrayView2<'_, f32>, [height, width]: [usize; 2]) -> Array2<f32> {
+        match self {
+            Self::Bilinear => resize(map, height, width),
+            Self::Nearest => {
+                let (h, w) = map.dim();
+                Array2::from_shape_fn((height, width), |(y, x)| {
+                    map[[y * h / height, x * w / width]]
+                })
+            }
+        }
+    }
+}
+
+impl FromStr for Upsampling {
+    type Err = AttributionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "bilinear" => Ok(Self::Bilinear),
+            "nearest" => Ok(Self::Nearest),
+            _ => Err(AttributionError::Parameter {
+                parameter: "interpolation",
+                value: format!("\"{text}\""),
+                expected: "bilinear or nearest",
+            }),
+        }
+    }
+}
+
+/// Guided Grad-CAM: guided backpropagation times the positive part of Grad-CAM.
+#[derive(Debug, Clone)]
+#[must_use = "a method does nothing until it is asked to attribute"]
+pub struct GuidedGradCam {
+    pub(crate) setup: Setup,
+    cam_layer: String,
+    upsampling: Upsampling,
+}
+
+impl GuidedGradCam {
+    /// At the input, with the Grad-CAM of a layer of shape `[N, C, H, W]`.
+    pub fn with_cam_at(layer: &str) -> Self {
+        Self {
+            setup: Setup::at(INPUT),
+            cam_layer: layer.to_owned(),
+            upsampling: Upsampling::default(),
+        }
+    }
+
+    /// At the input, with the Grad-CAM of the last convolutional features, [`FEATURES`].
+    pub fn with_cam_at_features() -> Self {
+        Self::with_cam_at(FEATURES)
+    }
+
+    /// How the Grad-CAM map is upsampled; bilinearly by default.
+    pub fn upsampling(mut self, upsampling: Upsampling) -> Self {
+        self.upsampling = upsampling;
+        self
+    }
+
+    /// Upsamples to the nearest neighbour, as Captum does.
+    pub fn nearest(self) -> Self {
+        self.upsampling(Upsampling::Nearest)
+    }
+
+    setup_builders!(batch_size, progress);
+
+    /// The positive part of each Grad-CAM map at the images' size, `[rows, 1, H, W]`.
+    fn maps(&self, work: &Work<'_>, rows: &[usize]) -> Result<Tensor<4>, AttributionError> {
+        let at = work.activation_of(rows)?;
+        let x = cam::spatial(work, &at)?;
+        let found = work.gradients(rows, at)?;
+        let g = cam::spatial(work, &found.gradient)?;
+        let values = Activation::from(cam::grad_cam(x, g)).to_array()?;
+        let values = values.view().into_dimensionality::<Ix4>().map_err(|_| {
+            AttributionError::NotSpatial {
+                layer: work.layer.clone(),
+                shape: values.shape().to_vec(),
+            }
+        })?;
+        let [height, width] = work.size();
+        let mut maps = Vec::with_capacity(rows.len() * height * width);
+        for image in values.axis_iter(Axis(0)) {
+            let image: ArrayView3<'_, f32> = image;
+            let map = Reduce::Positive.apply(image);
+            maps.extend(self.upsampling.apply(map.view(), work.size()));
+        }
+        let maps = TensorData::new(maps, [rows.len(), 1, height, width]);
+        Ok(Tensor::from_data(maps, &work.device()))
+    }
+}
+
+const RECTIFIED: Rectified = Rectified {
+    name: METHOD.name,
+    title: METHOD.title,
+    ..guided_backprop::RECTIFIED
+};
+
+impl Attributor for GuidedGradCam {
+    fn name(&self) -> &'static str {
+        METHOD.name
+    }
+
+    fn attribute(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+        target: Target,
+    ) -> Result<Attribution, AttributionError> {
+        let guided = RECTIFIED.work(&self.setup, network, images, &target)?;
+        let cam = guided.at(&self.cam_layer, &Rules::new())?;
+        let (values, scores) = guided.each_batch(&self.setup.progress, |rows, at| {
+            let found = guided.gradients(rows, at)?;
+            let product = found.gradient.tensor::<4>()? * self.maps(&cam, rows)?;
+            Ok((product.into(), found.scores))
+        })?;
+        let evaluations = vec![2; scores.len()];
+        Ok(
+            Attribution::new(self.name(), &guided, values, scores, Reduce::MaxAbs)
+                .with_evaluations(evaluations),
+        )
+    }
+}
+
+pub(crate) const METHOD: Method = Method {
+    name: "guided-grad-cam",
+    title: "Guided Grad-CAM",
+    place: Place::Input,
+    needs_model: true,
+    takes_rules: false,
+    random: false,
+    sums_to: "",
+    options: &[
+        MethodOption {
+            name: "cam-layer",
+            default: FEATURES,
+            help: "the layer of the Grad-CAM",
+        },
+        MethodOption {
+            name: "interpolation",
+            default: "bilinear",
+            help: "how the Grad-CAM gets the size of the images: bilinear (the paper) or nearest \
+                   (Captum)",
+        },
+    ],
+    reference: "Selvaraju et al. 2017",
+    build: |options| {
+        let layer: Option<String> = options.get("cam-layer", "a layer")?;
+        let upsampling = options.get("interpolation", "bilinear or nearest")?;
+        Ok(Box::new(GuidedGradCam {
+            setup: options.setup(),
+            cam_layer: layer.unwrap_or_else(|| FEATURES.to_owned()),
+            upsampling: upsampling.unwrap_or_default(),
+        }))
+    },
+};

@@ -1,0 +1,117 @@
+//! Gradients through replaced rectifiers: what guided backpropagation and the deconvnet share.
+
+use std::collections::HashSet;
+
+use elucid_graph::{GraphError, ImageBatch, Model};
+use elucid_rules::{OpKind, Rules};
+
+use crate::attribution::Attribution;
+use crate::attributor::Setup;
+use crate::error::AttributionError;
+use crate::network::Network;
+use crate::saliency::Reduce;
+use crate::target::Target;
+use crate::work::Work;
+
+/// A method that is the gradient under other rules for ReLU and Clip.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rectified {
+    /// Its name in the table.
+    pub name: &'static str,
+    /// Its name in full, for messages.
+    pub title: &'static str,
+    /// The preset of [`Rules`].
+    pub rules: &'static str,
+}
+
+impl Rectified {
+    /// Inputs of a network in which the rules have something to replace.
+    pub fn work<'w>(
+        &self,
+        setup: &Setup,
+        network: &'w dyn Network,
+        images: &dyn ImageBatch,
+        target: &Target,
+    ) -> Result<Work<'w>, AttributionError> {
+        let setup = Setup {
+            rules: Rules::preset(self.rules).map_err(GraphError::from)?,
+            ..setup.clone()
+        };
+        let work = Work::new(network, images, target, &setup)?;
+        let model = work.model(self.title)?;
+        let kinds = between(model, &work.layer, &work.target.layer);
+        let activations: Vec<OpKind> = kinds.iter().copied().filter(|&k| bends(k)).collect();
+        let rectifies = |kind: &OpKind| matches!(kind, OpKind::Relu | OpKind::Clip);
+        // Behind the last activation nothing need be replaced.
+        let is_linear_end = activations.is_empty()
+            && (model.graph().nodes().iter()).any(|node| rectifies(&node.op.kind()));
+        if !kinds.is_empty() && !is_linear_end && !activations.iter().any(rectifies) {
+            return Err(AttributionError::NoRectifier {
+                method: self.title,
+                layer: work.layer,
+                target: work.target.layer,
+                activations: activations.iter().map(ToString::to_string).collect(),
+            });
+        }
+        Ok(work)
+    }
+
+    /// The gradient under the rules.
+    pub fn attribute(
+        &self,
+        setup: &Setup,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+        target: &Target,
+    ) -> Result<Attribution, AttributionError> {
+        let work = self.work(setup, network, images, target)?;
+        let (values, scores) = work.each_batch(&setup.progress, |rows, at| {
+            let found = work.gradients(rows, at)?;
+            Ok((found.gradient, found.scores))
+        })?;
+        Ok(Attribution::new(
+            self.name,
+            &work,
+            values,
+            scores,
+            Reduce::MaxAbs,
+        ))
+    }
+}
+
+/// Whether an operator is a nonlinearity that might stand where others have a ReLU.
+fn bends(kind: OpKind) -> bool {
+    kind.is_activation()
+        || matches!(
+            kind,
+            OpKind::Erf | OpKind::Abs | OpKind::Exp | OpKind::Pow | OpKind::Max | OpKind::Min
+        )
+}
+
+/// The kinds of the operators through which layer `to` depends on layer `from`, each once.
+fn between(model: &Model, from: &str, to: &str) -> Vec<OpKind> {
+    let graph = model.graph();
+    let (Some(from), Some(to)) = (graph.value(from), graph.value(to)) else {
+        return Vec::new();
+    };
+    let mut below = HashSet::from([from]);
+    for node in graph.nodes() {
+        if node.inputs.iter().flatten().any(|v| below.contains(v)) {
+            below.extend(&node.outputs);
+        }
+    }
+    let mut above = HashSet::from([to]);
+    let mut kinds = Vec::new();
+    for node in graph.nodes().iter().rev() {
+        let reads = node.inputs.iter().flatten().any(|v| below.contains(v));
+        if reads && node.outputs.iter().any(|v| above.contains(v)) {
+            above.extend(node.inputs.iter().flatten());
+            let kind = node.op.kind();
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+    }
+    kinds.reverse();
+    kinds
+}
