@@ -1,0 +1,432 @@
+//! What holds for every method of the table.
+//!
+//! A new method is covered as soon as it is in [`METHODS`]. Options that would make it slow are set
+//! in [`SMALL`]; what is true of some methods only is a list of names at the top.
+
+#[path = "../../graph/tests/common/reference.rs"]
+mod common;
+
+use std::sync::{Arc, LazyLock, Mutex};
+
+use burn::tensor::Tensor;
+use common::{device, relative_error};
+use elucid_attribution::{
+    Attribution, AttributionError, FEATURES, METHODS, Method, MethodOptions, Network, Place, Target,
+};
+use elucid_graph::{GraphError, INPUT, LOGITS, Model};
+use ndarray::Axis;
+
+/// Options under which methods are quick, for those that have them.
+const SMALL: &[(&str, &str)] = &[("steps", "4"), ("samples", "3")];
+
+/// Methods whose attribution of `A - B` is that of `A` minus that of `B`.
+const LINEAR: &[&str] = &[
+    "gradient",
+    "linear-approximation",
+    "integrated-gradients",
+    "smooth-grad",
+    "gradient-shap",
+    "grad-cam",
+    "hires-cam",
+    "x-grad-cam",
+];
+
+/// Methods that see something in a network that always gives the same scores, and why.
+const SEES_CONSTANT_NETWORKS: &[(&str, &str)] =
+    &[("eigen-cam", "it looks at activations, and at no score")];
+
+/// How far from complete a method may be, under the options given; 1e-4 unless listed.
+const COMPLETENESS: &[(&str, &[(&str, &str)], f64)] = &[];
+
+static MODEL: LazyLock<Model> = LazyLock::new(|| Model::embedded(&device()).unwrap());
+
+/// Two small images of noise.
+static IMAGES: LazyLock<Tensor<4>> = LazyLock::new(|| {
+    let mut state = 0x9E37_79B9_u32;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 8) as f32 / (1 << 22) as f32 - 2.0
+    };
+    let values = (0..2 * 3 * 96 * 96).map(|_| next()).collect();
+    common::tensor(values, [2, 3, 96, 96])
+});
+
+fn options(method: &Method) -> MethodOptions {
+    SMALL
+        .iter()
+        .filter(|(option, _)| method.takes(option))
+        .fold(MethodOptions::new(), |options, (option, value)| {
+            options.set(option, value)
+        })
+}
+
+/// Where a method is tried: its default, and a layer in the middle if it takes one.
+fn places(method: &Method) -> Vec<(&'static str, MethodOptions)> {
+    let default = match method.place {
+        Place::SpatialLayer => FEATURES,
+        Place::Input | Place::AnyLayer => INPUT,
+    };
+    let mut places = vec![(default, options(method))];
+    if method.place != Place::Input {
+        places.push(("fire5/concat", options(method).layer("fire5/concat")));
+    }
+    places
+}
+
+fn attribute(
+    method: &Method,
+    options: &MethodOptions,
+    network: &dyn Network,
+    images: &Tensor<4>,
+    target: Target,
+) -> Result<Attribution, AttributionError> {
+    method.build(options)?.attribute(network, images, target)
+}
+
+fn expect(
+    method: &Method,
+    options: &MethodOptions,
+    images: &Tensor<4>,
+    target: Target,
+) -> Attribution {
+    attribute(method, options, &*MODEL, images, target)
+        .unwrap_or_else(|error| panic!("{}: {error}", method.name))
+}
+
+/// `|a - b|` at its largest over one image, relative to the largest `|b|`.
+fn image_error(a: &Attribution, i: usize, b: &Attribution, j: usize) -> f32 {
+    relative_error(
+        a.values().index_axis(Axis(0), i),
+        b.values().index_axis(Axis(0), j),
+    )
+}
+
+#[test]
+fn names_are_found_and_described() {
+    for (i, method) in METHODS.iter().enumerate() {
+        let name = method.name;
+        assert!(
+            METHODS[..i].iter().all(|other| other.name != name),
+            "{name} occurs twice"
+        );
+        assert!(
+            !method.title.is_empty() && !method.reference.is_empty(),
+            "{name}"
+        );
+        assert_eq!(Method::find(name).unwrap().name, name);
+        assert_eq!(
+            Method::find(&name.to_uppercase().replace('-', "_"))
+                .unwrap()
+                .name,
+            name
+        );
+        let built = method.build(&MethodOptions::new()).unwrap();
+        assert_eq!(built.name(), name);
+        for option in method.options {
+            assert!(!option.help.is_empty(), "{name} --{}", option.name);
+            // Defaults are written as one would write them.
+            if !option.default.is_empty() {
+                let stated = MethodOptions::new().set(option.name, option.default);
+                if let Err(error) = method.build(&stated) {
+                    panic!("{name} --{} {}: {error}", option.name, option.default);
+                }
+            }
+        }
+        let unknown = method.build(&MethodOptions::new().set("nonsense", "1"));
+        assert!(
+            matches!(unknown, Err(AttributionError::UnknownOption { .. })),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn shaped_like_the_layer_with_true_scores() {
+    let classes = [285, 7];
+    let target = || Target::each(classes.map(Target::class));
+    let logits = MODEL.classify(&*IMAGES).unwrap().logits().clone();
+    let want: Vec<f32> = (0..2).map(|i| logits[[i, classes[i]]]).collect();
+    for method in METHODS {
+        for (layer, options) in places(method) {
+            let got = expect(method, &options, &IMAGES, target());
+            let name = format!("{} at {layer}", method.name);
+            let full = Network::layer(&*MODEL, layer).unwrap();
+            let fetched = MODEL.pass().input(&*IMAGES).fetch([&full]).unwrap();
+            assert_eq!(
+                got.values().shape(),
+                fetched.get(&full).unwrap().shape(),
+                "{name}"
+            );
+            assert_eq!((got.method(), got.layer()), (method.name, full.as_str()));
+            assert_eq!(got.image_size(), [96, 96], "{name}");
+            assert!(got.values().iter().all(|v| v.is_finite()), "{name}");
+            assert!(got.values().iter().any(|&v| v != 0.0), "{name} is blank");
+            assert!(relative_error(got.scores(), &want) < 1e-5, "{name}");
+            assert_eq!(got.evaluations().len(), 2, "{name}");
+            let map = got.map().unwrap();
+            assert_eq!(map.upsampled().maps().dim(), (2, 96, 96), "{name}");
+            // One image's numbers are not another's.
+            assert!(image_error(&got, 0, &got, 1) > 1e-2, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits() {
+    for method in METHODS {
+        for (layer, options) in places(method) {
+            let run = |seed| {
+                let options = options.clone().seed(seed);
+                expect(method, &options, &IMAGES, Target::class(285))
+            };
+            let first = run(3);
+            let name = format!("{} at {layer}", method.name);
+            assert_eq!(first.values(), run(3).values(), "{name}");
+            assert_eq!(first.values() != run(4).values(), method.random, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_gives_what_its_images_give() {
+    for method in METHODS {
+        for (layer, options) in places(method) {
+            let target = [Target::class(285), Target::difference(7, 812)];
+            let together = expect(method, &options, &IMAGES, Target::each(target.clone()));
+            for batch_size in [1, 3] {
+                let options = options.clone().batch_size(batch_size);
+                let apart = expect(method, &options, &IMAGES, Target::each(target.clone()));
+                for i in 0..2 {
+                    let error = image_error(&apart, i, &together, i);
+                    let name = format!("{} at {layer}, batches of {batch_size}", method.name);
+                    assert!(error < 1e-4, "{name}: {error:.1e}");
+                }
+            }
+            for (i, target) in target.into_iter().enumerate() {
+                let one = IMAGES.clone().narrow(0, i, 1);
+                let alone = expect(method, &options, &one, target);
+                let error = image_error(&together, i, &alone, 0);
+                assert!(
+                    error < 1e-4,
+                    "image {i} of {} at {layer}: {error:.1e}",
+                    method.name
+                );
+                let score = (together.scores()[i] - alone.scores()[0]).abs();
+                assert!(
+                    score <= 1e-5 * alone.scores()[0].abs().max(1.0),
+                    "{}",
+                    method.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn progress_ends_at_the_end_and_cancels() {
+    for method in METHODS {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&seen);
+        let counting = options(method).batch_size(1).progress(move |p| {
+            log.lock().unwrap().push((p.done, p.total));
+            p.continue_()
+        });
+        expect(method, &counting, &IMAGES, Target::class(285));
+        let seen = seen.lock().unwrap().clone();
+        let name = method.name;
+        assert!(seen.len() > 1, "{name} reports {seen:?}");
+        assert!(seen.is_sorted(), "{name} reports {seen:?}");
+        assert!(
+            seen.iter().all(|(done, total)| done <= total),
+            "{name} reports {seen:?}"
+        );
+        let (done, total) = seen[seen.len() - 1];
+        assert_eq!(done, total, "{name}");
+
+        let cancelling = options(method).batch_size(1).progress(|p| p.cancel());
+        let cancelled = attribute(method, &cancelling, &*MODEL, &IMAGES, Target::class(285));
+        let is_cancelled = matches!(
+            cancelled,
+            Err(AttributionError::Cancelled { done, .. }) if done == seen[0].0
+        );
+        assert!(is_cancelled, "{name}");
+    }
+}
+
+#[test]
+fn bad_input_is_named() {
+    let nan = {
+        let mut values: Vec<f32> = IMAGES.clone().into_data().iter::<f32>().collect();
+        values[3 * 96 * 96 + 5] = f32::NAN;
+        common::tensor(values, [2, 3, 96, 96])
+    };
+    for method in METHODS {
+        let name = method.name;
+        let refused = |options: MethodOptions, images: &Tensor<4>, target| match attribute(
+            method, &options, &*MODEL, images, target,
+        ) {
+            Err(error) => error,
+            Ok(_) => panic!("{name} takes it"),
+        };
+        let class = || Target::class(285);
+        let error = refused(options(method).batch_size(0), &IMAGES, class());
+        assert!(
+            matches!(error, AttributionError::Parameter { .. }),
+            "{name}: {error}"
+        );
+
+        let error = refused(options(method).layer("fire5/concta"), &IMAGES, class());
+        let is_named = match method.place {
+            Place::Input => matches!(error, AttributionError::UnknownOption { .. }),
+            _ => {
+                matches!(
+                    error,
+                    AttributionError::Graph(GraphError::UnknownLayer { .. })
+                ) && error.to_string().contains("fire5/concat")
+            }
+        };
+        assert!(is_named, "{name}: {error}");
+
+        let error = refused(options(method), &nan, class());
+        assert!(
+            matches!(error, AttributionError::Images { .. }),
+            "{name}: {error}"
+        );
+        assert!(error.to_string().contains("image 1"), "{name}: {error}");
+
+        let error = refused(options(method), &IMAGES, Target::class(1000));
+        assert!(error.to_string().contains("0 to 999"), "{name}: {error}");
+        let error = refused(options(method), &IMAGES, Target::label("Egyptain cat"));
+        assert!(
+            error.to_string().contains("Egyptian cat"),
+            "{name}: {error}"
+        );
+        let error = refused(options(method), &IMAGES, Target::each([class()]));
+        assert!(
+            matches!(error, AttributionError::Target { .. }),
+            "{name}: {error}"
+        );
+    }
+}
+
+#[test]
+fn constant_images_give_numbers_or_say_why_not() {
+    for method in METHODS {
+        for (layer, options) in places(method) {
+            for value in [0.0, 0.5] {
+                let images = IMAGES.zeros_like() + value;
+                if let Ok(got) = attribute(method, &options, &*MODEL, &images, Target::class(285)) {
+                    let finite = got.values().iter().all(|v| v.is_finite());
+                    assert!(finite, "{} at {layer} of {value}", method.name);
+                }
+            }
+        }
+    }
+}
+
+/// SqueezeNet whose last convolution multiplies by zero: every image has the same scores.
+fn constant_network() -> Model {
+    let network = MODEL
+        .with_weights(|name, weight| {
+            let is_last = name.contains("conv10") && weight.ndim() == 4;
+            is_last.then(|| weight.mapv(|_| 0.0))
+        })
+        .unwrap();
+    let scores = network.classify(&*IMAGES).unwrap().logits().clone();
+    assert_eq!(scores.row(0), scores.row(1));
+    assert_ne!(scores, MODEL.classify(&*IMAGES).unwrap().logits());
+    network
+}
+
+#[test]
+fn nothing_is_seen_in_a_network_that_sees_nothing() {
+    let network = constant_network();
+    for method in METHODS {
+        for (layer, options) in places(method) {
+            let got = attribute(method, &options, &network, &IMAGES, Target::class(285)).unwrap();
+            let is_blank = got.values().iter().all(|&v| v == 0.0);
+            let sees = SEES_CONSTANT_NETWORKS
+                .iter()
+                .any(|(name, _)| *name == method.name);
+            assert_eq!(is_blank, !sees, "{} at {layer}", method.name);
+        }
+    }
+}
+
+#[test]
+fn a_difference_of_classes_is_a_difference_of_attributions() {
+    for method in METHODS
+        .iter()
+        .filter(|method| LINEAR.contains(&method.name))
+    {
+        for (layer, options) in places(method) {
+            let of = |target| expect(method, &options, &IMAGES, target);
+            let (a, b) = (of(Target::class(285)), of(Target::class(7)));
+            let difference = of(Target::difference(285, 7));
+            let want = a.values() - b.values();
+            let error = relative_error(difference.values(), &want);
+            assert!(error < 1e-4, "{} at {layer}: {error:.1e}", method.name);
+        }
+    }
+}
+
+#[test]
+fn what_is_promised_to_add_up_does() {
+    for method in METHODS {
+        let listed = COMPLETENESS.iter().find(|(name, ..)| *name == method.name);
+        for (layer, mut options) in places(method) {
+            let bound = listed.map_or(1e-4, |(_, set, bound)| {
+                for (option, value) in *set {
+                    options = options.clone().set(option, value);
+                }
+                *bound
+            });
+            let got = expect(method, &options, &IMAGES, Target::class(285));
+            let name = format!("{} at {layer}", method.name);
+            assert_eq!(
+                got.completeness().is_empty(),
+                method.sums_to.is_empty(),
+                "{name}"
+            );
+            if let Some(error) = got.completeness_error() {
+                println!("{name}: completeness error {error:.1e}");
+                assert!(error < bound, "{name}: completeness error {error:.1e}");
+                assert_eq!(got.completeness().len(), 2, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn closures_are_networks_too() {
+    let network = |x: Tensor<4>| {
+        let pass = MODEL.pass().input(&x).fetch([LOGITS]).unwrap();
+        pass.get(LOGITS).unwrap().tensor::<2>().unwrap()
+    };
+    for method in METHODS {
+        let options = match method.place {
+            Place::Input => options(method),
+            Place::AnyLayer | Place::SpatialLayer => options(method).layer(INPUT),
+        };
+        let got = attribute(method, &options, &network, &IMAGES, Target::class(285));
+        if method.needs_model {
+            assert!(
+                matches!(got, Err(AttributionError::NeedsModel { .. })),
+                "{}",
+                method.name
+            );
+            continue;
+        }
+        let want = expect(method, &options, &IMAGES, Target::class(285));
+        let got = got.unwrap_or_else(|error| panic!("{}: {error}", method.name));
+        let error = relative_error(got.values(), want.values());
+        assert!(error < 1e-5, "{}: {error:.1e}", method.name);
+        assert!(
+            relative_error(got.scores(), want.scores()) < 1e-5,
+            "{}",
+            method.name
+        );
+    }
+}
