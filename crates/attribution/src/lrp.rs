@@ -167,14 +167,15 @@ pub(crate) const METHOD: Method = Method {
         },
         MethodOption {
             name: "low",
-            default: "what black becomes by the model's input description",
+            default: "",
             help: "for epsilon-gamma-box: the lowest value of the input, one number or one for each \
-                   channel, between commas",
+                   channel, between commas; by default what black becomes as the model's input",
         },
         MethodOption {
             name: "high",
-            default: "what white becomes by the model's input description",
-            help: "for epsilon-gamma-box: the highest value of the input, as low",
+            default: "",
+            help: "for epsilon-gamma-box: the highest value of the input, as low; by default what \
+                   white becomes",
         },
     ],
     reference: "Bach et al. 2015",

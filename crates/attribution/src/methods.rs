@@ -51,7 +51,7 @@ pub enum Place {
 pub struct MethodOption {
     /// Its name, without dashes in front.
     pub name: &'static str,
-    /// Its default, as one would write it.
+    /// Its default, as one would write it; empty where it follows from the network or the image.
     pub default: &'static str,
     /// What it means, and what it may be.
     pub help: &'static str,
