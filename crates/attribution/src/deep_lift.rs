@@ -49,7 +49,8 @@ use crate::work::{Work, select, to_vec};
 /// Differences below this are none: their quotient would be rounding error.
 const NO_DIFFERENCE: f32 = 1e-7;
 
-/// DeepLIFT, by the rescale rule.
+/// DeepLIFT by the rescale rule (Shrikumar et al., 2017): what each input contributes to the
+/// difference of the score from that of a baseline.
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct DeepLift {

@@ -18,9 +18,10 @@
 //!
 //! The rules need inputs of 0 and more: at the images, which are signed after their mean was
 //! subtracted, shares are no probabilities. Asking for a layer below the first convolution is
-//! therefore an error unless [`ExcitationBackprop::allow_input`] is called. Networks with layers
-//! whose output no ReLU follows (MobileNetV2) have signed activations on the way, too; mass is
-//! conserved all the same.
+//! therefore an error unless [`ExcitationBackprop::allow_input`] is called. Networks with layers that
+//! no ReLU follows (MobileNetV2's bottlenecks) have signed activations on the way, too: shares of a
+//! sum that almost cancels are huge, and below such layers the stated sum is far from 1. LRP's
+//! [`ZPlus`](crate::relevance::ZPlus), which splits inputs by their sign, is right there.
 //!
 //! **Start.** The gradient of the target where it is computed: 1 at the class for a logit, 1 and -1
 //! for a difference.
@@ -43,7 +44,10 @@ use crate::saliency::Reduce;
 use crate::target::Target;
 use crate::work::{Work, sums};
 
-/// Excitation backprop.
+/// Excitation backprop (Zhang et al., 2016): the probability that a neuron won, handed down from the
+/// class to a layer.
+///
+/// The Caffe page of the method calls it patent-pending (Adobe).
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct ExcitationBackprop {
@@ -131,7 +135,10 @@ impl Attributor for ExcitationBackprop {
     }
 }
 
-/// Contrastive excitation backprop.
+/// Contrastive excitation backprop (Zhang et al., 2016): what speaks for the class less what speaks
+/// for all others.
+///
+/// The Caffe page of the method calls it patent-pending (Adobe).
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct ContrastiveExcitationBackprop {

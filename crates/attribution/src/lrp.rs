@@ -43,7 +43,10 @@ use crate::saliency::Reduce;
 use crate::target::Target;
 use crate::work::{Work, sums};
 
-/// Layer-wise relevance propagation.
+/// Layer-wise relevance propagation (Bach et al., 2015): the score, handed down operator by operator
+/// by [rules](crate::relevance).
+///
+/// iNNvestigate's licence says that a part of the method is under patent (Fraunhofer).
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct Lrp {

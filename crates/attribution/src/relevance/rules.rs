@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use elucid_graph::{Activation, GraphError, Recording, Step};
+use elucid_graph::{Activation, Recording, Step};
 use elucid_rules::OpKind;
 use wildmatch::WildMatch;
 
@@ -345,7 +345,7 @@ impl RelevanceRules {
                 Some(rule) => rule.propagate(step, relevance),
                 None => Err(uncovered(vec![step.label()])),
             })?;
-        Ok(arrived.get(to).map_err(GraphError::from)?.clone())
+        Ok(arrived.get(to)?.clone())
     }
 }
 
