@@ -22,7 +22,8 @@ pub mod prelude {
     pub use elucid_graph::input::{ChannelOrder, InputSpec, Resize};
     pub use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, Layer, Model, Photo};
     pub use elucid_render::{
-        ColorMap, Interpolation, Normalisation, Picture, SpatialHints, SpatialView, SpatialWidget,
+        ColorMap, Figure, Gallery, GallerySection, Interpolation, Normalisation, Picture,
+        SpatialHints, SpatialView, SpatialWidget,
     };
     pub use elucid_rules::{
         DeconvRelu, GradRule, GuidedRelu, OpKind, Rule, Rules, SmoothMaxPool, TrueRule,

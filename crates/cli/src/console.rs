@@ -66,9 +66,9 @@ impl Console {
         }
     }
 
-    /// A bar over an unknown number of steps.
+    /// A bar over an unknown number of steps, with the time left.
     pub fn steps(&self, label: &str) -> ProgressBar {
-        self.bar(label, "{msg} [{bar:32}] {pos}/{len}")
+        self.bar(label, "{msg} [{bar:32}] {pos}/{len} {eta}")
     }
 
     /// A bar over bytes.

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{classify, devices, inspect, models, spatial};
+use crate::commands::{attribute, classify, devices, inspect, methods, models, spatial};
 use crate::error::CliError;
 
 /// Explains what a vision network saw.
@@ -35,6 +35,10 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Say what a network takes photographs for
     Classify(classify::ClassifyArgs),
+    /// Show what in a photograph speaks for a class, by one method or by several side by side
+    Attribute(attribute::AttributeArgs),
+    /// List the methods that attribute knows, with their options
+    Methods(methods::MethodsArgs),
     /// Show which positions of one layer made each position of another light up
     Spatial(spatial::SpatialArgs),
     /// List, download and find known models
@@ -64,6 +68,8 @@ fn run(command: Command) -> Result<(), CliError> {
     match command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Classify(args) => classify::run(&args),
+        Command::Attribute(args) => attribute::run(&args),
+        Command::Methods(args) => methods::run(&args),
         Command::Spatial(args) => spatial::run(&args),
         Command::Models(command) => models::run(&command),
         Command::Devices(args) => devices::run(&args),
@@ -77,5 +83,20 @@ mod tests {
     #[test]
     fn the_arguments_are_well_formed() {
         super::Cli::command().debug_assert();
+    }
+
+    /// Methods bring flags of their own, which clap compares only in debug builds.
+    #[test]
+    fn no_flag_is_taken_twice() {
+        for command in super::Cli::command().get_subcommands() {
+            let mut flags: Vec<_> = command
+                .get_arguments()
+                .filter_map(|a| a.get_long())
+                .collect();
+            let count = flags.len();
+            flags.sort_unstable();
+            flags.dedup();
+            assert_eq!(flags.len(), count, "{}: {flags:?}", command.get_name());
+        }
     }
 }

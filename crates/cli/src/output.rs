@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use elucid::render::file::write_atomically;
 use ndarray::{ArrayBase, Data, Dimension};
@@ -52,7 +52,7 @@ impl Destination {
 pub struct Files(Vec<(String, Vec<u8>)>);
 
 impl Files {
-    /// Adds a file.
+    /// Adds a file; folders in its name are separated by `/`.
     pub fn add(&mut self, name: impl Into<String>, bytes: Vec<u8>) {
         self.0.push((name.into(), bytes));
     }
@@ -74,6 +74,17 @@ impl Files {
             .map_err(|error| CliError::Failure(format!("cannot write {name}: {error}")))?;
         self.add(name, bytes);
         Ok(())
+    }
+
+    /// How many files there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The names of the files added after the first `count`.
+    pub fn names_from(&self, count: usize) -> Vec<String> {
+        let names = self.0.iter().skip(count);
+        names.map(|(name, _)| name.clone()).collect()
     }
 
     /// The names, with that of the report last.
@@ -110,7 +121,9 @@ impl Files {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
         let part = builder.tempdir_in(parent).map_err(cannot)?;
         for (name, bytes) in &self.0 {
-            fs::write(part.path().join(name), bytes).map_err(cannot)?;
+            let path = part.path().join(name);
+            make_parent(&path).map_err(cannot)?;
+            fs::write(path, bytes).map_err(cannot)?;
         }
         fs::rename(part.path(), folder).map_err(cannot)?;
         // Nothing is left under the old name.
@@ -130,16 +143,27 @@ impl Files {
                 }
                 _ => {}
             }
+            for emptied in path.ancestors().skip(1).take_while(|a| *a != folder) {
+                // Somebody else's files keep the folder.
+                let _ = fs::remove_dir(emptied);
+            }
         }
         for (name, bytes) in &self.0 {
-            write_atomically(folder.join(name), bytes)?;
+            let path = folder.join(name);
+            make_parent(&path)
+                .map_err(|e| CliError::io(format!("cannot write {}", path.display()), &e))?;
+            write_atomically(path, bytes)?;
         }
         Ok(())
     }
 }
 
-/// What the report in `folder` lists, the report itself first; only plain names, because anybody
-/// may have written it.
+fn make_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)
+}
+
+/// What the report in `folder` lists, the report itself first; only names inside the folder,
+/// because anybody may have written it.
 fn files_of_last_run(folder: &Path) -> Vec<String> {
     #[derive(Deserialize)]
     struct Listed {
@@ -149,10 +173,28 @@ fn files_of_last_run(folder: &Path) -> Vec<String> {
     let Ok(Listed { files }) = serde_json::from_slice(&report) else {
         return Vec::new();
     };
-    let plain =
-        |name: &String| name != REPORT && Path::new(name).file_name() == Some(name.as_ref());
-    let others = files.into_iter().filter(plain);
+    let others = files
+        .into_iter()
+        .filter(|name| name != REPORT && is_inside(folder, name));
     std::iter::once(REPORT.to_owned()).chain(others).collect()
+}
+
+/// Whether a name leads through real folders only to a place below `folder`.
+fn is_inside(folder: &Path, name: &str) -> bool {
+    let name = Path::new(name);
+    let plain = name
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    // A link could lead out again.
+    let linked =
+        |part: &Path| fs::symlink_metadata(folder.join(part)).is_ok_and(|m| m.is_symlink());
+    plain
+        && name.file_name().is_some()
+        && !name
+            .ancestors()
+            .skip(1)
+            .filter(|part| !part.as_os_str().is_empty())
+            .any(linked)
 }
 
 #[cfg(test)]
@@ -204,6 +246,41 @@ mod tests {
         let (files, report) = one_file("b.npy");
         files.write(&to, &report).unwrap();
         assert_eq!(listing(&folder), ["b.npy", "mine.txt", "report.json"]);
+    }
+
+    #[test]
+    fn folders_inside_come_and_go_with_their_files() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("out");
+        let to = Destination::check(&folder, false).unwrap();
+        let (files, report) = one_file("first/deep/a.npy");
+        files.write(&to, &report).unwrap();
+        assert_eq!(listing(&folder.join("first/deep")), ["a.npy"]);
+
+        fs::create_dir(folder.join("kept")).unwrap();
+        fs::write(folder.join("kept/mine.txt"), "mine").unwrap();
+        let to = Destination::check(&folder, true).unwrap();
+        let (files, report) = one_file("second/b.npy");
+        files.write(&to, &report).unwrap();
+        assert_eq!(listing(&folder), ["kept", "report.json", "second"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_report_removes_nothing_through_a_link() {
+        let root = tempfile::tempdir().unwrap();
+        let elsewhere = root.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("precious"), "x").unwrap();
+        let folder = root.path().join("out");
+        fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, folder.join("link")).unwrap();
+        let hostile = json!({ "files": ["link/precious"] });
+        fs::write(folder.join(REPORT), hostile.to_string()).unwrap();
+        let to = Destination::check(&folder, true).unwrap();
+        let (files, report) = one_file("a.npy");
+        files.write(&to, &report).unwrap();
+        assert_eq!(listing(&elsewhere), ["precious"]);
     }
 
     #[test]

@@ -117,6 +117,22 @@ impl From<Guess> for GuessFacts {
     }
 }
 
+/// A layer with its shape.
+#[derive(Debug, Clone, Serialize)]
+pub struct LayerFacts {
+    pub name: String,
+    pub shape: Vec<usize>,
+}
+
+impl From<&Layer> for LayerFacts {
+    fn from(layer: &Layer) -> Self {
+        Self {
+            name: layer.name().to_owned(),
+            shape: layer.shape().to_vec(),
+        }
+    }
+}
+
 /// A step of the work, and how long it took.
 #[derive(Debug, Serialize)]
 pub struct Step {

@@ -61,6 +61,33 @@ impl Photo {
     pub fn picture(&self) -> &RgbImage {
         &self.picture
     }
+
+    /// Photographs of one model as a batch, `[N, 3, H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Shape`] without photographs, and for photographs of different sizes.
+    pub fn stack(photos: &[Photo]) -> Result<Tensor<4>, GraphError> {
+        let mismatch = |expected: String, got: Vec<usize>| GraphError::Shape {
+            what: "a batch of photographs".to_owned(),
+            expected,
+            got,
+        };
+        let Some(first) = photos.first() else {
+            return Err(mismatch("one photograph or more".to_owned(), vec![0]));
+        };
+        let shape = first.tensor.dims();
+        match photos.iter().find(|photo| photo.tensor.dims() != shape) {
+            Some(other) => Err(mismatch(
+                format!("{shape:?} for each, as the first"),
+                other.tensor.dims().to_vec(),
+            )),
+            None => {
+                let tensors = photos.iter().map(|photo| photo.tensor.clone());
+                Ok(Tensor::cat(tensors.collect(), 0))
+            }
+        }
+    }
 }
 
 impl ImageBatch for Photo {

@@ -63,6 +63,13 @@ pub enum RenderError {
     #[error("the page has no view: add at least one with `view`")]
     NoViews,
 
+    /// A page of figures was asked for without any, or one of its sections has none.
+    #[error("{what} has no figure: add at least one")]
+    NoFigures {
+        /// The page, or the section by its title.
+        what: String,
+    },
+
     /// Class names and hint maps do not go together.
     #[error(
         "{what}: a page compares one or two classes, and every hint has one map per class name"
@@ -86,7 +93,7 @@ pub enum RenderError {
     /// A page would be larger than a browser opens comfortably.
     #[error(
         "the page would take {bytes} bytes, at most {limit}: \
-         choose layers with fewer positions, fewer views, or a smaller photograph"
+         show less on it (deeper layers, fewer views or figures), or smaller pictures"
     )]
     PageTooLarge {
         /// Size the page would have.

@@ -3,6 +3,7 @@
 pub mod colormap;
 mod error;
 pub mod file;
+pub mod gallery;
 pub mod normalise;
 mod page;
 pub mod picture;
@@ -12,6 +13,7 @@ pub mod spatial;
 
 pub use colormap::{ColorMap, orange_blue};
 pub use error::RenderError;
+pub use gallery::{Figure, Gallery, GallerySection};
 pub use normalise::Normalisation;
 pub use picture::Picture;
 pub use plot::LinePlot;

@@ -1,23 +1,28 @@
-//! The shell that all interactive pages share.
+//! The shell that all pages share.
 //!
-//! A page is one file: `widgets/shared/shell.html` extended by the widget's own markup, with styles,
+//! A page is one file: `widgets/shared/shell.html` extended by the page's own markup, with styles,
 //! scripts and data inline. Markup goes through minijinja, which escapes every value; data goes
-//! into a JSON block that the script reads.
+//! into a JSON block that the script reads. A page without a script has no data either.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 use serde::Serialize;
 
 use crate::RenderError;
 
-/// The files of one widget.
+/// The files of one page.
 pub(crate) struct Widget {
     pub(crate) markup: &'static str,
+    /// Markup that the page includes, by name.
+    pub(crate) parts: &'static [(&'static str, &'static str)],
     pub(crate) style: &'static str,
-    pub(crate) script: &'static str,
+    pub(crate) script: Option<&'static str>,
 }
 
 const SHELL: &str = include_str!("../widgets/shared/shell.html");
+const FACTS: &str = include_str!("../widgets/shared/facts.html");
 const SHARED_STYLE: &str = include_str!("../widgets/shared/style.css");
 const SHARED_SCRIPT: &str = include_str!("../widgets/shared/script.js");
 
@@ -33,24 +38,71 @@ impl Widget {
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let failed = |source| RenderError::encode("page", source);
-        environment
-            .add_template("shell.html", SHELL)
-            .map_err(failed)?;
-        environment
-            .add_template("page.html", self.markup)
-            .map_err(failed)?;
+        let files = [
+            ("shell.html", SHELL),
+            ("facts.html", FACTS),
+            ("page.html", self.markup),
+        ];
+        for (name, markup) in files.iter().chain(self.parts) {
+            environment.add_template(name, markup).map_err(failed)?;
+        }
+        let scripts: Vec<&str> = match self.script {
+            Some(script) => vec![SHARED_SCRIPT, script],
+            None => Vec::new(),
+        };
         environment
             .get_template("page.html")
             .and_then(|page| {
                 page.render(context! {
                     text => minijinja::Value::from(Serde(text)),
                     styles => [SHARED_STYLE, self.style],
-                    scripts => [SHARED_SCRIPT, self.script],
+                    scripts,
                     data,
                 })
             })
             .map_err(failed)
     }
+}
+
+/// A prediction as `facts.html` shows it.
+#[derive(Serialize)]
+pub(crate) struct Prediction<'a> {
+    label: &'a str,
+    percent: String,
+}
+
+impl<'a> Prediction<'a> {
+    /// Refuses probabilities outside 0 to 1.
+    pub(crate) fn list(predictions: &'a [(String, f32)]) -> Result<Vec<Self>, RenderError> {
+        let text = |(label, probability): &'a (String, f32)| match probability {
+            0.0..=1.0 => Ok(Prediction {
+                label,
+                percent: format!("{:.1}", 100.0 * probability),
+            }),
+            _ => Err(RenderError::Parameter {
+                parameter: "the probability of a prediction",
+                value: format!("{probability} for {label:?}"),
+                expected: "a number from 0 to 1",
+            }),
+        };
+        predictions.iter().map(text).collect()
+    }
+}
+
+/// A PNG file as the address of an image.
+pub(crate) fn data_uri(png: &[u8]) -> String {
+    format!("data:image/png;base64,{}", STANDARD.encode(png))
+}
+
+pub(crate) fn base64_size(bytes: usize) -> usize {
+    bytes.div_ceil(3).saturating_mul(4)
+}
+
+pub(crate) fn check_bytes(bytes: usize, limit: usize) -> Result<(), RenderError> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(RenderError::PageTooLarge { bytes, limit })
 }
 
 /// JSON that no HTML or script parser can mistake for markup.

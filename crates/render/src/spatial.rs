@@ -9,13 +9,14 @@ use serde::Serialize;
 
 use crate::file::write_atomically;
 use crate::normalise::check_finite;
-use crate::page::Widget;
+use crate::page::{Prediction, Widget, base64_size, check_bytes, data_uri};
 use crate::{ColorMap, Picture, RenderError, orange_blue};
 
 const WIDGET: Widget = Widget {
     markup: include_str!("../widgets/spatial/page.html"),
     style: include_str!("../widgets/spatial/style.css"),
-    script: include_str!("../widgets/spatial/script.js"),
+    parts: &[],
+    script: Some(include_str!("../widgets/spatial/script.js")),
 };
 
 /// Steps from zero to the largest value of a packed map.
@@ -185,9 +186,11 @@ impl SpatialWidget {
     /// - [`RenderError::Encode`] when an encoder fails.
     pub fn render(&self) -> Result<String, RenderError> {
         let [rows2, columns2, rows1, columns1] = self.check()?;
+        let predictions = Prediction::list(&self.predictions)?;
         let photo = self.photo.to_png_bytes()?;
         let values = self.views.iter().map(|view| view.maps.len()).sum::<usize>();
-        check_bytes(base64_size(2 * values).saturating_add(base64_size(photo.len())))?;
+        let packed = base64_size(2 * values).saturating_add(base64_size(photo.len()));
+        check_bytes(packed, Self::MAX_BYTES)?;
 
         let sides = [
             Side::new("from", &self.from, rows1, columns1),
@@ -202,11 +205,11 @@ impl SpatialWidget {
             views: self.views.iter().map(ViewText::new).collect(),
             replaced: self.views.iter().any(|view| view.replaced),
             classes: &self.classes,
-            predictions: self.predictions.iter().map(Prediction::new).collect(),
+            predictions,
             facts: &self.facts,
         };
         let data = Data {
-            photo: format!("data:image/png;base64,{}", STANDARD.encode(photo)),
+            photo: data_uri(&photo),
             sides: &sides,
             classes: &self.classes,
             colors: STANDARD.encode(signed_colors()),
@@ -218,7 +221,7 @@ impl SpatialWidget {
                 .collect::<Result<_, _>>()?,
         };
         let page = WIDGET.render(&text, &data)?;
-        check_bytes(page.len())?;
+        check_bytes(page.len(), Self::MAX_BYTES)?;
         Ok(page)
     }
 
@@ -247,15 +250,6 @@ impl SpatialWidget {
             check_finite(&what, view.maps.view().into_dyn())?;
         }
         self.check_classes(shape)?;
-        for (label, probability) in &self.predictions {
-            if !(0.0..=1.0).contains(probability) {
-                return Err(RenderError::Parameter {
-                    parameter: "the probability of a prediction",
-                    value: format!("{probability} for {label:?}"),
-                    expected: "a number from 0 to 1",
-                });
-            }
-        }
         let (rows2, columns2, rows1, columns1) = first.maps.dim();
         Ok([rows2, columns2, rows1, columns1])
     }
@@ -306,20 +300,6 @@ fn expect_shape(what: &str, expected: &[usize], got: &[usize]) -> Result<(), Ren
     })
 }
 
-fn base64_size(bytes: usize) -> usize {
-    bytes.div_ceil(3).saturating_mul(4)
-}
-
-fn check_bytes(bytes: usize) -> Result<(), RenderError> {
-    if bytes <= SpatialWidget::MAX_BYTES {
-        return Ok(());
-    }
-    Err(RenderError::PageTooLarge {
-        bytes,
-        limit: SpatialWidget::MAX_BYTES,
-    })
-}
-
 /// What the markup shows.
 #[derive(Serialize)]
 struct Text<'a> {
@@ -367,21 +347,6 @@ impl<'a> ViewText<'a> {
             name: &view.name,
             description: view.description.as_deref(),
             replaced: view.replaced,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Prediction<'a> {
-    label: &'a str,
-    percent: String,
-}
-
-impl<'a> Prediction<'a> {
-    fn new((label, probability): &'a (String, f32)) -> Self {
-        Prediction {
-            label,
-            percent: format!("{:.1}", 100.0 * probability),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 mod webdriver;
 
-use elucid_render::{ColorMap, Picture, SpatialHints, SpatialView, SpatialWidget, orange_blue};
+use elucid_render::{
+    ColorMap, Figure, Gallery, GallerySection, Picture, SpatialHints, SpatialView, SpatialWidget,
+    orange_blue,
+};
 use ndarray::{Array3, Array4, Axis};
 use serde_json::{Value, json};
 use webdriver::{Browser, key};
@@ -445,4 +448,71 @@ fn one_cell_and_no_hints() {
     let cells = page.canvas(0, FROM, (28, 28));
     assert!(cells.iter().all(|byte| *byte == 0));
     page.expect_quiet();
+}
+
+#[test]
+fn a_gallery_shows_every_figure_on_every_screen() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let photo = Array3::from_shape_fn((96, 168, 3), |(y, x, c)| (y + x + 40 * c) as u8);
+    let photo = Picture::from_rgb(photo.view()).unwrap();
+    let figure = || {
+        Figure::new(&photo, HOSTILE)
+            .detail("inception_4d/output")
+            .number("score", "16.7")
+            .number("completeness error", "0.12 %")
+    };
+    let columns = [HOSTILE, QUOTES, "a_long_name_of_a_layer_without_any_space"];
+    let section = GallerySection::new(QUOTES)
+        .text(HOSTILE)
+        .figure(figure().caption(HOSTILE))
+        .figure(Figure::absent(QUOTES))
+        .columns(columns)
+        .row(HOSTILE, [figure(), figure(), Figure::absent(HOSTILE)])
+        .row("Gradient", [figure(), figure(), figure()]);
+    let page = Gallery::new(QUOTES)
+        .text(HOSTILE)
+        .predictions([(HOSTILE, 0.75)])
+        .fact("Model", QUOTES)
+        .section(section);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery.html");
+    page.save(&path).unwrap();
+    browser.open(&path);
+
+    let texts = |selector: &str| -> Vec<String> {
+        let script =
+            "return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent)";
+        serde_json::from_value(browser.run(script, json!([selector]))).unwrap()
+    };
+    assert_eq!(texts("h1"), [QUOTES]);
+    assert_eq!(texts(".predictions li span:first-child"), [HOSTILE]);
+    assert_eq!(texts("thead th"), columns);
+    assert_eq!(texts("tbody th"), [HOSTILE, "Gradient"]);
+    assert_eq!(texts(".absent"), [QUOTES, HOSTILE]);
+    let drawn = "return [...document.images].map((i) => [i.naturalWidth, i.naturalHeight, i.alt])";
+    let drawn = browser.run(drawn, json!([]));
+    assert_eq!(drawn, json!(vec![json!([168, 96, HOSTILE]); 6]));
+
+    for (scheme, light) in [("light", true), ("dark", false)] {
+        browser.emulate("prefers-color-scheme", scheme);
+        for width in [320, 390, 700, 900, 1600] {
+            browser.resize(width, 800);
+            let extent = "return document.documentElement.scrollWidth";
+            assert_eq!(browser.run(extent, json!([])), width);
+            // A narrow screen names each figure's column below it.
+            let named = "return getComputedStyle(document.querySelector('.column')).display";
+            let expected = if width < 768 { "block" } else { "none" };
+            assert_eq!(browser.run(named, json!([])), expected);
+        }
+        let background = browser.run(
+            "return getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]",
+            json!([]),
+        );
+        let background: u8 = background.as_str().unwrap().parse().unwrap();
+        assert_eq!(background > 128, light, "{scheme}: {background}");
+    }
+    assert_eq!(browser.fetched(), Vec::<String>::new());
+    assert_eq!(browser.log(), Vec::<Value>::new());
 }

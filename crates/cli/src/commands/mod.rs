@@ -1,7 +1,9 @@
 //! One file per command.
 
+pub mod attribute;
 pub mod classify;
 pub mod devices;
 pub mod inspect;
+pub mod methods;
 pub mod models;
 pub mod spatial;

@@ -11,7 +11,9 @@ use crate::args::{ModelArgs, RunArgs};
 use crate::console::Output;
 use crate::error::CliError;
 use crate::output::Destination;
-use crate::report::{Clock, GuessFacts, ImageFacts, InputFacts, ModelFacts, Step, Versions};
+use crate::report::{
+    Clock, GuessFacts, ImageFacts, InputFacts, LayerFacts, ModelFacts, Step, Versions,
+};
 use crate::session::Session;
 
 use self::compute::Work;
@@ -109,21 +111,6 @@ struct Report {
     batch_size: Option<u32>,
     seconds: Vec<Step>,
     files: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct LayerFacts {
-    name: String,
-    shape: Vec<usize>,
-}
-
-impl From<&Layer> for LayerFacts {
-    fn from(layer: &Layer) -> Self {
-        Self {
-            name: layer.name().to_owned(),
-            shape: layer.shape().to_vec(),
-        }
-    }
 }
 
 #[derive(Debug, Serialize)]

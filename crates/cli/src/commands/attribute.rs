@@ -1,0 +1,333 @@
+//! `elucid attribute`: what in a photograph speaks for a target, by one method or several.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use elucid::attribution::{Completeness, METHODS, Method};
+use elucid::prelude::*;
+use serde::Serialize;
+
+use crate::args::{ModelArgs, RunArgs};
+use crate::console::{Output, table};
+use crate::error::CliError;
+use crate::output::Destination;
+use crate::report::{
+    Clock, GuessFacts, ImageFacts, InputFacts, LayerFacts, ModelFacts, Step, Versions,
+};
+use crate::session::Session;
+
+use self::compute::Work;
+use self::options::MethodFlags;
+use self::target::TargetFacts;
+
+mod compute;
+mod draw;
+mod names;
+mod options;
+mod page;
+mod target;
+
+/// The comparison, among the files of a run with several results.
+const PAGE: &str = "index.html";
+
+#[derive(Debug, Args)]
+pub struct AttributeArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    run: RunArgs,
+
+    /// A photograph: PNG, JPEG, WebP, BMP or GIF; several with the flag repeated
+    #[arg(long = "image", required = true, value_name = "FILE")]
+    images: Vec<PathBuf>,
+
+    /// Which method (see: elucid methods), several with commas, or all
+    #[arg(long, value_name = "NAME,...", value_parser = parse_methods)]
+    method: MethodList,
+
+    /// What is explained: the logit of a class A by name or number, the difference A:B of two, or
+    /// logsumexp over all; by default the best guess for each photograph
+    #[arg(long, value_name = "TARGET", value_parser = target::parse)]
+    target: Option<String>,
+
+    /// Explain the softmax probability of the class instead of its logit
+    #[arg(long)]
+    probability: bool,
+
+    /// Layers to attribute to, several with commas, @input and @features among them; by default
+    /// what the method is for
+    #[arg(long = "layer", value_name = "LAYER,...", value_delimiter = ',')]
+    layers: Vec<String>,
+
+    /// Which gradients: true, smooth, smooth-blur, guided or deconvnet
+    #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
+    rules: Option<Rules>,
+
+    #[command(flatten)]
+    options: MethodFlags,
+
+    /// How channels become one map: sum (signed), abs-sum, max-abs, l2 or positive; by default the
+    /// method's own way
+    #[arg(long, value_name = "NAME", value_parser = reductions())]
+    reduce: Option<Reduce>,
+
+    /// Smooth the maps at the size of the photograph by a Gaussian of this fraction of its longer
+    /// side, such as 0.02
+    #[arg(long, value_name = "FRACTION", value_parser = parse_fraction, default_value_t = 0.0)]
+    smooth: f32,
+
+    /// Where the results go: a folder that is new or empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Replace the results of an earlier run in the folder
+    #[arg(long)]
+    force: bool,
+
+    /// How many images, or samples of images, to propagate together; by default 8
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: Option<u32>,
+
+    /// Where the random numbers of sampling methods begin
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+/// Methods, at least one and none twice.
+#[derive(Debug, Clone)]
+struct MethodList(Vec<&'static Method>);
+
+fn parse_methods(text: &str) -> Result<MethodList, String> {
+    let mut methods: Vec<&'static Method> = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        let named = match name {
+            "all" => METHODS.to_vec(),
+            name => vec![Method::find(name).map_err(|error| error.to_string())?],
+        };
+        for method in named {
+            if methods.iter().all(|known| known.name != method.name) {
+                methods.push(method);
+            }
+        }
+    }
+    Ok(MethodList(methods))
+}
+
+fn reductions() -> impl TypedValueParser<Value = Reduce> {
+    let names = Reduce::NAMES.iter().map(|(name, _)| *name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Reduce>())
+}
+
+fn parse_fraction(text: &str) -> Result<f32, String> {
+    match text.trim().parse::<f32>() {
+        Ok(fraction) if (0.0..=1.0).contains(&fraction) => Ok(fraction),
+        _ => Err("expected a fraction from 0 to 1".to_owned()),
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    command: &'static str,
+    versions: Versions,
+    device: String,
+    model: ModelFacts,
+    input: InputFacts,
+    images: Vec<PhotoFacts>,
+    seed: u64,
+    batch_size: Option<u32>,
+    /// Standard deviation of the smoothing as a fraction of the longer side; 0 for none.
+    smooth: f32,
+    results: Vec<ResultFacts>,
+    /// What could not be computed.
+    failures: Vec<FailureFacts>,
+    seconds: Vec<Step>,
+    files: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PhotoFacts {
+    #[serde(flatten)]
+    image: ImageFacts,
+    predictions: Vec<GuessFacts>,
+    target: TargetFacts,
+}
+
+/// One method at one layer on one photograph.
+#[derive(Debug, Serialize)]
+struct ResultFacts {
+    method: &'static str,
+    title: &'static str,
+    layer: LayerFacts,
+    image: String,
+    target: String,
+    score: f32,
+    rules: String,
+    /// All options of the method, defaults included.
+    options: BTreeMap<&'static str, String>,
+    /// Absent where nothing is random.
+    seed: Option<u64>,
+    /// Absent where nothing is promised.
+    completeness: Option<CompletenessFacts>,
+    evaluations: usize,
+    /// Absent for methods without a tolerance.
+    tolerance_met: Option<bool>,
+    /// Absent where the layer has no positions.
+    map: Option<MapFacts>,
+    /// Where the files lie in the folder; empty for the folder itself.
+    folder: String,
+    files: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct CompletenessFacts {
+    sum: f64,
+    expected: f64,
+    /// `|sum - expected| / |expected|`.
+    error: f64,
+}
+
+impl From<Completeness> for CompletenessFacts {
+    fn from(completeness: Completeness) -> Self {
+        Self {
+            sum: completeness.sum,
+            expected: completeness.expected,
+            error: completeness.error(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct MapFacts {
+    reduction: String,
+    height: usize,
+    width: usize,
+    colors: String,
+    /// Whether there is nothing to see: no number above zero, and none below in a signed map.
+    blank: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct FailureFacts {
+    method: &'static str,
+    /// As it was asked for.
+    layer: String,
+    error: String,
+}
+
+pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
+    args.options.check(&args.method.0)?;
+    target::check(args)?;
+    let destination = Destination::check(&args.out, args.force)?;
+    // Options are understood, and files are there, before minutes are spent.
+    let runs = compute::runs(args)?;
+    let facts: Vec<ImageFacts> = args
+        .images
+        .iter()
+        .map(|path| ImageFacts::of(path))
+        .collect::<Result<_, _>>()?;
+    let mut clock = Clock::default();
+    let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
+    let work = Work::new(&session, args, runs, &mut clock)?;
+    let results = work.compute(&mut clock)?;
+
+    let page = match work.is_grid() {
+        true => {
+            let page = clock.time("draw the page", || page::of(&work, &results).render());
+            Some(page?.into_bytes())
+        }
+        false => None,
+    };
+    let mut files = results.files;
+    if let Some(page) = page {
+        files.add(PAGE, page);
+    }
+    let lines = lines(&results.facts, args);
+    let model = &session.model;
+    let report = Report {
+        command: "attribute",
+        versions: Versions::current(),
+        device: session.device.clone(),
+        model: ModelFacts::of(model),
+        input: InputFacts::of(model.input_spec()),
+        images: facts
+            .into_iter()
+            .zip(&work.photos)
+            .map(|(image, photo)| PhotoFacts {
+                image,
+                predictions: photo
+                    .guesses
+                    .iter()
+                    .cloned()
+                    .map(GuessFacts::from)
+                    .collect(),
+                target: photo.target.clone(),
+            })
+            .collect(),
+        seed: args.seed,
+        batch_size: args.batch_size,
+        smooth: args.smooth,
+        results: results.facts,
+        failures: results.failures.iter().map(|f| f.facts()).collect(),
+        seconds: clock.steps(),
+        files: files.names(),
+    };
+    files.write(&destination, &report)?;
+
+    let mut out = Output::new();
+    for line in lines {
+        out.line(line)?;
+    }
+    if work.is_grid() {
+        out.line(format!("page  {}", args.out.join(PAGE).display()))?;
+    }
+    out.flush()
+}
+
+/// One line for each result.
+fn lines(results: &[ResultFacts], args: &AttributeArgs) -> Vec<String> {
+    let row = |result: &ResultFacts| {
+        let completeness = match &result.completeness {
+            Some(completeness) => format!("completeness error {}", percent(completeness.error)),
+            None => String::new(),
+        };
+        let mut evaluations = count(result.evaluations, "evaluation");
+        if result.tolerance_met == Some(false) {
+            evaluations.push_str(", tolerance not met");
+        }
+        vec![
+            result.method.to_owned(),
+            result.layer.name.clone(),
+            format!("score {:.4}", result.score),
+            completeness,
+            evaluations,
+            match result.folder.as_str() {
+                "" => args.out.display().to_string(),
+                folder => args.out.join(folder).display().to_string(),
+            },
+        ]
+    };
+    let mut rows: Vec<Vec<String>> = results.iter().map(row).collect();
+    if rows.iter().all(|row| row[3].is_empty()) {
+        rows.iter_mut().for_each(|row| drop(row.remove(3)));
+    }
+    table(&rows, &[])
+}
+
+fn count(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
+/// A share with two significant digits or two decimals.
+fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    match percent {
+        p if p == 0.0 || p >= 0.01 => format!("{p:.2} %"),
+        p => format!("{p:.1e} %"),
+    }
+}

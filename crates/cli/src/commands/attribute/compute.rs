@@ -1,0 +1,487 @@
+//! The numbers, and the files made of them.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use elucid::attribution::{AttributionError, Method, MethodOptions, Place};
+use elucid::graph::Guess;
+use elucid::prelude::*;
+use indicatif::ProgressBar;
+use ndarray::Axis;
+
+use super::draw::Style;
+use super::options::taken_by_others;
+use super::target::{self, TargetFacts};
+use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts, names};
+use crate::commands::methods::default_layer;
+use crate::error::CliError;
+use crate::output::Files;
+use crate::report::{Clock, LayerFacts};
+use crate::session::Session;
+
+/// How many guesses the page and the report show.
+const GUESSES: usize = 5;
+
+/// Results are held until all of them are there, up to this many bytes.
+const MAX_BYTES: usize = 2 << 30;
+
+/// A method at a layer.
+#[derive(Debug)]
+pub struct Run {
+    pub method: &'static Method,
+    /// The layer as it was asked for; `None` for the method's own.
+    pub layer: Option<String>,
+    /// What was given of the method's options.
+    options: BTreeMap<&'static str, String>,
+}
+
+impl Run {
+    /// The layer as it was asked for, or the method's own.
+    pub fn layer(&self) -> &str {
+        self.layer.as_deref().unwrap_or(default_layer(self.method))
+    }
+
+    fn options(&self, args: &AttributeArgs) -> MethodOptions {
+        let mut options = MethodOptions::new().seed(args.seed);
+        if let Some(layer) = &self.layer {
+            options = options.layer(layer);
+        }
+        if let Some(rules) = self.rules(args) {
+            options = options.rules(rules);
+        }
+        if let Some(batch_size) = args.batch_size {
+            options = options.batch_size(batch_size as usize);
+        }
+        let set =
+            |options: MethodOptions, (name, value): (&&str, &String)| options.set(name, value);
+        self.options.iter().fold(options, set)
+    }
+
+    fn rules<'a>(&self, args: &'a AttributeArgs) -> Option<&'a Rules> {
+        args.rules.as_ref().filter(|_| self.method.takes_rules)
+    }
+
+    /// All options in effect.
+    fn all_options(&self) -> BTreeMap<&'static str, String> {
+        let option = |option: &elucid::attribution::MethodOption| {
+            let given = self.options.get(option.name).cloned();
+            (
+                option.name,
+                given.unwrap_or_else(|| option.default.to_owned()),
+            )
+        };
+        self.method.options.iter().map(option).collect()
+    }
+}
+
+/// Every method at every layer, as far as it takes one.
+pub fn runs(args: &AttributeArgs) -> Result<Vec<Run>, CliError> {
+    let methods = &args.method.0;
+    let takes_layer = |method: &&'static Method| method.place != Place::Input;
+    let takes_rules = |method: &&'static Method| method.takes_rules;
+    let all = elucid::attribution::METHODS.iter().copied();
+    if !args.layers.is_empty() && !methods.iter().any(takes_layer) {
+        return Err(taken_by_others("layer", methods, all.filter(takes_layer)));
+    }
+    if args.rules.is_some() && !methods.iter().any(takes_rules) {
+        return Err(taken_by_others("rules", methods, all.filter(takes_rules)));
+    }
+    let mut runs = Vec::new();
+    for method in methods {
+        let layers = match method.place {
+            Place::AnyLayer | Place::SpatialLayer if !args.layers.is_empty() => {
+                args.layers.iter().cloned().map(Some).collect()
+            }
+            _ => vec![None],
+        };
+        for layer in layers {
+            let run = Run {
+                method,
+                layer,
+                options: args.options.of(method),
+            };
+            run.method
+                .build(&run.options(args))
+                .map_err(|error| CliError::Usage(error.to_string()))?;
+            runs.push(run);
+        }
+    }
+    Ok(runs)
+}
+
+/// A photograph, what the network says of it, and what is explained.
+pub struct Explained {
+    /// The file, for people.
+    pub name: String,
+    /// The part of the file's name that becomes part of a folder's.
+    stem: String,
+    /// What the network saw.
+    pub picture: Picture,
+    /// The best guesses, best first.
+    pub guesses: Vec<Guess>,
+    pub target: TargetFacts,
+}
+
+/// A result, for the page.
+pub struct Shown {
+    pub run: usize,
+    pub photo: usize,
+    /// Index of its facts.
+    pub facts: usize,
+    /// Absent where the layer has no positions.
+    pub overlay: Option<Picture>,
+}
+
+/// One run's results for all photographs, as pictures.
+struct Drawn {
+    layer: LayerFacts,
+    /// Absent where the layer has no positions.
+    maps: Option<Maps>,
+}
+
+struct Maps {
+    reduction: Reduce,
+    style: Style,
+    /// At the layer's resolution.
+    small: Saliency,
+    /// At the size of the photographs.
+    large: Saliency,
+    /// The map alone, and over the photograph.
+    pictures: Vec<[Picture; 2]>,
+}
+
+/// A run that gave nothing.
+pub struct Failure {
+    pub run: usize,
+    method: &'static str,
+    layer: String,
+    pub message: String,
+}
+
+impl Failure {
+    /// For the report.
+    pub fn facts(&self) -> FailureFacts {
+        FailureFacts {
+            method: self.method,
+            layer: self.layer.clone(),
+            error: self.message.clone(),
+        }
+    }
+}
+
+/// What came out.
+#[derive(Default)]
+pub struct Results {
+    pub files: Files,
+    pub facts: Vec<ResultFacts>,
+    pub shown: Vec<Shown>,
+    pub failures: Vec<Failure>,
+    folders: Vec<String>,
+}
+
+/// An open model, photographs, and what to do with them.
+pub struct Work<'w> {
+    pub session: &'w Session,
+    pub args: &'w AttributeArgs,
+    pub runs: Vec<Run>,
+    pub photos: Vec<Explained>,
+    images: Vec<Photo>,
+    target: Target,
+}
+
+impl<'w> Work<'w> {
+    /// Finds the layers, reads the photographs and chooses the targets.
+    pub fn new(
+        session: &'w Session,
+        args: &'w AttributeArgs,
+        mut runs: Vec<Run>,
+        clock: &mut Clock,
+    ) -> Result<Self, CliError> {
+        let model = &session.model;
+        let mut seen: Vec<(&'static str, String)> = Vec::new();
+        let mut layers = Vec::new();
+        for name in &args.layers {
+            layers.push((name, Network::layer(model, name)?));
+        }
+        // Two names of one layer are one run.
+        runs.retain(|run| {
+            let Some(asked) = &run.layer else {
+                return true;
+            };
+            let full = layers.iter().find(|(name, _)| *name == asked);
+            let key = full.map(|(_, full)| (run.method.name, full.clone()));
+            match key {
+                Some(key) if seen.contains(&key) => false,
+                key => {
+                    seen.extend(key);
+                    true
+                }
+            }
+        });
+        check_size(&runs, args, model)?;
+
+        let mut images = Vec::new();
+        let mut photos = Vec::new();
+        let mut targets = Vec::new();
+        let mut read = || -> Result<(), CliError> {
+            for path in &args.images {
+                let image = model.read_image(path)?;
+                let ranked = model.classify(&image)?.top(usize::MAX);
+                let (target, facts) = target::choose(args, model, &ranked)?;
+                let text = |part: Option<&std::ffi::OsStr>| {
+                    part.unwrap_or(path.as_os_str())
+                        .to_string_lossy()
+                        .into_owned()
+                };
+                photos.push(Explained {
+                    name: text(path.file_name()),
+                    stem: text(path.file_stem()),
+                    picture: Picture::from_image(image.picture().clone())?,
+                    guesses: ranked.into_iter().take(GUESSES).collect(),
+                    target: facts,
+                });
+                images.push(image);
+                targets.push(target);
+            }
+            Ok(())
+        };
+        clock.time("read and classify", &mut read)?;
+        Ok(Self {
+            session,
+            args,
+            runs,
+            photos,
+            images,
+            target: match <[Target; 1]>::try_from(targets) {
+                Ok([target]) => target,
+                Err(targets) => Target::each(targets),
+            },
+        })
+    }
+
+    /// Whether there are several results, each in a folder of its own, and a page.
+    pub fn is_grid(&self) -> bool {
+        self.runs.len() * self.photos.len() > 1
+    }
+
+    /// Does the work, noting how long each step takes. A method that cannot explain this network
+    /// does not keep others from it.
+    pub fn compute(&self, clock: &mut Clock) -> Result<Results, CliError> {
+        let console = &self.session.console;
+        let images = Photo::stack(&self.images)?;
+        let mut results = Results::default();
+        for (index, run) in self.runs.iter().enumerate() {
+            let what = format!("{} at {}", run.method.name, run.layer());
+            let bar = console.steps(&match self.runs.len() {
+                1 => what.clone(),
+                count => format!("{what} ({} of {count})", index + 1),
+            });
+            let done = clock.time(&what, || self.attribute(run, &images, &bar));
+            bar.finish_and_clear();
+            let drawn = done.and_then(|attribution| {
+                let drawn = clock.time(format!("draw {what}"), || self.draw(&attribution))?;
+                Ok((attribution, drawn))
+            });
+            match drawn {
+                Ok((attribution, drawn)) => {
+                    if drawn.maps.is_none() {
+                        let layer = &drawn.layer.name;
+                        console.note(format!("{what}: {layer} has no positions, so no pictures"));
+                    }
+                    for photo in 0..self.photos.len() {
+                        self.keep(index, photo, &attribution, &drawn, &mut results)?;
+                    }
+                }
+                // The arguments are wrong, whatever the network.
+                Err(elucid::Error::Attribution(error @ AttributionError::Parameter { .. })) => {
+                    return Err(CliError::Usage(error.to_string()));
+                }
+                Err(error) if self.runs.len() == 1 => return Err(error.into()),
+                Err(error) => {
+                    console.note(format!("{what} failed: {error}"));
+                    results.failures.push(Failure {
+                        run: index,
+                        method: run.method.name,
+                        layer: run.layer().to_owned(),
+                        message: error.to_string(),
+                    });
+                }
+            }
+        }
+        match &results.failures[..] {
+            [first, ..] if results.facts.is_empty() => Err(CliError::Failure(format!(
+                "every method failed, {} at {} with: {}",
+                first.method, first.layer, first.message
+            ))),
+            _ => Ok(results),
+        }
+    }
+
+    fn attribute(
+        &self,
+        run: &Run,
+        images: &dyn ImageBatch,
+        bar: &ProgressBar,
+    ) -> Result<Attribution, elucid::Error> {
+        let options = run.options(self.args).progress({
+            let bar = bar.clone();
+            move |progress| {
+                bar.set_length(progress.total as u64);
+                bar.set_position(progress.done as u64);
+                ControlFlow::Continue(())
+            }
+        });
+        let method = run.method.build(&options)?;
+        let attribution = method.attribute(&self.session.model, images, self.target.clone())?;
+        Ok(attribution)
+    }
+
+    /// The maps and pictures of one run.
+    fn draw(&self, attribution: &Attribution) -> Result<Drawn, elucid::Error> {
+        let layer: LayerFacts = self.session.model.layer(attribution.layer())?.into();
+        let reduction = self.args.reduce.unwrap_or(attribution.reduction());
+        let small = match attribution.saliency(reduction) {
+            Ok(maps) => maps,
+            // There are numbers, but nothing to draw.
+            Err(AttributionError::NotSpatial { .. }) => return Ok(Drawn { layer, maps: None }),
+            Err(error) => return Err(error.into()),
+        };
+        let style = Style::of(small.maps().view());
+        let large = small.torchray(self.args.smooth);
+        let pictures = self.photos.iter().zip(large.maps().outer_iter());
+        let pictures = pictures
+            .map(|(photo, map)| style.draw(&photo.picture, map))
+            .collect::<Result<_, _>>()?;
+        Ok(Drawn {
+            layer,
+            maps: Some(Maps {
+                reduction,
+                style,
+                small,
+                large,
+                pictures,
+            }),
+        })
+    }
+
+    /// Adds the files, facts and picture of one photograph.
+    fn keep(
+        &self,
+        run: usize,
+        photo: usize,
+        attribution: &Attribution,
+        drawn: &Drawn,
+        results: &mut Results,
+    ) -> Result<(), CliError> {
+        let (index, run, i) = (run, &self.runs[run], photo);
+        let photo = &self.photos[i];
+        let folder = self.folder(run, photo, &results.folders);
+        let at = |file: &str| match folder.is_empty() {
+            true => file.to_owned(),
+            false => format!("{folder}/{file}"),
+        };
+        let first = results.files.len();
+        let values = attribution.values().index_axis(Axis(0), i);
+        results.files.add_npy(at("attribution.npy"), &values)?;
+        let mut map_facts = None;
+        let mut overlay = None;
+        if let Some(maps) = &drawn.maps {
+            let map = maps.small.maps().index_axis(Axis(0), i);
+            results.files.add_npy(at("saliency.npy"), &map)?;
+            if self.args.smooth > 0.0 {
+                let large = maps.large.maps().index_axis(Axis(0), i);
+                results.files.add_npy(at("smoothed.npy"), &large)?;
+            }
+            let [alone, over] = &maps.pictures[i];
+            results.files.add(at("heatmap.png"), alone.to_png_bytes()?);
+            results.files.add(at("overlay.png"), over.to_png_bytes()?);
+            let blank = maps.style.is_blank(map);
+            if blank {
+                self.session.console.note(format!(
+                    "{} at {}, {}: no positive evidence: the map is blank",
+                    run.method.name, drawn.layer.name, photo.name
+                ));
+            }
+            map_facts = Some(MapFacts {
+                reduction: maps.reduction.to_string(),
+                height: map.nrows(),
+                width: map.ncols(),
+                colors: maps.style.colors.to_string(),
+                blank,
+            });
+            overlay = Some(over.clone()).filter(|_| self.is_grid());
+        }
+        let facts = ResultFacts {
+            method: run.method.name,
+            title: run.method.title,
+            layer: drawn.layer.clone(),
+            image: self.args.images[i].display().to_string(),
+            target: photo.target.name.clone(),
+            score: attribution.scores().get(i).copied().unwrap_or(f32::NAN),
+            rules: attribution.rules().to_owned(),
+            options: run.all_options(),
+            seed: run.method.random.then_some(self.args.seed),
+            completeness: attribution.completeness().get(i).copied().map(Into::into),
+            evaluations: attribution.evaluations().get(i).copied().unwrap_or(1),
+            tolerance_met: attribution.tolerance_met().get(i).copied(),
+            map: map_facts,
+            files: results.files.names_from(first),
+            folder: folder.clone(),
+        };
+        results.folders.push(folder);
+        results.shown.push(Shown {
+            run: index,
+            photo: i,
+            facts: results.facts.len(),
+            overlay,
+        });
+        results.facts.push(facts);
+        Ok(())
+    }
+
+    /// Where a result goes: method, layer if one was asked for, photograph if there are several.
+    fn folder(&self, run: &Run, photo: &Explained, taken: &[String]) -> String {
+        if !self.is_grid() {
+            return String::new();
+        }
+        let stem = match self.photos.len() {
+            1 => "",
+            _ => &photo.stem,
+        };
+        let layer = run.layer.as_deref().unwrap_or_default();
+        names::unique([run.method.name, layer, stem], taken)
+    }
+}
+
+/// Refuses more than memory and a page should hold, before minutes are spent on it.
+fn check_size(runs: &[Run], args: &AttributeArgs, model: &Model) -> Result<(), CliError> {
+    let photos = args.images.len();
+    let [height, width] = model.input_spec().size();
+    let mut bytes: usize = 0;
+    for run in runs {
+        // A method whose own layer is not there fails alone.
+        let Ok(layer) = Network::layer(model, run.layer()) else {
+            continue;
+        };
+        let numbers: usize = model.layer(&layer)?.shape().iter().skip(1).product();
+        // The map and two pictures come with it.
+        bytes = bytes.saturating_add(4 * numbers + 10 * height * width);
+    }
+    let advice = "explain fewer photographs, layers or methods at a time";
+    if bytes.saturating_mul(photos) > MAX_BYTES {
+        return Err(CliError::Failure(format!(
+            "these results take more than {} GiB; {advice}",
+            MAX_BYTES >> 30
+        )));
+    }
+    let pictures = (runs.len() + 1).saturating_mul(photos);
+    // Three bytes a pixel, in base64.
+    if runs.len() * photos > 1 && pictures.saturating_mul(4 * height * width) > Gallery::MAX_BYTES {
+        return Err(CliError::Failure(format!(
+            "{pictures} pictures of {height} x {width} pixels do not fit in a page of {} MiB; \
+             {advice}",
+            Gallery::MAX_BYTES >> 20
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! The methods' own options as flags: whatever the table of methods lists.
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use elucid::attribution::{METHODS, Method};
+
+use crate::error::CliError;
+
+const HEADING: &str = "Method options (defaults: elucid methods NAME)";
+
+/// Options that were given, by name.
+#[derive(Debug, Clone, Default)]
+pub struct MethodFlags(BTreeMap<&'static str, String>);
+
+impl MethodFlags {
+    /// What was given of a method's options.
+    pub fn of(&self, method: &Method) -> BTreeMap<&'static str, String> {
+        let taken = self.0.iter().filter(|(name, _)| method.takes(name));
+        taken.map(|(name, value)| (*name, value.clone())).collect()
+    }
+
+    /// Refuses options that none of these methods takes.
+    pub fn check(&self, methods: &[&'static Method]) -> Result<(), CliError> {
+        for name in self.0.keys() {
+            let takes = |method: &&'static Method| method.takes(name);
+            if !methods.iter().any(takes) {
+                let takers = METHODS.iter().copied().filter(takes);
+                return Err(taken_by_others(name, methods, takers));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error for a flag that none of the methods asked for takes.
+pub fn taken_by_others(
+    flag: &str,
+    asked: &[&'static Method],
+    takers: impl Iterator<Item = &'static Method>,
+) -> CliError {
+    let names = |methods: &mut dyn Iterator<Item = &'static Method>| {
+        let names: Vec<&str> = methods.map(|method| method.name).collect();
+        names.join(", ")
+    };
+    let asked = names(&mut asked.iter().copied());
+    match names(&mut { takers }) {
+        takers if takers.is_empty() => {
+            CliError::Usage(format!("no method takes --{flag}; {asked} was asked for"))
+        }
+        takers => CliError::Usage(format!("{asked} takes no --{flag}; it is for {takers}")),
+    }
+}
+
+/// Every option of any method, once, with what the help says of it.
+fn known() -> BTreeMap<&'static str, String> {
+    let mut known: BTreeMap<&'static str, Vec<(&'static str, Vec<&'static str>)>> = BTreeMap::new();
+    for method in METHODS {
+        for option in method.options {
+            let helps = known.entry(option.name).or_default();
+            match helps.iter_mut().find(|(help, _)| *help == option.help) {
+                Some((_, methods)) => methods.push(method.name),
+                None => helps.push((option.help, vec![method.name])),
+            }
+        }
+    }
+    let text = |helps: Vec<(&'static str, Vec<&'static str>)>| {
+        let parts = helps.into_iter().map(|(help, methods)| {
+            let help = capitalised(help.trim_end_matches('.'));
+            format!("{help} [{}]", methods.join(", "))
+        });
+        parts.collect::<Vec<_>>().join("; ")
+    };
+    known
+        .into_iter()
+        .map(|(name, helps)| (name, text(helps)))
+        .collect()
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
+    }
+}
+
+/// Values may begin with a dash, flags are none.
+fn parse_value(text: &str) -> Result<String, String> {
+    match text.strip_prefix("--") {
+        Some(_) => Err(format!("expected a value, not the flag {text}")),
+        None => Ok(text.to_owned()),
+    }
+}
+
+impl Args for MethodFlags {
+    fn augment_args(command: Command) -> Command {
+        known().into_iter().fold(command, |command, (name, help)| {
+            command.arg(
+                Arg::new(name)
+                    .long(name)
+                    .help(help)
+                    .help_heading(HEADING)
+                    .value_name("VALUE")
+                    .value_parser(parse_value)
+                    .allow_hyphen_values(true),
+            )
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for MethodFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut flags = Self::default();
+        flags.update_from_arg_matches(matches)?;
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for name in known().into_keys() {
+            if let Some(value) = matches.get_one::<String>(name) {
+                self.0.insert(name, value.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        flags: MethodFlags,
+    }
+
+    #[test]
+    fn every_option_of_every_method_is_a_flag() {
+        for method in METHODS {
+            for option in method.options {
+                for value in [option.default, "-1,-2.5", "-"] {
+                    let flag = format!("--{}", option.name);
+                    let flags = Program::try_parse_from(["p", &flag, value]).unwrap().flags;
+                    assert_eq!(flags.of(method)[option.name], value);
+                    flags.check(&[method]).unwrap();
+                    let strangers = METHODS.iter().filter(|m| !m.takes(option.name));
+                    for stranger in strangers {
+                        assert!(flags.of(stranger).is_empty());
+                        let error = flags.check(&[stranger]).unwrap_err();
+                        let CliError::Usage(message) = error else {
+                            panic!("{error:?}");
+                        };
+                        assert!(message.contains(method.name), "{message}");
+                        flags.check(&[stranger, method]).unwrap();
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_flag_is_no_value() {
+        assert!(parse_value("--out").is_err());
+        assert_eq!(parse_value("-0.5").unwrap(), "-0.5");
+    }
+
+    #[test]
+    fn an_option_nobody_takes_says_who_would() {
+        let message = |error| match error {
+            CliError::Usage(message) => message,
+            other => panic!("{other:?}"),
+        };
+        let first = METHODS[0];
+        let error = taken_by_others("steps", &[first], METHODS[1..2].iter().copied());
+        assert_eq!(
+            message(error),
+            format!(
+                "{} takes no --steps; it is for {}",
+                first.name, METHODS[1].name
+            )
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! The page that compares results.
+
+use elucid::prelude::*;
+
+use super::compute::{Explained, Results, Run, Work};
+use super::{ResultFacts, percent};
+
+const LEDE: &str = "What in the photograph speaks for the target, by each method. Bright places \
+    speak for it; where a map has a sign, green speaks for the target and pink against it. The \
+    colours of each picture end at the 99th percentile of its own map, so pictures compare places, \
+    not amounts.";
+
+/// The comparison: a section for each photograph.
+pub fn of(work: &Work<'_>, results: &Results) -> Gallery {
+    let mut page = Gallery::new("Attribution")
+        .text(LEDE)
+        .fact("Model", work.session.model.name());
+    if let [photo] = &work.photos[..] {
+        let guesses = photo.guesses.iter();
+        page = page.predictions(guesses.map(|g| (g.label.as_str(), g.probability)));
+    }
+    if work.args.smooth > 0.0 {
+        page = page.fact("Smoothed by", format!("{} of the side", work.args.smooth));
+    }
+    for (i, photo) in work.photos.iter().enumerate() {
+        let figures = |run: usize| {
+            let shown = results.shown.iter().find(|s| s.run == run && s.photo == i);
+            match (shown, results.failures.iter().find(|f| f.run == run)) {
+                (Some(shown), _) => figure(
+                    &results.facts[shown.facts],
+                    shown.overlay.as_ref(),
+                    &photo.name,
+                ),
+                (None, Some(failure)) => Figure::absent(&failure.message),
+                (None, None) => Figure::absent("no result"),
+            }
+        };
+        page = page.section(section(work, photo, figures));
+    }
+    page
+}
+
+/// The photograph and its figures: a table where several layers were asked for.
+fn section(work: &Work<'_>, photo: &Explained, figure: impl Fn(usize) -> Figure) -> GallerySection {
+    let alt = format!("The photograph {} as the network saw it", photo.name);
+    let mut section = GallerySection::new(&photo.name)
+        .text(text(work, photo))
+        .figure(Figure::new(&photo.picture, alt).caption("Photograph"));
+    // Those that were asked for, without second names of one layer.
+    let mut layers: Vec<&str> = Vec::new();
+    for layer in work.runs.iter().filter_map(|run| run.layer.as_deref()) {
+        if !layers.contains(&layer) {
+            layers.push(layer);
+        }
+    }
+    let is_table = layers.len() > 1;
+    for (i, run) in work.runs.iter().enumerate() {
+        if !is_table || run.layer.is_none() {
+            let full = full_name(work, run);
+            section = section.figure(figure(i).caption(run.method.title).detail(full));
+        }
+    }
+    if is_table {
+        section = section.columns(layers.iter().copied());
+        for method in &work.args.method.0 {
+            let row: Vec<Figure> = (work.runs.iter().enumerate())
+                .filter(|(_, run)| run.method.name == method.name && run.layer.is_some())
+                .map(|(i, _)| figure(i))
+                .collect();
+            if !row.is_empty() {
+                section = section.row(method.title, row);
+            }
+        }
+    }
+    section
+}
+
+/// The layer's full name, or what was asked for where there is no such layer.
+fn full_name(work: &Work<'_>, run: &Run) -> String {
+    Network::layer(&work.session.model, run.layer()).unwrap_or_else(|_| run.layer().to_owned())
+}
+
+fn text(work: &Work<'_>, photo: &Explained) -> String {
+    let explained = format!("Explained: the {}.", photo.target.name);
+    if work.photos.len() == 1 {
+        return explained;
+    }
+    let guesses: Vec<String> = photo
+        .guesses
+        .iter()
+        .take(3)
+        .map(|g| format!("{} {:.1}\u{a0}%", g.label, 100.0 * g.probability))
+        .collect();
+    format!("{explained} The network sees {}.", guesses.join(", "))
+}
+
+fn figure(facts: &ResultFacts, overlay: Option<&Picture>, photo: &str) -> Figure {
+    let layer = &facts.layer.name;
+    let mut figure = match overlay {
+        Some(overlay) => Figure::new(
+            overlay,
+            format!(
+                "{} of the {} at {layer}, over the photograph {photo}",
+                facts.title, facts.target
+            ),
+        ),
+        None => Figure::absent(format!("{layer} has no positions, so there is no map.")),
+    };
+    if facts.map.as_ref().is_some_and(|map| map.blank) {
+        figure = figure.number("blank", "no positive evidence");
+    }
+    if facts.rules != Rules::new().name() {
+        figure = figure.number("gradients", &facts.rules);
+    }
+    figure = figure.number("score", format!("{:.3}", facts.score));
+    if let Some(completeness) = &facts.completeness {
+        figure = figure.number("completeness error", percent(completeness.error));
+    }
+    figure = figure.number("evaluations", facts.evaluations.to_string());
+    match facts.tolerance_met {
+        Some(false) => figure.number("tolerance", "not met"),
+        _ => figure,
+    }
+}

@@ -1,0 +1,171 @@
+//! `elucid methods`: the attribution methods, what they need and what they take.
+
+use clap::Args;
+use elucid::attribution::{METHODS, Method, Place};
+use elucid::prelude::*;
+use serde::Serialize;
+
+use crate::console::{Output, table};
+use crate::error::CliError;
+
+#[derive(Debug, Args)]
+pub struct MethodsArgs {
+    /// A method, to be shown in full
+    #[arg(value_name = "NAME", value_parser = Method::find)]
+    method: Option<&'static Method>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Facts {
+    name: &'static str,
+    title: &'static str,
+    /// What it attributes to: `input`, `any layer`, or a `layer with positions`.
+    at: &'static str,
+    /// The layer when none is named.
+    default_layer: &'static str,
+    /// `model`, or any differentiable `closure`.
+    needs: &'static str,
+    takes_rules: bool,
+    takes_seed: bool,
+    options: Vec<OptionFacts>,
+    /// Absent where nothing is promised.
+    sums_to: Option<&'static str>,
+    reference: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct OptionFacts {
+    name: &'static str,
+    default: &'static str,
+    help: &'static str,
+}
+
+impl From<&'static Method> for Facts {
+    fn from(method: &'static Method) -> Self {
+        let options = method.options.iter().map(|option| OptionFacts {
+            name: option.name,
+            default: option.default,
+            help: option.help,
+        });
+        Self {
+            name: method.name,
+            title: method.title,
+            at: match method.place {
+                Place::Input => "input",
+                Place::AnyLayer => "any layer",
+                Place::SpatialLayer => "layer with positions",
+            },
+            default_layer: default_layer(method),
+            needs: if method.needs_model {
+                "model"
+            } else {
+                "closure"
+            },
+            takes_rules: method.takes_rules,
+            takes_seed: method.random,
+            options: options.collect(),
+            sums_to: Some(method.sums_to).filter(|text| !text.is_empty()),
+            reference: method.reference,
+        }
+    }
+}
+
+/// The layer that a method attributes to when none is named.
+pub fn default_layer(method: &Method) -> &'static str {
+    match method.place {
+        Place::SpatialLayer => FEATURES,
+        Place::Input | Place::AnyLayer => INPUT,
+    }
+}
+
+pub fn run(args: &MethodsArgs) -> Result<(), CliError> {
+    let mut out = Output::new();
+    match args.method {
+        Some(method) if args.json => out.json(&Facts::from(method))?,
+        Some(method) => show(&mut out, &method.into())?,
+        None => {
+            let all: Vec<Facts> = METHODS.iter().map(|method| (*method).into()).collect();
+            match args.json {
+                true => out.json(&all)?,
+                false => list(&mut out, &all)?,
+            }
+        }
+    }
+    out.flush()
+}
+
+fn list(out: &mut Output, methods: &[Facts]) -> Result<(), CliError> {
+    let mut rows = vec![
+        ["name", "at", "needs", "rules", "seed", "options"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    rows.extend(methods.iter().map(|method| {
+        let options: Vec<&str> = method.options.iter().map(|option| option.name).collect();
+        vec![
+            method.name.to_owned(),
+            method.at.to_owned(),
+            method.needs.to_owned(),
+            yes(method.takes_rules).to_owned(),
+            yes(method.takes_seed).to_owned(),
+            options.join(", "),
+        ]
+    }));
+    for line in table(&rows, &[]) {
+        out.line(line)?;
+    }
+    out.line("")?;
+    out.line("for one in full, with defaults: elucid methods NAME")
+}
+
+fn show(out: &mut Output, method: &Facts) -> Result<(), CliError> {
+    let rows = [
+        ("method", method.name.to_owned()),
+        ("title", method.title.to_owned()),
+        ("reference", method.reference.to_owned()),
+        (
+            "at",
+            format!("{}, {} by default", method.at, method.default_layer),
+        ),
+        (
+            "needs",
+            match method.needs {
+                "model" => "a model".to_owned(),
+                _ => "a model, or in a program any differentiable closure".to_owned(),
+            },
+        ),
+        ("rules", yes(method.takes_rules).to_owned()),
+        ("seed", yes(method.takes_seed).to_owned()),
+        (
+            "sums to",
+            method.sums_to.unwrap_or("nothing promised").to_owned(),
+        ),
+    ];
+    for line in table(&rows.map(|(key, value)| vec![key.to_owned(), value]), &[]) {
+        out.line(line)?;
+    }
+    if method.options.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    let mut rows = vec![["option", "default", "meaning"].map(str::to_owned).to_vec()];
+    rows.extend(method.options.iter().map(|option| {
+        vec![
+            format!("--{}", option.name),
+            option.default.to_owned(),
+            option.help.to_owned(),
+        ]
+    }));
+    for line in table(&rows, &[]) {
+        out.line(line)?;
+    }
+    Ok(())
+}
+
+fn yes(answer: bool) -> &'static str {
+    if answer { "yes" } else { "no" }
+}
