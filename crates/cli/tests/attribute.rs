@@ -86,7 +86,12 @@ fn one_result_lies_in_the_folder_itself() {
         json!({ "name": "fire9/concat", "shape": [1, 512, 13, 13] })
     );
     assert_eq!(result["rules"], "true");
-    assert_eq!(result["options"], json!({}));
+    let method = METHODS.iter().find(|m| m.name == "linear-approximation");
+    let defaults = method.unwrap().options.iter();
+    let defaults: Value = defaults
+        .map(|o| (o.name.to_owned(), json!(o.default)))
+        .collect();
+    assert_eq!(result["options"], defaults);
     assert_eq!(result["evaluations"], 1);
     assert_eq!(result["completeness"], Value::Null);
     assert_eq!(result["map"]["reduction"], "sum");

@@ -5,10 +5,11 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
-use common::onnx::{Message, ModelProto};
+use common::onnx::{Message, ModelProto, Onnx};
 use common::torchvision::with_weights;
 use common::{assets, device, relative_error};
-use elucid_graph::{LOGITS, Model};
+use elucid_graph::input::InputSpec;
+use elucid_graph::{GraphError, LOGITS, Model, Photo};
 use elucid_rules::OpKind;
 use serde_json::Value;
 
@@ -202,4 +203,26 @@ fn the_zoos_googlenet_is_known_by_its_names() {
     let logits = model.layer(LOGITS).unwrap();
     assert_eq!(logits.kind(), OpKind::Gemm);
     assert_eq!(logits.shape(), [1, 1000]);
+}
+
+#[test]
+fn photographs_of_one_size_make_a_batch() {
+    let photo = |size: usize, grey: u8| {
+        let network = Onnx::image([-1, 3, size as i64, size as i64]).node("Relu", &["x"], &["y"]);
+        let spec = InputSpec::new([size, size]).unwrap();
+        let model = Model::from_bytes(network.bytes(), &device(), Some(spec)).unwrap();
+        let pixels = image::RgbImage::from_pixel(40, 30, image::Rgb([grey; 3]));
+        model.prepare(&pixels.into()).unwrap()
+    };
+    let photos = [photo(12, 10), photo(12, 200)];
+    let batch = Photo::stack(&photos).unwrap();
+    assert_eq!(batch.dims(), [2, 3, 12, 12]);
+    for (i, photo) in photos.iter().enumerate() {
+        let row = batch.clone().narrow(0, i, 1).into_data();
+        assert_eq!(row, photo.tensor().clone().into_data());
+    }
+    for wrong in [&[][..], &[photo(12, 10), photo(16, 10)]] {
+        let error = Photo::stack(wrong).unwrap_err();
+        assert!(matches!(error, GraphError::Shape { .. }), "{error}");
+    }
 }
