@@ -69,8 +69,8 @@ pub struct AttributeArgs {
     #[command(flatten)]
     options: MethodFlags,
 
-    /// How channels become one map: sum (signed), abs-sum, max-abs, l2 or positive; by default the
-    /// method's own way
+    /// How channels become one map: sum (signed), abs-sum, max-abs, l2 or positive; by default as the
+    /// method is usually shown, which for maps of features is positive
     #[arg(long, value_name = "NAME", value_parser = reductions())]
     reduce: Option<Reduce>,
 

@@ -279,7 +279,7 @@ impl<'w> Work<'w> {
             let done = clock.time(&what, || self.attribute(run, &images, &bar));
             bar.finish_and_clear();
             let drawn = done.and_then(|attribution| {
-                let drawn = clock.time(format!("draw {what}"), || self.draw(&attribution))?;
+                let drawn = clock.time(format!("draw {what}"), || self.draw(run, &attribution))?;
                 Ok((attribution, drawn))
             });
             match drawn {
@@ -337,9 +337,15 @@ impl<'w> Work<'w> {
     }
 
     /// The maps and pictures of one run.
-    fn draw(&self, attribution: &Attribution) -> Result<Drawn, elucid::Error> {
+    fn draw(&self, run: &Run, attribution: &Attribution) -> Result<Drawn, elucid::Error> {
         let layer: LayerFacts = self.session.model.layer(attribution.layer())?.into();
-        let reduction = self.args.reduce.unwrap_or(attribution.reduction());
+        // Evidence at features is shown as its papers do, positive: a class activation map that is
+        // negative everywhere has nothing to show.
+        let usual = match run.method.place {
+            Place::SpatialLayer => Reduce::Positive,
+            Place::Input | Place::AnyLayer => attribution.reduction(),
+        };
+        let reduction = self.args.reduce.unwrap_or(usual);
         let small = match attribution.saliency(reduction) {
             Ok(maps) => maps,
             // There are numbers, but nothing to draw.
