@@ -1,0 +1,160 @@
+//! Saliency gallery: every attribution method on one photograph and two classes, then one method at
+//! one layer after the other.
+//!
+//! This is TorchRay's tutorial as a program to read from top to bottom. `README.md` says what to
+//! expect.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use elucid::attribution::{METHODS, Method, MethodOptions, Place};
+use elucid::prelude::*;
+use ndarray::{ArrayView2, Axis};
+
+use common::Arguments;
+
+fn explain() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::read(
+        "saliency_gallery",
+        &[
+            ("model", "squeezenet1_1"),
+            ("classes", "Egyptian cat,espresso"),
+            ("methods", ""),
+            ("layers", ""),
+        ],
+    )?;
+    let device = elucid::device::auto();
+    let model = Model::find(arguments.get("model"), &device.device, None)?;
+    let photo = model.prepare(&arguments.picture(photographs::cat_and_coffee())?)?;
+    let seen = Picture::from_image(photo.picture().clone())?;
+    let guesses = model.classify(&photo)?.top(5);
+    for guess in &guesses {
+        println!("  {guess}");
+    }
+    let classes = arguments
+        .list("classes")
+        .into_iter()
+        .map(|name| model.class(name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let methods: Vec<&Method> = match arguments.list("methods").as_slice() {
+        [] => METHODS.to_vec(),
+        names => names
+            .iter()
+            .map(|name| Method::find(name))
+            .collect::<Result<_, _>>()?,
+    };
+
+    // One row per method, one column per class. All methods are used in the same way; the table of
+    // methods knows their names, their options and what their attributions add up to.
+    let mut by_method = GallerySection::new("Every method, two classes")
+        .text("Each method with its default options, at the input or at the last features.")
+        .columns(classes.iter().map(|&class| model.label(class)));
+    for method in methods {
+        let attributor = method.build(&quick(method))?;
+        let start = Instant::now();
+        let mut figures = Vec::new();
+        for &class in &classes {
+            let target = Target::class(class);
+            figures.push(match attributor.attribute(&model, &photo, target) {
+                Ok(attribution) => figure(method, &attribution, &seen)?,
+                // A network may have operators that a method has no rule for.
+                Err(error) => Figure::absent(error.to_string()),
+            });
+        }
+        println!(
+            "{:<34} {:6.2} s",
+            method.name,
+            start.elapsed().as_secs_f64()
+        );
+        by_method = by_method.row(method.title, figures);
+    }
+
+    // The gradient at several layers, from one pass forwards and one backwards. TorchRay's tutorial
+    // takes the Euclidean norm over channels.
+    let notable = || model.layers().iter().filter(|layer| layer.is_notable());
+    let layers: Vec<&str> = match arguments.list("layers") {
+        names if !names.is_empty() => names,
+        _ => notable()
+            .filter(|layer| matches!(layer.shape(), [_, _, h, w] if h * w > 1))
+            .map(|layer| layer.name())
+            .collect(),
+    };
+    let mut by_layer = GallerySection::new("From layer to layer")
+        .text("The gradient at each layer, its norm over channels: one pass for all of them.")
+        .columns(layers.iter().copied());
+    for &class in &classes {
+        let target = Target::class(class);
+        let gradients = Gradient::at_input().attribute_at(&layers, &model, &photo, target)?;
+        let mut figures = Vec::new();
+        for gradient in &gradients {
+            let map = gradient.saliency(Reduce::L2)?.upsampled();
+            figures.push(Figure::new(
+                &over(&seen, map.maps().index_axis(Axis(0), 0))?,
+                format!("gradient at {}", gradient.layer()),
+            ));
+        }
+        by_layer = by_layer.row(model.label(class), figures);
+    }
+
+    let guesses = guesses
+        .into_iter()
+        .map(|guess| (guess.label, guess.probability));
+    let path = arguments.new_folder()?.join("saliency_gallery.html");
+    Gallery::new("Saliency gallery")
+        .text("What one network saw in one photograph, by every method there is.")
+        .fact("Model", model.name())
+        .predictions(guesses)
+        .section(GallerySection::new("The photograph").figure(Figure::new(&seen, "the photograph")))
+        .section(by_method)
+        .section(by_layer)
+        .save(&path)?;
+    println!("open {}", path.display());
+    Ok(())
+}
+
+/// A method's default options, but for fewer samples where there are many.
+fn quick(method: &Method) -> MethodOptions {
+    let few = [("samples", "20"), ("steps", "32"), ("masks", "600")];
+    few.into_iter()
+        .filter(|(option, _)| method.takes(option))
+        .fold(MethodOptions::new(), |options, (name, value)| {
+            options.set(name, value)
+        })
+}
+
+/// The method's map over the photograph, with what its numbers add up to.
+fn figure(
+    method: &Method,
+    attribution: &Attribution,
+    seen: &Picture,
+) -> Result<Figure, Box<dyn Error>> {
+    // Features are shown by their positive part, as the papers do; gradients smoothed a little.
+    let map = match method.place {
+        Place::SpatialLayer => attribution.saliency(Reduce::Positive)?.upsampled(),
+        Place::Input | Place::AnyLayer => attribution.map()?.torchray(0.01),
+    };
+    let picture = over(seen, map.maps().index_axis(Axis(0), 0))?;
+    let mut figure = Figure::new(&picture, format!("{} over the photograph", method.title));
+    if let Some(error) = attribution.completeness_error() {
+        figure = figure.number("completeness error", format!("{:.2} %", 100.0 * error));
+    }
+    Ok(figure)
+}
+
+/// A map over the photograph: signed maps diverge from zero, others begin there.
+fn over(seen: &Picture, map: ArrayView2<'_, f32>) -> Result<Picture, Box<dyn Error>> {
+    let signed = map.iter().any(|&v| v < 0.0);
+    let (colors, normalisation) = match signed {
+        true => (ColorMap::Glow, Normalisation::PercentileAbs(99.0)),
+        false => (ColorMap::Inferno, Normalisation::Percentile(99.0)),
+    };
+    Ok(seen.overlay_map(map, colors, normalisation, 0.6, Interpolation::Bilinear)?)
+}
+
+fn main() -> ExitCode {
+    common::exit(explain())
+}
