@@ -492,7 +492,8 @@ fn reductions_as_loops() {
     let got = Gradient::at_input()
         .attribute(&*MODEL, &images, Target::class(285))
         .unwrap();
-    let reduce: [(&str, fn(ArrayView1<'_, f32>) -> f32); 5] = [
+    type Reduction = fn(ArrayView1<'_, f32>) -> f32;
+    let reduce: [(&str, Reduction); 5] = [
         ("sum", |v| v.sum()),
         ("abs-sum", |v| v.iter().map(|v| v.abs()).sum()),
         ("max-abs", |v| v.iter().fold(0.0, |a, v| v.abs().max(a))),
