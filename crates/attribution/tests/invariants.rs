@@ -17,7 +17,7 @@ use elucid_graph::{GraphError, INPUT, LOGITS, Model};
 use ndarray::Axis;
 
 /// Options under which methods are quick, for those that have them.
-const SMALL: &[(&str, &str)] = &[("steps", "4"), ("samples", "3")];
+const SMALL: Settings = &[("steps", "4"), ("samples", "3")];
 
 /// Methods whose attribution of `A - B` is that of `A` minus that of `B`.
 const LINEAR: &[&str] = &[
@@ -36,11 +36,14 @@ const SEES_CONSTANT_NETWORKS: &[(&str, &str)] =
     &[("eigen-cam", "it looks at activations, and at no score")];
 
 /// How far from complete a method may be, under the options given; 1e-4 unless listed.
-const COMPLETENESS: &[(&str, &[(&str, &str)], f64)] = &[
+const COMPLETENESS: &[(&str, Settings, f64)] = &[
     // Biases take their share, which the default rules do not hand on: Zennit's rules lose the same.
     // Networks without biases, where LRP conserves, are among the tests of relevance.
     ("lrp", &[], 1.0),
 ];
+
+/// Options by name.
+type Settings = &'static [(&'static str, &'static str)];
 
 static MODEL: LazyLock<Model> = LazyLock::new(|| Model::embedded(&device()).unwrap());
 
