@@ -4,33 +4,27 @@
 //! for saliency maps* (Adebayo et al., 2018). `README.md` says what to expect.
 
 mod cascade;
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cascade::{Row, blocks, cascade, methods, to_csv};
-use elucid::graph::input::decode_image;
+use common::Arguments;
 use elucid::prelude::*;
 use elucid::render::resample;
-use ndarray::{Array3, Axis};
+use ndarray::Axis;
 
 /// Side of one map in the figure, and the distance to the next.
 const SIDE: usize = 112;
 const GAP: usize = 4;
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let model = arguments.next().unwrap_or("squeezenet1_1".to_owned());
-    let folder = PathBuf::from(
-        arguments
-            .next()
-            .unwrap_or("elucid-output/sanity".to_owned()),
-    );
-
+    let arguments = Arguments::read("sanity", &[("model", "squeezenet1_1")])?;
     let device = elucid::device::auto();
-    let model = Model::find(&model, &device.device, None)?;
-    let photo = model.prepare(&decode_image(photographs::chelsea())?)?;
+    let model = Model::find(arguments.get("model"), &device.device, None)?;
+    let photo = model.prepare(&arguments.picture(photographs::chelsea())?)?;
 
     // Each method explains the class that the trained network sees, first in that network, then in
     // one whose last block is random, and so on down to the first.
@@ -53,7 +47,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         .chain((1..=blocks.len()).step_by(2))
         .collect();
     let figure = figure(&rows, &columns)?;
-    std::fs::create_dir_all(&folder)?;
+    let folder = arguments.new_folder()?;
     let path = folder.join("sanity.png");
     figure.save(&path)?;
     std::fs::write(folder.join("sanity.csv"), to_csv(&rows, &model))?;
@@ -62,37 +56,21 @@ fn run() -> Result<(), Box<dyn Error>> {
 }
 
 fn figure(rows: &[Row], columns: &[usize]) -> Result<Picture, Box<dyn Error>> {
-    let mut bands: Vec<Array3<u8>> = Vec::new();
+    let mut bands = Vec::new();
     for row in rows {
         let mut cells = Vec::new();
         for &column in columns {
             let map = row.maps[column].maps().index_axis(Axis(0), 0);
             let map = resample(map, SIDE, SIDE, Interpolation::Bilinear)?;
             // Few pixels are far brighter than the rest: the brightest half per cent are white.
-            let mut values: Vec<f32> = map.iter().copied().collect();
-            values.sort_by(f32::total_cmp);
-            let high = values[values.len() * 199 / 200].max(f32::MIN_POSITIVE);
-            let range = Normalisation::Range { low: 0.0, high };
+            let range = Normalisation::Percentile(99.5);
             cells.push(Picture::heat_map(map.view(), ColorMap::Inferno, range)?);
         }
-        let band = Picture::beside(&cells, GAP)?.to_rgb();
-        if !bands.is_empty() {
-            bands.push(Array3::from_elem((GAP, band.dim().1, 3), 255));
-        }
-        bands.push(band);
+        bands.push(Picture::beside(&cells, GAP)?);
     }
-    let bands: Vec<_> = bands.iter().map(Array3::view).collect();
-    Ok(Picture::from_rgb(
-        ndarray::concatenate(Axis(0), &bands)?.view(),
-    )?)
+    Ok(Picture::below(&bands, GAP)?)
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::exit(run())
 }
