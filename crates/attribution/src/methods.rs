@@ -13,26 +13,34 @@ use crate::error::AttributionError;
 use crate::network::FEATURES;
 use crate::progress::{Progress, Reporter};
 use crate::{
-    cam, deconvnet, deep_lift, excitation, gradient, guided_backprop, guided_grad_cam, linear, lrp,
+    blur_ig, cam, deconvnet, deep_lift, excitation, gradient, gradient_shap, guided_backprop,
+    guided_grad_cam, guided_ig, integrated_gradients, linear, lrp, smooth_grad,
 };
 
 /// Every method, in the order of the documentation.
 pub const METHODS: &[&Method] = &[
     &gradient::METHOD,
     &linear::METHOD,
+    &smooth_grad::SMOOTH_GRAD,
+    &smooth_grad::SQUARE_GRAD,
+    &smooth_grad::VAR_GRAD,
     &guided_backprop::METHOD,
     &deconvnet::METHOD,
+    &integrated_gradients::METHOD,
+    &blur_ig::METHOD,
+    &guided_ig::METHOD,
+    &gradient_shap::METHOD,
+    &deep_lift::METHOD,
+    &cam::grad_cam::METHOD,
+    &cam::grad_cam_plus_plus::METHOD,
+    &cam::hi_res_cam::METHOD,
+    &cam::layer_cam::METHOD,
+    &cam::x_grad_cam::METHOD,
+    &cam::eigen_cam::METHOD,
     &guided_grad_cam::METHOD,
-    cam::METHODS[0],
-    cam::METHODS[1],
-    cam::METHODS[2],
-    cam::METHODS[3],
-    cam::METHODS[4],
-    cam::METHODS[5],
     &excitation::METHOD,
     &excitation::CONTRASTIVE,
     &lrp::METHOD,
-    &deep_lift::METHOD,
 ];
 
 /// What a method attributes to.

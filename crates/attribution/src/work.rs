@@ -151,7 +151,7 @@ impl<'w> Work<'w> {
     /// `rows[i]`.
     pub fn scores(&self, rows: &[usize], at: Activation) -> Result<Vec<f32>, AttributionError> {
         let scores = self.run(rows, at, &Rules::new())?;
-        Ok(to_vec(&scores.into())?)
+        to_vec(&scores.into())
     }
 
     /// The error for a target that does not depend on the layer.

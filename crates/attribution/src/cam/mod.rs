@@ -25,12 +25,12 @@
 //!
 //! Memory: the activations of `batch_size` images between the layer and the target.
 
-mod eigen_cam;
-mod grad_cam;
-mod grad_cam_plus_plus;
-mod hi_res_cam;
-mod layer_cam;
-mod x_grad_cam;
+pub mod eigen_cam;
+pub mod grad_cam;
+pub mod grad_cam_plus_plus;
+pub mod hi_res_cam;
+pub mod layer_cam;
+pub mod x_grad_cam;
 
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, ImageBatch};
@@ -43,21 +43,10 @@ pub use self::{
 use crate::attribution::Attribution;
 use crate::attributor::Setup;
 use crate::error::AttributionError;
-use crate::methods::Method;
 use crate::network::Network;
 use crate::saliency::Reduce;
 use crate::target::Target;
 use crate::work::Work;
-
-/// The family, in the order of the documentation.
-pub(crate) const METHODS: [&Method; 6] = [
-    &grad_cam::METHOD,
-    &grad_cam_plus_plus::METHOD,
-    &hi_res_cam::METHOD,
-    &layer_cam::METHOD,
-    &x_grad_cam::METHOD,
-    &eigen_cam::METHOD,
-];
 
 /// Attributes by a formula of the activations and the gradients, both `[N, C, H, W]`.
 fn attribute(
