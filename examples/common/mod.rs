@@ -46,6 +46,7 @@ impl Arguments {
     }
 
     /// An argument's items, between commas.
+    #[allow(dead_code, reason = "not every example has such an argument")]
     pub fn list(&self, name: &str) -> Vec<&str> {
         let items = self.get(name).split(',').map(str::trim);
         items.filter(|item| !item.is_empty()).collect()

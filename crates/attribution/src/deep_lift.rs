@@ -21,7 +21,7 @@
 //! [error](AttributionError::Uncovered) that lists all of them.
 //!
 //! **Baseline**: an image of zeros, which is the mean colour after Caffe's preprocessing and
-//! torchvision's, or [a given one](DeepLift::baseline_image).
+//! torchvision's, or [others](DeepLift::baseline).
 //!
 //! **Target**: the multipliers start from the target's gradient where it is computed. That is exact
 //! for logits and differences of logits, which are linear there; for other targets the stated error
@@ -30,7 +30,8 @@
 //! Programs differ. Captum's `DeepLift` keeps only one reader's multiplier where a value has
 //! several, and overwrites where pooling windows overlap: on GoogLeNet its attributions add up to
 //! `-1e-6` instead of 17.6. It takes a gradient below `1e-10` for ReLU and pools; here it is `1e-7`,
-//! which is single precision. SHAP's `DeepExplainer` averages over baselines.
+//! which is single precision. SHAP's `DeepExplainer` averages over baselines, as is done here when
+//! there are several.
 
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch, Recording, Step};
@@ -38,13 +39,15 @@ use elucid_rules::OpKind;
 
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, Place};
+use crate::methods::{Method, MethodOption, Place};
 use crate::network::Network;
+use crate::random::Random;
 use crate::relevance::rules::moves_numbers;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, select, to_vec};
+use crate::work::Work;
 
 /// Differences below this are none: their quotient would be rounding error.
 const NO_DIFFERENCE: f32 = 1e-7;
@@ -55,7 +58,7 @@ const NO_DIFFERENCE: f32 = 1e-7;
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct DeepLift {
     pub(crate) setup: Setup,
-    baseline: Option<Tensor<4>>,
+    baseline: Baseline,
 }
 
 impl DeepLift {
@@ -69,50 +72,18 @@ impl DeepLift {
     pub fn at(layer: &str) -> Self {
         Self {
             setup: Setup::at(layer),
-            baseline: None,
+            baseline: Baseline::zero(),
         }
     }
 
-    /// Compares with this image, `[1, C, H, W]`, or one for each image, `[N, C, H, W]`, in the space
-    /// of the network's input; zeros by default.
-    pub fn baseline_image(mut self, image: Tensor<4>) -> Self {
-        self.baseline = Some(image);
+    /// What the image is compared with, zeros by default; attributions to several baselines are
+    /// averaged.
+    pub fn baseline(mut self, baseline: Baseline) -> Self {
+        self.baseline = baseline;
         self
     }
 
-    setup_builders!(batch_size, progress);
-
-    /// One baseline for each image.
-    fn baselines(&self, images: &Tensor<4>) -> Result<Tensor<4>, AttributionError> {
-        let Some(baseline) = &self.baseline else {
-            return Ok(images.zeros_like());
-        };
-        let [count, rest @ ..] = images.dims();
-        let [given, shape @ ..] = baseline.dims();
-        let refused = |value: String, expected| AttributionError::Parameter {
-            parameter: "baseline",
-            value,
-            expected,
-        };
-        if rest != shape || (given != 1 && given != count) {
-            return Err(refused(
-                format!("an image of shape {:?}", baseline.dims()),
-                "[1, C, H, W] or [N, C, H, W] like the images",
-            ));
-        }
-        let baseline = baseline
-            .clone()
-            .without_autodiff()
-            .to_device(&images.device());
-        let sum = to_vec(&baseline.clone().sum().into())?;
-        if !sum.iter().all(|v| v.is_finite()) {
-            return Err(refused("no number somewhere".to_owned(), "finite pixels"));
-        }
-        Ok(match given == count {
-            true => baseline,
-            false => select(&baseline, &vec![0; count]),
-        })
-    }
+    setup_builders!(batch_size, seed, progress);
 }
 
 impl Attributor for DeepLift {
@@ -133,23 +104,50 @@ impl Attributor for DeepLift {
     ) -> Result<Attribution, AttributionError> {
         let work = Work::new(network, images, &target, &self.setup)?;
         let model = work.model(self.name())?;
-        let baselines = self.baselines(&work.images)?;
+        self.baseline.check(&work)?;
+        let count = self.baseline.count();
         let mut differences = Vec::new();
         let (values, scores) =
             work.each_recording(model, &self.setup.progress, |recorded, rows| {
-                let baseline = work.record(model, select(&baselines, rows), rows)?;
-                let pairs = recorded.scores.iter().zip(&baseline.scores);
-                differences.extend(pairs.map(|(x, b)| f64::from(*x) - f64::from(*b)));
-                let (x, base) = (&recorded.recording, &baseline.recording);
-                let multipliers = hand_down(&work, x, base, recorded.gradient)?;
+                let x = &recorded.recording;
                 let at = x.value(&work.layer)?;
-                let difference = at.rows() - base.value(&work.layer)?.rows();
-                Ok(Activation::from_rows(multipliers.rows() * difference, at)?)
+                let mut total = at.rows().zeros_like();
+                let mut mean = vec![0.0; rows.len()];
+                for baselines in self.baselines(&work, rows) {
+                    let baseline = work.record(model, baselines, rows)?;
+                    for (mean, score) in mean.iter_mut().zip(&baseline.scores) {
+                        *mean += f64::from(*score) / count as f64;
+                    }
+                    let base = &baseline.recording;
+                    let multipliers = hand_down(&work, x, base, recorded.gradient.clone())?;
+                    let difference = at.rows() - base.value(&work.layer)?.rows();
+                    total = total + multipliers.rows() * difference;
+                }
+                let pairs = recorded.scores.iter().zip(mean);
+                differences.extend(pairs.map(|(x, mean)| f64::from(*x) - mean));
+                Ok(Activation::from_rows(total / count as f32, at)?)
             })?;
         Ok(
             Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
                 .expecting(differences),
         )
+    }
+}
+
+impl DeepLift {
+    /// For each baseline the images `[rows, C, H, W]` that these rows are compared with.
+    fn baselines(&self, work: &Work<'_>, rows: &[usize]) -> Vec<Tensor<4>> {
+        let mut each = vec![Vec::with_capacity(rows.len()); self.baseline.count()];
+        for &row in rows {
+            let mut random = Random::new(self.setup.seed);
+            let images = self.baseline.images(work, row, &mut random);
+            for (each, image) in each.iter_mut().zip(images) {
+                each.push(image);
+            }
+        }
+        each.into_iter()
+            .map(|images| Tensor::cat(images, 0))
+            .collect()
     }
 }
 
@@ -394,14 +392,19 @@ pub(crate) const METHOD: Method = Method {
     place: Place::AnyLayer,
     needs_model: true,
     takes_rules: false,
-    random: false,
-    sums_to: "score less the baseline's score",
-    options: &[],
+    random: true,
+    sums_to: "score less the baselines' mean score",
+    options: &[MethodOption {
+        name: "baseline",
+        default: "zero",
+        help: BASELINES,
+    }],
     reference: "Shrikumar, Greenside and Kundaje 2017",
     build: |options| {
+        let baseline = options.get("baseline", BASELINES)?;
         Ok(Box::new(DeepLift {
             setup: options.setup(),
-            baseline: None,
+            baseline: baseline.unwrap_or_default(),
         }))
     },
 };

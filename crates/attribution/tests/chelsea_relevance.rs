@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use common::{assets, device, read_npy, relative_error};
 use elucid_attribution::relevance::RelevanceRules;
 use elucid_attribution::{
-    Attributor, ContrastiveExcitationBackprop, DeepLift, ExcitationBackprop, Lrp, Target,
+    Attributor, Baseline, ContrastiveExcitationBackprop, DeepLift, ExcitationBackprop, Lrp, Target,
 };
 use elucid_graph::Model;
 
@@ -162,7 +162,7 @@ fn deep_lift_is_complete_at_other_layers_and_baselines() {
     let baseline = chelsea.input.clone().flip([3]) * 0.5;
     for layer in ["pool1/3x3_s2", "inception_4d", "pool5"] {
         let result = DeepLift::at(layer)
-            .baseline_image(baseline.clone())
+            .baseline(Baseline::image(&baseline))
             .attribute(&chelsea.model, &chelsea.input, Target::difference(282, 7))
             .unwrap();
         let error = result.completeness_error().unwrap();

@@ -11,7 +11,7 @@ use elucid_attribution::relevance::{
     WSquare, Winner, ZBox, ZPlus,
 };
 use elucid_attribution::{
-    Attribution, AttributionError, Attributor, ContrastiveExcitationBackprop, DeepLift,
+    Attribution, AttributionError, Attributor, Baseline, ContrastiveExcitationBackprop, DeepLift,
     ExcitationBackprop, Lrp, Method, MethodOptions, Target,
 };
 use elucid_graph::{INPUT, Model};
@@ -104,7 +104,7 @@ fn two_layers_by_hand() {
     close(&deep.unwrap(), &[1.0, 4.0, -4.0]);
     // From (0, 0, 2): z0 from 2 to 2, z1 from -4 to 3, of which the ReLU keeps 3.
     let deep = DeepLift::at_input()
-        .baseline_image(three([0.0, 0.0, 2.0]))
+        .baseline(Baseline::image(&three([0.0, 0.0, 2.0])))
         .attribute(&model, &x, Target::class(0))
         .unwrap();
     let m1 = -3.0 / 7.0;
@@ -200,7 +200,7 @@ fn overlapping_windows_by_hand() {
     let x = images(&[1.0, 5.0, 2.0, 1.0, 2.0, 1.0, 1.0, 1.5, 1.0], [1, 3, 1, 3]);
     let baseline = images(&[3.0, 0.0, 4.0, 4.0, 0.0, 3.0, 0.0, 6.0, 0.0], [1, 3, 1, 3]);
     let deep = DeepLift::at_input()
-        .baseline_image(baseline)
+        .baseline(Baseline::image(&baseline))
         .attribute(&model, &x, Target::class(0))
         .unwrap();
     // Gains of 2 and 1 to the winner of both windows; losses of 2 and 1 to the baseline's winners;
@@ -680,7 +680,7 @@ fn deep_lift_is_complete_through_every_operator_it_covers() {
     for baseline in [images(&[0.0; 108], [1, 3, 6, 6]), x.clone().flip([0])] {
         for class in 0..5 {
             let result = DeepLift::at_input()
-                .baseline_image(baseline.clone())
+                .baseline(Baseline::image(&baseline))
                 .attribute(&model, &x, Target::class(class))
                 .unwrap();
             println!("{result}");
@@ -688,7 +688,7 @@ fn deep_lift_is_complete_through_every_operator_it_covers() {
         }
     }
     let same = DeepLift::at_input()
-        .baseline_image(x.clone())
+        .baseline(Baseline::image(&x))
         .attribute(&model, &x, Target::class(0))
         .unwrap();
     assert!(same.values().iter().all(|&v| v == 0.0));
@@ -854,15 +854,15 @@ fn what_cannot_be_is_refused() {
     );
     let ones = |shape: [usize; 4]| Tensor::ones(shape, &device());
     refused(
-        &DeepLift::at_input().baseline_image(ones([2, 3, 1, 1])),
+        &DeepLift::at_input().baseline(Baseline::image(&ones([2, 3, 1, 1]))),
         "baseline",
     );
     refused(
-        &DeepLift::at_input().baseline_image(ones([1, 3, 2, 1])),
+        &DeepLift::at_input().baseline(Baseline::image(&ones([1, 3, 2, 1]))),
         "baseline",
     );
     refused(
-        &DeepLift::at_input().baseline_image(three([f32::NAN, 0.0, 0.0])),
+        &DeepLift::at_input().baseline(Baseline::image(&three([f32::NAN, 0.0, 0.0]))),
         "finite",
     );
     refused(&Lrp::epsilon().batch_size(0), "batch size");
