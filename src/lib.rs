@@ -15,14 +15,18 @@ mod error;
 /// What most programs need.
 pub mod prelude {
     pub use elucid_attribution::{
-        Attribution, Attributor, FEATURES, Gradient, LinearApproximation, Network, Progress,
-        Reduce, Saliency, SpatialAttribution, SpatialMaps, Target,
+        Attribution, Attributor, Baseline, BlurIntegratedGradients, Completeness,
+        ContrastiveExcitationBackprop, DeconvNet, DeepLift, EigenCam, ExcitationBackprop, FEATURES,
+        GradCam, GradCamPlusPlus, Gradient, GradientShap, GuidedBackprop, GuidedGradCam,
+        GuidedIntegratedGradients, HiResCam, IntegratedGradients, LayerCam, LinearApproximation,
+        Lrp, Network, Progress, Quadrature, Reduce, RelevanceRule, RelevanceRules, Saliency,
+        SmoothGrad, SpatialAttribution, SpatialMaps, Target, XGradCam,
     };
     pub use elucid_graph::device::DeviceChoice;
     pub use elucid_graph::input::{ChannelOrder, InputSpec, Resize};
     pub use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, Layer, Model, Photo};
     pub use elucid_render::{
-        ColorMap, Figure, Gallery, GallerySection, Interpolation, Normalisation, Picture,
+        ColorMap, Figure, Gallery, GallerySection, Interpolation, LinePlot, Normalisation, Picture,
         SpatialHints, SpatialView, SpatialWidget,
     };
     pub use elucid_rules::{

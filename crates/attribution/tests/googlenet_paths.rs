@@ -1,4 +1,5 @@
-//! Paths on GoogLeNet: against arrays that Captum computed, and to one percent on photographs.
+//! Paths on GoogLeNet: where arrays that Captum computed are less exact, and to one percent on
+//! photographs.
 
 #[path = "../../graph/tests/common/reference.rs"]
 mod common;
