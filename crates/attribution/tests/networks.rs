@@ -110,7 +110,7 @@ fn several_layers_in_one_pass() {
     }
 }
 
-/// A transformer has no maps of features, but a gradient at its input.
+/// A transformer's blocks have no positions, but it has a gradient at its input.
 #[test]
 fn vit_b_16() {
     let Some(model) = open("vit_b_16") else {
@@ -134,6 +134,7 @@ fn vit_b_16() {
     }
     let linear = LinearApproximation::at_input().attribute(&model, &image, Target::class(7));
     assert_eq!(linear.unwrap().map().unwrap().maps().dim(), (1, 224, 224));
-    let refused = GradCam::at_features().attribute(&model, &image, Target::class(7));
-    println!("{}", refused.unwrap_err());
+    // The only layer with positions is the embedding of the patches.
+    let cam = GradCam::at_features().attribute(&model, &image, Target::class(7));
+    assert_eq!(cam.unwrap().map().unwrap().maps().dim(), (1, 14, 14));
 }
