@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use crate::lines::Point;
 
-/// Intervals that each line begins with: few enough to cost little, many enough that a spike on
-/// one of them is not mistaken for a straight line.
-const INTERVALS: usize = 8;
+/// Intervals that each line begins with. Fewer would do for the sum, which is all that defects
+/// see, but where the score rises evenly the gradient turns nevertheless: on GoogLeNet 8 give the
+/// same completeness with as many points in the end, and twice the error of the map.
+const INTERVALS: usize = 32;
 
 /// The share of the squared defects that the intervals of one round of splitting carry together:
 /// Dörfler's marking. Smaller takes a few evaluations less in more rounds.

@@ -109,9 +109,9 @@ fn adaptive_finds_the_kink() {
         assert!(got.completeness_error().unwrap() <= tolerance);
         assert_close(&got, &[4.0 / 3.0, 2.0 / 3.0], tolerance as f32);
         // Each halving of the one interval with the kink halves the error.
-        assert!(got.evaluations()[0] < 30, "{:?}", got.evaluations());
+        assert!(got.evaluations()[0] < 50, "{:?}", got.evaluations());
     }
-    let even = explain(&IntegratedGradients::notebook().steps(28), &kink, &image);
+    let even = explain(&IntegratedGradients::notebook().steps(49), &kink, &image);
     assert!(even.completeness_error().unwrap() > 1e-3);
 }
 
@@ -141,7 +141,7 @@ fn errors_that_cancel_are_not_accuracy() {
     let even = explain(&trapezoid, &plateau, &pair(1.0, 0.0));
     assert!(even.completeness_error().unwrap() < 1e-6);
     assert_eq!(got.tolerance_met(), [true]);
-    assert!(got.evaluations()[0] > 15, "{:?}", got.evaluations());
+    assert!(got.evaluations()[0] > 40, "{:?}", got.evaluations());
 }
 
 #[test]
@@ -697,7 +697,7 @@ fn baselines_and_options_as_text() {
     assert_eq!(got.completeness()[0].expected, 5.0);
     assert_eq!(
         run(&[("quadrature", "adaptive")]).unwrap().evaluations(),
-        [9]
+        [33]
     );
     assert_eq!(
         run(&[("start", "zero")]).unwrap().completeness()[0].expected,
