@@ -7,6 +7,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use elucid::attribution::{METHODS, Method, MethodOptions};
 use elucid::device;
 use elucid::graph::{Op, Padding, Unary, Window};
 use elucid::prelude::*;
@@ -164,6 +165,20 @@ fn squeezenet_sees_the_same() {
         };
         let (got, want) = (spatial(&gpu, &there), spatial(&cpu, &here));
         close(&format!("spatial, {preset}"), &got, &want);
+    }
+    // Methods that look at the photograph itself; elsewhere on a path other gates may differ.
+    let elsewhere = |method: &Method| {
+        let options = ["steps", "samples", "masks", "window", "cells", "iterations"];
+        options.iter().any(|option| method.takes(option))
+    };
+    for method in METHODS.iter().filter(|method| !elsewhere(method)) {
+        let attributor = method.build(&MethodOptions::new()).unwrap();
+        let attribute = |model: &Model, photo: &Photo| {
+            let result = attributor.attribute(model, photo, Target::class(285));
+            result.unwrap().values().clone()
+        };
+        let (got, want) = (attribute(&gpu, &there), attribute(&cpu, &here));
+        close(method.name, &got, &want);
     }
 }
 

@@ -13,6 +13,7 @@ pub struct Subject {
     pub model: Model,
     pub name: &'static str,
     /// A layer in the middle, and the block that follows it.
+    #[allow(dead_code, reason = "not every bench looks inside")]
     pub middle: [&'static str; 2],
 }
 
