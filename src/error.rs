@@ -10,6 +10,9 @@ pub enum Error {
     /// An attribution method.
     #[error(transparent)]
     Attribution(#[from] elucid_attribution::AttributionError),
+    /// Measuring an explanation.
+    #[error(transparent)]
+    Metric(#[from] elucid_metrics::MetricError),
     /// Drawing or writing.
     #[error(transparent)]
     Render(#[from] elucid_render::RenderError),

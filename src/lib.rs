@@ -3,6 +3,7 @@
 pub use elucid_attribution as attribution;
 pub use elucid_graph as graph;
 pub use elucid_graph::device;
+pub use elucid_metrics as metrics;
 pub use elucid_models as models;
 pub use elucid_render as render;
 pub use elucid_rules as rules;

@@ -1,0 +1,354 @@
+//! One explanation of one image, with all that metrics may ask about it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use elucid_attribution::{Attribution, AttributionError, Attributor, Network, Target};
+use elucid_graph::{Activation, INPUT, ImageBatch};
+use ndarray::{Array2, ArrayView2, Axis};
+
+use crate::error::MetricError;
+use crate::metric::{Halt, NotApplicable};
+use crate::region::{self, Truth};
+
+/// How an attribution of one image or more becomes maps at the size of the images, of which the
+/// first is taken.
+pub type Present = dyn Fn(&Attribution) -> Result<Array2<f32>, AttributionError> + Send + Sync;
+
+/// What the strength of a perturbation is measured in.
+///
+/// Captum, pytorch-grad-cam and Quantus add numbers to the image as the network takes it. That fits
+/// torchvision's preparation, under which a photograph has a standard deviation of about 1; where
+/// pixels range over 0 to 255, as in Caffe's networks, the same numbers drown in rounding.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Scale {
+    /// The standard deviation of all pixels and channels of the image.
+    #[default]
+    Deviation,
+    /// The numbers of the image themselves.
+    Absolute,
+}
+
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deviation => "deviation",
+            Self::Absolute => "absolute",
+        })
+    }
+}
+
+impl FromStr for Scale {
+    type Err = MetricError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "deviation" => Ok(Self::Deviation),
+            "absolute" => Ok(Self::Absolute),
+            other => Err(MetricError::OptionValue {
+                option: "scale".to_owned(),
+                value: other.to_owned(),
+                expected: "deviation or absolute".to_owned(),
+            }),
+        }
+    }
+}
+
+/// One explanation of one image.
+///
+/// What is not known may be left out; metrics that need it are then not applicable.
+#[derive(Clone)]
+#[must_use = "a case is measured by a metric"]
+pub struct Case<'a> {
+    pub(crate) network: &'a dyn Network,
+    pub(crate) image: Tensor<4>,
+    /// The image on the host, `[C, H, W]` row-major.
+    pub(crate) pixels: Vec<f32>,
+    pub(crate) class: usize,
+    map: ArrayView2<'a, f32>,
+    raw: Option<ArrayView2<'a, f32>>,
+    truth: Truth<'a>,
+    attribution: Option<&'a Attribution>,
+    attributor: Option<&'a dyn Attributor>,
+    present: Option<&'a Present>,
+}
+
+impl fmt::Debug for Case<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Case")
+            .field("image", &self.image.dims())
+            .field("class", &self.class)
+            .field("truth", &self.truth)
+            .field("attributor", &self.attributor)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Case<'a> {
+    /// `map` `[H, W]` explains why `network` gives `class` to `image` `[1, C, H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// [`MetricError::Image`] for a batch of none or several, and for pixels that are not finite;
+    /// [`MetricError::Size`] for a map of another size.
+    pub fn new(
+        network: &'a dyn Network,
+        image: &dyn ImageBatch,
+        class: usize,
+        map: ArrayView2<'a, f32>,
+    ) -> Result<Self, MetricError> {
+        let image = match network.device() {
+            Some(device) => image.images(device),
+            None => image.batch(),
+        }
+        .without_autodiff();
+        let shape = image.dims();
+        if shape[0] != 1 || shape.contains(&0) {
+            return Err(MetricError::Image {
+                reason: format!("expected one image [1, C, H, W], got {shape:?}"),
+            });
+        }
+        let pixels: Vec<f32> = Activation::from(image.clone())
+            .to_array()?
+            .into_iter()
+            .collect();
+        if pixels.iter().any(|v| !v.is_finite()) {
+            return Err(MetricError::Image {
+                reason: "it has pixels that are not finite numbers".to_owned(),
+            });
+        }
+        let case = Self {
+            network,
+            image,
+            pixels,
+            class,
+            map,
+            raw: None,
+            truth: Truth::Unknown,
+            attribution: None,
+            attributor: None,
+            present: None,
+        };
+        case.check_size("map", map.dim())?;
+        Ok(case)
+    }
+
+    fn check_size(&self, what: &'static str, (h, w): (usize, usize)) -> Result<(), MetricError> {
+        match self.size() {
+            expected if expected == [h, w] => Ok(()),
+            expected => Err(MetricError::Size {
+                what,
+                got: [h, w],
+                expected,
+            }),
+        }
+    }
+
+    /// The map before it was brought to the size of the image, of any size: localisation thresholds
+    /// it first and resizes then. The map itself unless one is given.
+    pub fn raw_map(mut self, raw: ArrayView2<'a, f32>) -> Self {
+        self.raw = Some(raw);
+        self
+    }
+
+    /// Where the objects of the class are: `[xmin, ymin, xmax, ymax]` in pixels of the image as the
+    /// network sees it, half-open, so that `[0, 0, W, H]` is all of it and `xmax - xmin` a width.
+    /// Boxes are cut at the image's edge. None at all leaves the place unknown.
+    ///
+    /// A pixel belongs to a box if its centre, half a pixel from its corner, does; a box between
+    /// the centres has the pixel that its own centre lies in.
+    ///
+    /// # Errors
+    ///
+    /// [`MetricError::Box`] for one without area, outside of the image, or not of numbers.
+    pub fn boxes(mut self, boxes: &[[f32; 4]]) -> Result<Self, MetricError> {
+        let boxes = region::clip(boxes, self.size())?;
+        self.truth = match boxes.is_empty() {
+            true => Truth::Unknown,
+            false => Truth::Boxes(boxes),
+        };
+        Ok(self)
+    }
+
+    /// Where the object is, as a mask `[H, W]`; instead of boxes.
+    ///
+    /// # Errors
+    ///
+    /// [`MetricError::Size`] for a mask of another size.
+    pub fn mask(mut self, mask: ArrayView2<'a, bool>) -> Result<Self, MetricError> {
+        self.check_size("mask", mask.dim())?;
+        self.truth = Truth::Mask(mask);
+        Ok(self)
+    }
+
+    /// What the map was made from: an attribution of this image alone.
+    ///
+    /// # Errors
+    ///
+    /// [`MetricError::Image`] for an attribution of several images.
+    pub fn attribution(mut self, attribution: &'a Attribution) -> Result<Self, MetricError> {
+        let shape = attribution.values().shape();
+        if shape.first() != Some(&1) {
+            return Err(MetricError::Image {
+                reason: format!("expected an attribution of one image, got {shape:?}"),
+            });
+        }
+        self.attribution = Some(attribution);
+        Ok(self)
+    }
+
+    /// The method, for metrics that attribute again.
+    pub fn attributor(mut self, attributor: &'a dyn Attributor) -> Self {
+        self.attributor = Some(attributor);
+        self
+    }
+
+    /// How attributions become maps, for metrics that compare the maps of several; by default
+    /// [`Attribution::map`] brought to the size of the image.
+    pub fn present(mut self, present: &'a Present) -> Self {
+        self.present = Some(present);
+        self
+    }
+
+    /// `[height, width]` of the image.
+    pub fn size(&self) -> [usize; 2] {
+        let [_, _, h, w] = self.image.dims();
+        [h, w]
+    }
+
+    /// Number of channels of the image.
+    pub(crate) fn channels(&self) -> usize {
+        self.image.dims()[1]
+    }
+
+    /// The class that is explained.
+    pub fn class(&self) -> usize {
+        self.class
+    }
+
+    /// The map, if all its numbers are finite.
+    pub(crate) fn finite_map(&self) -> Result<ArrayView2<'a, f32>, NotApplicable> {
+        finite(self.map)
+    }
+
+    /// The map before resizing, if all its numbers are finite.
+    pub(crate) fn finite_raw(&self) -> Result<ArrayView2<'a, f32>, NotApplicable> {
+        let raw = self.raw.unwrap_or(self.map);
+        match raw.is_empty() {
+            true => Err(NotApplicable::Zero),
+            false => finite(raw),
+        }
+    }
+
+    /// Which pixels belong to the object.
+    pub(crate) fn true_pixels(&self) -> Result<Array2<bool>, NotApplicable> {
+        let mask = self.truth.mask(self.size())?;
+        match mask.iter().any(|&inside| inside) {
+            true => Ok(mask),
+            false => Err(NotApplicable::EmptyMask),
+        }
+    }
+
+    pub(crate) fn true_boxes(&self) -> Result<&[[f32; 4]], NotApplicable> {
+        match &self.truth {
+            Truth::Boxes(boxes) => Ok(boxes),
+            Truth::Mask(_) => Err(NotApplicable::NoBoxes),
+            Truth::Unknown => Err(NotApplicable::NoTruth),
+        }
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        Target::class(self.class)
+    }
+
+    pub(crate) fn method(&self) -> Result<&'a dyn Attributor, NotApplicable> {
+        self.attributor.ok_or(NotApplicable::NoAttributor)
+    }
+
+    /// Hands the attribution, given or made again, to `with`.
+    pub(crate) fn with_attribution<T>(
+        &self,
+        with: impl FnOnce(&Attribution) -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
+        match (self.attribution, self.attributor) {
+            (Some(attribution), _) => with(attribution),
+            (None, Some(method)) => {
+                with(&method.attribute(self.network, &self.image, self.target())?)
+            }
+            (None, None) => Err(NotApplicable::NoAttribution.into()),
+        }
+    }
+
+    /// Attributes `class` anew on `network` and makes a map at the size of the image.
+    pub(crate) fn map_of(&self, network: &dyn Network, class: usize) -> Result<Array2<f32>, Halt> {
+        let target = Target::class(class);
+        let attribution = self.method()?.attribute(network, &self.image, target)?;
+        let map = match self.present {
+            Some(present) => present(&attribution)?,
+            None => {
+                let maps = attribution.map()?.upsampled();
+                match maps.maps().is_empty() {
+                    true => return Err(NotApplicable::Zero.into()),
+                    false => maps.maps().index_axis(Axis(0), 0).to_owned(),
+                }
+            }
+        };
+        self.check_size("map", map.dim())?;
+        finite(map.view())?;
+        Ok(map)
+    }
+
+    /// The attribution's numbers at the pixels, `[C, H, W]` row-major.
+    pub(crate) fn pixel_attribution(&self) -> Result<Vec<f32>, Halt> {
+        let input = self.network.layer(INPUT)?;
+        self.with_attribution(|attribution| {
+            let values = attribution.values();
+            if attribution.layer() != input || values.shape() != self.image.dims() {
+                return Err(NotApplicable::NotAtInput {
+                    layer: attribution.layer().to_owned(),
+                }
+                .into());
+            }
+            let values: Vec<f32> = values.iter().copied().collect();
+            match values.iter().all(|v| v.is_finite()) {
+                true => Ok(values),
+                false => Err(NotApplicable::NotFinite.into()),
+            }
+        })
+    }
+
+    /// What one unit of noise is.
+    pub(crate) fn unit(&self, scale: Scale) -> Result<f64, NotApplicable> {
+        match scale {
+            Scale::Absolute => Ok(1.0),
+            Scale::Deviation => {
+                let count = self.pixels.len() as f64;
+                let mean = self.pixels.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+                let squares = self.pixels.iter().map(|&v| (f64::from(v) - mean).powi(2));
+                match (squares.sum::<f64>() / count).sqrt() {
+                    unit if unit > 0.0 => Ok(unit),
+                    _ => Err(NotApplicable::ConstantImage),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        self.image.device()
+    }
+
+    /// Images `[N, C, H, W]` from their pixels.
+    pub(crate) fn batch(&self, pixels: Vec<f32>) -> Tensor<4> {
+        let [_, c, h, w] = self.image.dims();
+        let count = pixels.len() / (c * h * w);
+        Tensor::from_data(TensorData::new(pixels, [count, c, h, w]), &self.device())
+    }
+}
+
+fn finite(map: ArrayView2<'_, f32>) -> Result<ArrayView2<'_, f32>, NotApplicable> {
+    match map.iter().all(|v| v.is_finite()) {
+        true => Ok(map),
+        false => Err(NotApplicable::NotFinite),
+    }
+}

@@ -1,0 +1,55 @@
+//! Completeness: whether the attributions add up to what their method promises.
+//!
+//! `|sum - expected| / |expected|`, or `|sum|` where nothing is expected, from
+//! [`Attribution::completeness`](elucid_attribution::Attribution::completeness). Smaller is better;
+//! 0 is complete.
+//!
+//! What is expected is the method's own: a difference of scores for integrated gradients and
+//! DeepLIFT (the axiom of Sundararajan, Taly and Yan, *Axiomatic attribution for deep networks*,
+//! 2017), the relevance handed down for excitation backprop and the CAMs that conserve it. Methods
+//! that promise no sum are not applicable. Captum's `convergence_delta` is the difference itself,
+//! unscaled; Quantus' `Completeness` says only whether it is exactly met.
+
+use crate::case::Case;
+use crate::error::MetricError;
+use crate::metric::{Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome};
+use crate::table::MetricInfo;
+
+/// The relative error of the attributions' sum.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Completeness;
+
+impl Completeness {
+    fn error(case: &Case<'_>) -> Result<f64, Halt> {
+        case.with_attribution(|attribution| match attribution.completeness().first() {
+            Some(complete) => Ok(complete.error()),
+            None => Err(NotApplicable::NoPromise.into()),
+        })
+    }
+}
+
+impl Metric for Completeness {
+    described!(METRIC);
+
+    fn check(&self) -> Result<(), MetricError> {
+        Ok(())
+    }
+
+    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
+        outcome(Self::error(case))
+    }
+}
+
+pub(crate) const METRIC: MetricInfo = MetricInfo {
+    name: "completeness",
+    title: "Completeness error",
+    direction: Direction::Smaller,
+    needs: Needs {
+        attribution: true,
+        ..Needs::MAP
+    },
+    random: false,
+    options: &[],
+    reference: "Sundararajan, Taly and Yan 2017",
+    build: |_| Ok(Box::new(Completeness)),
+};

@@ -1,0 +1,42 @@
+#![doc = include_str!("../README.md")]
+
+pub mod baseline;
+mod case;
+pub mod completeness;
+pub mod complexity;
+mod error;
+pub mod infidelity;
+pub mod insertion_deletion;
+pub mod localisation;
+pub mod mass;
+mod metric;
+mod order;
+pub mod pixel_flipping;
+pub mod pointing;
+mod probe;
+mod random;
+pub mod randomisation;
+mod region;
+pub mod road;
+pub mod sensitivity;
+pub mod similarity;
+pub mod sparseness;
+mod table;
+
+pub use case::{Case, Present, Scale};
+pub use completeness::Completeness;
+pub use complexity::Complexity;
+pub use error::MetricError;
+pub use infidelity::Infidelity;
+pub use insertion_deletion::{Curve, InsertionDeletion};
+pub use localisation::{Localisation, Threshold};
+pub use mass::{MassAccuracy, RankAccuracy};
+pub use metric::{Direction, Metric, Needs, NotApplicable, Outcome};
+pub use pixel_flipping::PixelFlipping;
+pub use pointing::{ClassMean, Pointing, Ties};
+pub use randomisation::{ParameterRandomisation, RandomLogit};
+pub use road::Road;
+pub use sensitivity::SensitivityMax;
+pub use similarity::Similarity;
+pub use sparseness::Sparseness;
+pub use table::{METRICS, MetricInfo, MetricOption, MetricOptions, metric};

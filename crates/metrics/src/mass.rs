@@ -1,0 +1,125 @@
+//! Relevance mass and rank accuracy: how much of the map lies on the object.
+//!
+//! With positive values `r_p` of the map at pixels `p` and the set `G` of the object's pixels,
+//!
+//! ```text
+//! mass accuracy = sum of r_p over G / sum of r_p over all pixels
+//! rank accuracy = share of the |G| most relevant pixels that lie in G
+//! ```
+//!
+//! Arras, Osman and Samek, *CLEVR-XAI: a benchmark dataset for the ground truth evaluation of neural
+//! network explanations* (2022). Both are between 0 and 1; larger is better. Their masks are exact;
+//! boxes, which hold background too, are larger than what they were meant for, and a uniform map
+//! scores the share of the image that `G` covers.
+//!
+//! The paper pools channels into maps that are not negative in several ways (maximum norm, squared
+//! L2 norm and others) before; here that is done when the map is made, and negative values count as
+//! zero for the mass. Quantus (`RelevanceMassAccuracy`, `RelevanceRankAccuracy`) takes absolute
+//! values unless told otherwise. Ranks use the signed values.
+//!
+//! A map with nothing above zero has no mass: not applicable. Pixels that tie at the last rank each
+//! count with the same share, so that a constant map's rank accuracy is chance, `|G|` out of all.
+
+use crate::case::Case;
+use crate::error::MetricError;
+use crate::metric::{Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome};
+use crate::order::descending;
+use crate::table::MetricInfo;
+
+/// The share of the relevance that lies on the object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MassAccuracy;
+
+/// The share of the most relevant pixels that lie on the object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RankAccuracy;
+
+impl MassAccuracy {
+    fn share(case: &Case<'_>) -> Result<f64, Halt> {
+        let map = case.finite_map()?;
+        let mask = case.true_pixels()?;
+        let (mut on, mut all) = (0.0, 0.0);
+        for (&value, &inside) in map.iter().zip(&mask) {
+            let value = f64::from(value.max(0.0));
+            all += value;
+            if inside {
+                on += value;
+            }
+        }
+        match all > 0.0 {
+            true => Ok(on / all),
+            false => Err(NotApplicable::NothingPositive.into()),
+        }
+    }
+}
+
+impl RankAccuracy {
+    fn share(case: &Case<'_>) -> Result<f64, Halt> {
+        let map = case.finite_map()?;
+        let mask = case.true_pixels()?;
+        let values: Vec<f32> = map.iter().copied().collect();
+        let inside: Vec<bool> = mask.iter().copied().collect();
+        let order = descending(map);
+        let count = inside.iter().filter(|&&inside| inside).count();
+        let last = values[order[count - 1]];
+        let (mut above, mut above_inside, mut tied, mut tied_inside) = (0, 0, 0, 0);
+        for (&value, &inside) in values.iter().zip(&inside) {
+            if value > last {
+                above += 1;
+                above_inside += usize::from(inside);
+            } else if value == last {
+                tied += 1;
+                tied_inside += usize::from(inside);
+            }
+        }
+        let share = (count - above) as f64 / tied.max(1) as f64;
+        Ok((above_inside as f64 + share * tied_inside as f64) / count as f64)
+    }
+}
+
+impl Metric for MassAccuracy {
+    described!(METRICS[0]);
+
+    fn check(&self) -> Result<(), MetricError> {
+        Ok(())
+    }
+
+    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
+        outcome(Self::share(case))
+    }
+}
+
+impl Metric for RankAccuracy {
+    described!(METRICS[1]);
+
+    fn check(&self) -> Result<(), MetricError> {
+        Ok(())
+    }
+
+    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
+        outcome(Self::share(case))
+    }
+}
+
+pub(crate) const METRICS: [&MetricInfo; 2] = [
+    &MetricInfo {
+        name: "mass-accuracy",
+        title: "Relevance mass accuracy",
+        direction: Direction::Larger,
+        needs: Needs::TRUTH,
+        random: false,
+        options: &[],
+        reference: "Arras, Osman and Samek 2022",
+        build: |_| Ok(Box::new(MassAccuracy)),
+    },
+    &MetricInfo {
+        name: "rank-accuracy",
+        title: "Relevance rank accuracy",
+        direction: Direction::Larger,
+        needs: Needs::TRUTH,
+        random: false,
+        options: &[],
+        reference: "Arras, Osman and Samek 2022",
+        build: |_| Ok(Box::new(RankAccuracy)),
+    },
+];

@@ -1,0 +1,324 @@
+//! What all metrics share.
+
+use std::fmt;
+
+use elucid_attribution::AttributionError;
+use elucid_graph::GraphError;
+
+use crate::case::Case;
+use crate::error::MetricError;
+
+/// A measure of one explanation of one image.
+///
+/// Every metric reads the same: a builder with defaults, then [`measure`](Metric::measure). The
+/// table of all metrics by name is [`METRICS`](crate::METRICS).
+pub trait Metric: fmt::Debug + Send + Sync {
+    /// The metric's name in the table of metrics.
+    fn name(&self) -> &'static str;
+
+    /// Whether larger or smaller values are better.
+    fn direction(&self) -> Direction;
+
+    /// What it needs besides the map.
+    fn needs(&self) -> Needs;
+
+    /// Checks the parameters, as [`measure`](Metric::measure) does before any work.
+    ///
+    /// # Errors
+    ///
+    /// [`MetricError::Parameter`] for one that is out of range.
+    fn check(&self) -> Result<(), MetricError>;
+
+    /// Measures one explanation.
+    ///
+    /// Maps with numbers that are not finite, and cases that lack what the metric
+    /// [`needs`](Metric::needs), are not errors: they give [`Outcome::NotApplicable`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Metric::check`], and whatever running the network or attributing again meets.
+    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError>;
+}
+
+impl<M: Metric + ?Sized> Metric for Box<M> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn direction(&self) -> Direction {
+        (**self).direction()
+    }
+
+    fn needs(&self) -> Needs {
+        (**self).needs()
+    }
+
+    fn check(&self) -> Result<(), MetricError> {
+        (**self).check()
+    }
+
+    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
+        (**self).measure(case)
+    }
+}
+
+/// Which end of a metric is the good one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Larger is better.
+    Larger,
+    /// Smaller is better.
+    Smaller,
+}
+
+impl Direction {
+    /// Whether `a` is better than `b`.
+    pub fn is_better(self, a: f64, b: f64) -> bool {
+        match self {
+            Self::Larger => a > b,
+            Self::Smaller => a < b,
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Larger => "larger is better",
+            Self::Smaller => "smaller is better",
+        })
+    }
+}
+
+/// What a metric needs besides the map.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Where the object is: boxes or a mask.
+    pub truth: bool,
+    /// The network's scores of changed images.
+    pub scores: bool,
+    /// A [`Model`](elucid_graph::Model), whose weights can be changed, rather than any network.
+    pub model: bool,
+    /// The attribution that the map was made from; where it is not given, the attributor makes it
+    /// again.
+    pub attribution: bool,
+    /// The attributor, to be called again.
+    pub attributor: bool,
+}
+
+impl Needs {
+    /// Nothing but the map.
+    pub const MAP: Self = Self {
+        truth: false,
+        scores: false,
+        model: false,
+        attribution: false,
+        attributor: false,
+    };
+
+    pub(crate) const TRUTH: Self = Self {
+        truth: true,
+        ..Self::MAP
+    };
+
+    pub(crate) const SCORES: Self = Self {
+        scores: true,
+        ..Self::MAP
+    };
+}
+
+/// What a metric found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// A finite number.
+    Value(f64),
+    /// Nothing, and why. Means leave such images out, and should say how many they are.
+    NotApplicable(NotApplicable),
+}
+
+impl Outcome {
+    /// The number, if there is one.
+    pub fn value(&self) -> Option<f64> {
+        match self {
+            Self::Value(value) => Some(*value),
+            Self::NotApplicable(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(value) => write!(f, "{value:.4}"),
+            Self::NotApplicable(reason) => write!(f, "not applicable: {reason}"),
+        }
+    }
+}
+
+/// Why a metric says nothing about an explanation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotApplicable {
+    /// The map holds NaN or an infinity.
+    #[error("the map holds numbers that are not finite")]
+    NotFinite,
+    /// The map has no number above zero.
+    #[error("the map has no number above zero")]
+    NothingPositive,
+    /// The map, or the attribution, is zero everywhere.
+    #[error("the explanation is zero everywhere")]
+    Zero,
+    /// The image has one value only, so that it has no scale to perturb it by.
+    #[error("the image is constant")]
+    ConstantImage,
+    /// Neither boxes nor a mask.
+    #[error("it is not known where the object is: no boxes and no mask")]
+    NoTruth,
+    /// A mask where boxes are needed.
+    #[error("there are no boxes")]
+    NoBoxes,
+    /// The boxes or the mask leave nothing out, or have no pixel.
+    #[error("the mask has no pixel")]
+    EmptyMask,
+    /// The case has no attributor.
+    #[error("there is no method to attribute again with")]
+    NoAttributor,
+    /// The case has neither an attribution nor an attributor.
+    #[error("only a map is known, not the attribution that it shows")]
+    NoAttribution,
+    /// The attribution is at a layer.
+    #[error("the attribution is at layer \"{layer}\", not at the pixels")]
+    NotAtInput {
+        /// The layer.
+        layer: String,
+    },
+    /// The method does not state what its attributions add up to.
+    #[error("the method promises no sum")]
+    NoPromise,
+    /// The network is a closure.
+    #[error("the network is a closure, whose weights cannot be changed")]
+    NeedsModel,
+    /// The network has no weights that can be randomised.
+    #[error("the network has no layer with weights")]
+    NoWeights,
+    /// The network has one class only.
+    #[error("the network has no other class")]
+    OneClass,
+}
+
+/// Why a measurement ends early.
+pub(crate) enum Halt {
+    Error(MetricError),
+    Not(NotApplicable),
+}
+
+impl From<MetricError> for Halt {
+    fn from(error: MetricError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<AttributionError> for Halt {
+    fn from(error: AttributionError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl From<GraphError> for Halt {
+    fn from(error: GraphError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl From<NotApplicable> for Halt {
+    fn from(reason: NotApplicable) -> Self {
+        Self::Not(reason)
+    }
+}
+
+pub(crate) fn outcome(found: Result<f64, Halt>) -> Result<Outcome, MetricError> {
+    match found {
+        Ok(value) if value.is_finite() => Ok(Outcome::Value(value)),
+        Ok(_) => Ok(Outcome::NotApplicable(NotApplicable::NotFinite)),
+        Err(Halt::Not(reason)) => Ok(Outcome::NotApplicable(reason)),
+        Err(Halt::Error(error)) => Err(error),
+    }
+}
+
+/// How many changed images are propagated together by default.
+pub(crate) const BATCH_SIZE: usize = 8;
+
+/// Builder methods that several metrics have.
+macro_rules! setters {
+    ($($field:ident),* $(,)?) => {
+        $(crate::metric::setters!(@$field);)*
+    };
+    (@batch_size) => {
+        /// How many changed images are propagated together, 8 by default: what bounds the memory.
+        pub fn batch_size(mut self, batch_size: usize) -> Self {
+            self.batch_size = batch_size;
+            self
+        }
+    };
+    (@seed) => {
+        /// Where the random numbers begin, 0 by default. The same seed gives the same value.
+        pub fn seed(mut self, seed: u64) -> Self {
+            self.seed = seed;
+            self
+        }
+    };
+    (@scale) => {
+        /// What the strength of the noise is measured in, the image's deviation by default.
+        pub fn scale(mut self, scale: crate::Scale) -> Self {
+            self.scale = scale;
+            self
+        }
+    };
+}
+pub(crate) use setters;
+
+/// What the table says of a metric.
+macro_rules! described {
+    ($info:expr) => {
+        fn name(&self) -> &'static str {
+            $info.name
+        }
+
+        fn direction(&self) -> crate::Direction {
+            $info.direction
+        }
+
+        fn needs(&self) -> crate::Needs {
+            $info.needs
+        }
+    };
+}
+pub(crate) use described;
+
+pub(crate) fn at_least_one(parameter: &'static str, value: usize) -> Result<(), MetricError> {
+    match value {
+        0 => Err(MetricError::Parameter {
+            parameter,
+            value: "0".to_owned(),
+            expected: "1 or more",
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Checks a number against a condition that NaN never meets.
+pub(crate) fn number(
+    parameter: &'static str,
+    value: f64,
+    holds: impl Fn(f64) -> bool,
+    expected: &'static str,
+) -> Result<(), MetricError> {
+    if value.is_finite() && holds(value) {
+        return Ok(());
+    }
+    Err(MetricError::Parameter {
+        parameter,
+        value: value.to_string(),
+        expected,
+    })
+}

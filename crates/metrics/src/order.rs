@@ -1,0 +1,18 @@
+//! Orders of pixels.
+
+use std::cmp::Ordering;
+
+use ndarray::ArrayView2;
+
+/// Indices of the pixels, row-major, from the largest value to the smallest; equal ones in
+/// row-major order.
+pub(crate) fn descending(map: ArrayView2<'_, f32>) -> Vec<usize> {
+    let values: Vec<f32> = map.iter().copied().collect();
+    descending_of(&values)
+}
+
+pub(crate) fn descending_of<T: PartialOrd>(values: &[T]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[b].partial_cmp(&values[a]).unwrap_or(Ordering::Equal));
+    order
+}

@@ -1,0 +1,274 @@
+//! Pixel flipping: how fast the score falls when regions are overwritten, most relevant first.
+//!
+//! The image is cut into a grid of `patch` x `patch` pixels. Patches are overwritten in the order of
+//! the mean of the map over each, and with the score `f(x_k)` after `k` of them the value is
+//!
+//! ```text
+//! AOPC = 1 / (L + 1) sum over k = 0..=L of (f(x_0) - f(x_k))
+//! ```
+//!
+//! the *area over the perturbation curve*; larger is better. A map that orders patches at random has
+//! an AOPC too, which is what to compare with.
+//!
+//! Bach et al. (*On pixel-wise explanations*, 2015) flip single pixels; Samek et al. (*Evaluating the
+//! visualization of what a deep neural network has learned*, 2017) replace regions of 9 x 9 pixels by
+//! numbers drawn uniformly, in 100 steps: [`PixelFlipping::samek`], the default. They let regions lie
+//! anywhere, chosen one after the other so that none overlap; here they lie on a grid, of which the
+//! last row and column may be smaller, hence means rather than sums. Their range of colours is that of
+//! all images; here it is that of each channel of the image at hand. Quantus' `PixelFlipping` returns
+//! the curve rather than a number, replaces by black, and takes the softmax; its `RegionPerturbation`
+//! has patches of 8 and ends at an AOPC. The score here is the logit, or the softmax probability if
+//! asked for.
+//!
+//! Equal patches go in row-major order. Where the image has fewer patches than steps were asked for,
+//! all are overwritten. Memory: one batch of images and one image more.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ndarray::s;
+
+use crate::case::Case;
+use crate::error::MetricError;
+use crate::metric::{
+    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, described, outcome, setters,
+};
+use crate::order::descending_of;
+use crate::probe::{Curve, Probe};
+use crate::random::Random;
+use crate::table::{MetricInfo, MetricOption};
+
+/// What patches are overwritten with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Filling {
+    /// Numbers drawn uniformly between the smallest and the largest of the image's channel.
+    #[default]
+    Uniform,
+    /// Zeros of the prepared image, mostly the mean colour.
+    Zero,
+    /// The mean of the image's channel.
+    Mean,
+}
+
+impl fmt::Display for Filling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Uniform => "uniform",
+            Self::Zero => "zero",
+            Self::Mean => "mean",
+        })
+    }
+}
+
+impl FromStr for Filling {
+    type Err = MetricError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "uniform" => Ok(Self::Uniform),
+            "zero" => Ok(Self::Zero),
+            "mean" => Ok(Self::Mean),
+            other => Err(MetricError::OptionValue {
+                option: "filling".to_owned(),
+                value: other.to_owned(),
+                expected: "uniform, zero or mean".to_owned(),
+            }),
+        }
+    }
+}
+
+/// The area over the perturbation curve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a metric does nothing until it is asked to measure"]
+pub struct PixelFlipping {
+    patch: usize,
+    steps: usize,
+    filling: Filling,
+    probability: bool,
+    batch_size: usize,
+    seed: u64,
+}
+
+impl PixelFlipping {
+    /// Regions of 9 x 9 pixels, 100 steps, uniform numbers, the logit.
+    pub fn samek() -> Self {
+        Self {
+            patch: 9,
+            steps: 100,
+            filling: Filling::Uniform,
+            probability: false,
+            batch_size: BATCH_SIZE,
+            seed: 0,
+        }
+    }
+
+    /// Side of a region, in pixels.
+    pub fn patch(mut self, patch: usize) -> Self {
+        self.patch = patch;
+        self
+    }
+
+    /// How many regions are overwritten, one after the other.
+    pub fn steps(mut self, steps: usize) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    /// What regions are overwritten with.
+    pub fn filling(mut self, filling: Filling) -> Self {
+        self.filling = filling;
+        self
+    }
+
+    /// The score is the softmax probability rather than the logit.
+    pub fn probability(mut self) -> Self {
+        self.probability = true;
+        self
+    }
+
+    setters!(batch_size, seed);
+
+    /// The score after every region, or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metric::measure`].
+    pub fn curve(
+        &self,
+        case: &Case<'_>,
+    ) -> Result<Result<Curve, crate::NotApplicable>, MetricError> {
+        match self
+            .check()
+            .map_err(Halt::from)
+            .and_then(|()| self.run(case))
+        {
+            Ok(curve) => Ok(Ok(curve)),
+            Err(Halt::Not(reason)) => Ok(Err(reason)),
+            Err(Halt::Error(error)) => Err(error),
+        }
+    }
+
+    fn run(&self, case: &Case<'_>) -> Result<Curve, Halt> {
+        let map = case.finite_map()?;
+        let [h, w] = case.size();
+        let plane = h * w;
+        let columns = w.div_ceil(self.patch);
+        let region = |i: usize| {
+            let (y, x) = (i / columns * self.patch, i % columns * self.patch);
+            let end = |at: usize, size: usize| size.min(at.saturating_add(self.patch));
+            (y..end(y, h), x..end(x, w))
+        };
+        let count = columns * h.div_ceil(self.patch);
+        let means: Vec<f64> = (0..count)
+            .map(|i| {
+                let (rows, columns) = region(i);
+                let values = map.slice(s![rows, columns]);
+                values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len().max(1) as f64
+            })
+            .collect();
+        let order = descending_of(&means);
+        let steps = self.steps.min(count);
+        let fillings: Vec<[f32; 3]> = case
+            .pixels
+            .chunks(plane)
+            .map(|channel| {
+                let low = channel.iter().copied().fold(f32::INFINITY, f32::min);
+                let high = channel.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let sum: f64 = channel.iter().map(|&v| f64::from(v)).sum();
+                [low, high, (sum / plane as f64) as f32]
+            })
+            .collect();
+        let mut random = Random::new(self.seed);
+        let mut now = case.pixels.clone();
+        let mut covered = 0;
+        let mut fractions = Vec::with_capacity(steps + 1);
+        let scores = Probe::new(case, self.batch_size)?.scores(steps + 1, |step, batch| {
+            if let Some(before) = step.checked_sub(1) {
+                let (rows, columns) = region(order[before]);
+                covered += rows.len() * columns.len();
+                for (channel, [low, high, mean]) in now.chunks_mut(plane).zip(&fillings) {
+                    for y in rows.clone() {
+                        for value in &mut channel[y * w + columns.start..y * w + columns.end] {
+                            *value = match self.filling {
+                                Filling::Uniform => low + (high - low) * random.uniform(),
+                                Filling::Zero => 0.0,
+                                Filling::Mean => *mean,
+                            };
+                        }
+                    }
+                }
+            }
+            fractions.push(covered as f64 / plane as f64);
+            batch.extend(&now);
+        })?;
+        let score = |score: &crate::probe::Score| match self.probability {
+            true => score.probability,
+            false => score.logit,
+        };
+        Ok(Curve {
+            fractions,
+            scores: scores.iter().map(score).collect(),
+        })
+    }
+}
+
+impl Metric for PixelFlipping {
+    described!(METRIC);
+
+    fn check(&self) -> Result<(), MetricError> {
+        at_least_one("batch size", self.batch_size)?;
+        at_least_one("patch", self.patch)?;
+        at_least_one("steps", self.steps)
+    }
+
+    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
+        self.check()?;
+        outcome(self.run(case).map(|curve| {
+            let first = curve.scores.first().copied().unwrap_or(0.0);
+            let falls: f64 = curve.scores.iter().map(|score| first - score).sum();
+            falls / curve.scores.len().max(1) as f64
+        }))
+    }
+}
+
+pub(crate) const METRIC: MetricInfo = MetricInfo {
+    name: "pixel-flipping",
+    title: "Pixel flipping (AOPC)",
+    direction: Direction::Larger,
+    needs: Needs::SCORES,
+    random: true,
+    options: &[
+        MetricOption {
+            name: "patch",
+            default: "9",
+            help: "side of a region, in pixels",
+        },
+        MetricOption {
+            name: "steps",
+            default: "100",
+            help: "how many regions are overwritten",
+        },
+        MetricOption {
+            name: "filling",
+            default: "uniform",
+            help: "what regions are overwritten with: uniform, zero or mean",
+        },
+        MetricOption {
+            name: "probability",
+            default: "false",
+            help: "true: the score is the softmax probability, false: the logit",
+        },
+    ],
+    reference: "Bach et al. 2015; Samek et al. 2017",
+    build: |options| {
+        let samek = PixelFlipping::samek();
+        Ok(Box::new(PixelFlipping {
+            patch: options.get("patch", samek.patch, "a whole number")?,
+            steps: options.get("steps", samek.steps, "a whole number")?,
+            filling: options.get("filling", samek.filling, "uniform, zero or mean")?,
+            probability: options.get("probability", samek.probability, "true or false")?,
+            batch_size: options.rows(),
+            seed: options.first_seed(),
+        }))
+    },
+};

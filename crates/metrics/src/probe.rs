@@ -1,0 +1,123 @@
+//! The network's scores of changed images, and curves of them.
+
+use burn::tensor::Tensor;
+use elucid_graph::{INPUT, LOGITS};
+use elucid_rules::Rules;
+use ndarray::Axis;
+
+use crate::case::Case;
+use crate::error::MetricError;
+use crate::metric::at_least_one;
+
+/// What the network says about one image.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Score {
+    pub logit: f64,
+    /// Softmax over all classes.
+    pub probability: f64,
+}
+
+/// Runs the network on batches of changed images.
+pub(crate) struct Probe<'c, 'a> {
+    case: &'c Case<'a>,
+    input: String,
+    logits: String,
+    batch_size: usize,
+}
+
+impl<'c, 'a> Probe<'c, 'a> {
+    pub fn new(case: &'c Case<'a>, batch_size: usize) -> Result<Self, MetricError> {
+        at_least_one("batch size", batch_size)?;
+        Ok(Self {
+            case,
+            input: case.network.layer(INPUT)?,
+            logits: case.network.layer(LOGITS)?,
+            batch_size,
+        })
+    }
+
+    /// Number of classes of the network.
+    pub fn classes(&self) -> Result<usize, MetricError> {
+        Ok(self.logits_of(self.case.image.clone())?.ncols())
+    }
+
+    fn logits_of(&self, images: Tensor<4>) -> Result<ndarray::Array2<f32>, MetricError> {
+        let count = images.dims()[0];
+        let feeds = vec![(self.input.as_str(), images.into())];
+        let fetched = self.case.network.run(feeds, &self.logits, &Rules::new())?;
+        let wrong = |got: String| MetricError::Scores { got, images: count };
+        let shape = fetched.shape();
+        if shape.len() < 2 || shape[0] != count {
+            return Err(wrong(format!("scores of shape {shape:?}")));
+        }
+        let logits = fetched.to_array()?;
+        let per_image = logits.len() / count.max(1);
+        let logits = logits
+            .into_shape_with_order((count, per_image))
+            .map_err(|_| wrong(format!("scores of shape {shape:?}")))?;
+        if self.case.class >= per_image {
+            return Err(MetricError::Class {
+                class: self.case.class,
+                classes: per_image,
+            });
+        }
+        match logits.iter().all(|v| v.is_finite()) {
+            true => Ok(logits),
+            false => Err(wrong("scores that are not finite numbers".to_owned())),
+        }
+    }
+
+    /// Scores of `count` images, of which `next` appends the pixels, one image after the other, to
+    /// the batch.
+    pub fn scores(
+        &self,
+        count: usize,
+        mut next: impl FnMut(usize, &mut Vec<f32>),
+    ) -> Result<Vec<Score>, MetricError> {
+        let mut scores = Vec::new();
+        while scores.len() < count {
+            let rows = self.batch_size.min(count - scores.len());
+            let mut pixels = Vec::new();
+            for row in 0..rows {
+                next(scores.len() + row, &mut pixels);
+            }
+            let logits = self.logits_of(self.case.batch(pixels))?;
+            scores.extend(logits.axis_iter(Axis(0)).map(|logits| {
+                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let power = |l: f32| f64::from(l - largest).exp();
+                let sum: f64 = logits.iter().map(|&l| power(l)).sum();
+                let logit = logits[self.case.class];
+                Score {
+                    logit: f64::from(logit),
+                    probability: power(logit) / sum,
+                }
+            }));
+        }
+        Ok(scores)
+    }
+}
+
+/// The class's score while pixels are changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    /// Share of the pixels that have been changed, from 0.
+    pub fractions: Vec<f64>,
+    /// The score at each.
+    pub scores: Vec<f64>,
+}
+
+impl Curve {
+    /// `(sum - half the ends) / (n - 1)`: the area under the curve by the trapezoid rule at equal
+    /// distances, whatever the last distance is, as RISE computes it; the one score where there is
+    /// one only.
+    pub fn area(&self) -> f64 {
+        match self.scores.as_slice() {
+            [] => 0.0,
+            [only] => *only,
+            [first, .., last] => {
+                let sum: f64 = self.scores.iter().sum();
+                (sum - (first + last) / 2.0) / (self.scores.len() - 1) as f64
+            }
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Randomisation: whether the explanation depends on what the network has learnt, and on the class.
+//!
+//! **Cascading randomisation** ([`ParameterRandomisation`], `mprt`, *model parameter randomisation
+//! test*): layer by layer from the scores down to the image, weights are replaced by random ones, and
+//! stay so, and the image is explained again each time. The value is the mean over the stages of the
+//! similarity between the map of that stage and that of the trained network. Smaller is better: an
+//! explanation that stays the same explains something else than the network. 1 is a map that does not
+//! notice at all, as an edge detector does not.
+//!
+//! Adebayo et al., *Sanity checks for saliency maps* (2018). A layer here is a convolution or a dense
+//! layer (`Conv`, `Gemm`, `MatMul`), its bias included; normalisation layers keep
+//! what they have. Each weight is drawn from the normal distribution with the mean and deviation of
+//! the trained one, so that activations keep their scale; Adebayo et al. and Quantus draw from the
+//! distribution that training began with, which an ONNX file does not tell.
+//!
+//! Similarity is Spearman's rank correlation of the maps as they are shown, at the size of the image,
+//! with SSIM for choice ([`similarity`](crate::similarity)); Adebayo et al. report both, and the rank
+//! correlation of absolute values too. A map that becomes constant orders nothing: its correlation
+//! is 0. Quantus' `MPRT` has Spearman's, from the top by default (`layer_order="top_down"`). Adebayo
+//! et al. plot all stages, which [`ParameterRandomisation::stages`] returns. With
+//! [`ParameterRandomisation::at_most`] only that many stages, evenly spread and the last included,
+//! are explained.
+//!
+//! **Random logit** ([`RandomLogit`], `random-logit`): the similarity between the map for the class and
+//! that for another class, drawn at random. Smaller is better: an explanation that is the same for
+//! every class explains none. Sixt, Granz and Landgraf, *When explanations lie* (2020), by SSIM, as
+//! Quantus' `RandomLogit`.
+//!
+//! Both attribute anew on the trained network, so that methods which draw random numbers are compared
+//! under the same ones. Memory: one further network, and what the method takes.
+
+use std::collections::HashSet;
+
+use elucid_graph::Model;
+use elucid_rules::OpKind;
+use ndarray::Array2;
+
+use crate::case::Case;
+use crate::error::MetricError;
+use crate::metric::{
+    Direction, Halt, Metric, Needs, NotApplicable, Outcome, at_least_one, described, outcome,
+    setters,
+};
+use crate::probe::Probe;
+use crate::random::Random;
+use crate::similarity::{Similarity, spearman, ssim};
+use crate::table::{MetricInfo, MetricOption};
+
+/// One stage of the cascade.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// The layer down to which weights are random, by the name of its output.
+    pub layer: String,
+    /// Spearman's rank correlation of the maps.
+    pub spearman: f64,
+    /// Their structural similarity.
+    pub ssim: f64,
+}
+
+/// Cascading randomisation of the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a metric does nothing until it is asked to measure"]
+pub struct ParameterRandomisation {
+    similarity: Similarity,
+    at_most: usize,
+    seed: u64,
+}
+
+/// A layer with the names of its weights.
+struct Weighted {
+    layer: String,
+    weights: Vec<String>,
+}
+
+impl ParameterRandomisation {
+    fn new(similarity: Similarity) -> Self {
+        Self {
+            similarity,
+            at_most: usize::MAX,
+            seed: 0,
+        }
+    }
+
+    /// By Spearman's rank correlation.
+    pub fn spearman() -> Self {
+        Self::new(Similarity::Spearman)
+    }
+
+    /// By structural similarity.
+    pub fn ssim() -> Self {
+        Self::new(Similarity::Ssim)
+    }
+
+    /// Explains at most this many stages, evenly spread over the layers, the last included.
+    pub fn at_most(mut self, stages: usize) -> Self {
+        self.at_most = stages;
+        self
+    }
+
+    setters!(seed);
+
+    /// The layers with weights of a model, by the names of their outputs, from the scores down: the
+    /// order in which they are randomised.
+    pub fn layers(model: &Model) -> Result<Vec<String>, MetricError> {
+        let layers = weighted(model)?.into_iter();
+        Ok(layers.map(|weighted| weighted.layer).collect())
+    }
+
+    /// Every stage that is explained, from the scores down, or why there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metric::measure`].
+    pub fn stages(
+        &self,
+        case: &Case<'_>,
+    ) -> Result<Result<Vec<Stage>, NotApplicable>, MetricError> {
+        let mut stages = Vec::new();
+        let found = self.check().map_err(Halt::from).and_then(|()| {
+            self.each_stage(case, |layer, before, now| {
+                stages.push(Stage {
+                    layer: layer.to_owned(),
+                    spearman: spearman(before.view(), now.view())?,
+                    ssim: ssim(before.view(), now.view())?,
+                });
+                Ok(())
+            })
+        });
+        match found {
+            Ok(()) => Ok(Ok(stages)),
+            Err(Halt::Not(reason)) => Ok(Err(reason)),
+            Err(Halt::Error(error)) => Err(error),
+        }
+    }
+
+    fn each_stage(
+        &self,
+        case: &Case<'_>,
+        mut compare: impl FnMut(&str, &Array2<f32>, &Array2<f32>) -> Result<(), MetricError>,
+    ) -> Result<(), Halt> {
+        let mut model = case
+            .network
+            .as_model()
+            .ok_or(NotApplicable::NeedsModel)?
+            .clone();
+        case.method()?;
+        let layers = weighted(&model)?;
+        if layers.is_empty() {
+            return Err(NotApplicable::NoWeights.into());
+        }
+        let before = case.map_of(case.network, case.class)?;
+        let mut random = Random::new(self.seed);
+        let explained = self.at_most.min(layers.len());
+        let mut stages = 0;
+        for (i, layer) in layers.iter().enumerate() {
+            model = randomised(&model, layer, &mut random)?;
+            // The stage after layer k n / m, for k from 1 to m.
+            if (i + 1) * explained / layers.len() > stages {
+                stages += 1;
+                compare(&layer.layer, &before, &case.map_of(&model, case.class)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
+        let (mut sum, mut count) = (0.0, 0);
+        self.each_stage(case, |_, before, now| {
+            sum += self.similarity.between(before.view(), now.view())?;
+            count += 1;
+            Ok(())
+        })?;
+        Ok(sum / f64::from(count.max(1)))
+    }
+}
+
+/// Layers with weights, from the scores down. A weight that several read counts for the first.
+fn weighted(model: &Model) -> Result<Vec<Weighted>, MetricError> {
+    let mut known = HashSet::new();
+    model.with_weights(|name, _| {
+        known.insert(name.to_owned());
+        None
+    })?;
+    let graph = model.graph();
+    let mut layers = Vec::new();
+    for node in graph.nodes().iter().rev() {
+        let has_weights = matches!(node.op.kind(), OpKind::Conv | OpKind::Gemm | OpKind::MatMul);
+        if !has_weights {
+            continue;
+        }
+        let names = node.inputs.iter().flatten().map(|&v| graph.name(v));
+        let weights: Vec<String> = names.filter_map(|name| known.take(name)).collect();
+        if let (false, Some(&output)) = (weights.is_empty(), node.outputs.first()) {
+            layers.push(Weighted {
+                layer: graph.name(output).to_owned(),
+                weights,
+            });
+        }
+    }
+    Ok(layers)
+}
+
+fn randomised(model: &Model, layer: &Weighted, random: &mut Random) -> Result<Model, MetricError> {
+    Ok(model.with_weights(|name, values| {
+        if !layer.weights.iter().any(|weight| weight == name) {
+            return None;
+        }
+        let count = values.len().max(1) as f64;
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+        let squares = values.iter().map(|&v| (f64::from(v) - mean).powi(2));
+        let deviation = (squares.sum::<f64>() / count).sqrt();
+        Some(values.mapv(|_| (mean + deviation * random.normal()) as f32))
+    })?)
+}
+
+impl Metric for ParameterRandomisation {
+    described!(METRIC);
+
+    fn check(&self) -> Result<(), MetricError> {
+        at_least_one("stages", self.at_most)
+    }
+
+    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
+        self.check()?;
+        outcome(self.run(case))
+    }
+}
+
+/// The similarity to the map of another class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a metric does nothing until it is asked to measure"]
+pub struct RandomLogit {
+    similarity: Similarity,
+    seed: u64,
+}
+
+impl RandomLogit {
+    /// By structural similarity.
+    pub fn ssim() -> Self {
+        Self {
+            similarity: Similarity::Ssim,
+            seed: 0,
+        }
+    }
+
+    /// By Spearman's rank correlation.
+    pub fn spearman() -> Self {
+        Self {
+            similarity: Similarity::Spearman,
+            ..Self::ssim()
+        }
+    }
+
+    setters!(seed);
+
+    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
+        case.method()?;
+        let classes = Probe::new(case, 1)?.classes()?;
+        if classes < 2 {
+            return Err(NotApplicable::OneClass.into());
+        }
+        let drawn = Random::new(self.seed).below(classes - 1);
+        let other = drawn + usize::from(drawn >= case.class);
+        let map = case.map_of(case.network, case.class)?;
+        let of_other = case.map_of(case.network, other)?;
+        Ok(self.similarity.between(map.view(), of_other.view())?)
+    }
+}
+
+impl Metric for RandomLogit {
+    described!(RANDOM_LOGIT);
+
+    fn check(&self) -> Result<(), MetricError> {
+        Ok(())
+    }
+
+    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
+        outcome(self.run(case))
+    }
+}
+
+pub(crate) const METRIC: MetricInfo = MetricInfo {
+    name: "mprt",
+    title: "Cascading randomisation of the weights",
+    direction: Direction::Smaller,
+    needs: Needs {
+        model: true,
+        attributor: true,
+        ..Needs::MAP
+    },
+    random: true,
+    options: &[
+        MetricOption {
+            name: "similarity",
+            default: "spearman",
+            help: "spearman or ssim",
+        },
+        MetricOption {
+            name: "stages",
+            default: "all",
+            help: "how many stages are explained at most, evenly spread: all, or a number",
+        },
+    ],
+    reference: "Adebayo et al. 2018",
+    build: |options| {
+        let expected = "all, or a whole number";
+        let stages = options.get("stages", "all".to_owned(), expected)?;
+        Ok(Box::new(ParameterRandomisation {
+            similarity: options.get("similarity", Similarity::Spearman, "spearman or ssim")?,
+            at_most: match stages.as_str() {
+                "all" => usize::MAX,
+                _ => options.get("stages", usize::MAX, expected)?,
+            },
+            seed: options.first_seed(),
+        }))
+    },
+};
+
+pub(crate) const RANDOM_LOGIT: MetricInfo = MetricInfo {
+    name: "random-logit",
+    title: "Random logit",
+    direction: Direction::Smaller,
+    needs: Needs {
+        attributor: true,
+        ..Needs::SCORES
+    },
+    random: true,
+    options: &[MetricOption {
+        name: "similarity",
+        default: "ssim",
+        help: "ssim or spearman",
+    }],
+    reference: "Sixt, Granz and Landgraf 2020",
+    build: |options| {
+        Ok(Box::new(RandomLogit {
+            similarity: options.get("similarity", Similarity::Ssim, "ssim or spearman")?,
+            seed: options.first_seed(),
+        }))
+    },
+};

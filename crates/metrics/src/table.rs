@@ -1,0 +1,224 @@
+//! The table of all metrics, by name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::MetricError;
+use crate::metric::{BATCH_SIZE, Direction, Metric, Needs};
+use crate::{
+    completeness, complexity, infidelity, insertion_deletion, localisation, mass, pixel_flipping,
+    pointing, randomisation, road, sensitivity, sparseness,
+};
+
+/// Every metric, in the order of the documentation.
+pub const METRICS: &[&MetricInfo] = &[
+    &pointing::METRIC,
+    localisation::METRICS[0],
+    localisation::METRICS[1],
+    localisation::METRICS[2],
+    mass::METRICS[0],
+    mass::METRICS[1],
+    insertion_deletion::METRICS[0],
+    insertion_deletion::METRICS[1],
+    insertion_deletion::METRICS[2],
+    insertion_deletion::METRICS[3],
+    &pixel_flipping::METRIC,
+    &road::METRIC,
+    &infidelity::METRIC,
+    &sensitivity::METRIC,
+    &randomisation::METRIC,
+    &randomisation::RANDOM_LOGIT,
+    &completeness::METRIC,
+    &sparseness::METRIC,
+    &complexity::METRIC,
+];
+
+/// One option of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricOption {
+    /// Its name.
+    pub name: &'static str,
+    /// Its default, as one would write it.
+    pub default: &'static str,
+    /// What it means, and what it may be.
+    pub help: &'static str,
+}
+
+/// A metric by name: what it needs, its options and where it comes from.
+#[derive(Clone, Copy)]
+pub struct MetricInfo {
+    /// The name.
+    pub name: &'static str,
+    /// The name in full.
+    pub title: &'static str,
+    /// Which end is the good one.
+    pub direction: Direction,
+    /// What it needs besides the map.
+    pub needs: Needs,
+    /// Whether it draws random numbers, so that it takes a seed.
+    pub random: bool,
+    /// Its options. The first may be given without its name.
+    pub options: &'static [MetricOption],
+    /// Who published it.
+    pub reference: &'static str,
+    pub(crate) build: fn(&MetricOptions) -> Result<Box<dyn Metric>, MetricError>,
+}
+
+impl fmt::Debug for MetricInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricInfo")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl MetricInfo {
+    /// The metric with this name.
+    ///
+    /// # Errors
+    ///
+    /// [`MetricError::UnknownMetric`], with the nearest name there is.
+    pub fn find(name: &str) -> Result<&'static MetricInfo, MetricError> {
+        let wanted = name.trim().to_ascii_lowercase().replace('_', "-");
+        if let Some(metric) = METRICS.iter().find(|metric| metric.name == wanted) {
+            return Ok(metric);
+        }
+        let nearest = METRICS
+            .iter()
+            .map(|metric| (strsim::jaro_winkler(&wanted, metric.name), metric.name))
+            .filter(|(similarity, _)| *similarity > 0.7)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, name)| name);
+        Err(MetricError::UnknownMetric {
+            name: name.to_owned(),
+            nearest,
+        })
+    }
+
+    /// The metric under these options.
+    ///
+    /// # Errors
+    ///
+    /// [`MetricError::UnknownOption`] for an option that it does not have,
+    /// [`MetricError::OptionValue`] for a value that cannot be understood,
+    /// [`MetricError::Parameter`] for one that is out of range.
+    pub fn build(&self, options: &MetricOptions) -> Result<Box<dyn Metric>, MetricError> {
+        for name in options.values.keys() {
+            if !self.options.iter().any(|known| known.name == name) {
+                return Err(MetricError::UnknownOption {
+                    metric: self.name,
+                    option: name.clone(),
+                    options: self.options.iter().map(|option| option.name).collect(),
+                });
+            }
+        }
+        let metric = (self.build)(options)?;
+        metric.check()?;
+        Ok(metric)
+    }
+}
+
+/// A metric from its name and options as text: `pointing`, `pointing:0`,
+/// `pointing:tolerance=15,ties=share`.
+///
+/// What stands behind the colon are options separated by commas; the metric's first option may be
+/// given without its name.
+///
+/// # Errors
+///
+/// As [`MetricInfo::find`] and [`MetricInfo::build`].
+///
+/// ```
+/// use elucid_metrics::{MetricOptions, metric};
+///
+/// let pointing = metric("pointing:15", &MetricOptions::new())?;
+/// assert_eq!(pointing.name(), "pointing");
+/// # Ok::<(), elucid_metrics::MetricError>(())
+/// ```
+pub fn metric(text: &str, options: &MetricOptions) -> Result<Box<dyn Metric>, MetricError> {
+    let (name, list) = text.split_once(':').unwrap_or((text, ""));
+    let info = MetricInfo::find(name)?;
+    let mut options = options.clone();
+    for (i, part) in list.split(',').enumerate() {
+        let part = part.trim();
+        match (part.split_once('='), info.options.first()) {
+            (Some((key, value)), _) => options = options.set(key.trim(), value.trim()),
+            (None, _) if part.is_empty() => {}
+            (None, Some(first)) if i == 0 => options = options.set(first.name, part),
+            (None, _) => options = options.set(part, ""),
+        }
+    }
+    info.build(&options)
+}
+
+/// Options of a metric as text, and what several metrics share.
+#[derive(Debug, Clone)]
+pub struct MetricOptions {
+    batch_size: usize,
+    seed: u64,
+    values: BTreeMap<String, String>,
+}
+
+impl Default for MetricOptions {
+    fn default() -> Self {
+        Self {
+            batch_size: BATCH_SIZE,
+            seed: 0,
+            values: BTreeMap::new(),
+        }
+    }
+}
+
+impl MetricOptions {
+    /// Nothing but defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many changed images are propagated together, 8 by default.
+    #[must_use]
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
+        self
+    }
+
+    /// Where random numbers begin, 0 by default.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// An option of the metric's own, as text.
+    #[must_use]
+    pub fn set(mut self, option: &str, value: &str) -> Self {
+        self.values.insert(option.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.batch_size
+    }
+
+    pub(crate) fn first_seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The value of an option, or the default.
+    pub(crate) fn get<T: FromStr>(
+        &self,
+        option: &str,
+        default: T,
+        expected: &str,
+    ) -> Result<T, MetricError> {
+        let Some(value) = self.values.get(option) else {
+            return Ok(default);
+        };
+        value.trim().parse().map_err(|_| MetricError::OptionValue {
+            option: option.to_owned(),
+            value: value.clone(),
+            expected: expected.to_owned(),
+        })
+    }
+}
