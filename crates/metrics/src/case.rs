@@ -145,11 +145,36 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// The same case for a shorter time, in which more can be borrowed: views of arrays do not
+    /// shorten by themselves.
+    fn shorten<'b>(self) -> Case<'b>
+    where
+        'a: 'b,
+    {
+        Case {
+            map: self.map.reborrow(),
+            raw: self.raw.map(|raw| raw.reborrow()),
+            truth: self.truth.shorten(),
+            network: self.network,
+            image: self.image,
+            pixels: self.pixels,
+            class: self.class,
+            attribution: self.attribution,
+            attributor: self.attributor,
+            present: self.present,
+        }
+    }
+
     /// The map before it was brought to the size of the image, of any size: localisation thresholds
     /// it first and resizes then. The map itself unless one is given.
-    pub fn raw_map(mut self, raw: ArrayView2<'a, f32>) -> Self {
-        self.raw = Some(raw);
-        self
+    pub fn raw_map<'b>(self, raw: ArrayView2<'b, f32>) -> Case<'b>
+    where
+        'a: 'b,
+    {
+        Case {
+            raw: Some(raw),
+            ..self.shorten()
+        }
     }
 
     /// Where the objects of the class are: `[xmin, ymin, xmax, ymax]` in pixels of the image as the
@@ -176,10 +201,15 @@ impl<'a> Case<'a> {
     /// # Errors
     ///
     /// [`MetricError::Size`] for a mask of another size.
-    pub fn mask(mut self, mask: ArrayView2<'a, bool>) -> Result<Self, MetricError> {
+    pub fn mask<'b>(self, mask: ArrayView2<'b, bool>) -> Result<Case<'b>, MetricError>
+    where
+        'a: 'b,
+    {
         self.check_size("mask", mask.dim())?;
-        self.truth = Truth::Mask(mask);
-        Ok(self)
+        Ok(Case {
+            truth: Truth::Mask(mask),
+            ..self.shorten()
+        })
     }
 
     /// What the map was made from: an attribution of this image alone.
@@ -187,28 +217,43 @@ impl<'a> Case<'a> {
     /// # Errors
     ///
     /// [`MetricError::Image`] for an attribution of several images.
-    pub fn attribution(mut self, attribution: &'a Attribution) -> Result<Self, MetricError> {
+    pub fn attribution<'b>(self, attribution: &'b Attribution) -> Result<Case<'b>, MetricError>
+    where
+        'a: 'b,
+    {
         let shape = attribution.values().shape();
         if shape.first() != Some(&1) {
             return Err(MetricError::Image {
                 reason: format!("expected an attribution of one image, got {shape:?}"),
             });
         }
-        self.attribution = Some(attribution);
-        Ok(self)
+        Ok(Case {
+            attribution: Some(attribution),
+            ..self.shorten()
+        })
     }
 
     /// The method, for metrics that attribute again.
-    pub fn attributor(mut self, attributor: &'a dyn Attributor) -> Self {
-        self.attributor = Some(attributor);
-        self
+    pub fn attributor<'b>(self, attributor: &'b dyn Attributor) -> Case<'b>
+    where
+        'a: 'b,
+    {
+        Case {
+            attributor: Some(attributor),
+            ..self.shorten()
+        }
     }
 
     /// How attributions become maps, for metrics that compare the maps of several; by default
     /// [`Attribution::map`] brought to the size of the image.
-    pub fn present(mut self, present: &'a Present) -> Self {
-        self.present = Some(present);
-        self
+    pub fn present<'b>(self, present: &'b Present) -> Case<'b>
+    where
+        'a: 'b,
+    {
+        Case {
+            present: Some(present),
+            ..self.shorten()
+        }
     }
 
     /// `[height, width]` of the image.

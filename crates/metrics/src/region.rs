@@ -13,7 +13,18 @@ pub(crate) enum Truth<'a> {
     Mask(ArrayView2<'a, bool>),
 }
 
-impl Truth<'_> {
+impl<'a> Truth<'a> {
+    pub fn shorten<'b>(self) -> Truth<'b>
+    where
+        'a: 'b,
+    {
+        match self {
+            Self::Unknown => Truth::Unknown,
+            Self::Boxes(boxes) => Truth::Boxes(boxes),
+            Self::Mask(mask) => Truth::Mask(mask.reborrow()),
+        }
+    }
+
     pub fn mask(&self, [height, width]: [usize; 2]) -> Result<Array2<bool>, NotApplicable> {
         match self {
             Self::Unknown => Err(NotApplicable::NoTruth),
