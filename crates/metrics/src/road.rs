@@ -183,7 +183,7 @@ impl Road {
         let mut unsolved = Ok(());
         let scores = Probe::new(case, self.batch_size)?.scores(counts.len(), |i, batch| {
             let imputation = Imputation::new(h, w, &order[..counts[i]]);
-            let solved = imputation.fill(&case.pixels, &mut guess);
+            let solved = imputation.fill(&case.pixels, &mut guess, plane);
             if let (Err(error), Ok(())) = (solved, &unsolved) {
                 unsolved = Err(error);
             }
@@ -214,109 +214,111 @@ const NEIGHBOURS: [(isize, isize, f64); 8] = [
 
 /// The linear system of the removed pixels: `sum of w (x - neighbour) = 0` for each.
 struct Imputation {
-    height: usize,
-    width: usize,
     removed: Vec<usize>,
-    is_removed: Vec<bool>,
+    /// Sum of the weights of each removed pixel's neighbours.
+    diagonal: Vec<f64>,
+    /// Where the entries of each removed pixel begin, and where the last ones end.
+    starts: Vec<usize>,
+    /// Removed neighbours, by their place in `removed`, with their weights.
+    entries: Vec<(usize, f64)>,
+    /// Neighbours that stay: place of the removed pixel, neighbour, weight.
+    known: Vec<(usize, usize, f64)>,
 }
 
 impl Imputation {
-    /// For every channel to the same system. At least one pixel stays.
+    /// Of an image with at least one pixel that stays.
     fn new(height: usize, width: usize, removed: &[usize]) -> Self {
-        let mut is_removed = vec![false; height * width];
-        for &at in removed {
-            is_removed[at] = true;
+        let mut removed = removed.to_vec();
+        removed.sort_unstable();
+        let mut places = vec![None; height * width];
+        for (place, &at) in removed.iter().enumerate() {
+            places[at] = Some(place);
         }
-        Self {
-            height,
-            width,
-            removed: removed.to_vec(),
-            is_removed,
-        }
-    }
-
-    /// `sum over neighbours of w (x - neighbour)` at each removed pixel, 0 elsewhere.
-    fn apply(&self, x: &[f64], out: &mut [f64]) {
-        let (h, w) = (self.height as isize, self.width as isize);
-        for &at in &self.removed {
-            let (row, column) = (at as isize / w, at as isize % w);
+        let mut system = Self {
+            diagonal: Vec::with_capacity(removed.len()),
+            starts: Vec::with_capacity(removed.len() + 1),
+            entries: Vec::with_capacity(8 * removed.len()),
+            known: Vec::new(),
+            removed: Vec::new(),
+        };
+        system.starts.push(0);
+        for (place, &at) in removed.iter().enumerate() {
             let mut sum = 0.0;
             for (dy, dx, weight) in NEIGHBOURS {
-                let (y, z) = (row + dy, column + dx);
-                if (0..h).contains(&y) && (0..w).contains(&z) {
-                    sum += weight * (x[at] - x[(y * w + z) as usize]);
+                let y = (at / width).checked_add_signed(dy).filter(|&y| y < height);
+                let x = (at % width).checked_add_signed(dx).filter(|&x| x < width);
+                let (Some(y), Some(x)) = (y, x) else { continue };
+                sum += weight;
+                match places[y * width + x] {
+                    Some(other) => system.entries.push((other, weight)),
+                    None => system.known.push((place, y * width + x, weight)),
                 }
             }
-            out[at] = sum;
+            system.diagonal.push(sum);
+            system.starts.push(system.entries.len());
+        }
+        Self { removed, ..system }
+    }
+
+    fn apply(&self, x: &[f64], out: &mut [f64]) {
+        for (i, out) in out.iter_mut().enumerate() {
+            let entries = &self.entries[self.starts[i]..self.starts[i + 1]];
+            let sum: f64 = entries.iter().map(|&(j, weight)| weight * x[j]).sum();
+            *out = self.diagonal[i] * x[i] - sum;
         }
     }
 
-    /// Fills the removed pixels of `pixels` `[C, H, W]` into `filled`, which holds a first guess.
-    fn fill(&self, pixels: &[f32], filled: &mut [f32]) -> Result<(), MetricError> {
-        let plane = self.height * self.width;
+    /// Fills the removed pixels of `pixels` `[C, H, W]` into `filled`, which holds a first guess of
+    /// them and the pixels that stay.
+    fn fill(&self, pixels: &[f32], filled: &mut [f32], plane: usize) -> Result<(), MetricError> {
         for (channel, filled) in pixels.chunks(plane).zip(filled.chunks_mut(plane)) {
-            let mean = channel.iter().map(|&v| f64::from(v)).sum::<f64>() / plane as f64;
-            let mut known: Vec<f64> = channel.iter().map(|&v| f64::from(v) - mean).collect();
-            let mut x: Vec<f64> = filled.iter().map(|&v| f64::from(v) - mean).collect();
-            for &at in &self.removed {
-                known[at] = 0.0;
+            let mut right = vec![0.0; self.removed.len()];
+            for &(place, neighbour, weight) in &self.known {
+                right[place] += weight * f64::from(channel[neighbour]);
             }
-            for (at, known) in known.iter().enumerate() {
-                if !self.is_removed[at] {
-                    x[at] = *known;
-                }
-            }
-            self.solve(&known, &mut x)?;
-            for (to, x) in filled.iter_mut().zip(&x) {
-                *to = (x + mean) as f32;
-            }
-            for (at, to) in filled.iter_mut().enumerate() {
-                if !self.is_removed[at] {
-                    *to = channel[at];
-                }
+            let guess = self.removed.iter().map(|&at| f64::from(filled[at]));
+            let mut x: Vec<f64> = guess.collect();
+            self.solve(&right, &mut x)?;
+            for (&at, x) in self.removed.iter().zip(x) {
+                filled[at] = x as f32;
             }
         }
         Ok(())
     }
 
     /// Conjugate gradients: the matrix is symmetric, and positive definite while a pixel stays.
-    fn solve(&self, known: &[f64], x: &mut [f64]) -> Result<(), MetricError> {
-        let dot = |a: &[f64], b: &[f64]| -> f64 { self.removed.iter().map(|&i| a[i] * b[i]).sum() };
+    fn solve(&self, right: &[f64], x: &mut [f64]) -> Result<(), MetricError> {
+        let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
         let mut product = vec![0.0; x.len()];
-        // The right-hand side is what the pixels that stay give to their removed neighbours.
-        self.apply(known, &mut product);
-        let size = dot(&product, &product);
         self.apply(x, &mut product);
-        let mut residual: Vec<f64> = product.iter().map(|v| -v).collect();
-        let mut direction = vec![0.0; x.len()];
+        let mut residual: Vec<f64> = right.iter().zip(&product).map(|(b, p)| b - p).collect();
+        let mut direction = residual.clone();
         let mut left = dot(&residual, &residual);
-        let enough = 1e-10 * size;
-        let mut before = f64::INFINITY;
+        let enough = RESIDUAL * RESIDUAL * dot(right, right);
         for _ in 0..10 * self.removed.len() + 100 {
             if left <= enough {
                 return Ok(());
             }
-            let turn = match before.is_finite() {
-                true => left / before,
-                false => 0.0,
-            };
-            for &i in &self.removed {
-                direction[i] = residual[i] + turn * direction[i];
-            }
             self.apply(&direction, &mut product);
             let step = left / dot(&direction, &product);
-            for &i in &self.removed {
+            for i in 0..x.len() {
                 x[i] += step * direction[i];
                 residual[i] -= step * product[i];
             }
-            before = left;
+            let before = left;
             left = dot(&residual, &residual);
+            for (direction, residual) in direction.iter_mut().zip(&residual) {
+                *direction = residual + left / before * *direction;
+            }
         }
         Err(MetricError::Image {
             reason: "removed pixels could not be imputed".to_owned(),
         })
     }
 }
+
+/// Residual at which the imputation is solved, relative to the right-hand side.
+const RESIDUAL: f64 = 1e-5;
 
 impl Metric for Road {
     fn name(&self) -> &'static str {

@@ -42,40 +42,38 @@ fn grad_cam(photo: &Photo, class: usize) -> Array2<f32> {
 
 #[test]
 fn a_good_map_beats_its_reverse_and_chance() {
-    for bytes in [photographs::chelsea(), photographs::coffee()] {
-        let photo = photo(bytes);
-        let class = top_class(&photo);
-        let good = grad_cam(&photo, class);
-        let bad = common::reversed(good.view());
-        let (h, w) = good.dim();
-        let random = baseline::random(h, w, 1);
-        let metrics: Vec<Box<dyn Metric>> = vec![
-            Box::new(InsertionDeletion::insertion().fast()),
-            Box::new(InsertionDeletion::deletion().fast()),
-            Box::new(PixelFlipping::samek()),
-            Box::new(Road::combined()),
-        ];
-        for metric in metrics {
-            let started = std::time::Instant::now();
-            let of = |map: &Array2<f32>| {
-                let case = Case::new(&*MODEL, &photo, class, map.view()).unwrap();
-                value(metric.measure(&case).unwrap())
-            };
-            let (good, bad, random) = (of(&good), of(&bad), of(&random));
-            let seconds = started.elapsed().as_secs_f64() / 3.0;
-            println!(
-                "{}: {good:.3}, reversed {bad:.3}, random {random:.3}; {seconds:.2} s each",
+    let photo = photo(photographs::coffee());
+    let class = top_class(&photo);
+    let good = grad_cam(&photo, class);
+    let bad = common::reversed(good.view());
+    let (h, w) = good.dim();
+    let random = baseline::random(h, w, 1);
+    let metrics: Vec<Box<dyn Metric>> = vec![
+        Box::new(InsertionDeletion::insertion().fast()),
+        Box::new(InsertionDeletion::deletion().fast()),
+        Box::new(PixelFlipping::samek()),
+        Box::new(Road::combined().percentages([20.0, 50.0, 80.0])),
+    ];
+    for metric in metrics {
+        let started = std::time::Instant::now();
+        let of = |map: &Array2<f32>| {
+            let case = Case::new(&*MODEL, &photo, class, map.view()).unwrap();
+            value(metric.measure(&case).unwrap())
+        };
+        let (good, bad, random) = (of(&good), of(&bad), of(&random));
+        let seconds = started.elapsed().as_secs_f64() / 3.0;
+        println!(
+            "{}: {good:.3}, reversed {bad:.3}, random {random:.3}; {seconds:.2} s each",
+            metric.name()
+        );
+        assert!(metric.direction().is_better(good, bad), "{}", metric.name());
+        // Noise deletes well: it breaks the image everywhere at once.
+        if !metric.name().starts_with("deletion") && metric.name() != "pixel-flipping" {
+            assert!(
+                metric.direction().is_better(good, random),
+                "{}",
                 metric.name()
             );
-            assert!(metric.direction().is_better(good, bad), "{}", metric.name());
-            // Noise deletes well: it breaks the image everywhere at once.
-            if !metric.name().starts_with("deletion") && metric.name() != "pixel-flipping" {
-                assert!(
-                    metric.direction().is_better(good, random),
-                    "{}",
-                    metric.name()
-                );
-            }
         }
     }
 }
