@@ -6,7 +6,7 @@
 //!
 //! What is expected is the method's own: a difference of scores for integrated gradients and
 //! DeepLIFT (the axiom of Sundararajan, Taly and Yan, *Axiomatic attribution for deep networks*,
-//! 2017), the relevance handed down for excitation backprop and the CAMs that conserve it. Methods
+//! 2017), the relevance handed down for excitation backprop. Methods
 //! that promise no sum are not applicable. Captum's `convergence_delta` is the difference itself,
 //! unscaled; Quantus' `Completeness` says only whether it is exactly met.
 

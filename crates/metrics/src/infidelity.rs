@@ -14,7 +14,7 @@
 //! Two kinds of changes of the paper: Gaussian noise ([`Change::Noise`]; the deviation of 0.003 is
 //! the example's in Captum, see [`Scale`]) and the removal of a square to zero
 //! ([`Change::Square`]), at a random place within the image. As in Captum there are 10 of them unless
-//! told otherwise, which is few; Quantus takes squares, 10 by default. The paper took 1,000.
+//! told otherwise, which is few: the value changes with the seed.
 //!
 //! `Phi` is what a change of one unit does to the score, as gradients are. Attributions that hold the
 //! contribution of the whole pixel (input times gradient, integrated gradients) are divided by the

@@ -30,7 +30,7 @@
 //! compared.
 //!
 //! Equal values go in row-major order, so a constant map works from the top to the bottom. RISE's
-//! sort leaves their order open, bottom first for a constant map.
+//! sort leaves their order open.
 //!
 //! Memory: one batch of images and three images more.
 

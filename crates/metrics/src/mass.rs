@@ -14,8 +14,8 @@
 //!
 //! The paper pools channels into maps that are not negative in several ways (maximum norm, squared
 //! L2 norm and others) before; here that is done when the map is made, and negative values count as
-//! zero for the mass. Quantus (`RelevanceMassAccuracy`, `RelevanceRankAccuracy`) takes absolute
-//! values unless told otherwise. Ranks use the signed values.
+//! zero for the mass. Ranks use the signed values. Whether absolute values are meant instead differs
+//! between programs, and is up to whoever makes the map.
 //!
 //! A map with nothing above zero has no mass: not applicable. Pixels that tie at the last rank each
 //! count with the same share, so that a constant map's rank accuracy is chance, `|G|` out of all.

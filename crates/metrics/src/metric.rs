@@ -149,6 +149,7 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Value(value) if value.abs() < 1e-3 && *value != 0.0 => write!(f, "{value:.2e}"),
             Self::Value(value) => write!(f, "{value:.4}"),
             Self::NotApplicable(reason) => write!(f, "not applicable: {reason}"),
         }

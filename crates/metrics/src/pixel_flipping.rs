@@ -16,8 +16,8 @@
 //! anywhere, chosen one after the other so that none overlap; here they lie on a grid, of which the
 //! last row and column may be smaller, hence means rather than sums. Their range of colours is that of
 //! all images; here it is that of each channel of the image at hand. Quantus' `PixelFlipping` returns
-//! the curve rather than a number, replaces by black, and takes the softmax; its `RegionPerturbation`
-//! has patches of 8 and ends at an AOPC. The score here is the logit, or the softmax probability if
+//! the curve rather than a number, and replaces by black; its `RegionPerturbation` has patches of
+//! 8 pixels. The score here is the logit, or the softmax probability if
 //! asked for.
 //!
 //! Equal patches go in row-major order. Where the image has fewer patches than steps were asked for,

@@ -6,7 +6,7 @@
 //!
 //! Zhang et al., *Top-down neural attention by excitation backprop* (2016), with a tolerance of 15
 //! pixels. [`Pointing::torchray`] is TorchRay's form of it: squared distance below 225, images whose
-//! shorter side is 224. RISE's code has the same tolerance; *perturb_explanations* appears to have
+//! shorter side is 224. *perturb_explanations* appears to have
 //! none, which is [`Pointing::exact`]: the pixel itself must belong to the object. Boxes stand for
 //! the object in VOC, masks in COCO. TorchRay leaves out classes of which all boxes of an image are
 //! marked *difficult*; that is for whoever hands over the boxes to do.

@@ -25,7 +25,7 @@
 //! noise, rather than by factorisation.
 //!
 //! `percentage * pixels / 100` pixels are removed, rounded, at least one and never all; equal values
-//! go in row-major order. Memory: one batch of images and about ten images more.
+//! go in row-major order. Memory: one batch of images and some twenty images more.
 
 use std::fmt;
 use std::str::FromStr;
@@ -140,7 +140,7 @@ impl Road {
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
         let order = descending(case.finite_map()?);
-        // A constant image has no scale, and its noise-free imputation is itself.
+        // Without noise a constant image needs no scale.
         let noise = match self.noise {
             0.0 => 0.0,
             noise => noise * case.unit(self.scale)?,

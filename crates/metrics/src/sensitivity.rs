@@ -10,11 +10,10 @@
 //! in Frobenius norms. Smaller is better.
 //!
 //! Yeh et al., *On the (in)fidelity and sensitivity of explanations* (2019), as Captum's
-//! `sensitivity_max` has it by default: 10 perturbations, radius 0.02, Frobenius. The paper takes 50
-//! samples and radius 0.1; Quantus' `MaxSensitivity` takes 200 and a bound of 0.2. See [`Scale`] for
-//! what the radius is measured in. A maximum grows with the number of samples: compare at equal
-//! numbers. The division is the paper's in its experiments and Captum's; the paper's definition has
-//! none.
+//! `sensitivity_max` has it by default: 10 perturbations, radius 0.02, Frobenius. Quantus'
+//! `MaxSensitivity` takes 200 and a bound of 0.2. See [`Scale`] for what the radius is measured in. A
+//! maximum grows with the number of samples: compare at equal numbers. The division is Captum's; the
+//! paper's definition has none.
 //!
 //! The method is called again for every sample, at the layer that it attributes to. Methods that draw
 //! random numbers draw the same ones each time. An attribution of zeros has no direction to lose: not
