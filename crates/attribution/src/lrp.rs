@@ -2,7 +2,7 @@
 //!
 //! The score is handed down from layer to layer; at every operator what arrived at an output is
 //! shared among its inputs by a [rule](crate::relevance), chosen by
-//! [`RelevanceRules`](crate::relevance::RelevanceRules): Bach, Binder, Montavon, Klauschen, Müller
+//! [`RelevanceRules`]: Bach, Binder, Montavon, Klauschen, Müller
 //! and Samek, *On pixel-wise explanations for non-linear classifier decisions by layer-wise
 //! relevance propagation* (2015); for which rule where, Montavon et al., *Layer-wise relevance
 //! propagation: an overview* (2019), and Kohlbrenner et al., *Towards best practice in explaining
