@@ -16,7 +16,8 @@
 //! [`Attribution::tolerance_met`] says which. The error is the larger of two numbers: the sum of
 //! the defects, which is the completeness error that is reported, and twice the square root of the
 //! sum of their squares, so that large defects which happen to cancel do not pass for accuracy. It
-//! begins with 32 even intervals and takes 50 to 70 points for one percent on GoogLeNet. (The sum of absolute defects would bound the error
+//! begins with 32 even intervals and takes 50 to 70 points for one percent on GoogLeNet. (The sum of
+//! absolute defects would bound the error
 //! without any assumption, but thousands of ReLUs open and close along the path: the integrand
 //! jumps everywhere, the small defects that are left have random signs, and their absolute sum
 //! shrinks so slowly that one percent takes hundreds of points and a fifth of it thousands.)

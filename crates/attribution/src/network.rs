@@ -96,22 +96,34 @@ fn features(model: &Model) -> Result<&str, AttributionError> {
     let classes = model.classes().unwrap_or(0);
     let candidates = || {
         model.layers().iter().rev().filter(|layer| {
-            let spatial =
-                matches!(layer.shape(), [_, c, h, w] if h * w > 1 && *c != classes && *c > 3);
-            let pool = matches!(
-                layer.kind(),
-                OpKind::MaxPool | OpKind::AveragePool | OpKind::Dropout | OpKind::Input
-            );
-            spatial && !pool
+            matches!(layer.shape(), [_, c, h, w] if h * w > 1 && *c != classes)
+                && makes_features(layer.kind())
         })
     };
     candidates()
         .find(|layer| layer.is_notable())
-        .or_else(|| candidates().next())
+        // The heads of a transformer are products with four dimensions, and no maps.
+        .or_else(|| candidates().find(|layer| layer.kind() != OpKind::Mul))
         .map(|layer| layer.name())
         .ok_or_else(|| AttributionError::NeedsLayer {
             network: model.name().to_owned(),
         })
+}
+
+/// Convolutions, what follows them, and sums and concatenations of branches.
+fn makes_features(kind: OpKind) -> bool {
+    kind.is_activation()
+        || matches!(
+            kind,
+            OpKind::Conv
+                | OpKind::BatchNormalization
+                | OpKind::InstanceNormalization
+                | OpKind::Lrn
+                | OpKind::Concat
+                | OpKind::Add
+                | OpKind::Sum
+                | OpKind::Mul
+        )
 }
 
 impl<F: Fn(Tensor<4>) -> Tensor<2>> Network for F {
