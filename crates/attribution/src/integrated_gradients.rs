@@ -16,15 +16,14 @@
 //! [`Attribution::tolerance_met`] says which. The error is the larger of two numbers: the sum of
 //! the defects, which is the completeness error that is reported, and twice the square root of the
 //! sum of their squares, so that large defects which happen to cancel do not pass for accuracy. It
-//! begins with 32 even intervals and takes 50 to 70 points for one percent on GoogLeNet. (The sum of
-//! absolute defects would bound the error
-//! without any assumption, but thousands of ReLUs open and close along the path: the integrand
-//! jumps everywhere, the small defects that are left have random signs, and their absolute sum
-//! shrinks so slowly that one percent takes hundreds of points and a fifth of it thousands.)
-//! Which intervals are halved does not depend on the size of batches. Completeness is a statement
-//! about the sum: single numbers are less exact. At one percent the map of a photograph is 2.5 %
-//! from that of 600 points in the L2 norm, at half a percent and 100 points 1.7 %; with 50 points
-//! of Gauss and Legendre's rule it is 2.4 % to 3.3 %.
+//! begins with 32 even intervals and takes 50 to 70 points for one percent on GoogLeNet. (The sum
+//! of absolute defects would bound the error without any assumption, but thousands of ReLUs open
+//! and close along the path: the integrand jumps everywhere, the small defects that are left have
+//! random signs, and their absolute sum shrinks so slowly that one percent takes hundreds of points
+//! and a fifth of it thousands.) Which intervals are halved does not depend on the size of batches.
+//! Completeness is a statement about the sum: single numbers are less exact. At one percent the map
+//! of a photograph is 2.5 % from that of 600 points in the L2 norm, at half a percent and 100
+//! points 1.7 %; with 50 points of Gauss and Legendre's rule it is 2.4 % to 3.3 %.
 //!
 //! **Where it differs.** Captum's `riemann_trapezoid` weights add up to `1 - 1/n`, ours to 1. The
 //! notebook explains the softmax probability ([`Target::probability`]), the others here the logit.
