@@ -3,7 +3,11 @@
 mod args;
 mod commands;
 mod console;
+mod csv;
+mod draw;
 mod error;
+mod names;
+mod options;
 mod output;
 mod report;
 mod session;
@@ -13,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{attribute, classify, devices, inspect, methods, models, spatial};
+use crate::commands::{attribute, classify, devices, evaluate, inspect, methods, models, spatial};
 use crate::error::CliError;
 
 /// Explains what a vision network saw.
@@ -37,6 +41,8 @@ enum Command {
     Classify(classify::ClassifyArgs),
     /// Show what in a photograph speaks for a class, by one method or by several side by side
     Attribute(attribute::AttributeArgs),
+    /// Measure methods on labelled images, or merge such measurements
+    Evaluate(evaluate::EvaluateArgs),
     /// List the methods that attribute knows, with their options
     Methods(methods::MethodsArgs),
     /// Show which positions of one layer made each position of another light up
@@ -69,6 +75,7 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Attribute(args) => attribute::run(&args),
+        Command::Evaluate(args) => evaluate::run(args),
         Command::Methods(args) => methods::run(&args),
         Command::Spatial(args) => spatial::run(&args),
         Command::Models(command) => models::run(&command),

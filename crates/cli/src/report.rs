@@ -6,7 +6,7 @@ use std::time::Instant;
 use elucid::graph::Guess;
 use elucid::models::sha256;
 use elucid::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
 
@@ -31,7 +31,7 @@ impl Versions {
 }
 
 /// A network, by what identifies it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelFacts {
     pub name: String,
     pub sha256: String,
@@ -47,7 +47,7 @@ impl ModelFacts {
 }
 
 /// How photographs become the network's input.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InputFacts {
     pub height: usize,
     pub width: usize,

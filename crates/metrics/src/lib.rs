@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod baseline;
+pub mod bootstrap;
 mod case;
 pub mod completeness;
 pub mod complexity;
@@ -23,6 +24,7 @@ pub mod similarity;
 pub mod sparseness;
 mod table;
 
+pub use bootstrap::{Bootstrap, Estimate};
 pub use case::{Case, Present, Scale};
 pub use completeness::Completeness;
 pub use complexity::Complexity;

@@ -75,12 +75,14 @@ impl Figure {
     }
 }
 
-/// Figures under a title: in one flow, in a table with named rows and columns, or both, the flow
-/// first.
+/// Numbers and figures under a title: a table of numbers, figures in one flow, figures in a table
+/// with named rows and columns, or several of these, in this order.
 #[derive(Clone, Debug)]
 pub struct GallerySection {
     title: String,
     text: String,
+    heads: Vec<String>,
+    numbers: Vec<(String, Vec<String>)>,
     figures: Vec<Figure>,
     columns: Vec<String>,
     rows: Vec<(String, Vec<Figure>)>,
@@ -92,6 +94,8 @@ impl GallerySection {
         GallerySection {
             title: title.into(),
             text: String::new(),
+            heads: Vec::new(),
+            numbers: Vec::new(),
             figures: Vec::new(),
             columns: Vec::new(),
             rows: Vec::new(),
@@ -101,6 +105,23 @@ impl GallerySection {
     /// A paragraph below the title.
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.text = text.into();
+        self
+    }
+
+    /// Names the columns of the table of numbers.
+    pub fn heads<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.heads = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds a row to the table of numbers: its name, and a text for each column.
+    pub fn numbers<S: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        numbers: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let numbers = numbers.into_iter().map(Into::into).collect();
+        self.numbers.push((name.into(), numbers));
         self
     }
 
@@ -128,6 +149,15 @@ impl GallerySection {
 
     /// Number of figures in each row of the table.
     fn width(&self) -> Result<usize, RenderError> {
+        for (name, numbers) in &self.numbers {
+            if numbers.len() != self.heads.len() {
+                return Err(RenderError::Shape {
+                    what: format!("numbers of {name:?} in section {:?}", self.title),
+                    expected: vec![self.heads.len()],
+                    got: vec![numbers.len()],
+                });
+            }
+        }
         let width = match (self.columns.len(), self.rows.first()) {
             (0, Some((_, figures))) => figures.len(),
             (width, _) => width,
@@ -141,7 +171,8 @@ impl GallerySection {
                 });
             }
         }
-        if self.figures.is_empty() && (self.rows.is_empty() || width == 0) {
+        let no_figures = self.figures.is_empty() && (self.rows.is_empty() || width == 0);
+        if no_figures && self.numbers.is_empty() {
             return Err(RenderError::NoFigures {
                 what: format!("section {:?}", self.title),
             });
@@ -237,8 +268,9 @@ impl Gallery {
     ///
     /// # Errors
     ///
-    /// - [`RenderError::NoFigures`] without sections, and for a section without figures;
-    /// - [`RenderError::Shape`] for a row with more or fewer figures than there are columns;
+    /// - [`RenderError::NoFigures`] without sections, and for a section without figures or numbers;
+    /// - [`RenderError::Shape`] for a row with more or fewer figures or numbers than there are
+    ///   columns;
     /// - [`RenderError::Parameter`] for a probability outside 0 to 1;
     /// - [`RenderError::PageTooLarge`] above [`Gallery::MAX_BYTES`];
     /// - [`RenderError::Encode`] when an encoder fails.
@@ -289,6 +321,8 @@ struct Text<'a> {
 struct SectionText<'a> {
     title: &'a str,
     text: &'a str,
+    heads: &'a [String],
+    numbers: &'a [(String, Vec<String>)],
     figures: Vec<FigureText<'a>>,
     columns: &'a [String],
     rows: Vec<RowText<'a>>,
@@ -307,6 +341,8 @@ impl<'a> SectionText<'a> {
         Ok(SectionText {
             title: &section.title,
             text: &section.text,
+            heads: &section.heads,
+            numbers: &section.numbers,
             figures: figures(&section.figures)?,
             columns: &section.columns,
             rows: match width {
@@ -399,6 +435,11 @@ mod tests {
                     .row("gradient", [figure().number("score", "1.5"), figure()])
                     .row("other", [figure(), Figure::absent("it failed")]),
             )
+            .section(
+                GallerySection::new("Numbers")
+                    .heads(["pointing", "images"])
+                    .numbers("grad-cam", ["0.914", "40"]),
+            )
             .section(GallerySection::new("Second").row("alone", [figure().detail("conv1")]))
             .render()
             .unwrap();
@@ -417,6 +458,9 @@ mod tests {
             "<dt>score</dt><dd>1.5</dd>",
             "<p class=\"absent\">it failed</p>",
             "<span class=\"detail\">conv1</span>",
+            "scope=\"col\">pointing</th>",
+            "scope=\"row\">grad-cam</th>",
+            "<td>0.914</td><td>40</td>",
         ] {
             assert!(page.contains(text), "no {text} in {page}");
         }
@@ -437,6 +481,8 @@ mod tests {
             .section(
                 GallerySection::new(HOSTILE)
                     .text(QUOTES)
+                    .heads([HOSTILE])
+                    .numbers(QUOTES, [HOSTILE])
                     .figure(figure(Figure::new(&picture(2, 2), QUOTES)))
                     .figure(figure(Figure::absent(HOSTILE)))
                     .columns([HOSTILE])

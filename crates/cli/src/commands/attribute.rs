@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use elucid::attribution::{Completeness, METHODS, Method};
 use elucid::prelude::*;
 use serde::Serialize;
@@ -12,6 +11,7 @@ use serde::Serialize;
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
+use crate::options::{MethodFlags, parse_fraction, reductions};
 use crate::output::Destination;
 use crate::report::{
     Clock, GuessFacts, ImageFacts, InputFacts, LayerFacts, ModelFacts, Step, Versions,
@@ -19,13 +19,9 @@ use crate::report::{
 use crate::session::Session;
 
 use self::compute::Work;
-use self::options::MethodFlags;
 use self::target::TargetFacts;
 
 mod compute;
-mod draw;
-mod names;
-mod options;
 mod page;
 mod target;
 
@@ -114,18 +110,6 @@ fn parse_methods(text: &str) -> Result<MethodList, String> {
         }
     }
     Ok(MethodList(methods))
-}
-
-fn reductions() -> impl TypedValueParser<Value = Reduce> {
-    let names = Reduce::NAMES.iter().map(|(name, _)| *name);
-    PossibleValuesParser::new(names).try_map(|name| name.parse::<Reduce>())
-}
-
-fn parse_fraction(text: &str) -> Result<f32, String> {
-    match text.trim().parse::<f32>() {
-        Ok(fraction) if (0.0..=1.0).contains(&fraction) => Ok(fraction),
-        _ => Err("expected a fraction from 0 to 1".to_owned()),
-    }
 }
 
 #[derive(Debug, Serialize)]

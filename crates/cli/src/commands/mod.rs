@@ -3,6 +3,7 @@
 pub mod attribute;
 pub mod classify;
 pub mod devices;
+pub mod evaluate;
 pub mod inspect;
 pub mod methods;
 pub mod models;

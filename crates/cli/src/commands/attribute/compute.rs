@@ -9,12 +9,13 @@ use elucid::prelude::*;
 use indicatif::ProgressBar;
 use ndarray::Axis;
 
-use super::draw::Style;
-use super::options::taken_by_others;
 use super::target::{self, TargetFacts};
-use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts, names};
+use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts};
 use crate::commands::methods::default_layer;
+use crate::draw::Style;
 use crate::error::CliError;
+use crate::names;
+use crate::options::taken_by_others;
 use crate::output::Files;
 use crate::report::{Clock, LayerFacts};
 use crate::session::Session;

@@ -1,9 +1,12 @@
-//! The methods' own options as flags: whatever the table of methods lists.
+//! The methods' own options as flags: whatever the table of methods lists; and how maps are made of
+//! what they return.
 
 use std::collections::BTreeMap;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use elucid::attribution::{METHODS, Method};
+use elucid::prelude::Reduce;
 
 use crate::error::CliError;
 
@@ -82,6 +85,20 @@ fn capitalised(text: &str) -> String {
     match letters.next() {
         Some(first) => first.to_uppercase().chain(letters).collect(),
         None => String::new(),
+    }
+}
+
+/// The ways in which channels become a map, by name.
+pub fn reductions() -> impl TypedValueParser<Value = Reduce> {
+    let names = Reduce::NAMES.iter().map(|(name, _)| *name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Reduce>())
+}
+
+/// A fraction of the longer side, from 0 to 1.
+pub fn parse_fraction(text: &str) -> Result<f32, String> {
+    match text.trim().parse::<f32>() {
+        Ok(fraction) if (0.0..=1.0).contains(&fraction) => Ok(fraction),
+        _ => Err("expected a fraction from 0 to 1".to_owned()),
     }
 }
 

@@ -1,0 +1,439 @@
+//! The images, their labels and where their objects are.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use elucid::models::sha256;
+use elucid::prelude::*;
+
+use crate::csv::{self, Record};
+use crate::error::CliError;
+
+/// What a folder may hold instead of a folder for each class; the first that is there counts.
+const LISTS: [&str; 3] = ["boxes.csv", "images.csv", "labels.csv"];
+
+const FILE: &[&str] = &["file", "image", "filename", "path"];
+const CLASS: &[&str] = &["class_index", "class", "label", "class_name"];
+const CORNERS: [&str; 4] = ["xmin", "ymin", "xmax", "ymax"];
+const SIZE: [&str; 2] = ["width", "height"];
+
+/// Endings of files in the folder of a class that are photographs.
+const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "webp", "bmp", "gif"];
+
+/// An image with one label.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// Its place in the data, from 0.
+    pub number: usize,
+    /// As the data name it.
+    pub file: String,
+    pub path: PathBuf,
+    /// The label.
+    pub class: usize,
+    /// `[xmin, ymin, xmax, ymax]`, in pixels of `size`.
+    pub boxes: Vec<[f32; 4]>,
+    /// Width and height that the boxes are of, where that is not the file's own size.
+    pub size: Option<[f32; 2]>,
+}
+
+/// Images whose labels are still words.
+#[derive(Debug)]
+pub struct Data {
+    /// The list or the folder that was read.
+    pub source: PathBuf,
+    listed: Vec<Listed>,
+}
+
+#[derive(Debug)]
+struct Listed {
+    /// For errors.
+    place: String,
+    file: String,
+    path: PathBuf,
+    label: Label,
+    corners: Option<[f32; 4]>,
+    size: Option<[f32; 2]>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Label {
+    /// An index or a name.
+    Text(String),
+    /// The name of a folder: an index, a name, or an index and a name.
+    Folder(String),
+}
+
+impl Data {
+    /// Reads a list, or looks through a folder.
+    pub fn read(path: &Path) -> Result<Self, CliError> {
+        if !path.is_dir() {
+            return Self::list(path);
+        }
+        let list = LISTS.iter().map(|name| path.join(name));
+        match list.into_iter().find(|list| list.is_file()) {
+            Some(list) => Self::list(&list),
+            None => Self::folders(path),
+        }
+    }
+
+    fn list(path: &Path) -> Result<Self, CliError> {
+        let shown = path.display();
+        let bytes = fs::read(path).map_err(|e| CliError::io(format!("cannot read {shown}"), &e))?;
+        let records = csv::parse(&bytes);
+        let Some((head, records)) = records.split_first() else {
+            return Err(CliError::Failure(format!("{shown} is empty")));
+        };
+        let columns = Columns::find(head).map_err(|reason| {
+            CliError::Failure(format!(
+                "{shown}: {reason}; its columns are {}",
+                head.cells.join(", ")
+            ))
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let listed = records
+            .iter()
+            .map(|record| {
+                columns.read(record, folder, path).map_err(|reason| {
+                    CliError::Failure(format!("{shown}, line {}: {reason}", record.line))
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        if listed.is_empty() {
+            return Err(CliError::Failure(format!("{shown} lists no images")));
+        }
+        Ok(Self {
+            source: path.to_owned(),
+            listed,
+        })
+    }
+
+    fn folders(path: &Path) -> Result<Self, CliError> {
+        let mut listed = Vec::new();
+        for folder in entries(path)? {
+            let (Some(name), true) = (visible_name(&folder), folder.is_dir()) else {
+                continue;
+            };
+            for file in entries(&folder)? {
+                let ending = file.extension().map(|e| e.to_string_lossy().to_lowercase());
+                let is_photo = ending.is_some_and(|e| ENDINGS.contains(&e.as_str()));
+                let (Some(file_name), true) = (visible_name(&file), is_photo) else {
+                    continue;
+                };
+                listed.push(Listed {
+                    place: format!("folder {}", folder.display()),
+                    file: format!("{name}/{file_name}"),
+                    path: file,
+                    label: Label::Folder(name.clone()),
+                    corners: None,
+                    size: None,
+                });
+            }
+        }
+        if listed.is_empty() {
+            return Err(CliError::Failure(format!(
+                "{} has no {}, and no folders of photographs named for their class",
+                path.display(),
+                LISTS.join(", no ")
+            )));
+        }
+        Ok(Self {
+            source: path.to_owned(),
+            listed,
+        })
+    }
+
+    /// The images in the order in which they are first named. Lines that name an image and a class
+    /// again add boxes to it; one image with two labels is two items.
+    pub fn resolve(self, model: &Model) -> Result<Vec<Item>, CliError> {
+        let mut classes: HashMap<Label, usize> = HashMap::new();
+        let mut places: HashMap<(String, usize), usize> = HashMap::new();
+        let mut items: Vec<Item> = Vec::new();
+        for listed in self.listed {
+            let class = match classes.get(&listed.label) {
+                Some(class) => *class,
+                None => {
+                    let class = listed
+                        .label
+                        .class(model)
+                        .map_err(|error| CliError::Failure(format!("{}: {error}", listed.place)))?;
+                    classes.insert(listed.label.clone(), class);
+                    class
+                }
+            };
+            let number = *places
+                .entry((listed.file.clone(), class))
+                .or_insert(items.len());
+            if number == items.len() {
+                items.push(Item {
+                    number,
+                    file: listed.file,
+                    path: listed.path,
+                    class,
+                    boxes: Vec::new(),
+                    size: listed.size,
+                });
+            }
+            let item = &mut items[number];
+            if item.size != listed.size {
+                return Err(CliError::Failure(format!(
+                    "{}: {} has another width or height than in the lines before",
+                    listed.place, item.file
+                )));
+            }
+            item.boxes.extend(listed.corners);
+        }
+        Ok(items)
+    }
+}
+
+impl Label {
+    fn class(&self, model: &Model) -> Result<usize, elucid::GraphError> {
+        match self {
+            Self::Text(text) => model.class(text),
+            Self::Folder(name) => {
+                let digits = name.chars().take_while(char::is_ascii_digit).count();
+                let (index, rest) = name.split_at(digits);
+                match rest.is_empty() || rest.starts_with(['_', '-', ' ', '.']) {
+                    true if !index.is_empty() => model.class(index),
+                    _ => model
+                        .class(name)
+                        .or_else(|_| model.class(&name.replace('_', " "))),
+                }
+            }
+        }
+    }
+}
+
+/// Where in a line everything stands.
+struct Columns {
+    file: usize,
+    class: usize,
+    corners: Option<[usize; 4]>,
+    size: Option<[usize; 2]>,
+}
+
+impl Columns {
+    fn find(head: &Record) -> Result<Self, String> {
+        let names: Vec<String> = (head.cells.iter())
+            .map(|cell| cell.trim().to_ascii_lowercase())
+            .collect();
+        let find = |name: &str| names.iter().position(|known| known == name);
+        let any = |wanted: &[&str]| {
+            let found = wanted.iter().find_map(|name| find(name));
+            found.ok_or_else(|| format!("there is no column {}", wanted.join(" or ")))
+        };
+        let corners = CORNERS.map(find);
+        let corners = match corners.iter().flatten().count() {
+            0 => None,
+            4 => Some(corners.map(Option::unwrap_or_default)),
+            _ => return Err(format!("boxes need all of {}", CORNERS.join(", "))),
+        };
+        let size = match SIZE.map(find) {
+            [Some(width), Some(height)] => Some([width, height]),
+            _ => None,
+        };
+        Ok(Self {
+            file: any(FILE)?,
+            class: any(CLASS)?,
+            corners,
+            size: size.filter(|_| corners.is_some()),
+        })
+    }
+
+    fn read(&self, record: &Record, folder: &Path, list: &Path) -> Result<Listed, String> {
+        let cell = |column: usize| {
+            let cell = record.cells.get(column).map(|cell| cell.trim());
+            cell.ok_or_else(|| format!("{} cells are too few", record.cells.len()))
+        };
+        let number = |column: usize| {
+            let cell = cell(column)?;
+            match cell.parse::<f32>() {
+                Ok(number) if number.is_finite() => Ok(number),
+                _ => Err(format!("\"{cell}\" is no number")),
+            }
+        };
+        let file = cell(self.file)?;
+        if file.is_empty() {
+            return Err("the name of the file is missing".to_owned());
+        }
+        let corners = match self.corners {
+            Some(columns) if !columns.iter().all(|&c| cell(c).is_ok_and(str::is_empty)) => {
+                let [x0, y0, x1, y1] = columns.map(number);
+                let corners = [x0?, y0?, x1?, y1?];
+                if corners[0] >= corners[2] || corners[1] >= corners[3] {
+                    return Err(format!("the box {corners:?} encloses nothing"));
+                }
+                Some(corners)
+            }
+            _ => None,
+        };
+        let size = match self.size.map(|columns| columns.map(number)) {
+            Some([width, height]) => Some([width?, height?]),
+            None => None,
+        };
+        if size.is_some_and(|size| size.iter().any(|&side| side < 1.0)) {
+            return Err("a picture without pixels".to_owned());
+        }
+        Ok(Listed {
+            place: format!("{}, line {}", list.display(), record.line),
+            file: file.to_owned(),
+            path: folder.join(file),
+            label: Label::Text(cell(self.class)?.to_owned()),
+            corners,
+            size,
+        })
+    }
+}
+
+/// What a folder holds, in order of the names.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let cannot =
+        |error: std::io::Error| CliError::io(format!("cannot read {}", folder.display()), &error);
+    let entries = fs::read_dir(folder).map_err(cannot)?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(cannot)?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn visible_name(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    (!name.starts_with('.')).then_some(name)
+}
+
+/// What identifies the data: files, labels and boxes, but not the pixels.
+pub fn fingerprint(items: &[Item]) -> String {
+    let lines: String = items
+        .iter()
+        .map(|item| {
+            let (class, boxes) = (item.class.to_string(), format!("{:?}", item.boxes));
+            csv::line([&item.file, &class, &boxes, &format!("{:?}", item.size)])
+        })
+        .collect();
+    sha256::of_bytes(lines.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use elucid::device::{self, DeviceChoice};
+
+    use super::*;
+
+    fn model() -> Model {
+        let device = device::open(DeviceChoice::Cpu).unwrap().device;
+        Model::embedded(&device).unwrap()
+    }
+
+    fn list(text: &str) -> Result<Vec<Item>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list.csv");
+        fs::write(&path, text).unwrap();
+        let said = |error| match error {
+            CliError::Failure(message) => message,
+            other => panic!("{other:?}"),
+        };
+        let data = Data::read(&path).map_err(said)?;
+        data.resolve(&model()).map_err(said)
+    }
+
+    #[test]
+    fn lines_of_one_image_are_its_boxes() {
+        let items = list(
+            "xmin,file,label,ymin,ymax,xmax,width,height,other\n\
+             1,a.png,285,2,4,3,10,20,\n\
+             0,b.png,espresso,0,1,1,5,5,x\n\
+             5,a.png,Egyptian cat,6,8,7,10,20,\n\
+             ,c.png,3,,,,5,5,\n",
+        )
+        .unwrap();
+        assert_eq!(items.len(), 3);
+        assert_eq!(items[0].boxes, [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]);
+        assert_eq!(items[0].size, Some([10.0, 20.0]));
+        assert_eq!((items[1].class, items[1].number), (967, 1));
+        assert_eq!((items[2].class, items[2].boxes.len()), (3, 0));
+    }
+
+    #[test]
+    fn an_image_with_two_labels_is_two_items() {
+        let items = list("file,class_index\na.png,1\na.png,2\na.png,1\n").unwrap();
+        let classes: Vec<_> = items.iter().map(|item| (item.class, item.number)).collect();
+        assert_eq!(classes, [(1, 0), (2, 1)]);
+        assert_ne!(fingerprint(&items), fingerprint(&items[..1]));
+    }
+
+    #[test]
+    fn faults_name_the_line() {
+        for (text, part) in [
+            (
+                "file,class\na.png,1\nb.png,espreso\n",
+                "line 3: no ImageNet class",
+            ),
+            ("file,class\na.png,1000\n", "classes 0 to 999"),
+            ("file,class\na.png\n", "line 2: 1 cells are too few"),
+            (
+                "file,class\n,3\n",
+                "line 2: the name of the file is missing",
+            ),
+            ("file,class\n", "lists no images"),
+            ("", "is empty"),
+            ("picture,class\na,1\n", "no column file or image"),
+            ("file,wnid\na,1\n", "its columns are file, wnid"),
+            ("file,class,xmin\na,1,2\n", "boxes need all of xmin"),
+            (
+                "file,class,xmin,ymin,xmax,ymax\na,1,2,2,2,3\n",
+                "encloses nothing",
+            ),
+            (
+                "file,class,xmin,ymin,xmax,ymax\na,1,0,x,2,3\n",
+                "\"x\" is no number",
+            ),
+            (
+                "file,class,xmin,ymin,xmax,ymax\na,1,0,NaN,2,3\n",
+                "\"NaN\" is no number",
+            ),
+        ] {
+            let message = list(text).unwrap_err();
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn folders_are_classes() {
+        let root = tempfile::tempdir().unwrap();
+        for (folder, files) in [
+            (
+                "285_whatever",
+                &["b.PNG", "a.jpg", "notes.txt", ".hidden.png"][..],
+            ),
+            ("espresso", &["x.webp"]),
+            ("Egyptian_cat", &["y.png"]),
+            ("7", &["z.png"]),
+            (".git", &["x.png"]),
+        ] {
+            fs::create_dir(root.path().join(folder)).unwrap();
+            for file in files {
+                fs::write(root.path().join(folder).join(file), "").unwrap();
+            }
+        }
+        let items = Data::read(root.path()).unwrap().resolve(&model()).unwrap();
+        let found: Vec<_> = items.iter().map(|i| (i.file.as_str(), i.class)).collect();
+        assert_eq!(
+            found,
+            [
+                ("285_whatever/a.jpg", 285),
+                ("285_whatever/b.PNG", 285),
+                ("7/z.png", 7),
+                ("Egyptian_cat/y.png", 285),
+                ("espresso/x.webp", 967),
+            ]
+        );
+        fs::create_dir(root.path().join("nothing at all")).unwrap();
+        fs::write(root.path().join("nothing at all/x.png"), "").unwrap();
+        let data = Data::read(root.path()).unwrap();
+        assert!(data.resolve(&model()).is_err());
+        fs::write(root.path().join("labels.csv"), "file,label\nq.png,1\n").unwrap();
+        let items = Data::read(root.path()).unwrap().resolve(&model()).unwrap();
+        assert_eq!(items[0].path, root.path().join("q.png"));
+    }
+}

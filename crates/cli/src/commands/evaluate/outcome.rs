@@ -1,0 +1,245 @@
+//! What is written when all images are measured.
+
+use std::path::PathBuf;
+
+use elucid::graph::input::open_image;
+use elucid::metrics::{Direction, Metric};
+use elucid::prelude::*;
+use serde::Serialize;
+
+use super::examples::Extremes;
+use super::results::{Found, Planned, Remark};
+use super::settings::Settings;
+use super::summary::{Accuracy, Cell, INTERVALS, Summary, Time};
+use crate::error::CliError;
+use crate::report::Step;
+
+/// The page.
+pub const PAGE: &str = "index.html";
+
+const LEDE: &str = "How well each method's maps do on labelled images, beside two maps that know \
+    nothing: one that falls off from the middle, and one of random numbers.";
+
+const DRAWN: &str = "Frames are the labelled boxes, the cross is where the map is largest. The \
+    colours of each picture end at the 99th percentile of its own map, so pictures compare places, \
+    not amounts.";
+
+/// All that is known in the end.
+pub struct Outcome<'a> {
+    pub settings: &'a Settings,
+    /// In the order of their numbers.
+    pub planned: &'a [Planned],
+    pub found: &'a Found,
+    pub summary: Summary,
+    /// Of each method, the numbers of the best and the worst images.
+    pub chosen: Vec<[Vec<usize>; 2]>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    command: &'static str,
+    device: Option<&'a str>,
+    settings: &'a Settings,
+    batch_size: Option<usize>,
+    images: Counts,
+    accuracy: Accuracy,
+    skipped: &'a [Remark],
+    notes: &'a [Remark],
+    summary: &'a [Cell],
+    times: &'a [Time],
+    /// Of this run; an evaluation that was resumed took longer in all.
+    seconds: Vec<Step>,
+    files: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Counts {
+    planned: usize,
+    measured: usize,
+    skipped: usize,
+    /// Neither measured nor skipped, where that was allowed.
+    missing: usize,
+}
+
+impl<'a> Outcome<'a> {
+    pub fn new(
+        settings: &'a Settings,
+        metrics: &'a [Box<dyn Metric>],
+        planned: &'a [Planned],
+        found: &'a Found,
+    ) -> Result<Self, CliError> {
+        let summary = Summary::new(settings, metrics, planned, &found.measured)?;
+        let directions: Vec<Direction> = metrics.iter().map(|m| m.direction()).collect();
+        let [height, width] = [settings.input.height, settings.input.width];
+        // Three bytes a pixel, in base64, and half of the page for good measure.
+        let room = Gallery::MAX_BYTES / (8 * height * width).max(1);
+        let most = room / (2 * settings.methods.len().max(1));
+        let chosen = (0..settings.methods.len()).map(|row| {
+            let extremes = Extremes::of(&found.measured, row, &directions);
+            extremes.chosen(found.measured.len(), most)
+        });
+        Ok(Self {
+            chosen: chosen.collect(),
+            settings,
+            planned,
+            found,
+            summary,
+        })
+    }
+
+    /// What identifies the evaluation, for people.
+    fn facts(&self) -> Vec<(String, String)> {
+        let (settings, accuracy) = (self.settings, &self.summary.accuracy);
+        let mut facts = vec![
+            ("Model", settings.model.name.clone()),
+            (
+                "Images",
+                match self.found.skipped.len() {
+                    0 => accuracy.images.to_string(),
+                    skipped => format!("{}, and {skipped} skipped", accuracy.images),
+                },
+            ),
+            ("Top-1 accuracy", format!("{:.1} %", 100.0 * accuracy.top1)),
+            ("Explained", format!("the {}", settings.target)),
+            ("Seed", settings.seed.to_string()),
+        ];
+        if settings.shard.count > 1 {
+            facts.push(("Shard", settings.shard.to_string()));
+        }
+        let facts = facts.into_iter();
+        facts
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    pub fn markdown(&self) -> String {
+        self.summary.to_markdown(&self.facts())
+    }
+
+    pub fn csv(&self) -> String {
+        self.summary.to_csv()
+    }
+
+    /// `files` are the names of the other files.
+    pub fn report(
+        &'a self,
+        command: &'static str,
+        device: Option<&'a str>,
+        batch_size: Option<usize>,
+        seconds: Vec<Step>,
+        files: Vec<String>,
+    ) -> Report<'a> {
+        let (measured, skipped) = (self.found.measured.len(), self.found.skipped.len());
+        Report {
+            command,
+            device,
+            settings: self.settings,
+            batch_size,
+            images: Counts {
+                planned: self.planned.len(),
+                measured,
+                skipped,
+                missing: self.planned.len().saturating_sub(measured + skipped),
+            },
+            accuracy: self.summary.accuracy,
+            skipped: &self.found.skipped,
+            notes: &self.found.notes,
+            summary: &self.summary.cells,
+            times: &self.summary.times,
+            seconds,
+            files,
+        }
+    }
+
+    /// The page; `picture` says where the picture of a method's image lies.
+    pub fn page(
+        &self,
+        picture: impl Fn(usize, usize) -> Option<PathBuf>,
+    ) -> Result<Vec<u8>, CliError> {
+        let mut page = Gallery::new("Evaluation").text(LEDE);
+        for (name, value) in self.facts() {
+            page = page.fact(name, value);
+        }
+        let legend = self.summary.legend().join(". ");
+        let intervals = INTERVALS.replace('*', "");
+        let mut table = GallerySection::new("Means")
+            .text(format!("{legend}. {intervals}"))
+            .heads(self.summary.heads());
+        for (name, cells) in self.summary.rows() {
+            table = table.numbers(name, cells);
+        }
+        page = page.section(table);
+        for (row, method) in self.settings.methods.iter().enumerate() {
+            let [best, worst] = &self.chosen[row];
+            if best.is_empty() {
+                continue;
+            }
+            let text = format!("{} at {}. {DRAWN}", method.title, method.layer);
+            let mut section = GallerySection::new(&method.name).text(text);
+            // The rows of a table have the same length.
+            let rows = [("Best", best), ("Worst", worst)];
+            let width = best.len().max(worst.len());
+            for (name, numbers) in rows.into_iter().filter(|(_, numbers)| !numbers.is_empty()) {
+                let figures = numbers
+                    .iter()
+                    .map(|&number| self.figure(row, number, &picture));
+                let missing = width - numbers.len();
+                let missing = (0..missing).map(|_| Figure::absent("no other image"));
+                section = section.row(name, figures.chain(missing));
+            }
+            page = page.section(section);
+        }
+        Ok(page.render()?.into_bytes())
+    }
+
+    fn figure(
+        &self,
+        row: usize,
+        number: usize,
+        picture: impl Fn(usize, usize) -> Option<PathBuf>,
+    ) -> Figure {
+        let method = &self.settings.methods[row];
+        let place = |planned: &Planned| planned.number;
+        let planned = (self.planned.binary_search_by_key(&number, place).ok())
+            .map(|place| &self.planned[place]);
+        let file = planned.map_or("an image", |planned| planned.file.as_str());
+        let drawn = picture(row, number).and_then(|path| {
+            let image = open_image(path).ok()?.to_rgb8();
+            Picture::from_image(image).ok()
+        });
+        let mut figure = match drawn {
+            Some(drawn) => Figure::new(
+                &drawn,
+                format!("{} of {file}, over the photograph", method.title),
+            ),
+            None => Figure::absent("The picture is no longer there."),
+        };
+        let short = file.rsplit('/').next().unwrap_or(file);
+        figure = figure.caption(short);
+        let measured = self
+            .found
+            .measured
+            .iter()
+            .find(|image| image.number == number);
+        let Some((planned, measured)) = planned.zip(measured) else {
+            return figure;
+        };
+        let label = |class: usize| match elucid::models::label(class) {
+            Some(label) if self.settings.named_classes => label.to_owned(),
+            _ => format!("class {class}"),
+        };
+        figure = figure.detail(match measured.predicted == planned.class {
+            true => label(planned.class),
+            false => format!(
+                "{}, taken for {}",
+                label(planned.class),
+                label(measured.predicted)
+            ),
+        });
+        for (name, value) in self.settings.metrics.iter().zip(&measured.rows[row].values) {
+            let value = value.map_or("not applicable".to_owned(), |v| format!("{v:.3}"));
+            figure = figure.number(name, value);
+        }
+        figure
+    }
+}

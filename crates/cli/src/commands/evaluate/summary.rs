@@ -1,0 +1,312 @@
+//! The table: means over the images, and how sure they are.
+
+use elucid::metrics::{Bootstrap, Direction, Estimate, Metric, MetricInfo};
+use serde::Serialize;
+
+use super::results::{Measured, Planned};
+use super::settings::Settings;
+use crate::console;
+use crate::csv;
+use crate::error::CliError;
+
+pub const SUMMARY: &str = "summary.csv";
+pub const TABLE: &str = "summary.md";
+
+/// The metric that the field sums up over classes.
+const OVER_CLASSES: &str = "pointing";
+
+/// What a mean is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Over {
+    /// Every class counts alike.
+    Classes,
+    /// Every image counts alike.
+    Images,
+}
+
+impl Over {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Classes => "classes",
+            Self::Images => "images",
+        }
+    }
+}
+
+/// One metric under one mean.
+#[derive(Debug, Clone)]
+struct Column {
+    metric: usize,
+    name: String,
+    title: String,
+    over: Over,
+    direction: Direction,
+}
+
+impl Column {
+    /// For people: the mean is said where there are two.
+    fn head(&self, columns: &[Column]) -> String {
+        match columns.iter().filter(|c| c.metric == self.metric).count() {
+            1 => self.name.clone(),
+            _ => format!("{}, {}", self.name, self.over.name()),
+        }
+    }
+}
+
+/// One number of the table.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cell {
+    method: String,
+    metric: String,
+    over: Over,
+    direction: &'static str,
+    /// Absent where the metric was not applicable to any image.
+    mean: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    /// How many images the mean rests on.
+    images: usize,
+    /// On how many the metric was not applicable.
+    not_applicable: usize,
+}
+
+/// How often the network is right.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Accuracy {
+    pub top1: f64,
+    pub correct: usize,
+    pub images: usize,
+}
+
+/// What attributing took, for one method.
+#[derive(Debug, Clone, Serialize)]
+pub struct Time {
+    pub method: String,
+    pub seconds_per_image: f64,
+}
+
+/// The table and what stands beside it.
+#[derive(Debug)]
+pub struct Summary {
+    columns: Vec<Column>,
+    methods: Vec<String>,
+    /// Row by row.
+    pub cells: Vec<Cell>,
+    pub accuracy: Accuracy,
+    pub times: Vec<Time>,
+}
+
+impl Summary {
+    /// Of what was measured. `planned` holds the labels, at the images' numbers or before.
+    pub fn new(
+        settings: &Settings,
+        metrics: &[Box<dyn Metric>],
+        planned: &[Planned],
+        measured: &[Measured],
+    ) -> Result<Self, CliError> {
+        let columns = columns(settings, metrics);
+        let class = |number: usize| {
+            let place = planned.binary_search_by_key(&number, |planned| planned.number);
+            place.ok().map(|place| planned[place].class)
+        };
+        let labelled: Vec<(usize, &Measured)> = (measured.iter())
+            .filter_map(|image| Some((class(image.number)?, image)))
+            .collect();
+        let bootstrap = Bootstrap::new().seed(settings.seed);
+        let rows = settings.rows();
+        let mut cells = Vec::new();
+        for (row, method) in rows.iter().enumerate() {
+            for column in &columns {
+                let values: Vec<(usize, f64)> = (labelled.iter())
+                    .filter_map(|(class, image)| {
+                        Some((*class, image.rows[row].values[column.metric]?))
+                    })
+                    .collect();
+                let estimate = match column.over {
+                    Over::Classes => bootstrap.class_mean(&values),
+                    Over::Images => bootstrap.mean(&values.iter().map(|v| v.1).collect::<Vec<_>>()),
+                };
+                let estimate: Option<Estimate> = estimate?;
+                cells.push(Cell {
+                    method: (*method).to_owned(),
+                    metric: column.name.clone(),
+                    over: column.over,
+                    direction: match column.direction {
+                        Direction::Larger => "larger",
+                        Direction::Smaller => "smaller",
+                    },
+                    mean: estimate.map(|e| e.mean),
+                    low: estimate.map(|e| e.low),
+                    high: estimate.map(|e| e.high),
+                    images: values.len(),
+                    not_applicable: measured.len() - values.len(),
+                });
+            }
+        }
+        let correct = labelled
+            .iter()
+            .filter(|(class, image)| *class == image.predicted);
+        let correct = correct.count();
+        let times = settings.methods.iter().enumerate().map(|(row, method)| {
+            let seconds: f64 = measured.iter().map(|image| image.rows[row].seconds).sum();
+            Time {
+                method: method.name.clone(),
+                seconds_per_image: seconds / measured.len().max(1) as f64,
+            }
+        });
+        Ok(Self {
+            columns,
+            methods: rows.into_iter().map(str::to_owned).collect(),
+            cells,
+            accuracy: Accuracy {
+                top1: correct as f64 / measured.len().max(1) as f64,
+                correct,
+                images: measured.len(),
+            },
+            times: times.collect(),
+        })
+    }
+
+    /// Names of the columns that people see.
+    pub fn heads(&self) -> Vec<String> {
+        let mut heads: Vec<String> = (self.columns.iter())
+            .map(|column| column.head(&self.columns))
+            .collect();
+        heads.push("s per image".to_owned());
+        heads
+    }
+
+    /// Names of the rows, and what people see in them.
+    pub fn rows(&self) -> Vec<(String, Vec<String>)> {
+        let rows = self.methods.iter().enumerate().map(|(row, method)| {
+            let width = self.columns.len();
+            let cells = &self.cells[row * width..(row + 1) * width];
+            let mut texts: Vec<String> = cells.iter().map(|cell| self.text(cell)).collect();
+            let time = self.times.get(row).map(|time| time.seconds_per_image);
+            texts.push(time.map_or(String::new(), |seconds| format!("{seconds:.3}")));
+            (method.clone(), texts)
+        });
+        rows.collect()
+    }
+
+    /// The mean with its interval, and the number of images where it is not all of them.
+    fn text(&self, cell: &Cell) -> String {
+        let (Some(mean), Some(low), Some(high)) = (cell.mean, cell.low, cell.high) else {
+            return "not applicable".to_owned();
+        };
+        let digits = |v: f64| match v.abs() {
+            v if v >= 1000.0 || (v > 0.0 && v < 1e-3) => format!("{v:.2e}"),
+            _ => format!("{v:.3}"),
+        };
+        let mut text = format!("{} ({} to {})", digits(mean), digits(low), digits(high));
+        if cell.images != self.accuracy.images {
+            text.push_str(&format!(", n = {}", cell.images));
+        }
+        text
+    }
+
+    /// What each column is, for people.
+    pub fn legend(&self) -> Vec<String> {
+        let columns = self.columns.iter().map(|column| {
+            let mean = match column.over {
+                Over::Classes => "mean over classes of the mean over each class's images",
+                Over::Images => "mean over images",
+            };
+            let (head, title) = (column.head(&self.columns), &column.title);
+            format!("{head}: {title}, {mean}; {}", column.direction)
+        });
+        columns.collect()
+    }
+
+    /// The table for a terminal.
+    pub fn lines(&self) -> Vec<String> {
+        let mut rows = vec![[vec!["method".to_owned()], self.heads()].concat()];
+        rows.extend(
+            self.rows()
+                .into_iter()
+                .map(|(name, cells)| [vec![name], cells].concat()),
+        );
+        console::table(&rows, &[])
+    }
+
+    /// The file for programs: one line for each number.
+    pub fn to_csv(&self) -> String {
+        let number = |number: Option<f64>| number.map_or(String::new(), |v| v.to_string());
+        let lines = self.cells.iter().map(|cell| {
+            csv::line([
+                cell.method.clone(),
+                cell.metric.clone(),
+                cell.over.name().to_owned(),
+                cell.direction.to_owned(),
+                number(cell.mean),
+                number(cell.low),
+                number(cell.high),
+                cell.images.to_string(),
+                cell.not_applicable.to_string(),
+            ])
+        });
+        let head = csv::line([
+            "method",
+            "metric",
+            "over",
+            "better",
+            "mean",
+            "low",
+            "high",
+            "images",
+            "not_applicable",
+        ]);
+        head + &lines.collect::<String>()
+    }
+
+    /// The table in Markdown, under `facts`.
+    pub fn to_markdown(&self, facts: &[(String, String)]) -> String {
+        let row = |cells: &[String]| {
+            let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+            format!("| {} |\n", cells.join(" | "))
+        };
+        let heads = [vec!["method".to_owned()], self.heads()].concat();
+        let mut text = "# Evaluation\n\n".to_owned();
+        for (name, value) in facts {
+            text.push_str(&format!("- {name}: {value}\n"));
+        }
+        text.push('\n');
+        text.push_str(&row(&heads));
+        text.push_str(&row(&vec!["---".to_owned(); heads.len()]));
+        for (name, cells) in self.rows() {
+            text.push_str(&row(&[vec![name], cells].concat()));
+        }
+        text.push('\n');
+        text.push_str(INTERVALS);
+        text.push('\n');
+        for line in self.legend() {
+            text.push_str(&format!("- {line}\n"));
+        }
+        text
+    }
+}
+
+/// What the brackets hold.
+pub const INTERVALS: &str = "In brackets: the interval that holds 95 % of the means of 1000 \
+    resamples of the images (bootstrap). *centre* and *random* are maps that know nothing of the \
+    image.\n";
+
+fn columns(settings: &Settings, metrics: &[Box<dyn Metric>]) -> Vec<Column> {
+    let mut columns = Vec::new();
+    for (i, (name, metric)) in settings.metrics.iter().zip(metrics).enumerate() {
+        let title = MetricInfo::find(metric.name()).map_or(metric.name(), |info| info.title);
+        let overs: &[Over] = match metric.name() {
+            OVER_CLASSES => &[Over::Classes, Over::Images],
+            _ => &[Over::Images],
+        };
+        columns.extend(overs.iter().map(|&over| Column {
+            metric: i,
+            name: name.clone(),
+            title: title.to_owned(),
+            over,
+            direction: metric.direction(),
+        }));
+    }
+    columns
+}
