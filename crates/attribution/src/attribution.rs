@@ -82,6 +82,13 @@ impl Attribution {
         self
     }
 
+    /// States what the attributions of each image add up to, where that is not the sum of their
+    /// values, and should.
+    pub(crate) fn with_completeness(mut self, completeness: Vec<Completeness>) -> Self {
+        self.completeness = completeness;
+        self
+    }
+
     /// States by which rules relevance was handed down.
     pub(crate) fn with_rules(mut self, rules: &str) -> Self {
         rules.clone_into(&mut self.rules);
@@ -148,7 +155,7 @@ impl Attribution {
         errors.reduce(|a, b| if b > a || b.is_nan() { b } else { a })
     }
 
-    /// How many times the gradient of each image was evaluated.
+    /// How many times the gradient, or the score where there is none, of each image was evaluated.
     pub fn evaluations(&self) -> &[usize] {
         &self.evaluations
     }

@@ -7,6 +7,7 @@ pub mod baseline;
 mod blur;
 pub mod blur_ig;
 pub mod cam;
+pub mod coalitions;
 pub mod deconvnet;
 pub mod deep_lift;
 mod error;
@@ -39,6 +40,10 @@ pub use attributor::Attributor;
 pub use baseline::Baseline;
 pub use blur_ig::BlurIntegratedGradients;
 pub use cam::{EigenCam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, XGradCam};
+pub use coalitions::{
+    HsicAttribution, KernelShap, Lime, SegmentAttribution, Segments, ShapleySampling,
+    SobolAttribution, Superpixels,
+};
 pub use deconvnet::DeconvNet;
 pub use deep_lift::DeepLift;
 pub use error::AttributionError;

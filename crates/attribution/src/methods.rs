@@ -13,8 +13,8 @@ use crate::error::AttributionError;
 use crate::network::FEATURES;
 use crate::progress::{Progress, Reporter};
 use crate::{
-    blur_ig, cam, deconvnet, deep_lift, excitation, gradient, gradient_shap, guided_backprop,
-    guided_grad_cam, guided_ig, integrated_gradients, linear, lrp, smooth_grad,
+    blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, gradient, gradient_shap,
+    guided_backprop, guided_grad_cam, guided_ig, integrated_gradients, linear, lrp, smooth_grad,
 };
 
 /// Every method, in the order of the documentation.
@@ -41,6 +41,11 @@ pub const METHODS: &[&Method] = &[
     &excitation::METHOD,
     &excitation::CONTRASTIVE,
     &lrp::METHOD,
+    &coalitions::lime::METHOD,
+    &coalitions::kernel_shap::METHOD,
+    &coalitions::shapley_sampling::METHOD,
+    &coalitions::sobol::METHOD,
+    &coalitions::hsic::METHOD,
 ];
 
 /// What a method attributes to.

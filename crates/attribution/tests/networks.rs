@@ -22,6 +22,9 @@ const SMALL: &[(&str, &str)] = &[
     ("window", "112"),
     ("stride", "112"),
     ("cells", "2"),
+    ("segments", "grid:2"),
+    ("permutations", "1"),
+    ("design", "1"),
 ];
 
 fn noise() -> Tensor<4> {

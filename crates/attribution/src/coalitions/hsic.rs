@@ -1,0 +1,187 @@
+//! HSIC attribution: how far the score depends on whether a segment is shown.
+//!
+//! Novello, Fel and Vigouroux, *Making sense of dependence: efficient black-box explanations using
+//! dependence measure* (2022). Over random coalitions `z`, a segment's number is the Hilbert-Schmidt
+//! independence criterion between its being shown and the score, in the estimate of Gretton et al.
+//! (2005) from `p` samples,
+//!
+//! `trace(K H L H) / (p - 1)^2`, with `H = I - 1/p`,
+//!
+//! with the kernel `K` of whether it is shown, 1/2 for two samples that agree and -1/2 for two that
+//! do not, and that of scores `L = exp(-(v - v')^2 / (2 s^2))`. It has no sign, is about 0.25 at most,
+//! and zero, but for the estimate's error of order `1/p`, where scores are distributed alike with the
+//! segment and without it: also for two segments of which the score tells only whether they agree.
+//!
+//! The width `s` is the median distance between two scores, as usual for this kernel; the largest
+//! where more than half of the pairs have the same score. Xplique takes the median score, which
+//! depends on where scores have their zero. Each segment is shown in half of the samples, rounded
+//! down, so that the estimate does not vary with how often it is; the paper's designs are its
+//! options in Xplique. A grid of 8 x 8 cells and 500 samples, as there.
+//!
+//! Memory: beside `batch_size` images, one number for each pair of samples, of which there may be
+//! 10000, and one for each sample and segment.
+
+use elucid_graph::INPUT;
+use ndarray::Array1;
+
+use crate::attributor::Setup;
+use crate::baseline::{BASELINES, Baseline};
+use crate::coalitions::superpixels::SEGMENTS;
+use crate::coalitions::{Coalitional, Game, Superpixels, coalitional, shuffled};
+use crate::error::AttributionError;
+use crate::methods::{Method, MethodOption, Place};
+use crate::random::Random;
+
+/// Most samples: 400 MB of their pairs.
+const MAX_SAMPLES: usize = 10_000;
+
+/// Dependence of the score on segments.
+#[derive(Debug, Clone)]
+#[must_use = "a method does nothing until it is asked to attribute"]
+pub struct HsicAttribution {
+    pub(crate) setup: Setup,
+    superpixels: Superpixels,
+    baseline: Baseline,
+    samples: usize,
+}
+
+impl HsicAttribution {
+    /// 500 coalitions of the cells of a grid of 8 x 8.
+    pub fn new() -> Self {
+        Self {
+            setup: Setup::at(INPUT),
+            superpixels: Superpixels::grid(8),
+            baseline: Baseline::zero(),
+            samples: 500,
+        }
+    }
+
+    /// How many coalitions are scored, 2 to 10000, 500 by default.
+    pub fn samples(mut self, samples: usize) -> Self {
+        self.samples = samples;
+        self
+    }
+}
+
+coalitional!(HsicAttribution);
+
+impl Coalitional for HsicAttribution {
+    const NAME: &'static str = METHOD.name;
+    const IS_COMPLETE: bool = false;
+
+    fn check(&self) -> Result<(), AttributionError> {
+        match (2..=MAX_SAMPLES).contains(&self.samples) {
+            true => Ok(()),
+            false => Err(AttributionError::Parameter {
+                parameter: "samples",
+                value: self.samples.to_string(),
+                expected: "2 to 10000",
+            }),
+        }
+    }
+
+    fn coalitions(&self, _segments: usize) -> Result<usize, AttributionError> {
+        Ok(self.samples)
+    }
+
+    fn values(
+        &self,
+        game: &mut Game<'_, '_>,
+        random: &mut Random,
+    ) -> Result<Array1<f64>, AttributionError> {
+        let (n, p) = (game.players(), self.samples);
+        let mut coalitions = vec![vec![0.0; n]; p];
+        for player in 0..n {
+            for &sample in shuffled(p, random).iter().take(p / 2) {
+                coalitions[sample][player] = 1.0;
+            }
+        }
+        let scores = game.scores(&coalitions)?;
+        let Some(width) = width(&scores) else {
+            return Ok(Array1::zeros(n));
+        };
+        // With signs s of 1 and -1, K is s s^T / 2, and centring L is centring s.
+        let sum = (2 * (p / 2)) as f64 - p as f64;
+        let centre = sum / p as f64;
+        let signs: Vec<Vec<f64>> = coalitions
+            .into_iter()
+            .map(|shown| {
+                let sign = |shown: f32| 2.0 * f64::from(shown) - 1.0 - centre;
+                shown.into_iter().map(sign).collect()
+            })
+            .collect();
+        let mut dependence = Array1::<f64>::zeros(n);
+        for (i, (here, &score)) in signs.iter().zip(&scores).enumerate() {
+            for (value, sign) in dependence.iter_mut().zip(here) {
+                *value += sign * sign;
+            }
+            for (there, &other) in signs[..i].iter().zip(&scores) {
+                let likeness = (-0.5 * ((score - other) / width).powi(2)).exp();
+                for ((value, a), b) in dependence.iter_mut().zip(here).zip(there) {
+                    *value += 2.0 * likeness * a * b;
+                }
+            }
+        }
+        Ok(dependence / (2.0 * (p as f64 - 1.0).powi(2)))
+    }
+}
+
+/// The median distance between two scores, or the largest if that is 0; `None` if they are all the
+/// same.
+fn width(scores: &[f64]) -> Option<f64> {
+    let mut distances: Vec<f64> = scores
+        .iter()
+        .enumerate()
+        .flat_map(|(i, a)| scores[..i].iter().map(move |b| (a - b).abs()))
+        .collect();
+    let middle = distances.len() / 2;
+    if distances.is_empty() {
+        return None;
+    }
+    let median = *distances.select_nth_unstable_by(middle, f64::total_cmp).1;
+    let largest = distances.into_iter().fold(0.0, f64::max);
+    [median, largest].into_iter().find(|&width| width > 0.0)
+}
+
+pub(crate) const METHOD: Method = Method {
+    name: "hsic",
+    title: "HSIC attribution",
+    place: Place::Input,
+    needs_model: false,
+    takes_rules: false,
+    random: true,
+    sums_to: "",
+    options: &[
+        MethodOption {
+            name: "segments",
+            default: "grid:8",
+            help: SEGMENTS,
+        },
+        MethodOption {
+            name: "samples",
+            default: "500",
+            help: "how many coalitions are scored",
+        },
+        MethodOption {
+            name: "baseline",
+            default: "zero",
+            help: BASELINES,
+        },
+    ],
+    reference: "Novello, Fel and Vigouroux 2022",
+    build: |options| {
+        let defaults = HsicAttribution::new();
+        Ok(Box::new(HsicAttribution {
+            setup: options.setup(),
+            superpixels: options
+                .get("segments", SEGMENTS)?
+                .unwrap_or(defaults.superpixels),
+            baseline: options
+                .get("baseline", BASELINES)?
+                .unwrap_or(defaults.baseline),
+            samples: options
+                .get("samples", "a number of samples")?
+                .unwrap_or(defaults.samples),
+        }))
+    },
+};

@@ -1,0 +1,107 @@
+//! Small systems of linear equations, in double precision.
+
+use ndarray::{Array1, Array2, s};
+
+use crate::error::AttributionError;
+
+/// Segments for which a matrix of all pairs is still a small one: 128 MiB.
+const MAX_SEGMENTS: usize = 4096;
+
+/// Refuses more segments than normal equations can be solved for.
+pub(crate) fn check_size(segments: usize) -> Result<(), AttributionError> {
+    match segments <= MAX_SEGMENTS {
+        true => Ok(()),
+        false => Err(AttributionError::Parameter {
+            parameter: "segments",
+            value: segments.to_string(),
+            expected: "4096 or fewer, for a linear model of them all",
+        }),
+    }
+}
+
+/// Adds `weight * x * x^T` to the lower triangle of `matrix`.
+pub(crate) fn add_outer(matrix: &mut Array2<f64>, x: &[f64], weight: f64) {
+    for (i, &xi) in x.iter().enumerate() {
+        let factor = weight * xi;
+        if factor != 0.0 {
+            for (entry, &xj) in matrix.row_mut(i).iter_mut().zip(&x[..=i]) {
+                *entry += factor * xj;
+            }
+        }
+    }
+}
+
+/// The solution of `matrix * x = right` for a symmetric matrix without negative eigenvalues, of which
+/// the lower triangle is read. Where there are many, nearly the shortest: 1e-9 of the largest entry of
+/// the diagonal is added to all of it then.
+pub(crate) fn solve(matrix: &Array2<f64>, right: &Array1<f64>) -> Array1<f64> {
+    let scale = matrix.diag().iter().fold(0.0, |a: f64, &b| a.max(b));
+    [0.0, 1e-9]
+        .into_iter()
+        .find_map(|ridge| cholesky(matrix, ridge * scale, 1e-10 * scale))
+        .map_or_else(|| Array1::zeros(right.len()), |l| substitute(&l, right))
+}
+
+/// `L` with `L L^T = matrix + ridge I`; `None` when a pivot is not above `least`.
+fn cholesky(matrix: &Array2<f64>, ridge: f64, least: f64) -> Option<Array2<f64>> {
+    let n = matrix.nrows();
+    let mut l = Array2::<f64>::zeros((n, n));
+    for i in 0..n {
+        for j in 0..=i {
+            let known = l.slice(s![i, ..j]).dot(&l.slice(s![j, ..j]));
+            let rest = matrix[[i, j]] - known;
+            if i != j {
+                l[[i, j]] = rest / l[[j, j]];
+            } else if rest + ridge > least {
+                l[[i, i]] = (rest + ridge).sqrt();
+            } else {
+                return None;
+            }
+        }
+    }
+    Some(l)
+}
+
+/// The solution of `L L^T x = right`.
+fn substitute(l: &Array2<f64>, right: &Array1<f64>) -> Array1<f64> {
+    let n = right.len();
+    let mut x = right.clone();
+    for i in 0..n {
+        let known: f64 = (0..i).map(|j| l[[i, j]] * x[j]).sum();
+        x[i] = (x[i] - known) / l[[i, i]];
+    }
+    for i in (0..n).rev() {
+        let known: f64 = (i + 1..n).map(|j| l[[j, i]] * x[j]).sum();
+        x[i] = (x[i] - known) / l[[i, i]];
+    }
+    x
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn solutions() {
+        let mut matrix = Array2::zeros((3, 3));
+        let rows = [[2.0, -1.0, 0.5], [0.0, 3.0, 1.0], [1.0, 1.0, -2.0]];
+        for row in &rows {
+            add_outer(&mut matrix, row, 0.7);
+        }
+        let want = array![1.0, -2.0, 0.25];
+        let full = Array2::from_shape_fn((3, 3), |(i, j)| matrix[[i.max(j), i.min(j)]]);
+        let got = solve(&matrix, &full.dot(&want));
+        assert!((got - want).iter().all(|e| e.abs() < 1e-12));
+
+        // One equation x + y = 2: of all solutions the shortest.
+        let mut matrix = Array2::zeros((2, 2));
+        add_outer(&mut matrix, &[1.0, 1.0], 1.0);
+        let got = solve(&matrix, &array![2.0, 2.0]);
+        assert!((got - 1.0).iter().all(|e| e.abs() < 1e-8));
+
+        let nothing = solve(&Array2::zeros((2, 2)), &array![0.0, 0.0]);
+        assert_eq!(nothing, array![0.0, 0.0]);
+    }
+}

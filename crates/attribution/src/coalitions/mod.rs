@@ -1,0 +1,260 @@
+//! Methods that hide groups of pixels together, and explain the score by who was shown.
+//!
+//! The image is cut into [`Superpixels`]: the cells of a grid, the segments of SLIC, or those of a
+//! label map of one's own. Any set of them, a coalition, can be shown while all other pixels take
+//! the value that a [`Baseline`](crate::Baseline) gives them, zero by default; the target's score
+//! `v` of that image is what the coalition is worth.
+//!
+//! | method | a segment's number | adds up to |
+//! | --- | --- | --- |
+//! | [`Lime`] | its weight in a linear model of `v`, fitted near the whole image | |
+//! | [`KernelShap`] | its Shapley value, by weighted least squares | `v(all) - v(none)`, exactly |
+//! | [`ShapleySampling`] | its Shapley value, by random orders | `v(all) - v(none)`, exactly |
+//! | [`SobolAttribution`] | the share of the variance of `v` that it has a part in | |
+//! | [`HsicAttribution`] | how far `v` depends on whether it is shown | |
+//!
+//! They need scores and nothing else: a network may be any closure, differentiable or not.
+//!
+//! All of them return `[N, 1, H, W]`, where every pixel has the number of its segment, as in Captum.
+//! What such a map adds up to therefore counts a segment once for each of its pixels; the
+//! [`Completeness`] that is reported counts it once. The segments themselves with their numbers in
+//! double precision are to be had from each method's `attribute_segments`.
+//!
+//! Of several baselines, [`Baseline::several`](crate::Baseline::several), `v` is the mean, and the
+//! evaluations are as many times more. All images of a batch see the same coalitions if they have as
+//! many segments.
+//!
+//! Memory: `batch_size` images, 8 by default, propagated together, and what a method says of itself.
+
+mod game;
+pub mod hsic;
+pub mod kernel_shap;
+mod least_squares;
+pub mod lime;
+pub mod shapley_sampling;
+mod slic;
+pub mod sobol;
+pub mod superpixels;
+
+use elucid_graph::ImageBatch;
+use ndarray::{Array1, ArrayD, Axis, IxDyn};
+
+pub(crate) use self::game::Game;
+pub use self::{
+    hsic::HsicAttribution,
+    kernel_shap::KernelShap,
+    lime::Lime,
+    shapley_sampling::ShapleySampling,
+    sobol::SobolAttribution,
+    superpixels::{Segments, Superpixels},
+};
+use crate::attribution::{Attribution, Completeness};
+use crate::attributor::Setup;
+use crate::baseline::Baseline;
+use crate::error::AttributionError;
+use crate::network::Network;
+use crate::random::Random;
+use crate::saliency::Reduce;
+use crate::target::Target;
+use crate::work::Work;
+
+/// An attribution with the segments that it was computed for.
+#[derive(Debug, Clone)]
+pub struct SegmentAttribution {
+    attribution: Attribution,
+    segments: Vec<Segments>,
+    values: Vec<Array1<f64>>,
+}
+
+impl SegmentAttribution {
+    /// One number per pixel, `[N, 1, H, W]`.
+    pub fn attribution(&self) -> &Attribution {
+        &self.attribution
+    }
+
+    /// The segments of each image.
+    pub fn segments(&self) -> &[Segments] {
+        &self.segments
+    }
+
+    /// For each image one number per segment, in the order of their labels.
+    pub fn values(&self) -> &[Array1<f64>] {
+        &self.values
+    }
+
+    /// The attribution alone.
+    pub fn into_attribution(self) -> Attribution {
+        self.attribution
+    }
+}
+
+/// A method of this family: how it turns scores of coalitions into one number per segment.
+pub(crate) trait Coalitional {
+    /// Its name in the table of methods.
+    const NAME: &'static str;
+
+    /// Whether the numbers add up to the difference between the whole image and the baseline.
+    const IS_COMPLETE: bool;
+
+    /// Refuses parameters out of range.
+    fn check(&self) -> Result<(), AttributionError>;
+
+    /// How many coalitions of so many segments are scored, beside all and none. Refuses more
+    /// segments than the method can take.
+    fn coalitions(&self, segments: usize) -> Result<usize, AttributionError>;
+
+    /// One number for each segment.
+    fn values(
+        &self,
+        game: &mut Game<'_, '_>,
+        random: &mut Random,
+    ) -> Result<Array1<f64>, AttributionError>;
+}
+
+/// What every method of this family is told.
+pub(crate) struct Parts<'p> {
+    pub setup: &'p Setup,
+    pub superpixels: &'p Superpixels,
+    pub baseline: &'p Baseline,
+}
+
+/// Plays the game of each image.
+pub(crate) fn explain<M: Coalitional>(
+    method: &M,
+    parts: &Parts<'_>,
+    network: &dyn Network,
+    images: &dyn ImageBatch,
+    target: &Target,
+) -> Result<SegmentAttribution, AttributionError> {
+    method.check()?;
+    parts.superpixels.check()?;
+    let work = Work::new(network, images, target, parts.setup)?;
+    parts.baseline.check(&work)?;
+    let segments = parts.superpixels.segments_of(&work)?;
+    let mut evaluations = Vec::with_capacity(segments.len());
+    for segments in &segments {
+        let coalitions = method.coalitions(segments.count())?.saturating_add(2);
+        evaluations.push(coalitions.saturating_mul(parts.baseline.count()));
+    }
+    let total = evaluations
+        .iter()
+        .fold(0_usize, |a, &b| a.saturating_add(b));
+
+    let (mut values, mut scores, mut completeness) = (Vec::new(), Vec::new(), Vec::new());
+    let mut done = 0;
+    for (image, segments) in segments.iter().enumerate() {
+        let mut random = Random::new(parts.setup.seed);
+        let hidden = parts.baseline.images(&work, image, &mut random);
+        let progress = |rows: usize| parts.setup.progress.report(done + rows, total);
+        let mut game = Game::new(&work, image, segments, hidden, &progress)?;
+        let found = method.values(&mut game, &mut random)?;
+        scores.push(game.all() as f32);
+        completeness.push(Completeness {
+            sum: found.sum(),
+            expected: game.all() - game.none(),
+        });
+        values.push(found);
+        done += evaluations[image];
+    }
+    let maps = per_pixel(&segments, &values, work.size())?;
+    let attribution =
+        Attribution::new(M::NAME, &work, maps, scores, Reduce::Sum).with_evaluations(evaluations);
+    Ok(SegmentAttribution {
+        attribution: match M::IS_COMPLETE {
+            true => attribution.with_completeness(completeness),
+            false => attribution,
+        },
+        segments,
+        values,
+    })
+}
+
+/// Every pixel's number is that of its segment: `[N, 1, H, W]`.
+fn per_pixel(
+    segments: &[Segments],
+    values: &[Array1<f64>],
+    [height, width]: [usize; 2],
+) -> Result<ArrayD<f32>, AttributionError> {
+    let mut maps = ArrayD::zeros(IxDyn(&[segments.len(), 1, height, width]));
+    for ((segments, values), mut map) in segments.iter().zip(values).zip(maps.outer_iter_mut()) {
+        let mut map = map.index_axis_mut(Axis(0), 0);
+        for (pixel, &label) in map.iter_mut().zip(segments.labels()) {
+            *pixel = values[label] as f32;
+        }
+    }
+    Ok(maps)
+}
+
+/// `0..count` in random order.
+pub(crate) fn shuffled(count: usize, random: &mut Random) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    for last in (1..count).rev() {
+        order.swap(last, random.below(last + 1));
+    }
+    order
+}
+
+/// What is the same for every method of this family, for a struct with the fields `setup`,
+/// `superpixels` and `baseline`.
+macro_rules! coalitional {
+    ($method:ident) => {
+        impl Default for $method {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl $method {
+            /// What is hidden together.
+            pub fn superpixels(mut self, superpixels: $crate::coalitions::Superpixels) -> Self {
+                self.superpixels = superpixels;
+                self
+            }
+
+            /// What hidden pixels become, [`Baseline::zero`](crate::Baseline::zero) by default: the
+            /// mean colour, where preprocessing subtracts it.
+            pub fn baseline(mut self, baseline: $crate::Baseline) -> Self {
+                self.baseline = baseline;
+                self
+            }
+
+            $crate::attributor::setup_builders!(batch_size, seed, progress);
+
+            /// The attribution with the segments and their numbers in double precision.
+            ///
+            /// # Errors
+            ///
+            /// As [`attribute`](crate::Attributor::attribute).
+            pub fn attribute_segments(
+                &self,
+                network: &dyn $crate::Network,
+                images: &dyn elucid_graph::ImageBatch,
+                target: &$crate::Target,
+            ) -> Result<$crate::coalitions::SegmentAttribution, $crate::AttributionError> {
+                let parts = $crate::coalitions::Parts {
+                    setup: &self.setup,
+                    superpixels: &self.superpixels,
+                    baseline: &self.baseline,
+                };
+                $crate::coalitions::explain(self, &parts, network, images, target)
+            }
+        }
+
+        impl $crate::Attributor for $method {
+            fn name(&self) -> &'static str {
+                METHOD.name
+            }
+
+            fn attribute(
+                &self,
+                network: &dyn $crate::Network,
+                images: &dyn elucid_graph::ImageBatch,
+                target: $crate::Target,
+            ) -> Result<$crate::Attribution, $crate::AttributionError> {
+                let found = self.attribute_segments(network, images, &target)?;
+                Ok(found.into_attribution())
+            }
+        }
+    };
+}
+pub(crate) use coalitional;
