@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+
+pub mod channels;
+mod error;
+mod kernel;
+mod matrix;
+pub mod mini_batch;
+pub mod nmf;
+pub mod progress;
+pub mod reducer;
+mod scalar;
+mod start;
+mod svd;
+mod update;
+
+pub use channels::{ChannelGroups, ChannelReducer, Layout};
+pub use error::FactorError;
+pub use mini_batch::{MiniBatchFit, MiniBatchNmf};
+pub use nmf::{Loss, Nmf, NmfFit, Solver};
+pub use progress::Progress;
+pub use reducer::{Ica, KMeans, Method, Pca, Reduced, Reducer, Reduction, Summary};
+pub use scalar::Scalar;
+pub use start::Start;
