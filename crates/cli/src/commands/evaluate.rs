@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 use elucid::prelude::*;
 use elucid::render::file::write_atomically;
 
@@ -33,20 +33,46 @@ mod results;
 mod settings;
 mod summary;
 
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub struct EvaluateArgs {
-    #[command(subcommand)]
-    command: Option<EvaluateCommand>,
-
-    #[command(flatten)]
-    evaluation: Option<Evaluation>,
+/// An evaluation, or something done with evaluations.
+#[derive(Debug)]
+pub enum EvaluateArgs {
+    Evaluate(Box<Evaluation>),
+    Other(EvaluateCommand),
 }
 
 #[derive(Debug, Subcommand)]
-enum EvaluateCommand {
+pub enum EvaluateCommand {
     /// Put the results of shards together, and sum them up
     Merge(merge::MergeArgs),
+}
+
+// Required flags and a subcommand that needs none of them are more than can be derived.
+impl Args for EvaluateArgs {
+    fn augment_args(command: Command) -> Command {
+        EvaluateCommand::augment_subcommands(Evaluation::augment_args(command))
+            .subcommand_required(false)
+            .arg_required_else_help(false)
+            .args_conflicts_with_subcommands(true)
+            .subcommand_negates_reqs(true)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for EvaluateArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(match matches.subcommand_name() {
+            Some(_) => Self::Other(EvaluateCommand::from_arg_matches(matches)?),
+            None => Self::Evaluate(Box::new(Evaluation::from_arg_matches(matches)?)),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -165,12 +191,9 @@ impl Evaluation {
 }
 
 pub fn run(args: EvaluateArgs) -> Result<(), CliError> {
-    match (args.command, args.evaluation) {
-        (Some(EvaluateCommand::Merge(args)), _) => merge::run(&args),
-        (None, Some(evaluation)) => evaluate(&evaluation),
-        (None, None) => Err(CliError::Usage(
-            "--data, --methods, --metrics and --out are needed".to_owned(),
-        )),
+    match args {
+        EvaluateArgs::Evaluate(args) => evaluate(&args),
+        EvaluateArgs::Other(EvaluateCommand::Merge(args)) => merge::run(&args),
     }
 }
 
@@ -216,8 +239,8 @@ fn evaluate(args: &Evaluation) -> Result<(), CliError> {
         Outcome::new(&settings, &metrics, &planned, &found)
     })?;
     let folders = examples::folders(&args.out, &settings.rows());
-    for (folder, chosen) in folders.iter().zip(&outcome.chosen) {
-        examples::prune(folder, &chosen.concat());
+    for (folder, extremes) in folders.iter().zip(&outcome.extremes) {
+        examples::prune(folder, &extremes.kept());
     }
     let page = outcome.page(|row, number| Some(folders[row].join(examples::file(number))))?;
     let names = [

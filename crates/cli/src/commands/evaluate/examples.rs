@@ -61,9 +61,16 @@ impl Extremes {
             return false;
         }
         let ranked = Ranked { number, goodness };
-        let best = insert(&mut self.best, &ranked, |a, b| compare(b, a));
+        let best = insert(&mut self.best, &ranked, |a, b| compare(a, b).reverse());
         let worst = insert(&mut self.worst, &ranked, compare);
         best || worst
+    }
+
+    /// Numbers of all images whose pictures are kept: more than are shown, because later images, or
+    /// other shards, may ask for them.
+    pub fn kept(&self) -> Vec<usize> {
+        let ranked = self.best.iter().chain(&self.worst);
+        ranked.map(|ranked| ranked.number).collect()
     }
 
     /// Numbers of the best and of the worst of `count` images, as many of each and none twice, at
@@ -83,15 +90,16 @@ impl Extremes {
     }
 }
 
-/// By the first metric that tells them apart; of equals, the one that comes first is the larger and
-/// the smaller one.
+/// By the first metric that tells them apart; of equals, the one that comes first is the better.
 fn compare(a: &Ranked, b: &Ranked) -> Ordering {
     let pairs = a.goodness.iter().zip(&b.goodness);
     let by_metric = pairs.map(|(a, b)| match (a, b) {
         (Some(a), Some(b)) => a.total_cmp(b),
         (a, b) => a.is_some().cmp(&b.is_some()),
     });
-    by_metric.fold(Ordering::Equal, Ordering::then)
+    by_metric
+        .fold(Ordering::Equal, Ordering::then)
+        .then(b.number.cmp(&a.number))
 }
 
 fn insert(
@@ -99,11 +107,7 @@ fn insert(
     ranked: &Ranked,
     order: impl Fn(&Ranked, &Ranked) -> Ordering,
 ) -> bool {
-    let before = |known: &Ranked| {
-        let order = order(known, ranked).then(known.number.cmp(&ranked.number));
-        order == Ordering::Less
-    };
-    let place = list.partition_point(before);
+    let place = list.partition_point(|known| order(known, ranked) == Ordering::Less);
     if place >= KEPT {
         return false;
     }
@@ -236,7 +240,7 @@ mod tests {
         let expected: Vec<usize> = all.iter().take(6).map(|a| a.2).collect();
         let [best, worst] = extremes.chosen(40, 6);
         assert_eq!(best, expected);
-        all.sort_by(|a, b| key(a).partial_cmp(&key(b)).unwrap().then(a.2.cmp(&b.2)));
+        all.reverse();
         let expected: Vec<usize> = all.iter().take(6).map(|a| a.2).collect();
         assert_eq!(worst, expected);
     }

@@ -31,8 +31,10 @@ pub struct Outcome<'a> {
     pub planned: &'a [Planned],
     pub found: &'a Found,
     pub summary: Summary,
-    /// Of each method, the numbers of the best and the worst images.
-    pub chosen: Vec<[Vec<usize>; 2]>,
+    /// Of each method, the numbers of the images that are shown.
+    chosen: Vec<[Vec<usize>; 2]>,
+    /// The best and the worst images of each method.
+    pub extremes: Vec<Extremes>,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,12 +76,14 @@ impl<'a> Outcome<'a> {
         // Three bytes a pixel, in base64, and half of the page for good measure.
         let room = Gallery::MAX_BYTES / (8 * height * width).max(1);
         let most = room / (2 * settings.methods.len().max(1));
-        let chosen = (0..settings.methods.len()).map(|row| {
-            let extremes = Extremes::of(&found.measured, row, &directions);
-            extremes.chosen(found.measured.len(), most)
-        });
+        let extremes: Vec<Extremes> = (0..settings.methods.len())
+            .map(|row| Extremes::of(&found.measured, row, &directions))
+            .collect();
+        let chosen = extremes.iter();
+        let chosen = chosen.map(|extremes| extremes.chosen(found.measured.len(), most));
         Ok(Self {
             chosen: chosen.collect(),
+            extremes,
             settings,
             planned,
             found,
