@@ -344,15 +344,15 @@ fn measure(
     method: &str,
     item: &Item,
 ) -> Result<Vec<Option<f64>>, CliError> {
-    let value = |metric: &Box<dyn Metric>| match metric.measure(case) {
+    let values = metrics.iter().map(|metric| match metric.measure(case) {
         Ok(outcome) => Ok(outcome.value()),
         Err(error) => Err(CliError::Failure(format!(
             "{} of {method} failed on {}: {error}",
             metric.name(),
             item.file
         ))),
-    };
-    metrics.iter().map(value).collect()
+    });
+    values.collect()
 }
 
 /// The first of several maps; nothing where there is none.

@@ -228,7 +228,7 @@ mod tests {
     fn extremes_are_those_of_a_sorted_list() {
         let directions = [Direction::Larger, Direction::Smaller];
         let value = |i: usize| Some(((i * 7) % 3) as f64);
-        let second = |i: usize| (i % 5 != 0).then_some(((i * 11) % 13) as f64);
+        let second = |i: usize| (!i.is_multiple_of(5)).then_some(((i * 11) % 13) as f64);
         let mut extremes = Extremes::default();
         let mut all = Vec::new();
         for i in 0..40 {

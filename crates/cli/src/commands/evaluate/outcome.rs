@@ -219,7 +219,7 @@ impl<'a> Outcome<'a> {
             None => Figure::absent("The picture is no longer there."),
         };
         let short = file.rsplit('/').next().unwrap_or(file);
-        figure = figure.caption(short);
+        figure = figure.detail(short);
         let measured = self
             .found
             .measured
@@ -232,7 +232,7 @@ impl<'a> Outcome<'a> {
             Some(label) if self.settings.named_classes => label.to_owned(),
             _ => format!("class {class}"),
         };
-        figure = figure.detail(match measured.predicted == planned.class {
+        figure = figure.caption(match measured.predicted == planned.class {
             true => label(planned.class),
             false => format!(
                 "{}, taken for {}",

@@ -45,11 +45,15 @@ struct Column {
 }
 
 impl Column {
-    /// For people: the mean is said where there are two.
+    /// For people: the mean is said where there are two, and which end is the good one.
     fn head(&self, columns: &[Column]) -> String {
+        let arrow = match self.direction {
+            Direction::Larger => '\u{2191}',
+            Direction::Smaller => '\u{2193}',
+        };
         match columns.iter().filter(|c| c.metric == self.metric).count() {
-            1 => self.name.clone(),
-            _ => format!("{}, {}", self.name, self.over.name()),
+            1 => format!("{} {arrow}", self.name),
+            _ => format!("{}, {} {arrow}", self.name, self.over.name()),
         }
     }
 }
