@@ -90,12 +90,15 @@ impl Coalitional for HsicAttribution {
         random: &mut Random,
     ) -> Result<Array1<f64>, AttributionError> {
         let (n, p) = (game.players(), self.samples);
-        let mut coalitions = vec![vec![0.0; n]; p];
-        for player in 0..n {
-            for &sample in shuffled(p, random).iter().take(p / 2) {
-                coalitions[sample][player] = 1.0;
-            }
-        }
+        let ranks: Vec<Vec<usize>> = (0..n).map(|_| shuffled(p, random)).collect();
+        let shown = |sample: usize| ranks.iter().map(move |rank| rank[sample] < p / 2);
+        let coalitions: Vec<Vec<f32>> = (0..p)
+            .map(|sample| {
+                shown(sample)
+                    .map(|shown| f32::from(u8::from(shown)))
+                    .collect()
+            })
+            .collect();
         let scores = game.scores(&coalitions)?;
         let Some(width) = width(&scores) else {
             return Ok(Array1::zeros(n));

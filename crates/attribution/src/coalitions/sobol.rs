@@ -85,13 +85,11 @@ impl Coalitional for SobolAttribution {
         random: &mut Random,
     ) -> Result<Array1<f64>, AttributionError> {
         let n = game.players();
-        let columns = latin_hypercube(self.design, 2 * n, random);
         let mut changes = Array1::<f64>::zeros(n);
         let mut scores = Vec::with_capacity(2 * self.design);
-        for point in 0..self.design {
-            let at = |column: usize| columns[column][point];
-            let a: Vec<f32> = (0..n).map(at).collect();
-            let b: Vec<f32> = (n..2 * n).map(at).collect();
+        for point in latin_hypercube(self.design, 2 * n, random) {
+            let (a, b) = point.split_at(n);
+            let (a, b) = (a.to_vec(), b.to_vec());
             let ends = game.scores(&[a.clone(), b.clone()])?;
             let of_a = ends.first().copied().unwrap_or(0.0);
             scores.extend(ends);
@@ -126,15 +124,18 @@ impl Coalitional for SobolAttribution {
     }
 }
 
-/// `columns` of `points` numbers in `[0, 1)`, one in each of as many equal intervals.
+/// `points` rows of `columns` numbers in `[0, 1]`; of each column there is one number in each of as
+/// many equal intervals as there are points.
 fn latin_hypercube(points: usize, columns: usize, random: &mut Random) -> Vec<Vec<f32>> {
-    let column = |random: &mut Random| {
+    let mut column = || -> Vec<f32> {
         let intervals = shuffled(points, random).into_iter();
         intervals
             .map(|interval| (interval as f32 + random.uniform()) / points as f32)
             .collect()
     };
-    (0..columns).map(|_| column(random)).collect()
+    let columns: Vec<Vec<f32>> = (0..columns).map(|_| column()).collect();
+    let row = |point: usize| columns.iter().map(|column| column[point]).collect();
+    (0..points).map(row).collect()
 }
 
 pub(crate) const METHOD: Method = Method {
