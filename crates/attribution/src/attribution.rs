@@ -112,7 +112,8 @@ impl Attribution {
         self.method
     }
 
-    /// The values, `[N, ...]` and shaped like the layer.
+    /// The values, `[N, ...]` and shaped like the layer; `[N, 1, H, W]` from methods that hide all
+    /// channels of a pixel together.
     pub fn values(&self) -> &ArrayD<f32> {
         &self.values
     }

@@ -23,6 +23,7 @@ mod lines;
 pub mod lrp;
 mod methods;
 mod network;
+pub mod perturbation;
 mod progress;
 pub mod quadrature;
 mod random;
@@ -58,6 +59,10 @@ pub use linear::LinearApproximation;
 pub use lrp::Lrp;
 pub use methods::{METHODS, Method, MethodOption, MethodOptions, Place};
 pub use network::{FEATURES, Network};
+pub use perturbation::{
+    ExtremalMasks, ExtremalPerturbation, FeatureAblation, Occlusion, Rise, RiseClassMaps, RiseMaps,
+    RiseScore,
+};
 pub use progress::Progress;
 pub use quadrature::Quadrature;
 pub use relevance::{RelevanceRule, RelevanceRules};

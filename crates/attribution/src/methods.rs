@@ -14,7 +14,8 @@ use crate::network::FEATURES;
 use crate::progress::{Progress, Reporter};
 use crate::{
     blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, gradient, gradient_shap,
-    guided_backprop, guided_grad_cam, guided_ig, integrated_gradients, linear, lrp, smooth_grad,
+    guided_backprop, guided_grad_cam, guided_ig, integrated_gradients, linear, lrp, perturbation,
+    smooth_grad,
 };
 
 /// Every method, in the order of the documentation.
@@ -41,6 +42,10 @@ pub const METHODS: &[&Method] = &[
     &excitation::METHOD,
     &excitation::CONTRASTIVE,
     &lrp::METHOD,
+    &perturbation::rise::METHOD,
+    &perturbation::occlusion::METHOD,
+    &perturbation::feature_ablation::METHOD,
+    &perturbation::extremal::METHOD,
     &coalitions::lime::METHOD,
     &coalitions::kernel_shap::METHOD,
     &coalitions::shapley_sampling::METHOD,

@@ -16,6 +16,12 @@ impl Random {
         Self(Pcg64::seed_from_u64(seed))
     }
 
+    /// Generator `number` of many under one seed, none of which needs those before it.
+    pub fn stream(seed: u64, number: u64) -> Self {
+        let first = Self::new(seed).0.random::<u64>();
+        Self::new(first.wrapping_add(number))
+    }
+
     /// Uniform in `[0, 1)`.
     pub fn uniform(&mut self) -> f32 {
         self.0.random::<f32>()

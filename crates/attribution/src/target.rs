@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData, activation};
+use burn::tensor::{Int, Tensor, TensorData, activation};
 use elucid_graph::{Activation, LOGITS};
 
 use crate::error::AttributionError;
@@ -60,6 +60,7 @@ enum Kind {
     Difference(ClassRef, ClassRef),
     LogSumExp,
     Probability(ClassRef),
+    Contrast(ClassRef),
     Neuron {
         layer: String,
         channel: usize,
@@ -109,6 +110,11 @@ impl Target {
         Self(Kind::Probability(class.into()))
     }
 
+    /// The logit of a class minus the largest of all others: above zero where it is the top class.
+    pub fn contrast(class: impl Into<ClassRef>) -> Self {
+        Self(Kind::Contrast(class.into()))
+    }
+
     /// One number of a layer.
     pub fn neuron(layer: &str, channel: usize, row: usize, column: usize) -> Self {
         Self(Kind::Neuron {
@@ -140,6 +146,30 @@ impl Target {
         })
     }
 
+    /// The softmax probability where it is the logit of a class, for each image; others as they are.
+    pub(crate) fn as_probability(&self) -> Self {
+        Self(match &self.0 {
+            Kind::Class(class) => Kind::Probability(class.clone()),
+            Kind::Each(targets) => Kind::Each(targets.iter().map(Self::as_probability).collect()),
+            other => other.clone(),
+        })
+    }
+
+    /// The contrast of what is the logit or the probability of a class, for each image; `None` for
+    /// other targets.
+    pub(crate) fn as_contrast(&self) -> Option<Self> {
+        Some(Self(match &self.0 {
+            Kind::Class(class) | Kind::Probability(class) | Kind::Contrast(class) => {
+                Kind::Contrast(class.clone())
+            }
+            Kind::Each(targets) => {
+                let targets = targets.iter().map(Self::as_contrast);
+                Kind::Each(targets.collect::<Option<_>>()?)
+            }
+            _ => return None,
+        }))
+    }
+
     /// Checks the target against a network: the layer it is computed from, and its score.
     pub(crate) fn bind(&self, network: &dyn Network) -> Result<BoundTarget, AttributionError> {
         let at = |layer: &str, score: Score| {
@@ -155,6 +185,7 @@ impl Target {
                 Score::Difference(network.class(a)?, network.class(b)?),
             ),
             Kind::Probability(class) => at(LOGITS, Score::Probability(network.class(class)?)),
+            Kind::Contrast(class) => at(LOGITS, Score::Contrast(network.class(class)?)),
             Kind::LogSumExp => at(LOGITS, Score::LogSumExp),
             Kind::Neuron {
                 layer,
@@ -206,6 +237,7 @@ impl fmt::Display for Target {
             Kind::Difference(a, b) => write!(f, "{a} - {b}"),
             Kind::LogSumExp => f.write_str("log sum exp"),
             Kind::Probability(class) => write!(f, "probability of {class}"),
+            Kind::Contrast(class) => write!(f, "{class} - best of the others"),
             Kind::Neuron {
                 layer,
                 channel,
@@ -268,6 +300,7 @@ enum Score {
     Difference(usize, usize),
     LogSumExp,
     Probability(usize),
+    Contrast(usize),
     Neuron([usize; 3]),
     Position([usize; 2]),
     Closure(Closure),
@@ -360,6 +393,22 @@ impl BoundTarget {
                 Ok((sum.log() + largest).reshape([images]))
             }
             Score::Probability(class) => column(activation::softmax(logits(), 1), *class),
+            Score::Contrast(class) => {
+                let logits = logits();
+                let [images, classes] = logits.dims();
+                if classes < 2 {
+                    return Err(AttributionError::Target {
+                        text: format!("contrast of class {class}"),
+                        reason: format!("layer \"{}\" has no other class", self.layer),
+                    });
+                }
+                let own = column(logits.clone(), *class)?;
+                let device = logits.device();
+                let indices = Tensor::<1, Int>::arange(0..classes as i64, &device);
+                let is_own = indices.equal_scalar(*class as i64).unsqueeze::<2>();
+                let others = logits.mask_fill(is_own.repeat_dim(0, images), f32::NEG_INFINITY);
+                Ok(own - others.max_dim(1).reshape([images]))
+            }
             Score::Neuron([channel, row, col]) => {
                 let x = self.image(activation)?;
                 let [_, c, h, w] = x.dims();

@@ -154,6 +154,21 @@ impl<'w> Work<'w> {
         to_vec(&scores.into())
     }
 
+    /// The target's score for each of the images as it is.
+    pub fn all_scores(&self) -> Result<Vec<f32>, AttributionError> {
+        let mut scores = Vec::with_capacity(self.count());
+        for rows in self.batches() {
+            scores.extend(self.scores(&rows, self.activation_of(&rows)?)?);
+        }
+        Ok(scores)
+    }
+
+    /// The value for some images of the layer that the target is computed from.
+    pub fn outputs(&self, images: Tensor<4>) -> Result<Activation, AttributionError> {
+        let feeds = vec![(self.input.as_str(), images.into())];
+        self.network.run(feeds, &self.target.layer, &Rules::new())
+    }
+
     /// The error for a target that does not depend on the layer.
     pub fn no_path(&self) -> AttributionError {
         AttributionError::NoPath {

@@ -21,13 +21,17 @@ use ndarray::Axis;
 const SMALL: Settings = &[
     ("steps", "4"),
     ("samples", "3"),
+    ("masks", "4"),
+    ("window", "48"),
+    ("stride", "48"),
+    ("cells", "2"),
+    ("iterations", "3"),
+    ("learning-rate", "1"),
+    ("area-weight", "10"),
     ("segments", "grid:3"),
     ("permutations", "2"),
     ("design", "2"),
 ];
-
-/// Methods that give one number per pixel, `[N, 1, H, W]`, instead of one for each of its channels.
-const ONE_PER_PIXEL: &[&str] = &["lime", "kernel-shap", "shapley-sampling", "sobol", "hsic"];
 
 /// Methods whose attribution of `A - B` is that of `A` minus that of `B`.
 const LINEAR: &[&str] = &[
@@ -45,8 +49,24 @@ const LINEAR: &[&str] = &[
 ];
 
 /// Methods that see something in a network that always gives the same scores, and why.
-const SEES_CONSTANT_NETWORKS: &[(&str, &str)] =
-    &[("eigen-cam", "it looks at activations, and at no score")];
+const SEES_CONSTANT_NETWORKS: &[(&str, &str)] = &[
+    ("eigen-cam", "it looks at activations, and at no score"),
+    ("rise", "it gives the mean mask"),
+    ("extremal-perturbation", "it has an area to cover"),
+];
+
+/// Methods that hide all channels of a pixel together, and give one number for them.
+const PER_PIXEL: &[&str] = &[
+    "rise",
+    "occlusion",
+    "feature-ablation",
+    "extremal-perturbation",
+    "lime",
+    "kernel-shap",
+    "shapley-sampling",
+    "sobol",
+    "hsic",
+];
 
 /// How far from complete a method may be, under the options given; 1e-4 unless listed.
 const COMPLETENESS: &[(&str, Settings, f64)] = &[
@@ -208,7 +228,7 @@ fn shaped_like_the_layer_with_true_scores() {
             let full = Network::layer(&*MODEL, layer).unwrap();
             let fetched = MODEL.pass().input(&*IMAGES).fetch([&full]).unwrap();
             let mut shape = fetched.get(&full).unwrap().shape();
-            if ONE_PER_PIXEL.contains(&method.name) {
+            if PER_PIXEL.contains(&method.name) {
                 shape[1] = 1;
             }
             assert_eq!(got.values().shape(), shape, "{name}");

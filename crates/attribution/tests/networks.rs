@@ -25,6 +25,7 @@ const SMALL: &[(&str, &str)] = &[
     ("segments", "grid:2"),
     ("permutations", "1"),
     ("design", "1"),
+    ("iterations", "2"),
 ];
 
 fn noise() -> Tensor<4> {

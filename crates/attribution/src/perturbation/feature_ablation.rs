@@ -1,0 +1,165 @@
+//! Feature ablation: what the score loses when a cell of a grid is hidden.
+//!
+//! `f(x) - f(x with the cell at its baseline)` for each cell; every pixel gets its cell's number.
+//! It is Captum's `FeatureAblation` with a grid of cells as its feature mask. With one cell for each
+//! pixel it is leave-one-out. Of several baselines the mean is taken.
+//!
+//! A grid of `n x n` cells over `H x W` pixels: row `y` is in row `floor(y n / H)` of the grid, so
+//! that cells differ by a pixel where `n` does not divide the image.
+//!
+//! Memory: `batch_size` images.
+
+use std::ops::ControlFlow;
+
+use elucid_graph::ImageBatch;
+
+use crate::attribution::Attribution;
+use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::baseline::{BASELINES, Baseline};
+use crate::error::AttributionError;
+use crate::methods::{Method, MethodOption, Place};
+use crate::network::Network;
+use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
+use crate::random::Random;
+use crate::saliency::Reduce;
+use crate::target::Target;
+use crate::work::{Work, at_least_one};
+
+/// Differences of scores when cells of a grid are hidden.
+#[derive(Debug, Clone)]
+#[must_use = "a method does nothing until it is asked to attribute"]
+pub struct FeatureAblation {
+    pub(crate) setup: Setup,
+    cells: usize,
+    baseline: Baseline,
+}
+
+impl Default for FeatureAblation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FeatureAblation {
+    /// A grid of 8 x 8 cells, replaced by zero: the mean colour.
+    pub fn new() -> Self {
+        Self {
+            setup: at_input(),
+            cells: 8,
+            baseline: Baseline::zero(),
+        }
+    }
+
+    setup_builders!(batch_size, progress, seed);
+
+    /// Number of cells along each axis.
+    pub fn cells(mut self, cells: usize) -> Self {
+        self.cells = cells;
+        self
+    }
+
+    /// What hidden pixels become, zero by default.
+    pub fn baseline(mut self, baseline: Baseline) -> Self {
+        self.baseline = baseline;
+        self
+    }
+}
+
+/// Which cell of a grid each pixel lies in.
+pub(crate) fn grid(cells: usize, [height, width]: [usize; 2]) -> Vec<usize> {
+    (0..height * width)
+        .map(|pixel| {
+            let (y, x) = (pixel / width, pixel % width);
+            (y * cells / height) * cells + x * cells / width
+        })
+        .collect()
+}
+
+impl Attributor for FeatureAblation {
+    fn name(&self) -> &'static str {
+        METHOD.name
+    }
+
+    fn attribute(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+        target: Target,
+    ) -> Result<Attribution, AttributionError> {
+        at_least_one("number of cells", self.cells)?;
+        let work = Work::new(network, images, &target, &self.setup)?;
+        let size = work.size();
+        if self.cells > size[0].min(size[1]) {
+            return Err(AttributionError::Parameter {
+                parameter: "number of cells",
+                value: self.cells.to_string(),
+                expected: "at most the pixels of the shorter side",
+            });
+        }
+        self.baseline.check(&work)?;
+        let cell_of = grid(self.cells, size);
+        let count = self.cells * self.cells;
+        let mask = |i: usize| -> Vec<f32> {
+            let keep = |&cell: &usize| if cell == i { 0.0 } else { 1.0 };
+            cell_of.iter().map(keep).collect()
+        };
+        let each = count * self.baseline.count();
+        let scores = work.all_scores()?;
+        let mut perturbed = Perturbed::new(&work, &self.setup, each);
+        let mut maps = Vec::with_capacity(work.count());
+        for (image, &score) in scores.iter().enumerate() {
+            let mut random = Random::new(self.setup.seed);
+            let mut losses = vec![0.0; count];
+            for hidden in self.baseline.images(&work, image, &mut random) {
+                let mut next = losses.iter_mut();
+                perturbed.scores(image, &hidden, count, mask, |_, scores| {
+                    for (&found, loss) in scores.iter().zip(&mut next) {
+                        *loss += (score - found) / self.baseline.count() as f32;
+                    }
+                    ControlFlow::Continue(())
+                })?;
+            }
+            maps.push(cell_of.iter().map(|&cell| losses[cell]).collect());
+        }
+        let values = per_pixel(maps, size)?;
+        let evaluations = vec![each + 1; work.count()];
+        Ok(
+            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
+                .with_evaluations(evaluations),
+        )
+    }
+}
+
+pub(crate) const METHOD: Method = Method {
+    name: "feature-ablation",
+    title: "Feature ablation",
+    place: Place::Input,
+    needs_model: false,
+    takes_rules: false,
+    random: true,
+    sums_to: "",
+    options: &[
+        MethodOption {
+            name: "cells",
+            default: "8",
+            help: "cells of the grid along each axis",
+        },
+        MethodOption {
+            name: "baseline",
+            default: "zero",
+            help: BASELINE_HELP,
+        },
+    ],
+    reference: "Captum's FeatureAblation",
+    build: |options| {
+        let mut method = FeatureAblation::new();
+        method.setup = options.setup();
+        if let Some(cells) = options.get("cells", "a number of cells")? {
+            method.cells = cells;
+        }
+        if let Some(baseline) = options.get("baseline", BASELINES)? {
+            method.baseline = baseline;
+        }
+        Ok(Box::new(method))
+    },
+};

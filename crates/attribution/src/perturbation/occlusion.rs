@@ -1,0 +1,198 @@
+//! Occlusion: what the score loses when a window is hidden.
+//!
+//! A window slides over the image; each pixel gets the mean, over the windows that cover it, of
+//! `f(x) - f(x with the window at its baseline)`. Zeiler and Fergus, *Visualizing and understanding
+//! convolutional networks* (2014).
+//!
+//! Captum takes the window and the stride per axis and averages over covering windows, as here.
+//! Where windows do not fit the image the last one of an axis overhangs the edge, and its part
+//! outside is dropped, as in Captum. Xplique's default window is 3 with stride 3. The default here,
+//! window 32 and stride 16, is 169 windows at 224 x 224.
+//!
+//! Hidden pixels become the [`Baseline`], zero by default: the mean colour for networks that
+//! subtract it. Of several baselines the mean is taken.
+//!
+//! Memory: `batch_size` images.
+
+use std::ops::ControlFlow;
+
+use elucid_graph::ImageBatch;
+
+use crate::attribution::Attribution;
+use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::baseline::{BASELINES, Baseline};
+use crate::error::AttributionError;
+use crate::methods::{Method, MethodOption, Place};
+use crate::network::Network;
+use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
+use crate::random::Random;
+use crate::saliency::Reduce;
+use crate::target::Target;
+use crate::work::{Work, at_least_one};
+
+/// Differences of scores when windows are hidden.
+#[derive(Debug, Clone)]
+#[must_use = "a method does nothing until it is asked to attribute"]
+pub struct Occlusion {
+    pub(crate) setup: Setup,
+    window: usize,
+    stride: usize,
+    baseline: Baseline,
+}
+
+impl Default for Occlusion {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Occlusion {
+    /// Square windows of 32 pixels, every 16 pixels, replaced by zero: the mean colour.
+    pub fn new() -> Self {
+        Self {
+            setup: at_input(),
+            window: 32,
+            stride: 16,
+            baseline: Baseline::zero(),
+        }
+    }
+
+    setup_builders!(batch_size, progress, seed);
+
+    /// Side of the square window, in pixels.
+    pub fn window(mut self, pixels: usize) -> Self {
+        self.window = pixels;
+        self
+    }
+
+    /// Distance between windows, in pixels; at most the window's side, so that every pixel is
+    /// covered.
+    pub fn stride(mut self, pixels: usize) -> Self {
+        self.stride = pixels;
+        self
+    }
+
+    /// What hidden pixels become, zero by default.
+    pub fn baseline(mut self, baseline: Baseline) -> Self {
+        self.baseline = baseline;
+        self
+    }
+
+    /// First pixels of the windows along an axis.
+    fn starts(&self, size: usize) -> Vec<usize> {
+        let last = size.saturating_sub(self.window).div_ceil(self.stride);
+        (0..=last).map(|i| i * self.stride).collect()
+    }
+}
+
+impl Attributor for Occlusion {
+    fn name(&self) -> &'static str {
+        METHOD.name
+    }
+
+    fn attribute(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+        target: Target,
+    ) -> Result<Attribution, AttributionError> {
+        at_least_one("window", self.window)?;
+        at_least_one("stride", self.stride)?;
+        if self.stride > self.window {
+            return Err(AttributionError::Parameter {
+                parameter: "stride",
+                value: self.stride.to_string(),
+                expected: "at most the window's side, so that every pixel is covered",
+            });
+        }
+        let work = Work::new(network, images, &target, &self.setup)?;
+        self.baseline.check(&work)?;
+        let [height, width] = work.size();
+        let windows: Vec<(usize, usize)> = self
+            .starts(height)
+            .into_iter()
+            .flat_map(|y| self.starts(width).into_iter().map(move |x| (y, x)))
+            .collect();
+        let pixels = |&(y, x): &(usize, usize)| {
+            let columns = x..(x + self.window).min(width);
+            let rows = y..(y + self.window).min(height);
+            rows.flat_map(move |row| columns.clone().map(move |column| row * width + column))
+        };
+        let mask = |i: usize| {
+            let mut keep = vec![1.0; height * width];
+            pixels(&windows[i]).for_each(|pixel| keep[pixel] = 0.0);
+            keep
+        };
+        let each = windows.len() * self.baseline.count();
+        let scores = work.all_scores()?;
+        let mut perturbed = Perturbed::new(&work, &self.setup, each);
+        let mut maps = Vec::with_capacity(work.count());
+        for (image, &score) in scores.iter().enumerate() {
+            let mut random = Random::new(self.setup.seed);
+            let mut total = vec![0.0_f64; height * width];
+            let mut covered = vec![0_u32; height * width];
+            for hidden in self.baseline.images(&work, image, &mut random) {
+                let mut next = windows.iter();
+                perturbed.scores(image, &hidden, windows.len(), mask, |_, scores| {
+                    for (&found, window) in scores.iter().zip(&mut next) {
+                        for pixel in pixels(window) {
+                            total[pixel] += f64::from(score - found);
+                            covered[pixel] += 1;
+                        }
+                    }
+                    ControlFlow::Continue(())
+                })?;
+            }
+            let mean = |(total, covered): (&f64, &u32)| (total / f64::from(*covered)) as f32;
+            maps.push(total.iter().zip(&covered).map(mean).collect());
+        }
+        let values = per_pixel(maps, [height, width])?;
+        let evaluations = vec![each + 1; work.count()];
+        Ok(
+            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
+                .with_evaluations(evaluations),
+        )
+    }
+}
+
+pub(crate) const METHOD: Method = Method {
+    name: "occlusion",
+    title: "Occlusion",
+    place: Place::Input,
+    needs_model: false,
+    takes_rules: false,
+    random: true,
+    sums_to: "",
+    options: &[
+        MethodOption {
+            name: "window",
+            default: "32",
+            help: "side of the square window, in pixels",
+        },
+        MethodOption {
+            name: "stride",
+            default: "16",
+            help: "distance between windows, in pixels",
+        },
+        MethodOption {
+            name: "baseline",
+            default: "zero",
+            help: BASELINE_HELP,
+        },
+    ],
+    reference: "Zeiler and Fergus 2014",
+    build: |options| {
+        let mut method = Occlusion::new();
+        method.setup = options.setup();
+        if let Some(window) = options.get("window", "a number of pixels")? {
+            method.window = window;
+        }
+        if let Some(stride) = options.get("stride", "a number of pixels")? {
+            method.stride = stride;
+        }
+        if let Some(baseline) = options.get("baseline", BASELINES)? {
+            method.baseline = baseline;
+        }
+        Ok(Box::new(method))
+    },
+};

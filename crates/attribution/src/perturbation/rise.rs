@@ -1,0 +1,681 @@
+//! RISE: the mean of random masks, each weighted by the score of the image seen through it.
+//!
+//! `map = sum_i f(x * m_i) m_i / (N p)` over `N` masks `m_i` made from coarse random grids whose
+//! cells are kept with probability `p`. Petsiuk, Das and Saenko, *RISE: Randomized Input Sampling
+//! for Explanation of Black-box Models* (2018), <https://arxiv.org/abs/1806.07421>.
+//!
+//! Programs differ in nearly everything, so there are presets:
+//!
+//! | | [`Rise::paper`] | [`Rise::torchray`] | [`Rise::notebook`] |
+//! | --- | --- | --- | --- |
+//! | masks | 8000 (4000 for VGG16) | 8000 | 6000 |
+//! | cells | 7 x 7 | 7 x 7 | 8 x 8 |
+//! | kept with probability | .5 | .5 | .1 |
+//! | grid stretched to | one cell more than the image | the same, with whole pixels per cell | as the paper |
+//! | divided by | N p | N | N p |
+//!
+//! Xplique's are those of the paper with 4000 masks. All presets score by the softmax probability of
+//! a class. TorchRay puts a sigmoid on the logit instead, which is above .99 under every mask, so
+//! that its map is the mean mask whatever the image shows ([`RiseScore::Sigmoid`] reproduces it). Its
+//! documentation calls `p` the probability of hiding a cell; in its code, as here, it is that of
+//! keeping it. Hidden pixels become zero: the mean colour for networks that subtract it.
+//!
+//! Masks are made from the seed and their number when they are needed, and every image of a batch
+//! sees the same ones. A mask of a network that always gives the same score `s` says nothing, and yet
+//! the map is not blank: it is `s` times the mean mask, divided by `p`. The same mean mask, unevenly
+//! covered by few masks, is part of every map; [`RiseMaps::standard_errors`] says how much of a map
+//! is chance.
+//!
+//! Memory: `batch_size` images and masks, and for each image of the batch a map and its standard
+//! error, whatever the number of masks. [`Rise::all_classes`] holds a map for every class as well.
+
+use std::ops::ControlFlow;
+
+use burn::tensor::activation::{sigmoid, softmax};
+use elucid_graph::ImageBatch;
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, Axis};
+
+use crate::attribution::Attribution;
+use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::error::AttributionError;
+use crate::methods::{Method, MethodOption, Place};
+use crate::network::Network;
+use crate::perturbation::{Perturbed, at_input, per_pixel};
+use crate::random::Random;
+use crate::saliency::Reduce;
+use crate::target::Target;
+use crate::work::{Work, at_least_one, to_vec};
+
+/// What weighs a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RiseScore {
+    /// The softmax probability, where the target is the logit of a class; other targets as they
+    /// are.
+    Probability,
+    /// The target's score as it is: for networks that end in a softmax.
+    Target,
+    /// `1 / (1 + exp(-score))`, as TorchRay.
+    Sigmoid,
+}
+
+/// How a grid becomes a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stretch {
+    /// The grid covers the image and one cell more.
+    Paper,
+    /// The same with whole pixels per cell, rounded up.
+    WholePixels,
+}
+
+/// Masks from coarse grids.
+#[derive(Debug, Clone)]
+#[must_use = "a method does nothing until it is asked to attribute"]
+pub struct Rise {
+    pub(crate) setup: Setup,
+    masks: usize,
+    cells: usize,
+    keep: f32,
+    stretch: Stretch,
+    divide_by_keep: bool,
+    score: RiseScore,
+    standard_error: Option<f32>,
+    given: Option<(Array3<f32>, Vec<[usize; 2]>)>,
+}
+
+impl std::str::FromStr for RiseScore {
+    type Err = AttributionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "probability" => Ok(Self::Probability),
+            "target" => Ok(Self::Target),
+            "sigmoid" => Ok(Self::Sigmoid),
+            _ => Err(AttributionError::Parameter {
+                parameter: "score",
+                value: format!("\"{text}\""),
+                expected: SCORES,
+            }),
+        }
+    }
+}
+
+const SCORES: &str = "probability, target or sigmoid";
+
+impl Rise {
+    fn new(masks: usize, cells: usize, keep: f32) -> Self {
+        Self {
+            setup: at_input(),
+            masks,
+            cells,
+            keep,
+            stretch: Stretch::Paper,
+            divide_by_keep: true,
+            score: RiseScore::Probability,
+            standard_error: None,
+            given: None,
+        }
+    }
+
+    /// As in the paper: 8000 masks of 7 x 7 cells, half of them kept.
+    pub fn paper() -> Self {
+        Self::new(8000, 7, 0.5)
+    }
+
+    /// As in TorchRay, but for its sigmoid.
+    pub fn torchray() -> Self {
+        Self {
+            stretch: Stretch::WholePixels,
+            divide_by_keep: false,
+            ..Self::new(8000, 7, 0.5)
+        }
+    }
+
+    /// As in the authors' notebook: 6000 masks of 8 x 8 cells, a tenth of them kept.
+    pub fn notebook() -> Self {
+        Self::new(6000, 8, 0.1)
+    }
+
+    setup_builders!(batch_size, seed, progress);
+
+    /// How many masks.
+    pub fn masks(mut self, masks: usize) -> Self {
+        self.masks = masks;
+        self
+    }
+
+    /// Cells of the grid along each axis.
+    pub fn cells(mut self, cells: usize) -> Self {
+        self.cells = cells;
+        self
+    }
+
+    /// Probability that a cell is kept.
+    pub fn keep(mut self, probability: f32) -> Self {
+        self.keep = probability;
+        self
+    }
+
+    /// What weighs a mask, the probability by default.
+    pub fn score(mut self, score: RiseScore) -> Self {
+        self.score = score;
+        self
+    }
+
+    /// Stops before all masks are used when the standard error of the map, averaged over pixels, is
+    /// at most this fraction of the map's range (largest minus smallest).
+    pub fn standard_error(mut self, fraction: f32) -> Self {
+        self.standard_error = Some(fraction);
+        self
+    }
+
+    /// Uses these grids `[masks, cells, cells]` of numbers from 0 to 1, with these offsets
+    /// `[row, column]` of the image in the stretched grid in pixels, instead of random ones.
+    pub fn with_grids(mut self, grids: ArrayView3<'_, f32>, offsets: &[[usize; 2]]) -> Self {
+        self.masks = grids.dim().0;
+        self.cells = grids.dim().1;
+        self.given = Some((grids.to_owned(), offsets.to_vec()));
+        self
+    }
+
+    fn check(&self, size: [usize; 2]) -> Result<(), AttributionError> {
+        at_least_one("number of masks", self.masks)?;
+        at_least_one("number of cells", self.cells)?;
+        let refuse = |parameter, value: String, expected| {
+            Err(AttributionError::Parameter {
+                parameter,
+                value,
+                expected,
+            })
+        };
+        if !(self.keep > 0.0 && self.keep <= 1.0) {
+            return refuse(
+                "probability of keeping a cell",
+                self.keep.to_string(),
+                "above 0 and at most 1",
+            );
+        }
+        if let Some(fraction) = self.standard_error
+            && !(fraction > 0.0 && fraction.is_finite())
+        {
+            return refuse("standard error", fraction.to_string(), "above 0");
+        }
+        if self.cells > size[0].min(size[1]) {
+            return refuse(
+                "number of cells",
+                self.cells.to_string(),
+                "at most the pixels of the shorter side",
+            );
+        }
+        if let Some((grids, offsets)) = &self.given {
+            let shape = (self.masks, self.cells, self.cells);
+            if grids.dim() != shape || offsets.len() != self.masks {
+                return refuse(
+                    "grids",
+                    format!("{:?} with {} offsets", grids.dim(), offsets.len()),
+                    "square, with one offset each, as many as there are masks",
+                );
+            }
+            if !grids.iter().all(|cell| (0.0..=1.0).contains(cell)) {
+                return refuse("grids", "other numbers".to_owned(), "numbers from 0 to 1");
+            }
+        }
+        Ok(())
+    }
+
+    /// Mask `i`, `[H, W]`: made from the seed and the number alone, so that none need be stored.
+    fn mask(&self, i: usize, size: [usize; 2]) -> Vec<f32> {
+        let cell = size.map(|side| side.div_ceil(self.cells));
+        let (grid, offset) = match &self.given {
+            Some((grids, offsets)) => (grids.index_axis(Axis(0), i).to_owned(), offsets[i]),
+            None => {
+                let mut random = Random::stream(self.setup.seed, i as u64);
+                let grid = Array2::from_shape_simple_fn((self.cells, self.cells), || {
+                    f32::from(u8::from(random.uniform() < self.keep))
+                });
+                (grid, cell.map(|cell| random.below(cell)))
+            }
+        };
+        let taps = |axis: usize| -> Vec<(usize, usize, f32)> {
+            let stretched = (self.cells + 1) * cell[axis];
+            let pixels_per_cell = match self.stretch {
+                Stretch::Paper => stretched as f64 / self.cells as f64,
+                Stretch::WholePixels => {
+                    ((size[axis] + cell[axis]) as f64 / self.cells as f64).ceil()
+                }
+            };
+            (0..size[axis])
+                .map(|pixel| {
+                    let at = ((pixel + offset[axis]) as f64 + 0.5) / pixels_per_cell - 0.5;
+                    let low = at.floor();
+                    let mirror = |cell: f64| mirrored(cell as isize, self.cells);
+                    (mirror(low), mirror(low + 1.0), (at - low) as f32)
+                })
+                .collect()
+        };
+        let (rows, columns) = (taps(0), taps(1));
+        let mut mask = Vec::with_capacity(size[0] * size[1]);
+        for &(y0, y1, fy) in &rows {
+            for &(x0, x1, fx) in &columns {
+                let across = |y: usize| grid[[y, x0]] * (1.0 - fx) + grid[[y, x1]] * fx;
+                mask.push(across(y0) * (1.0 - fy) + across(y1) * fy);
+            }
+        }
+        mask
+    }
+
+    fn weight(&self, score: f32) -> f32 {
+        match self.score {
+            RiseScore::Sigmoid => 1.0 / (1.0 + (-score).exp()),
+            RiseScore::Probability | RiseScore::Target => score,
+        }
+    }
+
+    fn factor(&self) -> f64 {
+        match self.divide_by_keep {
+            true => 1.0 / f64::from(self.keep),
+            false => 1.0,
+        }
+    }
+
+    /// The target that weighs masks.
+    fn weighing(&self, target: &Target) -> Target {
+        match self.score {
+            RiseScore::Probability => target.as_probability(),
+            RiseScore::Target | RiseScore::Sigmoid => target.clone(),
+        }
+    }
+
+    /// The maps of one target for each image, with their standard errors.
+    ///
+    /// When the progress callback asks to stop, the maps are those of the masks so far, of the images
+    /// so far: [`RiseMaps::masks`] says how many, [`RiseMaps::is_complete`] is false.
+    ///
+    /// # Errors
+    ///
+    /// As [`Attributor::attribute`], but for [`AttributionError::Cancelled`].
+    pub fn maps(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+        target: Target,
+    ) -> Result<RiseMaps, AttributionError> {
+        let work = Work::new(network, images, &target, &self.setup)?;
+        Ok(self.found(&work, images, &target)?.0)
+    }
+
+    /// The maps, and the error if they were cut short.
+    fn found(
+        &self,
+        work: &Work<'_>,
+        images: &dyn ImageBatch,
+        target: &Target,
+    ) -> Result<(RiseMaps, Option<AttributionError>), AttributionError> {
+        let size = work.size();
+        self.check(size)?;
+        let weighing = Work::new(work.network, images, &self.weighing(target), &self.setup)?;
+        let mut maps = RiseMaps {
+            maps: Vec::new(),
+            standard_errors: Vec::new(),
+            masks: Vec::new(),
+            scores: work.all_scores()?,
+            size,
+            is_complete: false,
+        };
+        let mut perturbed = Perturbed::new(&weighing, &self.setup, self.masks);
+        for image in 0..work.count() {
+            let hidden = work.rows(&[image]).zeros_like();
+            let mut tally = Tally::new(size[0] * size[1]);
+            let mask = |i| self.mask(i, size);
+            let ended = perturbed.scores(image, &hidden, self.masks, mask, |masks, scores| {
+                for (mask, &score) in masks.iter().zip(scores) {
+                    tally.add(mask, self.weight(score));
+                }
+                match self.standard_error {
+                    Some(fraction) if tally.is_settled(fraction) => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                }
+            });
+            let cancelled = match ended {
+                Ok(()) => None,
+                Err(error @ AttributionError::Cancelled { .. }) => Some(error),
+                Err(error) => return Err(error),
+            };
+            let (map, standard_error) = tally.finish(self.factor());
+            maps.maps.push(map);
+            maps.standard_errors.push(standard_error);
+            maps.masks.push(tally.count);
+            if cancelled.is_some() {
+                return Ok((maps, cancelled));
+            }
+        }
+        maps.is_complete = true;
+        Ok((maps, None))
+    }
+
+    /// The maps of all classes at once, for no more evaluations than one class takes.
+    ///
+    /// Every class is scored as [`Rise::score`] says. All masks are used: the limit of
+    /// [`Rise::standard_error`] belongs to one map. When the progress callback asks to stop, the maps
+    /// are those of the masks so far, as with [`Rise::maps`].
+    ///
+    /// Memory: `K H W` numbers of 4 bytes for each image besides what [`Rise::maps`] takes, 200 MB
+    /// for 1000 classes at 224 x 224.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rise::maps`].
+    pub fn all_classes(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+    ) -> Result<RiseClassMaps, AttributionError> {
+        // Any target that is computed from the logits will do.
+        let work = Work::new(network, images, &Target::log_sum_exp(), &self.setup)?;
+        let size = work.size();
+        self.check(size)?;
+        let pixels = size[0] * size[1];
+        let mut perturbed = Perturbed::new(&work, &self.setup, self.masks);
+        let mut sums: Vec<Array2<f32>> = Vec::new();
+        let mut counts = Vec::new();
+        for image in 0..work.count() {
+            let hidden = work.rows(&[image]).zeros_like();
+            let mut sum = Array2::zeros((0, pixels));
+            let mut count = 0;
+            let mask = |i| self.mask(i, size);
+            let ended = perturbed.images(image, &hidden, self.masks, mask, |masks, images| {
+                let scores = work.outputs(images)?.rows();
+                let scores = match self.score {
+                    RiseScore::Probability => softmax(scores, 1),
+                    RiseScore::Target => scores,
+                    RiseScore::Sigmoid => sigmoid(scores),
+                };
+                let classes = scores.dims()[1];
+                let scores = to_vec(&scores.into())?;
+                if count == 0 {
+                    sum = Array2::zeros((classes, pixels));
+                }
+                let masks_of = masks.concat();
+                let shapes = (
+                    ArrayView2::from_shape((masks.len(), classes), &scores),
+                    ArrayView2::from_shape((masks.len(), pixels), &masks_of),
+                );
+                let (Ok(scores), Ok(masks_of)) = shapes else {
+                    return Err(AttributionError::ReadBack {
+                        expected: vec![masks.len(), classes],
+                        got: vec![scores.len()],
+                    });
+                };
+                general_mat_mul(1.0, &scores.t(), &masks_of, 1.0, &mut sum);
+                count += masks.len();
+                Ok(ControlFlow::Continue(()))
+            });
+            let is_cancelled = match ended {
+                Ok(()) => false,
+                Err(AttributionError::Cancelled { .. }) => true,
+                Err(error) => return Err(error),
+            };
+            sum *= (self.factor() / count.max(1) as f64) as f32;
+            sums.push(sum);
+            counts.push(count);
+            if is_cancelled {
+                break;
+            }
+        }
+        let classes = sums.first().map_or(0, |sum| sum.dim().0);
+        let mut maps = Array4::zeros((sums.len(), classes, size[0], size[1]));
+        for (sum, mut to) in sums.iter().zip(maps.outer_iter_mut()) {
+            to.iter_mut().zip(sum).for_each(|(to, &value)| *to = value);
+        }
+        let is_complete =
+            counts.len() == work.count() && counts.iter().all(|&count| count == self.masks);
+        Ok(RiseClassMaps {
+            maps,
+            masks: counts,
+            is_complete,
+        })
+    }
+}
+
+/// Mirrored about the centres of the outermost cells.
+fn mirrored(cell: isize, cells: usize) -> usize {
+    let last = cells as isize - 1;
+    if last == 0 {
+        return 0;
+    }
+    let at = cell.rem_euclid(2 * last);
+    (if at > last { 2 * last - at } else { at }) as usize
+}
+
+/// Sums of weighted masks and of their squares.
+struct Tally {
+    sum: Vec<f64>,
+    squares: Vec<f64>,
+    count: usize,
+}
+
+impl Tally {
+    fn new(pixels: usize) -> Self {
+        Self {
+            sum: vec![0.0; pixels],
+            squares: vec![0.0; pixels],
+            count: 0,
+        }
+    }
+
+    fn add(&mut self, mask: &[f32], weight: f32) {
+        self.count += 1;
+        for ((sum, square), &keep) in self.sum.iter_mut().zip(&mut self.squares).zip(mask) {
+            let value = f64::from(weight * keep);
+            *sum += value;
+            *square += value * value;
+        }
+    }
+
+    /// The mean of the weighted masks, and its standard error.
+    fn estimates(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        let count = self.count.max(1) as f64;
+        self.sum
+            .iter()
+            .zip(&self.squares)
+            .map(move |(sum, square)| {
+                let mean = sum / count;
+                let variance = (square / count - mean * mean).max(0.0);
+                (mean, (variance / (count - 1.0).max(1.0)).sqrt())
+            })
+    }
+
+    fn is_settled(&self, fraction: f32) -> bool {
+        // A handful of masks says nothing about its own error.
+        if self.count < 100 {
+            return false;
+        }
+        let (mut low, mut high, mut errors) = (f64::INFINITY, f64::NEG_INFINITY, 0.0);
+        for (mean, error) in self.estimates() {
+            low = low.min(mean);
+            high = high.max(mean);
+            errors += error;
+        }
+        errors / self.sum.len() as f64 <= f64::from(fraction) * (high - low)
+    }
+
+    fn finish(&self, factor: f64) -> (Vec<f32>, Vec<f32>) {
+        self.estimates()
+            .map(|(mean, error)| ((factor * mean) as f32, (factor * error) as f32))
+            .unzip()
+    }
+}
+
+/// What [`Rise`] found for each image.
+#[derive(Debug, Clone)]
+pub struct RiseMaps {
+    maps: Vec<Vec<f32>>,
+    standard_errors: Vec<Vec<f32>>,
+    masks: Vec<usize>,
+    scores: Vec<f32>,
+    size: [usize; 2],
+    is_complete: bool,
+}
+
+impl RiseMaps {
+    /// The maps, `[N, H, W]`; of fewer images than were given when it was stopped.
+    pub fn maps(&self) -> Array3<f32> {
+        self.stacked(&self.maps)
+    }
+
+    /// The standard error of each number of the maps, `[N, H, W]`.
+    pub fn standard_errors(&self) -> Array3<f32> {
+        self.stacked(&self.standard_errors)
+    }
+
+    /// How many masks each map rests on.
+    pub fn masks(&self) -> &[usize] {
+        &self.masks
+    }
+
+    /// Whether every image has as many masks as it should, rather than having been stopped.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// The target's score for each image as it is, without a mask.
+    pub fn scores(&self) -> &[f32] {
+        &self.scores
+    }
+
+    fn stacked(&self, maps: &[Vec<f32>]) -> Array3<f32> {
+        let [height, width] = self.size;
+        let mut all = Array3::zeros((maps.len(), height, width));
+        for (map, mut to) in maps.iter().zip(all.outer_iter_mut()) {
+            to.iter_mut().zip(map).for_each(|(to, &value)| *to = value);
+        }
+        all
+    }
+}
+
+impl Attributor for Rise {
+    fn name(&self) -> &'static str {
+        METHOD.name
+    }
+
+    /// One number per pixel, `[N, 1, H, W]`. Unlike [`Rise::maps`], being stopped is an error here.
+    fn attribute(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+        target: Target,
+    ) -> Result<Attribution, AttributionError> {
+        let work = Work::new(network, images, &target, &self.setup)?;
+        let (found, cancelled) = self.found(&work, images, &target)?;
+        if let Some(error) = cancelled {
+            return Err(error);
+        }
+        let values = per_pixel(found.maps, found.size)?;
+        Ok(
+            Attribution::new(self.name(), &work, values, found.scores, Reduce::Sum)
+                .with_evaluations(found.masks),
+        )
+    }
+}
+
+/// What [`Rise::all_classes`] found for each image.
+#[derive(Debug, Clone)]
+pub struct RiseClassMaps {
+    maps: Array4<f32>,
+    masks: Vec<usize>,
+    is_complete: bool,
+}
+
+impl RiseClassMaps {
+    /// The maps, `[N, K, H, W]`, one for each of `K` classes; of fewer images than were given when it
+    /// was stopped.
+    pub fn maps(&self) -> &Array4<f32> {
+        &self.maps
+    }
+
+    /// How many masks the maps of each image rest on.
+    pub fn masks(&self) -> &[usize] {
+        &self.masks
+    }
+
+    /// Whether every image has as many masks as it should, rather than having been stopped.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+}
+
+pub(crate) const METHOD: Method = Method {
+    name: "rise",
+    title: "RISE",
+    place: Place::Input,
+    needs_model: false,
+    takes_rules: false,
+    random: true,
+    sums_to: "",
+    options: &[
+        MethodOption {
+            name: "preset",
+            default: "paper",
+            help: "paper, torchray or notebook; the options below change it",
+        },
+        MethodOption {
+            name: "masks",
+            default: "8000",
+            help: "number of masks; 6000 of notebook",
+        },
+        MethodOption {
+            name: "cells",
+            default: "7",
+            help: "cells of the grid along each axis; 8 of notebook",
+        },
+        MethodOption {
+            name: "keep",
+            default: "0.5",
+            help: "probability that a cell is kept; 0.1 of notebook",
+        },
+        MethodOption {
+            name: "score",
+            default: "probability",
+            help: "what weighs a mask: probability, target (as it is) or sigmoid",
+        },
+        MethodOption {
+            name: "standard-error",
+            default: "",
+            help: "stop early at this standard error, as a fraction of the map's range",
+        },
+    ],
+    reference: "Petsiuk, Das and Saenko 2018",
+    build: |options| {
+        let presets = "paper, torchray or notebook";
+        let preset: Option<String> = options.get("preset", presets)?;
+        let mut method = match preset.as_deref() {
+            None | Some("paper") => Rise::paper(),
+            Some("torchray") => Rise::torchray(),
+            Some("notebook") => Rise::notebook(),
+            Some(other) => {
+                return Err(AttributionError::OptionValue {
+                    option: "preset".to_owned(),
+                    value: other.to_owned(),
+                    expected: presets.to_owned(),
+                });
+            }
+        };
+        method.setup = options.setup();
+        if let Some(masks) = options.get("masks", "a number")? {
+            method.masks = masks;
+        }
+        if let Some(cells) = options.get("cells", "a number")? {
+            method.cells = cells;
+        }
+        if let Some(keep) = options.get("keep", "a number above 0 and at most 1")? {
+            method.keep = keep;
+        }
+        if let Some(score) = options.get("score", SCORES)? {
+            method.score = score;
+        }
+        if let Some(fraction) = options.get("standard-error", "a number above 0")? {
+            method.standard_error = Some(fraction);
+        }
+        Ok(Box::new(method))
+    },
+};
