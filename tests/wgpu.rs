@@ -168,7 +168,16 @@ fn squeezenet_sees_the_same() {
     }
     // Methods that look at the photograph itself; elsewhere on a path other gates may differ.
     let elsewhere = |method: &Method| {
-        let options = ["steps", "samples", "masks", "window", "cells", "iterations"];
+        let options = [
+            "steps",
+            "samples",
+            "masks",
+            "window",
+            "cells",
+            "iterations",
+            "segments",
+            "design",
+        ];
         options.iter().any(|option| method.takes(option))
     };
     for method in METHODS.iter().filter(|method| !elsewhere(method)) {

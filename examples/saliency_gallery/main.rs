@@ -118,8 +118,21 @@ fn explain() -> Result<(), Box<dyn Error>> {
 
 /// A method's default options, but for fewer samples where there are many.
 fn quick(method: &Method) -> MethodOptions {
-    let few = [("samples", "20"), ("steps", "32"), ("masks", "600")];
-    few.into_iter()
+    let few: &[(&str, &str)] = match method.takes("segments") {
+        true => &[
+            ("segments", "grid:7"),
+            ("samples", "200"),
+            ("permutations", "3"),
+        ],
+        false => &[
+            ("samples", "20"),
+            ("steps", "32"),
+            ("masks", "400"),
+            ("iterations", "100"),
+            ("design", "4"),
+        ],
+    };
+    few.iter()
         .filter(|(option, _)| method.takes(option))
         .fold(MethodOptions::new(), |options, (name, value)| {
             options.set(name, value)
