@@ -2,7 +2,7 @@
 //!
 //! The image is cut into [`Superpixels`]: the cells of a grid, the segments of SLIC, or those of a
 //! label map of one's own. Any set of them, a coalition, can be shown while all other pixels take
-//! the value that a [`Baseline`](crate::Baseline) gives them, zero by default; the target's score
+//! the value that a [`Baseline`] gives them, zero by default; the target's score
 //! `v` of that image is what the coalition is worth.
 //!
 //! | method | a segment's number | adds up to |
@@ -20,7 +20,7 @@
 //! [`Completeness`] that is reported counts it once. The segments themselves with their numbers in
 //! double precision are to be had from each method's `attribute_segments`.
 //!
-//! Of several baselines, [`Baseline::several`](crate::Baseline::several), `v` is the mean, and the
+//! Of several baselines, [`Baseline::several`], `v` is the mean, and the
 //! evaluations are as many times more. All images of a batch see the same coalitions if they have as
 //! many segments.
 //!
