@@ -17,11 +17,13 @@ mod error;
 pub mod prelude {
     pub use elucid_attribution::{
         Attribution, Attributor, Baseline, BlurIntegratedGradients, Completeness,
-        ContrastiveExcitationBackprop, DeconvNet, DeepLift, EigenCam, ExcitationBackprop, FEATURES,
-        GradCam, GradCamPlusPlus, Gradient, GradientShap, GuidedBackprop, GuidedGradCam,
-        GuidedIntegratedGradients, HiResCam, IntegratedGradients, LayerCam, LinearApproximation,
-        Lrp, Network, Progress, Quadrature, Reduce, RelevanceRule, RelevanceRules, Saliency,
-        SmoothGrad, SpatialAttribution, SpatialMaps, Target, XGradCam,
+        ContrastiveExcitationBackprop, DeconvNet, DeepLift, EigenCam, ExcitationBackprop,
+        ExtremalPerturbation, FEATURES, FeatureAblation, GradCam, GradCamPlusPlus, Gradient,
+        GradientShap, GuidedBackprop, GuidedGradCam, GuidedIntegratedGradients, HiResCam,
+        HsicAttribution, IntegratedGradients, KernelShap, LayerCam, Lime, LinearApproximation, Lrp,
+        Network, Occlusion, Progress, Quadrature, Reduce, RelevanceRule, RelevanceRules, Rise,
+        Saliency, ShapleySampling, SmoothGrad, SobolAttribution, SpatialAttribution, SpatialMaps,
+        Superpixels, Target, XGradCam,
     };
     pub use elucid_graph::device::DeviceChoice;
     pub use elucid_graph::input::{ChannelOrder, InputSpec, Resize};

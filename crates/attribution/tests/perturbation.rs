@@ -294,20 +294,21 @@ fn rise_like_a_slower_twin() {
                         )
                     })
                     .collect();
-                let mean = |of: fn(&(Array2<f32>, Array2<f32>)) -> &Array2<f32>| {
+                let (by_softmax, by_logit): (Vec<_>, Vec<_>) = weighted.into_iter().unzip();
+                let mean = |maps: &[Array2<f32>]| {
                     let zero = Array2::<f32>::zeros((h, w));
-                    weighted.iter().fold(zero, |sum, w| sum + of(w)) / masks as f32
+                    maps.iter().fold(zero, |sum, map| sum + map) / masks as f32
                 };
-                let want = mean(|w| &w.0);
+                let want = mean(&by_softmax);
                 let map = got.maps();
                 let error = relative_error(map.index_axis(Axis(0), image), &want);
                 assert!(error < 1e-5, "{cells} cells: {error:.1e}");
                 let map = raw.maps();
-                let error = relative_error(map.index_axis(Axis(0), image), &mean(|w| &w.1));
+                let error = relative_error(map.index_axis(Axis(0), image), &mean(&by_logit));
                 assert!(error < 1e-5, "{cells} cells: {error:.1e}");
                 // The standard error of a mean, by its definition.
-                let spread = weighted.iter().fold(Array2::zeros((h, w)), |sum, w| {
-                    let away = &w.0 - &want;
+                let spread = by_softmax.iter().fold(Array2::zeros((h, w)), |sum, map| {
+                    let away = map - &want;
                     sum + &away * &away
                 });
                 let want = spread.mapv(|v: f32| (v / ((masks - 1) * masks) as f32).sqrt());
