@@ -154,7 +154,7 @@ pub fn draw(
     for corners in boxes {
         let [x0, y0, x1, y1] = corners.map(|v| v.round() as i64);
         // Light inside of dark, so that it is seen on any ground.
-        for (inset, color) in [(0, DARK), (1, LIGHT)] {
+        for (inset, color) in [(0, DARK), (1, LIGHT), (2, LIGHT)] {
             let (left, right) = (x0 + inset, x1 - 1 - inset);
             let (top, bottom) = (y0 + inset, y1 - 1 - inset);
             for x in left..=right {

@@ -20,7 +20,7 @@ pub const PAGE: &str = "index.html";
 const LEDE: &str = "How well each method's maps do on labelled images, beside two maps that know \
     nothing: one that falls off from the middle, and one of random numbers.";
 
-const DRAWN: &str = "Frames are the labelled boxes, the cross is where the map is largest. The \
+const DRAWN: &str = "In the pictures, frames are the labelled boxes, the cross is where the map is largest. The \
     colours of each picture end at the 99th percentile of its own map, so pictures compare places, \
     not amounts.";
 
@@ -160,7 +160,7 @@ impl<'a> Outcome<'a> {
         &self,
         picture: impl Fn(usize, usize) -> Option<PathBuf>,
     ) -> Result<Vec<u8>, CliError> {
-        let mut page = Gallery::new("Evaluation").text(LEDE);
+        let mut page = Gallery::new("Evaluation").text(format!("{LEDE} {DRAWN}"));
         for (name, value) in self.facts() {
             page = page.fact(name, value);
         }
@@ -178,7 +178,7 @@ impl<'a> Outcome<'a> {
             if best.is_empty() {
                 continue;
             }
-            let text = format!("{} at {}. {DRAWN}", method.title, method.layer);
+            let text = format!("{} at {}.", method.title, method.layer);
             let mut section = GallerySection::new(&method.name).text(text);
             // The rows of a table have the same length.
             let rows = [("Best", best), ("Worst", worst)];
