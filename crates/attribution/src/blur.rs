@@ -7,10 +7,27 @@ use crate::saliency::gaussian_kernel;
 /// Standard deviations after which the Gaussian is cut off, as SciPy's `gaussian_filter` does.
 const CUT: f32 = 4.0;
 
+/// What lies beyond the edges of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beyond {
+    /// The pixels at the edge, again and again.
+    Edge,
+    Zeros,
+}
+
 /// Images `[N, C, H, W]` convolved with a Gaussian of `sigma` pixels, edges replicated.
 ///
 /// Each axis is one multiplication by a matrix, so that the cost does not grow with `sigma`.
 pub(crate) fn blurred(images: &Tensor<4>, sigma: f32) -> Tensor<4> {
+    convolved(images, sigma, Beyond::Edge)
+}
+
+/// The same with zeros beyond the edges, into which the image darkens.
+pub(crate) fn blurred_into_zeros(images: &Tensor<4>, sigma: f32) -> Tensor<4> {
+    convolved(images, sigma, Beyond::Zeros)
+}
+
+fn convolved(images: &Tensor<4>, sigma: f32, beyond: Beyond) -> Tensor<4> {
     if sigma <= 0.0 {
         return images.clone();
     }
@@ -19,24 +36,27 @@ pub(crate) fn blurred(images: &Tensor<4>, sigma: f32) -> Tensor<4> {
     let across = images
         .clone()
         .reshape([n * c * h, w])
-        .matmul(matrix(w, sigma, &device).transpose())
+        .matmul(matrix(w, sigma, beyond, &device).transpose())
         .reshape([n * c, h, w]);
-    let down = matrix(h, sigma, &device).reshape([1, h, h]);
+    let down = matrix(h, sigma, beyond, &device).reshape([1, h, h]);
     down.repeat_dim(0, n * c)
         .matmul(across)
         .reshape([n, c, h, w])
 }
 
 /// Row `i` holds the weights of all pixels of a line in its blurred pixel `i`.
-fn matrix(size: usize, sigma: f32, device: &Device) -> Tensor<2> {
+fn matrix(size: usize, sigma: f32, beyond: Beyond, device: &Device) -> Tensor<2> {
     // A Gaussian that reaches far beyond the line on both sides is flat on it.
     let kernel = gaussian_kernel(sigma.min(64.0 * size as f32), CUT);
     let half = kernel.len() / 2;
     let mut weights = vec![0_f32; size * size];
     for i in 0..size {
         for (k, &weight) in kernel.iter().enumerate() {
-            let at = (i + k).saturating_sub(half).min(size - 1);
-            weights[i * size + at] += weight;
+            let is_inside = (half..size + half).contains(&(i + k));
+            if is_inside || beyond == Beyond::Edge {
+                let at = (i + k).saturating_sub(half).min(size - 1);
+                weights[i * size + at] += weight;
+            }
         }
     }
     Tensor::from_data(TensorData::new(weights, [size, size]), device)

@@ -113,6 +113,50 @@ fn areas_and_images_do_not_mix() {
 }
 
 #[test]
+fn rewards_are_what_they_say() {
+    let image = ones() * 0.7;
+    let first = small().iterations(1);
+    let side = SIDE.div_ceil(3);
+    let whole = first.smooth_mask(Array2::ones((side, side)).view(), [SIDE; 2]);
+    let whole = whole.unwrap();
+    let scores = |mask: &Array2<f32>| -> Vec<f32> {
+        let seen = first.perturbed(&image, mask.view()).unwrap();
+        in_square(seen).into_data().iter::<f32>().collect()
+    };
+    let (shown, hidden) = (scores(&whole), scores(&whole.mapv(|m| 1.0 - m)));
+    let reward = |method: ExtremalPerturbation, target| {
+        let found = method.masks(&in_square, &image, target).unwrap();
+        found.rewards()[0][0]
+    };
+    for class in [0, 1] {
+        let contrast = |scores: &[f32]| scores[class] - scores[1 - class];
+        let simple = |variant| reward(first.clone().variant(variant), Target::class(class));
+        let contrastive = |variant| {
+            let method = first.clone().variant(variant);
+            let got = reward(
+                method.clone().reward(Reward::Contrastive),
+                Target::class(class),
+            );
+            assert_eq!(got, reward(method, Target::contrast(class)));
+            got
+        };
+        for (got, want) in [
+            (simple(Variant::Preserve), shown[class]),
+            (simple(Variant::Delete), -hidden[class]),
+            (simple(Variant::Dual), shown[class] - hidden[class]),
+            (contrastive(Variant::Preserve), contrast(&shown)),
+            (contrastive(Variant::Delete), -contrast(&hidden)),
+            (
+                contrastive(Variant::Dual),
+                contrast(&shown) - contrast(&hidden),
+            ),
+        ] {
+            assert!((got - want).abs() < 1e-4, "{got} for {want}");
+        }
+    }
+}
+
+#[test]
 fn a_settled_search_ends() {
     let run = |settled: f32| {
         let method = small().iterations(700).settled(settled);

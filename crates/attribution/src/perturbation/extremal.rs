@@ -13,8 +13,8 @@
 //!   `exp(-2 max(0, d / sigma - 1/2)^2)` for distance `d` and `sigma` of 21 pixels. The mask reaches
 //!   `sigma` pixels beyond the image on every side, and its area includes that margin.
 //! - *Perturbation*: where the mask is 0 the image is [blurred](Perturbation::Blur) with sigma 20
-//!   pixels, or [faded](Perturbation::Fade) to zero; in between it runs through 8 levels whose blur
-//!   falls linearly.
+//!   pixels, with zeros beyond its edges, or [faded](Perturbation::Fade) to zero; in between it runs
+//!   through 8 levels whose blur falls linearly.
 //! - *Variants*: [`Variant::Preserve`] shows what the mask holds, [`Variant::Delete`] hides it,
 //!   [`Variant::Dual`] does both and takes the difference of the rewards.
 //! - *Rewards*: [`Reward::Simple`] is the target's score; [`Reward::Contrastive`] the logit of the
