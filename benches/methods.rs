@@ -1,4 +1,5 @@
-//! Every attribution method with its default options, on one photograph.
+//! Every attribution method on one photograph: with its default options, but for fewer samples where
+//! there are hundreds ([`FEWER`]), so that a run ends.
 //!
 //! GoogLeNet when it is on this machine (`elucid models pull googlenet`, or `ELUCID_ASSETS`), else
 //! the embedded SqueezeNet. Every device that the build supports is measured in the same run.
@@ -6,11 +7,32 @@
 mod common;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use elucid::attribution::{METHODS, MethodOptions};
+use elucid::attribution::{METHODS, Method, MethodOptions};
 use elucid::graph::input::decode_image;
 use elucid::prelude::*;
 
 use common::{Subject, devices, group, subject};
+
+/// Options that stand for many evaluations, and what is measured instead.
+const FEWER: &[(&str, &str)] = &[
+    ("masks", "64"),
+    ("iterations", "16"),
+    ("design", "1"),
+    ("permutations", "2"),
+];
+
+fn options(method: &Method) -> MethodOptions {
+    let fewer = FEWER.iter().copied();
+    // Of the methods with samples, those on superpixels and cells take hundreds and more.
+    let many = method.takes("segments") || method.takes("cells") || method.name == "hsic";
+    let samples = many.then_some(("samples", "100"));
+    fewer
+        .chain(samples)
+        .filter(|(option, _)| method.takes(option))
+        .fold(MethodOptions::new(), |options, (name, value)| {
+            options.set(name, value)
+        })
+}
 
 fn methods(c: &mut Criterion) {
     for (device_name, chosen) in devices() {
@@ -19,12 +41,12 @@ fn methods(c: &mut Criterion) {
         let photo = model.prepare(&picture).expect("it can be prepared");
         let mut group = group(c, &format!("method/{name}/{device_name}"));
         for method in METHODS {
-            let attributor = method.build(&MethodOptions::new()).expect("the defaults");
-            let attribute = || attributor.attribute(&model, &photo, Target::class(285));
-            if let Err(error) = attribute() {
-                eprintln!("{} is not measured: {error}", method.name);
-                continue;
-            }
+            let attributor = method.build(&options(method)).expect("the options");
+            let attribute = || {
+                attributor
+                    .attribute(&model, &photo, Target::class(285))
+                    .expect("it explains the network")
+            };
             group.bench_function(method.name, |b| b.iter(attribute));
         }
     }
