@@ -270,7 +270,7 @@ fn options_as_text() {
         .set("sigma", "6")
         .set("step", "3")
         .set("jitter", "false")
-        .set("smooth", "0.05");
+        .set("mask-smooth", "0.05");
     let method = Method::find("extremal-perturbation").unwrap();
     let built = method.build(&options).unwrap();
     let run = |m: &dyn Attributor| m.attribute(&in_square, &ones(), Target::class(0)).unwrap();

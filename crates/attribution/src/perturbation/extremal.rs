@@ -770,7 +770,7 @@ pub(crate) const METHOD: Method = Method {
         option("blur", "20", "sigma of the strongest blur, in pixels"),
         option("jitter", "true", "false never mirrors the image"),
         option(
-            "smooth",
+            "mask-smooth",
             "0",
             "blurs the masks found, as a fraction of the shorter side",
         ),
@@ -818,7 +818,7 @@ pub(crate) const METHOD: Method = Method {
             "levels" levels "a number of levels";
             "blur" blur "a number of pixels";
             "jitter" jitter "true or false";
-            "smooth" smooth "a fraction of the shorter side";
+            "mask-smooth" smooth "a fraction of the shorter side";
             "learning-rate" learning_rate "a number";
             "momentum" momentum "a number from 0 to 1";
             "dampening" dampening "a number from 0 to 1";
