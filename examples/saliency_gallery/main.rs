@@ -51,7 +51,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
     // One row per method, one column per class. All methods are used in the same way; the table of
     // methods knows their names, their options and what their attributions add up to.
     let mut by_method = GallerySection::new("Every method, two classes")
-        .text("Each method with its default options, at the input or at the last features.")
+        .text("Each method with its default options, but for fewer samples where there are many.")
         .columns(classes.iter().map(|&class| model.label(class)));
     for method in methods {
         let attributor = method.build(&quick(method))?;
@@ -83,34 +83,34 @@ fn explain() -> Result<(), Box<dyn Error>> {
             .map(|layer| layer.name())
             .collect(),
     };
-    let mut by_layer = GallerySection::new("From layer to layer")
-        .text("The gradient at each layer, its norm over channels: one pass for all of them.")
-        .columns(layers.iter().copied());
+    let mut by_layer = Vec::new();
     for &class in &classes {
         let target = Target::class(class);
-        let gradients = Gradient::at_input().attribute_at(&layers, &model, &photo, target)?;
-        let mut figures = Vec::new();
-        for gradient in &gradients {
+        let title = format!("From layer to layer: {}", model.label(class));
+        let mut section = GallerySection::new(title)
+            .text("The gradient at each layer, its norm over channels: one pass for all of them.");
+        for gradient in Gradient::at_input().attribute_at(&layers, &model, &photo, target)? {
             let map = gradient.saliency(Reduce::L2)?.upsampled();
-            figures.push(Figure::new(
-                &over(&seen, map.maps().index_axis(Axis(0), 0))?,
-                format!("gradient at {}", gradient.layer()),
-            ));
+            let picture = over(&seen, map.maps().index_axis(Axis(0), 0))?;
+            let alt = format!("gradient at {}", gradient.layer());
+            section = section.figure(Figure::new(&picture, alt).caption(gradient.layer()));
         }
-        by_layer = by_layer.row(model.label(class), figures);
+        by_layer.push(section);
     }
 
     let guesses = guesses
         .into_iter()
         .map(|guess| (guess.label, guess.probability));
     let path = arguments.new_folder()?.join("saliency_gallery.html");
-    Gallery::new("Saliency gallery")
+    let page = Gallery::new("Saliency gallery")
         .text("What one network saw in one photograph, by every method there is.")
         .fact("Model", model.name())
         .predictions(guesses)
         .section(GallerySection::new("The photograph").figure(Figure::new(&seen, "the photograph")))
-        .section(by_method)
-        .section(by_layer)
+        .section(by_method);
+    by_layer
+        .into_iter()
+        .fold(page, Gallery::section)
         .save(&path)?;
     println!("open {}", path.display());
     Ok(())
