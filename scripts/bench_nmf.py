@@ -28,7 +28,7 @@ ROUNDS = 4
 
 
 def ours(path, start, repeats):
-    command = ["cargo", "run", "--quiet", "--release", "--manifest-path", "crates/factor/Cargo.toml", "--example", "nmf_time", "--"]
+    command = ["cargo", "run", "--quiet", "--release", "--package", "elucid-factor", "--example", "nmf_time", "--"]
     command += [str(path), "6", start, str(repeats)]
     output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return [json.loads(line) for line in output.splitlines()]

@@ -10,6 +10,9 @@ pub enum Error {
     /// An attribution method.
     #[error(transparent)]
     Attribution(#[from] elucid_attribution::AttributionError),
+    /// Factorising activations.
+    #[error(transparent)]
+    Factor(#[from] elucid_factor::FactorError),
     /// Measuring an explanation.
     #[error(transparent)]
     Metric(#[from] elucid_metrics::MetricError),

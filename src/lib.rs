@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 pub use elucid_attribution as attribution;
+pub use elucid_factor as factor;
 pub use elucid_graph as graph;
 pub use elucid_graph::device;
 pub use elucid_metrics as metrics;
 pub use elucid_models as models;
+pub use elucid_optvis as optvis;
 pub use elucid_render as render;
 pub use elucid_rules as rules;
 

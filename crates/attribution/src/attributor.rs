@@ -9,8 +9,8 @@ use elucid_rules::Rules;
 use crate::attribution::Attribution;
 use crate::error::AttributionError;
 use crate::network::Network;
-use crate::progress::{Progress, Reporter};
 use crate::target::Target;
+use elucid_progress::{Progress, Reporter};
 
 /// A method that attributes a target to the numbers of the input or of a layer.
 ///

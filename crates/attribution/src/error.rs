@@ -160,3 +160,12 @@ pub enum AttributionError {
         total: usize,
     },
 }
+
+impl From<elucid_progress::Cancelled> for AttributionError {
+    fn from(cancelled: elucid_progress::Cancelled) -> Self {
+        Self::Cancelled {
+            done: cancelled.done,
+            total: cancelled.total,
+        }
+    }
+}

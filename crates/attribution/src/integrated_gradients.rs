@@ -57,12 +57,12 @@ use crate::error::AttributionError;
 use crate::lines::{Lines, Point, mean};
 use crate::methods::{Method, MethodOption, MethodOptions, Place};
 use crate::network::Network;
-use crate::progress::Reporter;
 use crate::quadrature::{Quadrature, check_steps};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
 use crate::work::{Work, column, join, to_vec};
+use elucid_progress::Reporter;
 
 /// The completeness error that adaptive integration aims for by default.
 const TOLERANCE: f64 = 0.01;
@@ -258,7 +258,7 @@ struct Count<'c> {
 impl Count<'_> {
     fn add(&mut self, evaluations: usize) -> Result<(), AttributionError> {
         self.done = self.done.saturating_add(evaluations);
-        self.reporter.report(self.done, self.total)
+        Ok(self.reporter.report(self.done, self.total)?)
     }
 }
 

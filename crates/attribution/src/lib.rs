@@ -24,7 +24,6 @@ pub mod lrp;
 mod methods;
 mod network;
 pub mod perturbation;
-mod progress;
 pub mod quadrature;
 mod random;
 mod recorded;
@@ -47,6 +46,7 @@ pub use coalitions::{
 };
 pub use deconvnet::DeconvNet;
 pub use deep_lift::DeepLift;
+pub use elucid_progress::Progress;
 pub use error::AttributionError;
 pub use excitation::{ContrastiveExcitationBackprop, ExcitationBackprop};
 pub use gradient::Gradient;
@@ -63,7 +63,6 @@ pub use perturbation::{
     ExtremalMasks, ExtremalPerturbation, FeatureAblation, Occlusion, Rise, RiseClassMaps, RiseMaps,
     RiseScore,
 };
-pub use progress::Progress;
 pub use quadrature::Quadrature;
 pub use relevance::{RelevanceRule, RelevanceRules};
 pub use saliency::{Reduce, Saliency};

@@ -11,12 +11,12 @@ use elucid_rules::Rules;
 use crate::attributor::{Attributor, BATCH_SIZE, Setup};
 use crate::error::AttributionError;
 use crate::network::FEATURES;
-use crate::progress::{Progress, Reporter};
 use crate::{
     blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, gradient, gradient_shap,
     guided_backprop, guided_grad_cam, guided_ig, integrated_gradients, linear, lrp, perturbation,
     smooth_grad,
 };
+use elucid_progress::{Progress, Reporter};
 
 /// Every method, in the order of the documentation.
 pub const METHODS: &[&Method] = &[

@@ -5,8 +5,8 @@ use elucid_graph::{Activation, Model, Recording};
 use ndarray::ArrayD;
 
 use crate::error::AttributionError;
-use crate::progress::Reporter;
 use crate::work::{Work, join, to_vec};
+use elucid_progress::Reporter;
 
 /// A pass over some images, kept, with the target's scores.
 pub(crate) struct Recorded<'m> {

@@ -17,8 +17,8 @@ use elucid_rules::Rules;
 use ndarray::{Array2, Array3, Array4, Ix3, s};
 
 use crate::error::AttributionError;
-use crate::progress::{Progress, Reporter};
 use crate::work::at_least_one;
+use elucid_progress::{Progress, Reporter};
 
 /// Numbers that one chunk may compute by default: 128 MiB, a few times that with gradients.
 const CHUNK_ELEMENTS: usize = 1 << 25;

@@ -8,8 +8,8 @@ use ndarray::{Array, ArrayD, Axis, RemoveAxis};
 use crate::attributor::Setup;
 use crate::error::AttributionError;
 use crate::network::Network;
-use crate::progress::Reporter;
 use crate::target::{BoundTarget, Target};
+use elucid_progress::Reporter;
 
 /// A method's inputs, checked.
 pub(crate) struct Work<'w> {

@@ -157,3 +157,12 @@ pub enum FactorError {
         source: Box<dyn Error + Send + Sync>,
     },
 }
+
+impl From<elucid_progress::Cancelled> for FactorError {
+    fn from(cancelled: elucid_progress::Cancelled) -> Self {
+        Self::Cancelled {
+            done: cancelled.done,
+            total: cancelled.total,
+        }
+    }
+}

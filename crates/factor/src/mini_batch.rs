@@ -40,10 +40,10 @@ use crate::matrix::{Matrix, Panels, Sums};
 use crate::nmf::{
     Nmf, check_components, check_shape, descend_row, relative, scaled_penalty, to_array,
 };
-use crate::progress::{Progress, Reporter};
 use crate::scalar::{Scalar, cast, widen};
 use crate::start::Start;
 use crate::update::{self, Penalty};
+use elucid_progress::{Progress, Reporter};
 
 /// Settings of a factorisation in batches. See the [module](self) for what it does, and its defaults.
 ///

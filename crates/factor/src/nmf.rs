@@ -74,10 +74,10 @@ use rayon::prelude::*;
 use crate::error::FactorError;
 use crate::kernel;
 use crate::matrix::{Matrix, Panels, Sums, expand};
-use crate::progress::{Progress, Reporter};
 use crate::scalar::{Scalar, cast, widen};
 use crate::start::Start;
 use crate::update::{self, Penalty, State};
+use elucid_progress::{Progress, Reporter};
 
 /// How a factorisation is improved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

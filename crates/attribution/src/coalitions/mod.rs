@@ -145,7 +145,7 @@ pub(crate) fn explain<M: Coalitional>(
     for (image, segments) in segments.iter().enumerate() {
         let mut random = Random::new(parts.setup.seed);
         let hidden = parts.baseline.images(&work, image, &mut random);
-        let progress = |rows: usize| parts.setup.progress.report(done + rows, total);
+        let progress = |rows: usize| Ok(parts.setup.progress.report(done + rows, total)?);
         let mut game = Game::new(&work, image, segments, hidden, &progress)?;
         let found = method.values(&mut game, &mut random)?;
         scores.push(game.all() as f32);

@@ -1,0 +1,1 @@
+//! Feature visualisation: pictures of what a network looks for.
