@@ -31,8 +31,8 @@ pub mod prelude {
     pub use elucid_graph::input::{ChannelOrder, InputSpec, Resize};
     pub use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, Layer, Model, Photo};
     pub use elucid_render::{
-        ColorMap, Figure, Gallery, GallerySection, Interpolation, LinePlot, Normalisation, Picture,
-        SpatialHints, SpatialView, SpatialWidget,
+        ColorMap, Figure, Gallery, GallerySection, Interpolation, LinePlot, MapStyle,
+        Normalisation, Picture, SpatialHints, SpatialView, SpatialWidget,
     };
     pub use elucid_rules::{
         DeconvRelu, GradRule, GuidedRelu, OpKind, Rule, Rules, SmoothMaxPool, TrueRule,

@@ -53,6 +53,7 @@ impl Arguments {
     }
 
     /// The photograph asked for, else one that the library carries.
+    #[allow(dead_code, reason = "not every example is about one photograph")]
     pub fn picture(&self, default: &[u8]) -> Result<DynamicImage, Box<dyn Error>> {
         Ok(match self.get("image") {
             "" => decode_image(default)?,

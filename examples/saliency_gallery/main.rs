@@ -158,14 +158,11 @@ fn figure(
     Ok(figure)
 }
 
-/// A map over the photograph: signed maps diverge from zero, others begin there.
+/// A map over the photograph, in the colours that suit it.
 fn over(seen: &Picture, map: ArrayView2<'_, f32>) -> Result<Picture, Box<dyn Error>> {
-    let signed = map.iter().any(|&v| v < 0.0);
-    let (colors, normalisation) = match signed {
-        true => (ColorMap::Glow, Normalisation::PercentileAbs(99.0)),
-        false => (ColorMap::Inferno, Normalisation::Percentile(99.0)),
-    };
-    Ok(seen.overlay_map(map, colors, normalisation, 0.6, Interpolation::Bilinear)?)
+    let style = MapStyle::of(map.insert_axis(Axis(0)));
+    let [_, overlay] = style.draw(seen, map, Interpolation::Bilinear)?;
+    Ok(overlay)
 }
 
 fn main() -> ExitCode {

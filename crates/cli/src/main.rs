@@ -4,7 +4,6 @@ mod args;
 mod commands;
 mod console;
 mod csv;
-mod draw;
 mod error;
 mod names;
 mod options;

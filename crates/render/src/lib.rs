@@ -10,6 +10,7 @@ pub mod picture;
 pub mod plot;
 pub mod resample;
 pub mod spatial;
+pub mod style;
 
 pub use colormap::{ColorMap, orange_blue};
 pub use error::RenderError;
@@ -19,3 +20,4 @@ pub use picture::Picture;
 pub use plot::LinePlot;
 pub use resample::{Interpolation, resample};
 pub use spatial::{SpatialHints, SpatialView, SpatialWidget};
+pub use style::MapStyle;

@@ -12,7 +12,6 @@ use ndarray::Axis;
 use super::target::{self, TargetFacts};
 use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts};
 use crate::commands::methods::default_layer;
-use crate::draw::Style;
 use crate::error::CliError;
 use crate::names;
 use crate::options::taken_by_others;
@@ -142,7 +141,7 @@ struct Drawn {
 
 struct Maps {
     reduction: Reduce,
-    style: Style,
+    style: MapStyle,
     /// At the layer's resolution.
     small: Saliency,
     /// At the size of the photographs.
@@ -353,11 +352,11 @@ impl<'w> Work<'w> {
             Err(AttributionError::NotSpatial { .. }) => return Ok(Drawn { layer, maps: None }),
             Err(error) => return Err(error.into()),
         };
-        let style = Style::of(small.maps().view());
+        let style = MapStyle::of(small.maps().view());
         let large = small.torchray(self.args.smooth);
         let pictures = self.photos.iter().zip(large.maps().outer_iter());
         let pictures = pictures
-            .map(|(photo, map)| style.draw(&photo.picture, map))
+            .map(|(photo, map)| style.draw(&photo.picture, map, Interpolation::Nearest))
             .collect::<Result<_, _>>()?;
         Ok(Drawn {
             layer,
@@ -413,7 +412,7 @@ impl<'w> Work<'w> {
                 reduction: maps.reduction.to_string(),
                 height: map.nrows(),
                 width: map.ncols(),
-                colors: maps.style.colors.to_string(),
+                colors: maps.style.colors().to_string(),
                 blank,
             });
             overlay = Some(over.clone()).filter(|_| self.is_grid());

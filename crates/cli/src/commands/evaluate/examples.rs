@@ -14,7 +14,6 @@ use elucid::render::file::write_atomically;
 use ndarray::ArrayView2;
 
 use super::results::{Measured, Row};
-use crate::draw::Style;
 use crate::error::CliError;
 use crate::names;
 
@@ -137,8 +136,8 @@ pub fn draw(
     map: ArrayView2<'_, f32>,
     boxes: &[[f32; 4]],
 ) -> Result<Picture, elucid::Error> {
-    let style = Style::of(map.insert_axis(ndarray::Axis(0)));
-    let [_, overlay] = style.draw(photo, map)?;
+    let style = MapStyle::of(map.insert_axis(ndarray::Axis(0)));
+    let [_, overlay] = style.draw(photo, map, Interpolation::Nearest)?;
     let mut pixels = overlay.to_rgb();
     let (height, width) = map.dim();
     let mut paint = |y: i64, x: i64, color: [u8; 3]| {

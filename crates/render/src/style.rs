@@ -1,0 +1,140 @@
+//! How a map of any method is coloured.
+
+use ndarray::{ArrayView2, ArrayView3};
+
+use crate::{ColorMap, Interpolation, Normalisation, Picture, RenderError};
+
+/// How strongly a map covers the photograph.
+const OPACITY: f32 = 0.6;
+
+/// Where the colours end: a single outlier among a hundred cells does not leave the rest dark.
+const PERCENTILE: f32 = 99.0;
+
+/// Negative numbers below this share of the largest are rounding, not evidence.
+const ROUNDING: f32 = 1e-6;
+
+/// Maps whose smallest value is above this share of the largest are drawn from their smallest value
+/// on: RISE's hover far above zero, and would be one bright field.
+const HOVERING: f32 = 0.25;
+
+/// Colours and scale that suit a map, chosen by its values.
+///
+/// | values | colours | scale |
+/// | --- | --- | --- |
+/// | some below zero | [`ColorMap::Glow`], zero in its centre | [`Normalisation::PercentileAbs`] of 99 |
+/// | from zero on | [`ColorMap::Inferno`] | [`Normalisation::Percentile`] of 99 |
+/// | all above a quarter of the largest | [`ColorMap::Inferno`] | [`Normalisation::MinMax`] |
+#[derive(Debug, Clone, Copy)]
+pub struct MapStyle {
+    colors: ColorMap,
+    normalisation: Normalisation,
+}
+
+impl MapStyle {
+    /// The style that suits all of the maps `[N, H, W]`: diverging when any of them goes below zero.
+    pub fn of(maps: ArrayView3<'_, f32>) -> Self {
+        let low = maps.iter().copied().fold(f32::INFINITY, f32::min);
+        let largest = maps.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
+        let (colors, normalisation) = if low < -ROUNDING * largest {
+            (ColorMap::Glow, Normalisation::PercentileAbs(PERCENTILE))
+        } else if low > HOVERING * largest && maps.iter().any(|&v| v != low) {
+            (ColorMap::Inferno, Normalisation::MinMax)
+        } else {
+            (ColorMap::Inferno, Normalisation::Percentile(PERCENTILE))
+        };
+        Self {
+            colors,
+            normalisation,
+        }
+    }
+
+    /// The colour map.
+    pub fn colors(self) -> ColorMap {
+        self.colors
+    }
+
+    /// The scale.
+    pub fn normalisation(self) -> Normalisation {
+        self.normalisation
+    }
+
+    /// Whether it tells negative numbers from zero.
+    pub fn is_signed(self) -> bool {
+        self.colors == ColorMap::Glow
+    }
+
+    /// Whether the map `[H, W]` shows nothing at all.
+    pub fn is_blank(self, map: ArrayView2<'_, f32>) -> bool {
+        match self.is_signed() {
+            true => map.iter().all(|&v| v == 0.0),
+            false => map.iter().all(|&v| v <= 0.0),
+        }
+    }
+
+    /// The map `[H, W]` alone, and over the photograph, brought to its size by `interpolation`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Picture::heat_map`] and [`Picture::overlay`].
+    pub fn draw(
+        self,
+        photo: &Picture,
+        map: ArrayView2<'_, f32>,
+        interpolation: Interpolation,
+    ) -> Result<[Picture; 2], RenderError> {
+        let heatmap = Picture::heat_map(map, self.colors, self.normalisation)?;
+        let overlay = photo.overlay(&heatmap, OPACITY, interpolation)?;
+        Ok([heatmap, overlay])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, Array3, Axis, array};
+
+    use super::*;
+
+    fn drawn(map: Array2<f32>) -> (MapStyle, Picture) {
+        let style = MapStyle::of(map.view().insert_axis(Axis(0)));
+        let photo = Picture::from_rgb(Array3::zeros((1, 3, 3)).view()).unwrap();
+        let [heatmap, _] = style
+            .draw(&photo, map.view(), Interpolation::Nearest)
+            .unwrap();
+        (style, heatmap)
+    }
+
+    #[test]
+    fn zero_is_the_centre_of_signed_maps_and_the_end_of_others() {
+        let (style, picture) = drawn(array![[-1.0, 0.0, 3.0]]);
+        assert!(style.is_signed());
+        assert_eq!(picture.pixel(0, 1), ColorMap::Glow.map(0.5));
+        let (style, picture) = drawn(array![[1.0, 0.0, 3.0]]);
+        assert!(!style.is_signed());
+        assert_eq!(picture.pixel(0, 1), ColorMap::Inferno.map(0.0));
+        assert_eq!(picture.pixel(0, 2), ColorMap::Inferno.map(1.0));
+        let (style, _) = drawn(array![[-1e-8, 0.0, 3.0]]);
+        assert!(!style.is_signed(), "rounding is no evidence");
+    }
+
+    #[test]
+    fn blank_maps_are_drawn_blank() {
+        let (style, picture) = drawn(array![[0.0, 0.0, 0.0]]);
+        assert!(style.is_blank(array![[0.0, 0.0, 0.0]].view()));
+        for x in 0..3 {
+            assert_eq!(picture.pixel(0, x), ColorMap::Inferno.map(0.0));
+        }
+        let signed = MapStyle::of(array![[[-1.0, 2.0]]].view());
+        assert!(!signed.is_blank(array![[-1.0, -1.0]].view()));
+        assert!(signed.is_blank(array![[0.0, 0.0]].view()));
+    }
+
+    #[test]
+    fn maps_far_above_zero_begin_at_their_smallest_value() {
+        let (style, picture) = drawn(array![[0.6, 0.7, 0.8]]);
+        assert!(!style.is_signed());
+        assert_eq!(picture.pixel(0, 0), ColorMap::Inferno.map(0.0));
+        assert_eq!(picture.pixel(0, 2), ColorMap::Inferno.map(1.0));
+        let (_, constant) = drawn(array![[0.6, 0.6, 0.6]]);
+        assert_eq!(constant.pixel(0, 0), ColorMap::Inferno.map(1.0));
+    }
+}

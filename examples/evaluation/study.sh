@@ -1,0 +1,50 @@
+#!/bin/sh
+# The measurements of docs/evaluation.md. What is there already is kept: a run that was interrupted
+# goes on.
+#
+#     sh study.sh MODEL ILSVRC_FOLDER NIPS17_FOLDER OUT
+#
+# MODEL is BVLC GoogLeNet, a file or a name. ILSVRC_FOLDER has images of 227 x 227 pixels, labels and
+# boxes (boxes.csv); NIPS17_FOLDER has images and labels (images.csv).
+set -eu
+model=$1 boxes=$2 labels=$3 out=$4
+
+# Every threshold with a range of parameters: the tables choose among them on other images.
+metrics="pointing:15,pointing:0,mass-accuracy,rank-accuracy"
+for alpha in 0.05 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.95; do
+    metrics="$metrics,localisation-energy:alpha=$alpha"
+done
+for alpha in 0.05 0.1 0.15 0.2 0.25 0.3 0.35 0.4 0.5; do
+    metrics="$metrics,localisation-value:alpha=$alpha"
+done
+for alpha in 0.5 1 1.5 2 3 4 5 6; do
+    metrics="$metrics,localisation-mean:alpha=$alpha"
+done
+# Steps of 8 x 224 pixels, 28 of them.
+effect="insertion:pixels=1792,deletion:pixels=1792"
+
+# Pixels smoothed as in TorchRay's benchmark, then features; then what the published errors of
+# localisation rest on, which is not smoothed; then what evaluates the network hundreds of times.
+fast="gradient:smooth=0.02,deconvnet:smooth=0.02,guided-backprop:smooth=0.02"
+fast="$fast,linear-approximation:layer=inception_4d/output,grad-cam,layer-cam"
+fast="$fast,excitation-backprop:layer=pool2/3x3_s2,contrastive-excitation-backprop:layer=pool2/3x3_s2"
+fast="$fast,deep-lift:smooth=0.02,lrp:smooth=0.02"
+raw="gradient,guided-backprop,deconvnet,excitation-backprop:layer=inception_4d/output"
+raw="$raw,contrastive-excitation-backprop:layer=inception_4d/output,grad-cam:layer=inception_4d/output"
+slow="integrated-gradients:smooth=0.02,smooth-grad:smooth=0.02,gradient-shap:smooth=0.02"
+slow="$slow,guided-grad-cam:smooth=0.02,grad-cam-plus-plus,eigen-cam,occlusion,feature-ablation"
+slow="$slow,rise:masks=1000,extremal-perturbation:iterations=300"
+slow="$slow,kernel-shap:segments=grid:7,samples=500,lime:segments=grid:7,samples=500"
+
+# run FOLDER DATA RESIZE METHODS METRICS LIMIT
+run() {
+    elucid evaluate --model "$model" --data "$2" --resize "$3" --methods "$4" --metrics "$5" \
+        --limit "$6" --seed 1 --resume --out "$out/$1"
+}
+
+mkdir -p "$out"
+run boxes-fast "$boxes" crop:227 "$fast" "$metrics" "${BOXES:-1000}"
+run boxes-raw "$boxes" crop:227 "$raw" "$metrics" "${BOXES:-1000}"
+run boxes-slow "$boxes" crop:227 "$slow" "$metrics" "${BOXES_SLOW:-24}"
+run effect-fast "$labels" squash "$fast" "$effect" "${EFFECT:-100}"
+run effect-slow "$labels" squash "$slow" "$effect" "${EFFECT_SLOW:-16}"
