@@ -29,8 +29,8 @@ const METRICS: [&str; 5] = [
     "pointing:0",
     "mass-accuracy",
     "rank-accuracy",
-    "insertion-fast",
-    "deletion-fast",
+    "insertion-fast:steps=16",
+    "deletion-fast:steps=16",
 ];
 
 /// A photograph, the class that is explained, and where its object lies in the photograph.
