@@ -1,5 +1,6 @@
 //! What can go wrong while explaining.
 
+use elucid_factor::FactorError;
 use elucid_graph::GraphError;
 
 /// An error from an attribution method.
@@ -150,6 +151,54 @@ pub enum AttributionError {
         value: String,
         /// What would be right.
         expected: String,
+    },
+    /// The layer has activations that a non-negative reducer cannot take.
+    #[error(
+        "layer \"{layer}\" holds {value} (image {image}, channel {channel}), and {reducer} groups \
+         activations of 0 and more: take a layer after a ReLU, or the reducer pca"
+    )]
+    NegativeActivations {
+        /// The layer.
+        layer: String,
+        /// The reducer.
+        reducer: &'static str,
+        /// Image of the first negative value.
+        image: usize,
+        /// Its channel.
+        channel: usize,
+        /// The value.
+        value: f64,
+    },
+    /// More groups were asked for than the layer can have.
+    #[error(
+        "{groups} groups of layer \"{layer}\": there can be at most {limit} by {reducer}, from {images} \
+         image(s) of {positions} position(s) and {channels} channels"
+    )]
+    TooManyGroups {
+        /// The layer.
+        layer: String,
+        /// The reducer.
+        reducer: &'static str,
+        /// What was asked for.
+        groups: usize,
+        /// The most there can be.
+        limit: usize,
+        /// Number of images.
+        images: usize,
+        /// Channels of the layer.
+        channels: usize,
+        /// Positions of the layer in one image.
+        positions: usize,
+    },
+    /// A reducer could not group the channels of a layer.
+    #[error("cannot group the channels of layer \"{layer}\" by {reducer}: {source}")]
+    Factor {
+        /// The layer.
+        layer: String,
+        /// The reducer.
+        reducer: &'static str,
+        /// Why not.
+        source: Box<FactorError>,
     },
     /// The progress callback asked to stop.
     #[error("cancelled after {done} of {total} steps")]

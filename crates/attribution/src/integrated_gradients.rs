@@ -67,7 +67,7 @@ use elucid_progress::Reporter;
 /// The completeness error that adaptive integration aims for by default.
 const TOLERANCE: f64 = 0.01;
 /// The gradients that adaptive integration takes at most by default.
-const MAX_EVALUATIONS: usize = 400;
+pub(crate) const MAX_EVALUATIONS: usize = 400;
 
 /// The integral of the gradient along a straight path from a baseline.
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@ pub mod baseline;
 mod blur;
 pub mod blur_ig;
 pub mod cam;
+pub mod channel;
 pub mod coalitions;
 pub mod deconvnet;
 pub mod deep_lift;
@@ -14,6 +15,7 @@ mod error;
 pub mod excitation;
 pub mod gradient;
 pub mod gradient_shap;
+pub mod groups;
 pub mod guided_backprop;
 pub mod guided_grad_cam;
 pub mod guided_ig;
@@ -40,6 +42,7 @@ pub use attributor::Attributor;
 pub use baseline::Baseline;
 pub use blur_ig::BlurIntegratedGradients;
 pub use cam::{EigenCam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, XGradCam};
+pub use channel::{ChannelAttribution, ChannelMethod, ChannelValue, ChannelValues, PathFactors};
 pub use coalitions::{
     HsicAttribution, KernelShap, Lime, SegmentAttribution, Segments, ShapleySampling,
     SobolAttribution, Superpixels,
@@ -51,6 +54,7 @@ pub use error::AttributionError;
 pub use excitation::{ContrastiveExcitationBackprop, ExcitationBackprop};
 pub use gradient::Gradient;
 pub use gradient_shap::GradientShap;
+pub use groups::{GroupEffects, Groups, NeuronGroups};
 pub use guided_backprop::GuidedBackprop;
 pub use guided_grad_cam::{GuidedGradCam, Upsampling};
 pub use guided_ig::GuidedIntegratedGradients;
@@ -68,4 +72,4 @@ pub use relevance::{RelevanceRule, RelevanceRules};
 pub use saliency::{Reduce, Saliency};
 pub use smooth_grad::SmoothGrad;
 pub use spatial::{SpatialAttribution, SpatialMaps};
-pub use target::{ClassRef, Target};
+pub use target::{ClassRef, Side, Target};

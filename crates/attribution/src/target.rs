@@ -46,6 +46,60 @@ impl fmt::Display for ClassRef {
     }
 }
 
+/// One side of [`Target::difference`].
+///
+/// A number or a text is a class. The text that users type, in which `none` and `logsumexp` are
+/// words, is parsed by [`Target`]'s [`FromStr`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Side {
+    /// Nothing: 0, so that the other side stands alone.
+    None,
+    /// The logit of a class.
+    Class(ClassRef),
+    /// `log sum exp` over all logits.
+    LogSumExp,
+}
+
+impl<C: Into<ClassRef>> From<C> for Side {
+    fn from(class: C) -> Self {
+        Self::Class(class.into())
+    }
+}
+
+impl Side {
+    /// What users type: `none`, `logsumexp`, or a class by its number or its name.
+    fn parse(text: &str) -> Option<Self> {
+        let name = text.trim();
+        Some(match name {
+            "" => return None,
+            _ if name.eq_ignore_ascii_case("none") => Self::None,
+            _ if name.eq_ignore_ascii_case("logsumexp") => Self::LogSumExp,
+            _ => Self::Class(
+                name.parse()
+                    .map_or_else(|_| ClassRef::from(name), ClassRef::Index),
+            ),
+        })
+    }
+
+    fn bind(&self, network: &dyn Network) -> Result<BoundSide, AttributionError> {
+        Ok(match self {
+            Self::None => BoundSide::None,
+            Self::Class(class) => BoundSide::Class(network.class(class)?),
+            Self::LogSumExp => BoundSide::LogSumExp,
+        })
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Class(class) => write!(f, "{class}"),
+            Self::LogSumExp => f.write_str("log sum exp"),
+        }
+    }
+}
+
 type Closure = Arc<dyn Fn(Tensor<4>) -> Tensor<1> + Send + Sync>;
 
 /// What is explained: one number per image, computed from a layer.
@@ -57,7 +111,7 @@ pub struct Target(Kind);
 #[derive(Clone)]
 enum Kind {
     Class(ClassRef),
-    Difference(ClassRef, ClassRef),
+    Difference(Side, Side),
     LogSumExp,
     Probability(ClassRef),
     Contrast(ClassRef),
@@ -95,8 +149,9 @@ impl Target {
         Self::class(label)
     }
 
-    /// The logit of `a` minus that of `b`: what speaks for the one rather than the other.
-    pub fn difference(a: impl Into<ClassRef>, b: impl Into<ClassRef>) -> Self {
+    /// The logit of `a` minus that of `b`: what speaks for the one rather than the other. Either
+    /// may be [`Side::None`], which is 0, or [`Side::LogSumExp`].
+    pub fn difference(a: impl Into<Side>, b: impl Into<Side>) -> Self {
         Self(Kind::Difference(a.into(), b.into()))
     }
 
@@ -170,6 +225,14 @@ impl Target {
         }))
     }
 
+    /// What is explained in each of so many images, in words.
+    pub(crate) fn names(&self, images: usize) -> Vec<String> {
+        match &self.0 {
+            Kind::Each(targets) => targets.iter().map(ToString::to_string).collect(),
+            _ => vec![self.to_string(); images],
+        }
+    }
+
     /// Checks the target against a network: the layer it is computed from, and its score.
     pub(crate) fn bind(&self, network: &dyn Network) -> Result<BoundTarget, AttributionError> {
         let at = |layer: &str, score: Score| {
@@ -180,9 +243,13 @@ impl Target {
         };
         match &self.0 {
             Kind::Class(class) => at(LOGITS, Score::Class(network.class(class)?)),
+            Kind::Difference(Side::None, Side::None) => Err(AttributionError::Target {
+                text: self.to_string(),
+                reason: "there is none on both sides, so nothing to explain".to_owned(),
+            }),
             Kind::Difference(a, b) => at(
                 LOGITS,
-                Score::Difference(network.class(a)?, network.class(b)?),
+                Score::Difference(a.bind(network)?, b.bind(network)?),
             ),
             Kind::Probability(class) => at(LOGITS, Score::Probability(network.class(class)?)),
             Kind::Contrast(class) => at(LOGITS, Score::Contrast(network.class(class)?)),
@@ -234,6 +301,9 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Class(class) => write!(f, "{class}"),
+            Kind::Difference(Side::None, Side::None) => f.write_str("none - none"),
+            Kind::Difference(a, Side::None) => write!(f, "{a}"),
+            Kind::Difference(Side::None, b) => write!(f, "-({b})"),
             Kind::Difference(a, b) => write!(f, "{a} - {b}"),
             Kind::LogSumExp => f.write_str("log sum exp"),
             Kind::Probability(class) => write!(f, "probability of {class}"),
@@ -262,28 +332,26 @@ impl fmt::Debug for Target {
     }
 }
 
-/// `A`, `A:B` for a difference, or `logsumexp`; `A` and `B` are class numbers or names.
+/// `A`, `A:B` for a difference, or `logsumexp`; `A` and `B` are class numbers or names, and in a
+/// difference also `none` or `logsumexp`.
 impl FromStr for Target {
     type Err = AttributionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let class = |t: &str| {
-            let name = t.trim();
-            if name.is_empty() {
-                return Err(AttributionError::Target {
-                    text: text.to_owned(),
-                    reason: "expected a class, two classes A:B, or logsumexp".to_owned(),
-                });
-            }
-            Ok(name
-                .parse()
-                .map_or_else(|_| ClassRef::from(name), ClassRef::Index))
+        let side = |part: &str| {
+            Side::parse(part).ok_or_else(|| AttributionError::Target {
+                text: text.to_owned(),
+                reason: "expected a class, two classes A:B, or logsumexp".to_owned(),
+            })
         };
-        match text.split_once(':') {
-            _ if text.trim().eq_ignore_ascii_case("logsumexp") => Ok(Self::log_sum_exp()),
-            Some((a, b)) => Ok(Self::difference(class(a)?, class(b)?)),
-            None => Ok(Self::class(class(text)?)),
-        }
+        Ok(match text.split_once(':') {
+            Some((a, b)) => Self::difference(side(a)?, side(b)?),
+            None => match side(text)? {
+                Side::LogSumExp => Self::log_sum_exp(),
+                Side::Class(class) => Self::class(class),
+                Side::None => Self::label(text.trim()),
+            },
+        })
     }
 }
 
@@ -294,10 +362,18 @@ pub(crate) struct BoundTarget {
     score: Score,
 }
 
+#[derive(Clone, Copy)]
+enum BoundSide {
+    None,
+    Class(usize),
+    LogSumExp,
+}
+
 #[derive(Clone)]
 enum Score {
+    Zero,
     Class(usize),
-    Difference(usize, usize),
+    Difference(BoundSide, BoundSide),
     LogSumExp,
     Probability(usize),
     Contrast(usize),
@@ -307,7 +383,35 @@ enum Score {
     Each(Vec<Score>),
 }
 
+impl Score {
+    /// What the score is the difference of; all of it, and 0, where it is none.
+    fn sides(&self) -> [Self; 2] {
+        let side = |side: &BoundSide| match *side {
+            BoundSide::None => Self::Zero,
+            BoundSide::Class(class) => Self::Class(class),
+            BoundSide::LogSumExp => Self::LogSumExp,
+        };
+        match self {
+            Self::Difference(a, b) => [side(a), side(b)],
+            Self::Each(scores) => {
+                let (a, b) = scores.iter().map(|s| s.sides().into()).unzip();
+                [Self::Each(a), Self::Each(b)]
+            }
+            other => [other.clone(), Self::Zero],
+        }
+    }
+}
+
 impl BoundTarget {
+    /// What the target is the difference of: for each side a target of its own. Where it is no
+    /// difference the second is 0.
+    pub fn sides(&self) -> [Self; 2] {
+        self.score.sides().map(|score| Self {
+            layer: self.layer.clone(),
+            score,
+        })
+    }
+
     /// Refuses a list of targets that is not one for each image.
     pub fn check_count(&self, images: usize) -> Result<(), AttributionError> {
         match &self.score {
@@ -381,17 +485,17 @@ impl BoundTarget {
             Ok::<_, AttributionError>(t.narrow(1, class, 1).reshape([images]))
         };
         match score {
+            Score::Zero => Ok(Tensor::zeros([images], &logits().device())),
             Score::Class(class) => column(logits(), *class),
-            Score::Difference(a, b) => {
-                let logits = logits();
-                Ok(column(logits.clone(), *a)? - column(logits, *b)?)
+            Score::Difference(..) => {
+                let [a, b] = score.sides();
+                let b = self.score_as(&b, activation)?;
+                Ok(match a {
+                    Score::Zero => -b,
+                    a => self.score_as(&a, activation)? - b,
+                })
             }
-            Score::LogSumExp => {
-                let logits = logits();
-                let largest = logits.clone().detach().max_dim(1);
-                let sum = (logits - largest.clone()).exp().sum_dim(1);
-                Ok((sum.log() + largest).reshape([images]))
-            }
+            Score::LogSumExp => Ok(log_sum_exp(logits())),
             Score::Probability(class) => column(activation::softmax(logits(), 1), *class),
             Score::Contrast(class) => {
                 let logits = logits();
@@ -473,6 +577,14 @@ impl BoundTarget {
             size,
         })
     }
+}
+
+/// `log sum exp` over the second axis of `[N, K]`, giving `[N]`.
+fn log_sum_exp(logits: Tensor<2>) -> Tensor<1> {
+    let images = logits.dims()[0];
+    let largest = logits.clone().detach().max_dim(1);
+    let sum = (logits - largest.clone()).exp().sum_dim(1);
+    (sum.log() + largest).reshape([images])
 }
 
 /// `|x|` over the second axis of `[N, C]`, giving `[N]`, with gradient 0 where `x` is 0.

@@ -129,12 +129,14 @@ impl<'w> Work<'w> {
         self.activation(self.rows(rows))
     }
 
-    fn run(
+    /// The value of the layer that the target is computed from, where row `i` of `at` belongs to
+    /// image `rows[i]`.
+    fn fetch(
         &self,
         rows: &[usize],
         at: Activation,
         rules: &Rules,
-    ) -> Result<Tensor<1>, AttributionError> {
+    ) -> Result<Activation, AttributionError> {
         let feeds = match self.is_input() {
             true => vec![(self.input.as_str(), at)],
             // Other branches than the layer's keep the values that the image gives them.
@@ -143,7 +145,16 @@ impl<'w> Work<'w> {
                 (self.layer.as_str(), at),
             ],
         };
-        let fetched = self.network.run(feeds, &self.target.layer, rules)?;
+        self.network.run(feeds, &self.target.layer, rules)
+    }
+
+    fn run(
+        &self,
+        rows: &[usize],
+        at: Activation,
+        rules: &Rules,
+    ) -> Result<Tensor<1>, AttributionError> {
+        let fetched = self.fetch(rows, at, rules)?;
         self.target.score(&fetched, rows)
     }
 
@@ -152,6 +163,24 @@ impl<'w> Work<'w> {
     pub fn scores(&self, rows: &[usize], at: Activation) -> Result<Vec<f32>, AttributionError> {
         let scores = self.run(rows, at, &Rules::new())?;
         to_vec(&scores.into())
+    }
+
+    /// What the target's score is the difference of, `[first, second]` for each row of `at`; the
+    /// second is 0 for targets that are no difference.
+    pub fn side_scores(
+        &self,
+        rows: &[usize],
+        at: Activation,
+    ) -> Result<Vec<[f32; 2]>, AttributionError> {
+        let fetched = self.fetch(rows, at, &Rules::new())?;
+        let [first, second] = self.target.sides();
+        let first = to_vec(&first.score(&fetched, rows)?.into())?;
+        let second = to_vec(&second.score(&fetched, rows)?.into())?;
+        Ok(first
+            .into_iter()
+            .zip(second)
+            .map(<[f32; 2]>::from)
+            .collect())
     }
 
     /// The target's score for each of the images as it is.

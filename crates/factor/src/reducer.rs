@@ -156,9 +156,10 @@ impl FromStr for Method {
     type Err = FactorError;
 
     fn from_str(name: &str) -> Result<Self, FactorError> {
+        let wanted = name.trim().to_ascii_lowercase().replace('-', "");
         Method::ALL
             .into_iter()
-            .find(|method| method.name() == name)
+            .find(|method| method.name() == wanted)
             .ok_or_else(|| FactorError::Unknown {
                 what: "method",
                 name: name.to_owned(),
