@@ -16,6 +16,9 @@ pub enum Error {
     /// Measuring an explanation.
     #[error(transparent)]
     Metric(#[from] elucid_metrics::MetricError),
+    /// Visualising features.
+    #[error(transparent)]
+    Vis(#[from] elucid_optvis::VisError),
     /// Drawing or writing.
     #[error(transparent)]
     Render(#[from] elucid_render::RenderError),

@@ -31,12 +31,16 @@ pub mod prelude {
     pub use elucid_graph::device::DeviceChoice;
     pub use elucid_graph::input::{ChannelOrder, InputSpec, Resize};
     pub use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, Layer, Model, Photo};
+    pub use elucid_optvis::{
+        FeatureVis, Objective, Objectives, Parametrisation, Transforms, Visualisation,
+    };
     pub use elucid_render::{
         ColorMap, Figure, Gallery, GallerySection, Interpolation, LinePlot, MapStyle,
         Normalisation, Picture, SpatialHints, SpatialView, SpatialWidget,
     };
     pub use elucid_rules::{
-        DeconvRelu, GradRule, GuidedRelu, OpKind, Rule, Rules, SmoothMaxPool, TrueRule,
+        DeconvRelu, GradRule, GuidedRelu, OpKind, RedirectedRelu, Rule, Rules, SmoothMaxPool,
+        TrueRule,
     };
 
     pub use crate::{Error, models::photographs};

@@ -1,1 +1,19 @@
-//! Feature visualisation: pictures of what a network looks for.
+#![doc = include_str!("../README.md")]
+
+mod adam;
+mod error;
+mod feature_vis;
+mod matrix;
+mod objective;
+mod parametrisation;
+mod random;
+mod transforms;
+mod visualisation;
+
+pub use error::VisError;
+pub use feature_vis::{FeatureVis, MAX_SIDE};
+pub use objective::{ClassName, Objective, Objectives, Seen, Term};
+pub use parametrisation::{Canvas, Cppn, Fourier, Maco, Parametrisation, Pixels, Pyramid};
+pub use random::Random;
+pub use transforms::Transforms;
+pub use visualisation::{Kept, Visualisation};

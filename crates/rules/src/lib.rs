@@ -18,7 +18,7 @@ pub use error::{PoolError, RuleError};
 pub use kind::{OpKind, Operator, UnknownOpKind};
 pub use lrn::{Lrn, local_response_norm};
 pub use pool::{Pool2d, avg_pool2d, max_pool2d};
-pub use relu::{DeconvRelu, GuidedRelu};
+pub use relu::{DeconvRelu, GuidedRelu, RedirectedRelu};
 pub use rule::{GradRule, Rule, apply};
 pub use rules::{Rules, TrueRule};
 pub use smooth::SmoothMaxPool;

@@ -34,6 +34,27 @@ pub struct GuidedRelu;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeconvRelu;
 
+/// Redirected rectifiers: a sample that gets no gradient at all gets one that leads it back.
+///
+/// A dead unit cannot be optimised: where `x <= 0` for every unit that matters, the gradient is 0
+/// everywhere. This rule is the true gradient for every sample (row of the batch) that gets any of
+/// it through the operator. For a sample that gets none, a blocked gradient passes where a step
+/// *down* the gradient would bring the unit nearer to its active range:
+///
+/// | operator | gradient at the input of such a sample |
+/// | --- | --- |
+/// | ReLU | `g`, but 0 where `x <= 0` and `g > 0` |
+/// | `Clip { min, max }` (ReLU6) | `g`, but 0 where `x <= min` and `g > 0` and where `x >= max` and `g < 0` |
+///
+/// `g` is the gradient of a loss that is *minimised*; who maximises differentiates the negative.
+/// Feature visualisation uses it for its first steps. Lucid lets `x = 0` count as active, here it
+/// is blocked as the true gradient has it, and redirected like the rest.
+///
+/// Source: the overrides of Lucid, described in Olah, Mordvintsev and Schubert, *Feature
+/// Visualization*, Distill 2017, <https://distill.pub/2017/feature-visualization>.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RedirectedRelu;
+
 /// A bounded rectifier: `min(max(x, min), max)`.
 #[derive(Debug, Clone, Copy)]
 struct Rectifier {
@@ -98,6 +119,9 @@ struct GuidedRectifier(Rectifier);
 #[derive(Debug)]
 struct DeconvRectifier(Rectifier);
 
+#[derive(Debug)]
+struct RedirectedRectifier(Rectifier);
+
 impl TrueRectifier {
     pub(crate) fn bind(op: &Operator<'_>) -> Option<Self> {
         Rectifier::of(op).map(Self)
@@ -154,6 +178,42 @@ impl GradRule for DeconvRectifier {
     }
 }
 
+impl GradRule for RedirectedRectifier {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.0.forward(x)
+    }
+
+    fn backward(&self, x: Tensor<4>, _y: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
+        let gated = self.0.gate(x.clone(), g.clone());
+        let [n, c, h, w] = g.dims();
+        // The largest, not the norm: squares of small gradients would vanish.
+        let passed = gated.clone().abs().reshape([n, c * h * w]).max_dim(1);
+        let nothing = passed.equal_scalar(0.0).reshape([n, 1, 1, 1]);
+        let Rectifier { min, max } = self.0;
+        let mut redirected = g.clone();
+        if min.is_finite() {
+            let away = x.clone().lower_equal_scalar(min);
+            let away = away.bool_and(g.clone().greater_scalar(0.0));
+            redirected = redirected.mask_fill(away, 0.0);
+        }
+        if max.is_finite() {
+            let away = x.greater_equal_scalar(max);
+            let away = away.bool_and(g.lower_scalar(0.0));
+            redirected = redirected.mask_fill(away, 0.0);
+        }
+        gated.mask_where(nothing.expand([n, c, h, w]), redirected)
+    }
+
+    /// What passes for a sample hangs on all of its positions.
+    fn reach(&self) -> Option<[usize; 2]> {
+        None
+    }
+
+    fn name(&self) -> String {
+        Rule::name(&RedirectedRelu)
+    }
+}
+
 fn rectifier(rule: &dyn Rule, op: &Operator<'_>) -> Result<Rectifier, RuleError> {
     Rectifier::of(op).ok_or_else(|| RuleError::Unsupported {
         rule: rule.name(),
@@ -187,5 +247,19 @@ impl Rule for DeconvRelu {
 
     fn bind(self: Arc<Self>, op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError> {
         Ok(Arc::new(DeconvRectifier(rectifier(&*self, op)?)))
+    }
+}
+
+impl Rule for RedirectedRelu {
+    fn name(&self) -> String {
+        "redirected ReLU".to_owned()
+    }
+
+    fn applies_to(&self, kind: OpKind) -> bool {
+        SUPPORTED.contains(&kind)
+    }
+
+    fn bind(self: Arc<Self>, op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError> {
+        Ok(Arc::new(RedirectedRectifier(rectifier(&*self, op)?)))
     }
 }

@@ -162,6 +162,13 @@ impl Rules {
         self
     }
 
+    /// These rules, and behind them `others`: for operators that none of these matches.
+    #[must_use]
+    pub fn then(mut self, others: &Rules) -> Self {
+        self.entries.extend(others.entries.iter().cloned());
+        self
+    }
+
     /// Sets the name under which these rules appear in reports.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {

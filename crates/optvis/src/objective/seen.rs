@@ -1,0 +1,158 @@
+//! What an objective sees of one step.
+
+use burn::tensor::Tensor;
+use elucid_graph::{Activations, Model};
+
+use crate::error::VisError;
+
+/// The pictures of one step and what the network makes of them; differentiable.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'s> {
+    model: &'s Model,
+    pictures: &'s Tensor<4>,
+    activations: Option<&'s Activations>,
+    item: Option<usize>,
+}
+
+impl<'s> Seen<'s> {
+    /// `pictures` `[N, 3, H, W]` and the activations that they cause; without activations when no
+    /// term reads a layer.
+    pub fn new(
+        model: &'s Model,
+        pictures: &'s Tensor<4>,
+        activations: Option<&'s Activations>,
+    ) -> Self {
+        Self {
+            model,
+            pictures,
+            activations,
+            item: None,
+        }
+    }
+
+    /// The network.
+    pub fn model(&self) -> &'s Model {
+        self.model
+    }
+
+    /// How many images there are.
+    pub fn images(&self) -> usize {
+        match self.item {
+            Some(_) => 1,
+            None => self.pictures.dims()[0],
+        }
+    }
+
+    /// Only image `item`.
+    ///
+    /// # Errors
+    ///
+    /// [`VisError::Item`] when there are not that many.
+    pub fn item(&self, item: usize) -> Result<Self, VisError> {
+        let images = self.images();
+        if item >= images {
+            return Err(VisError::Item { item, images });
+        }
+        Ok(Self {
+            item: Some(self.item.unwrap_or(item)),
+            ..*self
+        })
+    }
+
+    /// The pictures `[N, 3, H, W]`, red, green and blue in 0 to 1, before any transform.
+    pub fn pictures(&self) -> Tensor<4> {
+        self.of_item(self.pictures.clone())
+    }
+
+    /// The value of a layer, `[N, C, H, W]`; layers without positions have one.
+    ///
+    /// # Errors
+    ///
+    /// [`VisError::Graph`] when the term does not list the layer, [`VisError::NoChannels`] when it
+    /// is neither `[N, C, H, W]` nor `[N, C]`.
+    pub fn layer(&self, name: &str) -> Result<Tensor<4>, VisError> {
+        let Some(activations) = self.activations else {
+            return Err(VisError::NoChannels {
+                layer: name.to_owned(),
+                shape: Vec::new(),
+            });
+        };
+        let activation = activations.get(name)?;
+        let value = match *activation.shape() {
+            [_, _, _, _] => activation.tensor::<4>()?,
+            [n, c] => activation.tensor::<2>()?.reshape([n, c, 1, 1]),
+            ref shape => {
+                return Err(VisError::NoChannels {
+                    layer: name.to_owned(),
+                    shape: shape.to_vec(),
+                });
+            }
+        };
+        Ok(self.of_item(value))
+    }
+
+    fn of_item(&self, values: Tensor<4>) -> Tensor<4> {
+        match self.item {
+            Some(item) if values.dims()[0] > 1 => values.narrow(0, item, 1),
+            _ => values,
+        }
+    }
+}
+
+/// How many channels a layer has.
+pub(crate) fn channels(model: &Model, layer: &str) -> Result<usize, VisError> {
+    let layer = model.layer(layer)?;
+    match layer.shape() {
+        [_, channels] | [_, channels, _, _] => Ok(*channels),
+        shape => Err(VisError::NoChannels {
+            layer: layer.name().to_owned(),
+            shape: shape.to_vec(),
+        }),
+    }
+}
+
+/// Refuses a channel that the layer has not.
+pub(crate) fn check_channel(model: &Model, layer: &str, channel: usize) -> Result<(), VisError> {
+    let channels = channels(model, layer)?;
+    match channel < channels {
+        true => Ok(()),
+        false => Err(VisError::Channel {
+            layer: model.layer(layer)?.name().to_owned(),
+            channel,
+            channels,
+        }),
+    }
+}
+
+/// The values `[N, C, h, w]` of a block of positions that begins at `from`.
+pub(crate) fn block(
+    values: Tensor<4>,
+    layer: &str,
+    from: [usize; 2],
+    size: [usize; 2],
+) -> Result<Tensor<4>, VisError> {
+    let [_, _, h, w] = values.dims();
+    if from[0] + size[0] > h || from[1] + size[1] > w {
+        let what = match size {
+            [1, 1] => format!("position {from:?}"),
+            _ => format!("a block of {} x {}", size[0], size[1]),
+        };
+        return Err(VisError::Position {
+            layer: layer.to_owned(),
+            what,
+            size: [h, w],
+        });
+    }
+    if size == [h, w] {
+        return Ok(values);
+    }
+    Ok(values
+        .narrow(2, from[0], size[0])
+        .narrow(3, from[1], size[1]))
+}
+
+/// The position in the middle: `[H / 2, W / 2]`, rounded down.
+pub(crate) fn centre(values: &Tensor<4>) -> [usize; 2] {
+    let [_, _, h, w] = values.dims();
+    [h / 2, w / 2]
+}

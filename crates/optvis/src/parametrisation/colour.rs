@@ -1,0 +1,99 @@
+//! From unbounded, uncorrelated numbers to colours.
+
+use burn::tensor::{Device, Tensor, TensorData, activation};
+
+/// Square root of the covariance of the colours of ImageNet's photographs, as Lucid has it: rows
+/// are red, green and blue.
+const CORRELATION: [[f32; 3]; 3] = [[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]];
+
+/// Mean colour of ImageNet's photographs.
+const MEAN: [f32; 3] = [0.48, 0.46, 0.41];
+
+/// How three planes of numbers become red, green and blue in 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Colour {
+    /// Whether the planes are uncorrelated components of colour.
+    pub decorrelated: bool,
+    /// Whether values are clipped, instead of squeezed by a sigmoid.
+    pub clipped: bool,
+}
+
+impl Default for Colour {
+    fn default() -> Self {
+        Self {
+            decorrelated: true,
+            clipped: false,
+        }
+    }
+}
+
+/// A [`Colour`] on a device.
+#[derive(Debug)]
+pub(crate) struct Paint {
+    colour: Colour,
+    /// `[1, 3, 3]`
+    matrix: Tensor<3>,
+    /// `[1, 3, 1, 1]`
+    mean: Tensor<4>,
+}
+
+impl Paint {
+    pub fn new(colour: Colour, device: &Device) -> Self {
+        let column = |j: usize| {
+            let squares = CORRELATION.iter().map(|row| row[j] * row[j]);
+            squares.sum::<f32>().sqrt()
+        };
+        let norm = (0..3).map(column).fold(0.0, f32::max);
+        let values: Vec<f32> = CORRELATION.concat().iter().map(|v| v / norm).collect();
+        let mean = match colour.decorrelated {
+            true => MEAN,
+            false => [0.5; 3],
+        };
+        Self {
+            colour,
+            matrix: Tensor::from_data(TensorData::new(values, [1, 3, 3]), device),
+            mean: Tensor::from_data(TensorData::new(mean.to_vec(), [1, 3, 1, 1]), device),
+        }
+    }
+
+    /// `[N, 3, H, W]` of any numbers to colours; zeros become grey, or ImageNet's mean colour
+    /// where decorrelated colours are clipped.
+    pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+        let [n, c, h, w] = x.dims();
+        let mixed = match self.colour.decorrelated {
+            true => {
+                let planes = x.reshape([n, c, h * w]);
+                let matrix = self.matrix.clone().repeat_dim(0, n);
+                matrix.matmul(planes).reshape([n, 3, h, w])
+            }
+            false => x,
+        };
+        match self.colour.clipped {
+            true => (mixed + self.mean.clone()).clamp(0.0, 1.0),
+            false => activation::sigmoid(mixed),
+        }
+    }
+}
+
+/// The builder methods that parametrisations with a [`Colour`] share.
+macro_rules! colour_methods {
+    () => {
+        /// Takes the three planes for red, green and blue, instead of for uncorrelated components
+        /// of colour.
+        #[must_use]
+        pub fn correlated(mut self) -> Self {
+            self.colour.decorrelated = false;
+            self
+        }
+
+        /// Clips values to 0 to 1, instead of squeezing them by a sigmoid. Zero is then
+        /// ImageNet's mean colour (.48, .46, .41), or grey where the planes are red, green and
+        /// blue. A pixel beyond the range gets no gradient.
+        #[must_use]
+        pub fn clipped(mut self) -> Self {
+            self.colour.clipped = true;
+            self
+        }
+    };
+}
+pub(crate) use colour_methods;
