@@ -102,6 +102,35 @@ pub enum RenderError {
         limit: usize,
     },
 
+    /// Sprite maps that do not belong together were to be merged.
+    #[error("sprite maps differ in their {what}, {first:?} and {second:?}: they cannot be merged")]
+    Merge {
+        /// What differs.
+        what: &'static str,
+        /// What the first map says.
+        first: String,
+        /// What the other one says.
+        second: String,
+    },
+
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+
+    /// A file holds something else than a sprite map, or its parts do not fit together.
+    #[error("{} is not part of a sprite map: {what}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+
     /// A file could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {

@@ -1,23 +1,29 @@
 #![doc = include_str!("../README.md")]
 
+pub mod channel;
 pub mod colormap;
 mod error;
 pub mod file;
 pub mod gallery;
+pub mod groups;
 pub mod normalise;
 mod page;
 pub mod picture;
 pub mod plot;
 pub mod resample;
 pub mod spatial;
+pub mod sprites;
 pub mod style;
 
+pub use channel::{ChannelView, ChannelWidget};
 pub use colormap::{ColorMap, orange_blue};
 pub use error::RenderError;
 pub use gallery::{Figure, Gallery, GallerySection};
+pub use groups::{GroupView, GroupWidget};
 pub use normalise::Normalisation;
 pub use picture::Picture;
 pub use plot::LinePlot;
 pub use resample::{Interpolation, resample};
 pub use spatial::{SpatialHints, SpatialView, SpatialWidget};
+pub use sprites::SpriteMap;
 pub use style::MapStyle;

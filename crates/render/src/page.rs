@@ -24,7 +24,11 @@ pub(crate) struct Widget {
 const SHELL: &str = include_str!("../widgets/shared/shell.html");
 const FACTS: &str = include_str!("../widgets/shared/facts.html");
 const SHARED_STYLE: &str = include_str!("../widgets/shared/style.css");
+const CONTROLS_STYLE: &str = include_str!("../widgets/shared/controls.css");
 const SHARED_SCRIPT: &str = include_str!("../widgets/shared/script.js");
+
+/// Steps from zero to the largest value of packed numbers.
+pub(crate) const STEPS: f64 = i16::MAX as f64;
 
 impl Widget {
     /// The whole page: `text` is what the markup shows, `data` what the script reads.
@@ -46,16 +50,19 @@ impl Widget {
         for (name, markup) in files.iter().chain(self.parts) {
             environment.add_template(name, markup).map_err(failed)?;
         }
-        let scripts: Vec<&str> = match self.script {
-            Some(script) => vec![SHARED_SCRIPT, script],
-            None => Vec::new(),
+        let (styles, scripts) = match self.script {
+            Some(script) => (
+                vec![SHARED_STYLE, CONTROLS_STYLE, self.style],
+                vec![SHARED_SCRIPT, script],
+            ),
+            None => (vec![SHARED_STYLE, self.style], Vec::new()),
         };
         environment
             .get_template("page.html")
             .and_then(|page| {
                 page.render(context! {
                     text => minijinja::Value::from(Serde(text)),
-                    styles => [SHARED_STYLE, self.style],
+                    styles,
                     scripts,
                     data,
                 })
@@ -91,7 +98,46 @@ impl<'a> Prediction<'a> {
 
 /// A PNG file as the address of an image.
 pub(crate) fn data_uri(png: &[u8]) -> String {
-    format!("data:image/png;base64,{}", STANDARD.encode(png))
+    address("png", png)
+}
+
+/// A picture file as the address of an image.
+pub(crate) fn address(format: &str, bytes: &[u8]) -> String {
+    format!("data:image/{format};base64,{}", STANDARD.encode(bytes))
+}
+
+/// Appends numbers as 16-bit integers in units of their largest absolute value over [`STEPS`],
+/// and returns that value.
+pub(crate) fn pack<'a>(
+    values: impl IntoIterator<Item = &'a f32, IntoIter: Clone>,
+    bytes: &mut Vec<u8>,
+) -> f32 {
+    let values = values.into_iter();
+    let scale = values.clone().fold(0.0_f32, |most, v| most.max(v.abs()));
+    for value in values {
+        let share = match scale {
+            0.0 => 0.0,
+            _ => f64::from(*value) / f64::from(scale),
+        };
+        bytes.extend(((share * STEPS).round() as i16).to_le_bytes());
+    }
+    scale
+}
+
+/// Refuses an array of another shape.
+pub(crate) fn expect_shape(
+    what: &str,
+    expected: &[usize],
+    got: &[usize],
+) -> Result<(), RenderError> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(RenderError::Shape {
+        what: what.to_owned(),
+        expected: expected.to_vec(),
+        got: got.to_vec(),
+    })
 }
 
 pub(crate) fn base64_size(bytes: usize) -> usize {

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::io::Cursor;
 use std::path::Path;
 
+use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, Rgb, RgbImage};
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 
@@ -120,6 +121,10 @@ impl Picture {
     /// The picture as an image of the crate [`image`].
     pub fn as_image(&self) -> &RgbImage {
         &self.image
+    }
+
+    pub(crate) fn image_mut(&mut self) -> &mut RgbImage {
+        &mut self.image
     }
 
     /// The picture as an image of the crate [`image`].
@@ -255,6 +260,70 @@ impl Picture {
             top += (picture.height() + gap) as i64;
         }
         Ok(Picture { image })
+    }
+
+    /// Pictures in rows of `columns` on white, `gap` pixels apart, each at the top left of its
+    /// place. Every place is as large as the largest picture.
+    ///
+    /// # Errors
+    ///
+    /// [`RenderError::Empty`] without pictures, [`RenderError::Parameter`] without columns,
+    /// [`RenderError::PictureTooLarge`].
+    pub fn contact_sheet<P: Borrow<Picture>>(
+        pictures: &[P],
+        columns: usize,
+        gap: usize,
+    ) -> Result<Self, RenderError> {
+        if columns == 0 {
+            return Err(RenderError::Parameter {
+                parameter: "the number of columns of a contact sheet",
+                value: columns.to_string(),
+                expected: "at least 1",
+            });
+        }
+        let columns = columns.min(pictures.len());
+        let largest = |side: fn(&Picture) -> usize| {
+            let sides = pictures.iter().map(|picture| side(picture.borrow()));
+            sides.max().unwrap_or(0)
+        };
+        let place = [largest(Picture::height), largest(Picture::width)];
+        let along = |count: usize, length: usize| {
+            let gaps = gap.saturating_mul(count.saturating_sub(1));
+            count.saturating_mul(length).saturating_add(gaps)
+        };
+        let rows = pictures.len().div_ceil(columns.max(1));
+        let (height, width) = (along(rows, place[0]), along(columns, place[1]));
+        check_size("the contact sheet", height, width)?;
+        let mut image = RgbImage::from_pixel(width as u32, height as u32, Rgb([255; 3]));
+        for (i, picture) in pictures.iter().enumerate() {
+            let top = (i / columns) * (place[0] + gap);
+            let left = (i % columns) * (place[1] + gap);
+            let picture = &picture.borrow().image;
+            image::imageops::replace(&mut image, picture, left as i64, top as i64);
+        }
+        Ok(Picture { image })
+    }
+
+    /// The picture as a JPEG file of a quality from 1 to 100: about a fifth of the PNG for sprites
+    /// and photographs, with errors that are seldom seen at 90.
+    ///
+    /// # Errors
+    ///
+    /// [`RenderError::Parameter`] for another quality, [`RenderError::Encode`] when the encoder
+    /// fails, as it does for more than 65535 pixels in a row or column.
+    pub fn to_jpeg_bytes(&self, quality: u8) -> Result<Vec<u8>, RenderError> {
+        if !(1..=100).contains(&quality) {
+            return Err(RenderError::Parameter {
+                parameter: "the quality of a JPEG file",
+                value: quality.to_string(),
+                expected: "1 to 100",
+            });
+        }
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, quality)
+            .encode_image(&self.image)
+            .map_err(|source| RenderError::encode("picture as JPEG", source))?;
+        Ok(bytes)
     }
 
     /// The picture as a PNG file.

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::file::write_atomically;
 use crate::normalise::check_finite;
-use crate::page::{Prediction, Widget, base64_size, check_bytes, data_uri};
+use crate::page::{
+    self, Prediction, STEPS, Widget, base64_size, check_bytes, data_uri, expect_shape,
+};
 use crate::{ColorMap, Picture, RenderError, orange_blue};
 
 const WIDGET: Widget = Widget {
@@ -18,9 +20,6 @@ const WIDGET: Widget = Widget {
     parts: &[],
     script: Some(include_str!("../widgets/spatial/script.js")),
 };
-
-/// Steps from zero to the largest value of a packed map.
-const STEPS: f64 = i16::MAX as f64;
 
 /// Signed class attributions at both layers, which the page shows while no cell is chosen.
 ///
@@ -289,17 +288,6 @@ impl SpatialWidget {
     }
 }
 
-fn expect_shape(what: &str, expected: &[usize], got: &[usize]) -> Result<(), RenderError> {
-    if expected == got {
-        return Ok(());
-    }
-    Err(RenderError::Shape {
-        what: what.to_owned(),
-        expected: expected.to_vec(),
-        got: got.to_vec(),
-    })
-}
-
 /// What the markup shows.
 #[derive(Serialize)]
 struct Text<'a> {
@@ -429,17 +417,7 @@ fn pack(maps: &Array4<f32>) -> (Vec<f32>, Vec<u8>) {
     let mut bytes = Vec::with_capacity(2 * rows2 * columns2 * rows1 * columns1);
     for row in maps.outer_iter() {
         for map in row.outer_iter() {
-            let scale = map.fold(0.0_f32, |largest, v| largest.max(v.abs()));
-            for value in &map {
-                let share = if scale == 0.0 {
-                    0.0
-                } else {
-                    f64::from(*value) / f64::from(scale)
-                };
-                let packed = (share * STEPS).round() as i16;
-                bytes.extend(packed.to_le_bytes());
-            }
-            scales.push(scale);
+            scales.push(page::pack(&map, &mut bytes));
         }
     }
     (scales, bytes)
