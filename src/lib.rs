@@ -18,15 +18,15 @@ mod error;
 /// What most programs need.
 pub mod prelude {
     pub use elucid_attribution::{
-        Attribution, Attributor, Baseline, BlurIntegratedGradients, ChannelAttribution,
-        ChannelMethod, Completeness, ContrastiveExcitationBackprop, DeconvNet, DeepLift, EigenCam,
-        ExcitationBackprop, ExtremalPerturbation, FEATURES, FeatureAblation, GradCam,
-        GradCamPlusPlus, Gradient, GradientShap, GuidedBackprop, GuidedGradCam,
+        AblationCam, Attribution, Attributor, Baseline, BlurIntegratedGradients,
+        ChannelAttribution, ChannelMethod, Completeness, ContrastiveExcitationBackprop, DeconvNet,
+        DeepLift, EigenCam, ExcitationBackprop, ExtremalPerturbation, FEATURES, FeatureAblation,
+        GradCam, GradCamPlusPlus, Gradient, GradientShap, GuidedBackprop, GuidedGradCam,
         GuidedIntegratedGradients, HiResCam, HsicAttribution, IntegratedGradients, KernelShap,
         LayerCam, Lime, LinearApproximation, Lrp, Network, NeuronGroups, Occlusion, Progress,
-        Quadrature, Reduce, RelevanceRule, RelevanceRules, Rise, Saliency, ShapleySampling, Side,
-        SmoothGrad, SobolAttribution, SpatialAttribution, SpatialMaps, Superpixels, Target,
-        XGradCam,
+        Quadrature, Reduce, RelevanceRule, RelevanceRules, Rise, Saliency, ScoreCam,
+        ShapleySampling, Side, SmoothGrad, SobolAttribution, SpatialAttribution, SpatialMaps,
+        Superpixels, Target, XGradCam,
     };
     pub use elucid_graph::device::DeviceChoice;
     pub use elucid_graph::input::{ChannelOrder, InputSpec, Resize};

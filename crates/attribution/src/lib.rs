@@ -41,7 +41,10 @@ pub use attribution::{Attribution, Completeness};
 pub use attributor::Attributor;
 pub use baseline::Baseline;
 pub use blur_ig::BlurIntegratedGradients;
-pub use cam::{EigenCam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, XGradCam};
+pub use cam::{
+    AblationCam, EigenCam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, ScoreCam, ScoreWeights,
+    XGradCam,
+};
 pub use channel::{ChannelAttribution, ChannelMethod, ChannelValue, ChannelValues, PathFactors};
 pub use coalitions::{
     HsicAttribution, KernelShap, Lime, SegmentAttribution, Segments, ShapleySampling,

@@ -38,6 +38,8 @@ pub const METHODS: &[&Method] = &[
     &cam::layer_cam::METHOD,
     &cam::x_grad_cam::METHOD,
     &cam::eigen_cam::METHOD,
+    &cam::score_cam::METHOD,
+    &cam::ablation_cam::METHOD,
     &guided_grad_cam::METHOD,
     &excitation::METHOD,
     &excitation::CONTRASTIVE,

@@ -31,6 +31,7 @@ const SMALL: Settings = &[
     ("segments", "grid:3"),
     ("permutations", "2"),
     ("design", "2"),
+    ("channels", "4"),
 ];
 
 /// Methods whose attribution of `A - B` is that of `A` minus that of `B`.
@@ -43,6 +44,7 @@ const LINEAR: &[&str] = &[
     "grad-cam",
     "hires-cam",
     "x-grad-cam",
+    "ablation-cam",
     "lime",
     "kernel-shap",
     "shapley-sampling",
@@ -51,6 +53,10 @@ const LINEAR: &[&str] = &[
 /// Methods that see something in a network that always gives the same scores, and why.
 const SEES_CONSTANT_NETWORKS: &[(&str, &str)] = &[
     ("eigen-cam", "it looks at activations, and at no score"),
+    (
+        "score-cam",
+        "it gives channels of equal scores equal weights",
+    ),
     ("rise", "it gives the mean mask"),
     ("extremal-perturbation", "it has an area to cover"),
 ];

@@ -1,4 +1,4 @@
-//! Class activation maps: a layer's activations, weighted by what their gradients say of a target.
+//! Class activation maps: a layer's activations, weighted by what they mean to a target.
 //!
 //! All methods of this family give `[N, C, H, W]`, shaped like the layer: what each number of the
 //! layer adds to the map. Their usual map, [`Attribution::map`], is the sum over channels, raw:
@@ -20,16 +20,21 @@
 //! | [`LayerCam`] | `x_ci relu(g_ci)` |
 //! | [`XGradCam`] | `x_ci sum_j(x_cj g_cj) / sum_j(x_cj)` |
 //! | [`EigenCam`] | `x_ci v_c`, with `v` the first principal component; no gradient |
+//! | [`ScoreCam`] | `x_ci w_c`, with `w` the softmax over channels of the score under each as a mask; no gradient |
+//! | [`AblationCam`] | `x_ci (s - s_c)`, with `s_c` the score without channel `c`; no gradient |
 //!
 //! `x` is the activation and `g` the gradient of the target's score there, the logit by default.
 //!
 //! Memory: the activations of `batch_size` images between the layer and the target.
 
+pub mod ablation_cam;
+mod by_channel;
 pub mod eigen_cam;
 pub mod grad_cam;
 pub mod grad_cam_plus_plus;
 pub mod hi_res_cam;
 pub mod layer_cam;
+pub mod score_cam;
 pub mod x_grad_cam;
 
 use burn::tensor::Tensor;
@@ -37,8 +42,14 @@ use elucid_graph::{Activation, ImageBatch};
 
 pub(crate) use self::grad_cam::weighted as grad_cam;
 pub use self::{
-    eigen_cam::EigenCam, grad_cam::GradCam, grad_cam_plus_plus::GradCamPlusPlus,
-    hi_res_cam::HiResCam, layer_cam::LayerCam, x_grad_cam::XGradCam,
+    ablation_cam::AblationCam,
+    eigen_cam::EigenCam,
+    grad_cam::GradCam,
+    grad_cam_plus_plus::GradCamPlusPlus,
+    hi_res_cam::HiResCam,
+    layer_cam::LayerCam,
+    score_cam::{ScoreCam, ScoreWeights},
+    x_grad_cam::XGradCam,
 };
 use crate::attribution::Attribution;
 use crate::attributor::Setup;

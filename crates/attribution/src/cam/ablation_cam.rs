@@ -1,0 +1,149 @@
+//! Ablation-CAM: each channel weighted by how much of the score goes with it. No gradient.
+//!
+//! `attr[c, i] = w_c x[c, i]` with `w_c = s - s_c`, where `s` is the target's score and `s_c` that of
+//! the network whose layer has zeros in channel `c`; the map is the sum over channels.
+//!
+//! Source: Ramaswamy and Desai, *Ablation-CAM: Visual Explanations for Deep Convolutional Network via
+//! Gradient-free Localization*, WACV 2020. The paper divides: `w_c = (s - s_c) / s`, and takes the ReLU
+//! of the map. To divide by the score of an image changes its map in nothing but scale as long as the
+//! score is positive; the map of a negative score it turns upside down, so it is not done here unless
+//! asked for, [`AblationCam::relative`].
+//!
+//! pytorch-grad-cam divides, takes the ReLU and stretches the map to 0..1. It writes zeros only where
+//! the smallest number of the layer is 0, as behind a ReLU; else the channel becomes that number minus
+//! 1e7. Its `ratio_channels_to_ablate` takes channels that overlap with the first principal component,
+//! [`AblationCam::channels`] those of the largest numbers. Captum's `LayerFeatureAblation` with one
+//! feature for each channel gives `w_c`. TorchRay and Xplique do not have the method.
+//!
+//! A channel of zeros has the weight 0, which takes no evaluation. Only what lies behind the layer is
+//! computed again for each of the others. Memory: `batch_size` values of the layer, and what lies
+//! behind them.
+
+use burn::tensor::{Tensor, TensorData};
+use elucid_graph::ImageBatch;
+use ndarray::ArrayView2;
+
+use super::by_channel::{CHANNELS, Channels, Seen, Weighed, by_channel};
+use crate::attribution::Attribution;
+use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::error::AttributionError;
+use crate::methods::{Method, MethodOption, Place};
+use crate::network::{FEATURES, Network};
+use crate::target::Target;
+use crate::work::Work;
+
+/// Ablation-CAM: activations weighted by how much of the score goes with each channel.
+#[derive(Debug, Clone)]
+#[must_use = "a method does nothing until it is asked to attribute"]
+pub struct AblationCam {
+    pub(crate) setup: Setup,
+    is_relative: bool,
+    channels: Option<usize>,
+}
+
+impl AblationCam {
+    /// At a layer of shape `[N, C, H, W]`.
+    pub fn at(layer: &str) -> Self {
+        Self {
+            setup: Setup::at(layer),
+            is_relative: false,
+            channels: None,
+        }
+    }
+
+    /// At the last convolutional features, [`FEATURES`].
+    pub fn at_features() -> Self {
+        Self::at(FEATURES)
+    }
+
+    /// Whether the weights are divided by the score, as in the paper; not by default. A score of
+    /// exactly 0, of which there are no shares, gives weights of 0.
+    pub fn relative(mut self, is_relative: bool) -> Self {
+        self.is_relative = is_relative;
+        self
+    }
+
+    /// Only so many channels, those of the largest sums of squares; all by default. The others have
+    /// the weight 0.
+    pub fn channels(mut self, channels: usize) -> Self {
+        self.channels = Some(channels);
+        self
+    }
+
+    setup_builders!(batch_size, progress);
+}
+
+impl Attributor for AblationCam {
+    fn name(&self) -> &'static str {
+        METHOD.name
+    }
+
+    fn attribute(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+        target: Target,
+    ) -> Result<Attribution, AttributionError> {
+        let channels = Channels {
+            most: self.channels,
+            matters: squares,
+        };
+        channels.check()?;
+        let work = Work::new(network, images, &target, &self.setup)?;
+        let ablated = |seen: &Seen, batch: &[usize]| {
+            let count = seen.channels();
+            let mut keep = vec![1.0; batch.len() * count];
+            for (row, &channel) in batch.iter().enumerate() {
+                keep[row * count + channel] = 0.0;
+            }
+            let data = TensorData::new(keep, [batch.len(), count, 1, 1]);
+            let keep = Tensor::<4>::from_data(data, &work.device());
+            let at = seen.at.clone() * keep;
+            work.scores(&vec![seen.image; batch.len()], at.into())
+        };
+        let weighed = |seen: &Seen, scores: Vec<f32>| {
+            let whole = match self.is_relative {
+                false => 1.0,
+                true if seen.score == 0.0 => f32::INFINITY,
+                true => seen.score,
+            };
+            Ok(Weighed {
+                evaluations: scores.len() + 1,
+                weights: scores.iter().map(|s| (seen.score - s) / whole).collect(),
+            })
+        };
+        by_channel(self.name(), &self.setup, &work, &channels, ablated, weighed)
+    }
+}
+
+fn squares(channel: ArrayView2<'_, f32>) -> f64 {
+    channel.iter().map(|&v| f64::from(v).powi(2)).sum()
+}
+
+pub(crate) const METHOD: Method = Method {
+    name: "ablation-cam",
+    title: "Ablation-CAM",
+    place: Place::SpatialLayer,
+    needs_model: false,
+    takes_rules: false,
+    random: false,
+    sums_to: "",
+    options: &[
+        MethodOption {
+            name: "relative",
+            default: "false",
+            help: "whether weights are divided by the score: true (the paper) or false",
+        },
+        CHANNELS,
+    ],
+    reference: "Ramaswamy and Desai 2020",
+    build: |options| {
+        let mut method = AblationCam::at_features();
+        method.setup = options.setup();
+        if let Some(is_relative) = options.get("relative", "true or false")? {
+            method.is_relative = is_relative;
+        }
+        method.channels = options.get(CHANNELS.name, "a number of channels")?;
+        Ok(Box::new(method))
+    },
+};
