@@ -29,7 +29,8 @@
 //! that is for scores of at most second degree: the mean over seeds is then the straight path's value
 //! with the same points, and the values add up in the mean to the change of the score. A network is
 //! no such score, and the mean of its gradients at scattered points is not its gradient at their
-//! mean: nothing makes these values add up, and what they miss is reported, not promised.
+//! mean: a cubic score of one channel gets `E[R^2] = 7/6` of the path's value. Nothing makes these
+//! values add up, and what they miss is reported, not promised.
 //!
 //! The notebook divides by 1.5 instead: `(U1 + U2) / 1.5` has the mean 2/3, so its points lie around
 //! the line to two thirds of the activations. Of a purely quadratic score it finds two thirds, of a
