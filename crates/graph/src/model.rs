@@ -436,6 +436,33 @@ impl Model {
         list_layers(self.graph(), self.inner.input, size)
     }
 
+    /// Shapes of some layers for one image of `size` (height, width). Layers above them need not
+    /// take that size.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Operator`] when they cannot be computed from that size, and as
+    /// [`Model::layer`].
+    pub fn shapes_for<S: AsRef<str>>(
+        &self,
+        layers: impl IntoIterator<Item = S>,
+        size: [usize; 2],
+    ) -> Result<Vec<Vec<usize>>, GraphError> {
+        let value = |name: S| Ok(self.layer(name.as_ref())?.value);
+        let values = layers.into_iter().map(value);
+        let values = values.collect::<Result<Vec<ValueId>, GraphError>>()?;
+        let mut input = self.layer_of(self.inner.input)?.shape.clone();
+        if let [_, _, height, width] = input.as_mut_slice() {
+            [*height, *width] = size;
+        }
+        let plan = Plan::new(self.graph(), &[(self.inner.input, input)], &values)?;
+        let shape = |value| plan.known.get(value).map(|k| k.shape.clone());
+        Ok(values
+            .iter()
+            .map(|v| shape(v).unwrap_or_default())
+            .collect())
+    }
+
     /// The layer that a name means: its exact tensor or node name, a part of it that fits one
     /// layer only (`inception_4d` for `inception_4d/output`), or Lucid's name (`mixed4d`).
     ///

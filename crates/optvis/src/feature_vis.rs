@@ -367,13 +367,9 @@ impl FeatureVis {
         layers: &[String],
     ) -> Result<Option<[usize; 2]>, VisError> {
         let own = model.input_spec().size();
-        let takes = |size: [usize; 2]| {
-            let each = layers.iter().map(|l| model.pass_elements(INPUT, l, size));
-            each.collect::<Result<Vec<_>, _>>()
-        };
         for size in self.transforms.sizes(self.size)? {
-            if takes(size).is_err() {
-                takes(own)?;
+            if model.shapes_for(layers, size).is_err() {
+                model.shapes_for(layers, own)?;
                 return Ok(Some(own));
             }
         }
