@@ -74,13 +74,17 @@ impl FeatureVis {
     }
 
     /// Optimises a network that paints square pictures, see [`Cppn`], with a learning rate of .005.
+    /// Its pictures begin flat and excite little, so rectifiers redirect gradients to the end.
     pub fn cppn(size: usize) -> Self {
-        Self::with(Cppn::new(), size).learning_rate(0.005)
+        Self::with(Cppn::new(), size)
+            .learning_rate(0.005)
+            .redirected_relu(usize::MAX)
     }
 
-    /// Optimises the phases of square pictures with a photograph's magnitudes, see [`Maco`].
+    /// Optimises the phases of square pictures with a photograph's magnitudes, see [`Maco`], with a
+    /// learning rate of .3 radians.
     pub fn maco(size: usize) -> Self {
-        Self::with(Maco::new(), size)
+        Self::with(Maco::new(), size).learning_rate(0.3)
     }
 
     /// Optimises another parametrisation, square pictures of `size` pixels a side.

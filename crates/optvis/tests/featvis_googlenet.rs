@@ -64,7 +64,7 @@ fn spectra_and_gradients_are_those_of_lucent() {
             (
                 "grad_direction0_dot",
                 Objective::direction(LAYER, direction),
-                [757.502_3, 1026.702_6],
+                [757.5023, 1026.7026],
             ),
             (
                 "grad_direction0_cos",
@@ -209,7 +209,7 @@ fn icons_beat_photographs() {
     };
     let model = googlenet(&assets);
     let channels: Vec<usize> = (0..10).map(|i| 53 * i).collect();
-    let mut best = vec![0.0_f32; 10];
+    let mut best = [0.0_f32; 10];
     for paths in paths.chunks(8) {
         let photos: Vec<Photo> = paths.iter().map(|p| model.read_image(p).unwrap()).collect();
         for image in means(&model, &Photo::stack(&photos).unwrap(), &channels) {
@@ -248,4 +248,19 @@ fn icons_beat_photographs() {
         assert!(rough < 1.0, "channel {} is noise: {rough}", channels[i]);
     }
     assert!(won >= 9, "{won} of 10");
+}
+
+/// GoogLeNet's last pool and classifier fit 224 x 224 pixels only; what lies below takes any size.
+#[test]
+fn classes_are_seen_at_the_networks_size() {
+    let Some(assets) = assets() else { return };
+    let model = googlenet(&assets);
+    let vis = FeatureVis::fourier(48).steps(4);
+    let classes = vis.clone().classes(&model, ["goldfish"]).unwrap();
+    assert_eq!(classes.network_size(), Some([224, 224]));
+    assert_eq!(classes.images().dim(), (1, 3, 48, 48));
+    let values = &classes.values()[0];
+    assert!(values[3] > values[0], "{values:?}");
+    let icons = vis.channels(&model, "inception_3a", &[7]).unwrap();
+    assert_eq!(icons.network_size(), None);
 }
