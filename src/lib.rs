@@ -23,10 +23,10 @@ pub mod prelude {
         DeepLift, EigenCam, ExcitationBackprop, ExtremalPerturbation, FEATURES, FeatureAblation,
         GradCam, GradCamPlusPlus, Gradient, GradientShap, GuidedBackprop, GuidedGradCam,
         GuidedIntegratedGradients, HiResCam, HsicAttribution, IntegratedGradients, KernelShap,
-        LayerCam, Lime, LinearApproximation, Lrp, Network, NeuronGroups, Occlusion, Progress,
-        Quadrature, Reduce, RelevanceRule, RelevanceRules, Rise, Saliency, ScoreCam,
-        ShapleySampling, Side, SmoothGrad, SobolAttribution, SpatialAttribution, SpatialMaps,
-        Superpixels, Target, XGradCam,
+        LayerCam, Lime, LinearApproximation, Lrp, MeaningfulPerturbation, Network, NeuronGroups,
+        Occlusion, Progress, Quadrature, Reduce, RelevanceRule, RelevanceRules, Rise, Saliency,
+        ScoreCam, ShapleySampling, Side, SmoothGrad, SobolAttribution, SpatialAttribution,
+        SpatialMaps, Superpixels, Target, XGradCam,
     };
     pub use elucid_graph::device::DeviceChoice;
     pub use elucid_graph::input::{ChannelOrder, InputSpec, Resize};

@@ -45,6 +45,7 @@ pub struct Attribution {
     reduce: Reduce,
     completeness: Vec<Completeness>,
     evaluations: Vec<usize>,
+    planned: Vec<usize>,
     tolerance_met: Vec<bool>,
 }
 
@@ -66,6 +67,7 @@ impl Attribution {
             reduce,
             completeness: Vec::new(),
             evaluations: vec![1; scores.len()],
+            planned: Vec::new(),
             tolerance_met: Vec::new(),
             values,
             scores,
@@ -98,6 +100,12 @@ impl Attribution {
     /// States how many evaluations of the gradient each image took.
     pub(crate) fn with_evaluations(mut self, evaluations: Vec<usize>) -> Self {
         self.evaluations = evaluations;
+        self
+    }
+
+    /// States how many evaluations each image would have taken, had the work not been stopped.
+    pub(crate) fn with_planned(mut self, planned: Vec<usize>) -> Self {
+        self.planned = planned;
         self
     }
 
@@ -159,6 +167,12 @@ impl Attribution {
     /// How many times the gradient, or the score where there is none, of each image was evaluated.
     pub fn evaluations(&self) -> &[usize] {
         &self.evaluations
+    }
+
+    /// How many evaluations each image would have taken, if the work was stopped before; empty where
+    /// it ran to its end. An image that was not reached has no evaluations, and zeros for values.
+    pub fn planned(&self) -> &[usize] {
+        &self.planned
     }
 
     /// For each image whether the stated tolerance was met, rather than the evaluations used up;
@@ -230,6 +244,9 @@ impl fmt::Display for Attribution {
                 && evaluations > 1
             {
                 write!(f, ", {evaluations} evaluations")?;
+            }
+            if let Some(planned) = self.planned.get(i) {
+                write!(f, ", stopped early: {planned} were planned")?;
             }
             if self.tolerance_met.get(i) == Some(&false) {
                 write!(f, ", tolerance not met")?;

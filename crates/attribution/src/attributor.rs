@@ -67,6 +67,8 @@ pub(crate) struct Setup {
     pub batch_size: usize,
     pub seed: u64,
     pub progress: Reporter,
+    /// Whether a method that can gives what it has when the progress callback asks to stop.
+    pub keeps_partial: bool,
 }
 
 impl Setup {
@@ -77,6 +79,7 @@ impl Setup {
             batch_size: BATCH_SIZE,
             seed: 0,
             progress: Reporter::default(),
+            keeps_partial: false,
         }
     }
 

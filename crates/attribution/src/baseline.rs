@@ -66,6 +66,11 @@ impl Baseline {
         self.0.len()
     }
 
+    /// Whether other random numbers give other images.
+    pub(crate) fn is_random(&self) -> bool {
+        self.0.iter().any(|kind| matches!(kind, Kind::Noise(..)))
+    }
+
     /// Refuses what cannot be a baseline of the images.
     pub(crate) fn check(&self, work: &Work<'_>) -> Result<(), AttributionError> {
         let [count, channels, height, width] = work.images.dims();

@@ -44,8 +44,18 @@ fn convolved(images: &Tensor<4>, sigma: f32, beyond: Beyond) -> Tensor<4> {
         .reshape([n, c, h, w])
 }
 
-/// Row `i` holds the weights of all pixels of a line in its blurred pixel `i`.
 fn matrix(size: usize, sigma: f32, beyond: Beyond, device: &Device) -> Tensor<2> {
+    let weights = weights_with(size, sigma, beyond);
+    Tensor::from_data(TensorData::new(weights, [size, size]), device)
+}
+
+/// The matrix `[size, size]` that blurs a line, edges replicated: row `i` holds the weights of all
+/// pixels of the line in its blurred pixel `i`.
+pub(crate) fn weights(size: usize, sigma: f32) -> Vec<f32> {
+    weights_with(size, sigma, Beyond::Edge)
+}
+
+fn weights_with(size: usize, sigma: f32, beyond: Beyond) -> Vec<f32> {
     // A Gaussian that reaches far beyond the line on both sides is flat on it.
     let kernel = gaussian_kernel(sigma.min(64.0 * size as f32), CUT);
     let half = kernel.len() / 2;
@@ -59,7 +69,7 @@ fn matrix(size: usize, sigma: f32, beyond: Beyond, device: &Device) -> Tensor<2>
             }
         }
     }
-    Tensor::from_data(TensorData::new(weights, [size, size]), device)
+    weights
 }
 
 #[cfg(test)]

@@ -67,8 +67,8 @@ pub use lrp::Lrp;
 pub use methods::{METHODS, Method, MethodOption, MethodOptions, Place};
 pub use network::{FEATURES, Network};
 pub use perturbation::{
-    ExtremalMasks, ExtremalPerturbation, FeatureAblation, Occlusion, Rise, RiseClassMaps, RiseMaps,
-    RiseScore,
+    ExtremalMasks, ExtremalPerturbation, FeatureAblation, MeaningfulMasks, MeaningfulPerturbation,
+    Occlusion, Rise, RiseClassMaps, RiseMaps, RiseScore,
 };
 pub use quadrature::Quadrature;
 pub use relevance::{RelevanceRule, RelevanceRules};

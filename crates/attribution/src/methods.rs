@@ -48,6 +48,7 @@ pub const METHODS: &[&Method] = &[
     &perturbation::occlusion::METHOD,
     &perturbation::feature_ablation::METHOD,
     &perturbation::extremal::METHOD,
+    &perturbation::meaningful::METHOD,
     &coalitions::lime::METHOD,
     &coalitions::kernel_shap::METHOD,
     &coalitions::shapley_sampling::METHOD,
@@ -180,6 +181,7 @@ pub struct MethodOptions {
     batch_size: Option<usize>,
     seed: u64,
     progress: Reporter,
+    keeps_partial: bool,
     values: BTreeMap<String, String>,
 }
 
@@ -227,6 +229,16 @@ impl MethodOptions {
         self
     }
 
+    /// When the progress callback asks to stop, gives what there is so far instead of
+    /// [`AttributionError::Cancelled`], if the method can: [RISE](crate::Rise) can. What the result
+    /// rests on is in [`Attribution::evaluations`](crate::Attribution::evaluations) and
+    /// [`Attribution::planned`](crate::Attribution::planned).
+    #[must_use]
+    pub fn keep_partial(mut self, keeps_partial: bool) -> Self {
+        self.keeps_partial = keeps_partial;
+        self
+    }
+
     /// An option of the method's own, as text.
     #[must_use]
     pub fn set(mut self, option: &str, value: &str) -> Self {
@@ -242,6 +254,7 @@ impl MethodOptions {
             batch_size: self.batch_size.unwrap_or(BATCH_SIZE),
             seed: self.seed,
             progress: self.progress.clone(),
+            keeps_partial: self.keeps_partial,
         }
     }
 

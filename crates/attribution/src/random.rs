@@ -27,6 +27,11 @@ impl Random {
         self.0.random::<f32>()
     }
 
+    /// Standard normal.
+    pub fn normal(&mut self) -> f32 {
+        StandardNormal.sample(&mut self.0)
+    }
+
     /// A whole number below `count`.
     pub fn below(&mut self, count: usize) -> usize {
         self.0.random_range(0..count.max(1))

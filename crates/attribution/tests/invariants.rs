@@ -32,6 +32,8 @@ const SMALL: Settings = &[
     ("permutations", "2"),
     ("design", "2"),
     ("channels", "4"),
+    // Noise is no image of the class: nothing to take away but the penalty.
+    ("l1", "0"),
 ];
 
 /// Methods whose attribution of `A - B` is that of `A` minus that of `B`.
@@ -67,6 +69,7 @@ const PER_PIXEL: &[&str] = &[
     "occlusion",
     "feature-ablation",
     "extremal-perturbation",
+    "meaningful-perturbation",
     "lime",
     "kernel-shap",
     "shapley-sampling",

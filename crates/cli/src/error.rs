@@ -8,6 +8,9 @@ use clap::error::ErrorKind;
 /// Exit code for arguments that cannot be right, as opposed to 1 for work that failed.
 const USAGE: u8 = 2;
 
+/// Exit code of a command that Ctrl-C ended, as shells have it: 128 and the signal's number.
+pub const INTERRUPTED: u8 = 130;
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub enum CliError {
@@ -15,6 +18,8 @@ pub enum CliError {
     Usage(String),
     /// The work failed.
     Failure(String),
+    /// Ctrl-C ended the work; what there was has been written, and said.
+    Interrupted,
     /// Whoever read the output has read enough.
     ReaderGone,
 }
@@ -31,6 +36,7 @@ impl CliError {
                 print(&message);
                 ExitCode::FAILURE
             }
+            Self::Interrupted => ExitCode::from(INTERRUPTED),
             Self::ReaderGone => ExitCode::SUCCESS,
         }
     }

@@ -5,6 +5,7 @@ mod commands;
 mod console;
 mod csv;
 mod error;
+mod interrupt;
 mod names;
 mod options;
 mod output;

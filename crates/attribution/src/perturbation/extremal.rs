@@ -89,7 +89,7 @@ pub enum Reward {
 
 macro_rules! names {
     ($type:ident, $parameter:literal, $expected:ident = $names:literal, $($name:literal => $value:ident),*) => {
-        const $expected: &str = $names;
+        pub(crate) const $expected: &str = $names;
 
         impl FromStr for $type {
             type Err = AttributionError;

@@ -2,13 +2,15 @@
 //!
 //! [`Rise`], [`Occlusion`] and [`FeatureAblation`] need no gradient: they take anything that maps a
 //! batch of images to scores, a model or a closure, differentiable or not, burn inside or not.
-//! [`ExtremalPerturbation`] looks for the mask by its gradient.
+//! [`ExtremalPerturbation`] and [`MeaningfulPerturbation`] look for a mask by its gradient.
 //!
 //! All of them give one number per pixel, `[N, 1, H, W]`: the channels of a pixel are hidden
 //! together.
 
 pub mod extremal;
 pub mod feature_ablation;
+mod mask_grid;
+pub mod meaningful;
 pub mod occlusion;
 mod pyramid;
 pub mod rise;
@@ -23,6 +25,7 @@ use ndarray::{ArrayD, IxDyn};
 pub use self::{
     extremal::{ExtremalMasks, ExtremalPerturbation, Perturbation, Reward, Variant},
     feature_ablation::FeatureAblation,
+    meaningful::{MeaningfulMasks, MeaningfulPerturbation, Start},
     occlusion::Occlusion,
     rise::{Rise, RiseClassMaps, RiseMaps, RiseScore},
 };

@@ -558,7 +558,8 @@ impl Attributor for Rise {
         METHOD.name
     }
 
-    /// One number per pixel, `[N, 1, H, W]`. Unlike [`Rise::maps`], being stopped is an error here.
+    /// One number per pixel, `[N, 1, H, W]`. Unlike [`Rise::maps`], being stopped is an error here,
+    /// unless it was built with [`MethodOptions::keep_partial`](crate::MethodOptions::keep_partial).
     fn attribute(
         &self,
         network: &dyn Network,
@@ -566,14 +567,21 @@ impl Attributor for Rise {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         let work = Work::new(network, images, &target, &self.setup)?;
-        let (found, cancelled) = self.found(&work, images, &target)?;
-        if let Some(error) = cancelled {
-            return Err(error);
-        }
+        let (mut found, cancelled) = self.found(&work, images, &target)?;
+        let planned = match cancelled {
+            Some(error) if !self.setup.keeps_partial => return Err(error),
+            Some(_) => vec![self.masks; work.count()],
+            None => Vec::new(),
+        };
+        // Images that were not reached rest on nothing.
+        let pixels = found.size[0] * found.size[1];
+        found.maps.resize(work.count(), vec![0.0; pixels]);
+        found.masks.resize(work.count(), 0);
         let values = per_pixel(found.maps, found.size)?;
         Ok(
             Attribution::new(self.name(), &work, values, found.scores, Reduce::Sum)
-                .with_evaluations(found.masks),
+                .with_evaluations(found.masks)
+                .with_planned(planned),
         )
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
+use crate::interrupt::Interrupt;
 use crate::options::{MethodFlags, parse_fraction, reductions};
 use crate::output::Destination;
 use crate::report::{
@@ -125,6 +126,8 @@ struct Report {
     /// Standard deviation of the smoothing as a fraction of the longer side; 0 for none.
     smooth: f32,
     results: Vec<ResultFacts>,
+    /// Whether Ctrl-C ended the work early.
+    interrupted: bool,
     /// What could not be computed.
     failures: Vec<FailureFacts>,
     seconds: Vec<Step>,
@@ -156,6 +159,8 @@ struct ResultFacts {
     /// Absent where nothing is promised.
     completeness: Option<CompletenessFacts>,
     evaluations: usize,
+    /// How many evaluations there would have been; absent unless Ctrl-C ended them early.
+    planned_evaluations: Option<usize>,
     /// Absent for methods without a tolerance.
     tolerance_met: Option<bool>,
     /// Absent where the layer has no positions.
@@ -214,7 +219,8 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
         .collect::<Result<_, _>>()?;
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
-    let work = Work::new(&session, args, runs, &mut clock)?;
+    let interrupt = Interrupt::watch()?;
+    let work = Work::new(&session, args, runs, interrupt.clone(), &mut clock)?;
     let results = work.compute(&mut clock)?;
 
     let page = match work.is_grid() {
@@ -254,6 +260,7 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
         batch_size: args.batch_size,
         smooth: args.smooth,
         results: results.facts,
+        interrupted: interrupt.is_set(),
         failures: results.failures.iter().map(|f| f.facts()).collect(),
         seconds: clock.steps(),
         files: files.names(),
@@ -267,7 +274,11 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     if work.is_grid() {
         out.line(format!("page  {}", args.out.join(PAGE).display()))?;
     }
-    out.flush()
+    out.flush()?;
+    match interrupt.is_set() {
+        true => Err(CliError::Interrupted),
+        false => Ok(()),
+    }
 }
 
 /// One line for each result.
@@ -278,6 +289,9 @@ fn lines(results: &[ResultFacts], args: &AttributeArgs) -> Vec<String> {
             None => String::new(),
         };
         let mut evaluations = count(result.evaluations, "evaluation");
+        if let Some(planned) = result.planned_evaluations {
+            evaluations.push_str(&format!(" of {planned}"));
+        }
         if result.tolerance_met == Some(false) {
             evaluations.push_str(", tolerance not met");
         }

@@ -13,6 +13,7 @@ use super::target::{self, TargetFacts};
 use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts};
 use crate::commands::methods::default_layer;
 use crate::error::CliError;
+use crate::interrupt::Interrupt;
 use crate::names;
 use crate::options::taken_by_others;
 use crate::output::Files;
@@ -187,6 +188,7 @@ pub struct Work<'w> {
     pub photos: Vec<Explained>,
     images: Vec<Photo>,
     target: Target,
+    interrupt: Interrupt,
 }
 
 impl<'w> Work<'w> {
@@ -195,6 +197,7 @@ impl<'w> Work<'w> {
         session: &'w Session,
         args: &'w AttributeArgs,
         mut runs: Vec<Run>,
+        interrupt: Interrupt,
         clock: &mut Clock,
     ) -> Result<Self, CliError> {
         let model = &session.model;
@@ -252,6 +255,7 @@ impl<'w> Work<'w> {
             runs,
             photos,
             images,
+            interrupt,
             target: match <[Target; 1]>::try_from(targets) {
                 Ok([target]) => target,
                 Err(targets) => Target::each(targets),
@@ -272,6 +276,18 @@ impl<'w> Work<'w> {
         let mut results = Results::default();
         for (index, run) in self.runs.iter().enumerate() {
             let what = format!("{} at {}", run.method.name, run.layer());
+            let mut failed = |message: String| {
+                results.failures.push(Failure {
+                    run: index,
+                    method: run.method.name,
+                    layer: run.layer().to_owned(),
+                    message,
+                });
+            };
+            if self.interrupt.is_set() && index > 0 {
+                failed("not begun: ended by Ctrl-C".to_owned());
+                continue;
+            }
             let bar = console.steps(&match self.runs.len() {
                 1 => what.clone(),
                 count => format!("{what} ({} of {count})", index + 1),
@@ -289,6 +305,9 @@ impl<'w> Work<'w> {
                         console.note(format!("{what}: {layer} has no positions, so no pictures"));
                     }
                     for photo in 0..self.photos.len() {
+                        if !self.reached(&what, photo, &attribution) {
+                            continue;
+                        }
                         self.keep(index, photo, &attribution, &drawn, &mut results)?;
                     }
                 }
@@ -299,12 +318,7 @@ impl<'w> Work<'w> {
                 Err(error) if self.runs.len() == 1 => return Err(error.into()),
                 Err(error) => {
                     console.note(format!("{what} failed: {error}"));
-                    results.failures.push(Failure {
-                        run: index,
-                        method: run.method.name,
-                        layer: run.layer().to_owned(),
-                        message: error.to_string(),
-                    });
+                    failed(error.to_string());
                 }
             }
         }
@@ -323,17 +337,39 @@ impl<'w> Work<'w> {
         images: &dyn ImageBatch,
         bar: &ProgressBar,
     ) -> Result<Attribution, elucid::Error> {
-        let options = run.options(self.args).progress({
+        let options = run.options(self.args).keep_partial(true).progress({
             let bar = bar.clone();
+            let interrupt = self.interrupt.clone();
             move |progress| {
                 bar.set_length(progress.total as u64);
                 bar.set_position(progress.done as u64);
-                ControlFlow::Continue(())
+                match interrupt.is_set() {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
             }
         });
         let method = run.method.build(&options)?;
         let attribution = method.attribute(&self.session.model, images, self.target.clone())?;
         Ok(attribution)
+    }
+
+    /// Whether there is something for a photograph. Says so if Ctrl-C left less than was planned.
+    fn reached(&self, what: &str, photo: usize, attribution: &Attribution) -> bool {
+        let Some(planned) = attribution.planned().get(photo) else {
+            return true;
+        };
+        let name = &self.photos[photo].name;
+        let evaluations = attribution.evaluations().get(photo).copied();
+        let evaluations = evaluations.unwrap_or_default();
+        self.session.console.note(match evaluations {
+            0 => format!("{what}, {name}: ended by Ctrl-C before it was reached"),
+            _ => format!(
+                "{what}, {name}: ended by Ctrl-C: the map rests on {evaluations} of {planned} \
+                 evaluations"
+            ),
+        });
+        evaluations > 0
     }
 
     /// The maps and pictures of one run.
@@ -429,6 +465,7 @@ impl<'w> Work<'w> {
             seed: run.method.random.then_some(self.args.seed),
             completeness: attribution.completeness().get(i).copied().map(Into::into),
             evaluations: attribution.evaluations().get(i).copied().unwrap_or(1),
+            planned_evaluations: attribution.planned().get(i).copied(),
             tolerance_met: attribution.tolerance_met().get(i).copied(),
             map: map_facts,
             files: results.files.names_from(first),
