@@ -39,80 +39,32 @@
 //! [`voc`]: ExtremalPerturbation::voc
 //! [`coco`]: ExtremalPerturbation::coco
 
+mod masks;
+mod options;
+mod search;
+
 use std::rc::Rc;
-use std::str::FromStr;
 
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::ImageBatch;
-use ndarray::{Array2, Array4, ArrayD, ArrayView2, Axis, s};
+use ndarray::{Array2, Array4, ArrayD, ArrayView2, Axis};
 
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
 use crate::network::Network;
 use crate::perturbation::at_input;
 use crate::perturbation::pyramid::Pyramid;
-use crate::perturbation::smooth_mask::{FullMask, SmoothMask};
-use crate::saliency::{Reduce, gaussian_blur, gaussian_kernel};
+use crate::perturbation::smooth_mask::SmoothMask;
+use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, at_least_one, to_vec};
+use crate::work::{Work, at_least_one};
 
-/// What becomes of pixels that a mask hides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Perturbation {
-    /// They are blurred.
-    Blur,
-    /// They fade to zero: the mean colour for networks that subtract it.
-    Fade,
-}
-
-/// What a mask is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variant {
-    /// Keep the reward high where only the mask is seen.
-    Preserve,
-    /// Make the reward low where the mask is hidden.
-    Delete,
-    /// Both: the difference of the two rewards.
-    Dual,
-}
-
-/// What a mask is rewarded for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reward {
-    /// The target's score.
-    Simple,
-    /// The logit of the target's class minus the largest of all others.
-    Contrastive,
-}
-
-macro_rules! names {
-    ($type:ident, $parameter:literal, $expected:ident = $names:literal, $($name:literal => $value:ident),*) => {
-        pub(crate) const $expected: &str = $names;
-
-        impl FromStr for $type {
-            type Err = AttributionError;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                match text {
-                    $($name => Ok(Self::$value),)*
-                    _ => Err(AttributionError::Parameter {
-                        parameter: $parameter,
-                        value: format!("\"{text}\""),
-                        expected: $expected,
-                    }),
-                }
-            }
-        }
-    };
-}
-
-names!(Perturbation, "perturbation", PERTURBATIONS = "blur or fade", "blur" => Blur, "fade" => Fade);
-names!(Variant, "variant", VARIANTS = "preserve, delete or dual",
-    "preserve" => Preserve, "delete" => Delete, "dual" => Dual);
-names!(Reward, "reward", REWARDS = "simple or contrastive",
-    "simple" => Simple, "contrastive" => Contrastive);
+pub use self::masks::ExtremalMasks;
+use self::masks::smoothed;
+pub(crate) use self::options::{METHOD, VARIANTS};
+pub use self::options::{Perturbation, Reward, Variant};
+use self::search::Search;
 
 /// Masks of given areas, found by gradient ascent.
 #[derive(Debug, Clone)]
@@ -144,9 +96,6 @@ impl Default for ExtremalPerturbation {
         Self::new()
     }
 }
-
-/// Iterations between two looks at whether a mask still changes.
-const LOOK_EVERY: usize = 50;
 
 impl ExtremalPerturbation {
     /// A tenth of the image, preserved.
@@ -385,16 +334,7 @@ impl ExtremalPerturbation {
                     Some(search) if search.image == image => Rc::clone(&search.pyramid),
                     _ => Rc::new(self.pyramid(&work.rows(&[image]))?),
                 };
-                searches.push(Search {
-                    image,
-                    area,
-                    pyramid,
-                    parameters: vec![1.0; shape.parameters()],
-                    step: Vec::new(),
-                    before: Vec::new(),
-                    reward: 0.0,
-                    is_settled: false,
-                });
+                searches.push(Search::new(image, area, pyramid, shape.parameters()));
             }
             for iteration in 0..self.iterations {
                 self.advance(&work, &shape, &mut searches, iteration, sides)?;
@@ -517,162 +457,11 @@ impl ExtremalPerturbation {
             Perturbation::Fade => Pyramid::fade(image),
         }
     }
-
-    /// One iteration of several searches.
-    fn advance(
-        &self,
-        work: &Work<'_>,
-        shape: &SmoothMask,
-        searches: &mut [Search],
-        iteration: usize,
-        sides: &[bool],
-    ) -> Result<(), AttributionError> {
-        let [_, channels, height, width] = work.images.dims();
-        let weight = self.area_weight * self.area_growth.powi(iteration as i32);
-        let is_mirrored = self.jitter && iteration.is_multiple_of(2);
-        let masks: Vec<FullMask> = searches
-            .iter()
-            .map(|search| shape.full_mask(&search.parameters))
-            .collect();
-        // Each search's mask as each of its sides shows it.
-        let shown: Vec<Vec<Vec<f32>>> = masks
-            .iter()
-            .map(|mask| {
-                let mask = shape.cropped(&mask.values);
-                let hidden = || mask.iter().map(|m| 1.0 - m).collect();
-                let side = |&keep: &bool| if keep { mask.clone() } else { hidden() };
-                sides.iter().map(side).collect()
-            })
-            .collect();
-        let mut rows = Vec::new();
-        let mut pixels = Vec::new();
-        for (search, shown) in searches.iter().zip(&shown) {
-            for mask in shown {
-                rows.push(search.image);
-                pixels.extend(search.pyramid.under(mask));
-            }
-        }
-        let data = TensorData::new(pixels, [rows.len(), channels, height, width]);
-        let mirror = |x: Tensor<4>| if is_mirrored { x.flip([3]) } else { x };
-        let seen = mirror(Tensor::from_data(data, &work.device()));
-        // Images one by one where a batch holds fewer than one mask needs.
-        let (mut scores, mut gradients) = (Vec::new(), Vec::new());
-        for (i, rows) in rows.chunks(work.batch_size).enumerate() {
-            let part = seen.clone().narrow(0, i * work.batch_size, rows.len());
-            let found = work.gradients(rows, part.into())?;
-            scores.extend(found.scores);
-            let gradient: Tensor<4> = found.gradient.tensor()?;
-            gradients.extend(to_vec(&mirror(gradient).into())?);
-        }
-        let image = channels * height * width;
-        let mut each = gradients.chunks(image).zip(scores);
-        for ((search, mask), shown) in searches.iter_mut().zip(&masks).zip(&shown) {
-            let mut gradient = area_gradient(&mask.values, self.areas[search.area], -weight);
-            search.reward = 0.0;
-            for ((&keep, shown), (at_image, score)) in sides.iter().zip(shown).zip(&mut each) {
-                // Hiding changes the sign twice: that of the reward, and that of the mask.
-                search.reward += if keep { score } else { -score };
-                shape.add_inside(&mut gradient, &search.pyramid.gradient(shown, at_image));
-            }
-            let ascent = shape.gradient(&search.parameters, mask, &gradient);
-            if search.step.is_empty() {
-                search.step = ascent;
-            } else {
-                for (step, ascent) in search.step.iter_mut().zip(ascent) {
-                    *step = self.momentum * *step + (1.0 - self.dampening) * ascent;
-                }
-            }
-            for (parameter, step) in search.parameters.iter_mut().zip(&search.step) {
-                *parameter = (*parameter + self.learning_rate * step).clamp(0.0, 1.0);
-            }
-            if iteration.is_multiple_of(LOOK_EVERY) {
-                if !search.before.is_empty() {
-                    let change = search.before.iter().zip(&mask.values);
-                    let change: f32 = change.map(|(a, b)| (a - b).abs()).sum();
-                    search.is_settled =
-                        self.settled > 0.0 && change <= self.settled * mask.values.len() as f32;
-                }
-                search.before.clone_from(&mask.values);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The search of one mask.
-struct Search {
-    image: usize,
-    area: usize,
-    pyramid: Rc<Pyramid>,
-    parameters: Vec<f32>,
-    /// The last step, per learning rate; none before the first.
-    step: Vec<f32>,
-    /// The mask at the last look.
-    before: Vec<f32>,
-    reward: f32,
-    is_settled: bool,
 }
 
 struct Count {
     done: usize,
     total: usize,
-}
-
-/// The gradient of `weight mean((sort(mask) - ref)^2)` at the mask, where `ref` is 0 for a share
-/// `1 - area` of the pixels and then 1.
-fn area_gradient(mask: &[f32], area: f32, weight: f32) -> Vec<f32> {
-    let hidden = (mask.len() as f32 * (1.0 - area)) as usize;
-    let mut order: Vec<usize> = (0..mask.len()).collect();
-    if hidden < mask.len() {
-        // The order among the hidden, and among the shown, changes nothing; among equals it is that of
-        // the pixels, so that it does not hang on how the pixels were sorted.
-        order.select_nth_unstable_by(hidden, |&a, &b| mask[a].total_cmp(&mask[b]).then(a.cmp(&b)));
-    }
-    let factor = 2.0 * weight / mask.len() as f32;
-    let mut gradient = vec![0.0; mask.len()];
-    for (rank, &pixel) in order.iter().enumerate() {
-        let wanted = if rank < hidden { 0.0 } else { 1.0 };
-        gradient[pixel] = factor * (mask[pixel] - wanted);
-    }
-    gradient
-}
-
-/// Convolution with a Gaussian, zeros beyond the edges.
-fn smoothed(mask: ArrayView2<'_, f32>, sigma: f32) -> Array2<f32> {
-    const CUT: f32 = 4.0;
-    let margin = gaussian_kernel(sigma, CUT).len() / 2;
-    let (height, width) = mask.dim();
-    let mut padded = Array2::zeros((height + 2 * margin, width + 2 * margin));
-    let inside = s![margin..margin + height, margin..margin + width];
-    padded.slice_mut(inside).assign(&mask);
-    let blurred = gaussian_blur(padded.view(), sigma, CUT);
-    blurred.slice(inside).to_owned()
-}
-
-/// What [`ExtremalPerturbation`] found for each image and area.
-#[derive(Debug, Clone)]
-pub struct ExtremalMasks {
-    masks: Array4<f32>,
-    rewards: Vec<Vec<f32>>,
-    iterations: Vec<Vec<usize>>,
-}
-
-impl ExtremalMasks {
-    /// The masks, `[N, A, H, W]`, for the areas in their order; 1 keeps a pixel, or deletes it, as the
-    /// variant says.
-    pub fn masks(&self) -> &Array4<f32> {
-        &self.masks
-    }
-
-    /// The reward of each mask at its last iteration, by image and area.
-    pub fn rewards(&self) -> &[Vec<f32>] {
-        &self.rewards
-    }
-
-    /// How many iterations each mask took, by image and area.
-    pub fn iterations(&self) -> &[Vec<usize>] {
-        &self.iterations
-    }
 }
 
 impl Attributor for ExtremalPerturbation {
@@ -701,169 +490,5 @@ impl Attributor for ExtremalPerturbation {
             Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
                 .with_evaluations(evaluations),
         )
-    }
-}
-
-/// Areas as text, joined by commas.
-struct Areas(Vec<f32>);
-
-impl FromStr for Areas {
-    type Err = std::num::ParseFloatError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let areas = text.split(',').map(|area| area.trim().parse());
-        Ok(Self(areas.collect::<Result<_, _>>()?))
-    }
-}
-
-const fn option(name: &'static str, default: &'static str, help: &'static str) -> MethodOption {
-    MethodOption {
-        name,
-        default,
-        help,
-    }
-}
-
-pub(crate) const METHOD: Method = Method {
-    name: "extremal-perturbation",
-    title: "Extremal perturbation",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: false,
-    random: false,
-    sums_to: "",
-    options: &[
-        option(
-            "areas",
-            "0.1",
-            "areas of the masks as shares of the image, joined by commas",
-        ),
-        option(
-            "perturbation",
-            "blur",
-            "what becomes of hidden pixels: blur, or fade to zero",
-        ),
-        option(
-            "variant",
-            "preserve",
-            "what a mask is to do: preserve, delete or dual",
-        ),
-        option(
-            "reward",
-            "simple",
-            "simple, or contrastive: against the best of all other classes",
-        ),
-        option("iterations", "800", "most iterations"),
-        option(
-            "settled",
-            "0.002",
-            "ends when 50 iterations change a pixel by no more than this on average; 0 never",
-        ),
-        option("step", "7", "pixels between parameters of the mask"),
-        option("sigma", "21", "smoothness of the mask, in pixels"),
-        option(
-            "coldness",
-            "20",
-            "coldness of the soft-max pool that makes the mask",
-        ),
-        option("levels", "8", "levels between blurred and whole"),
-        option("blur", "20", "sigma of the strongest blur, in pixels"),
-        option("jitter", "true", "false never mirrors the image"),
-        option(
-            "mask-smooth",
-            "0",
-            "blurs the masks found, as a fraction of the shorter side",
-        ),
-        option("learning-rate", "0.01", "learning rate"),
-        option(
-            "momentum",
-            "0.9",
-            "share of the last step that is taken again",
-        ),
-        option(
-            "dampening",
-            "0.9",
-            "share of the new gradient that is left out",
-        ),
-        option("area-weight", "300", "weight of the area at first"),
-        option(
-            "area-growth",
-            "1.0035",
-            "growth of the area's weight at each iteration",
-        ),
-    ],
-    reference: "Fong, Patrick and Vedaldi 2019",
-    build: |options| {
-        let mut method = ExtremalPerturbation::new();
-        method.setup = options.setup();
-        if let Some(Areas(areas)) = options.get("areas", "shares of the image, as 0.05,0.1")? {
-            method.areas = areas;
-        }
-        macro_rules! set {
-            ($($name:literal $field:ident $expected:expr;)*) => {$(
-                if let Some(value) = options.get($name, $expected)? {
-                    method.$field = value;
-                }
-            )*};
-        }
-        set! {
-            "perturbation" perturbation PERTURBATIONS;
-            "variant" variant VARIANTS;
-            "reward" reward REWARDS;
-            "iterations" iterations "a number of iterations";
-            "settled" settled "a number";
-            "step" step "a number of pixels";
-            "sigma" sigma "a number of pixels";
-            "coldness" coldness "a number";
-            "levels" levels "a number of levels";
-            "blur" blur "a number of pixels";
-            "jitter" jitter "true or false";
-            "mask-smooth" smooth "a fraction of the shorter side";
-            "learning-rate" learning_rate "a number";
-            "momentum" momentum "a number from 0 to 1";
-            "dampening" dampening "a number from 0 to 1";
-            "area-weight" area_weight "a number";
-            "area-growth" area_growth "a number";
-        }
-        Ok(Box::new(method))
-    },
-};
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_area_pulls_to_zero_and_one() {
-        let mask = [0.9, 0.1, 0.4, 0.4, 0.8, 0.0, 0.3, 1.0, 0.2, 0.5];
-        let value = |mask: &[f32]| {
-            let mut sorted = mask.to_vec();
-            sorted.sort_by(f32::total_cmp);
-            let wanted = |i: usize| if i < 7 { 0.0 } else { 1.0 };
-            let squares = sorted
-                .iter()
-                .enumerate()
-                .map(|(i, m)| (m - wanted(i)).powi(2));
-            3.0 * squares.sum::<f32>() / 10.0
-        };
-        let gradient = area_gradient(&mask, 0.3, 3.0);
-        for (i, got) in gradient.iter().enumerate() {
-            let moved = |by: f32| {
-                let mut mask = mask;
-                mask[i] += by;
-                value(&mask)
-            };
-            let want = (moved(1e-3) - moved(-1e-3)) / 2e-3;
-            assert!((got - want).abs() < 1e-3, "pixel {i}: {got} for {want}");
-        }
-    }
-
-    #[test]
-    fn smoothing_loses_what_leaves_the_image() {
-        let ones = Array2::<f32>::ones((20, 30));
-        let smooth = smoothed(ones.view(), 2.0);
-        assert!((smooth[[10, 15]] - 1.0).abs() < 1e-3);
-        assert!((0.5..0.65).contains(&smooth[[0, 15]]));
-        assert!((0.25..0.4).contains(&smooth[[0, 0]]));
     }
 }
