@@ -36,20 +36,8 @@ impl Page {
 
     /// Points at a cell of a side that has `grid` rows and columns.
     pub fn hover(&self, view: usize, side: usize, cell: (usize, usize), grid: (usize, usize)) {
-        let script = "
-            const view = document.querySelectorAll('.view')[arguments[0]];
-            const panel = view.querySelectorAll('.panel')[arguments[1]];
-            panel.scrollIntoView({ block: 'center' });
-            const box = panel.getBoundingClientRect();
-            return [
-              box.left + box.width * (arguments[3] + .5) / arguments[5],
-              box.top + box.height * (arguments[2] + .5) / arguments[4],
-            ];";
-        let point = self
-            .browser
-            .run(script, json!([view, side, cell.0, cell.1, grid.0, grid.1]));
-        let coordinate = |i: usize| point[i].as_f64().unwrap().floor();
-        self.browser.hover(coordinate(0), coordinate(1));
+        let (x, y) = self.browser.cell_centre(view, side, cell, grid);
+        self.browser.hover(x, y);
     }
 
     /// Points at nothing.

@@ -8,7 +8,7 @@ use ndarray::{Array1, Array3};
 use serde::Serialize;
 
 use crate::file::write_atomically;
-use crate::normalise::check_finite;
+use crate::normalise::{check_finite, percentile};
 use crate::page::{
     self, Prediction, STEPS, Widget, address, base64_size, check_bytes, data_uri, expect_shape,
 };
@@ -113,8 +113,9 @@ fn ends(order: &[usize], n: usize) -> [Vec<usize>; 2] {
 /// has maps, over the photograph. The page works by mouse, touch and keyboard, and fetches nothing.
 ///
 /// The notebook draws bars 15 pixels high per unit and colours them for values about 1.8. Here the
-/// largest absolute value of all views sets both scales and is written beside the bars, so any
-/// method and any network's scores can be read.
+/// largest absolute value of all views sets the height, and the 99th percentile of the absolute
+/// values the colours; both are written on the page, so any method and any network's scores can be
+/// read. The reader may have heights by the square root, which shows the small ones.
 ///
 /// ```
 /// use elucid_render::{ChannelView, ChannelWidget, Picture, SpriteMap};
@@ -276,6 +277,7 @@ impl ChannelWidget {
             photo: data_uri(&photo),
             layer: &self.layer,
             limit: views.iter().map(|view| view.largest).fold(0.0, f32::max),
+            full: self.full()?,
             steps: STEPS,
             sheet,
             views,
@@ -320,6 +322,13 @@ impl ChannelWidget {
             });
         }
         Ok(count)
+    }
+
+    /// The 99th percentile of the absolute values of all views: one channel far above all others
+    /// leaves them their colours.
+    fn full(&self) -> Result<f64, RenderError> {
+        let values = self.views.iter().flat_map(|view| &view.values);
+        percentile(values.map(|&v| f64::from(v.abs())), 99.0)
     }
 
     /// All sprites in one picture.
@@ -408,6 +417,8 @@ struct Data<'a> {
     layer: &'a str,
     /// Largest absolute value of all views.
     limit: f32,
+    /// The absolute value that has full colour.
+    full: f64,
     steps: f64,
     sheet: Option<Sheet>,
     views: Vec<ViewData<'a>>,
@@ -500,5 +511,125 @@ impl<'a> MapData<'a> {
             scales,
             values: STANDARD.encode(bytes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    const HOSTILE: &str = "</script><img src=x onerror=alert(1)>";
+
+    fn picture(height: usize, width: usize) -> Picture {
+        Picture::from_rgb(Array3::from_elem((height, width, 3), 90).view()).unwrap()
+    }
+
+    fn widget() -> ChannelWidget {
+        ChannelWidget::new(&picture(4, 6), "layer", "cat")
+    }
+
+    fn view() -> ChannelView {
+        ChannelView::new("linear", array![0.5, -2.0, 3.0, 0.5, 0.0])
+    }
+
+    #[test]
+    fn ends_are_sorted_and_equal_values_keep_their_order() {
+        let values = array![0.5, -2.0, 3.0, 0.5, 0.0];
+        assert_eq!(view().order(), [2, 0, 3, 4, 1]);
+        assert_eq!(top_and_bottom(&values, 2), [2, 0, 4, 1]);
+        assert_eq!(top_and_bottom(&values, 1), [2, 1]);
+        assert_eq!(top_and_bottom(&values, 3), [2, 0, 3, 4, 1]);
+        assert_eq!(top_and_bottom(&values, usize::MAX), [2, 0, 3, 4, 1]);
+        assert_eq!(ends(&[7, 8], 1), [vec![7, 8], vec![]]);
+    }
+
+    #[test]
+    fn one_outlier_leaves_the_others_their_colours() {
+        let mut values = Array1::from_elem(400, -1.5);
+        values[17] = 1e6;
+        let widget = widget().view(ChannelView::new("v", values));
+        assert_eq!(widget.full().unwrap(), 1.5);
+        let page = widget.render().unwrap();
+        assert!(page.contains("\"limit\":1000000.0,\"full\":1.5"));
+    }
+
+    #[test]
+    fn sprites_of_all_kinds() {
+        let icons = widget()
+            .view(view())
+            .icons([(4, picture(3, 3)), (1, picture(3, 3))]);
+        let sheet = icons.sheet(5).unwrap().unwrap();
+        assert_eq!((sheet.columns, sheet.rows, sheet.size), (1, 2, 3));
+        assert_eq!(sheet.slots, [[4, 0], [1, 1]]);
+        assert!(sheet.source.starts_with("data:image/png"));
+
+        let mut map = SpriteMap::new("layer", 500, 5).unwrap();
+        map.insert(3, &picture(500, 500)).unwrap();
+        let sheet = widget()
+            .view(view())
+            .sprites(&map)
+            .sheet(5)
+            .unwrap()
+            .unwrap();
+        assert_eq!((sheet.columns, sheet.rows), (2, 3));
+        assert_eq!(sheet.slots, [[3, 3]]);
+        assert!(sheet.source.starts_with("data:image/jpeg"));
+        assert!(widget().view(view()).sheet(5).unwrap().is_none());
+    }
+
+    #[test]
+    fn labels_stay_text_and_nothing_is_fetched() {
+        let page = ChannelWidget::new(&picture(4, 6), HOSTILE, HOSTILE)
+            .title(HOSTILE)
+            .view(
+                ChannelView::new(HOSTILE, Array1::ones(9))
+                    .description(HOSTILE)
+                    .maps_of([8, 1], Array3::ones((2, 3, 4))),
+            )
+            .predictions([(HOSTILE, 0.5)])
+            .fact(HOSTILE, HOSTILE)
+            .render()
+            .unwrap();
+        assert!(!page.contains("<img src=x"));
+        assert!(page.contains("default-src 'none'"));
+        for outside in ["http://", "https://", "<link rel=\"stylesheet", "@import"] {
+            assert!(!page.contains(outside), "the page mentions {outside}");
+        }
+    }
+
+    #[test]
+    fn bad_input_is_a_typed_error() {
+        assert!(matches!(widget().render(), Err(RenderError::NoViews)));
+        let shape = |page: ChannelWidget| matches!(page.render(), Err(RenderError::Shape { .. }));
+        let parameter =
+            |page: ChannelWidget| matches!(page.render(), Err(RenderError::Parameter { .. }));
+        let other = ChannelView::new("other", Array1::zeros(4));
+        assert!(shape(widget().view(view()).view(other)));
+        assert!(shape(widget().view(view().maps(Array3::zeros((4, 2, 2))))));
+        assert!(shape(
+            widget().view(view().maps_of([1], Array3::zeros((2, 2, 2))))
+        ));
+        let map = SpriteMap::new("layer", 2, 6).unwrap();
+        assert!(shape(widget().view(view()).sprites(&map)));
+        assert!(shape(widget().view(view()).icons([(0, picture(2, 3))])));
+        assert!(parameter(widget().view(view()).icons([(5, picture(2, 2))])));
+        assert!(parameter(
+            widget().view(view().maps_of([5], Array3::zeros((1, 2, 2))))
+        ));
+        assert!(parameter(widget().view(view()).top(0)));
+        assert!(parameter(
+            widget().view(view()).predictions([("cat", f32::NAN)])
+        ));
+        for empty in [
+            ChannelView::new("e", Array1::zeros(0)),
+            view().maps(Array3::zeros((5, 0, 2))),
+        ] {
+            let error = widget().view(empty).render();
+            assert!(matches!(error, Err(RenderError::Empty { .. })));
+        }
+        let nan = ChannelView::new("nan", array![1.0, f32::NAN]);
+        let message = widget().view(nan).render().unwrap_err().to_string();
+        assert!(message.contains("[1]"), "{message}");
     }
 }

@@ -27,13 +27,12 @@ const FULL: Normalisation = Normalisation::Percentile(99.0);
 /// lightness.
 pub fn group_color(group: usize, groups: usize) -> [u8; 3] {
     let hue = 360.0 * group as f64 / groups.max(1) as f64;
-    // hsl to sRGB as CSS Color 4 defines it.
-    let (saturation, lightness) = (0.8, 0.5_f64);
-    let reach = saturation * lightness.min(1.0 - lightness);
+    // hsl to sRGB as CSS Color 4 defines it, between the darkest and the lightest channel.
+    let (low, high) = (0.1, 0.9);
     [0.0, 8.0, 4.0].map(|n| {
         let k = (n + hue / 30.0).rem_euclid(12.0);
-        let level = lightness - reach * (k - 3.0).min(9.0 - k).clamp(-1.0, 1.0);
-        (255.0 * level).round() as u8
+        let share = (1.0 - (k - 3.0).min(9.0 - k).clamp(-1.0, 1.0)) / 2.0;
+        (255.0 * (low + (high - low) * share)).round() as u8
     })
 }
 
@@ -451,5 +450,127 @@ impl<'a> ViewData<'a> {
             total,
             error: view.error,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    const HOSTILE: &str = "</script><img src=x onerror=alert(1)>";
+
+    fn picture(level: u8) -> Picture {
+        Picture::from_rgb(Array3::from_elem((4, 4, 3), level).view()).unwrap()
+    }
+
+    fn factors() -> Array3<f32> {
+        array![[[0.0, 1.0], [2.0, 4.0]], [[3.0, 0.0], [0.0, 0.0]]]
+    }
+
+    #[test]
+    fn colours_by_hand() {
+        // hsl(0 80% 50%), hsl(120 80% 50%), hsl(180 80% 50%), hsl(30 80% 50%).
+        assert_eq!(group_color(0, 6), [230, 26, 26]);
+        assert_eq!(group_color(1, 3), [26, 230, 26]);
+        assert_eq!(group_color(1, 2), [26, 230, 230]);
+        assert_eq!(group_color(1, 12), [230, 128, 26]);
+        assert_eq!(group_color(0, 0), [230, 26, 26]);
+    }
+
+    #[test]
+    fn overlays_by_hand() {
+        let factor = array![[0.0, 1.0], [2.0, -4.0]];
+        let out = factor_overlay(&picture(200), factor.view(), Interpolation::Nearest).unwrap();
+        // Over the largest positive value, 2; the negative one counts as zero.
+        for (place, level) in [((0, 0), 0), ((0, 3), 100), ((3, 1), 200), ((2, 2), 0)] {
+            assert_eq!(out.pixel(place.0, place.1), [level; 3]);
+        }
+        let nan = array![[f32::NAN]];
+        assert!(factor_overlay(&picture(1), nan.view(), Interpolation::Nearest).is_err());
+    }
+
+    #[test]
+    fn maps_of_groups_by_hand() {
+        let out = group_map(factors().view(), 2, 2, Interpolation::Nearest).unwrap();
+        let (red, cyan) = (group_color(0, 2), group_color(1, 2));
+        let part = |color: [u8; 3], share: f32| color.map(|c| (f32::from(c) * share).round() as u8);
+        assert_eq!(out.pixel(0, 0), cyan);
+        assert_eq!(out.pixel(0, 1), part(red, 0.25));
+        assert_eq!(out.pixel(1, 0), part(red, 0.5));
+        assert_eq!(out.pixel(1, 1), red);
+        // Two groups at one place: the lighter of each colour channel.
+        let both = Array3::ones((2, 1, 1));
+        let out = group_map(both.view(), 1, 1, Interpolation::Nearest).unwrap();
+        assert_eq!(out.pixel(0, 0), [230, 230, 230]);
+        let none = Array3::zeros((0, 2, 2));
+        assert!(group_map(none.view(), 2, 2, Interpolation::Nearest).is_err());
+        assert!(group_map(both.view(), 0, 2, Interpolation::Nearest).is_err());
+    }
+
+    #[test]
+    fn totals_have_every_part() {
+        let view = GroupView::new(factors())
+            .attributions(["a", "b"], array![[1.0, -2.0], [0.5, 0.25]])
+            .mean([10.0, 0.0])
+            .residual([0.25, -1.0]);
+        let data = ViewData::new(&view, &mut 0).unwrap();
+        assert_eq!(data.total, [11.75, -2.75]);
+        assert_eq!(data.name, "2 groups");
+        let factors = STANDARD.decode(data.factors).unwrap();
+        assert_eq!(factors, [0, 64, 128, 255, 255, 0, 0, 0]);
+    }
+
+    #[test]
+    fn labels_stay_text_and_nothing_is_fetched() {
+        let page = GroupWidget::new(&picture(9), HOSTILE)
+            .title(HOSTILE)
+            .view(
+                GroupView::new(factors())
+                    .name(HOSTILE)
+                    .icons([picture(1), picture(2)])
+                    .attributions([HOSTILE], Array2::ones((2, 1))),
+            )
+            .predictions([(HOSTILE, 0.5)])
+            .fact(HOSTILE, HOSTILE)
+            .render()
+            .unwrap();
+        assert!(!page.contains("<img src=x"));
+        assert!(page.contains("default-src 'none'"));
+        for outside in ["http://", "https://", "<link rel=\"stylesheet", "@import"] {
+            assert!(!page.contains(outside), "the page mentions {outside}");
+        }
+    }
+
+    #[test]
+    fn bad_input_is_a_typed_error() {
+        let page = |view: GroupView| GroupWidget::new(&picture(9), "l").view(view).render();
+        let none = GroupWidget::new(&picture(9), "l").render();
+        assert!(matches!(none, Err(RenderError::NoViews)));
+        let good = || GroupView::new(factors());
+        for wrong in [
+            good().icons([picture(1)]),
+            good().attributions(["a"], Array2::ones((3, 1))),
+            good().attributions(["a"], Array2::ones((2, 2))),
+            good().residual([1.0]),
+            good()
+                .attributions(["a"], Array2::ones((2, 1)))
+                .mean([1.0, 2.0]),
+        ] {
+            assert!(matches!(page(wrong), Err(RenderError::Shape { .. })));
+        }
+        for empty in [(0, 2, 2), (2, 0, 2)] {
+            let error = page(GroupView::new(Array3::zeros(empty)));
+            assert!(matches!(error, Err(RenderError::Empty { .. })));
+        }
+        for error in [f32::NAN, -0.1] {
+            assert!(matches!(
+                page(good().error(error)),
+                Err(RenderError::Parameter { .. })
+            ));
+        }
+        let nan = good().attributions(["a"], Array2::from_elem((2, 1), f32::INFINITY));
+        assert!(matches!(page(nan), Err(RenderError::NotFinite { .. })));
+        page(good()).unwrap();
     }
 }

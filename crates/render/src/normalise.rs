@@ -96,7 +96,7 @@ impl Normalisation {
 
 /// The `p`-th percentile of values of zero and more, by nearest rank; the largest value where that
 /// is zero.
-fn percentile(values: impl Iterator<Item = f64>, p: f32) -> Result<f64, RenderError> {
+pub(crate) fn percentile(values: impl Iterator<Item = f64>, p: f32) -> Result<f64, RenderError> {
     if !(p > 0.0 && p <= 100.0) {
         return Err(RenderError::Parameter {
             parameter: "the percentile of a normalisation",

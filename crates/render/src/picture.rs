@@ -549,6 +549,35 @@ mod tests {
     }
 
     #[test]
+    fn contact_sheets_have_places_of_one_size() {
+        let pictures = [checkers(1, 2), checkers(3, 1), checkers(2, 2)];
+        let sheet = Picture::contact_sheet(&pictures, 2, 1).unwrap();
+        // Two columns of 2 and two rows of 3, one apart.
+        assert_eq!((sheet.height(), sheet.width()), (7, 5));
+        assert_eq!(sheet.pixel(0, 1), pictures[0].pixel(0, 1));
+        assert_eq!(sheet.pixel(2, 3), pictures[1].pixel(2, 0));
+        assert_eq!(sheet.pixel(5, 1), pictures[2].pixel(1, 1));
+        assert_eq!(sheet.pixel(6, 4), [255; 3]);
+        let wide = Picture::contact_sheet(&pictures, 9, 0).unwrap();
+        assert_eq!((wide.height(), wide.width()), (3, 6));
+        assert!(Picture::contact_sheet::<Picture>(&[], 2, 1).is_err());
+        assert!(Picture::contact_sheet(&pictures, 0, 1).is_err());
+        assert!(Picture::contact_sheet(&pictures, 2, usize::MAX).is_err());
+    }
+
+    #[test]
+    fn jpeg_files_are_close() {
+        let picture = checkers(16, 16);
+        let bytes = picture.to_jpeg_bytes(95).unwrap();
+        let read = image::load_from_memory(&bytes).unwrap().to_rgb8();
+        assert_eq!(read.dimensions(), (16, 16));
+        let flat = Picture::from_rgb(Array3::from_elem((16, 16, 3), 77).view()).unwrap();
+        let read = image::load_from_memory(&flat.to_jpeg_bytes(90).unwrap()).unwrap();
+        assert!(read.to_rgb8().iter().all(|v| v.abs_diff(77) <= 2));
+        assert!(picture.to_jpeg_bytes(0).is_err() && picture.to_jpeg_bytes(101).is_err());
+    }
+
+    #[test]
     fn saving_says_where_it_failed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("map.png");

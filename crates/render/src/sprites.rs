@@ -452,3 +452,183 @@ fn read_grid(path: &Path, [height, width]: [usize; 2]) -> Result<RgbImage, Rende
     let image = image::DynamicImage::from_decoder(decoder).map_err(undecodable)?;
     Ok(image.into_rgb8())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array3;
+
+    fn sprite(level: u8) -> Picture {
+        Picture::from_rgb(Array3::from_elem((2, 2, 3), level).view()).unwrap()
+    }
+
+    fn map(channels: &[usize]) -> SpriteMap {
+        let mut map = SpriteMap::new("mixed", 2, 11).unwrap().provenance("seed 0");
+        for &channel in channels {
+            map.insert(channel, &sprite(10 * channel as u8)).unwrap();
+        }
+        map
+    }
+
+    #[test]
+    fn grids_are_those_of_lucid() {
+        for (count, columns) in [
+            (256, 16),
+            (480, 21),
+            (512, 22),
+            (528, 22),
+            (832, 28),
+            (1, 1),
+        ] {
+            assert_eq!(SpriteMap::new("l", 1, count).unwrap().columns(), columns);
+        }
+    }
+
+    #[test]
+    fn sprites_stand_where_their_channel_says() {
+        // Eleven channels in three columns and four rows.
+        let map = map(&[0, 7, 10]);
+        let picture = map.picture();
+        assert_eq!((picture.height(), picture.width()), (8, 6));
+        assert_eq!(picture.pixel(5, 3), [70; 3]);
+        assert_eq!(picture.pixel(6, 2), [100; 3]);
+        assert_eq!(picture.pixel(0, 2), [128; 3]);
+        assert_eq!(map.sprite(7), Some(sprite(70)));
+        assert_eq!((map.sprite(1), map.sprite(11)), (None, None));
+        assert_eq!(map.present(), [0, 7, 10]);
+        assert_eq!(map.missing(), [1, 2, 3, 4, 5, 6, 8, 9]);
+        let whole = SpriteMap::from_pictures("l", &[sprite(1), sprite(2)]).unwrap();
+        assert_eq!((whole.count(), whole.missing().len()), (2, 0));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let mut map = map(&[]);
+        assert!(matches!(
+            map.insert(11, &sprite(1)),
+            Err(RenderError::Parameter { .. })
+        ));
+        let wide = Picture::from_rgb(Array3::zeros((2, 3, 3)).view()).unwrap();
+        assert!(matches!(
+            map.insert(1, &wide),
+            Err(RenderError::Shape { .. })
+        ));
+        for (size, count) in [(0, 4), (4, 0), (4, SpriteMap::MAX_COUNT + 1)] {
+            assert!(matches!(
+                SpriteMap::new("l", size, count),
+                Err(RenderError::Parameter { .. })
+            ));
+        }
+        for size in [usize::MAX, 20_000] {
+            assert!(matches!(
+                SpriteMap::new("l", size, 4),
+                Err(RenderError::PictureTooLarge { .. })
+            ));
+        }
+        assert!(SpriteMap::from_pictures("l", &[]).is_err());
+        assert!(SpriteMap::from_pictures("l", &[sprite(1), wide]).is_err());
+    }
+
+    #[test]
+    fn shards_merge_and_strangers_do_not() {
+        let merged = SpriteMap::merge([map(&[0, 3]), map(&[7, 3]), map(&[10])]).unwrap();
+        assert_eq!(merged, map(&[0, 3, 7, 10]));
+        assert_eq!(merged.missing(), [1, 2, 4, 5, 6, 8, 9]);
+
+        // The earlier map's sprite counts.
+        let mut other = map(&[]);
+        other.insert(3, &sprite(255)).unwrap();
+        assert_eq!(SpriteMap::merge([map(&[3]), other]).unwrap(), map(&[3]));
+
+        let with = |layer: &str, size, count, made: &str| {
+            SpriteMap::new(layer, size, count).unwrap().provenance(made)
+        };
+        for (stranger, word) in [
+            (with("other", 2, 11, "seed 0"), "layer"),
+            (with("mixed", 3, 11, "seed 0"), "size"),
+            (with("mixed", 2, 12, "seed 0"), "number of channels"),
+            (with("mixed", 2, 11, "seed 1"), "provenance"),
+        ] {
+            match SpriteMap::merge([map(&[0]), stranger]) {
+                Err(RenderError::Merge { what, .. }) => assert_eq!(what, word),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(matches!(
+            SpriteMap::merge([]),
+            Err(RenderError::Empty { .. })
+        ));
+    }
+
+    #[test]
+    fn files_are_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mixed.png");
+        map(&[2, 5]).save(&path).unwrap();
+        assert_eq!(SpriteMap::open(&path).unwrap(), map(&[2, 5]));
+        map(&[2, 5, 6]).save(&path).unwrap();
+        assert_eq!(SpriteMap::open(&path).unwrap(), map(&[2, 5, 6]));
+        let json = folder.path().join("mixed.json");
+        assert!(matches!(
+            SpriteMap::open(&json),
+            Err(RenderError::Parameter { .. })
+        ));
+        assert!(map(&[]).save(&json).is_err());
+    }
+
+    #[test]
+    fn hostile_files_are_typed_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mixed.png");
+        let json = folder.path().join("mixed.json");
+        assert!(matches!(
+            SpriteMap::open(&path),
+            Err(RenderError::Read { .. })
+        ));
+        map(&[2]).save(&path).unwrap();
+        let good = std::fs::read_to_string(&json).unwrap();
+        let expect = |text: &str, wanted: &str| {
+            std::fs::write(&json, text).unwrap();
+            let message = SpriteMap::open(&path).unwrap_err().to_string();
+            assert!(message.contains(wanted), "{message}");
+        };
+        expect("{", "EOF");
+        expect(&good.replace("map 1", "map 2"), "its format is");
+        expect(
+            &good.replace("\"count\":11", "\"count\":13"),
+            "expected 10 x 6",
+        );
+        expect(
+            &good.replace("\"count\":11", "\"count\":0"),
+            "number of channels",
+        );
+        expect(
+            &good.replace("\"size\":2", "\"size\":9000000000000"),
+            "too large",
+        );
+        expect(&good.replace("\"size\":2", "\"size\":-1"), "invalid value");
+        expect(&good.replace("\"size\":2", "\"size\":3"), "expected 12 x 9");
+        expect(
+            &good.replace("\"columns\":3", "\"columns\":4"),
+            "expected 3",
+        );
+        expect(&good.replace("[2]", "[11]"), "channel 11 of 11");
+        std::fs::write(&json, &good).unwrap();
+
+        let gray = image::GrayImage::new(6, 8);
+        gray.save(&path).unwrap();
+        expect(&good, "expected Rgb8");
+        std::fs::write(&path, b"GIF89a").unwrap();
+        assert!(matches!(
+            SpriteMap::open(&path),
+            Err(RenderError::Malformed { .. })
+        ));
+        let mut cut = sprite(1).to_png_bytes().unwrap();
+        cut.truncate(20);
+        std::fs::write(&path, cut).unwrap();
+        assert!(SpriteMap::open(&path).is_err());
+        std::fs::remove_file(&json).unwrap();
+        let message = SpriteMap::open(&path).unwrap_err().to_string();
+        assert!(message.contains("mixed.json"), "{message}");
+    }
+}

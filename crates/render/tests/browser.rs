@@ -87,22 +87,8 @@ impl Page {
     }
 
     /// The centre of a cell in the viewport.
-    fn centre(&self, view: usize, side: usize, (row, column): (usize, usize)) -> (f64, f64) {
-        let (rows, columns) = grid(side);
-        let script = "
-            const view = document.querySelectorAll('.view')[arguments[0]];
-            const panel = view.querySelectorAll('.panel')[arguments[1]];
-            panel.scrollIntoView({ block: 'center' });
-            const box = panel.getBoundingClientRect();
-            return [
-              box.left + box.width * (arguments[3] + .5) / arguments[5],
-              box.top + box.height * (arguments[2] + .5) / arguments[4],
-            ];";
-        let point = self
-            .browser
-            .run(script, json!([view, side, row, column, rows, columns]));
-        let coordinate = |i: usize| point[i].as_f64().expect("a number").floor();
-        (coordinate(0), coordinate(1))
+    fn centre(&self, view: usize, side: usize, cell: (usize, usize)) -> (f64, f64) {
+        self.browser.cell_centre(view, side, cell, grid(side))
     }
 
     fn hover(&self, view: usize, side: usize, cell: (usize, usize)) {

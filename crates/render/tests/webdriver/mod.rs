@@ -149,6 +149,36 @@ impl Browser {
         )
     }
 
+    /// Scrolls the `n`-th element that a CSS selector finds into view, and returns the point of the
+    /// viewport that lies at these shares of its width and its height.
+    pub fn point_in(&self, selector: &str, n: usize, across: f64, down: f64) -> (f64, f64) {
+        let script = "
+            const element = document.querySelectorAll(arguments[0])[arguments[1]];
+            element.scrollIntoView({ block: 'center' });
+            const box = element.getBoundingClientRect();
+            return [box.left + box.width * arguments[2], box.top + box.height * arguments[3]];";
+        let point = self.run(script, json!([selector, n, across, down]));
+        let coordinate = |i: usize| point[i].as_f64().expect("a number").floor();
+        (coordinate(0), coordinate(1))
+    }
+
+    /// The centre of a cell of a spatial page: view, side, `(row, column)` and the side's grid.
+    pub fn cell_centre(
+        &self,
+        view: usize,
+        side: usize,
+        (row, column): (usize, usize),
+        (rows, columns): (usize, usize),
+    ) -> (f64, f64) {
+        let share = |i: usize, count: usize| (i as f64 + 0.5) / count as f64;
+        self.point_in(
+            ".panel",
+            2 * view + side,
+            share(column, columns),
+            share(row, rows),
+        )
+    }
+
     /// Moves the mouse to a point of the viewport.
     pub fn hover(&self, x: f64, y: f64) {
         self.pointer("mouse", &[move_to(x, y)]);

@@ -48,16 +48,16 @@
     const part = data.limit > 0 ? value / data.limit : 0;
     return controls.height.value === "root" ? Math.sign(part) * Math.sqrt(Math.abs(part)) : part;
   };
-  const strength = (value) => (data.limit > 0 ? Math.abs(value) / data.limit : 0);
+  const strength = (value) => (data.full > 0 ? Math.min(Math.abs(value) / data.full, 1.5) : 0);
   const hue = (value) => (value > 0 ? 210 : 0);
 
   const barColor = (value) => {
     const t = strength(value);
     return dark.matches
-      ? `hsl(${hue(value)} ${60 + 30 * t}% ${42 + 22 * t}%)`
-      : `hsl(${hue(value)} ${Math.max(90, 110 * t)}% ${Math.min(80, 100 - 40 * t)}%)`;
+      ? `hsl(${hue(value)} ${65 + 20 * t}% ${42 + 16 * t}%)`
+      : `hsl(${hue(value)} ${Math.min(100, Math.max(90, 110 * t))}% ${Math.min(80, 100 - 40 * t)}%)`;
   };
-  const valueColor = (value) => `hsl(${hue(value)} ${100 * strength(value)}% ${100 - 30 * strength(value)}%)`;
+  const valueColor = (value) => `hsl(${hue(value)} ${Math.min(100, 100 * strength(value))}% ${100 - 30 * strength(value)}%)`;
 
   const views = [...document.querySelectorAll(".view")].map((element, index) => {
     const view = data.views[index];
@@ -351,12 +351,13 @@
   // Drawing options
 
   const drawScale = () => {
-    const most = number(data.limit).replace("+", "");
+    const plain = (value) => number(value).replace("+", "");
     const how = controls.height.value === "root"
-      ? "heights grow with the square root of the value, so that small ones are seen; colours grow with the value"
-      : "heights and colours grow with the value";
+      ? "Heights grow with the square root of the value, so that small ones are seen"
+      : "Heights grow with the value";
     document.getElementById("scale").textContent =
-      `${views.length > 1 ? "one for all views; " : ""}${how}, up to the largest absolute value, ${most}.`;
+      `${how}, up to the largest absolute value, ${plain(data.limit)}; colours are full from ${plain(data.full)} on, the 99th percentile.` +
+      (views.length > 1 ? " All views have one scale." : "");
   };
   controls.addEventListener("input", () => {
     drawScale();

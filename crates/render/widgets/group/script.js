@@ -217,6 +217,7 @@
     }
 
     const table = element("table");
+    table.style.minWidth = `${5 + 4.5 * targets.length}rem`;
     const head = element("tr");
     head.append(element("th", "", "Group"), ...targets.map((target) => element("th", "", target)));
     for (const th of head.children) th.scope = "col";

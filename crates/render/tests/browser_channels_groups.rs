@@ -1,0 +1,425 @@
+//! The pages of channels and of groups in a real browser.
+
+mod webdriver;
+
+use std::path::Path;
+
+use elucid_render::groups::group_color;
+use elucid_render::{
+    ChannelView, ChannelWidget, GroupView, GroupWidget, Picture, RenderError, SpriteMap,
+};
+use ndarray::{Array1, Array2, Array3, array};
+use serde_json::{Value, json};
+use webdriver::{Browser, key};
+
+const HOSTILE: &str = "</script><img src=x onerror=alert(1)>";
+const COUNT: usize = 40;
+
+struct Page {
+    browser: Browser,
+    _folder: tempfile::TempDir,
+}
+
+impl Page {
+    fn open(save: impl FnOnce(&Path) -> Result<(), RenderError>) -> Option<Self> {
+        let browser = Browser::start()?;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("page.html");
+        save(&path).unwrap();
+        browser.resize(1280, 1000);
+        browser.open(&path);
+        Some(Page {
+            browser,
+            _folder: folder,
+        })
+    }
+
+    fn run(&self, script: &str) -> Value {
+        self.browser.run(script, json!([]))
+    }
+
+    fn text(&self, selector: &str) -> String {
+        let script = "return document.querySelector(arguments[0]).textContent";
+        let text = self.browser.run(script, json!([selector]));
+        text.as_str().expect("a text").to_owned()
+    }
+
+    fn count(&self, selector: &str) -> u64 {
+        let script = "return document.querySelectorAll(arguments[0]).length";
+        let count = self.browser.run(script, json!([selector]));
+        count.as_u64().expect("a number")
+    }
+
+    fn hover(&self, selector: &str, n: usize, across: f64, down: f64) {
+        let (x, y) = self.browser.point_in(selector, n, across, down);
+        self.browser.hover(x, y);
+    }
+
+    fn tap(&self, selector: &str, n: usize) {
+        // Off the middle, where two bars meet.
+        let (x, y) = self.browser.point_in(selector, n, 0.51, 0.5);
+        self.browser.tap(x, y);
+    }
+
+    fn leave(&self) {
+        self.browser.hover(1.0, 1.0);
+    }
+
+    fn focus(&self, selector: &str) {
+        let script = "document.querySelector(arguments[0]).focus({ focusVisible: true })";
+        self.browser.run(script, json!([selector]));
+    }
+
+    /// A pixel of a canvas, at shares of its width and height.
+    fn pixel(&self, selector: &str, across: f64, down: f64) -> [u8; 3] {
+        let script = "
+            const canvas = document.querySelector(arguments[0]);
+            const copy = new OffscreenCanvas(canvas.width, canvas.height);
+            const context = copy.getContext('2d', { willReadFrequently: true });
+            context.drawImage(canvas, 0, 0);
+            const [x, y] = [arguments[1] * canvas.width, arguments[2] * canvas.height];
+            return [...context.getImageData(x, y, 1, 1).data].slice(0, 3);";
+        let pixel = self.browser.run(script, json!([selector, across, down]));
+        serde_json::from_value(pixel).unwrap()
+    }
+
+    #[track_caller]
+    fn expect_fits(&self) {
+        for (scheme, light) in [("light", true), ("dark", false)] {
+            self.browser.emulate("prefers-color-scheme", scheme);
+            for width in [320, 390, 700, 900, 1600] {
+                self.browser.resize(width, 800);
+                let extent = self.run("return document.documentElement.scrollWidth");
+                assert_eq!(extent, width, "{scheme}");
+            }
+            let background =
+                self.run("return getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]");
+            let background: u8 = background.as_str().unwrap().parse().unwrap();
+            assert_eq!(background > 128, light, "{scheme}: {background}");
+        }
+    }
+
+    #[track_caller]
+    fn expect_quiet(&self) {
+        assert_eq!(self.browser.fetched(), Vec::<String>::new());
+        assert_eq!(self.browser.log(), Vec::<Value>::new());
+    }
+}
+
+fn plain(height: usize, width: usize, level: u8) -> Picture {
+    Picture::from_rgb(Array3::from_elem((height, width, 3), level).view()).unwrap()
+}
+
+/// Channel `c` of the first view has rank `(c + 3) % COUNT`.
+fn values() -> Array1<f32> {
+    Array1::from_shape_fn(COUNT, |c| 2.5 - 0.125 * ((c + 3) % COUNT) as f32 - 0.0625)
+}
+
+fn channel_at(rank: usize) -> usize {
+    (rank + COUNT - 3) % COUNT
+}
+
+fn channels() -> ChannelWidget {
+    let sprites: Vec<Picture> = (0..COUNT).map(|c| plain(10, 10, 6 * c as u8)).collect();
+    let map = SpriteMap::from_pictures("mixed", &sprites).unwrap();
+    let maps = Array3::from_shape_fn((COUNT, 3, 5), |(c, y, x)| {
+        if (y, x) == (c % 3, c % 5) { -2.0 } else { 0.0 }
+    });
+    ChannelWidget::new(&plain(60, 100, 99), HOSTILE, HOSTILE)
+        .view(ChannelView::new(HOSTILE, values()).maps(maps))
+        .view(ChannelView::new("Path", values().mapv(|v| -0.5 * v)).description(HOSTILE))
+        .sprites(&map)
+        .fact("Model", HOSTILE)
+}
+
+#[track_caller]
+fn expect_channel(page: &Page, channel: Option<usize>) {
+    let Some(channel) = channel else {
+        assert_eq!(page.text(".channel"), "No channel chosen");
+        assert_eq!(page.count(".tile.chosen"), 0);
+        assert_eq!(
+            page.run("return document.querySelector('.map').hidden"),
+            true
+        );
+        return;
+    };
+    assert_eq!(page.text(".channel"), format!("Channel {channel}"));
+    assert_eq!(
+        page.run("return document.querySelector('.map').hidden"),
+        false
+    );
+    let chosen =
+        "return [...document.querySelectorAll('.tile.chosen')].map((t) => t.dataset.channel)";
+    let tiles = format!(".tile[data-channel=\"{channel}\"]");
+    let chosen: Vec<String> = serde_json::from_value(page.run(chosen)).unwrap();
+    assert_eq!(
+        chosen,
+        vec![channel.to_string(); page.count(&tiles) as usize]
+    );
+    // Six columns and seven rows of sprites.
+    let position =
+        page.run("return document.querySelector('.portrait .sprite').style.backgroundPosition");
+    let position: Vec<f64> = position
+        .as_str()
+        .unwrap()
+        .split(' ')
+        .map(|share| share.trim_end_matches('%').parse().unwrap())
+        .collect();
+    let expected = [(channel % 6) as f64 / 5.0, (channel / 6) as f64 / 6.0];
+    assert!(
+        position
+            .iter()
+            .zip(expected)
+            .all(|(got, share)| (got - 100.0 * share).abs() < 0.01)
+    );
+}
+
+#[test]
+fn bars_and_sprites_show_each_other() {
+    let Some(page) = Page::open(|path| channels().save(path)) else {
+        return;
+    };
+    expect_channel(&page, None);
+    assert_eq!(page.text("h2"), HOSTILE);
+    for rank in [0, 3, 20, COUNT - 1] {
+        page.hover(".bars", 0, (rank as f64 + 0.5) / COUNT as f64, 0.5);
+        expect_channel(&page, Some(channel_at(rank)));
+        let rank_text = page.text(".rank");
+        assert_eq!(rank_text, format!("rank {} of {COUNT}", rank + 1));
+    }
+    // The last rank of the first view is the first of the other.
+    let ranks = "return [...document.querySelectorAll('.bars')].map((b) => b.ariaValueNow)";
+    assert_eq!(page.run(ranks), json!(["40", "1"]));
+    page.leave();
+    expect_channel(&page, None);
+
+    // Four at either end of both views.
+    assert_eq!(page.count(".tile"), 16);
+    assert_eq!(page.text(".gap small"), "32 more");
+    page.hover(".tile", 1, 0.5, 0.3);
+    expect_channel(&page, Some(channel_at(1)));
+    let c = channel_at(1);
+    assert_eq!(page.pixel(".map", 0.01, 0.99), [0; 3], "nothing there");
+    let cell = |i: usize, n: usize| (i as f64 + 0.5) / n as f64;
+    let [r, _, b] = page.pixel(".map", cell(c % 5, 5), cell(c % 3, 3));
+    assert!(r > 200 && b < 120, "negative is red: {r} {b}");
+    assert!(page.text(".where").contains("\u{2212}2.00"));
+    page.leave();
+    expect_channel(&page, None);
+
+    // The large sprite is really that of its channel.
+    page.hover(".tile", 0, 0.5, 0.3);
+    let (x, y) = page.browser.point_in(".portrait", 0, 0.5, 0.5);
+    page.hover(".tile", 0, 0.5, 0.3);
+    let shot = image::load_from_memory(&page.browser.screenshot())
+        .unwrap()
+        .to_rgb8();
+    let level = 6 * channel_at(0) as i32;
+    let seen = i32::from(shot.get_pixel(x as u32, y as u32)[0]);
+    assert!((seen - level).abs() <= 2, "{seen} instead of {level}");
+    page.expect_quiet();
+}
+
+#[test]
+fn channels_by_keyboard_and_finger() {
+    let Some(page) = Page::open(|path| channels().save(path)) else {
+        return;
+    };
+    page.focus(".bars");
+    expect_channel(&page, Some(channel_at(0)));
+    page.browser.keys(&[key::RIGHT, key::RIGHT].concat());
+    expect_channel(&page, Some(channel_at(2)));
+    let spoken = page.run("return document.querySelector('.bars').ariaValueText");
+    let spoken = spoken.as_str().unwrap().to_owned();
+    assert_eq!(
+        spoken,
+        format!("channel {}, +2.19, rank 3 of {COUNT}", channel_at(2))
+    );
+    page.browser
+        .keys(&[key::END, key::ENTER, key::TAB].concat());
+    expect_channel(&page, Some(channel_at(COUNT - 1)));
+    page.browser.keys(key::ESCAPE);
+    expect_channel(&page, None);
+    page.browser.keys(key::TAB);
+    expect_channel(&page, Some(channel_at(1)));
+    page.browser.keys(&[key::ENTER].concat());
+    let pressed = "return document.activeElement.ariaPressed";
+    assert_eq!(page.run(pressed), "true");
+    page.browser.keys(key::ESCAPE);
+
+    page.tap(".tile", 6);
+    expect_channel(&page, Some(channel_at(COUNT - 2)));
+    page.tap(".bars", 1);
+    expect_channel(&page, Some(channel_at(COUNT - 1 - 20)));
+    page.tap(".bars", 1);
+    expect_channel(&page, None);
+
+    let scale = page.text("#scale");
+    page.browser.click_on("input[value=root] + span");
+    assert_ne!(page.text("#scale"), scale);
+    page.expect_quiet();
+}
+
+#[test]
+fn channel_pages_fit_every_screen() {
+    let Some(page) = Page::open(|path| channels().top(7).save(path)) else {
+        return;
+    };
+    page.expect_fits();
+    page.expect_quiet();
+    // Zeros, one channel, no sprites.
+    let bare =
+        ChannelWidget::new(&plain(9, 9, 9), "l", "s").view(ChannelView::new("zero", array![0.0]));
+    let Some(page) = Page::open(|path| bare.save(path)) else {
+        return;
+    };
+    page.hover(".bars", 0, 0.5, 0.5);
+    assert_eq!(page.text(".channel"), "Channel 0");
+    assert_eq!((page.count(".tile"), page.count(".sprite")), (1, 0));
+    page.expect_fits();
+    page.expect_quiet();
+}
+
+/// Group `n` is active in column `n` alone, and twice as much in the lower row.
+fn factors(groups: usize) -> Array3<f32> {
+    Array3::from_shape_fn(
+        (groups, 2, 6),
+        |(n, y, x)| {
+            if x == n { 1.0 + y as f32 } else { 0.0 }
+        },
+    )
+}
+
+fn groups() -> GroupWidget {
+    let view = |n: usize| {
+        let values = Array2::from_shape_fn((n, 2), |(group, t)| {
+            (1.0 + group as f32) * if t == 0 { 1.0 } else { -0.5 }
+        });
+        GroupView::new(factors(n))
+            .icons((0..n).map(|i| plain(8, 8, 20 * i as u8)))
+            .attributions([HOSTILE, "tabby"], values)
+            .residual([0.5, -12.0])
+            .error(0.5684)
+    };
+    GroupWidget::new(&plain(60, 120, 200), HOSTILE)
+        .view(view(6))
+        .view(view(3))
+        .fact("Reducer", HOSTILE)
+}
+
+#[track_caller]
+fn expect_group(page: &Page, group: Option<usize>, groups: usize) {
+    let chosen = "return [...document.querySelectorAll('tr.group')].findIndex((r) => r.classList.contains('chosen'))";
+    assert_eq!(page.run(chosen), group.map_or(-1, |group| group as i64));
+    let hidden = page.run("return document.querySelector('.shade').hidden");
+    assert_eq!(hidden, group.is_none());
+    for other in 0..groups {
+        let across = (other as f64 + 0.5) / 6.0;
+        let expected = match group {
+            Some(group) if group != other => [0; 3],
+            _ => group_color(other, groups),
+        };
+        let got = page.pixel(".groups", across, 0.95);
+        assert!(
+            got.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 4),
+            "group {other}: {got:?}, expected {expected:?}"
+        );
+        if let Some(group) = group {
+            let level = if group == other { 255_u8 } else { 0 };
+            let got = page.pixel(".shade", across, 0.95);
+            assert!(got.iter().all(|v| v.abs_diff(level) <= 4), "{got:?}");
+        }
+    }
+}
+
+#[test]
+fn groups_are_chosen_by_pointing() {
+    let Some(page) = Page::open(|path| groups().save(path)) else {
+        return;
+    };
+    expect_group(&page, None, 6);
+    assert!(page.text(".error").contains("56.8 %"));
+    for group in [0, 3, 5] {
+        page.hover(".icon", group, 0.5, 0.5);
+        expect_group(&page, Some(group), 6);
+        // A place in either picture is the group that is strongest there.
+        page.hover(".panel", group % 2, (group as f64 + 0.5) / 6.0, 0.8);
+        expect_group(&page, Some(group), 6);
+    }
+    assert!(page.text("#announcement").starts_with("Group 6, "));
+    page.leave();
+    expect_group(&page, None, 6);
+
+    // Solid where it adds, dashed where it takes away, as wide as it is large.
+    let edges = "return [...document.querySelectorAll('tbody .edge')].map((edge) => [
+        edge.className, getComputedStyle(edge).backgroundImage.startsWith('repeating'), edge.offsetHeight,
+    ])";
+    let edges = page.run(edges);
+    assert_eq!(edges[0][0], "edge plus");
+    assert_eq!((&edges[0][1], &edges[1][1]), (&json!(false), &json!(true)));
+    assert_eq!(edges[13][0], "edge minus");
+    let tall = |i: usize| edges[i][2].as_f64().unwrap();
+    assert!((tall(10) / tall(13) - 0.5).abs() < 0.1, "6 of 12");
+    let values = "return [...document.querySelectorAll('tbody tr:last-child .value')].map((e) => e.textContent)";
+    assert_eq!(page.run(values), json!(["+21.5", "\u{2212}22.5"]));
+    let names = "return [...document.querySelectorAll('thead th')].map((e) => e.textContent)";
+    assert_eq!(page.run(names), json!(["Group", HOSTILE, "tabby"]));
+    page.expect_quiet();
+}
+
+#[test]
+fn groups_by_keyboard_finger_and_slider() {
+    let Some(page) = Page::open(|path| groups().save(path)) else {
+        return;
+    };
+    page.focus(".icon");
+    expect_group(&page, Some(0), 6);
+    page.browser
+        .keys(&[key::TAB, key::TAB, key::ENTER, key::TAB].concat());
+    expect_group(&page, Some(2), 6);
+    page.browser.keys(key::ESCAPE);
+    expect_group(&page, None, 6);
+
+    page.tap(".icon", 4);
+    expect_group(&page, Some(4), 6);
+    page.tap(".icon", 1);
+    expect_group(&page, Some(1), 6);
+    page.tap(".icon", 1);
+    expect_group(&page, None, 6);
+
+    assert_eq!(page.text("output"), "6 groups");
+    page.focus("input[name=view]");
+    page.browser.keys(key::RIGHT);
+    assert_eq!(page.text("output"), "3 groups");
+    assert_eq!(page.count("tr.group"), 3);
+    expect_group(&page, None, 3);
+    page.hover(".icon", 2, 0.5, 0.5);
+    expect_group(&page, Some(2), 3);
+    page.leave();
+
+    // Cells instead of a smooth picture: the same colour up to the edge.
+    let edge = 1.05 / 6.0;
+    let smooth = page.pixel(".groups", edge, 0.95);
+    page.browser.click_on("input[name=smooth]");
+    assert_eq!(page.pixel(".groups", edge, 0.95), group_color(1, 3));
+    assert_ne!(smooth, group_color(1, 3));
+    page.expect_quiet();
+}
+
+#[test]
+fn group_pages_fit_every_screen() {
+    let Some(page) = Page::open(|path| groups().save(path)) else {
+        return;
+    };
+    page.expect_fits();
+    page.expect_quiet();
+    let bare = GroupWidget::new(&plain(9, 30, 9), "l").view(GroupView::new(factors(6)));
+    let Some(page) = Page::open(|path| bare.save(path)) else {
+        return;
+    };
+    page.hover(".icon", 5, 0.5, 0.5);
+    assert_eq!(page.count(".icon.chosen"), 1);
+    assert_eq!(page.count("table"), 0);
+    page.expect_fits();
+    page.expect_quiet();
+}
