@@ -221,7 +221,7 @@ impl SpriteMap {
     }
 
     /// The map with the sprites of all of them. Where two have a sprite of one channel, the earlier
-    /// map's counts. What [`SpriteMap::missing`] from all of them stays missing.
+    /// map's counts. [`SpriteMap::missing`] lists the channels that none of them has.
     ///
     /// # Errors
     ///
