@@ -35,7 +35,7 @@ from torchray.attribution.rise import rise
 from googlenet_torch import Network
 
 ROOT = pathlib.Path(__file__).parent.parent
-MEAN = {"bgr": (104.0, 117.0, 123.0)}
+MEAN = (104.0, 117.0, 123.0)
 CLASS = 285
 SIDE = 224
 
@@ -45,7 +45,7 @@ def prepared(path):
     picture = Image.open(path).convert("RGB")
     if picture.size != (SIDE, SIDE):
         raise SystemExit(f"{path} is {picture.size[0]} x {picture.size[1]}, expected {SIDE} x {SIDE}")
-    pixels = np.asarray(picture, dtype=np.float32)[:, :, ::-1] - np.array(MEAN["bgr"], dtype=np.float32)
+    pixels = np.asarray(picture, dtype=np.float32)[:, :, ::-1] - np.array(MEAN, dtype=np.float32)
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))
 
 
@@ -54,7 +54,7 @@ def ours(arguments, method, options):
     environment = dict(os.environ, RAYON_NUM_THREADS=str(arguments.threads))
     with tempfile.TemporaryDirectory() as folder:
         command = [arguments.elucid, "attribute", "--quiet", "--device", "cpu", "--model", arguments.model]
-        command += ["--image", arguments.photograph, "--method", method, "--target", str(CLASS)]
+        command += ["--resize", "squash", "--image", arguments.photograph, "--method", method, "--target", str(CLASS)]
         command += ["--batch-size", str(arguments.batch_size), "--out", folder, *options]
         subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
         report = json.loads((pathlib.Path(folder) / "report.json").read_text())

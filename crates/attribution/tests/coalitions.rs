@@ -858,3 +858,46 @@ fn the_cat_is_where_its_score_comes_from() {
     let middle = map[[0, 112, 112]];
     assert!(map.iter().all(|&v| v <= middle), "{middle}");
 }
+
+/// Hidden pixels have the mean of their segment: the same as hiding by an image of those means.
+#[test]
+fn segments_are_hidden_by_their_means() {
+    let labels = labels();
+    let images = Tensor::cat(vec![image(0.0), image(1.0)], 0);
+    let mut means = images
+        .clone()
+        .into_data()
+        .iter::<f32>()
+        .collect::<Vec<f32>>();
+    for channel in means.chunks_mut(HEIGHT * WIDTH) {
+        let whole = channel.to_vec();
+        for (pixel, label) in channel.iter_mut().zip(&labels) {
+            let segment = whole
+                .iter()
+                .zip(&labels)
+                .filter(|(_, other)| *other == label);
+            let (sum, count) = segment.fold((0.0, 0), |(s, n), (v, _)| (s + v, n + 1));
+            *pixel = sum / count as f32;
+        }
+    }
+    let means = tensor(means, [2, 2, HEIGHT, WIDTH]);
+    let network = |x: Tensor<4>| on_host(&x, rough);
+    let shap = KernelShap::new().superpixels(six()).samples(100);
+    let of = |method: &dyn Attributor| {
+        let found = method.attribute(&network, &images, Target::class(0));
+        found.unwrap().values().clone()
+    };
+    let got = of(&shap.clone().segment_mean());
+    let want = of(&shap.clone().baseline(Baseline::image(&means)));
+    assert!(relative_error(&got, &want) < 1e-5);
+    assert!(relative_error(&of(&shap), &want) > 0.1);
+    for name in ["lime", "kernel-shap", "shapley-sampling", "sobol", "hsic"] {
+        let build = |baseline| {
+            let options = MethodOptions::new().set("baseline", baseline);
+            Method::find(name).unwrap().build(&options)
+        };
+        assert!(build("segment-mean").is_ok(), "{name}");
+        let error = build("segment-median").unwrap_err().to_string();
+        assert!(error.contains("segment-mean"), "{name}: {error}");
+    }
+}

@@ -505,3 +505,47 @@ fn every_method_is_listed() {
     let message = desk.say("methods gradeint").refused(2);
     assert!(message.contains("did you mean gradient"), "{message}");
 }
+
+/// The first Ctrl-C ends the sampling, and what there is is written.
+#[cfg(unix)]
+#[test]
+fn what_ctrl_c_leaves_is_kept() {
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    let desk = Desk::new();
+    let mut child = desk
+        .command(
+            "attribute --image cat.png --method rise,gradient --masks 100000 --out out".split(' '),
+        )
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first remark is that the model is open; the signal is heard from then on.
+    let mut remarks = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut remark = String::new();
+    std::io::BufRead::read_line(&mut remarks, &mut remark).unwrap();
+    assert!(remark.contains("squeezenet1_1"), "{remark}");
+    std::thread::sleep(Duration::from_secs(3));
+    let begun = Instant::now();
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    let said = std::io::read_to_string(remarks).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(60));
+    assert!(said.contains("of 100000 evaluations"), "{said}");
+
+    let report = report(&desk, "out");
+    assert_eq!(report["interrupted"], true);
+    let result = &report["results"][0];
+    assert_eq!(result["planned_evaluations"], 100_000);
+    let evaluations = result["evaluations"].as_u64().unwrap();
+    assert!((1..100_000).contains(&evaluations), "{evaluations}");
+    let failure = &report["failures"][0];
+    assert_eq!(failure["method"], "gradient");
+    assert!(failure["error"].as_str().unwrap().contains("Ctrl-C"));
+    assert!(map(&desk, "out/rise").iter().any(|&v| v > 0.0));
+}

@@ -25,7 +25,7 @@ use elucid_graph::INPUT;
 use ndarray::Array1;
 
 use crate::attributor::Setup;
-use crate::baseline::{BASELINES, Baseline};
+use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, coalitional, shuffled};
 use crate::error::AttributionError;
@@ -41,7 +41,7 @@ const MAX_SAMPLES: usize = 10_000;
 pub struct HsicAttribution {
     pub(crate) setup: Setup,
     superpixels: Superpixels,
-    baseline: Baseline,
+    baseline: Hidden,
     samples: usize,
 }
 
@@ -51,7 +51,7 @@ impl HsicAttribution {
         Self {
             setup: Setup::at(INPUT),
             superpixels: Superpixels::grid(8),
-            baseline: Baseline::zero(),
+            baseline: Hidden::zero(),
             samples: 500,
         }
     }
@@ -168,7 +168,7 @@ pub(crate) const METHOD: Method = Method {
         MethodOption {
             name: "baseline",
             default: "zero",
-            help: BASELINES,
+            help: HIDDEN,
         },
     ],
     reference: "Novello, Fel and Vigouroux 2022",
@@ -180,7 +180,7 @@ pub(crate) const METHOD: Method = Method {
                 .get("segments", SEGMENTS)?
                 .unwrap_or(defaults.superpixels),
             baseline: options
-                .get("baseline", BASELINES)?
+                .get("baseline", HIDDEN)?
                 .unwrap_or(defaults.baseline),
             samples: options
                 .get("samples", "a number of samples")?

@@ -17,7 +17,7 @@
 //! With fewer samples than segments the values are the nearest to equal shares that explain the
 //! samples.
 //!
-//! 1000 samples by default; Captum's `KernelShap` takes 25, the SHAP package `2 n + 2048`. Segments
+//! 1000 samples by default; Captum's `KernelShap` takes 25, Xplique's 800, the SHAP package `2 n + 2048`. Segments
 //! are 50 of SLIC, as in the SHAP package's example on images.
 //!
 //! Memory: beside `batch_size` images, one number for each pair of segments, of which there may be
@@ -27,7 +27,7 @@ use elucid_graph::INPUT;
 use ndarray::{Array1, Array2};
 
 use crate::attributor::Setup;
-use crate::baseline::{BASELINES, Baseline};
+use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::least_squares::{add_outer, check_size, solve};
 use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, coalitional, shuffled};
@@ -42,7 +42,7 @@ use crate::work::{at_least_one, batches};
 pub struct KernelShap {
     pub(crate) setup: Setup,
     superpixels: Superpixels,
-    baseline: Baseline,
+    baseline: Hidden,
     samples: usize,
 }
 
@@ -52,7 +52,7 @@ impl KernelShap {
         Self {
             setup: Setup::at(INPUT),
             superpixels: Superpixels::slic(50),
-            baseline: Baseline::zero(),
+            baseline: Hidden::zero(),
             samples: 1000,
         }
     }
@@ -206,7 +206,7 @@ pub(crate) const METHOD: Method = Method {
         MethodOption {
             name: "baseline",
             default: "zero",
-            help: BASELINES,
+            help: HIDDEN,
         },
     ],
     reference: "Lundberg and Lee 2017",
@@ -218,7 +218,7 @@ pub(crate) const METHOD: Method = Method {
                 .get("segments", SEGMENTS)?
                 .unwrap_or(defaults.superpixels),
             baseline: options
-                .get("baseline", BASELINES)?
+                .get("baseline", HIDDEN)?
                 .unwrap_or(defaults.baseline),
             samples: options
                 .get("samples", "a number of samples")?

@@ -13,11 +13,14 @@
 //!
 //! | | samples | width | shrinking | segments | hidden pixels |
 //! | --- | --- | --- | --- | --- | --- |
-//! | here | 1000 | 0.25 | ridge 1 | SLIC, 50 | zero |
+//! | here | 1000 | 0.25 | ridge 1 | SLIC, 50 | zero, or [`segment_mean`](Lime::segment_mean) |
 //! | the authors' `lime_image` | 1000 | 0.25 | ridge 1 | quickshift | the segment's mean colour |
 //! | Captum's `Lime` | 25 | 1 | lasso 0.01 | none: pixels | zero |
+//! | Xplique's `Lime` | 150 | 45 | ridge 2 | quickshift | 0.5 of images with three channels |
 //!
-//! The kernel is the same in all three; 25 samples cannot tell 50 segments apart. With a
+//! The authors' kernel is the one here. Captum's and Xplique's have its form with a distance between
+//! images instead of coalitions, of which Captum takes the cosine and Xplique the Euclidean one. 25
+//! samples cannot tell 50 segments apart. With a
 //! [`ridge`](Lime::ridge) of 0, a score that is linear in the segments is recovered exactly. Weights
 //! add up to nothing in particular: [`KernelShap`](crate::KernelShap) differs in the kernel, and does.
 //!
@@ -28,7 +31,7 @@ use elucid_graph::INPUT;
 use ndarray::{Array1, Array2};
 
 use crate::attributor::Setup;
-use crate::baseline::{BASELINES, Baseline};
+use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::least_squares::{add_outer, check_size, solve};
 use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, coalitional};
@@ -43,7 +46,7 @@ use crate::work::{at_least_one, batches};
 pub struct Lime {
     pub(crate) setup: Setup,
     superpixels: Superpixels,
-    baseline: Baseline,
+    baseline: Hidden,
     samples: usize,
     kernel_width: f64,
     ridge: f64,
@@ -55,7 +58,7 @@ impl Lime {
         Self {
             setup: Setup::at(INPUT),
             superpixels: Superpixels::slic(50),
-            baseline: Baseline::zero(),
+            baseline: Hidden::zero(),
             samples: 1000,
             kernel_width: 0.25,
             ridge: 1.0,
@@ -215,7 +218,7 @@ pub(crate) const METHOD: Method = Method {
         MethodOption {
             name: "baseline",
             default: "zero",
-            help: BASELINES,
+            help: HIDDEN,
         },
     ],
     reference: "Ribeiro, Singh and Guestrin 2016",
@@ -227,7 +230,7 @@ pub(crate) const METHOD: Method = Method {
                 .get("segments", SEGMENTS)?
                 .unwrap_or(defaults.superpixels),
             baseline: options
-                .get("baseline", BASELINES)?
+                .get("baseline", HIDDEN)?
                 .unwrap_or(defaults.baseline),
             samples: options
                 .get("samples", "a number of samples")?

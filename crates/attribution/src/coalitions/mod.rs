@@ -2,7 +2,8 @@
 //!
 //! The image is cut into [`Superpixels`]: the cells of a grid, the segments of SLIC, or those of a
 //! label map of one's own. Any set of them, a coalition, can be shown while all other pixels take
-//! the value that a [`Baseline`] gives them, zero by default; the target's score
+//! the value that a [`Baseline`](crate::Baseline) gives them, zero by default, or
+//! the mean of their segment; the target's score
 //! `v` of that image is what the coalition is worth.
 //!
 //! | method | a segment's number | adds up to |
@@ -20,13 +21,14 @@
 //! [`Completeness`] that is reported counts it once. The segments themselves with their numbers in
 //! double precision are to be had from each method's `attribute_segments`.
 //!
-//! Of several baselines, [`Baseline::several`], `v` is the mean, and the
+//! Of several baselines, [`Baseline::several`](crate::Baseline::several), `v` is the mean, and the
 //! evaluations are as many times more. All images of a batch see the same coalitions if they have as
 //! many segments.
 //!
 //! Memory: `batch_size` images, 8 by default, propagated together, and what a method says of itself.
 
 mod game;
+mod hidden;
 pub mod hsic;
 pub mod kernel_shap;
 mod least_squares;
@@ -40,6 +42,7 @@ use elucid_graph::ImageBatch;
 use ndarray::{Array1, ArrayD, Axis, IxDyn};
 
 pub(crate) use self::game::Game;
+pub(crate) use self::hidden::Hidden;
 pub use self::{
     hsic::HsicAttribution,
     kernel_shap::KernelShap,
@@ -50,7 +53,6 @@ pub use self::{
 };
 use crate::attribution::{Attribution, Completeness};
 use crate::attributor::Setup;
-use crate::baseline::Baseline;
 use crate::error::AttributionError;
 use crate::network::Network;
 use crate::random::Random;
@@ -115,7 +117,7 @@ pub(crate) trait Coalitional {
 pub(crate) struct Parts<'p> {
     pub setup: &'p Setup,
     pub superpixels: &'p Superpixels,
-    pub baseline: &'p Baseline,
+    pub baseline: &'p Hidden,
 }
 
 /// Plays the game of each image.
@@ -144,7 +146,7 @@ pub(crate) fn explain<M: Coalitional>(
     let mut done = 0;
     for (image, segments) in segments.iter().enumerate() {
         let mut random = Random::new(parts.setup.seed);
-        let hidden = parts.baseline.images(&work, image, &mut random);
+        let hidden = parts.baseline.images(&work, image, segments, &mut random)?;
         let progress = |rows: usize| Ok(parts.setup.progress.report(done + rows, total)?);
         let mut game = Game::new(&work, image, segments, hidden, &progress)?;
         let found = method.values(&mut game, &mut random)?;
@@ -214,7 +216,15 @@ macro_rules! coalitional {
             /// What hidden pixels become, [`Baseline::zero`](crate::Baseline::zero) by default: the
             /// mean colour, where preprocessing subtracts it.
             pub fn baseline(mut self, baseline: $crate::Baseline) -> Self {
-                self.baseline = baseline;
+                self.baseline = $crate::coalitions::Hidden::Baseline(baseline);
+                self
+            }
+
+            /// Hidden pixels become the mean colour of their segment, channel by channel, as in the
+            /// authors' `lime_image` by default. Each segment is then hidden by its own pixels, and a
+            /// segment of one colour changes nothing.
+            pub fn segment_mean(mut self) -> Self {
+                self.baseline = $crate::coalitions::Hidden::SegmentMean;
                 self
             }
 

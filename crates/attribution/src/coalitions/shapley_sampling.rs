@@ -16,7 +16,7 @@ use elucid_graph::INPUT;
 use ndarray::Array1;
 
 use crate::attributor::Setup;
-use crate::baseline::{BASELINES, Baseline};
+use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, coalitional, shuffled};
 use crate::error::AttributionError;
@@ -30,7 +30,7 @@ use crate::work::at_least_one;
 pub struct ShapleySampling {
     pub(crate) setup: Setup,
     superpixels: Superpixels,
-    baseline: Baseline,
+    baseline: Hidden,
     permutations: usize,
 }
 
@@ -40,7 +40,7 @@ impl ShapleySampling {
         Self {
             setup: Setup::at(INPUT),
             superpixels: Superpixels::slic(50),
-            baseline: Baseline::zero(),
+            baseline: Hidden::zero(),
             permutations: 25,
         }
     }
@@ -125,7 +125,7 @@ pub(crate) const METHOD: Method = Method {
         MethodOption {
             name: "baseline",
             default: "zero",
-            help: BASELINES,
+            help: HIDDEN,
         },
     ],
     reference: "Castro, Gómez and Tejada 2009; Štrumbelj and Kononenko 2010",
@@ -137,7 +137,7 @@ pub(crate) const METHOD: Method = Method {
                 .get("segments", SEGMENTS)?
                 .unwrap_or(defaults.superpixels),
             baseline: options
-                .get("baseline", BASELINES)?
+                .get("baseline", HIDDEN)?
                 .unwrap_or(defaults.baseline),
             permutations: options
                 .get("permutations", "a number of orders")?

@@ -27,7 +27,7 @@ use elucid_graph::INPUT;
 use ndarray::Array1;
 
 use crate::attributor::Setup;
-use crate::baseline::{BASELINES, Baseline};
+use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, coalitional, shuffled};
 use crate::error::AttributionError;
@@ -42,7 +42,7 @@ use crate::work::at_least_one;
 pub struct SobolAttribution {
     pub(crate) setup: Setup,
     superpixels: Superpixels,
-    baseline: Baseline,
+    baseline: Hidden,
     design: usize,
 }
 
@@ -52,7 +52,7 @@ impl SobolAttribution {
         Self {
             setup: Setup::at(INPUT),
             superpixels: Superpixels::grid(8),
-            baseline: Baseline::zero(),
+            baseline: Hidden::zero(),
             design: 32,
         }
     }
@@ -160,7 +160,7 @@ pub(crate) const METHOD: Method = Method {
         MethodOption {
             name: "baseline",
             default: "zero",
-            help: BASELINES,
+            help: HIDDEN,
         },
     ],
     reference: "Fel et al. 2021",
@@ -172,7 +172,7 @@ pub(crate) const METHOD: Method = Method {
                 .get("segments", SEGMENTS)?
                 .unwrap_or(defaults.superpixels),
             baseline: options
-                .get("baseline", BASELINES)?
+                .get("baseline", HIDDEN)?
                 .unwrap_or(defaults.baseline),
             design: options
                 .get("design", "a number of points")?

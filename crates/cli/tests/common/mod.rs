@@ -93,18 +93,23 @@ impl Desk {
         names
     }
 
-    /// Runs `elucid` with these arguments.
-    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ended {
-        let ended = Command::new(env!("CARGO_BIN_EXE_elucid"))
+    /// `elucid` with these arguments, to be run.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_elucid"));
+        command
             .args(arguments)
             .current_dir(self.path(""))
             // Models of this machine must not be found.
             .env("ELUCID_MODELS", self.path("models"))
             .env_remove("ELUCID_ASSETS")
             .env_remove("ELUCID_MODELS_URL")
-            .envs(self.variables.iter().map(|(k, v)| (k, v)))
-            .output()
-            .unwrap();
+            .envs(self.variables.iter().map(|(k, v)| (k, v)));
+        command
+    }
+
+    /// Runs `elucid` with these arguments.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ended {
+        let ended = self.command(arguments).output().unwrap();
         Ended {
             code: ended.status.code(),
             out: String::from_utf8(ended.stdout).unwrap(),
