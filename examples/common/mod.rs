@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use elucid::graph::input::{decode_image, open_image};
+use elucid::prelude::*;
 use image::DynamicImage;
 
 /// Arguments with their defaults.
@@ -61,6 +64,22 @@ impl Arguments {
         })
     }
 
+    /// The layer asked for, else the first of these that the network has, else the one where its
+    /// convolutional features end.
+    #[allow(dead_code, reason = "not every example is about one layer")]
+    pub fn layer(&self, model: &Model, defaults: &[&str]) -> Result<String, Box<dyn Error>> {
+        Ok(match self.get("layer") {
+            "" => defaults
+                .iter()
+                .find_map(|name| model.layer(name).ok())
+                .map_or_else(
+                    || Network::layer(model, FEATURES),
+                    |layer| Ok(layer.name().to_owned()),
+                )?,
+            name => model.layer(name)?.name().to_owned(),
+        })
+    }
+
     /// A folder that did not exist: the one asked for, or the first free one of
     /// `elucid-output/EXAMPLE`, `elucid-output/EXAMPLE-2` and so on.
     pub fn new_folder(&self) -> std::io::Result<PathBuf> {
@@ -83,6 +102,32 @@ impl Arguments {
         }
         Ok(folder)
     }
+}
+
+/// A callback that writes to standard error how far long work has come.
+#[allow(dead_code, reason = "not every example takes long")]
+pub fn percentage(of: &'static str) -> impl FnMut(Progress) -> ControlFlow<()> + Send {
+    let mut shown = None;
+    move |progress| {
+        let percent = 100 * progress.done / progress.total.max(1);
+        if shown.replace(percent) != Some(percent) {
+            eprint!("\r{of}: {percent:3} %");
+            if percent == 100 {
+                eprintln!();
+            }
+            // Whether anybody sees it makes no difference to the work.
+            let _ = std::io::stderr().flush();
+        }
+        progress.continue_()
+    }
+}
+
+/// What was optimised, as pictures.
+#[allow(dead_code, reason = "not every example visualises features")]
+pub fn pictures(icons: &Visualisation) -> Result<Vec<Picture>, Box<dyn Error>> {
+    let icons = icons.images().outer_iter();
+    let picture = icons.map(|icon| Picture::from_unit_rgb(icon.permuted_axes([1, 2, 0])));
+    Ok(picture.collect::<Result<_, _>>()?)
 }
 
 /// An example's exit code; its error goes to standard error.
