@@ -84,8 +84,8 @@ fn explain() -> Result<(), Box<dyn Error>> {
         // How far to trust the numbers: what they add up to, and what they should.
         let Completeness { sum, expected } = found.completeness();
         let description = format!(
-            "{description} The channels add up to {sum:.2}; without any of them the score is \
-             {expected:.2} lower."
+            "{description} The channels add up to {sum:+.2}; together they change the score by \
+             {expected:+.2}."
         );
         let values = found.values().to_owned();
         shown.extend(top_and_bottom(&values, top));

@@ -1,8 +1,10 @@
 //! What people see while a command works, and what it prints at the end.
 
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
+use elucid::attribution::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -92,6 +94,16 @@ impl Console {
             bar.enable_steady_tick(Duration::from_millis(200));
         }
         bar
+    }
+}
+
+/// A callback that moves the bar as far as the work has come.
+pub fn follow(bar: &ProgressBar) -> impl FnMut(Progress) -> ControlFlow<()> + Send + 'static {
+    let bar = bar.clone();
+    move |progress| {
+        bar.set_length(progress.total as u64);
+        bar.set_position(progress.done as u64);
+        progress.continue_()
     }
 }
 

@@ -9,15 +9,20 @@ mod interrupt;
 mod names;
 mod options;
 mod output;
+mod page_icons;
+mod pictures;
 mod report;
 mod session;
+mod target;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{attribute, classify, devices, evaluate, inspect, methods, models, spatial};
+use crate::commands::{
+    attribute, channels, classify, devices, evaluate, groups, inspect, methods, models, spatial,
+};
 use crate::error::CliError;
 
 /// Explains what a vision network saw.
@@ -47,6 +52,10 @@ enum Command {
     Methods(methods::MethodsArgs),
     /// Show which positions of one layer made each position of another light up
     Spatial(spatial::SpatialArgs),
+    /// Show what each channel of a layer adds to a class, or to one class rather than another
+    Channels(channels::ChannelsArgs),
+    /// Show a layer's channels in a few groups that fire together, and what those add to classes
+    Groups(groups::GroupsArgs),
     /// List, download and find known models
     #[command(subcommand)]
     Models(models::ModelsCommand),
@@ -78,6 +87,8 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Methods(args) => methods::run(&args),
         Command::Spatial(args) => spatial::run(&args),
+        Command::Channels(args) => channels::run(&args),
+        Command::Groups(args) => groups::run(&args),
         Command::Models(command) => models::run(&command),
         Command::Devices(args) => devices::run(&args),
     }

@@ -133,6 +133,25 @@ impl From<&Layer> for LayerFacts {
     }
 }
 
+/// What an attribution adds up to, and what it should.
+#[derive(Debug, Serialize)]
+pub struct CompletenessFacts {
+    pub sum: f64,
+    pub expected: f64,
+    /// `|sum - expected| / |expected|`.
+    pub error: f64,
+}
+
+impl From<Completeness> for CompletenessFacts {
+    fn from(completeness: Completeness) -> Self {
+        Self {
+            sum: completeness.sum,
+            expected: completeness.expected,
+            error: completeness.error(),
+        }
+    }
+}
+
 /// A step of the work, and how long it took.
 #[derive(Debug, Serialize)]
 pub struct Step {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use elucid::attribution::{Completeness, METHODS, Method};
+use elucid::attribution::{METHODS, Method};
 use elucid::prelude::*;
 use serde::Serialize;
 
@@ -15,16 +15,16 @@ use crate::interrupt::Interrupt;
 use crate::options::{MethodFlags, parse_fraction, reductions};
 use crate::output::Destination;
 use crate::report::{
-    Clock, GuessFacts, ImageFacts, InputFacts, LayerFacts, ModelFacts, Step, Versions,
+    Clock, CompletenessFacts, GuessFacts, ImageFacts, InputFacts, LayerFacts, ModelFacts, Step,
+    Versions,
 };
 use crate::session::Session;
+use crate::target::{self, TargetFacts};
 
 use self::compute::Work;
-use self::target::TargetFacts;
 
 mod compute;
 mod page;
-mod target;
 
 /// The comparison, among the files of a run with several results.
 const PAGE: &str = "index.html";
@@ -45,8 +45,9 @@ pub struct AttributeArgs {
     #[arg(long, value_name = "NAME,...", value_parser = parse_methods)]
     method: MethodList,
 
-    /// What is explained: the logit of a class A by name or number, the difference A:B of two, or
-    /// logsumexp over all; by default the best guess for each photograph
+    /// What is explained: the logit of a class A by name or number, the difference A:B of two
+    /// (either may be none or logsumexp), or logsumexp over all; by default the best guess for each
+    /// photograph
     #[arg(long, value_name = "TARGET", value_parser = target::parse)]
     target: Option<String>,
 
@@ -171,24 +172,6 @@ struct ResultFacts {
 }
 
 #[derive(Debug, Serialize)]
-struct CompletenessFacts {
-    sum: f64,
-    expected: f64,
-    /// `|sum - expected| / |expected|`.
-    error: f64,
-}
-
-impl From<Completeness> for CompletenessFacts {
-    fn from(completeness: Completeness) -> Self {
-        Self {
-            sum: completeness.sum,
-            expected: completeness.expected,
-            error: completeness.error(),
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
 struct MapFacts {
     reduction: String,
     height: usize,
@@ -208,7 +191,7 @@ struct FailureFacts {
 
 pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     args.options.check(&args.method.0)?;
-    target::check(args)?;
+    check_target(args)?;
     let destination = Destination::check(&args.out, args.force)?;
     // Options are understood, and files are there, before minutes are spent.
     let runs = compute::runs(args)?;
@@ -278,6 +261,16 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     match interrupt.is_set() {
         true => Err(CliError::Interrupted),
         false => Ok(()),
+    }
+}
+
+/// Refuses a probability of anything but one class.
+fn check_target(args: &AttributeArgs) -> Result<(), CliError> {
+    match &args.target {
+        Some(text) if args.probability && !target::is_class(text) => Err(CliError::Usage(format!(
+            "--probability explains one class, and \"{text}\" is not one"
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -1,9 +1,11 @@
 //! One file per command.
 
 pub mod attribute;
+pub mod channels;
 pub mod classify;
 pub mod devices;
 pub mod evaluate;
+pub mod groups;
 pub mod inspect;
 pub mod methods;
 pub mod models;

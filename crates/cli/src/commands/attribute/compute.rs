@@ -1,7 +1,6 @@
 //! The numbers, and the files made of them.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use elucid::attribution::{AttributionError, Method, MethodOptions, Place};
 use elucid::graph::Guess;
@@ -9,7 +8,6 @@ use elucid::prelude::*;
 use indicatif::ProgressBar;
 use ndarray::Axis;
 
-use super::target::{self, TargetFacts};
 use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts};
 use crate::commands::methods::default_layer;
 use crate::error::CliError;
@@ -19,6 +17,7 @@ use crate::options::taken_by_others;
 use crate::output::Files;
 use crate::report::{Clock, LayerFacts};
 use crate::session::Session;
+use crate::target::{self, TargetFacts};
 
 /// How many guesses the page and the report show.
 const GUESSES: usize = 5;
@@ -108,6 +107,24 @@ pub fn runs(args: &AttributeArgs) -> Result<Vec<Run>, CliError> {
         }
     }
     Ok(runs)
+}
+
+/// What is explained of a photograph whose classes are `ranked`, best first.
+fn choose(
+    args: &AttributeArgs,
+    model: &Model,
+    ranked: &[Guess],
+) -> Result<(Target, TargetFacts), CliError> {
+    let best = || {
+        let best = ranked.first().cloned();
+        best.ok_or_else(|| CliError::Failure("the network has no classes".to_owned()))
+    };
+    Ok(match &args.target {
+        Some(text) if args.probability => target::probability(target::class(text, model, ranked)?),
+        Some(text) => target::of(text, model, ranked)?,
+        None if args.probability => target::probability(best()?),
+        None => target::logit(best()?),
+    })
 }
 
 /// A photograph, what the network says of it, and what is explained.
@@ -230,7 +247,7 @@ impl<'w> Work<'w> {
             for path in &args.images {
                 let image = model.read_image(path)?;
                 let ranked = model.classify(&image)?.top(usize::MAX);
-                let (target, facts) = target::choose(args, model, &ranked)?;
+                let (target, facts) = choose(args, model, &ranked)?;
                 let text = |part: Option<&std::ffi::OsStr>| {
                     part.unwrap_or(path.as_os_str())
                         .to_string_lossy()

@@ -1,13 +1,12 @@
 //! The numbers: maps between the layers, and hints of the classes.
 
-use std::ops::ControlFlow;
-
 use elucid::attribution::AttributionError;
 use elucid::graph::Guess;
 use elucid::prelude::*;
 use ndarray::{Array3, Axis};
 
 use super::SpatialArgs;
+use crate::console::follow;
 use crate::error::CliError;
 use crate::report::Clock;
 use crate::session::Session;
@@ -170,14 +169,7 @@ impl<'w> Work<'w> {
             .steps(&format!("{} gradient", rules.name()));
         let mut method = SpatialAttribution::between(self.from.name(), self.to.name())
             .rules(rules)
-            .progress({
-                let bar = bar.clone();
-                move |progress| {
-                    bar.set_length(progress.total as u64);
-                    bar.set_position(progress.done as u64);
-                    ControlFlow::Continue(())
-                }
-            });
+            .progress(follow(&bar));
         if let Some(batch_size) = self.args.batch_size {
             method = method.batch_size(batch_size as usize);
         }

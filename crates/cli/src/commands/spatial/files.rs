@@ -12,12 +12,10 @@ use super::compute::Results;
 use super::{PAGE, page};
 use crate::error::CliError;
 use crate::output::Files;
+use crate::pictures::enlarged;
 
 /// How strongly a map covers the photograph.
 const OPACITY: f32 = 0.6;
-
-/// Pictures get at least this many pixels along the shorter side.
-const SIDE: usize = 448;
 
 /// Every file but the report.
 pub fn of(results: &Results, model: &str, image: &Path) -> Result<Files, CliError> {
@@ -57,13 +55,6 @@ pub fn of(results: &Results, model: &str, image: &Path) -> Result<Files, CliErro
         }
     }
     Ok(files)
-}
-
-/// The photograph by a whole factor larger, so that its cells stay sharp.
-fn enlarged(photo: &Picture) -> Result<Picture, Error> {
-    let factor = SIDE.div_ceil(photo.height().min(photo.width()));
-    let (height, width) = (factor * photo.height(), factor * photo.width());
-    Ok(photo.upsample(height, width, Interpolation::Bilinear)?)
 }
 
 /// The hints of one class in orange, or of two in orange and blue, as on the page.

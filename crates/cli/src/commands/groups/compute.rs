@@ -1,0 +1,163 @@
+//! The groups, what they add to the targets, and their icons.
+
+use elucid::attribution::{AttributionError, Groups};
+use elucid::graph::Guess;
+use elucid::prelude::*;
+
+use super::GroupsArgs;
+use crate::console::follow;
+use crate::error::CliError;
+use crate::page_icons::{IconFacts, Icons};
+use crate::report::Clock;
+use crate::session::Session;
+use crate::target::{self, TargetFacts};
+
+/// How many guesses the page and the report show.
+const GUESSES: usize = 5;
+
+/// What was computed, before anything is drawn or written.
+pub struct Results {
+    /// What the network saw.
+    pub photo: Picture,
+    /// The best guesses, best first; none where the network has no classes.
+    pub guesses: Vec<Guess>,
+    /// In the order of the effects.
+    pub targets: Vec<TargetFacts>,
+    /// One for each number of groups.
+    pub divisions: Vec<Division>,
+}
+
+/// One number of groups.
+pub struct Division {
+    /// Where its files go; empty for the folder itself.
+    pub folder: String,
+    pub found: Groups,
+    /// One for each group, or none at all.
+    pub icons: Vec<Picture>,
+    /// How the icons were made, if they were.
+    pub made: Option<IconFacts>,
+}
+
+/// A layer of an open model, and what to do with it.
+pub struct Work<'w> {
+    pub session: &'w Session,
+    pub args: &'w GroupsArgs,
+    pub layer: &'w Layer,
+}
+
+impl<'w> Work<'w> {
+    /// Finds the layer, and checks that it has positions.
+    pub fn new(session: &'w Session, args: &'w GroupsArgs) -> Result<Self, CliError> {
+        let model = &session.model;
+        let layer = model.layer(&Network::layer(model, &args.layer)?)?;
+        if layer.shape().len() != 4 {
+            return Err(CliError::from(AttributionError::NotSpatial {
+                layer: layer.name().to_owned(),
+                shape: layer.shape().to_vec(),
+            }));
+        }
+        Ok(Self {
+            session,
+            args,
+            layer,
+        })
+    }
+
+    /// Does the work, noting how long each step takes.
+    pub fn compute(&self, photo: &Photo, clock: &mut Clock) -> Result<Results, CliError> {
+        let Session { model, console, .. } = self.session;
+        let ranked = match model.logits() {
+            Ok(_) => clock
+                .time("classify", || model.classify(photo))?
+                .top(usize::MAX),
+            Err(error) if self.args.targets.is_empty() => {
+                console.note(format!("no attributions: {error}"));
+                Vec::new()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (targets, facts): (Vec<Target>, Vec<TargetFacts>) =
+            self.choose(&ranked)?.into_iter().unzip();
+        let found = clock.time("find groups", || self.find(photo, targets))?;
+        let mut divisions = Vec::with_capacity(found.len());
+        for found in found {
+            let count = found.count();
+            let folder = match self.args.groups.0.len() {
+                // With one number there is nothing to tell apart.
+                1 => String::new(),
+                _ => format!("{count}_groups"),
+            };
+            let (icons, made) = match self.args.icons.no_icons {
+                true => (Vec::new(), None),
+                false => {
+                    let step = format!("make icons, {count} groups");
+                    let made = clock.time(step, || self.icons(&found))?;
+                    (made.pictures, Some(made.facts))
+                }
+            };
+            divisions.push(Division {
+                folder,
+                found,
+                icons,
+                made,
+            });
+        }
+        Ok(Results {
+            photo: Picture::from_image(photo.picture().clone())?,
+            guesses: ranked.into_iter().take(GUESSES).collect(),
+            targets: facts,
+            divisions,
+        })
+    }
+
+    /// The targets asked for, else the two best guesses.
+    fn choose(&self, ranked: &[Guess]) -> Result<Vec<(Target, TargetFacts)>, CliError> {
+        let asked = &self.args.targets;
+        if asked.is_empty() {
+            let best = ranked.iter().take(2).cloned();
+            return Ok(best.map(target::logit).collect());
+        }
+        let mut targets: Vec<(Target, TargetFacts)> = Vec::new();
+        for text in asked {
+            let found = target::of(text, &self.session.model, ranked)?;
+            if targets.iter().any(|(_, facts)| facts.name == found.1.name) {
+                let name = &found.1.name;
+                return Err(CliError::Usage(format!("--targets has the {name} twice")));
+            }
+            targets.push(found);
+        }
+        Ok(targets)
+    }
+
+    fn find(&self, photo: &Photo, targets: Vec<Target>) -> Result<Vec<Groups>, AttributionError> {
+        let bar = self.session.console.steps("groups");
+        let mut groups = NeuronGroups::new(1)
+            .at(self.layer.name())
+            .targets(targets)
+            .reducer(self.args.reducer)
+            .seed(self.args.seed)
+            .progress(follow(&bar));
+        if let Some(rules) = &self.args.rules {
+            groups = groups.rules(rules);
+        }
+        let numbers = self.args.groups.0.iter().copied();
+        let found = groups.compute_all(&self.session.model, photo, numbers);
+        bar.finish_and_clear();
+        found
+    }
+
+    /// A picture for the direction of each group.
+    fn icons(&self, found: &Groups) -> Result<Icons, CliError> {
+        let layer = self.layer.name();
+        let directions = found.directions();
+        let each = directions.outer_iter().enumerate();
+        let each = each.map(|(group, of)| (group, Objective::direction(layer, of)));
+        let GroupsArgs {
+            icons,
+            seed,
+            batch_size,
+            ..
+        } = self.args;
+        icons.make(self.session, each.collect(), *seed, *batch_size)
+    }
+}

@@ -1,0 +1,159 @@
+//! What is explained, as a flag and as facts.
+
+use elucid::graph::Guess;
+use elucid::prelude::*;
+use serde::Serialize;
+
+use crate::error::CliError;
+use crate::report::GuessFacts;
+
+/// What is explained of one photograph.
+#[derive(Debug, Clone, Serialize)]
+pub struct TargetFacts {
+    /// `logit`, `probability`, `difference` or `logsumexp`.
+    pub kind: &'static str,
+    /// In words.
+    pub name: String,
+    /// The classes it is about, with what the network says of them.
+    pub classes: Vec<GuessFacts>,
+}
+
+impl TargetFacts {
+    /// Of a score of these classes.
+    pub fn new(kind: &'static str, name: String, classes: impl IntoIterator<Item = Guess>) -> Self {
+        Self {
+            kind,
+            name,
+            classes: classes.into_iter().map(GuessFacts::from).collect(),
+        }
+    }
+}
+
+/// One side of a difference.
+enum Part {
+    None,
+    LogSumExp,
+    Class(Guess),
+}
+
+impl Part {
+    fn of(text: &str, model: &Model, ranked: &[Guess]) -> Result<Self, CliError> {
+        Ok(match text {
+            _ if is(text, "none") => Self::None,
+            _ if is(text, "logsumexp") => Self::LogSumExp,
+            _ => Self::Class(class(text, model, ranked)?),
+        })
+    }
+
+    fn side(&self) -> Side {
+        match self {
+            Self::None => Side::None,
+            Self::LogSumExp => Side::LogSumExp,
+            Self::Class(class) => class.index.into(),
+        }
+    }
+}
+
+/// Refuses what is no target whatever the network.
+pub fn parse(text: &str) -> Result<String, String> {
+    let target: Result<Target, _> = text.parse();
+    target.map_err(|error| error.to_string())?;
+    match text.split_once(':') {
+        Some((a, b)) if is(a, "none") && is(b, "none") => {
+            Err("there is none on both sides, so nothing to explain".to_owned())
+        }
+        _ => Ok(text.trim().to_owned()),
+    }
+}
+
+/// Whether a target is the logit of a class, which has a probability too.
+pub fn is_class(text: &str) -> bool {
+    !text.contains(':') && !is(text, "logsumexp")
+}
+
+/// The target that `text` names, for a photograph whose classes are `ranked`, best first.
+pub fn of(text: &str, model: &Model, ranked: &[Guess]) -> Result<(Target, TargetFacts), CliError> {
+    Ok(match text.split_once(':') {
+        Some((a, b)) => {
+            let part = |text| Part::of(text, model, ranked);
+            difference(part(a)?, part(b)?)
+        }
+        None if is_class(text) => logit(class(text, model, ranked)?),
+        None => (
+            Target::log_sum_exp(),
+            TargetFacts::new("logsumexp", LOG_SUM_EXP.to_owned(), []),
+        ),
+    })
+}
+
+/// The logit of a class.
+pub fn logit(class: Guess) -> (Target, TargetFacts) {
+    let name = format!("logit of {}", class.label);
+    let target = Target::class(class.index);
+    (target, TargetFacts::new("logit", name, [class]))
+}
+
+/// The softmax probability of a class.
+pub fn probability(class: Guess) -> (Target, TargetFacts) {
+    let name = format!("probability of {}", class.label);
+    let target = Target::probability(class.index);
+    (target, TargetFacts::new("probability", name, [class]))
+}
+
+/// The logit of `a` minus that of `b`.
+pub fn between(a: Guess, b: Guess) -> (Target, TargetFacts) {
+    difference(Part::Class(a), Part::Class(b))
+}
+
+const LOG_SUM_EXP: &str = "log sum exp of all logits";
+
+fn difference(a: Part, b: Part) -> (Target, TargetFacts) {
+    use Part::{Class, LogSumExp, None};
+    let name = match (&a, &b) {
+        (Class(a), Class(b)) => format!("logit of {} minus that of {}", a.label, b.label),
+        (Class(a), None) => format!("logit of {}", a.label),
+        (None, Class(b)) => format!("minus the logit of {}", b.label),
+        (Class(a), LogSumExp) => format!("logit of {} minus {LOG_SUM_EXP}", a.label),
+        (LogSumExp, Class(b)) => format!("{LOG_SUM_EXP} minus that of {}", b.label),
+        (LogSumExp, LogSumExp) => format!("{LOG_SUM_EXP} minus itself"),
+        (LogSumExp, None) => LOG_SUM_EXP.to_owned(),
+        (None, LogSumExp) => format!("minus {LOG_SUM_EXP}"),
+        (None, None) => "nothing".to_owned(),
+    };
+    let target = Target::difference(a.side(), b.side());
+    let classes = [a, b].into_iter().filter_map(|part| match part {
+        Class(class) => Some(class),
+        _ => Option::None,
+    });
+    (target, TargetFacts::new("difference", name, classes))
+}
+
+/// A class, by name or number, with what the network says of it.
+pub fn class(text: &str, model: &Model, ranked: &[Guess]) -> Result<Guess, CliError> {
+    let index = model.class(text.trim())?;
+    let guess = ranked.iter().find(|guess| guess.index == index);
+    guess
+        .cloned()
+        .ok_or_else(|| CliError::Failure(format!("the network gives class {index} no score")))
+}
+
+/// Whether the text is this word.
+fn is(text: &str, word: &str) -> bool {
+    text.trim().eq_ignore_ascii_case(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_target_is_refused_before_any_network() {
+        for text in ["285", "tabby", "a:b", "none:b", "a:LogSumExp", "logsumexp"] {
+            assert_eq!(parse(&format!(" {text} ")), Ok(text.to_owned()));
+        }
+        for text in ["", ":", "a:", ":b", "none:None"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert!(is_class("tabby") && !is_class("a:b") && !is_class("LogSumExp"));
+    }
+}
