@@ -235,6 +235,12 @@ fn targets_are_what_they_say() {
             "difference",
             of(967, "logit") - of(285, "logit"),
         ),
+        ("--target none:285", "difference", -of(285, "logit")),
+        (
+            "--target espresso:logsumexp",
+            "difference",
+            of(967, "logit") - total.ln(),
+        ),
         ("--target LogSumExp", "logsumexp", total.ln()),
     ]
     .into_iter()

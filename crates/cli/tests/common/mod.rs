@@ -93,6 +93,32 @@ impl Desk {
         names
     }
 
+    /// Files in a folder and below, sorted, with `/` between folders.
+    pub fn tree(&self, name: &str) -> Vec<String> {
+        let mut files = Vec::new();
+        for entry in self.listing(name) {
+            let path = format!("{name}/{entry}");
+            match self.path(&path).is_dir() {
+                true => files.extend(self.tree(&path)),
+                false => files.push(path),
+            }
+        }
+        files.sort();
+        files
+    }
+
+    /// The report of a run, whose files are those that it lists.
+    #[track_caller]
+    pub fn report(&self, folder: &str) -> Value {
+        let text = std::fs::read_to_string(self.path(folder).join("report.json")).unwrap();
+        let report: Value = serde_json::from_str(&text).unwrap();
+        let listed: Vec<String> = serde_json::from_value(report["files"].clone()).unwrap();
+        let mut listed: Vec<_> = listed.iter().map(|f| format!("{folder}/{f}")).collect();
+        listed.sort();
+        assert_eq!(self.tree(folder), listed);
+        report
+    }
+
     /// `elucid` with these arguments, to be run.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_elucid"));
