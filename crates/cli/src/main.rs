@@ -5,6 +5,7 @@ mod commands;
 mod console;
 mod csv;
 mod error;
+mod icons;
 mod interrupt;
 mod names;
 mod options;
@@ -13,6 +14,7 @@ mod page_icons;
 mod pictures;
 mod report;
 mod session;
+mod settings;
 mod target;
 
 use std::panic::{self, AssertUnwindSafe};
@@ -22,6 +24,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     attribute, channels, classify, devices, evaluate, groups, inspect, methods, models, spatial,
+    spritemap, visualize,
 };
 use crate::error::CliError;
 
@@ -56,6 +59,10 @@ enum Command {
     Channels(channels::ChannelsArgs),
     /// Show a layer's channels in a few groups that fire together, and what those add to classes
     Groups(groups::GroupsArgs),
+    /// Make pictures of what channels, directions in a layer, or classes look for
+    Visualize(Box<visualize::VisualizeArgs>),
+    /// Make such a picture of every channel of a layer, in one grid, or merge such grids
+    Spritemap(spritemap::SpritemapArgs),
     /// List, download and find known models
     #[command(subcommand)]
     Models(models::ModelsCommand),
@@ -89,6 +96,8 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Spatial(args) => spatial::run(&args),
         Command::Channels(args) => channels::run(&args),
         Command::Groups(args) => groups::run(&args),
+        Command::Visualize(args) => visualize::run(&args),
+        Command::Spritemap(args) => spritemap::run(args),
         Command::Models(command) => models::run(&command),
         Command::Devices(args) => devices::run(&args),
     }

@@ -13,13 +13,14 @@ use crate::options::{MethodFlags, parse_fraction, reductions};
 use crate::output::REPORT;
 use crate::report::{BURN, Clock, InputFacts, ModelFacts};
 use crate::session::Session;
+use crate::settings::{SETTINGS, Shard, parse_shard};
 
 use self::compute::Work;
 use self::data::{Data, Item};
 use self::entries::{Entries, MetricNames};
 use self::outcome::{Outcome, PAGE};
 use self::results::{IMAGES, Journal, NOTES, Planned, RESULTS, SKIPPED};
-use self::settings::{DataFacts, SETTINGS, Settings, Shard};
+use self::settings::{DataFacts, Settings};
 use self::summary::{SUMMARY, TABLE};
 
 mod boxes;
@@ -108,7 +109,7 @@ pub struct Evaluation {
     limit: Option<u32>,
 
     /// Only every N-th image, from the K-th on
-    #[arg(long, value_name = "K/N", value_parser = settings::parse_shard, default_value = "1/1")]
+    #[arg(long, value_name = "K/N", value_parser = parse_shard, default_value = "1/1")]
     shard: Shard,
 
     /// Go on with what an evaluation that ended early left in the folder

@@ -10,3 +10,5 @@ pub mod inspect;
 pub mod methods;
 pub mod models;
 pub mod spatial;
+pub mod spritemap;
+pub mod visualize;

@@ -10,13 +10,14 @@ use super::outcome::{Outcome, PAGE};
 use super::results::{
     self, Found, IMAGES, NOTES, Planned, RESULTS, SKIPPED, head, images, remarks,
 };
-use super::settings::{SETTINGS, Settings, Shard};
+use super::settings::Settings;
 use super::summary::{SUMMARY, TABLE};
 use super::{entries, say};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::output::{Destination, Files};
 use crate::report::Clock;
+use crate::settings::{self, SETTINGS, Shard};
 
 /// How many images an error names.
 const NAMED: usize = 20;
@@ -109,7 +110,7 @@ pub fn run(args: &MergeArgs) -> Result<(), CliError> {
         .iter()
         .filter_map(|image| Some(image.lines(places.get(&image.number)?, &methods)));
     let lines: String = std::iter::once(head(&settings)).chain(lines).collect();
-    files.add(SETTINGS, settings.to_bytes()?);
+    files.add(SETTINGS, settings::to_bytes(&settings)?);
     files.add(IMAGES, images(&planned).into_bytes());
     files.add(RESULTS, lines.into_bytes());
     files.add(SKIPPED, remarks(&found.skipped).into_bytes());
@@ -127,10 +128,10 @@ fn read(folders: &[PathBuf]) -> Result<Vec<Part>, CliError> {
     let mut parts: Vec<Part> = Vec::new();
     for folder in folders {
         let shown = folder.display();
-        let settings = Settings::read(folder)?;
+        let settings = settings::read::<Settings>(folder)?;
         if let Some(first) = parts.first() {
             let except = ["model.name", "data.source", "shard.index"];
-            if let Some(difference) = settings.difference(&first.settings, &except)? {
+            if let Some(difference) = settings::difference(&settings, &first.settings, &except)? {
                 return Err(CliError::Failure(format!(
                     "{shown} was measured with other settings than {}: {difference} there",
                     first.folder.display()
@@ -171,7 +172,7 @@ fn merged(parts: &[Part]) -> Result<Settings, CliError> {
     let mut settings =
         first.ok_or_else(|| CliError::Usage("there is nothing to merge".to_owned()))?;
     settings.merged_from = parts.len();
-    settings.shard = Shard { index: 1, count: 1 };
+    settings.shard = Shard::WHOLE;
     Ok(settings)
 }
 

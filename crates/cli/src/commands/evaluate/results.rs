@@ -1,7 +1,7 @@
 //! The results as they grow: a line for each image and method, whole batches at a time.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,10 @@ use elucid::render::file::write_atomically;
 use serde::Serialize;
 
 use super::data::Item;
-use super::settings::{SETTINGS, Settings};
+use super::settings::Settings;
 use crate::csv;
 use crate::error::CliError;
+use crate::settings::{self, SETTINGS};
 
 pub const RESULTS: &str = "results.csv";
 pub const SKIPPED: &str = "skipped.csv";
@@ -310,13 +311,8 @@ impl Journal {
         let path = folder.join(RESULTS);
         let results = OpenOptions::new().create(true).append(true).open(&path);
         let results = results.map_err(|e| cannot(&e))?;
-        // File systems without locks have to do without.
-        if let Err(TryLockError::WouldBlock) = results.try_lock() {
-            return Err(CliError::Failure(format!(
-                "another run is writing results to {shown}"
-            )));
-        }
-        write_atomically(folder.join(SETTINGS), &settings.to_bytes()?)?;
+        settings::lock(&results, folder)?;
+        write_atomically(folder.join(SETTINGS), &settings::to_bytes(settings)?)?;
         write_atomically(folder.join(IMAGES), images(planned).as_bytes())?;
 
         let Scan { mut found, ends } = scan(folder, settings, planned)?;
@@ -403,11 +399,11 @@ fn check_resumable(folder: &Path, settings: &Settings, resume: bool) -> Result<(
             "{shown} holds something, but no evaluation: it has no {SETTINGS}"
         )));
     }
-    let before = Settings::read(folder)?;
+    let before: Settings = settings::read(folder)?;
     // The same file may have another name, and the same data another place; and more images may be
     // asked for.
     let except = ["model.name", "data.source", "limit"];
-    if let Some(difference) = settings.difference(&before, &except)? {
+    if let Some(difference) = settings::difference(settings, &before, &except)? {
         return Err(CliError::Failure(format!(
             "{shown} was begun with other settings: {difference}; give another folder"
         )));

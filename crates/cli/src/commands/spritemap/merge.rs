@@ -1,0 +1,168 @@
+//! `elucid spritemap merge`: one map from those of shards.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use elucid::prelude::*;
+
+use super::folder::read_map;
+use super::{DESCRIPTION, PICTURE, Report, Settings, say};
+use crate::console::Console;
+use crate::error::CliError;
+use crate::output::{Destination, Files};
+use crate::report::Clock;
+use crate::settings::{self, SETTINGS, Shard};
+
+/// How many channels an error names.
+const NAMED: usize = 20;
+
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Folders of the shards
+    #[arg(required = true, value_name = "SHARD_DIR")]
+    shards: Vec<PathBuf>,
+
+    /// Where the results go: a folder that is new or empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Replace the results of an earlier merge in the folder
+    #[arg(long)]
+    force: bool,
+
+    /// Go on where shards or channels are missing
+    #[arg(long)]
+    allow_missing: bool,
+
+    /// Print no remarks
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub fn run(args: &MergeArgs) -> Result<(), CliError> {
+    let console = Console::new(args.quiet);
+    let destination = Destination::check(&args.out, args.force)?;
+    let mut clock = Clock::default();
+    let Parts {
+        settings,
+        map,
+        absent,
+    } = clock.time("merge", || read(&args.shards))?;
+    let missing = settings.missing(&map);
+    if !missing.is_empty() {
+        let mut text = format!(
+            "{} channels are missing: {}",
+            missing.len(),
+            list(missing.iter().map(usize::to_string))
+        );
+        if !absent.is_empty() {
+            let shards = list(absent.iter().map(Shard::to_string));
+            text = format!("missing shards: {shards}; {text}");
+        }
+        match args.allow_missing {
+            true => console.note(text),
+            false => {
+                return Err(CliError::Failure(format!(
+                    "{text}; finish the shards with --resume, or go on with --allow-missing"
+                )));
+            }
+        }
+    }
+
+    let mut files = Files::default();
+    files.add(SETTINGS, settings::to_bytes(&settings)?);
+    clock.time("draw", || add(&map, &mut files))?;
+    let report = Report {
+        command: "spritemap merge",
+        device: None,
+        settings: &settings,
+        batch_size: None,
+        planned: settings.planned().len(),
+        missing,
+        seconds: clock.steps(),
+        files: files.names(),
+    };
+    files.write(&destination, &report)?;
+    say(&args.out, &settings, &map)
+}
+
+/// What the folders hold together.
+struct Parts {
+    settings: Settings,
+    map: SpriteMap,
+    /// Shards without a folder.
+    absent: Vec<Shard>,
+}
+
+/// Reads the folders one after the other, and refuses such as do not belong together.
+fn read(folders: &[PathBuf]) -> Result<Parts, CliError> {
+    let mut parts: Vec<(&Path, Settings)> = Vec::new();
+    for folder in folders {
+        let settings: Settings = settings::read(folder)?;
+        let shown = folder.display();
+        if let Some((first, theirs)) = parts.first() {
+            let except = ["model.name", "shard.index"];
+            if let Some(difference) = settings::difference(&settings, theirs, &except)? {
+                return Err(CliError::Failure(format!(
+                    "{shown} was made with other settings than {}: {difference} there",
+                    first.display()
+                )));
+            }
+        }
+        let same = |part: &&(&Path, Settings)| part.1.shard == settings.shard;
+        if let Some((twin, _)) = parts.iter().find(same) {
+            return Err(CliError::Failure(format!(
+                "{shown} and {} are both shard {}",
+                twin.display(),
+                settings.shard
+            )));
+        }
+        parts.push((folder, settings));
+    }
+    let Some((_, first)) = parts.first() else {
+        return Err(CliError::Usage("there is nothing to merge".to_owned()));
+    };
+    let mut merged = first.clone();
+    let count = merged.shard.count;
+    merged.shard = Shard::WHOLE;
+    merged.merged_from = parts.len();
+    let absent = (1..=count.min(merged.planned().len()))
+        .map(|index| Shard { index, count })
+        .filter(|shard| parts.iter().all(|(_, settings)| settings.shard != *shard));
+    let absent: Vec<Shard> = absent.collect();
+    let mut map = merged.map()?;
+    for (folder, settings) in parts {
+        // A run that was stopped before its first batch has settings only.
+        if folder.join(DESCRIPTION).exists() {
+            let part = read_map(folder, &settings)?.provenance(map.made_by());
+            map = SpriteMap::merge([map, part])?;
+        }
+    }
+    Ok(Parts {
+        settings: merged,
+        map,
+        absent,
+    })
+}
+
+/// Adds the two files of the map.
+fn add(map: &SpriteMap, files: &mut Files) -> Result<(), CliError> {
+    let cannot = |error: io::Error| CliError::io("cannot use a temporary folder", &error);
+    let folder = tempfile::tempdir().map_err(cannot)?;
+    map.save(folder.path().join(PICTURE))?;
+    for name in [PICTURE, DESCRIPTION] {
+        files.add(name, fs::read(folder.path().join(name)).map_err(cannot)?);
+    }
+    Ok(())
+}
+
+fn list(names: impl ExactSizeIterator<Item = String>) -> String {
+    let count = names.len();
+    let mut text = names.take(NAMED).collect::<Vec<_>>().join(", ");
+    if count > NAMED {
+        text.push_str(&format!(" and {} more", count - NAMED));
+    }
+    text
+}

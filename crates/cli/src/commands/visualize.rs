@@ -1,0 +1,228 @@
+//! `elucid visualize`: pictures of what channels, directions and classes look for.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use elucid::prelude::*;
+use ndarray::Array2;
+use serde::Serialize;
+
+use crate::args::{ModelArgs, RunArgs};
+use crate::console::Output;
+use crate::error::CliError;
+use crate::icons::{Channels, IconArgs, IconFacts, parse_channels, parse_sides};
+use crate::output::{Destination, Files};
+use crate::report::{Clock, InputFacts, LayerFacts, ModelFacts, Step, Versions};
+use crate::session::Session;
+
+use self::subjects::Subject;
+
+mod directions;
+mod subjects;
+
+/// All pictures in one.
+const SHEET: &str = "contact_sheet.png";
+/// What the objectives were worth at each step.
+const VALUES: &str = "values.npy";
+
+/// White between the pictures of the contact sheet, in pixels.
+const GAP: usize = 4;
+
+/// Pictures are held until all of them are there, up to this many bytes.
+const MAX_BYTES: usize = 2 << 30;
+/// What a pixel takes: single precision twice, as bytes twice.
+const BYTES_PER_PIXEL: usize = 3 * (4 + 4 + 1 + 1);
+
+#[derive(Debug, Args)]
+pub struct VisualizeArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    run: RunArgs,
+
+    /// The layer of the channels or directions
+    #[arg(
+        long,
+        value_name = "LAYER",
+        required_unless_present = "classes",
+        conflicts_with = "classes"
+    )]
+    layer: Option<String>,
+
+    #[command(flatten)]
+    of: Of,
+
+    /// Height and width of each picture: HxW, or one number for a square
+    #[arg(long, value_name = "HxW", value_parser = parse_sides, default_value = "128")]
+    size: [usize; 2],
+
+    #[command(flatten)]
+    icons: IconArgs,
+
+    /// Where the results go: a folder that is new or empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Replace the results of an earlier run in the folder
+    #[arg(long)]
+    force: bool,
+}
+
+/// What is to be shown.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Of {
+    /// Channels of the layer, a picture each: numbers and ranges with commas, such as 3,8-15
+    #[arg(long = "channel", value_name = "N,...", value_parser = parse_channels)]
+    channels: Option<Channels>,
+
+    /// Directions in the space of the layer's channels, a picture each: a .npy file with an array
+    /// [C] or [n, C]
+    #[arg(long = "direction", value_name = "FILE.npy")]
+    directions: Option<PathBuf>,
+
+    /// Classes by name or number, a picture each, several with commas
+    #[arg(long = "class", value_name = "CLASS,...", value_delimiter = ',')]
+    classes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    command: &'static str,
+    versions: Versions,
+    device: String,
+    model: ModelFacts,
+    input: InputFacts,
+    layer: LayerFacts,
+    height: usize,
+    width: usize,
+    #[serde(flatten)]
+    icons: IconFacts,
+    batch_size: usize,
+    /// To which size the network saw the pictures resized, where it does not take theirs.
+    network_size: Option<[usize; 2]>,
+    pictures: Vec<PictureFacts>,
+    seconds: Vec<Step>,
+    files: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PictureFacts {
+    file: String,
+    #[serde(flatten)]
+    subject: Subject,
+    objective: String,
+    seed: u64,
+    /// What the objective was worth at the first step and at the last one, as the transforms of
+    /// these steps showed the picture.
+    first_value: f32,
+    last_value: f32,
+}
+
+pub fn run(args: &VisualizeArgs) -> Result<(), CliError> {
+    let destination = Destination::check(&args.out, args.force)?;
+    let mut clock = Clock::default();
+    let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
+    let (model, console) = (&session.model, &session.console);
+    let (layer, subjects) = subjects::of(args, model)?;
+    check_size(subjects.len(), args.size)?;
+
+    let numbers: Vec<usize> = subjects
+        .iter()
+        .map(|(subject, _)| subject.number())
+        .collect();
+    let (subjects, objectives): (Vec<Subject>, Vec<Objective>) = subjects.into_iter().unzip();
+    let bar = console.steps("optimise");
+    let vis = args.icons.vis(args.size, &numbers, {
+        let bar = bar.clone();
+        move |at| {
+            bar.set_length(at.total as u64);
+            bar.set_position(at.done as u64);
+        }
+    });
+    let made = clock.time("optimise", || vis.render(model, objectives));
+    bar.finish_and_clear();
+    let made = made?;
+    if let Some([height, width]) = made.network_size() {
+        console.note(format!(
+            "the network does not take pictures of this size here, and sees them resized to \
+             {height} x {width}"
+        ));
+    }
+
+    let mut files = Files::default();
+    let pictures = clock.time("draw", || draw(&subjects, &made, &mut files))?;
+    let report = Report {
+        command: "visualize",
+        versions: Versions::current(),
+        device: session.device.clone(),
+        model: ModelFacts::of(model),
+        input: InputFacts::of(model.input_spec()),
+        layer: layer.into(),
+        height: args.size[0],
+        width: args.size[1],
+        icons: args.icons.facts(),
+        batch_size: args.icons.batch_size(),
+        network_size: made.network_size(),
+        pictures,
+        seconds: clock.steps(),
+        files: files.names(),
+    };
+    files.write(&destination, &report)?;
+
+    let mut out = Output::new();
+    out.line(format!("folder  {}", args.out.display()))?;
+    out.line(format!("sheet   {}", args.out.join(SHEET).display()))?;
+    out.flush()
+}
+
+/// Refuses more than memory should hold, before minutes are spent on it.
+fn check_size(pictures: usize, [height, width]: [usize; 2]) -> Result<(), CliError> {
+    let bytes = [height, width, BYTES_PER_PIXEL]
+        .into_iter()
+        .fold(pictures, usize::saturating_mul);
+    match bytes <= MAX_BYTES {
+        true => Ok(()),
+        false => Err(CliError::Failure(format!(
+            "{pictures} pictures of {height} x {width} pixels take more than {} GiB; make fewer or \
+             smaller ones at a time, or a map of a whole layer with elucid spritemap",
+            MAX_BYTES >> 30
+        ))),
+    }
+}
+
+/// Adds the files.
+fn draw(
+    subjects: &[Subject],
+    made: &Visualisation,
+    files: &mut Files,
+) -> Result<Vec<PictureFacts>, CliError> {
+    let mut pictures = Vec::with_capacity(subjects.len());
+    let mut facts = Vec::with_capacity(subjects.len());
+    for (i, subject) in subjects.iter().enumerate() {
+        let (Some(bytes), values) = (made.bytes(i), &made.values()[i]) else {
+            continue;
+        };
+        let picture = Picture::from_rgb(bytes.view())?;
+        let file = format!("{}.png", subject.slug());
+        files.add(file.clone(), picture.to_png_bytes()?);
+        pictures.push(picture);
+        facts.push(PictureFacts {
+            file,
+            subject: subject.clone(),
+            objective: made.objectives()[i].clone(),
+            seed: made.seeds()[i],
+            first_value: values.first().copied().unwrap_or(f32::NAN),
+            last_value: values.last().copied().unwrap_or(f32::NAN),
+        });
+    }
+    let columns = (1..).find(|n| n * n >= pictures.len()).unwrap_or(1);
+    let sheet = Picture::contact_sheet(&pictures, columns, GAP)?;
+    files.add(SHEET, sheet.to_png_bytes()?);
+    let series = made.values();
+    let steps = series.iter().map(Vec::len).min().unwrap_or(0);
+    let values = Array2::from_shape_fn((series.len(), steps), |(i, step)| series[i][step]);
+    files.add_npy(VALUES, &values)?;
+    Ok(facts)
+}
