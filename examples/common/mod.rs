@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -104,13 +104,14 @@ impl Arguments {
     }
 }
 
-/// A callback that writes to standard error how far long work has come.
+/// A callback that writes to the terminal, if there is one, how far long work has come.
 #[allow(dead_code, reason = "not every example takes long")]
 pub fn percentage(of: &'static str) -> impl FnMut(Progress) -> ControlFlow<()> + Send {
+    let seen = std::io::stderr().is_terminal();
     let mut shown = None;
     move |progress| {
         let percent = 100 * progress.done / progress.total.max(1);
-        if shown.replace(percent) != Some(percent) {
+        if seen && shown.replace(percent) != Some(percent) {
             eprint!("\r{of}: {percent:3} %");
             if percent == 100 {
                 eprintln!();

@@ -246,6 +246,7 @@ pub struct GroupWidget {
     layer: String,
     title: Option<String>,
     views: Vec<GroupView>,
+    first: usize,
     predictions: Vec<(String, f32)>,
     facts: Vec<(String, String)>,
 }
@@ -261,15 +262,22 @@ impl GroupWidget {
             layer: layer.into(),
             title: None,
             views: Vec::new(),
+            first: 0,
             predictions: Vec::new(),
             facts: Vec::new(),
         }
     }
 
-    /// Adds a division into groups. The slider has them in the order in which they are added, and
-    /// starts at the first.
+    /// Adds a division into groups. The slider has them in the order in which they are added.
     pub fn view(mut self, view: GroupView) -> Self {
         self.views.push(view);
+        self
+    }
+
+    /// Which view the slider starts at, by its place; the first by default, and the last for a
+    /// number beyond it.
+    pub fn starts_at(mut self, view: usize) -> Self {
+        self.first = view;
         self
     }
 
@@ -322,6 +330,7 @@ impl GroupWidget {
             title: self.title.as_deref().unwrap_or("Neuron groups"),
             layer: &self.layer,
             slider: self.views.len(),
+            first: self.first.min(self.views.len() - 1),
             table: self.views.iter().any(|view| !view.targets.is_empty()),
             signed: self
                 .views
@@ -362,6 +371,8 @@ struct Text<'a> {
     layer: &'a str,
     /// Stops of the slider.
     slider: usize,
+    /// The stop that it starts at.
+    first: usize,
     table: bool,
     signed: bool,
     aspect: [usize; 2],

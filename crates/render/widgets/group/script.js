@@ -13,7 +13,7 @@
   const which = document.querySelector(".which");
   const container = document.querySelector(".scroll");
   const announcement = document.getElementById("announcement");
-  const state = { view: 0, hovered: null, keyed: null, pinned: null };
+  const state = { view: Number(controls.view?.value ?? 0), hovered: null, keyed: null, pinned: null };
   const view = () => views[state.view];
   const chosen = () => state.pinned ?? state.hovered ?? state.keyed;
   const name = (group) => `Group ${group + 1}`;

@@ -1,6 +1,7 @@
 //! The numbers, and the files made of them.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use elucid::attribution::{AttributionError, Method, MethodOptions, Place};
 use elucid::graph::Guess;
