@@ -15,7 +15,7 @@ use crate::output::{Destination, Files};
 use crate::report::{Clock, InputFacts, LayerFacts, ModelFacts, Step, Versions};
 use crate::session::Session;
 
-use self::subjects::Subject;
+use self::subjects::{Subject, Subjects};
 
 mod directions;
 mod subjects;
@@ -125,14 +125,10 @@ pub fn run(args: &VisualizeArgs) -> Result<(), CliError> {
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let (model, console) = (&session.model, &session.console);
-    let (layer, subjects) = subjects::of(args, model)?;
-    check_size(subjects.len(), args.size)?;
+    let subjects = Subjects::of(args, model)?;
+    check_size(subjects.each.len(), args.size)?;
 
-    let numbers: Vec<usize> = subjects
-        .iter()
-        .map(|(subject, _)| subject.number())
-        .collect();
-    let (subjects, objectives): (Vec<Subject>, Vec<Objective>) = subjects.into_iter().unzip();
+    let numbers: Vec<usize> = subjects.each.iter().map(Subject::number).collect();
     let bar = console.steps("optimise");
     let vis = args.icons.vis(args.size, &numbers, {
         let bar = bar.clone();
@@ -141,7 +137,7 @@ pub fn run(args: &VisualizeArgs) -> Result<(), CliError> {
             bar.set_position(at.done as u64);
         }
     });
-    let made = clock.time("optimise", || vis.render(model, objectives));
+    let made = clock.time("optimise", || vis.render(model, subjects.objectives));
     bar.finish_and_clear();
     let made = made?;
     if let Some([height, width]) = made.network_size() {
@@ -152,14 +148,14 @@ pub fn run(args: &VisualizeArgs) -> Result<(), CliError> {
     }
 
     let mut files = Files::default();
-    let pictures = clock.time("draw", || draw(&subjects, &made, &mut files))?;
+    let pictures = clock.time("draw", || draw(&subjects.each, &made, &mut files))?;
     let report = Report {
         command: "visualize",
         versions: Versions::current(),
         device: session.device.clone(),
         model: ModelFacts::of(model),
         input: InputFacts::of(model.input_spec()),
-        layer: layer.into(),
+        layer: subjects.layer.into(),
         height: args.size[0],
         width: args.size[1],
         icons: args.icons.facts(),

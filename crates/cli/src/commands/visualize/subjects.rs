@@ -42,48 +42,63 @@ impl Subject {
     }
 }
 
-/// The layer, and what to show with its objective.
-pub fn of<'m>(
-    args: &VisualizeArgs,
-    model: &'m Model,
-) -> Result<(&'m Layer, Vec<(Subject, Objective)>), CliError> {
-    let Some(name) = &args.layer else {
-        return classes(&args.of.classes, model);
-    };
-    let layer = model.layer(name)?;
-    let subjects = match (&args.of.channels, &args.of.directions) {
-        (Some(channels), _) => (channels.of(layer)?.into_iter())
-            .map(|n| (Subject::Channel(n), Objective::channel(layer.name(), n)))
-            .collect(),
-        (None, Some(path)) => {
-            let directions = directions::read(path, layer.name(), channel_count(layer)?)?;
-            let each = directions.outer_iter().enumerate();
-            each.map(|(n, direction)| {
-                let objective = Objective::direction(layer.name(), direction);
-                (Subject::Direction(n), objective)
-            })
-            .collect()
-        }
-        (None, None) => Vec::new(),
-    };
-    Ok((layer, subjects))
+/// What is to be shown of a layer.
+pub struct Subjects<'m> {
+    pub layer: &'m Layer,
+    pub each: Vec<Subject>,
+    /// One for each.
+    pub objectives: Vec<Objective>,
 }
 
-fn classes<'m>(
-    names: &[String],
-    model: &'m Model,
-) -> Result<(&'m Layer, Vec<(Subject, Objective)>), CliError> {
-    let layer = model.logits()?;
-    let mut subjects: Vec<(Subject, Objective)> = Vec::new();
-    for name in names {
-        let index = model.class(name)?;
-        if subjects.iter().any(|(known, _)| known.number() == index) {
-            return Err(CliError::Usage(format!(
-                "--class names class {index} twice"
-            )));
+impl<'m> Subjects<'m> {
+    /// Finds what the arguments name.
+    pub fn of(args: &VisualizeArgs, model: &'m Model) -> Result<Self, CliError> {
+        let Some(name) = &args.layer else {
+            return Self::classes(&args.of.classes, model);
+        };
+        let mut subjects = Self::none_of(model.layer(name)?);
+        let layer = subjects.layer;
+        if let Some(channels) = &args.of.channels {
+            for number in channels.of(layer)? {
+                let objective = Objective::channel(layer.name(), number);
+                subjects.add(Subject::Channel(number), objective);
+            }
         }
-        let label = model.label(index);
-        subjects.push((Subject::Class { index, label }, Objective::class(index)));
+        if let Some(path) = &args.of.directions {
+            let directions = directions::read(path, layer.name(), channel_count(layer)?)?;
+            for (number, direction) in directions.outer_iter().enumerate() {
+                let objective = Objective::direction(layer.name(), direction);
+                subjects.add(Subject::Direction(number), objective);
+            }
+        }
+        Ok(subjects)
     }
-    Ok((layer, subjects))
+
+    fn classes(names: &[String], model: &'m Model) -> Result<Self, CliError> {
+        let mut subjects = Self::none_of(model.logits()?);
+        for name in names {
+            let index = model.class(name)?;
+            if subjects.each.iter().any(|known| known.number() == index) {
+                return Err(CliError::Usage(format!(
+                    "--class names class {index} twice"
+                )));
+            }
+            let label = model.label(index);
+            subjects.add(Subject::Class { index, label }, Objective::class(index));
+        }
+        Ok(subjects)
+    }
+
+    fn none_of(layer: &'m Layer) -> Self {
+        Self {
+            layer,
+            each: Vec::new(),
+            objectives: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, subject: Subject, objective: Objective) {
+        self.each.push(subject);
+        self.objectives.push(objective);
+    }
 }
