@@ -1,7 +1,6 @@
 //! The examples `channel_attribution` and `neuron_groups`, and their pages in a real browser.
 
 #[path = "../crates/render/tests/webdriver/mod.rs"]
-#[allow(dead_code, reason = "shared by tests that need different parts")]
 mod webdriver;
 
 use std::path::{Path, PathBuf};

@@ -26,7 +26,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
         &[
             ("model", "squeezenet1_1"),
             ("layer", ""),
-            ("groups", "2,4,6"),
+            ("groups", "4,6,8"),
             ("classes", ""),
             ("size", "96"),
             ("steps", "256"),
