@@ -97,7 +97,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
         .into_iter()
         .map(|guess| (guess.label, guess.probability));
     let mut page = GroupWidget::new(&seen, &layer)
-        .starts_at(divisions.len() / 2)
+        .starts_at(divisions.len().saturating_sub(1) / 2)
         .fact("Model", model.name())
         .fact("Icons", format!("{steps} steps"))
         .predictions(guesses);
