@@ -181,7 +181,11 @@ fn squeezenet_sees_the_same() {
         options.iter().any(|option| method.takes(option))
     };
     for method in METHODS.iter().filter(|method| !elsewhere(method)) {
-        let attributor = method.build(&MethodOptions::new()).unwrap();
+        let options = match method.takes("channels") {
+            true => MethodOptions::new().set("channels", "8"),
+            false => MethodOptions::new(),
+        };
+        let attributor = method.build(&options).unwrap();
         let attribute = |model: &Model, photo: &Photo| {
             let result = attributor.attribute(model, photo, Target::class(285));
             result.unwrap().values().clone()
@@ -189,6 +193,20 @@ fn squeezenet_sees_the_same() {
         let (got, want) = (attribute(&gpu, &there), attribute(&cpu, &here));
         close(method.name, &got, &want);
     }
+    let channels = |model: &Model, photo: &Photo| {
+        let method = ChannelAttribution::at("fire8/concat");
+        let found = method.compute(model, photo, Target::difference(285, 281));
+        found.unwrap().remove(0).values().to_owned()
+    };
+    let (got, want) = (channels(&gpu, &there), channels(&cpu, &here));
+    close("channel attribution", &got, &want);
+    // What the objectives are worth, step by step: later ones rest on the gradients before them.
+    let icons = |model: &Model| {
+        let icons = FeatureVis::fourier(48).steps(4);
+        let icons = icons.channels(model, "fire4/concat", &[3, 14]).unwrap();
+        icons.values().concat()
+    };
+    close("feature visualisation", &icons(&gpu), &icons(&cpu));
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! Pictures of features, step by step, and the factorisation behind neuron groups.
+//!
+//! GoogLeNet when it is on this machine (`elucid models pull googlenet`), else the embedded SqueezeNet.
+//! Every device that the build supports is measured in the same run.
+
+mod common;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use elucid::graph::input::decode_image;
+use elucid::prelude::*;
+
+use common::{Subject, devices, group, subject};
+
+/// Channels that are drawn together.
+const CHANNELS: [usize; 6] = [0, 40, 80, 120, 160, 200];
+
+/// Steps of one measurement.
+const STEPS: usize = 4;
+
+fn icons(c: &mut Criterion) {
+    for (device_name, chosen) in devices() {
+        let Subject {
+            model,
+            name,
+            middle: [_, layer],
+        } = subject(&chosen.device);
+        let mut group = group(c, &format!("icons/{name}/{device_name}"));
+        for (transforms, title) in [(Transforms::lucid(), "lucid"), (Transforms::none(), "none")] {
+            let vis = FeatureVis::fourier(104).steps(STEPS).transforms(transforms);
+            group.bench_function(
+                format!("6 channels, 104 px, {STEPS} steps, transforms {title}"),
+                |b| b.iter(|| vis.channels(&model, layer, &CHANNELS).expect("icons")),
+            );
+        }
+    }
+}
+
+fn groups(c: &mut Criterion) {
+    for (device_name, chosen) in devices() {
+        let Subject {
+            model,
+            name,
+            middle: [_, layer],
+        } = subject(&chosen.device);
+        let picture = decode_image(photographs::chelsea()).expect("the embedded photograph");
+        let photo = model.prepare(&picture).expect("it can be prepared");
+        let mut group = group(c, &format!("groups/{name}/{device_name}"));
+        let groups = NeuronGroups::new(6)
+            .at(layer)
+            .targets([Target::class(285), Target::class(282)]);
+        group.bench_function("6 groups by NMF, 2 classes", |b| {
+            b.iter(|| groups.compute(&model, &photo).expect("groups"));
+        });
+        let target = || Target::difference(285, 282);
+        for (method, title) in [
+            (ChannelMethod::Linear, "linear"),
+            (ChannelMethod::path(), "path, 100 steps"),
+        ] {
+            let channels = ChannelAttribution::at(layer).method(method);
+            group.bench_function(format!("channel attribution, {title}"), |b| {
+                b.iter(|| {
+                    channels
+                        .compute(&model, &photo, target())
+                        .expect("channels")
+                });
+            });
+        }
+    }
+}
+
+criterion_group!(benches, icons, groups);
+criterion_main!(benches);
