@@ -1,7 +1,9 @@
 //! The loop.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use elucid_graph::input::ChannelOrder;
@@ -35,6 +37,9 @@ pub const MAX_SIDE: usize = 4096;
 /// Where the network cannot compute the layers from pictures of that size (class scores of networks
 /// whose last layers fit one size), it sees them resized, bilinearly, to its own;
 /// [`Visualisation::network_size`] then says so.
+///
+/// Pictures with objectives of their own do not depend on each other: on the CPU the pieces of a
+/// batch are optimised side by side, one on each thread, with the same result.
 ///
 /// Memory: the activations of [`batch_size`](FeatureVis::batch_size) images up to the objective's
 /// layers, with their gradients.
@@ -317,7 +322,10 @@ impl FeatureVis {
                 let (done, total) = (i * self.steps + step, batches * self.steps);
                 self.progress.report(done, total)
             };
-            job.run(objectives, seeds, joint, &mut found, &report)?;
+            let lanes = if joint { 1 } else { lanes(model.device()) };
+            for part in job.run_in_lanes(objectives, seeds, joint, lanes, &report)? {
+                found.add(part);
+            }
         }
         let named = |layer: &String| Ok::<_, VisError>(model.layer(layer)?.name().to_owned());
         let mut names = layers.iter().map(named).collect::<Result<Vec<_>, _>>()?;
@@ -431,6 +439,63 @@ struct Found {
     values: Vec<Vec<f32>>,
 }
 
+impl Found {
+    fn add(&mut self, part: Part) {
+        self.kept.resize_with(part.kept.len(), Vec::new);
+        for (parts, kept) in self.kept.iter_mut().zip(part.kept) {
+            parts.push(kept);
+        }
+        self.images.push(part.images);
+        self.values.extend(part.values);
+    }
+}
+
+/// What came of pictures that were optimised together.
+struct Part {
+    images: Array4<f32>,
+    /// One for each step that is kept.
+    kept: Vec<Array4<f32>>,
+    values: Vec<Vec<f32>>,
+}
+
+/// How many pieces of a batch are optimised side by side: a batch of small pictures leaves the
+/// threads of the CPU waiting for each other, and a GPU wants all of it at once.
+fn lanes(device: &Device) -> usize {
+    #[cfg(feature = "flex")]
+    if *device == Device::flex() {
+        return rayon::current_num_threads();
+    }
+    let _ = device;
+    1
+}
+
+/// How far the lanes have come: the slowest of them is reported, and cancelling ends all.
+struct Lanes<'r> {
+    steps: Mutex<Vec<usize>>,
+    report: &'r (dyn Fn(usize) -> Result<(), Cancelled> + Sync),
+    cancelled: OnceLock<Cancelled>,
+}
+
+impl Lanes<'_> {
+    fn report(&self, lane: usize, step: usize) -> Result<(), Cancelled> {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cancelled) = self.cancelled.get() {
+            return Err(*cancelled);
+        }
+        let slowest = |steps: &[usize]| steps.iter().copied().min().unwrap_or_default();
+        let before = slowest(&steps);
+        steps[lane] = step;
+        let now = slowest(&steps);
+        if now == before {
+            return Ok(());
+        }
+        (self.report)(now).inspect_err(|&cancelled| {
+            // The lock is held: nobody else can have set it.
+            let _ = self.cancelled.set(cancelled);
+        })
+    }
+}
+
 struct Job<'j> {
     vis: &'j FeatureVis,
     model: &'j Model,
@@ -441,15 +506,52 @@ struct Job<'j> {
 }
 
 impl Job<'_> {
-    /// Optimises one batch: objective `i` for image `i`, or a joint one for all.
+    /// Optimises one batch in pieces side by side. Pictures do not depend on each other, unless they
+    /// have a joint objective, so that the pieces find what the whole batch would.
+    fn run_in_lanes(
+        &self,
+        objectives: &[Objective],
+        seeds: &[u64],
+        joint: bool,
+        lanes: usize,
+        report: &(dyn Fn(usize) -> Result<(), Cancelled> + Sync),
+    ) -> Result<Vec<Part>, VisError> {
+        let per_lane = seeds.len().div_ceil(lanes.max(1)).max(1);
+        if per_lane >= seeds.len() {
+            return Ok(vec![self.run(objectives, seeds, joint, report)?]);
+        }
+        let pieces = || objectives.chunks(per_lane).zip(seeds.chunks(per_lane));
+        let progress = &Lanes {
+            steps: Mutex::new(vec![0; pieces().len()]),
+            report,
+            cancelled: OnceLock::new(),
+        };
+        thread::scope(|scope| {
+            let running: Vec<_> = pieces()
+                .enumerate()
+                .map(|(lane, (objectives, seeds))| {
+                    let report = move |step: usize| progress.report(lane, step);
+                    scope.spawn(move || self.run(objectives, seeds, joint, &report))
+                })
+                .collect();
+            running
+                .into_iter()
+                .map(|lane| match lane.join() {
+                    Ok(part) => part,
+                    Err(panic) => resume_unwind(panic),
+                })
+                .collect()
+        })
+    }
+
+    /// Optimises pictures together: objective `i` for image `i`, or a joint one for all.
     fn run(
         &self,
         objectives: &[Objective],
         seeds: &[u64],
         joint: bool,
-        found: &mut Found,
         report: &dyn Fn(usize) -> Result<(), Cancelled>,
-    ) -> Result<(), VisError> {
+    ) -> Result<Part, VisError> {
         let vis = self.vis;
         let mut parameters = self.start(seeds)?;
         let mut optimisers: Vec<Adam> = parameters.iter().map(|_| Adam::default()).collect();
@@ -501,14 +603,13 @@ impl Job<'_> {
             report(step + 1)?;
         }
         let images = self.pictures(&parameters, vis.steps)?;
-        found.kept.resize_with(vis.keep.len(), Vec::new);
-        for (i, parts) in found.kept.iter_mut().enumerate() {
-            // Where all settled before, nothing has changed since.
-            parts.push(kept.get(i).unwrap_or(&images).clone());
-        }
-        found.images.push(images);
-        found.values.extend(series);
-        Ok(())
+        // Where all settled before a step, nothing has changed since.
+        kept.resize_with(vis.keep.len(), || images.clone());
+        Ok(Part {
+            images,
+            kept,
+            values: series,
+        })
     }
 
     /// The parameters that the pictures begin with, each `[N, ...]`.
