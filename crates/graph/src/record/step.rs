@@ -1,0 +1,368 @@
+//! One operator of a recording.
+
+use std::cell::OnceCell;
+
+use burn::tensor::module;
+use burn::tensor::ops::ConvTransposeOptions;
+use elucid_rules::OpKind;
+
+use super::{Recording, Weights};
+use crate::activation::{Activation, IntoView, at_rank};
+use crate::error::GraphError;
+use crate::execute::{execute, image_view};
+use crate::graph::Node;
+use crate::model::Model;
+use crate::names::lucid_alias;
+use crate::plan;
+use crate::resolve::Kernel;
+
+/// One operator of a [`Recording`], with the values that it read and made.
+#[derive(Debug)]
+pub struct Step<'r> {
+    pub(super) recording: &'r Recording<'r>,
+    pub(super) index: usize,
+    pub(super) live: Vec<bool>,
+    pub(super) merged: Option<usize>,
+    pub(super) absorbed: bool,
+    pub(super) first: bool,
+    pub(super) weights: OnceCell<Option<Weights>>,
+}
+
+impl<'r> Step<'r> {
+    pub(super) fn node(&self) -> &'r Node {
+        let model = self.recording.model;
+        &model.graph().nodes[self.step().node.0]
+    }
+
+    fn step(&self) -> &'r plan::Step {
+        &self.recording.steps[self.index]
+    }
+
+    /// What it does.
+    pub fn kind(&self) -> OpKind {
+        self.node().op.kind()
+    }
+
+    /// `Conv "conv1"`: for messages.
+    pub fn label(&self) -> String {
+        self.recording.model.graph().label(self.node())
+    }
+
+    /// The layer that it computes, the node's name, and Lucid's name where it has one.
+    pub fn names(&self) -> Vec<String> {
+        let graph = self.recording.model.graph();
+        let output = graph.name(self.node().outputs[0]);
+        [output, &self.node().name]
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .map(ToOwned::to_owned)
+            .chain(lucid_alias(output))
+            .collect()
+    }
+
+    /// The layer that it computes; the first, where it computes several.
+    pub fn layer(&self) -> &'r str {
+        let graph = self.recording.model.graph();
+        graph.name(self.node().outputs[0])
+    }
+
+    /// Number of input slots.
+    pub fn inputs(&self) -> usize {
+        self.node().inputs.len()
+    }
+
+    /// The value in an input slot; `None` for an optional input left out.
+    pub fn input(&self, slot: usize) -> Option<Activation> {
+        let value = (*self.node().inputs.get(slot)?)?;
+        Some(self.recording.value_of(value))
+    }
+
+    /// The layer in an input slot; `None` for an optional input left out.
+    pub fn input_layer(&self, slot: usize) -> Option<&'r str> {
+        let value = (*self.node().inputs.get(slot)?)?;
+        Some(self.recording.model.graph().name(value))
+    }
+
+    /// Whether something is to be handed to this slot: it depends on a layer asked for, and is no
+    /// weight.
+    pub fn is_live(&self, slot: usize) -> bool {
+        self.live.get(slot).copied().unwrap_or(false)
+    }
+
+    /// Whether an input slot holds the same whatever the image: a weight, or a number that follows
+    /// from sizes. So does a slot left out.
+    pub fn is_constant(&self, slot: usize) -> bool {
+        match self.node().inputs.get(slot) {
+            Some(Some(value)) => {
+                let recording = self.recording;
+                let weight = recording.model.graph().constant(*value).is_some();
+                weight || recording.known.contains(value)
+            }
+            _ => true,
+        }
+    }
+
+    /// The network.
+    pub fn model(&self) -> &'r Model {
+        self.recording.model
+    }
+
+    /// The value that it made, or that the batch normalisation merged into it made.
+    pub fn output(&self) -> Activation {
+        let nodes = &self.recording.model.graph().nodes;
+        let at = self.merged.unwrap_or(self.index);
+        let value = nodes[self.recording.steps[at].node.0].outputs[0];
+        self.recording.value_of(value)
+    }
+
+    /// Whether no operator with weights comes before it.
+    pub fn is_first(&self) -> bool {
+        self.first
+    }
+
+    /// Whether it is a batch normalisation that became part of the step before it. No rule is asked
+    /// about it.
+    pub fn is_absorbed(&self) -> bool {
+        self.absorbed
+    }
+
+    /// The weights, when the operator is linear in its first input and its other inputs are
+    /// constants: `Conv`, `Gemm`, and `MatMul` by a matrix. A batch normalisation that follows is
+    /// merged into them if the recording [does that](Recording::merging_batch_norm).
+    pub fn weights(&self) -> Option<&Weights> {
+        self.weights.get_or_init(|| self.find_weights()).as_ref()
+    }
+
+    fn find_weights(&self) -> Option<Weights> {
+        if !self.step().is_weighted(self.node(), self.recording.model) {
+            return None;
+        }
+        let weights = match &self.step().kernel {
+            Kernel::Gemm {
+                alpha,
+                beta,
+                transpose_b,
+                ..
+            } => {
+                let b = self.input(1)?.into_cast::<2>();
+                let b = if *transpose_b { b.transpose() } else { b };
+                let b = if *alpha == 1.0 { b } else { b * *alpha };
+                Weights {
+                    weight: b.into(),
+                    bias: self.input(2).map(|c| at_rank!(c, c => c * *beta)),
+                }
+            }
+            Kernel::MatMul { b, .. } => Weights {
+                weight: self.input(1)?.into_view(&b[b.len() - 2..]),
+                bias: None,
+            },
+            _ => Weights {
+                weight: self.input(1)?,
+                bias: self.input(2),
+            },
+        };
+        Some(match self.merged {
+            Some(norm) => self.merge(weights, norm),
+            None => weights,
+        })
+    }
+
+    fn merge(&self, weights: Weights, norm: usize) -> Weights {
+        let step = &self.recording.steps[norm];
+        let node = &self.recording.model.graph().nodes[step.node.0];
+        let Kernel::BatchNormalization { epsilon } = step.kernel else {
+            return weights;
+        };
+        let parameter = |slot: usize| {
+            let value = node.inputs[slot].expect("resolve checked that the input is there");
+            self.recording.value_of(value).into_cast::<1>()
+        };
+        let factor = parameter(1) / (parameter(4) + epsilon).sqrt();
+        let mut bias = parameter(2) - parameter(3) * factor.clone();
+        if let Some(before) = weights.bias {
+            let channels = factor.dims()[0];
+            let before = before.into_view(&[channels]);
+            bias = bias + before.into_cast::<1>() * factor.clone();
+        }
+        let shape = weights.weight.shape();
+        let mut view = vec![1; shape.len()];
+        let output_axis = if shape.len() == 4 { 0 } else { 1 };
+        view[output_axis] = shape[output_axis];
+        let factor = factor.into_view(&view);
+        Weights {
+            weight: at_rank!(weights.weight, w => w * factor.into_cast()),
+            bias: Some(bias.into()),
+        }
+    }
+
+    /// The linear operator with other weights, on another input of the same shape.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Shape`] when the operator has no [`weights`](Step::weights) or the shapes do
+    /// not fit.
+    pub fn linear(
+        &self,
+        x: Activation,
+        weight: &Activation,
+        bias: Option<&Activation>,
+    ) -> Result<Activation, GraphError> {
+        self.check_weights(&x, weight)?;
+        if let Kernel::Conv { .. } = &self.step().kernel {
+            let inputs = vec![Some(x), Some(weight.clone()), bias.cloned()];
+            let mut outputs = execute(&self.step().kernel, None, inputs, &self.step().outputs);
+            return Ok(outputs.swap_remove(0));
+        }
+        let mut shape = x.shape();
+        let weight = weight.clone().into_cast::<2>();
+        let [inner, outer] = weight.dims();
+        let rows = shape.iter().product::<usize>() / inner.max(1);
+        let y = x.into_view(&[rows, inner]).into_cast::<2>().matmul(weight);
+        let y = match bias {
+            Some(bias) => {
+                let stated = bias.shape();
+                let width = stated.last().copied().unwrap_or(1);
+                let height = stated.iter().product::<usize>() / width.max(1);
+                y + bias.clone().into_view(&[height, width]).into_cast::<2>()
+            }
+            None => y,
+        };
+        if let Some(last) = shape.last_mut() {
+            *last = outer;
+        }
+        Ok(y.into_view(&shape))
+    }
+
+    /// The transpose of [`Step::linear`]: from something shaped like the output to something shaped
+    /// like the input.
+    ///
+    /// # Errors
+    ///
+    /// As [`Step::linear`].
+    pub fn transpose(&self, g: Activation, weight: &Activation) -> Result<Activation, GraphError> {
+        let x = self.input(0).map_or(Vec::new(), |x| x.shape());
+        if let Kernel::Conv {
+            stride,
+            pads: [top, left, bottom, right],
+            dilation,
+            kernel,
+            groups,
+        } = &self.step().kernel
+        {
+            let g = g.into_cast::<4>();
+            let [_, _, out_h, out_w] = g.dims();
+            let padded = [x[2] + top + bottom, x[3] + left + right];
+            let rest = |axis: usize, out: usize| {
+                padded[axis] - ((out - 1) * stride[axis] + dilation[axis] * (kernel[axis] - 1) + 1)
+            };
+            let options = ConvTransposeOptions::new(
+                *stride,
+                [0, 0],
+                [rest(0, out_h), rest(1, out_w)],
+                *dilation,
+                *groups,
+            );
+            let x_padded =
+                module::conv_transpose2d(g, weight.clone().into_cast::<4>(), None, options);
+            return Ok(x_padded.narrow(2, *top, x[2]).narrow(3, *left, x[3]).into());
+        }
+        let weight = weight.clone().into_cast::<2>();
+        let outer = weight.dims()[1];
+        let rows = g.shape().iter().product::<usize>() / outer.max(1);
+        let g = g.into_view(&[rows, outer]).into_cast::<2>();
+        Ok(g.matmul(weight.transpose()).into_view(&x))
+    }
+
+    fn check_weights(&self, x: &Activation, weight: &Activation) -> Result<(), GraphError> {
+        let stated = self.weights().map(|w| w.weight.shape());
+        let shape = self.input(0).map(|x| x.shape()).unwrap_or_default();
+        if stated.as_deref() == Some(&weight.shape()) && x.shape()[1..] == shape[1..] {
+            return Ok(());
+        }
+        Err(GraphError::Shape {
+            what: format!("an input or weight for {}", self.label()),
+            expected: match stated {
+                Some(stated) => format!("input {shape:?} and weight {stated:?}"),
+                None => "an operator with weights".to_owned(),
+            },
+            got: weight.shape(),
+        })
+    }
+
+    /// Runs the operator on other inputs of the same shapes, without any rule.
+    pub fn forward(&self, inputs: Vec<Option<Activation>>) -> Vec<Activation> {
+        execute(&self.step().kernel, None, inputs, &self.step().outputs)
+    }
+
+    /// The true gradient at `inputs` instead of the values that were recorded, given the gradient
+    /// at each output.
+    pub fn pullback(
+        &self,
+        inputs: Vec<Option<Activation>>,
+        g: &[Option<Activation>],
+    ) -> Vec<Option<Activation>> {
+        let leaves: Vec<Option<Activation>> = inputs
+            .into_iter()
+            .enumerate()
+            .map(|(slot, input)| match self.is_live(slot) {
+                true => input.map(Activation::require_grad),
+                false => input,
+            })
+            .collect();
+        let mut total = None;
+        for (output, g) in self.forward(leaves.clone()).into_iter().zip(g) {
+            let Some(g) = g else { continue };
+            let product = (output.rows() * g.rows()).sum();
+            total = Some(match total {
+                Some(before) => before + product,
+                None => product,
+            });
+        }
+        let Some(total) = total.filter(|t| t.is_tracked()) else {
+            return vec![None; leaves.len()];
+        };
+        let gradients = total.backward();
+        (0..leaves.len())
+            .map(|slot| match (&leaves[slot], self.is_live(slot)) {
+                (Some(leaf), true) => leaf.gradient(&gradients),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The gradient at each live input, given that at each output: the true one, or that of the
+    /// [`Rules`](elucid_rules::Rules) under which the pass was recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Shape`] when a gradient does not fit its output.
+    pub fn gradient(
+        &self,
+        g: &[Option<Activation>],
+    ) -> Result<Vec<Option<Activation>>, GraphError> {
+        let mut slots = vec![None; self.inputs()];
+        if let (Some(rule), Some(Some(g))) = (&self.recording.rules[self.index], g.first()) {
+            let Some(x) = self.input(0) else {
+                return Ok(slots);
+            };
+            let shape = x.shape();
+            let image = |a: Activation| {
+                let view = image_view(&a.shape());
+                a.into_view(&view).into_cast::<4>()
+            };
+            let node_output = self.recording.value_of(self.node().outputs[0]);
+            let at_x = rule.backward(image(x), image(node_output), image(g.clone()));
+            slots[0] = Some(at_x.into_view(&shape));
+            return Ok(slots);
+        }
+        let only_x = self.is_live(0) && (1..self.inputs()).all(|slot| !self.is_live(slot));
+        if let (None, true, Some(weights), Some(Some(g))) =
+            (self.merged, only_x, self.weights(), g.first())
+        {
+            slots[0] = Some(self.transpose(g.clone(), &weights.weight)?);
+            return Ok(slots);
+        }
+        let inputs = (0..self.inputs()).map(|slot| self.input(slot)).collect();
+        Ok(self.pullback(inputs, g))
+    }
+}
