@@ -6,6 +6,7 @@ mod attributor;
 pub mod baseline;
 mod blur;
 pub mod blur_ig;
+pub mod by_name;
 pub mod cam;
 pub mod channel;
 pub mod coalitions;

@@ -1,6 +1,5 @@
 //! The table of all methods, by name.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::str::FromStr;
@@ -9,6 +8,7 @@ use elucid_graph::INPUT;
 use elucid_rules::Rules;
 
 use crate::attributor::{Attributor, BATCH_SIZE, Setup};
+use crate::by_name::{self, OptionTexts};
 use crate::error::AttributionError;
 use crate::network::FEATURES;
 use crate::{
@@ -78,6 +78,19 @@ pub struct MethodOption {
     pub help: &'static str,
 }
 
+/// An option, for methods with many.
+pub(crate) const fn option(
+    name: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> MethodOption {
+    MethodOption {
+        name,
+        default,
+        help,
+    }
+}
+
 /// A method by name: what it needs, its options and where it comes from.
 #[derive(Clone, Copy)]
 pub struct Method {
@@ -117,19 +130,11 @@ impl Method {
     ///
     /// [`AttributionError::UnknownMethod`], with the nearest name there is.
     pub fn find(name: &str) -> Result<&'static Method, AttributionError> {
-        let wanted = name.trim().to_ascii_lowercase().replace('_', "-");
-        if let Some(method) = METHODS.iter().find(|method| method.name == wanted) {
-            return Ok(method);
-        }
-        let nearest = METHODS
-            .iter()
-            .map(|method| (strsim::jaro_winkler(&wanted, method.name), method.name))
-            .filter(|(similarity, _)| *similarity > 0.7)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, name)| name);
-        Err(AttributionError::UnknownMethod {
-            name: name.to_owned(),
-            nearest,
+        by_name::find(METHODS, name, |method| method.name).map_err(|nearest| {
+            AttributionError::UnknownMethod {
+                name: name.to_owned(),
+                nearest,
+            }
         })
     }
 
@@ -145,10 +150,8 @@ impl Method {
             option: option.to_owned(),
             options: self.options.iter().map(|option| option.name).collect(),
         };
-        for name in options.values.keys() {
-            if !self.takes(name) {
-                return Err(unknown(name));
-            }
+        if let Some(name) = options.values.unknown(|name| self.takes(name)) {
+            return Err(unknown(name));
         }
         if options.layer.is_some() && self.place == Place::Input {
             return Err(unknown("layer"));
@@ -182,7 +185,7 @@ pub struct MethodOptions {
     seed: u64,
     progress: Reporter,
     keeps_partial: bool,
-    values: BTreeMap<String, String>,
+    values: OptionTexts,
 }
 
 impl MethodOptions {
@@ -242,7 +245,7 @@ impl MethodOptions {
     /// An option of the method's own, as text.
     #[must_use]
     pub fn set(mut self, option: &str, value: &str) -> Self {
-        self.values.insert(option.to_owned(), value.to_owned());
+        self.values.set(option, value);
         self
     }
 
@@ -264,16 +267,12 @@ impl MethodOptions {
         option: &str,
         expected: &str,
     ) -> Result<Option<T>, AttributionError> {
-        let Some(value) = self.values.get(option) else {
-            return Ok(None);
-        };
-        match value.trim().parse() {
-            Ok(value) => Ok(Some(value)),
-            Err(_) => Err(AttributionError::OptionValue {
+        self.values
+            .get(option)
+            .map_err(|value| AttributionError::OptionValue {
                 option: option.to_owned(),
-                value: value.clone(),
+                value: value.to_owned(),
                 expected: expected.to_owned(),
-            }),
-        }
+            })
     }
 }

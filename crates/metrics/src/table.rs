@@ -1,8 +1,9 @@
 //! The table of all metrics, by name.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+
+use elucid_attribution::by_name::{self, OptionTexts};
 
 use crate::error::MetricError;
 use crate::metric::{BATCH_SIZE, Direction, Metric, Needs};
@@ -80,19 +81,11 @@ impl MetricInfo {
     ///
     /// [`MetricError::UnknownMetric`], with the nearest name there is.
     pub fn find(name: &str) -> Result<&'static MetricInfo, MetricError> {
-        let wanted = name.trim().to_ascii_lowercase().replace('_', "-");
-        if let Some(metric) = METRICS.iter().find(|metric| metric.name == wanted) {
-            return Ok(metric);
-        }
-        let nearest = METRICS
-            .iter()
-            .map(|metric| (strsim::jaro_winkler(&wanted, metric.name), metric.name))
-            .filter(|(similarity, _)| *similarity > 0.7)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, name)| name);
-        Err(MetricError::UnknownMetric {
-            name: name.to_owned(),
-            nearest,
+        by_name::find(METRICS, name, |metric| metric.name).map_err(|nearest| {
+            MetricError::UnknownMetric {
+                name: name.to_owned(),
+                nearest,
+            }
         })
     }
 
@@ -104,14 +97,13 @@ impl MetricInfo {
     /// [`MetricError::OptionValue`] for a value that cannot be understood,
     /// [`MetricError::Parameter`] for one that is out of range.
     pub fn build(&self, options: &MetricOptions) -> Result<Box<dyn Metric>, MetricError> {
-        for name in options.values.keys() {
-            if !self.options.iter().any(|known| known.name == name) {
-                return Err(MetricError::UnknownOption {
-                    metric: self.name,
-                    option: name.clone(),
-                    options: self.options.iter().map(|option| option.name).collect(),
-                });
-            }
+        let takes = |name: &str| self.options.iter().any(|known| known.name == name);
+        if let Some(name) = options.values.unknown(takes) {
+            return Err(MetricError::UnknownOption {
+                metric: self.name,
+                option: name.to_owned(),
+                options: self.options.iter().map(|option| option.name).collect(),
+            });
         }
         let metric = (self.build)(options)?;
         metric.check()?;
@@ -157,7 +149,7 @@ pub fn metric(text: &str, options: &MetricOptions) -> Result<Box<dyn Metric>, Me
 pub struct MetricOptions {
     batch_size: usize,
     seed: u64,
-    values: BTreeMap<String, String>,
+    values: OptionTexts,
 }
 
 impl Default for MetricOptions {
@@ -165,7 +157,7 @@ impl Default for MetricOptions {
         Self {
             batch_size: BATCH_SIZE,
             seed: 0,
-            values: BTreeMap::new(),
+            values: OptionTexts::default(),
         }
     }
 }
@@ -193,7 +185,7 @@ impl MetricOptions {
     /// An option of the metric's own, as text.
     #[must_use]
     pub fn set(mut self, option: &str, value: &str) -> Self {
-        self.values.insert(option.to_owned(), value.to_owned());
+        self.values.set(option, value);
         self
     }
 
@@ -212,13 +204,12 @@ impl MetricOptions {
         default: T,
         expected: &str,
     ) -> Result<T, MetricError> {
-        let Some(value) = self.values.get(option) else {
-            return Ok(default);
-        };
-        value.trim().parse().map_err(|_| MetricError::OptionValue {
+        let given = self.values.get(option);
+        let given = given.map_err(|value| MetricError::OptionValue {
             option: option.to_owned(),
-            value: value.clone(),
+            value: value.to_owned(),
             expected: expected.to_owned(),
-        })
+        });
+        Ok(given?.unwrap_or(default))
     }
 }
