@@ -265,6 +265,7 @@ fn parameters_out_of_range_are_refused() {
         ("epsilon", new().adam(0.9, 0.9, 0.0)),
         ("l1", new().penalties(-1.0, 0.0)),
         ("tv", new().penalties(0.0, f32::NAN)),
+        ("l1", new().penalties(1e10, 0.0)),
         ("beta", new().beta(0.5)),
         ("noise", new().noise(-0.1)),
         ("jitter", new().jitter(SIDE + 1)),

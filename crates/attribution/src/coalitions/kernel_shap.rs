@@ -17,8 +17,8 @@
 //! With fewer samples than segments the values are the nearest to equal shares that explain the
 //! samples.
 //!
-//! 1000 samples by default; Captum's `KernelShap` takes 25, Xplique's 800, the SHAP package `2 n + 2048`. Segments
-//! are 50 of SLIC, as in the SHAP package's example on images.
+//! 1000 samples by default; Captum's `KernelShap` takes 25, Xplique's 800, the SHAP package
+//! `2 n + 2048`. Segments are 50 of SLIC, as in the SHAP package's example on images.
 //!
 //! Memory: beside `batch_size` images, one number for each pair of segments, of which there may be
 //! 4096.

@@ -52,7 +52,7 @@ use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::baseline::Baseline;
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, Place, option};
 use crate::network::Network;
 use crate::perturbation::extremal::VARIANTS;
 use crate::perturbation::mask_grid::{MaskGrid, total_variation};
@@ -222,7 +222,8 @@ impl MeaningfulPerturbation {
         self
     }
 
-    /// Weights of the sum of all parameters and of their total variation, 1e-4 and 1e-2 by default.
+    /// Weights of the sum of all parameters and of their total variation, 1e-4 and 1e-2 by default;
+    /// at most 1e9.
     pub fn penalties(mut self, l1: f32, tv: f32) -> Self {
         (self.l1, self.tv) = (l1, tv);
         self
@@ -289,9 +290,13 @@ impl MeaningfulPerturbation {
                 return refuse(name, value, "pixels, from 0 to 10000");
             }
         }
+        for (name, value) in [("l1", self.l1), ("tv", self.tv)] {
+            // With larger ones the gradient would leave the numbers.
+            if !(0.0..=1e9).contains(&value) {
+                return refuse(name, value, "from 0 to 1e9");
+            }
+        }
         for (name, value) in [
-            ("l1", self.l1),
-            ("tv", self.tv),
             ("noise", self.noise),
             ("change of a settled mask", self.settled),
         ] {
@@ -353,10 +358,10 @@ impl MeaningfulPerturbation {
             losses: vec![Vec::new(); work.count()],
             evaluations: vec![0; work.count()],
         };
-        let rows = self.sides().len() * self.baseline.count();
+        let rows = self.variant.sides().len() * self.baseline.count();
         let together = (work.batch_size / rows).max(1);
         let all: Vec<usize> = (0..work.count()).collect();
-        let (mut done, total) = (0, work.count() * self.iterations);
+        let (mut done, total) = (0, work.count().saturating_mul(self.iterations));
         for chunk in all.chunks(together) {
             let mut searches = Vec::with_capacity(chunk.len());
             for &image in chunk {
@@ -372,7 +377,7 @@ impl MeaningfulPerturbation {
                     .into_iter()
                     .partition(|search| left == 0 || search.is_settled);
                 // Iterations that are not needed count as done.
-                done += left * ended.len();
+                done = left.saturating_mul(ended.len()).saturating_add(done);
                 for search in ended {
                     let mask = grid.mask(&search.parameters);
                     found
@@ -390,15 +395,6 @@ impl MeaningfulPerturbation {
             }
         }
         Ok(found)
-    }
-
-    /// For each image that a mask is seen by: whether the mask is shown, or else hidden.
-    fn sides(&self) -> &'static [bool] {
-        match self.variant {
-            Variant::Preserve => &[true],
-            Variant::Delete => &[false],
-            Variant::Dual => &[true, false],
-        }
     }
 
     /// Puts a search at its start.
@@ -428,7 +424,7 @@ impl MeaningfulPerturbation {
                 let mut disc = ends.swap_remove(usize::from(nothing > wanted));
                 if nothing > wanted {
                     let numbers: Vec<usize> = (1..discs.count).collect();
-                    let views = self.sides().len() * self.baseline.count();
+                    let views = self.variant.sides().len() * self.baseline.count();
                     for batch in numbers.chunks((work.batch_size / views).max(1)) {
                         let (mut discs, scores) = of(batch)?;
                         if let Some(smallest) = scores.iter().position(|&score| score <= wanted) {
@@ -454,12 +450,12 @@ impl MeaningfulPerturbation {
         let mut pixels = Vec::new();
         for disc in discs {
             let mask = grid.mask(disc);
-            for &keep in self.sides() {
+            for &keep in self.variant.sides() {
                 sight.under(&mask, keep, &mut pixels);
             }
         }
         let [channels, height, width] = search.shape;
-        let views = self.sides().len() * self.baseline.count();
+        let views = self.variant.sides().len() * self.baseline.count();
         let rows = vec![search.image; discs.len() * views];
         let data = TensorData::new(pixels, [rows.len(), channels, height, width]);
         let seen = Tensor::<4>::from_data(data, &work.device());
@@ -478,7 +474,7 @@ impl MeaningfulPerturbation {
     /// What is minimised besides the penalties, of the scores of each side under each baseline.
     fn score(&self, scores: &[f32]) -> f32 {
         let baselines = self.baseline.count();
-        let sides = self.sides().iter().zip(scores.chunks(baselines));
+        let sides = self.variant.sides().iter().zip(scores.chunks(baselines));
         sides
             .map(|(&keep, scores)| sign(keep) * scores.iter().sum::<f32>() / baselines as f32)
             .sum()
@@ -510,7 +506,7 @@ impl MeaningfulPerturbation {
                 parameters.mapv_inplace(|p| (p + self.noise * random.normal()).clamp(0.0, 1.0));
             }
             let mask = grid.mask(&parameters);
-            for &keep in self.sides() {
+            for &keep in self.variant.sides() {
                 sight.under(&mask, keep, &mut pixels);
                 rows.extend(sight.hidden.iter().map(|_| search.image));
             }
@@ -525,7 +521,7 @@ impl MeaningfulPerturbation {
             scores.extend(found.scores);
             gradients.extend(to_vec(&found.gradient)?);
         }
-        let each = self.sides().len() * self.baseline.count();
+        let each = self.variant.sides().len() * self.baseline.count();
         let image = channels * height * width;
         let found = scores.chunks(each).zip(gradients.chunks(each * image));
         for ((search, (sight, mask)), (scores, at_images)) in
@@ -799,14 +795,6 @@ impl Attributor for MeaningfulPerturbation {
             Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
                 .with_evaluations(found.evaluations),
         )
-    }
-}
-
-const fn option(name: &'static str, default: &'static str, help: &'static str) -> MethodOption {
-    MethodOption {
-        name,
-        default,
-        help,
     }
 }
 

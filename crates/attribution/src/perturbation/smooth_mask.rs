@@ -2,6 +2,11 @@
 
 use std::f32::consts::{LN_2, LOG2_E, SQRT_2};
 
+use crate::error::AttributionError;
+
+/// Most numbers that a mask, and the weights that it is made with, may have.
+const MAX_NUMBERS: usize = 1 << 25;
+
 /// Makes masks that cannot hold detail smaller than `sigma`.
 ///
 /// Pixel `u` of the mask is the soft-max pool of `w_ui p_i` over the parameters `p_i` around it,
@@ -37,7 +42,13 @@ pub(crate) struct FullMask {
 }
 
 impl SmoothMask {
-    pub fn new(size: [usize; 2], step: usize, sigma: f32, coldness: f32) -> Self {
+    /// Refuses a step and a sigma whose weights would fill the memory.
+    pub fn new(
+        size: [usize; 2],
+        step: usize,
+        sigma: f32,
+        coldness: f32,
+    ) -> Result<Self, AttributionError> {
         let cells_in = |pixels: f32| (pixels / step as f32).ceil() as usize;
         let margin = sigma.ceil() as usize;
         let padding = 1 + cells_in(margin as f32 + sigma);
@@ -52,13 +63,23 @@ impl SmoothMask {
             taps,
             weights: Vec::new(),
         };
-        let width = mask.full()[1];
+        let [height, width] = mask.full();
+        let count = [step, taps, taps, width]
+            .into_iter()
+            .fold(1, usize::saturating_mul);
+        if count.max(height.saturating_mul(width)) > MAX_NUMBERS {
+            return Err(AttributionError::Parameter {
+                parameter: "step",
+                value: format!("{step} for a sigma of {sigma}"),
+                expected: "a step of no more pixels than the image, and a sigma of fewer steps",
+            });
+        }
         // From a pixel to the parameter of a tap.
         let away = |pixel: usize, tap: usize| {
             let at = (pixel / step + tap) as f32 - padding as f32;
             pixel as f32 - (margin as f32 + step as f32 * at)
         };
-        let mut weights = Vec::with_capacity(step * taps * taps * width);
+        let mut weights = Vec::with_capacity(count);
         for row in 0..step {
             for (tap_row, tap_column) in mask.each_tap() {
                 let down = away(row, tap_row);
@@ -69,7 +90,7 @@ impl SmoothMask {
             }
         }
         mask.weights = weights;
-        mask
+        Ok(mask)
     }
 
     /// How many parameters there are.
@@ -78,7 +99,7 @@ impl SmoothMask {
     }
 
     fn full(&self) -> [usize; 2] {
-        self.size.map(|side| side + 2 * self.margin)
+        self.size.map(|side| side.saturating_add(2 * self.margin))
     }
 
     fn each_tap(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
@@ -251,7 +272,7 @@ mod tests {
     #[test]
     fn a_slower_twin() {
         let (size, step, sigma, coldness) = ([30, 23], 7, 9.0, 20.0);
-        let mask = SmoothMask::new(size, step, sigma, coldness);
+        let mask = SmoothMask::new(size, step, sigma, coldness).unwrap();
         let p = parameters(mask.parameters());
         let got = mask.cropped(&mask.full_mask(&p).values);
         for y in 0..size[0] {
@@ -286,7 +307,7 @@ mod tests {
 
     #[test]
     fn the_gradient_is_that_of_finite_differences() {
-        let mask = SmoothMask::new([20, 17], 5, 6.0, 20.0);
+        let mask = SmoothMask::new([20, 17], 5, 6.0, 20.0).unwrap();
         let p = parameters(mask.parameters());
         let found = mask.full_mask(&p);
         let weights: Vec<f32> = (0..found.values.len()).map(|i| (i as f32).sin()).collect();

@@ -66,6 +66,9 @@ pub(crate) use self::options::{METHOD, VARIANTS};
 pub use self::options::{Perturbation, Reward, Variant};
 use self::search::Search;
 
+/// Most levels between blurred and whole: for each of them an image is held.
+const MAX_LEVELS: usize = 1000;
+
 /// Masks of given areas, found by gradient ascent.
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
@@ -186,13 +189,13 @@ impl ExtremalPerturbation {
         self
     }
 
-    /// Coldness of the soft-max pool, 20 by default; at most 80.
+    /// Coldness of the soft-max pool, 20 by default; below 80.
     pub fn coldness(mut self, coldness: f32) -> Self {
         self.coldness = coldness;
         self
     }
 
-    /// Levels between blurred and whole, 8 by default.
+    /// Levels between blurred and whole, 8 by default; 2 to 1000.
     pub fn levels(mut self, levels: usize) -> Self {
         self.levels = levels;
         self
@@ -250,8 +253,8 @@ impl ExtremalPerturbation {
         if let Some(&area) = self.areas.iter().find(|&&area| !(area > 0.0 && area < 1.0)) {
             return refuse("area", area, "a share above 0 and below 1");
         }
-        if self.levels < 2 {
-            return refuse("levels", self.levels as f32, "2 or more");
+        if !(2..=MAX_LEVELS).contains(&self.levels) {
+            return refuse("levels", self.levels as f32, "2 to 1000");
         }
         if !(self.coldness > 0.0 && self.coldness < 80.0) {
             return refuse("coldness", self.coldness, "above 0 and below 80");
@@ -313,14 +316,14 @@ impl ExtremalPerturbation {
         };
         let work = Work::new(network, images, &target, &self.setup)?;
         let [height, width] = work.size();
-        let shape = SmoothMask::new([height, width], self.step, self.sigma, self.coldness);
+        let shape = SmoothMask::new([height, width], self.step, self.sigma, self.coldness)?;
         let pairs: Vec<(usize, usize)> = (0..work.count())
             .flat_map(|image| (0..self.areas.len()).map(move |area| (image, area)))
             .collect();
-        let sides = self.sides();
+        let sides = self.variant.sides();
         let mut count = Count {
             done: 0,
-            total: pairs.len() * self.iterations,
+            total: pairs.len().saturating_mul(self.iterations),
         };
         let mut found = ExtremalMasks {
             masks: Array4::zeros((work.count(), self.areas.len(), height, width)),
@@ -344,7 +347,7 @@ impl ExtremalPerturbation {
                     .into_iter()
                     .partition(|search| left == 0 || search.is_settled);
                 // Iterations that are not needed count as done.
-                count.done += left * ended.len();
+                count.done = count.done.saturating_add(left.saturating_mul(ended.len()));
                 for search in ended {
                     let mask = shape.cropped(&shape.full_mask(&search.parameters).values);
                     let at = (search.image, search.area);
@@ -403,7 +406,7 @@ impl ExtremalPerturbation {
         if !parameters.iter().all(|p| (0.0..=1.0).contains(p)) {
             return refuse("other numbers".to_owned(), "numbers from 0 to 1");
         }
-        let shape = SmoothMask::new(size, self.step, self.sigma, self.coldness);
+        let shape = SmoothMask::new(size, self.step, self.sigma, self.coldness)?;
         let parameters: Vec<f32> = parameters.iter().copied().collect();
         let mask = shape.cropped(&shape.full_mask(&parameters).values);
         let got = vec![mask.len()];
@@ -442,15 +445,6 @@ impl ExtremalPerturbation {
         ))
     }
 
-    /// For each image that a mask is seen by: whether the mask is shown, or else hidden.
-    fn sides(&self) -> &'static [bool] {
-        match self.variant {
-            Variant::Preserve => &[true],
-            Variant::Delete => &[false],
-            Variant::Dual => &[true, false],
-        }
-    }
-
     fn pyramid(&self, image: &Tensor<4>) -> Result<Pyramid, AttributionError> {
         match self.perturbation {
             Perturbation::Blur => Pyramid::blur(image, self.levels, self.blur),
@@ -483,7 +477,7 @@ impl Attributor for ExtremalPerturbation {
             .insert_axis(Axis(1))
             .into_dyn();
         let passes =
-            |iterations: &Vec<usize>| self.sides().len() * iterations.iter().sum::<usize>();
+            |iterations: &Vec<usize>| self.variant.sides().len() * iterations.iter().sum::<usize>();
         let evaluations = found.iterations.iter().map(passes).collect();
         let scores = work.all_scores()?;
         Ok(

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::ExtremalPerturbation;
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, Place, option};
 
 /// What becomes of pixels that a mask hides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,17 @@ pub enum Variant {
     Delete,
     /// Both: the difference of the two rewards.
     Dual,
+}
+
+impl Variant {
+    /// For each image that a mask is seen by: whether the mask is shown, or else hidden.
+    pub(crate) fn sides(self) -> &'static [bool] {
+        match self {
+            Self::Preserve => &[true],
+            Self::Delete => &[false],
+            Self::Dual => &[true, false],
+        }
+    }
 }
 
 /// What a mask is rewarded for.
@@ -72,14 +83,6 @@ impl FromStr for Areas {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let areas = text.split(',').map(|area| area.trim().parse());
         Ok(Self(areas.collect::<Result<_, _>>()?))
-    }
-}
-
-const fn option(name: &'static str, default: &'static str, help: &'static str) -> MethodOption {
-    MethodOption {
-        name,
-        default,
-        help,
     }
 }
 

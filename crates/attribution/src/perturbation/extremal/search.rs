@@ -13,6 +13,10 @@ use crate::work::{Work, to_vec};
 /// Iterations between two looks at whether a mask still changes.
 const LOOK_EVERY: usize = 50;
 
+/// The weight of the area grows no further than this: all that it could do is lead out of the
+/// numbers.
+const MAX_WEIGHT: f32 = 1e20;
+
 /// The search of one mask.
 pub(super) struct Search {
     pub image: usize,
@@ -54,7 +58,10 @@ impl ExtremalPerturbation {
         sides: &[bool],
     ) -> Result<(), AttributionError> {
         let [_, channels, height, width] = work.images.dims();
-        let weight = self.area_weight * self.area_growth.powi(iteration as i32);
+        let growth = self
+            .area_growth
+            .powi(iteration.min(i32::MAX as usize) as i32);
+        let weight = (self.area_weight * growth.min(f32::MAX)).min(MAX_WEIGHT);
         let is_mirrored = self.jitter && iteration.is_multiple_of(2);
         let masks: Vec<FullMask> = searches
             .iter()
