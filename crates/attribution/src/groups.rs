@@ -165,12 +165,12 @@ impl NeuronGroups {
         for &groups in &numbers {
             at_least_one("groups", groups)?;
         }
-        let works = self
-            .targets
-            .iter()
-            .map(|target| Work::new(network, images, target, &self.setup))
-            .collect::<Result<Vec<_>, _>>()?;
-        let layer = Layer::read(network, images, &self.setup)?;
+        // Groups need no score, and a network without classes has none.
+        let nothing = Target::position(&self.setup.layer, 0, 0);
+        let work = Work::new(network, images, &nothing, &self.setup)?;
+        let targets = self.targets.iter().map(|target| work.about(target));
+        let works = targets.collect::<Result<Vec<_>, _>>()?;
+        let layer = Layer::read(&work)?;
         let count = layer.values.dim().0;
         let total = numbers.len() + works.len() * count;
         let mut done = 0;
@@ -264,18 +264,7 @@ struct Layer {
 }
 
 impl Layer {
-    fn read(
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        setup: &Setup,
-    ) -> Result<Self, AttributionError> {
-        // Groups need no score, and a network without classes has none.
-        let work = Work::new(
-            network,
-            images,
-            &Target::position(&setup.layer, 0, 0),
-            setup,
-        )?;
+    fn read(work: &Work<'_>) -> Result<Self, AttributionError> {
         let mut layer = Self {
             name: work.layer.clone(),
             size: work.size(),

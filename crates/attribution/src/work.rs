@@ -12,6 +12,7 @@ use crate::target::{BoundTarget, Target};
 use elucid_progress::Reporter;
 
 /// A method's inputs, checked.
+#[derive(Clone)]
 pub(crate) struct Work<'w> {
     pub network: &'w dyn Network,
     /// Full name of the layer that is attributed to.
@@ -64,15 +65,21 @@ impl<'w> Work<'w> {
     /// The same images and target with another layer or other rules.
     pub fn at(&self, layer: &str, rules: &Rules) -> Result<Self, AttributionError> {
         Ok(Self {
-            network: self.network,
             layer: self.network.layer(layer)?,
-            images: self.images.clone(),
-            target_name: self.target_name.clone(),
-            target: self.target.clone(),
             rules: rules.clone(),
-            batch_size: self.batch_size,
-            input: self.input.clone(),
+            ..self.clone()
         })
+    }
+
+    /// The same images and layer with another target.
+    pub fn about(&self, target: &Target) -> Result<Self, AttributionError> {
+        let work = Self {
+            target_name: target.to_string(),
+            target: target.bind(self.network)?,
+            ..self.clone()
+        };
+        work.target.check_count(work.count())?;
+        Ok(work)
     }
 
     /// Number of images.
