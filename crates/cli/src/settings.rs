@@ -16,10 +16,29 @@ pub const SETTINGS: &str = "settings.json";
 
 /// Which part of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "StatedShard")]
 pub struct Shard {
-    /// From 1.
+    /// From 1 to the count.
     pub index: usize,
     pub count: usize,
+}
+
+/// What a file says of a shard.
+#[derive(Deserialize)]
+struct StatedShard {
+    index: usize,
+    count: usize,
+}
+
+impl TryFrom<StatedShard> for Shard {
+    type Error = String;
+
+    fn try_from(StatedShard { index, count }: StatedShard) -> Result<Self, Self::Error> {
+        match (1..=count).contains(&index) {
+            true => Ok(Self { index, count }),
+            false => Err(format!("there is no shard {index}/{count}")),
+        }
+    }
 }
 
 impl Shard {
@@ -41,12 +60,12 @@ impl fmt::Display for Shard {
 /// Parses `K/N`.
 pub fn parse_shard(text: &str) -> Result<Shard, String> {
     let number = |text: &str| text.trim().parse::<usize>().ok();
-    match text.split_once('/').map(|(k, n)| (number(k), number(n))) {
-        Some((Some(index), Some(count))) if (1..=count).contains(&index) => {
-            Ok(Shard { index, count })
-        }
-        _ => Err("expected K/N with K from 1 to N, such as 1/8".to_owned()),
-    }
+    let stated = text.split_once('/');
+    let stated = stated.and_then(|(k, n)| {
+        let (index, count) = (number(k)?, number(n)?);
+        Shard::try_from(StatedShard { index, count }).ok()
+    });
+    stated.ok_or_else(|| "expected K/N with K from 1 to N, such as 1/8".to_owned())
 }
 
 /// Reads the settings of an earlier run.
@@ -152,6 +171,14 @@ mod tests {
         assert_eq!(parse_shard("2/8"), Ok(Shard { index: 2, count: 8 }));
         for wrong in ["", "1", "0/3", "4/3", "1/0", "-1/3", "1/2/3", "a/b"] {
             assert!(parse_shard(wrong).is_err(), "{wrong}");
+        }
+        let read = |index, count| {
+            let file = json!({ "index": index, "count": count });
+            serde_json::from_value::<Shard>(file)
+        };
+        assert_eq!(read(2, 8).unwrap(), Shard { index: 2, count: 8 });
+        for (index, count) in [(0, 3), (4, 3), (0, 0), (1, 0)] {
+            assert!(read(index, count).is_err(), "{index}/{count}");
         }
         let of = |index| {
             let shard = Shard { index, count: 3 };

@@ -19,6 +19,15 @@ pub struct TargetFacts {
 }
 
 impl TargetFacts {
+    /// Whether both are of the same score. Classes of one name are told apart by their numbers.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let indices = |facts: &Self| -> Vec<usize> {
+            let classes = facts.classes.iter();
+            classes.map(|class| class.index).collect()
+        };
+        self.name == other.name && indices(self) == indices(other)
+    }
+
     /// Of a score of these classes.
     pub fn new(kind: &'static str, name: String, classes: impl IntoIterator<Item = Guess>) -> Self {
         Self {

@@ -203,7 +203,12 @@ fn classes_and_every_parametrisation() {
         .ok();
         let report = json(&desk, &format!("{param}/report.json"));
         let rate = report["learning_rate"].as_f64().unwrap() as f32;
-        assert_eq!(rate, if param == "cppn" { 0.005 } else { 0.05 });
+        let usual = match param {
+            "cppn" => 0.005,
+            "maco" => 0.3,
+            _ => 0.05,
+        };
+        assert_eq!(rate, usual, "{param}");
         let picture = png(&desk, &format!("{param}/channel_0.png"));
         assert!(!seen.contains(&picture), "{param}");
         seen.push(picture);
@@ -324,6 +329,20 @@ fn a_map_is_the_same_in_one_piece_in_shards_and_in_turns() {
     refused("part1 nothing", &["nothing/settings.json"]);
     spritemap(&desk, "--seed 1 --shard 2/3 --out other").ok();
     refused("part1 other part3", &["icons.seed is 1 and was 0"]);
+
+    // Settings that nobody wrote.
+    let stated = fs::read_to_string(desk.path("part1/settings.json")).unwrap();
+    for (what, wrong, says) in [
+        ("\"index\": 1,", "\"index\": 0,", "no shard 0/3"),
+        ("\"count\": 3", "\"count\": 0", "no shard 1/0"),
+        ("\"count\": 16", "\"count\": 99999999999999", "65536"),
+    ] {
+        assert!(stated.contains(what), "no {what} in {stated}");
+        let settings = stated.replace(what, wrong);
+        fs::create_dir_all(desk.path("odd")).unwrap();
+        fs::write(desk.path("odd/settings.json"), settings).unwrap();
+        refused("odd", &[says]);
+    }
 
     // A map with holes is filled in by the same command.
     let ended = desk

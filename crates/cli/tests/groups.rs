@@ -125,6 +125,20 @@ fn other_reducers_have_a_mean_of_their_own() {
     }
 }
 
+/// ImageNet has two classes called crane.
+#[test]
+fn classes_of_one_name_are_two() {
+    let desk = Desk::new();
+    groups(&desk, "--groups 2 --targets 134,517 --no-icons --out out").ok();
+    let report = desk.report("out");
+    let class = |target: usize| &report["targets"][target]["classes"][0];
+    assert_eq!(class(0)["label"], class(1)["label"]);
+    assert_eq!(
+        (&class(0)["index"], &class(1)["index"]),
+        (&json!(134), &json!(517))
+    );
+}
+
 #[test]
 fn a_refusal_leaves_no_folder() {
     let desk = Desk::new();

@@ -120,7 +120,7 @@ impl<'w> Work<'w> {
         let mut targets: Vec<(Target, TargetFacts)> = Vec::new();
         for text in asked {
             let found = target::of(text, &self.session.model, ranked)?;
-            if targets.iter().any(|(_, facts)| facts.name == found.1.name) {
+            if targets.iter().any(|(_, facts)| facts.is_same(&found.1)) {
                 let name = &found.1.name;
                 return Err(CliError::Usage(format!("--targets has the {name} twice")));
             }

@@ -128,11 +128,12 @@ fn read(folders: &[PathBuf]) -> Result<Parts, CliError> {
     let count = merged.shard.count;
     merged.shard = Shard::WHOLE;
     merged.merged_from = parts.len();
+    // A map refuses numbers that no layer has.
+    let mut map = merged.map()?;
     let absent = (1..=count.min(merged.planned().len()))
         .map(|index| Shard { index, count })
         .filter(|shard| parts.iter().all(|(_, settings)| settings.shard != *shard));
     let absent: Vec<Shard> = absent.collect();
-    let mut map = merged.map()?;
     for (folder, settings) in parts {
         // A run that was stopped before its first batch has settings only.
         if folder.join(DESCRIPTION).exists() {
