@@ -18,7 +18,7 @@ pub enum CliError {
     Usage(String),
     /// The work failed.
     Failure(String),
-    /// Ctrl-C ended the work; what there was has been written, and said.
+    /// Ctrl-C ended the work; what there was, if anything, has been written, and said.
     Interrupted,
     /// Whoever read the output has read enough.
     ReaderGone,

@@ -512,18 +512,15 @@ fn every_method_is_listed() {
     assert!(message.contains("did you mean gradient"), "{message}");
 }
 
-/// The first Ctrl-C ends the sampling, and what there is is written.
+/// Runs a command line that begins with the embedded network, and presses Ctrl-C while it works.
+/// Gives what it said.
 #[cfg(unix)]
-#[test]
-fn what_ctrl_c_leaves_is_kept() {
+fn interrupted(desk: &Desk, line: &str) -> String {
     use std::process::Command;
     use std::time::{Duration, Instant};
 
-    let desk = Desk::new();
     let mut child = desk
-        .command(
-            "attribute --image cat.png --method rise,gradient --masks 100000 --out out".split(' '),
-        )
+        .command(line.split(' '))
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -542,6 +539,32 @@ fn what_ctrl_c_leaves_is_kept() {
     let said = std::io::read_to_string(remarks).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(60));
+    said
+}
+
+/// A method that has nothing before its end leaves nothing.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_only_method() {
+    let desk = Desk::new();
+    let before = desk.listing(".");
+    let line = "attribute --image cat.png --method integrated-gradients --quadrature left \
+                --steps 100000 --out out";
+    let said = interrupted(&desk, line);
+    assert!(said.contains("ended by Ctrl-C"), "{said}");
+    assert!(!said.contains("error"), "{said}");
+    assert_eq!(desk.listing("."), before);
+}
+
+/// The first Ctrl-C ends the sampling, and what there is is written.
+#[cfg(unix)]
+#[test]
+fn what_ctrl_c_leaves_is_kept() {
+    let desk = Desk::new();
+    let said = interrupted(
+        &desk,
+        "attribute --image cat.png --method rise,gradient --masks 100000 --out out",
+    );
     assert!(said.contains("of 100000 evaluations"), "{said}");
 
     let report = report(&desk, "out");

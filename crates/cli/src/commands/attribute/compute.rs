@@ -333,6 +333,10 @@ impl<'w> Work<'w> {
                 Err(elucid::Error::Attribution(error @ AttributionError::Parameter { .. })) => {
                     return Err(CliError::Usage(error.to_string()));
                 }
+                Err(elucid::Error::Attribution(AttributionError::Cancelled { .. })) => {
+                    console.note(format!("{what}: ended by Ctrl-C"));
+                    failed("ended by Ctrl-C".to_owned());
+                }
                 Err(error) if self.runs.len() == 1 => return Err(error.into()),
                 Err(error) => {
                     console.note(format!("{what} failed: {error}"));
@@ -341,6 +345,7 @@ impl<'w> Work<'w> {
             }
         }
         match &results.failures[..] {
+            _ if results.facts.is_empty() && self.interrupt.is_set() => Err(CliError::Interrupted),
             [first, ..] if results.facts.is_empty() => Err(CliError::Failure(format!(
                 "every method failed, {} at {} with: {}",
                 first.method, first.layer, first.message
