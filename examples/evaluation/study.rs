@@ -20,6 +20,9 @@ mod csv;
 /// Boxes that cover less of their image than this are difficult.
 const DIFFICULT: f64 = 0.25;
 
+/// Images with longer sides are no photographs.
+const MAX_SIDE: f64 = 1e5;
+
 /// The published localisation errors of this network, by threshold and method: 50,000 validation
 /// images, `alpha` chosen on 5,000 training images (Fong and Vedaldi, 2017, *perturb_explanations*).
 const PUBLISHED: [(&str, &str, f64); 15] = [
@@ -170,6 +173,12 @@ fn covers(data: &str) -> Result<BTreeMap<String, f64>, Box<dyn Error>> {
                 .map_err(|_| format!("{}: \"{text}\" is no number", path.display()))?;
         }
         let [width, height, xmin, ymin, xmax, ymax] = numbers;
+        if ![width, height]
+            .iter()
+            .all(|side| (0.0..=MAX_SIDE).contains(side))
+        {
+            return Err(format!("{}: an image of {width} x {height}", path.display()).into());
+        }
         let mask = masks
             .entry(row.get(file).cloned().unwrap_or_default())
             .or_insert_with(|| {
