@@ -1,6 +1,7 @@
 //! Flags that several commands share.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::Args;
 use elucid::models;
@@ -8,6 +9,7 @@ use elucid::prelude::*;
 
 use crate::console::Console;
 use crate::error::CliError;
+use crate::output::Destination;
 
 /// Where the help lists the flags of [`InputArgs`].
 const INPUT_FLAGS: &str = "Input (known models need none of these)";
@@ -28,6 +30,25 @@ impl RunArgs {
     /// Standard error as these flags want it.
     pub fn console(&self) -> Console {
         Console::new(self.quiet)
+    }
+}
+
+/// The folder of the results.
+#[derive(Debug, Args)]
+pub struct OutArgs {
+    /// Where the results go: a folder that is new or empty
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+
+    /// Replace the results of an earlier run in the folder
+    #[arg(long)]
+    force: bool,
+}
+
+impl OutArgs {
+    /// Refuses a folder with something in it, unless that is to be replaced.
+    pub fn check(&self) -> Result<Destination, CliError> {
+        Destination::check(&self.out, self.force)
     }
 }
 

@@ -12,11 +12,21 @@ use serde::{Deserialize, Serialize};
 use crate::args::parse_size;
 use crate::error::CliError;
 
+/// How many steps each picture is optimised by default.
+pub const STEPS: u32 = 512;
+/// How many pictures are optimised together by default.
+const BATCH_SIZE: u32 = 6;
+
+/// Pictures are held until all of them are there, up to this many bytes.
+const MAX_BYTES: usize = 2 << 30;
+/// What a pixel takes: single precision twice, as bytes twice.
+const BYTES_PER_PIXEL: usize = 3 * (4 + 4 + 1 + 1);
+
 /// Flags of feature visualisation.
 #[derive(Debug, Clone, Args)]
 pub struct IconArgs {
     /// How many steps each picture is optimised
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = STEPS, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
 
     /// What is optimised
@@ -27,12 +37,12 @@ pub struct IconArgs {
     #[arg(long, value_enum, value_name = "NAME", default_value_t = TransformSet::Default)]
     transforms: TransformSet,
 
-    /// How far each step of Adam goes; by default 0.05, and 0.005 for cppn
+    /// How far each step of Adam goes; by default 0.05, 0.005 for cppn, and 0.3 for maco
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     learning_rate: Option<f32>,
 
     /// How many pictures to optimise together; more take more memory
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = BATCH_SIZE, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
 
     /// Where the random numbers begin; the picture of channel, direction or class N begins with
@@ -86,6 +96,18 @@ impl fmt::Display for IconFacts {
 }
 
 impl IconArgs {
+    /// What pages show: spectra under the default transforms.
+    pub fn for_pages(steps: u32, batch_size: Option<u32>, seed: u64) -> Self {
+        Self {
+            steps,
+            param: Param::Fft,
+            transforms: TransformSet::Default,
+            learning_rate: None,
+            batch_size: batch_size.unwrap_or(BATCH_SIZE),
+            seed,
+        }
+    }
+
     pub fn facts(&self) -> IconFacts {
         IconFacts {
             steps: self.steps as usize,
@@ -99,7 +121,8 @@ impl IconArgs {
     fn learning_rate(&self) -> f32 {
         let usual = match self.param {
             Param::Cppn => 0.005,
-            _ => 0.05,
+            Param::Maco => 0.3,
+            Param::Fft | Param::Pixel | Param::Pyramid => 0.05,
         };
         self.learning_rate.unwrap_or(usual)
     }
@@ -120,7 +143,7 @@ impl IconArgs {
         &self,
         size: [usize; 2],
         numbers: &[usize],
-        mut progress: impl FnMut(Progress) + Send + 'static,
+        progress: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static,
     ) -> FeatureVis {
         let [height, _] = size;
         let vis = match self.param {
@@ -141,10 +164,7 @@ impl IconArgs {
             .batch_size(self.batch_size())
             .seed(self.seed)
             .seeds(numbers.iter().map(|&n| self.seed.wrapping_add(n as u64)))
-            .progress(move |at| {
-                progress(at);
-                ControlFlow::Continue(())
-            })
+            .progress(progress)
     }
 }
 
@@ -152,6 +172,21 @@ impl IconArgs {
 fn name(value: impl ValueEnum) -> String {
     let value = value.to_possible_value();
     value.map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// Refuses more pictures than memory should hold, before minutes are spent on them.
+pub fn check_memory(pictures: usize, [height, width]: [usize; 2]) -> Result<(), CliError> {
+    let bytes = [height, width, BYTES_PER_PIXEL]
+        .into_iter()
+        .fold(pictures, usize::saturating_mul);
+    match bytes <= MAX_BYTES {
+        true => Ok(()),
+        false => Err(CliError::Failure(format!(
+            "{pictures} pictures of {height} x {width} pixels take more than {} GiB; make fewer or \
+             smaller ones at a time, or a map of a whole layer with elucid spritemap",
+            MAX_BYTES >> 30
+        ))),
+    }
 }
 
 fn parse_rate(text: &str) -> Result<f32, String> {

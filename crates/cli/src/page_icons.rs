@@ -3,38 +3,28 @@
 use std::fmt;
 
 use clap::Args;
-use elucid::optvis::MAX_SIDE;
 use elucid::prelude::*;
 use serde::Serialize;
 
 use crate::console::follow;
 use crate::error::CliError;
+use crate::icons::{IconArgs, STEPS, check_memory, parse_side};
 use crate::session::Session;
-
-/// How many icons are optimised together by default.
-const BATCH_SIZE: usize = 6;
 
 /// Flags for icons.
 #[derive(Debug, Args)]
 pub struct PageIconArgs {
     /// Height and width of each icon in pixels
-    #[arg(long, value_name = "PIXELS", value_parser = parse_size, default_value = "110")]
+    #[arg(long, value_name = "PIXELS", value_parser = parse_side, default_value = "110")]
     size: usize,
 
     /// How many steps each icon is optimised
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), default_value_t = 512)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), default_value_t = STEPS)]
     steps: u32,
 
     /// Make no icons
     #[arg(long, conflicts_with_all = ["size", "steps"])]
     pub no_icons: bool,
-}
-
-fn parse_size(text: &str) -> Result<usize, String> {
-    match text.trim().parse() {
-        Ok(size) if (1..=MAX_SIDE).contains(&size) => Ok(size),
-        _ => Err(format!("expected 1 to {MAX_SIDE} pixels")),
-    }
 }
 
 /// How icons were made.
@@ -75,16 +65,14 @@ impl PageIconArgs {
     ) -> Result<Icons, CliError> {
         let Session { model, console, .. } = session;
         let (numbers, objectives): (Vec<usize>, Vec<Objective>) = objectives.into_iter().unzip();
+        let size = [self.size; 2];
+        check_memory(objectives.len(), size)?;
         let bar = console.steps(&match objectives.len() {
             1 => "1 icon".to_owned(),
             count => format!("{count} icons"),
         });
-        let made = FeatureVis::fourier(self.size)
-            .steps(self.steps as usize)
-            .seed(seed)
-            .seeds(numbers.iter().map(|&n| seed.wrapping_add(n as u64)))
-            .batch_size(batch_size.map_or(BATCH_SIZE, |size| size as usize))
-            .progress(follow(&bar))
+        let made = IconArgs::for_pages(self.steps, batch_size, seed)
+            .vis(size, &numbers, follow(&bar))
             .render(model, objectives.into_iter().collect::<Objectives>());
         bar.finish_and_clear();
         // What is asked for can be had without them.

@@ -277,6 +277,8 @@ fn a_refusal_leaves_no_folder() {
         ("--layer fire9 --size 5000", 2),
         ("--layer fire9 --steps 0", 2),
         ("--layer fire9 --top 0", 2),
+        // Icons are held until all of them are there.
+        ("--layer fire9 --top 100 --size 4096", 1),
         ("--layer nothing", 1),
         ("", 2),
     ] {

@@ -8,12 +8,11 @@ use elucid::attribution::{METHODS, Method};
 use elucid::prelude::*;
 use serde::Serialize;
 
-use crate::args::{ModelArgs, RunArgs};
+use crate::args::{ModelArgs, OutArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::options::{MethodFlags, parse_fraction, reductions};
-use crate::output::Destination;
 use crate::report::{
     Clock, CompletenessFacts, GuessFacts, ImageFacts, InputFacts, LayerFacts, ModelFacts, Step,
     Versions,
@@ -77,13 +76,8 @@ pub struct AttributeArgs {
     #[arg(long, value_name = "FRACTION", value_parser = parse_fraction, default_value_t = 0.0)]
     smooth: f32,
 
-    /// Where the results go: a folder that is new or empty
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-
-    /// Replace the results of an earlier run in the folder
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    output: OutArgs,
 
     /// How many images, or samples of images, to propagate together; by default 8
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -192,7 +186,7 @@ struct FailureFacts {
 pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     args.options.check(&args.method.0)?;
     check_target(args)?;
-    let destination = Destination::check(&args.out, args.force)?;
+    let destination = args.output.check()?;
     // Options are understood, and files are there, before minutes are spent.
     let runs = compute::runs(args)?;
     let facts: Vec<ImageFacts> = args
@@ -255,7 +249,7 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
         out.line(line)?;
     }
     if work.is_grid() {
-        out.line(format!("page  {}", args.out.join(PAGE).display()))?;
+        out.line(format!("page  {}", args.output.out.join(PAGE).display()))?;
     }
     out.flush()?;
     match interrupt.is_set() {
@@ -295,8 +289,8 @@ fn lines(results: &[ResultFacts], args: &AttributeArgs) -> Vec<String> {
             completeness,
             evaluations,
             match result.folder.as_str() {
-                "" => args.out.display().to_string(),
-                folder => args.out.join(folder).display().to_string(),
+                "" => args.output.out.display().to_string(),
+                folder => args.output.out.join(folder).display().to_string(),
             },
         ]
     };

@@ -7,10 +7,9 @@ use elucid::attribution::ChannelValue;
 use elucid::prelude::*;
 use serde::Serialize;
 
-use crate::args::{ModelArgs, RunArgs};
+use crate::args::{ModelArgs, OutArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
-use crate::output::Destination;
 use crate::page_icons::{IconFacts, PageIconArgs};
 use crate::report::{
     Clock, CompletenessFacts, GuessFacts, ImageFacts, InputFacts, LayerFacts, ModelFacts, Step,
@@ -74,13 +73,8 @@ pub struct ChannelsArgs {
     #[command(flatten)]
     icons: PageIconArgs,
 
-    /// Where the results go: a folder that is new or empty
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-
-    /// Replace the results of an earlier run in the folder
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    output: OutArgs,
 
     /// How many points of a path, or icons, to propagate together; by default 8 points and 6 icons
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -182,7 +176,7 @@ impl From<ChannelValue> for ChannelFacts {
 }
 
 pub fn run(args: &ChannelsArgs) -> Result<(), CliError> {
-    let destination = Destination::check(&args.out, args.force)?;
+    let destination = args.output.check()?;
     // Files are there before minutes are spent.
     let image = ImageFacts::of(&args.image)?;
     let sprites = args.sprites.as_deref().map(sprites::open).transpose()?;
@@ -252,8 +246,8 @@ pub fn run(args: &ChannelsArgs) -> Result<(), CliError> {
     for line in lines {
         out.line(line)?;
     }
-    out.line(format!("folder  {}", args.out.display()))?;
-    out.line(format!("page    {}", args.out.join(PAGE).display()))?;
+    out.line(format!("folder  {}", args.output.out.display()))?;
+    out.line(format!("page    {}", args.output.out.join(PAGE).display()))?;
     out.flush()
 }
 

@@ -8,10 +8,9 @@ use elucid::factor::Method;
 use elucid::prelude::*;
 use serde::Serialize;
 
-use crate::args::{ModelArgs, RunArgs};
+use crate::args::{ModelArgs, OutArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
-use crate::output::Destination;
 use crate::page_icons::{IconFacts, PageIconArgs};
 use crate::report::{
     Clock, GuessFacts, ImageFacts, InputFacts, LayerFacts, ModelFacts, Step, Versions,
@@ -63,13 +62,8 @@ pub struct GroupsArgs {
     #[command(flatten)]
     icons: PageIconArgs,
 
-    /// Where the results go: a folder that is new or empty
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-
-    /// Replace the results of an earlier run in the folder
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    output: OutArgs,
 
     /// How many icons to optimise together; by default 6
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -186,7 +180,7 @@ impl ResultFacts {
 }
 
 pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
-    let destination = Destination::check(&args.out, args.force)?;
+    let destination = args.output.check()?;
     // The file is there before minutes are spent.
     let image = ImageFacts::of(&args.image)?;
     let mut clock = Clock::default();
@@ -228,8 +222,8 @@ pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
     for line in lines {
         out.line(line)?;
     }
-    out.line(format!("folder  {}", args.out.display()))?;
-    out.line(format!("page    {}", args.out.join(PAGE).display()))?;
+    out.line(format!("folder  {}", args.output.out.display()))?;
+    out.line(format!("page    {}", args.output.out.join(PAGE).display()))?;
     out.flush()
 }
 

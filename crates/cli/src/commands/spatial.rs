@@ -7,10 +7,9 @@ use elucid::graph::Guess;
 use elucid::prelude::*;
 use serde::Serialize;
 
-use crate::args::{ModelArgs, RunArgs};
+use crate::args::{ModelArgs, OutArgs, RunArgs};
 use crate::console::Output;
 use crate::error::CliError;
-use crate::output::Destination;
 use crate::report::{
     Clock, GuessFacts, ImageFacts, InputFacts, LayerFacts, ModelFacts, Step, Versions,
 };
@@ -57,13 +56,8 @@ pub struct SpatialArgs {
     #[arg(long, value_name = "RULES", default_value = "all", value_parser = parse_rules)]
     rules: RuleSets,
 
-    /// Where the results go: a folder that is new or empty
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-
-    /// Replace the results of an earlier run in the folder
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    output: OutArgs,
 
     /// How many cotangents to propagate together; by default as many as keep the memory small
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -127,7 +121,7 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
             "--classes takes one or two classes, not {given}"
         )));
     }
-    let destination = Destination::check(&args.out, args.force)?;
+    let destination = args.output.check()?;
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let model = &session.model;
@@ -164,8 +158,8 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
     files.write(&destination, &report)?;
 
     let mut out = Output::new();
-    out.line(format!("folder  {}", args.out.display()))?;
-    out.line(format!("page    {}", args.out.join(PAGE).display()))?;
+    out.line(format!("folder  {}", args.output.out.display()))?;
+    out.line(format!("page    {}", args.output.out.join(PAGE).display()))?;
     out.flush()
 }
 

@@ -258,7 +258,10 @@ fn optimise(
     for (i, channels) in channels.chunks(batch).enumerate() {
         let vis = args.icons.vis([settings.size; 2], channels, {
             let bar = bar.clone();
-            move |at| bar.set_position((i * steps + at.done) as u64)
+            move |at| {
+                bar.set_position((i * steps + at.done) as u64);
+                at.continue_()
+            }
         });
         let made = vis.channels(&session.model, &settings.layer, channels)?;
         if let (0, Some([height, width])) = (i, made.network_size()) {

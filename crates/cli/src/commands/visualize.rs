@@ -7,11 +7,11 @@ use elucid::prelude::*;
 use ndarray::Array2;
 use serde::Serialize;
 
-use crate::args::{ModelArgs, RunArgs};
-use crate::console::Output;
+use crate::args::{ModelArgs, OutArgs, RunArgs};
+use crate::console::{Output, follow};
 use crate::error::CliError;
-use crate::icons::{Channels, IconArgs, IconFacts, parse_channels, parse_sides};
-use crate::output::{Destination, Files};
+use crate::icons::{Channels, IconArgs, IconFacts, check_memory, parse_channels, parse_sides};
+use crate::output::Files;
 use crate::report::{Clock, InputFacts, LayerFacts, ModelFacts, Step, Versions};
 use crate::session::Session;
 
@@ -27,11 +27,6 @@ const VALUES: &str = "values.npy";
 
 /// White between the pictures of the contact sheet, in pixels.
 const GAP: usize = 4;
-
-/// Pictures are held until all of them are there, up to this many bytes.
-const MAX_BYTES: usize = 2 << 30;
-/// What a pixel takes: single precision twice, as bytes twice.
-const BYTES_PER_PIXEL: usize = 3 * (4 + 4 + 1 + 1);
 
 #[derive(Debug, Args)]
 pub struct VisualizeArgs {
@@ -60,13 +55,8 @@ pub struct VisualizeArgs {
     #[command(flatten)]
     icons: IconArgs,
 
-    /// Where the results go: a folder that is new or empty
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-
-    /// Replace the results of an earlier run in the folder
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    output: OutArgs,
 }
 
 /// What is to be shown.
@@ -121,22 +111,16 @@ struct PictureFacts {
 }
 
 pub fn run(args: &VisualizeArgs) -> Result<(), CliError> {
-    let destination = Destination::check(&args.out, args.force)?;
+    let destination = args.output.check()?;
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let (model, console) = (&session.model, &session.console);
     let subjects = Subjects::of(args, model)?;
-    check_size(subjects.each.len(), args.size)?;
+    check_memory(subjects.each.len(), args.size)?;
 
     let numbers: Vec<usize> = subjects.each.iter().map(Subject::number).collect();
     let bar = console.steps("optimise");
-    let vis = args.icons.vis(args.size, &numbers, {
-        let bar = bar.clone();
-        move |at| {
-            bar.set_length(at.total as u64);
-            bar.set_position(at.done as u64);
-        }
-    });
+    let vis = args.icons.vis(args.size, &numbers, follow(&bar));
     let made = clock.time("optimise", || vis.render(model, subjects.objectives));
     bar.finish_and_clear();
     let made = made?;
@@ -168,24 +152,9 @@ pub fn run(args: &VisualizeArgs) -> Result<(), CliError> {
     files.write(&destination, &report)?;
 
     let mut out = Output::new();
-    out.line(format!("folder  {}", args.out.display()))?;
-    out.line(format!("sheet   {}", args.out.join(SHEET).display()))?;
+    out.line(format!("folder  {}", args.output.out.display()))?;
+    out.line(format!("sheet   {}", args.output.out.join(SHEET).display()))?;
     out.flush()
-}
-
-/// Refuses more than memory should hold, before minutes are spent on it.
-fn check_size(pictures: usize, [height, width]: [usize; 2]) -> Result<(), CliError> {
-    let bytes = [height, width, BYTES_PER_PIXEL]
-        .into_iter()
-        .fold(pictures, usize::saturating_mul);
-    match bytes <= MAX_BYTES {
-        true => Ok(()),
-        false => Err(CliError::Failure(format!(
-            "{pictures} pictures of {height} x {width} pixels take more than {} GiB; make fewer or \
-             smaller ones at a time, or a map of a whole layer with elucid spritemap",
-            MAX_BYTES >> 30
-        ))),
-    }
 }
 
 /// Adds the files.

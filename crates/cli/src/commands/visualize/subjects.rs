@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{VisualizeArgs, directions};
 use crate::error::CliError;
-use crate::icons::channel_count;
+use crate::icons::{channel_count, check_memory};
 use crate::names::slug;
 
 /// What one picture shows.
@@ -66,6 +66,7 @@ impl<'m> Subjects<'m> {
         }
         if let Some(path) = &args.of.directions {
             let directions = directions::read(path, layer.name(), channel_count(layer)?)?;
+            check_memory(directions.nrows(), args.size)?;
             for (number, direction) in directions.outer_iter().enumerate() {
                 let objective = Objective::direction(layer.name(), direction);
                 subjects.add(Subject::Direction(number), objective);
