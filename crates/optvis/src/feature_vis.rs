@@ -25,6 +25,9 @@ use crate::visualisation::{Kept, Visualisation, join};
 /// The longest side of a picture, in pixels.
 pub const MAX_SIDE: usize = 4096;
 
+/// Most pictures of a joint objective, which are all optimised together.
+const MAX_JOINT: usize = 1024;
+
 /// Makes pictures that bring out what parts of a network look for, by gradient ascent on the
 /// picture.
 ///
@@ -42,7 +45,7 @@ pub const MAX_SIDE: usize = 4096;
 /// batch are optimised side by side, one on each thread, with the same result.
 ///
 /// Memory: the activations of [`batch_size`](FeatureVis::batch_size) images up to the objective's
-/// layers, with their gradients.
+/// layers, with their gradients; and all pictures that are returned, those on the way included.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is optimised until it is rendered"]
 pub struct FeatureVis {
@@ -182,8 +185,8 @@ impl FeatureVis {
         self
     }
 
-    /// How many pictures a joint objective is about. By default as many as it needs: up to the last
-    /// that it is bound to.
+    /// How many pictures a joint objective is about, 1 to 1024. By default as many as it needs: up
+    /// to the last that it is bound to.
     pub fn images(mut self, images: usize) -> Self {
         self.images = Some(images);
         self
@@ -271,7 +274,8 @@ impl FeatureVis {
         let (objectives, images, joint) = match objectives.into() {
             Objectives::Joint(objective) => {
                 let images = self.images.unwrap_or_else(|| objective.least_images());
-                refuse_unless(images > 0, "number of images", images, "1 or more")?;
+                let fits = (1..=MAX_JOINT).contains(&images);
+                refuse_unless(fits, "number of images", images, "1 to 1024")?;
                 objective.check(model, images)?;
                 (vec![objective], images, true)
             }
@@ -319,8 +323,10 @@ impl FeatureVis {
                 false => &objectives[i * per_batch..i * per_batch + seeds.len()],
             };
             let report = |step: usize| {
-                let (done, total) = (i * self.steps + step, batches * self.steps);
-                self.progress.report(done, total)
+                // Any number of steps may be allowed to what stops when it has settled.
+                let done = i.saturating_mul(self.steps).saturating_add(step);
+                self.progress
+                    .report(done, batches.saturating_mul(self.steps))
             };
             let lanes = if joint { 1 } else { lanes(model.device()) };
             for part in job.run_in_lanes(objectives, seeds, joint, lanes, &report)? {
@@ -702,7 +708,7 @@ impl Job<'_> {
 
 /// Whether the last values are no better than those before.
 fn has_settled(series: &[f32], (window, tolerance): (usize, f32)) -> bool {
-    let Some(start) = series.len().checked_sub(2 * window) else {
+    let Some(start) = series.len().checked_sub(window.saturating_mul(2)) else {
         return false;
     };
     let mean = |values: &[f32]| values.iter().sum::<f32>() / window as f32;

@@ -7,13 +7,17 @@ use burn::tensor::{Int, Tensor, TensorData};
 use crate::error::{VisError, refuse_unless};
 use crate::random::Random;
 
+/// The longest side that transforms may make of a picture's, in pixels.
+const MAX_SIDE: usize = 8192;
+
 /// Random changes of what the network sees of a picture, drawn anew at every step, the same for
 /// all images of a step.
 ///
 /// However many there are, the picture is sampled once, bilinearly: padding, movements, scale and
 /// rotation make one affine map from the pixels of the result to those of the picture. (Lucid
 /// interpolates at each.) What lies beyond the picture is grey. Sizes are `[height, width]`
-/// throughout, and need not be equal.
+/// throughout, and need not be equal. Memory: about 50 bytes for each pixel of the result, and 100
+/// more for each image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transforms {
     list: Vec<Transform>,
@@ -131,8 +135,8 @@ impl Transforms {
     ///
     /// # Errors
     ///
-    /// [`VisError::Parameter`] for factors, angles and a grey out of range, [`VisError::Nothing`]
-    /// when a transform leaves no pixels.
+    /// [`VisError::Parameter`] for factors, angles and a grey out of range, and for transforms that
+    /// make a side longer than 8192 pixels; [`VisError::Nothing`] when one leaves no pixels.
     pub fn sizes(&self, size: [usize; 2]) -> Result<Vec<[usize; 2]>, VisError> {
         refuse_unless(
             (0.0..=1.0).contains(&self.fill),
@@ -142,12 +146,8 @@ impl Transforms {
         )?;
         let mut sizes = vec![size];
         for transform in &self.list {
-            let mut next = Vec::new();
-            let mut add = |size| {
-                if !next.contains(&size) {
-                    next.push(size);
-                }
-            };
+            let mut next: Vec<[usize; 2]> = Vec::new();
+            let mut add = |size: [usize; 2]| next.push(size);
             for &size in &sizes {
                 match transform {
                     Transform::Pad(pixels) => {
@@ -182,6 +182,15 @@ impl Transforms {
                         add(size);
                     }
                 }
+            }
+            next.sort_unstable();
+            next.dedup();
+            if let Some([h, w]) = next.iter().find(|size| size.iter().any(|&s| s > MAX_SIDE)) {
+                return Err(VisError::Parameter {
+                    parameter: "size after the transforms",
+                    value: format!("{h} x {w}"),
+                    expected: "at most 8192 pixels a side",
+                });
             }
             sizes = next;
         }
@@ -483,6 +492,9 @@ mod tests {
             none().rotate([f32::INFINITY]),
             none().fill(1.5),
             none().pad(5000),
+            // Without a limit these would fill the memory.
+            none().pad(4096).pad(4096),
+            none().scale([20.0; 3]).scale([20.0]).scale([20.0]),
         ] {
             let error = refused.sizes([8, 8]).unwrap_err();
             assert!(matches!(error, VisError::Parameter { .. }), "{refused}");

@@ -63,8 +63,8 @@ struct Weighted {
 /// What images are optimised for: a weighted sum of terms, of which more is better.
 ///
 /// Objectives are added, subtracted, negated, multiplied by a number and summed over an iterator.
-/// A term sees all images of the batch and takes the mean over them, unless it is bound to one by
-/// [`Objective::of_item`].
+/// A term sees all images of the batch unless it is bound to one by [`Objective::of_item`]. Terms
+/// about layers take the mean over the images, penalties on the pictures themselves the sum.
 ///
 /// ```
 /// use elucid_optvis::Objective;
@@ -117,7 +117,7 @@ impl Objective {
     /// How many images it is about: those that its terms are bound to, and as many as they need.
     pub(crate) fn least_images(&self) -> usize {
         let each = self.terms.iter().map(|t| match t.item {
-            Some(item) => item + 1,
+            Some(item) => item.saturating_add(1),
             None => t.term.least_images(),
         });
         each.max().unwrap_or(1).max(1)

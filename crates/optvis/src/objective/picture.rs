@@ -137,7 +137,7 @@ fn blurred(x: Tensor<4>, width: usize) -> Tensor<4> {
 
 /// Ones within `width` pixels of the border, `[1, 1, H, W]`.
 fn border([h, w]: [usize; 2], width: usize, device: &Device) -> Tensor<4> {
-    let outer = |i: usize, side: usize| i < width || i + width >= side;
+    let outer = |i: usize, side: usize| i < width || side - i <= width;
     let values: Vec<f32> = (0..h * w)
         .map(|i| {
             let at_border = outer(i / w, h) || outer(i % w, w);

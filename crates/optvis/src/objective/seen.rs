@@ -132,7 +132,10 @@ pub(crate) fn block(
     size: [usize; 2],
 ) -> Result<Tensor<4>, VisError> {
     let [_, _, h, w] = values.dims();
-    if from[0] + size[0] > h || from[1] + size[1] > w {
+    let fits = |from: usize, size: usize, side: usize| {
+        from.checked_add(size).is_some_and(|end| end <= side)
+    };
+    if !fits(from[0], size[0], h) || !fits(from[1], size[1], w) {
         let what = match size {
             [1, 1] => format!("position {from:?}"),
             _ => format!("a block of {} x {}", size[0], size[1]),

@@ -93,14 +93,24 @@ struct CppnCanvas {
     device: Device,
 }
 
+impl CppnCanvas {
+    /// Inputs and outputs of a layer; the one after all others paints.
+    fn units(&self, layer: usize) -> [usize; 2] {
+        [
+            if layer == 0 { 2 } else { 2 * self.hidden },
+            if layer == self.layers { 3 } else { self.hidden },
+        ]
+    }
+}
+
 impl Canvas for CppnCanvas {
     fn start(&self, random: &mut Random) -> Vec<Activation> {
         let mut parameters = Vec::new();
         for layer in 0..=self.layers {
-            let inputs = if layer == 0 { 2 } else { 2 * self.hidden };
-            let (outputs, sd) = match layer == self.layers {
-                true => (3, 0.0),
-                false => (self.hidden, (inputs as f32).sqrt().recip()),
+            let [inputs, outputs] = self.units(layer);
+            let sd = match layer == self.layers {
+                true => 0.0,
+                false => (inputs as f32).sqrt().recip(),
             };
             let weights = random.normals(sd, [1, inputs, outputs], &self.device);
             let biases = random.normals(0.1, [1, 1, outputs], &self.device);
@@ -121,6 +131,17 @@ impl Canvas for CppnCanvas {
         let count = parameters[0].shape().first().copied().unwrap_or(1);
         let mut x = self.coordinates.clone().repeat_dim(0, count);
         for (layer, pair) in parameters.chunks_exact(2).enumerate() {
+            let [inputs, outputs] = self.units(layer);
+            for (parameter, rows) in pair.iter().zip([inputs, 1]) {
+                let (expected, got) = (vec![count, rows, outputs], parameter.shape());
+                if got != expected {
+                    return Err(VisError::Shape {
+                        what: "a parameter of a CPPN",
+                        expected,
+                        got,
+                    });
+                }
+            }
             x = x.matmul(pair[0].tensor::<3>()?) + pair[1].tensor::<3>()?;
             if layer < self.layers {
                 let a = x.atan();

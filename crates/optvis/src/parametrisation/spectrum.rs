@@ -19,7 +19,6 @@ fn frequency(i: usize, n: usize) -> f64 {
 /// odd sides.
 #[derive(Debug)]
 pub(crate) struct InverseFourier {
-    size: [usize; 2],
     /// Along the columns, complex: `[2 H, 2 H]`.
     vertical: Tensor<2>,
     /// Along the rows, to real numbers: `[W / 2 + 1, 2, W]` as `[W + 2, W]`.
@@ -48,7 +47,6 @@ impl InverseFourier {
             count * if part == 0 { cos } else { -sin }
         });
         Self {
-            size,
             vertical,
             horizontal,
         }
@@ -70,13 +68,12 @@ impl InverseFourier {
 
     /// Spectra `[N, 3, W / 2 + 1, 2 H]` to images `[N, 3, H, W]`.
     pub fn apply(&self, spectrum: Tensor<4>) -> Tensor<4> {
-        let [h, w] = self.size;
-        let [n, c, frequencies, _] = spectrum.dims();
+        let [n, c, frequencies, parts] = spectrum.dims();
+        let h = parts / 2;
         let rows = along_rows(spectrum, &self.vertical)
             .reshape([n, c, frequencies, 2, h])
             .permute([0, 1, 4, 2, 3])
             .reshape([n, c, h, 2 * frequencies]);
-        debug_assert_eq!(2 * frequencies, 2 * (w / 2 + 1));
         along_rows(rows, &self.horizontal)
     }
 }
