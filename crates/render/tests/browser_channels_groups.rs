@@ -4,9 +4,9 @@ mod webdriver;
 
 use std::path::Path;
 
-use elucid_render::groups::group_color;
 use elucid_render::{
     ChannelView, ChannelWidget, GroupView, GroupWidget, Picture, RenderError, SpriteMap,
+    group_color,
 };
 use ndarray::{Array1, Array2, Array3, array};
 use serde_json::{Value, json};
@@ -262,11 +262,14 @@ fn channels_by_keyboard_and_finger() {
 
 #[test]
 fn channel_pages_fit_every_screen() {
-    let Some(page) = Page::open(|path| channels().top(7).save(path)) else {
-        return;
-    };
-    page.expect_fits();
-    page.expect_quiet();
+    for top in [5, 18] {
+        let Some(page) = Page::open(|path| channels().top(top).save(path)) else {
+            return;
+        };
+        assert_eq!(page.count(".view:first-child .tile"), 2 * top as u64);
+        page.expect_fits();
+        page.expect_quiet();
+    }
     // Zeros, one channel, no sprites.
     let bare =
         ChannelWidget::new(&plain(9, 9, 9), "l", "s").view(ChannelView::new("zero", array![0.0]));
@@ -403,6 +406,48 @@ fn groups_by_keyboard_finger_and_slider() {
     page.browser.click_on("input[name=smooth]");
     assert_eq!(page.pixel(".groups", edge, 0.95), group_color(1, 3));
     assert_ne!(smooth, group_color(1, 3));
+    page.expect_quiet();
+}
+
+#[test]
+fn numbers_and_names_stay_in_their_columns() {
+    let view = GroupView::new(factors(2))
+        .icons([plain(8, 30, 40), plain(30, 8, 90)])
+        .attributions(
+            ["cat", "tabby", "Donaudampfschifffahrtsgesellschaft"],
+            array![[0.01, -123.0, 1.5e-4], [-0.0099, 1e-17, 12.0]],
+        )
+        .residual([0.0, 0.01, -0.5]);
+    let widget = GroupWidget::new(&plain(60, 120, 200), "l").view(view);
+    let Some(page) = Page::open(|path| widget.save(path)) else {
+        return;
+    };
+    for width in [320, 390, 700, 900, 1280] {
+        page.browser.resize(width, 900);
+        page.hover(".icon", 1, 0.5, 0.5);
+        let misplaced = page.run(
+            "
+            const box = (element) => {
+              const range = document.createRange();
+              range.selectNodeContents(element);
+              return range.getBoundingClientRect();
+            };
+            const beyond = (element) => {
+              const [text, cell] = [box(element), element.closest('td, th').getBoundingClientRect()];
+              return text.left < cell.left - 0.5 || text.right > cell.right + 0.5;
+            };
+            const covers = (value) => {
+              const edge = value.previousSibling.getBoundingClientRect();
+              const text = box(value);
+              return edge.right > text.left && edge.bottom > text.top + 1 && edge.top < text.bottom;
+            };
+            const values = [...document.querySelectorAll('td .value')];
+            const texts = [...values, ...document.querySelectorAll('thead th')];
+            return [...texts.filter(beyond), ...values.filter(covers)].map((e) => e.textContent);",
+        );
+        assert_eq!(misplaced, json!([]), "{width} pixels");
+    }
+    assert_eq!(page.text("td .value"), "+0.0100");
     page.expect_quiet();
 }
 

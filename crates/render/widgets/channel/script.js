@@ -288,7 +288,8 @@
     const ends = view.element.querySelector(".ends");
     ends.style.setProperty("--top", view.top.length);
     ends.style.setProperty("--bottom", view.bottom.length);
-    ends.classList.toggle("whole", view.bottom.length === 0);
+    // More than can stand in one row.
+    ends.classList.toggle("wrapped", view.bottom.length === 0 || view.top.length > 5);
     ends.append(...view.top.map((channel) => tile(view, channel)));
     if (view.bottom.length > 0) {
       const gap = document.createElement("div");

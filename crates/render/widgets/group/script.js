@@ -13,6 +13,7 @@
   const which = document.querySelector(".which");
   const container = document.querySelector(".scroll");
   const announcement = document.getElementById("announcement");
+  const key = document.querySelector(".key");
   const state = { view: Number(controls.view?.value ?? 0), hovered: null, keyed: null, pinned: null };
   const view = () => views[state.view];
   const chosen = () => state.pinned ?? state.hovered ?? state.keyed;
@@ -44,7 +45,8 @@
   const paint = (canvas, color) => {
     const aspect = photoPanel.clientHeight / Math.max(1, photoPanel.clientWidth);
     const width = 320;
-    const height = Math.max(1, Math.round(width * (aspect || 1)));
+    // However tall the photograph is, a canvas has its limits.
+    const height = Math.min(Math.max(1, Math.round(width * (aspect || 1))), 4 * width);
     canvas.width = width;
     canvas.height = height;
     const context = canvas.getContext("2d");
@@ -203,7 +205,9 @@
     }
 
     rows = [];
-    if (attributions.length === 0 || targets.length === 0) {
+    const hasTable = attributions.length > 0 && targets.length > 0;
+    if (key) key.hidden = !hasTable;
+    if (!hasTable) {
       const legend = element("div", "legend-only");
       for (let group = 0; group < groups; group++) {
         const button = icon(group);
@@ -216,14 +220,18 @@
       return;
     }
 
+    const extra = [["Mean part", mean], ["Left out", residual]].filter(([, values]) => values);
+    const sizes = [...attributions, ...extra.map(([, values]) => values)].flat();
+    const largest = sizes.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const widest = [...sizes, ...total].reduce((most, value) => Math.max(most, number(value).length), 0);
+
     const table = element("table");
-    table.style.minWidth = `${5 + 4.5 * targets.length}rem`;
+    table.style.setProperty("--targets", targets.length);
+    table.style.setProperty("--digits", widest);
     const head = element("tr");
     head.append(element("th", "", "Group"), ...targets.map((target) => element("th", "", target)));
     for (const th of head.children) th.scope = "col";
     const body = element("tbody");
-    const extra = [["Mean part", mean], ["Left out", residual]].filter(([, values]) => values);
-    const largest = Math.max(...[...attributions, ...extra.map(([, values]) => values)].flat().map(Math.abs));
     for (let group = 0; group < groups; group++) {
       const row = element("tr", "group");
       const heading = element("th");

@@ -23,7 +23,7 @@ const elucid = {
   number: (value) => {
     if (value === 0) return "0";
     const size = Math.abs(value);
-    const digits = size >= 1e-5 && size < 1e5 ? size.toPrecision(3) : size.toExponential(2);
+    const digits = size >= 1e-4 && size < 1e5 ? size.toPrecision(3) : size.toExponential(2);
     const plain = digits.includes("e") ? digits.replace("e+", "e").replace("e-", "e\u2212") : digits;
     return (value < 0 ? "\u2212" : "+") + plain;
   },
