@@ -1,11 +1,11 @@
 //! Pictures: heat maps, overlays, rows of pictures, PNG.
 
 use std::borrow::Borrow;
-use std::io::Cursor;
 use std::path::Path;
 
 use image::codecs::jpeg::JpegEncoder;
-use image::{ImageFormat, Rgb, RgbImage};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{Rgb, RgbImage};
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 
 use crate::file::write_atomically;
@@ -296,8 +296,8 @@ impl Picture {
         check_size("the contact sheet", height, width)?;
         let mut image = RgbImage::from_pixel(width as u32, height as u32, Rgb([255; 3]));
         for (i, picture) in pictures.iter().enumerate() {
-            let top = (i / columns) * (place[0] + gap);
-            let left = (i % columns) * (place[1] + gap);
+            let top = (i / columns) * place[0].saturating_add(gap);
+            let left = (i % columns) * place[1].saturating_add(gap);
             let picture = &picture.borrow().image;
             image::imageops::replace(&mut image, picture, left as i64, top as i64);
         }
@@ -332,11 +332,17 @@ impl Picture {
     ///
     /// [`RenderError::Encode`] when the encoder fails.
     pub fn to_png_bytes(&self) -> Result<Vec<u8>, RenderError> {
-        let mut bytes = Cursor::new(Vec::new());
+        let mut bytes = Vec::new();
+        // The encoder's own choice is the fastest, and leaves icons a seventh larger.
+        let encoder = PngEncoder::new_with_quality(
+            &mut bytes,
+            CompressionType::Default,
+            FilterType::Adaptive,
+        );
         self.image
-            .write_to(&mut bytes, ImageFormat::Png)
+            .write_with_encoder(encoder)
             .map_err(|source| RenderError::encode("picture as PNG", source))?;
-        Ok(bytes.into_inner())
+        Ok(bytes)
     }
 
     /// Writes the picture as a PNG file, replacing what is there in one step, whatever the
@@ -563,6 +569,9 @@ mod tests {
         assert!(Picture::contact_sheet::<Picture>(&[], 2, 1).is_err());
         assert!(Picture::contact_sheet(&pictures, 0, 1).is_err());
         assert!(Picture::contact_sheet(&pictures, 2, usize::MAX).is_err());
+        // One picture has no gaps.
+        let one = Picture::contact_sheet(&pictures[..1], 2, usize::MAX).unwrap();
+        assert_eq!(one, pictures[0]);
     }
 
     #[test]
