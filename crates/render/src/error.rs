@@ -125,7 +125,7 @@ pub enum RenderError {
     /// A file holds something else than a sprite map, or its parts do not fit together.
     #[error("{} is not part of a sprite map: {what}", path.display())]
     Malformed {
-        /// The file.
+        /// The file, or what it would be where bytes were given.
         path: PathBuf,
         /// What is wrong with it.
         what: String,

@@ -1,7 +1,7 @@
 //! Sprite maps: a small picture of every channel of a layer, in one grid.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
@@ -26,7 +26,8 @@ const ABSENT: Rgb<u8> = Rgb([128; 3]);
 /// [`SpriteMap::merge`] puts the maps together.
 ///
 /// A map is stored as two files: a PNG picture, and beside it a JSON file of the same name with the
-/// layer, the size, the channels that are there, and the provenance.
+/// layer, the size, the channels that are there, and the provenance. [`SpriteMap::to_bytes`] and
+/// [`SpriteMap::from_bytes`] do without files.
 ///
 /// ```
 /// use elucid_render::{Picture, SpriteMap};
@@ -275,6 +276,18 @@ impl SpriteMap {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), RenderError> {
         let path = path.as_ref();
         let description = beside(path)?;
+        let (picture, json) = self.to_bytes()?;
+        write_atomically(path, &picture)?;
+        write_atomically(description, &json)
+    }
+
+    /// What [`SpriteMap::save`] writes: the picture as a PNG file, and the description as a JSON
+    /// file.
+    ///
+    /// # Errors
+    ///
+    /// [`RenderError::Encode`].
+    pub fn to_bytes(&self) -> Result<(Vec<u8>, Vec<u8>), RenderError> {
         let text = Description {
             format: FORMAT.to_owned(),
             layer: self.layer.clone(),
@@ -287,8 +300,7 @@ impl SpriteMap {
         let mut json = serde_json::to_vec(&text)
             .map_err(|source| RenderError::encode("description of the sprite map", source))?;
         json.push(b'\n');
-        self.picture.save(path)?;
-        write_atomically(description, &json)
+        Ok((self.picture.to_png_bytes()?, json))
     }
 
     /// Reads the map whose picture is at `path`.
@@ -304,9 +316,31 @@ impl SpriteMap {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, RenderError> {
         let path = path.as_ref();
         let beside = beside(path)?;
-        let text = read_description(&beside)?;
+        let open = |path: &Path| File::open(path).map_err(|source| unreadable(path, source));
+        let description = read_description(open(&beside)?, &beside)?;
+        Self::read(description, &beside, BufReader::new(open(path)?), path)
+    }
+
+    /// Reads a map from the bytes of its two files, see [`SpriteMap::to_bytes`].
+    ///
+    /// # Errors
+    ///
+    /// As [`SpriteMap::open`]; messages call the files "the picture" and "the description".
+    pub fn from_bytes(picture: &[u8], description: &[u8]) -> Result<Self, RenderError> {
+        let names = ["the picture", "the description"].map(Path::new);
+        let description = read_description(description, names[1])?;
+        Self::read(description, names[1], Cursor::new(picture), names[0])
+    }
+
+    /// The map that `text`, from the file `described`, says of the PNG file `picture`.
+    fn read(
+        text: Description,
+        described: &Path,
+        picture: impl BufRead + Seek,
+        path: &Path,
+    ) -> Result<Self, RenderError> {
         let malformed = |what: String| RenderError::Malformed {
-            path: beside.clone(),
+            path: described.to_owned(),
             what,
         };
         if text.format != FORMAT {
@@ -336,7 +370,7 @@ impl SpriteMap {
             size: text.size,
             provenance: text.provenance,
             present,
-            picture: Picture::from_image(read_grid(path, expected)?)?,
+            picture: Picture::from_image(read_grid(picture, path, expected)?)?,
         })
     }
 }
@@ -394,16 +428,18 @@ fn beside(path: &Path) -> Result<PathBuf, RenderError> {
     Ok(description)
 }
 
-fn read_description(path: &Path) -> Result<Description, RenderError> {
-    let failed = |source| RenderError::Read {
+fn unreadable(path: &Path, source: std::io::Error) -> RenderError {
+    RenderError::Read {
         path: path.to_owned(),
         source,
-    };
-    let file = File::open(path).map_err(failed)?;
+    }
+}
+
+fn read_description(file: impl Read, path: &Path) -> Result<Description, RenderError> {
     let mut json = Vec::new();
     file.take(MAX_DESCRIPTION + 1)
         .read_to_end(&mut json)
-        .map_err(failed)?;
+        .map_err(|source| unreadable(path, source))?;
     let malformed = |what: String| RenderError::Malformed {
         path: path.to_owned(),
         what,
@@ -416,23 +452,20 @@ fn read_description(path: &Path) -> Result<Description, RenderError> {
     serde_json::from_slice(&json).map_err(|error| malformed(error.to_string()))
 }
 
-fn read_grid(path: &Path, [height, width]: [usize; 2]) -> Result<RgbImage, RenderError> {
+fn read_grid(
+    file: impl BufRead + Seek,
+    path: &Path,
+    [height, width]: [usize; 2],
+) -> Result<RgbImage, RenderError> {
     let malformed = |what: String| RenderError::Malformed {
         path: path.to_owned(),
         what,
     };
     let undecodable = |error: image::ImageError| match error {
-        image::ImageError::IoError(source) => RenderError::Read {
-            path: path.to_owned(),
-            source,
-        },
+        image::ImageError::IoError(source) => unreadable(path, source),
         other => malformed(other.to_string()),
     };
-    let file = File::open(path).map_err(|source| RenderError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let mut reader = ImageReader::with_format(BufReader::new(file), ImageFormat::Png);
+    let mut reader = ImageReader::with_format(file, ImageFormat::Png);
     let mut limits = Limits::default();
     limits.max_alloc = Some(4 * SpriteMap::MAX_PIXELS as u64);
     reader.limits(limits);
@@ -574,6 +607,28 @@ mod tests {
             Err(RenderError::Parameter { .. })
         ));
         assert!(map(&[]).save(&json).is_err());
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mixed.png");
+        map(&[2, 5]).save(&path).unwrap();
+        let (picture, description) = map(&[2, 5]).to_bytes().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), picture);
+        let json = std::fs::read(path.with_extension("json")).unwrap();
+        assert_eq!(json, description);
+        let read = SpriteMap::from_bytes(&picture, &description).unwrap();
+        assert_eq!(read, map(&[2, 5]));
+
+        let message = |picture: &[u8], description: &[u8]| {
+            let error = SpriteMap::from_bytes(picture, description).unwrap_err();
+            error.to_string()
+        };
+        let other = SpriteMap::new("mixed", 3, 11).unwrap().to_bytes().unwrap();
+        assert!(message(&other.0, &description).starts_with("the picture"));
+        assert!(message(&picture, b"[]").starts_with("the description"));
+        assert!(message(&[], &description).contains("the picture"));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! `elucid spritemap merge`: one map from those of shards.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -150,12 +148,9 @@ fn read(folders: &[PathBuf]) -> Result<Parts, CliError> {
 
 /// Adds the two files of the map.
 fn add(map: &SpriteMap, files: &mut Files) -> Result<(), CliError> {
-    let cannot = |error: io::Error| CliError::io("cannot use a temporary folder", &error);
-    let folder = tempfile::tempdir().map_err(cannot)?;
-    map.save(folder.path().join(PICTURE))?;
-    for name in [PICTURE, DESCRIPTION] {
-        files.add(name, fs::read(folder.path().join(name)).map_err(cannot)?);
-    }
+    let (picture, description) = map.to_bytes()?;
+    files.add(PICTURE, picture);
+    files.add(DESCRIPTION, description);
     Ok(())
 }
 
