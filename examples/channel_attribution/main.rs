@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use elucid::prelude::*;
-use elucid::render::channel::top_and_bottom;
+use elucid::render::top_and_bottom;
 
 use common::Arguments;
 

@@ -1,16 +1,14 @@
 //! The page of channel attribution: what every channel of a layer adds to a score.
 
-use std::path::Path;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ndarray::{Array1, Array3};
+use ndarray::{Array1, Array3, ArrayView1};
 use serde::Serialize;
 
-use crate::file::write_atomically;
 use crate::normalise::{check_finite, percentile};
 use crate::page::{
     self, Prediction, STEPS, Widget, address, base64_size, check_bytes, data_uri, expect_shape,
+    page_methods,
 };
 use crate::{Picture, RenderError, SpriteMap};
 
@@ -78,22 +76,22 @@ impl ChannelView {
         });
         self
     }
-
-    /// The channels in descending order of their values, equal ones by their number.
-    fn order(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.values.len()).collect();
-        order.sort_by(|&a, &b| self.values[b].total_cmp(&self.values[a]).then(a.cmp(&b)));
-        order
-    }
 }
 
-/// The channels of `values`, `[C]`, that [`ChannelWidget`] shows with their sprites: the `n` largest
-/// in descending order, then the `n` smallest, the smallest of all last; every channel when there
-/// are no more than `2 n`.
+/// The channels in descending order of their values, equal ones by their number.
+fn order(values: ArrayView1<f32>) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]).then(a.cmp(&b)));
+    order
+}
+
+/// The channels of `values`, `[C]`, that [`ChannelWidget`] shows with their sprites: those of the `n`
+/// largest values in descending order, then those of the `n` smallest, the smallest of all last;
+/// every channel when there are no more than `2 n`.
 ///
 /// Whoever makes icons for a page without a sprite map makes them for these.
-pub fn top_and_bottom(values: &Array1<f32>, n: usize) -> Vec<usize> {
-    let [top, bottom] = ends(&ChannelView::new("", values.clone()).order(), n);
+pub fn top_and_bottom<'a>(values: impl Into<ArrayView1<'a, f32>>, n: usize) -> Vec<usize> {
+    let [top, bottom] = ends(&order(values.into()), n);
     [top, bottom].concat()
 }
 
@@ -200,27 +198,9 @@ impl ChannelWidget {
         self
     }
 
-    /// What the network took the photograph for: labels with probabilities from 0 to 1.
-    pub fn predictions<S: Into<String>>(
-        mut self,
-        predictions: impl IntoIterator<Item = (S, f32)>,
-    ) -> Self {
-        self.predictions = predictions
-            .into_iter()
-            .map(|(label, probability)| (label.into(), probability))
-            .collect();
-        self
-    }
-
     /// The title, instead of "Channel attribution".
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = Some(title.into());
-        self
-    }
-
-    /// Adds a line to the page's facts, such as the model's name.
-    pub fn fact(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.facts.push((name.into(), value.into()));
         self
     }
 
@@ -232,7 +212,8 @@ impl ChannelWidget {
     /// - [`RenderError::Empty`], [`RenderError::Shape`], [`RenderError::NotFinite`] for values or
     ///   maps without channels or positions, of views that differ in their number of channels, or
     ///   that hold a NaN or an infinity; for a sprite map of another number of channels, and for
-    ///   icons that are not square and of one size;
+    ///   icons that are not square and of one size; [`RenderError::PictureTooLarge`] for icons that
+    ///   together have more than [`SpriteMap::MAX_PIXELS`];
     /// - [`RenderError::Parameter`] for a map or an icon of a channel that there is not, for a
     ///   `top` of 0, and for a probability outside 0 to 1;
     /// - [`RenderError::PageTooLarge`] above [`ChannelWidget::MAX_BYTES`];
@@ -263,11 +244,9 @@ impl ChannelWidget {
             views: self
                 .views
                 .iter()
-                .zip(&views)
-                .map(|(view, data)| ViewText {
+                .map(|view| ViewText {
                     name: &view.name,
                     description: view.description.as_deref(),
-                    tiles: data.top.len() + data.bottom.len(),
                 })
                 .collect(),
             predictions,
@@ -287,14 +266,7 @@ impl ChannelWidget {
         Ok(page)
     }
 
-    /// Writes the page, replacing what is there in one step.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`ChannelWidget::render`], and [`RenderError::Write`] naming the path.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), RenderError> {
-        write_atomically(path, self.render()?.as_bytes())
-    }
+    page_methods!();
 
     /// The number of channels.
     fn check(&self) -> Result<usize, RenderError> {
@@ -407,7 +379,6 @@ struct Text<'a> {
 struct ViewText<'a> {
     name: &'a str,
     description: Option<&'a str>,
-    tiles: usize,
 }
 
 /// What the script reads.
@@ -469,7 +440,7 @@ struct ViewData<'a> {
 
 impl<'a> ViewData<'a> {
     fn new(view: &'a ChannelView, n: usize) -> Self {
-        let order = view.order();
+        let order = order(view.values.view());
         let [top, bottom] = ends(&order, n);
         ViewData {
             name: &view.name,
@@ -536,7 +507,7 @@ mod tests {
     #[test]
     fn ends_are_sorted_and_equal_values_keep_their_order() {
         let values = array![0.5, -2.0, 3.0, 0.5, 0.0];
-        assert_eq!(view().order(), [2, 0, 3, 4, 1]);
+        assert_eq!(order(values.view()), [2, 0, 3, 4, 1]);
         assert_eq!(top_and_bottom(&values, 2), [2, 0, 4, 1]);
         assert_eq!(top_and_bottom(&values, 1), [2, 1]);
         assert_eq!(top_and_bottom(&values, 3), [2, 0, 3, 4, 1]);

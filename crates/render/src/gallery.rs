@@ -1,11 +1,8 @@
 //! The page that compares pictures: methods, classes, layers or photographs beside each other.
 
-use std::path::Path;
-
 use serde::Serialize;
 
-use crate::file::write_atomically;
-use crate::page::{Prediction, Widget, base64_size, check_bytes, data_uri};
+use crate::page::{Prediction, Widget, base64_size, check_bytes, data_uri, page_methods};
 use crate::{Picture, RenderError};
 
 const WIDGET: Widget = Widget {
@@ -240,24 +237,6 @@ impl Gallery {
         self
     }
 
-    /// What the network took the photograph for: labels with probabilities from 0 to 1.
-    pub fn predictions<S: Into<String>>(
-        mut self,
-        predictions: impl IntoIterator<Item = (S, f32)>,
-    ) -> Self {
-        self.predictions = predictions
-            .into_iter()
-            .map(|(label, probability)| (label.into(), probability))
-            .collect();
-        self
-    }
-
-    /// Adds a line to the page's facts, such as the model's name.
-    pub fn fact(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.facts.push((name.into(), value.into()));
-        self
-    }
-
     /// Adds a section.
     pub fn section(mut self, section: GallerySection) -> Self {
         self.sections.push(section);
@@ -297,14 +276,7 @@ impl Gallery {
         Ok(page)
     }
 
-    /// Writes the page, replacing what is there in one step.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Gallery::render`], and [`RenderError::Write`] naming the path.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), RenderError> {
-        write_atomically(path, self.render()?.as_bytes())
-    }
+    page_methods!();
 }
 
 /// What the markup shows.

@@ -1,16 +1,15 @@
 //! The page of neuron groups, and its pictures: where each group is active, and what it does to
 //! scores.
 
-use std::path::Path;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 use serde::Serialize;
 
-use crate::file::write_atomically;
 use crate::normalise::check_finite;
-use crate::page::{Prediction, Widget, base64_size, check_bytes, data_uri, expect_shape};
+use crate::page::{
+    Prediction, Widget, base64_size, check_bytes, data_uri, expect_shape, page_methods,
+};
 use crate::{Interpolation, Normalisation, Picture, RenderError, resample};
 
 const WIDGET: Widget = Widget {
@@ -56,9 +55,10 @@ pub fn factor_overlay(
     Picture::from_rgb(lit.view())
 }
 
-/// All groups in their colours on black, from factors `[n, h, w]`: each factor over its 99th
-/// percentile, clipped to 0 to 1, times [`group_color`]; of the groups at one place, the largest
-/// value of each colour channel counts (what graphics programs call *lighten*).
+/// All groups in their colours on black, `height` by `width` pixels, from factors `[n, h, w]`: each
+/// factor over its 99th percentile, clipped to 0 to 1, stretched, times [`group_color`]; of the
+/// groups at one place, the largest value of each colour channel counts (what graphics programs call
+/// *lighten*).
 ///
 /// # Errors
 ///
@@ -123,7 +123,8 @@ impl GroupView {
         self
     }
 
-    /// A picture of what each group looks for, one per group.
+    /// A picture of what each group looks for, one per group, of any size; one that is not square
+    /// is shown whole in a square.
     pub fn icons(mut self, icons: impl IntoIterator<Item = Picture>) -> Self {
         self.icons = icons.into_iter().collect();
         self
@@ -281,27 +282,9 @@ impl GroupWidget {
         self
     }
 
-    /// What the network took the photograph for: labels with probabilities from 0 to 1.
-    pub fn predictions<S: Into<String>>(
-        mut self,
-        predictions: impl IntoIterator<Item = (S, f32)>,
-    ) -> Self {
-        self.predictions = predictions
-            .into_iter()
-            .map(|(label, probability)| (label.into(), probability))
-            .collect();
-        self
-    }
-
     /// The title, instead of "Neuron groups".
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = Some(title.into());
-        self
-    }
-
-    /// Adds a line to the page's facts, such as the model's name.
-    pub fn fact(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.facts.push((name.into(), value.into()));
         self
     }
 
@@ -354,14 +337,7 @@ impl GroupWidget {
         Ok(page)
     }
 
-    /// Writes the page, replacing what is there in one step.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`GroupWidget::render`], and [`RenderError::Write`] naming the path.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), RenderError> {
-        write_atomically(path, self.render()?.as_bytes())
-    }
+    page_methods!();
 }
 
 /// What the markup shows.

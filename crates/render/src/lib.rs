@@ -15,11 +15,11 @@ pub mod spatial;
 pub mod sprites;
 pub mod style;
 
-pub use channel::{ChannelView, ChannelWidget};
+pub use channel::{ChannelView, ChannelWidget, top_and_bottom};
 pub use colormap::{ColorMap, orange_blue};
 pub use error::RenderError;
 pub use gallery::{Figure, Gallery, GallerySection};
-pub use groups::{GroupView, GroupWidget};
+pub use groups::{GroupView, GroupWidget, factor_overlay, group_color, group_map};
 pub use normalise::Normalisation;
 pub use picture::Picture;
 pub use plot::LinePlot;

@@ -71,6 +71,40 @@ impl Widget {
     }
 }
 
+/// What the builders of all pages share; they have `predictions`, `facts`, and a method `render`.
+macro_rules! page_methods {
+    () => {
+        /// What the network took the photograph for: labels with probabilities from 0 to 1.
+        pub fn predictions<S: Into<String>>(
+            mut self,
+            predictions: impl IntoIterator<Item = (S, f32)>,
+        ) -> Self {
+            self.predictions = predictions
+                .into_iter()
+                .map(|(label, probability)| (label.into(), probability))
+                .collect();
+            self
+        }
+
+        /// Adds a line to the page's facts, such as the model's name.
+        pub fn fact(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+            self.facts.push((name.into(), value.into()));
+            self
+        }
+
+        /// Writes the page, replacing what is there in one step.
+        ///
+        /// # Errors
+        ///
+        /// Those of [`Self::render`], and [`RenderError::Write`](crate::RenderError::Write) naming
+        /// the path.
+        pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<(), crate::RenderError> {
+            crate::file::write_atomically(path, self.render()?.as_bytes())
+        }
+    };
+}
+pub(crate) use page_methods;
+
 /// A prediction as `facts.html` shows it.
 #[derive(Serialize)]
 pub(crate) struct Prediction<'a> {

@@ -1,16 +1,13 @@
 //! The page that explores spatial attribution between two layers.
 
-use std::path::Path;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ndarray::{Array3, Array4, ArrayView2, ArrayView3, Axis};
 use serde::Serialize;
 
-use crate::file::write_atomically;
 use crate::normalise::check_finite;
 use crate::page::{
-    self, Prediction, STEPS, Widget, base64_size, check_bytes, data_uri, expect_shape,
+    self, Prediction, STEPS, Widget, base64_size, check_bytes, data_uri, expect_shape, page_methods,
 };
 use crate::{ColorMap, Picture, RenderError, orange_blue};
 
@@ -148,27 +145,9 @@ impl SpatialWidget {
         self
     }
 
-    /// What the network took the photograph for: labels with probabilities from 0 to 1.
-    pub fn predictions<S: Into<String>>(
-        mut self,
-        predictions: impl IntoIterator<Item = (S, f32)>,
-    ) -> Self {
-        self.predictions = predictions
-            .into_iter()
-            .map(|(label, probability)| (label.into(), probability))
-            .collect();
-        self
-    }
-
     /// The title, instead of "Spatial attribution".
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = Some(title.into());
-        self
-    }
-
-    /// Adds a line to the page's facts, such as the model's name.
-    pub fn fact(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.facts.push((name.into(), value.into()));
         self
     }
 
@@ -224,14 +203,7 @@ impl SpatialWidget {
         Ok(page)
     }
 
-    /// Writes the page, replacing what is there in one step.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`SpatialWidget::render`], and [`RenderError::Write`] naming the path.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), RenderError> {
-        write_atomically(path, self.render()?.as_bytes())
-    }
+    page_methods!();
 
     /// The shape of every view, `[H2, W2, H1, W1]`.
     fn check(&self) -> Result<[usize; 4], RenderError> {

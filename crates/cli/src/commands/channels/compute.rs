@@ -3,7 +3,7 @@
 use elucid::attribution::{AttributionError, ChannelValues};
 use elucid::graph::Guess;
 use elucid::prelude::*;
-use elucid::render::channel::top_and_bottom;
+use elucid::render::top_and_bottom;
 
 use super::ChannelsArgs;
 use super::sprites::{self, Sprites};
@@ -93,7 +93,7 @@ impl<'w> Work<'w> {
         }
 
         let top = usize::from(self.args.top);
-        let ends = |view: &View| top_and_bottom(&view.found.values().to_owned(), top);
+        let ends = |view: &View| top_and_bottom(view.found.values(), top);
         let mut shown: Vec<usize> = views.iter().flat_map(ends).collect();
         shown.sort_unstable();
         shown.dedup();

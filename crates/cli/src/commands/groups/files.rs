@@ -2,7 +2,7 @@
 
 use elucid::Error;
 use elucid::prelude::*;
-use elucid::render::groups::{factor_overlay, group_map};
+use elucid::render::{factor_overlay, group_map};
 use ndarray::{Array2, Array4, Axis};
 
 use super::PAGE;
