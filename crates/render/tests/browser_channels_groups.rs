@@ -448,6 +448,9 @@ fn numbers_and_names_stay_in_their_columns() {
         assert_eq!(misplaced, json!([]), "{width} pixels");
     }
     assert_eq!(page.text("td .value"), "+0.0100");
+    // Icons are square, whatever their pictures are.
+    let sides = "return [...document.querySelectorAll('.icon')].map((e) => [e.offsetWidth, e.offsetHeight])";
+    assert_eq!(page.run(sides), json!([[72, 72], [72, 72]]));
     page.expect_quiet();
 }
 
