@@ -4,7 +4,7 @@ use ndarray::{Array2, Array4, ArrayView2, s};
 
 use crate::saliency::{gaussian_blur, gaussian_kernel};
 
-/// What [`ExtremalPerturbation`] found for each image and area.
+/// What [`ExtremalPerturbation`](super::ExtremalPerturbation) found for each image and area.
 #[derive(Debug, Clone)]
 pub struct ExtremalMasks {
     pub(super) masks: Array4<f32>,
