@@ -17,6 +17,7 @@ use common::{Subject, devices, group, subject};
 const FEWER: &[(&str, &str)] = &[
     ("masks", "64"),
     ("iterations", "16"),
+    ("channels", "64"),
     ("design", "1"),
     ("permutations", "2"),
 ];

@@ -129,6 +129,7 @@ fn quick(method: &Method) -> MethodOptions {
             ("steps", "32"),
             ("masks", "400"),
             ("iterations", "100"),
+            ("channels", "64"),
             ("design", "4"),
         ],
     };

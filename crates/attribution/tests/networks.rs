@@ -26,6 +26,7 @@ const SMALL: &[(&str, &str)] = &[
     ("permutations", "1"),
     ("design", "1"),
     ("iterations", "2"),
+    ("channels", "4"),
 ];
 
 fn noise() -> Tensor<4> {
