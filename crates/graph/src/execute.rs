@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use burn::tensor::ops::{ConvOptions, PadMode};
-use burn::tensor::{Int, Tensor, TensorData, activation, module};
-use elucid_rules::{GradRule, apply, avg_pool2d, local_response_norm, max_pool2d};
+use burn::tensor::ops::PadMode;
+use burn::tensor::{Int, Tensor, TensorData, activation};
+use elucid_rules::{GradRule, apply, avg_pool2d, conv2d, local_response_norm, max_pool2d};
 
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::host::{HostBinary, Range};
@@ -59,30 +59,10 @@ fn one(kernel: &Kernel, mut inputs: Vec<Option<Activation>>, shape: &[usize]) ->
         Kernel::Host => unreachable!("known values are not executed"),
         Kernel::Split { .. } => unreachable!("it has several outputs"),
         Kernel::Identity => take(inputs, 0),
-        Kernel::Conv {
-            stride,
-            pads,
-            dilation,
-            groups,
-            ..
-        } => {
+        Kernel::Conv { conv, .. } => {
             let weight = take(inputs, 1).into_cast::<4>();
             let bias = maybe(inputs, 2).map(Activation::into_cast::<1>);
-            let mut x = take(inputs, 0).into_cast::<4>();
-            let &[top, left, bottom, right] = pads;
-            let padding = if [top, left] == [bottom, right] {
-                [top, left]
-            } else {
-                x = x.pad([(top, bottom), (left, right)], PadMode::Constant(0.0));
-                [0, 0]
-            };
-            module::conv2d(
-                x,
-                weight,
-                bias,
-                ConvOptions::new(*stride, padding, *dilation, *groups),
-            )
-            .into()
+            conv2d(take(inputs, 0).into_cast(), weight, bias, conv).into()
         }
         Kernel::MaxPool(pool) => max_pool2d(take(inputs, 0).into_cast(), pool).into(),
         Kernel::AveragePool {

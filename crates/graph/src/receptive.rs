@@ -172,21 +172,15 @@ fn through(
             Some(widen(windows, extra))
         }
         Kernel::Softmax { view, axis: 1, .. } if view == output => Some(widen(local(0)?, extra)),
-        Kernel::Conv {
-            stride,
-            pads,
-            dilation,
-            kernel,
-            ..
-        } => {
+        Kernel::Conv { conv, kernel } => {
             if inputs.iter().skip(1).any(Option::is_some) {
                 return None;
             }
             let pool = Pool2d {
                 kernel: *kernel,
-                stride: *stride,
-                pads: *pads,
-                dilation: *dilation,
+                stride: conv.stride,
+                pads: conv.pads,
+                dilation: conv.dilation,
                 ceil_mode: false,
             };
             Some(slide(local(0)?, &pool, [oh, ow], [0, 0]))

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod conv;
 mod cpu;
 mod error;
 mod kind;
@@ -13,6 +14,7 @@ mod smooth;
 mod tap;
 mod window;
 
+pub use conv::{Conv2d, conv2d, conv2d_transpose};
 pub use cpu::cpu_threads;
 pub use error::{PoolError, RuleError};
 pub use kind::{OpKind, Operator, UnknownOpKind};

@@ -2,9 +2,7 @@
 
 use std::cell::OnceCell;
 
-use burn::tensor::module;
-use burn::tensor::ops::ConvTransposeOptions;
-use elucid_rules::OpKind;
+use elucid_rules::{OpKind, conv2d_transpose};
 
 use super::{Recording, Weights};
 use crate::activation::{Activation, IntoView, at_rank};
@@ -241,30 +239,9 @@ impl<'r> Step<'r> {
     /// As [`Step::linear`].
     pub fn transpose(&self, g: Activation, weight: &Activation) -> Result<Activation, GraphError> {
         let x = self.input(0).map_or(Vec::new(), |x| x.shape());
-        if let Kernel::Conv {
-            stride,
-            pads: [top, left, bottom, right],
-            dilation,
-            kernel,
-            groups,
-        } = &self.step().kernel
-        {
-            let g = g.into_cast::<4>();
-            let [_, _, out_h, out_w] = g.dims();
-            let padded = [x[2] + top + bottom, x[3] + left + right];
-            let rest = |axis: usize, out: usize| {
-                padded[axis] - ((out - 1) * stride[axis] + dilation[axis] * (kernel[axis] - 1) + 1)
-            };
-            let options = ConvTransposeOptions::new(
-                *stride,
-                [0, 0],
-                [rest(0, out_h), rest(1, out_w)],
-                *dilation,
-                *groups,
-            );
-            let x_padded =
-                module::conv_transpose2d(g, weight.clone().into_cast::<4>(), None, options);
-            return Ok(x_padded.narrow(2, *top, x[2]).narrow(3, *left, x[3]).into());
+        if let Kernel::Conv { conv, .. } = &self.step().kernel {
+            let weight = weight.clone().into_cast();
+            return Ok(conv2d_transpose(g.into_cast(), weight, conv, [x[2], x[3]]).into());
         }
         let weight = weight.clone().into_cast::<2>();
         let outer = weight.dims()[1];

@@ -8,7 +8,7 @@ mod arithmetic;
 mod shape;
 mod windows;
 
-use elucid_rules::{Lrn, Pool2d};
+use elucid_rules::{Conv2d, Lrn, Pool2d};
 
 use crate::activation::MAX_RANK;
 use crate::error::few;
@@ -50,11 +50,8 @@ pub(crate) enum Kernel {
     Host,
     Identity,
     Conv {
-        stride: [usize; 2],
-        pads: [usize; 4],
-        dilation: [usize; 2],
+        conv: Conv2d,
         kernel: [usize; 2],
-        groups: usize,
     },
     MaxPool(Pool2d),
     AveragePool {

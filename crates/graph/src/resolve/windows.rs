@@ -1,6 +1,6 @@
 //! Operators that slide a window over an image.
 
-use elucid_rules::Pool2d;
+use elucid_rules::{Conv2d, Pool2d};
 
 use super::{Kernel, Node, Refused, Resolved, check_size};
 use crate::host::{ElementType, MAX_ELEMENTS};
@@ -50,19 +50,24 @@ impl Node<'_> {
             )
             .into());
         };
-        // Padding is made explicit where the sides differ, and convolutions gather what a row of
-        // windows reads.
+        // burn's convolution pads explicitly where the sides differ, and convolutions gather what
+        // some windows read.
         check_size(
             &[n, c, h + pads[0] + pads[2], w + pads[1] + pads[3]],
             MAX_ELEMENTS,
         )?;
-        check_size(&[per_group, kh, kw, (oh * ow).min(GATHERED)], MAX_ELEMENTS)?;
+        check_size(
+            &[per_group, kh, kw, (oh * ow).min(ow.max(GATHERED))],
+            MAX_ELEMENTS,
+        )?;
         let kernel = Kernel::Conv {
-            stride: window.stride,
-            pads,
-            dilation: window.dilation,
+            conv: Conv2d {
+                stride: window.stride,
+                pads,
+                dilation: window.dilation,
+                groups,
+            },
             kernel: [kh, kw],
-            groups,
         };
         Ok(Self::one(kernel, vec![n, out, oh, ow]))
     }
@@ -100,7 +105,7 @@ impl Node<'_> {
     }
 }
 
-/// How many windows a convolution gathers at a time, at most.
+/// How many windows a convolution gathers at a time, at most, unless a row of its output has more.
 const GATHERED: usize = 512;
 
 /// The border `[top, left, bottom, right]`.

@@ -1,5 +1,7 @@
 //! Kernels on plain slices for burn's CPU backend, which computes these operators tap by tap.
 
+pub(crate) mod conv;
+mod gemm;
 pub(crate) mod lrn;
 pub(crate) mod pool;
 pub(crate) mod relu;
@@ -7,7 +9,8 @@ pub(crate) mod relu;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-/// A contiguous `f32` tensor `[N, C, H, W]` in main memory.
+/// A contiguous `f32` tensor `[N, C, H, W]` in main memory. Clones share it.
+#[derive(Debug, Clone)]
 pub(crate) struct Host {
     #[cfg(feature = "flex")]
     tensor: burn::backend::flex::FlexTensor,

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
@@ -104,14 +106,24 @@ impl Row {
 pub(crate) fn maximum(x: &Host, geometry: &Geometry) -> Tensor<4> {
     let dims = output_dims(x, geometry);
     let mut y = vec![0.0; dims.iter().product()];
-    let values = x.values();
-    for_each_chunk(
-        &mut y,
-        geometry.output_len(),
-        || Row::new(&geometry.cols),
-        #[inline(always)]
-        |row, i, y| maximum_of_plane(nth(values, i, geometry.input_len()), y, geometry, row),
-    );
+    let (values, inputs, outputs) = (x.values(), geometry.input_len(), geometry.output_len());
+    if Padded::suits(geometry) {
+        for_each_chunk(
+            &mut y,
+            outputs,
+            || Padded::new(geometry),
+            #[inline(always)]
+            |padded, i, y| padded.maximum(nth(values, i, inputs), y, geometry),
+        );
+    } else {
+        for_each_chunk(
+            &mut y,
+            outputs,
+            || Row::new(&geometry.cols),
+            #[inline(always)]
+            |row, i, y| maximum_of_plane(nth(values, i, inputs), y, geometry, row),
+        );
+    }
     x.tensor(y, dims)
 }
 
@@ -145,22 +157,37 @@ pub(crate) fn maximum_with_positions(x: &Host, geometry: &Geometry) -> (Tensor<4
     let len = geometry.output_len();
     let mut y = vec![0.0; dims.iter().product()];
     let mut positions = vec![0; y.len()];
-    let values = x.values();
-    if !y.is_empty() {
-        y.par_chunks_exact_mut(len)
-            .zip(positions.par_chunks_exact_mut(len))
-            .enumerate()
-            .with_min_len(TASK.div_ceil(len))
-            .for_each_init(
-                || RowWithPositions::new(&geometry.cols),
-                |row, (i, (y, positions))| {
-                    let x = nth(values, i, geometry.input_len());
-                    vectorised(
-                        #[inline(always)]
-                        || maximum_of_plane_with_positions(x, y, positions, geometry, row),
-                    );
-                },
-            );
+    let (values, inputs) = (x.values(), geometry.input_len());
+    if y.is_empty() {
+        return (x.tensor(y, dims), positions);
+    }
+    let planes = y
+        .par_chunks_exact_mut(len)
+        .zip(positions.par_chunks_exact_mut(len))
+        .enumerate()
+        .with_min_len(TASK.div_ceil(len));
+    if Padded::suits(geometry) {
+        planes.for_each_init(
+            || Padded::new(geometry).with_positions(geometry),
+            |padded, (i, (y, positions))| {
+                let x = nth(values, i, inputs);
+                vectorised(
+                    #[inline(always)]
+                    || padded.maximum_with_positions(x, y, positions, geometry),
+                );
+            },
+        );
+    } else {
+        planes.for_each_init(
+            || RowWithPositions::new(&geometry.cols),
+            |row, (i, (y, positions))| {
+                let x = nth(values, i, inputs);
+                vectorised(
+                    #[inline(always)]
+                    || maximum_of_plane_with_positions(x, y, positions, geometry, row),
+                );
+            },
+        );
     }
     (x.tensor(y, dims), positions)
 }
@@ -229,13 +256,158 @@ fn maximum_of_plane_with_positions(
             let inputs = row.value_phases.from(first).iter();
             let inputs = inputs.zip(row.position_phases.from(first));
             for ((m, at), (v, position)) in maxima.zip(inputs) {
-                // Of equal maxima the first in row-major order wins, even from a later column.
-                let take = (*v > *m) | v.is_nan() | ((*v == *m) & (*position < *at));
-                *m = if take { *v } else { *m };
-                *at = if take { *position } else { *at };
+                take_larger(m, at, *v, *position);
             }
         }
     }
+}
+
+/// Scratch for one plane whose windows move by one: padded at both sides, what an element of every
+/// window looks at is one stretch of numbers, as long as the plane, whatever the length of a row.
+struct Padded {
+    /// The length of a padded row.
+    width: usize,
+    plane: Vec<f32>,
+    /// The maxima of the windows' columns.
+    columns: Vec<f32>,
+    maxima: Vec<f32>,
+    /// The row-major offset of each number of `plane`; of padding, the largest there is.
+    offsets: Vec<u32>,
+    column_positions: Vec<u32>,
+    positions: Vec<u32>,
+}
+
+impl Padded {
+    fn suits(geometry: &Geometry) -> bool {
+        geometry.rows.stride == 1 && geometry.cols.stride == 1
+    }
+
+    fn new(Geometry { rows, cols }: &Geometry) -> Self {
+        let width = cols.covered().max(cols.before + cols.size);
+        Self {
+            width,
+            plane: vec![f32::NEG_INFINITY; rows.size * width],
+            columns: vec![0.0; rows.out * width],
+            maxima: vec![0.0; rows.out * width],
+            offsets: Vec::new(),
+            column_positions: Vec::new(),
+            positions: Vec::new(),
+        }
+    }
+
+    fn with_positions(mut self, Geometry { rows, cols }: &Geometry) -> Self {
+        self.offsets = vec![u32::MAX; self.plane.len()];
+        let lines = self.offsets.chunks_exact_mut(self.width).enumerate();
+        for (row, line) in lines.take(rows.size) {
+            let line = &mut line[cols.before..cols.before + cols.size];
+            for (col, offset) in line.iter_mut().enumerate() {
+                *offset = (row * cols.size + col) as u32;
+            }
+        }
+        self.column_positions = vec![0; self.columns.len()];
+        self.positions = vec![0; self.maxima.len()];
+        self
+    }
+
+    #[inline(always)]
+    fn fill_from(&mut self, x: &[f32], cols: &Axis) {
+        let inside = cols.before..cols.before + cols.size;
+        let lines = self.plane.chunks_exact_mut(self.width);
+        for (line, x) in lines.zip(x.chunks_exact(cols.size)) {
+            line[inside.clone()].copy_from_slice(x);
+        }
+    }
+
+    /// Where in `columns`, and from where on in `plane`, element `t` of the windows' columns lies.
+    #[inline(always)]
+    fn stretch(&self, rows: &Axis, t: usize) -> (Range<usize>, usize) {
+        let outputs = rows.outputs(t);
+        if outputs.is_empty() {
+            return (0..0, 0);
+        }
+        let from = rows.position(outputs.start, t) * self.width;
+        (outputs.start * self.width..outputs.end * self.width, from)
+    }
+
+    /// How many maxima there are, those across the end of a row with them.
+    fn len(&self, cols: &Axis) -> usize {
+        self.maxima.len() - (cols.kernel - 1) * cols.dilation
+    }
+
+    #[inline(always)]
+    fn maximum(&mut self, x: &[f32], y: &mut [f32], Geometry { rows, cols }: &Geometry) {
+        self.fill_from(x, cols);
+        self.columns.fill(f32::NEG_INFINITY);
+        for t in 0..rows.kernel {
+            let (outputs, from) = self.stretch(rows, t);
+            for (m, v) in self.columns[outputs].iter_mut().zip(&self.plane[from..]) {
+                *m = larger(*m, *v);
+            }
+        }
+        let len = self.len(cols);
+        self.maxima[..len].copy_from_slice(&self.columns[..len]);
+        for t in 1..cols.kernel {
+            let columns = &self.columns[t * cols.dilation..];
+            for (m, v) in self.maxima[..len].iter_mut().zip(columns) {
+                *m = larger(*m, *v);
+            }
+        }
+        let maxima = self.maxima.chunks(self.width);
+        for (y, maxima) in y.chunks_exact_mut(cols.out).zip(maxima) {
+            y.copy_from_slice(&maxima[..cols.out]);
+        }
+    }
+
+    #[inline(always)]
+    fn maximum_with_positions(
+        &mut self,
+        x: &[f32],
+        y: &mut [f32],
+        positions: &mut [u32],
+        Geometry { rows, cols }: &Geometry,
+    ) {
+        self.fill_from(x, cols);
+        self.columns.fill(f32::NEG_INFINITY);
+        self.column_positions.fill(u32::MAX);
+        for t in 0..rows.kernel {
+            let (outputs, from) = self.stretch(rows, t);
+            let maxima = self.columns[outputs.clone()].iter_mut();
+            let maxima = maxima.zip(&mut self.column_positions[outputs]);
+            let inputs = self.plane[from..].iter().zip(&self.offsets[from..]);
+            for ((m, at), (v, offset)) in maxima.zip(inputs) {
+                take_larger(m, at, *v, *offset);
+            }
+        }
+        let len = self.len(cols);
+        self.maxima[..len].copy_from_slice(&self.columns[..len]);
+        self.positions[..len].copy_from_slice(&self.column_positions[..len]);
+        for t in 1..cols.kernel {
+            let from = t * cols.dilation;
+            let maxima = self.maxima[..len].iter_mut();
+            let maxima = maxima.zip(&mut self.positions[..len]);
+            let inputs = self.columns[from..].iter();
+            let inputs = inputs.zip(&self.column_positions[from..]);
+            for ((m, at), (v, position)) in maxima.zip(inputs) {
+                take_larger(m, at, *v, *position);
+            }
+        }
+        let maxima = self.maxima.chunks(self.width);
+        let maxima = maxima.zip(self.positions.chunks(self.width));
+        let outputs = y.chunks_exact_mut(cols.out);
+        let outputs = outputs.zip(positions.chunks_exact_mut(cols.out));
+        for ((y, positions), (maxima, at)) in outputs.zip(maxima) {
+            y.copy_from_slice(&maxima[..cols.out]);
+            positions.copy_from_slice(&at[..cols.out]);
+        }
+    }
+}
+
+/// Of equal maxima the first in row-major order wins, even if it comes from a later column.
+#[inline(always)]
+fn take_larger(m: &mut f32, at: &mut u32, v: f32, position: u32) {
+    let take = (v > *m) | v.is_nan() | ((v == *m) & (position < *at));
+    *m = if take { v } else { *m };
+    *at = if take { position } else { *at };
 }
 
 /// Adds each gradient to where its maximum was.
