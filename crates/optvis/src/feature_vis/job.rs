@@ -1,0 +1,253 @@
+//! Pictures that are optimised together.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use elucid_graph::input::{ChannelOrder, InputSpec};
+use elucid_graph::{Activation, INPUT, Model};
+use elucid_progress::Cancelled;
+use elucid_rules::Rules;
+use ndarray::{Array4, Ix4};
+
+use super::FeatureVis;
+use crate::adam::Adam;
+use crate::error::VisError;
+use crate::matrix::resize;
+use crate::objective::{Objective, Seen};
+use crate::parametrisation::Canvas;
+use crate::random::Random;
+use crate::transforms::Change;
+
+/// From red, green and blue in 0 to 1 to the network's input.
+pub(super) struct Input {
+    /// `[1, 3, 1, 1]`, in the order of the network's channels.
+    factor: Tensor<4>,
+    offset: Tensor<4>,
+    reversed: bool,
+}
+
+impl Input {
+    pub(super) fn new(spec: &InputSpec, device: &Device) -> Self {
+        let (mean, std) = (spec.mean(), spec.std());
+        let column = |values: [f32; 3]| {
+            Tensor::from_data(TensorData::new(values.to_vec(), [1, 3, 1, 1]), device)
+        };
+        Self {
+            factor: column(std.map(|std| 255.0 * spec.scale() / std)),
+            offset: column([0, 1, 2].map(|c| -mean[c] / std[c])),
+            reversed: spec.order() == ChannelOrder::Bgr,
+        }
+    }
+
+    fn of(&self, pictures: Tensor<4>) -> Tensor<4> {
+        let ordered = match self.reversed {
+            true => pictures.flip([1]),
+            false => pictures,
+        };
+        ordered * self.factor.clone() + self.offset.clone()
+    }
+}
+
+/// What the batches found, one after the other.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) images: Vec<Array4<f32>>,
+    /// For each step that is kept.
+    pub(super) kept: Vec<Vec<Array4<f32>>>,
+    pub(super) values: Vec<Vec<f32>>,
+}
+
+impl Found {
+    pub(super) fn add(&mut self, part: Part) {
+        self.kept.resize_with(part.kept.len(), Vec::new);
+        for (parts, kept) in self.kept.iter_mut().zip(part.kept) {
+            parts.push(kept);
+        }
+        self.images.push(part.images);
+        self.values.extend(part.values);
+    }
+}
+
+/// What came of pictures that were optimised together.
+pub(super) struct Part {
+    pub(super) images: Array4<f32>,
+    /// One for each step that is kept.
+    pub(super) kept: Vec<Array4<f32>>,
+    pub(super) values: Vec<Vec<f32>>,
+}
+
+/// What one call of [`FeatureVis::render`] works with.
+pub(super) struct Job<'j> {
+    pub(super) vis: &'j FeatureVis,
+    pub(super) model: &'j Model,
+    pub(super) canvas: &'j dyn Canvas,
+    pub(super) input: Input,
+    pub(super) network_size: Option<[usize; 2]>,
+    pub(super) layers: &'j [String],
+}
+
+impl Job<'_> {
+    /// Optimises pictures together: objective `i` for image `i`, or a joint one for all.
+    pub(super) fn run(
+        &self,
+        objectives: &[Objective],
+        seeds: &[u64],
+        joint: bool,
+        report: &dyn Fn(usize) -> Result<(), Cancelled>,
+    ) -> Result<Part, VisError> {
+        let vis = self.vis;
+        let mut parameters = self.start(seeds)?;
+        let mut optimisers: Vec<Adam> = parameters.iter().map(|_| Adam::default()).collect();
+        // Every batch sees the same transforms.
+        let mut random = Random::new(vis.seed);
+        let mut series: Vec<Vec<f32>> = vec![Vec::new(); objectives.len()];
+        let mut settled = vec![false; objectives.len()];
+        let mut kept = Vec::new();
+        for step in 0..vis.steps {
+            let leaves: Vec<Activation> = parameters
+                .iter()
+                .map(|parameter| parameter.clone().require_grad())
+                .collect();
+            let change = vis.transforms.draw(vis.size, &mut random);
+            let values = self.values(objectives, joint, &leaves, &change, &vis.rules_at(step))?;
+            let gradients = (-values.clone().sum()).backward();
+            let values = Activation::from(values).to_array()?;
+            for (i, (series, &value)) in series.iter_mut().zip(&values).enumerate() {
+                if settled[i] {
+                    continue;
+                }
+                if !value.is_finite() {
+                    return Err(VisError::NotFinite {
+                        what: objectives[i].to_string(),
+                        step,
+                    });
+                }
+                series.push(value);
+                settled[i] = vis.settled.is_some_and(|when| has_settled(series, when));
+            }
+            if settled.iter().all(|&settled| settled) {
+                report(vis.steps)?;
+                break;
+            }
+            let moving = self.moving(&settled);
+            for ((parameter, leaf), optimiser) in
+                parameters.iter_mut().zip(&leaves).zip(&mut optimisers)
+            {
+                let Some(gradient) = leaf.gradient(&gradients) else {
+                    continue;
+                };
+                let rows = parameter.rows();
+                let next = optimiser.step(rows, gradient.rows(), vis.rate, moving.as_ref());
+                *parameter = Activation::from_rows(next, parameter)?;
+            }
+            if vis.keep.contains(&(step + 1)) {
+                kept.push(self.pictures(&parameters, step + 1)?);
+            }
+            report(step + 1)?;
+        }
+        let images = self.pictures(&parameters, vis.steps)?;
+        // Where all settled before a step, nothing has changed since.
+        kept.resize_with(vis.keep.len(), || images.clone());
+        Ok(Part {
+            images,
+            kept,
+            values: series,
+        })
+    }
+
+    /// The parameters that the pictures begin with, each `[N, ...]`.
+    fn start(&self, seeds: &[u64]) -> Result<Vec<Activation>, VisError> {
+        let mut each = seeds
+            .iter()
+            .map(|&seed| self.canvas.start(&mut Random::new(seed)));
+        let like = each.next().unwrap_or_default();
+        let mut rows: Vec<Vec<Tensor<2>>> = like.iter().map(|p| vec![p.rows()]).collect();
+        for parameters in each {
+            for (rows, parameter) in rows.iter_mut().zip(parameters) {
+                rows.push(parameter.rows());
+            }
+        }
+        rows.into_iter()
+            .zip(&like)
+            .map(|(rows, like)| Ok(Activation::from_rows(Tensor::cat(rows, 0), like)?))
+            .collect()
+    }
+
+    /// What the objectives are worth, one number each, differentiable.
+    fn values(
+        &self,
+        objectives: &[Objective],
+        joint: bool,
+        parameters: &[Activation],
+        change: &Change,
+        rules: &Rules,
+    ) -> Result<Tensor<1>, VisError> {
+        let pictures = self.canvas.picture(parameters)?;
+        let activations = match self.layers.is_empty() {
+            true => None,
+            false => {
+                let mut seen = change.apply(pictures.clone());
+                if let Some(size) = self.network_size {
+                    seen = resize(seen, size);
+                }
+                let pass = self.model.pass().rules(rules);
+                Some(pass.feed(INPUT, self.input.of(seen)).fetch(self.layers)?)
+            }
+        };
+        let seen = Seen::new(self.model, &pictures, activations.as_ref());
+        let value = |(i, objective): (usize, &Objective)| {
+            let value = match joint {
+                true => objective.value(&seen)?,
+                false => objective.value(&seen.item(i)?)?,
+            };
+            match value.is_tracked() {
+                true => Ok(value),
+                false => Err(VisError::NoGradient {
+                    objective: objective.to_string(),
+                }),
+            }
+        };
+        let each = objectives.iter().enumerate().map(value);
+        Ok(Tensor::cat(each.collect::<Result<Vec<_>, VisError>>()?, 0))
+    }
+
+    /// Ones for pictures that go on and zeros for those that have settled, `[N, 1]`.
+    fn moving(&self, settled: &[bool]) -> Option<Tensor<2>> {
+        let any = settled.iter().any(|&settled| settled);
+        any.then(|| {
+            let column: Vec<f32> = settled.iter().map(|&s| if s { 0.0 } else { 1.0 }).collect();
+            Tensor::from_data(
+                TensorData::new(column, [settled.len(), 1]),
+                self.model.device(),
+            )
+        })
+    }
+
+    /// The pictures on the host.
+    fn pictures(&self, parameters: &[Activation], step: usize) -> Result<Array4<f32>, VisError> {
+        let pictures = Activation::from(self.canvas.picture(parameters)?).to_array()?;
+        if !pictures.iter().all(|v| v.is_finite()) {
+            return Err(VisError::NotFinite {
+                what: "a pixel".to_owned(),
+                step,
+            });
+        }
+        let shape = pictures.shape().to_vec();
+        pictures
+            .into_dimensionality::<Ix4>()
+            .map_err(|_| VisError::Shape {
+                what: "the pictures",
+                expected: vec![0, 3, self.vis.size[0], self.vis.size[1]],
+                got: shape,
+            })
+    }
+}
+
+/// Whether the last values are no better than those before.
+fn has_settled(series: &[f32], (window, tolerance): (usize, f32)) -> bool {
+    let Some(start) = series.len().checked_sub(window.saturating_mul(2)) else {
+        return false;
+    };
+    let mean = |values: &[f32]| values.iter().sum::<f32>() / window as f32;
+    let (before, last) = series[start..].split_at(window);
+    let before = mean(before);
+    mean(last) <= before + tolerance * before.abs()
+}
