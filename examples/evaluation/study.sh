@@ -23,28 +23,36 @@ done
 # Steps of 8 x 224 pixels, 28 of them.
 effect="insertion:pixels=1792,deletion:pixels=1792"
 
-# Pixels smoothed as in TorchRay's benchmark, then features; then what the published errors of
-# localisation rest on, which is not smoothed; then what evaluates the network hundreds of times.
+# Pixels smoothed as in TorchRay's benchmark, then features; what the published errors of localisation
+# rest on, which is not smoothed; other maps of a layer; what evaluates the network some fifty times,
+# and some hundreds of times.
 fast="gradient:smooth=0.02,deconvnet:smooth=0.02,guided-backprop:smooth=0.02"
 fast="$fast,linear-approximation:layer=inception_4d/output,grad-cam,layer-cam"
 fast="$fast,excitation-backprop:layer=pool2/3x3_s2,contrastive-excitation-backprop:layer=pool2/3x3_s2"
 fast="$fast,deep-lift:smooth=0.02,lrp:smooth=0.02"
 raw="gradient,guided-backprop,deconvnet,excitation-backprop:layer=inception_4d/output"
 raw="$raw,contrastive-excitation-backprop:layer=inception_4d/output,grad-cam:layer=inception_4d/output"
-slow="integrated-gradients:smooth=0.02,smooth-grad:smooth=0.02,gradient-shap:smooth=0.02"
-slow="$slow,guided-grad-cam:smooth=0.02,grad-cam-plus-plus,eigen-cam,occlusion,feature-ablation"
-slow="$slow,rise:masks=1000,extremal-perturbation:iterations=300"
-slow="$slow,kernel-shap:segments=grid:7,samples=500,lime:segments=grid:7,samples=500"
+cams="grad-cam-plus-plus,hires-cam,x-grad-cam,eigen-cam,ablation-cam,guided-grad-cam:smooth=0.02"
+medium="integrated-gradients:smooth=0.02,smooth-grad:smooth=0.02,gradient-shap:smooth=0.02"
+medium="$medium,occlusion,feature-ablation"
+slow="guided-ig:smooth=0.02,rise:masks=1000,extremal-perturbation:iterations=300"
+slow="$slow,meaningful-perturbation:preset=localisation"
+slow="$slow,kernel-shap:segments=grid:7,samples=300,lime:segments=grid:7,samples=300,score-cam"
 
 # run FOLDER DATA RESIZE METHODS METRICS LIMIT
 run() {
     elucid evaluate --model "$model" --data "$2" --resize "$3" --methods "$4" --metrics "$5" \
-        --limit "$6" --seed 1 --resume --out "$out/$1"
+        --limit "$6" --batch-size 4 --seed 1 --resume --out "$out/$1"
 }
 
 mkdir -p "$out"
 run boxes-fast "$boxes" crop:227 "$fast" "$metrics" "${BOXES:-1000}"
 run boxes-raw "$boxes" crop:227 "$raw" "$metrics" "${BOXES:-1000}"
-run boxes-slow "$boxes" crop:227 "$slow" "$metrics" "${BOXES_SLOW:-24}"
-run effect-fast "$labels" squash "$fast" "$effect" "${EFFECT:-100}"
-run effect-slow "$labels" squash "$slow" "$effect" "${EFFECT_SLOW:-16}"
+run boxes-cams "$boxes" crop:227 "$cams" "$metrics" "${BOXES:-1000}"
+run boxes-medium "$boxes" crop:227 "$medium" "$metrics" "${BOXES_MEDIUM:-48}"
+run boxes-slow "$boxes" crop:227 "$slow" "$metrics" "${BOXES_SLOW:-16}"
+# For boxes small masks are wanted, else those of the paper.
+slow=$(printf %s "$slow" | sed s/:preset=localisation//)
+run effect-fast "$labels" squash "$fast" "$effect" "${EFFECT:-64}"
+run effect-medium "$labels" squash "$medium" "$effect" "${EFFECT_MEDIUM:-24}"
+run effect-slow "$labels" squash "$slow" "$effect" "${EFFECT_SLOW:-12}"

@@ -167,10 +167,17 @@ impl ChannelMethod {
     fn check(self) -> Result<(), AttributionError> {
         match self {
             Self::Path { steps, .. } | Self::StochasticPath { steps, .. } => check_steps(steps),
-            // Integrated gradients check these before they work.
-            Self::Linear | Self::AdaptivePath { .. } => Ok(()),
+            Self::AdaptivePath {
+                tolerance,
+                max_evaluations,
+            } => adaptive(tolerance, max_evaluations).check_numbers(),
+            Self::Linear => Ok(()),
         }
     }
+}
+
+fn adaptive(tolerance: f64, max_evaluations: usize) -> IntegratedGradients {
+    IntegratedGradients::adaptive(tolerance).max_evaluations(max_evaluations)
 }
 
 impl fmt::Display for ChannelMethod {
@@ -285,9 +292,7 @@ impl ChannelAttribution {
                 tolerance,
                 max_evaluations,
             } => self
-                .integrated(
-                    IntegratedGradients::adaptive(tolerance).max_evaluations(max_evaluations),
-                )
+                .integrated(adaptive(tolerance, max_evaluations))
                 .attribute(network, images, target),
             ChannelMethod::StochasticPath {
                 quadrature,

@@ -188,6 +188,11 @@ impl IntegratedGradients {
         }
     }
 
+    /// What can be known to be wrong without the network.
+    pub(crate) fn check_numbers(&self) -> Result<(), AttributionError> {
+        self.integral.check(1)
+    }
+
     fn check(&self, work: &Work<'_>) -> Result<usize, AttributionError> {
         let lines = match &self.start {
             Start::Baseline(baseline) => {
@@ -196,17 +201,7 @@ impl IntegratedGradients {
             }
             Start::ZeroActivations => 1,
         };
-        if let Integral::Adaptive {
-            max_evaluations, ..
-        } = self.integral
-            && max_evaluations / 2 < lines
-        {
-            return Err(AttributionError::Parameter {
-                parameter: "max-evaluations",
-                value: max_evaluations.to_string(),
-                expected: "2 or more for each baseline",
-            });
-        }
+        self.integral.check(lines)?;
         Ok(lines)
     }
 
@@ -233,18 +228,30 @@ impl Default for IntegratedGradients {
 }
 
 impl Integral {
-    fn check(self) -> Result<(), AttributionError> {
-        match self {
-            Self::Fixed { steps, .. } => check_steps(steps),
-            Self::Adaptive { tolerance, .. } => match tolerance.is_finite() && tolerance > 0.0 {
-                true => Ok(()),
-                false => Err(AttributionError::Parameter {
-                    parameter: "tolerance",
-                    value: tolerance.to_string(),
-                    expected: "above 0, 0.01 for one percent",
-                }),
-            },
+    fn check(self, lines: usize) -> Result<(), AttributionError> {
+        let (tolerance, max_evaluations) = match self {
+            Self::Fixed { steps, .. } => return check_steps(steps),
+            Self::Adaptive {
+                tolerance,
+                max_evaluations,
+            } => (tolerance, max_evaluations),
+        };
+        let refuse = |parameter, value: String, expected| {
+            Err(AttributionError::Parameter {
+                parameter,
+                value,
+                expected,
+            })
+        };
+        if !(tolerance.is_finite() && tolerance > 0.0) {
+            let expected = "above 0, 0.01 for one percent";
+            return refuse("tolerance", tolerance.to_string(), expected);
         }
+        if max_evaluations / 2 < lines {
+            let expected = "2 or more for each baseline";
+            return refuse("max-evaluations", max_evaluations.to_string(), expected);
+        }
+        Ok(())
     }
 }
 
@@ -356,7 +363,7 @@ impl Attributor for IntegratedGradients {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        self.integral.check()?;
+        self.check_numbers()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         let line_count = self.check(&work)?;
         let (nodes, each) = match self.integral {

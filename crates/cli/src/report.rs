@@ -9,20 +9,21 @@ use elucid::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
+use crate::session::Session;
 
 /// Version of the library that computes; a test holds it against the lock file.
 pub const BURN: &str = "0.22.1";
 
 /// The programs that computed.
 #[derive(Debug, Serialize)]
-pub struct Versions {
+struct Versions {
     elucid: &'static str,
     burn: &'static str,
 }
 
 impl Versions {
     /// Those of this program.
-    pub fn current() -> Self {
+    fn current() -> Self {
         Self {
             elucid: env!("CARGO_PKG_VERSION"),
             burn: BURN,
@@ -69,6 +70,28 @@ impl InputFacts {
             mean: spec.mean(),
             std: spec.std(),
             resize: spec.resize().to_string(),
+        }
+    }
+}
+
+/// What every report begins with: which command ran, and what it ran.
+#[derive(Debug, Serialize)]
+pub struct RunFacts {
+    command: &'static str,
+    versions: Versions,
+    device: String,
+    model: ModelFacts,
+    input: InputFacts,
+}
+
+impl RunFacts {
+    pub fn of(command: &'static str, session: &Session) -> Self {
+        Self {
+            command,
+            versions: Versions::current(),
+            device: session.device.clone(),
+            model: ModelFacts::of(&session.model),
+            input: InputFacts::of(session.model.input_spec()),
         }
     }
 }

@@ -13,10 +13,7 @@ use crate::console::{Output, table};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::options::{MethodFlags, parse_fraction, reductions};
-use crate::report::{
-    Clock, CompletenessFacts, GuessFacts, ImageFacts, InputFacts, LayerFacts, ModelFacts, Step,
-    Versions,
-};
+use crate::report::{Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RunFacts, Step};
 use crate::session::Session;
 use crate::target::{self, TargetFacts};
 
@@ -110,11 +107,8 @@ fn parse_methods(text: &str) -> Result<MethodList, String> {
 
 #[derive(Debug, Serialize)]
 struct Report {
-    command: &'static str,
-    versions: Versions,
-    device: String,
-    model: ModelFacts,
-    input: InputFacts,
+    #[serde(flatten)]
+    run: RunFacts,
     images: Vec<PhotoFacts>,
     seed: u64,
     batch_size: Option<u32>,
@@ -212,13 +206,8 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
         files.add(PAGE, page);
     }
     let lines = lines(&results.facts, args);
-    let model = &session.model;
     let report = Report {
-        command: "attribute",
-        versions: Versions::current(),
-        device: session.device.clone(),
-        model: ModelFacts::of(model),
-        input: InputFacts::of(model.input_spec()),
+        run: RunFacts::of("attribute", &session),
         images: facts
             .into_iter()
             .zip(&work.photos)

@@ -11,10 +11,7 @@ use crate::args::{ModelArgs, OutArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
 use crate::page_icons::{IconFacts, PageIconArgs};
-use crate::report::{
-    Clock, CompletenessFacts, GuessFacts, ImageFacts, InputFacts, LayerFacts, ModelFacts, Step,
-    Versions,
-};
+use crate::report::{Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RunFacts, Step};
 use crate::session::Session;
 use crate::target::{self, TargetFacts};
 
@@ -119,11 +116,8 @@ fn parse_methods(text: &str) -> Result<MethodList, String> {
 
 #[derive(Debug, Serialize)]
 struct Report {
-    command: &'static str,
-    versions: Versions,
-    device: String,
-    model: ModelFacts,
-    input: InputFacts,
+    #[serde(flatten)]
+    run: RunFacts,
     image: ImageFacts,
     predictions: Vec<GuessFacts>,
     layer: LayerFacts,
@@ -191,11 +185,7 @@ pub fn run(args: &ChannelsArgs) -> Result<(), CliError> {
     let top = usize::from(args.top);
     let lines = lines(&results.views);
     let report = Report {
-        command: "channels",
-        versions: Versions::current(),
-        device: session.device.clone(),
-        model: ModelFacts::of(model),
-        input: InputFacts::of(model.input_spec()),
+        run: RunFacts::of("channels", &session),
         image,
         predictions: results
             .guesses

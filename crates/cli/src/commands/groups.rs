@@ -12,9 +12,7 @@ use crate::args::{ModelArgs, OutArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
 use crate::page_icons::{IconFacts, PageIconArgs};
-use crate::report::{
-    Clock, GuessFacts, ImageFacts, InputFacts, LayerFacts, ModelFacts, Step, Versions,
-};
+use crate::report::{Clock, GuessFacts, ImageFacts, LayerFacts, RunFacts, Step};
 use crate::session::Session;
 use crate::target::{self, TargetFacts};
 
@@ -93,11 +91,8 @@ fn parse_numbers(text: &str) -> Result<Numbers, String> {
 
 #[derive(Debug, Serialize)]
 struct Report {
-    command: &'static str,
-    versions: Versions,
-    device: String,
-    model: ModelFacts,
-    input: InputFacts,
+    #[serde(flatten)]
+    run: RunFacts,
     image: ImageFacts,
     predictions: Vec<GuessFacts>,
     layer: LayerFacts,
@@ -194,11 +189,7 @@ pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
     let lines = lines(&results.divisions);
     let facts = |division: &Division| ResultFacts::new(division, &results.targets);
     let report = Report {
-        command: "groups",
-        versions: Versions::current(),
-        device: session.device.clone(),
-        model: ModelFacts::of(model),
-        input: InputFacts::of(model.input_spec()),
+        run: RunFacts::of("groups", &session),
         image,
         predictions: results
             .guesses

@@ -10,9 +10,7 @@ use serde::Serialize;
 use crate::args::{ModelArgs, OutArgs, RunArgs};
 use crate::console::Output;
 use crate::error::CliError;
-use crate::report::{
-    Clock, GuessFacts, ImageFacts, InputFacts, LayerFacts, ModelFacts, Step, Versions,
-};
+use crate::report::{Clock, GuessFacts, ImageFacts, LayerFacts, RunFacts, Step};
 use crate::session::Session;
 
 use self::compute::Work;
@@ -90,11 +88,8 @@ fn parse_rules(text: &str) -> Result<RuleSets, String> {
 
 #[derive(Debug, Serialize)]
 struct Report {
-    command: &'static str,
-    versions: Versions,
-    device: String,
-    model: ModelFacts,
-    input: InputFacts,
+    #[serde(flatten)]
+    run: RunFacts,
     image: ImageFacts,
     predictions: Vec<GuessFacts>,
     from: LayerFacts,
@@ -132,11 +127,7 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
 
     let files = clock.time("draw", || files::of(&results, model.name(), &args.image))?;
     let report = Report {
-        command: "spatial",
-        versions: Versions::current(),
-        device: session.device.clone(),
-        model: ModelFacts::of(model),
-        input: InputFacts::of(model.input_spec()),
+        run: RunFacts::of("spatial", &session),
         image,
         predictions: facts(&results.guesses),
         from: work.from.into(),

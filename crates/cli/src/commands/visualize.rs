@@ -12,7 +12,7 @@ use crate::console::{Output, follow};
 use crate::error::CliError;
 use crate::icons::{Channels, IconArgs, IconFacts, check_memory, parse_channels, parse_sides};
 use crate::output::Files;
-use crate::report::{Clock, InputFacts, LayerFacts, ModelFacts, Step, Versions};
+use crate::report::{Clock, LayerFacts, RunFacts, Step};
 use crate::session::Session;
 
 use self::subjects::{Subject, Subjects};
@@ -79,11 +79,8 @@ struct Of {
 
 #[derive(Debug, Serialize)]
 struct Report {
-    command: &'static str,
-    versions: Versions,
-    device: String,
-    model: ModelFacts,
-    input: InputFacts,
+    #[serde(flatten)]
+    run: RunFacts,
     layer: LayerFacts,
     height: usize,
     width: usize,
@@ -134,11 +131,7 @@ pub fn run(args: &VisualizeArgs) -> Result<(), CliError> {
     let mut files = Files::default();
     let pictures = clock.time("draw", || draw(&subjects.each, &made, &mut files))?;
     let report = Report {
-        command: "visualize",
-        versions: Versions::current(),
-        device: session.device.clone(),
-        model: ModelFacts::of(model),
-        input: InputFacts::of(model.input_spec()),
+        run: RunFacts::of("visualize", &session),
         layer: subjects.layer.into(),
         height: args.size[0],
         width: args.size[1],
