@@ -276,7 +276,8 @@ pub(crate) fn column(values: &[f32], device: &Device) -> Tensor<2> {
 
 /// The values of a tensor of any rank.
 pub(crate) fn to_vec(values: &Activation) -> Result<Vec<f32>, AttributionError> {
-    Ok(values.to_array()?.into_iter().collect())
+    // A tensor is read back in the order of its numbers.
+    Ok(values.to_array()?.into_raw_vec_and_offset().0)
 }
 
 /// Results of consecutive batches, along the first axis.

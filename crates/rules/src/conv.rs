@@ -125,7 +125,7 @@ impl Conv2d {
 ///
 /// # Panics
 ///
-/// When the weight does not fit the channels and groups, the windows do not fit into the padded image,
+/// When weight or bias do not fit the channels and groups, the windows do not fit into the padded image,
 /// or a stride, dilation or side of a window is zero.
 pub fn conv2d(
     x: Tensor<4>,
@@ -136,6 +136,9 @@ pub fn conv2d(
     let [_, channels, height, width] = x.dims();
     let dims = weight.dims();
     conv.check(channels, dims);
+    if let Some(bias) = &bias {
+        assert_eq!(bias.dims(), [dims[0]], "a bias for each output channel");
+    }
     let windows = conv.windows([height, width], dims);
     let beside = x.device() == weight.device() && x.dtype() == weight.dtype();
     if beside

@@ -15,7 +15,7 @@ mod tap;
 mod window;
 
 pub use conv::{Conv2d, conv2d, conv2d_transpose};
-pub use cpu::cpu_threads;
+pub use cpu::{cpu_threads, vectorised};
 pub use error::{PoolError, RuleError};
 pub use kind::{OpKind, Operator, UnknownOpKind};
 pub use lrn::{Lrn, local_response_norm};

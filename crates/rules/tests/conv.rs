@@ -185,7 +185,6 @@ fn a_weight_that_is_differentiated_gets_its_gradient() {
     assert_close(&gradient, &want, 1e-5);
 }
 
-/// One image of one number each, by one weight.
 fn ones(conv: Conv2d, weight: [usize; 4]) -> Tensor<4> {
     let one = |dims: [usize; 4]| Array::zeros(dims).map(|_| 1.0).tensor();
     conv2d(one([1, 2, 3, 3]), one(weight), None, &conv)
@@ -195,6 +194,14 @@ fn ones(conv: Conv2d, weight: [usize; 4]) -> Tensor<4> {
 #[should_panic(expected = "does not fit 2 channels in 1 groups")]
 fn a_weight_for_other_channels_is_refused() {
     ones(Conv2d::default(), [1, 3, 1, 1]);
+}
+
+#[test]
+#[should_panic(expected = "a bias for each output channel")]
+fn a_bias_for_other_channels_is_refused() {
+    let case = Case::new(Conv2d::default(), [1, 2, 3, 3], 4, [1, 1], 1);
+    let weight = Array::zeros([3, 2, 1, 1]).tensor();
+    conv2d(case.x.tensor(), weight, case.bias(), &case.conv);
 }
 
 #[test]

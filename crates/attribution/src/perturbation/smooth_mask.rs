@@ -2,6 +2,9 @@
 
 use std::f32::consts::{LN_2, LOG2_E, SQRT_2};
 
+use elucid_rules::vectorised;
+use rayon::prelude::*;
+
 use crate::error::AttributionError;
 
 /// Most numbers that a mask, and the weights that it is made with, may have.
@@ -137,79 +140,126 @@ impl SmoothMask {
         let mut values = vec![0.0; height * width];
         let mut sums = vec![0.0; height * width];
         // Rows of the mask within one cell see the same parameters.
-        for (cell, row) in (0..height).step_by(self.step).enumerate() {
-            for (tap_row, tap_column) in self.each_tap() {
-                let spread = self.spread(parameters, cell + tap_row, tap_column);
-                for row in row..height.min(row + self.step) {
-                    let sum = &mut sums[row * width..(row + 1) * width];
-                    let Some(spread) = &spread else {
-                        sum.iter_mut().for_each(|sum| *sum += 1.0);
-                        continue;
-                    };
-                    let value = &mut values[row * width..(row + 1) * width];
-                    let weights = self.weights_of(row, tap_row, tap_column);
-                    for (((value, sum), weight), p) in
-                        value.iter_mut().zip(sum).zip(weights).zip(spread)
-                    {
-                        let x = weight * p;
-                        let e = exp(self.coldness * x);
-                        *value += x * e;
-                        *sum += e;
-                    }
+        let rows = self.step * width;
+        values
+            .par_chunks_mut(rows)
+            .zip(sums.par_chunks_mut(rows))
+            .enumerate()
+            .for_each(|(cell, (values, sums))| {
+                vectorised(
+                    #[inline(always)]
+                    || self.fill_cell(parameters, cell, values, sums),
+                );
+            });
+        FullMask { values, sums }
+    }
+
+    /// The rows of the mask within one cell.
+    #[inline(always)]
+    fn fill_cell(&self, parameters: &[f32], cell: usize, values: &mut [f32], sums: &mut [f32]) {
+        let [_, width] = self.full();
+        for (tap_row, tap_column) in self.each_tap() {
+            let spread = self.spread(parameters, cell + tap_row, tap_column);
+            let rows = values.chunks_mut(width).zip(sums.chunks_mut(width));
+            for (row, (value, sum)) in rows.enumerate() {
+                let Some(spread) = &spread else {
+                    sum.iter_mut().for_each(|sum| *sum += 1.0);
+                    continue;
+                };
+                let weights = self.weights_of(row, tap_row, tap_column);
+                for (((value, sum), weight), p) in
+                    value.iter_mut().zip(sum).zip(weights).zip(spread)
+                {
+                    let x = weight * p;
+                    let e = exp(self.coldness * x);
+                    *value += x * e;
+                    *sum += e;
                 }
             }
         }
-        for (value, sum) in values.iter_mut().zip(&sums) {
-            *value /= sum;
+        for (value, sum) in values.iter_mut().zip(sums) {
+            *value /= *sum;
         }
-        FullMask { values, sums }
     }
 
     /// The gradient at the parameters, from that at the mask with its margin.
     pub fn gradient(&self, parameters: &[f32], mask: &FullMask, gradient: &[f32]) -> Vec<f32> {
-        let [height, width] = self.full();
-        let mut found = vec![0.0; self.parameters()];
-        let mut line = vec![0.0; width];
-        let shares: Vec<f32> = gradient
-            .iter()
-            .zip(&mask.sums)
-            .map(|(g, s)| g / s)
+        let [height, _] = self.full();
+        let parts: Vec<Vec<f32>> = (0..height.div_ceil(self.step))
+            .into_par_iter()
+            .map(|cell| {
+                let mut found = vec![0.0; self.taps * self.cells[1]];
+                vectorised(
+                    #[inline(always)]
+                    || self.gradient_of_cell(parameters, cell, mask, gradient, &mut found),
+                );
+                found
+            })
             .collect();
-        let zeros = vec![0.0; width];
-        for (cell, row) in (0..height).step_by(self.step).enumerate() {
-            for (tap_row, tap_column) in self.each_tap() {
+        let mut found = vec![0.0; self.parameters()];
+        for (cell, part) in parts.iter().enumerate() {
+            for (tap_row, part) in part.chunks(self.cells[1]).enumerate() {
                 let to = (cell + tap_row).checked_sub(self.padding);
-                let Some(to) = to.filter(|&row| row < self.cells[0]) else {
-                    continue;
-                };
-                let spread = self.spread(parameters, cell + tap_row, tap_column);
-                let spread = spread.as_ref().unwrap_or(&zeros);
-                line.fill(0.0);
-                for row in row..height.min(row + self.step) {
-                    let weights = self.weights_of(row, tap_row, tap_column);
-                    let share = &shares[row * width..(row + 1) * width];
-                    let value = &mask.values[row * width..(row + 1) * width];
-                    for ((((line, weight), p), share), value) in line
-                        .iter_mut()
-                        .zip(weights)
-                        .zip(spread)
-                        .zip(share)
-                        .zip(value)
-                    {
-                        let x = weight * p;
-                        let e = exp(self.coldness * x);
-                        *line += share * e * (1.0 + self.coldness * (x - value)) * weight;
-                    }
-                }
-                for (column, g) in line.iter().enumerate() {
-                    let at = (column / self.step + tap_column).checked_sub(self.padding);
-                    if let Some(at) = at.filter(|&at| at < self.cells[1]) {
-                        found[to * self.cells[1] + at] += g;
-                    }
+                if let Some(to) = to.filter(|&row| row < self.cells[0]) {
+                    let to = &mut found[to * self.cells[1]..(to + 1) * self.cells[1]];
+                    to.iter_mut().zip(part).for_each(|(to, g)| *to += g);
                 }
             }
         }
         found
+    }
+
+    /// Adds to `found` what the rows of the mask within one cell add to the rows of parameters that
+    /// they see, one for each row of taps.
+    #[inline(always)]
+    fn gradient_of_cell(
+        &self,
+        parameters: &[f32],
+        cell: usize,
+        mask: &FullMask,
+        gradient: &[f32],
+        found: &mut [f32],
+    ) {
+        let [height, width] = self.full();
+        let rows = cell * self.step..height.min((cell + 1) * self.step);
+        let inside = rows.start * width..rows.end * width;
+        let (values, sums) = (&mask.values[inside.clone()], &mask.sums[inside.clone()]);
+        let shares = gradient[inside].iter().zip(sums).map(|(g, sum)| g / sum);
+        let shares: Vec<f32> = shares.collect();
+        let mut line = vec![0.0; width];
+        let zeros = vec![0.0; width];
+        for (tap_row, tap_column) in self.each_tap() {
+            let to = (cell + tap_row).checked_sub(self.padding);
+            if to.is_none_or(|row| row >= self.cells[0]) {
+                continue;
+            }
+            let spread = self.spread(parameters, cell + tap_row, tap_column);
+            let spread = spread.as_ref().unwrap_or(&zeros);
+            line.fill(0.0);
+            for row in 0..rows.len() {
+                let weights = self.weights_of(row, tap_row, tap_column);
+                let share = &shares[row * width..(row + 1) * width];
+                let value = &values[row * width..(row + 1) * width];
+                for ((((line, weight), p), share), value) in line
+                    .iter_mut()
+                    .zip(weights)
+                    .zip(spread)
+                    .zip(share)
+                    .zip(value)
+                {
+                    let x = weight * p;
+                    let e = exp(self.coldness * x);
+                    *line += share * e * (1.0 + self.coldness * (x - value)) * weight;
+                }
+            }
+            let found = &mut found[tap_row * self.cells[1]..(tap_row + 1) * self.cells[1]];
+            for (cell, line) in line.chunks(self.step).enumerate() {
+                let at = (cell + tap_column).checked_sub(self.padding);
+                if let Some(at) = at.filter(|&at| at < self.cells[1]) {
+                    found[at] += line.iter().sum::<f32>();
+                }
+            }
+        }
     }
 
     /// The mask without its margin, `[H, W]`.
@@ -235,7 +285,7 @@ impl SmoothMask {
 
 /// `exp(x)` of `0 <= x < 80` to about 2e-7 of itself, in operations that compilers vectorise; a mask
 /// takes millions.
-#[inline]
+#[inline(always)]
 fn exp(x: f32) -> f32 {
     let power = x * LOG2_E;
     let whole = power as i32;

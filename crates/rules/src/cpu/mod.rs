@@ -87,10 +87,10 @@ pub fn cpu_threads() -> usize {
 /// Below this many elements a task costs more to hand out than to do.
 const TASK: usize = 1 << 14;
 
-/// Runs `f` compiled for the widest vectors that this processor has: what is inlined into `f` is,
-/// so kernels and their helpers are `inline(always)`.
+/// Runs `f` compiled for the widest vectors that this processor has, found at run time: what is
+/// inlined into `f` is, so kernels, their helpers and `f` itself are to be `inline(always)`.
 #[inline(always)]
-fn vectorised(f: impl FnOnce()) {
+pub fn vectorised(f: impl FnOnce()) {
     #[cfg(target_arch = "x86_64")]
     {
         use pulp::Simd;

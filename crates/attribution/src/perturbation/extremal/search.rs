@@ -136,19 +136,22 @@ impl ExtremalPerturbation {
 /// `1 - area` of the pixels and then 1.
 fn area_gradient(mask: &[f32], area: f32, weight: f32) -> Vec<f32> {
     let hidden = (mask.len() as f32 * (1.0 - area)) as usize;
-    let mut order: Vec<usize> = (0..mask.len()).collect();
-    if hidden < mask.len() {
-        // The order among the hidden, and among the shown, changes nothing; among equals it is that of
-        // the pixels, so that it does not hang on how the pixels were sorted.
-        order.select_nth_unstable_by(hidden, |&a, &b| mask[a].total_cmp(&mask[b]).then(a.cmp(&b)));
-    }
+    // The values, none of which is below zero, in the order of their bits, equal ones in that of their
+    // pixels: as numbers they are sorted ten times as fast as by a comparison.
+    let key = |(pixel, value): (usize, &f32)| u64::from(value.to_bits()) << 32 | pixel as u64;
+    let mut keys: Vec<u64> = mask.iter().enumerate().map(key).collect();
+    let first_shown = match hidden < keys.len() {
+        true => *keys.select_nth_unstable(hidden).1,
+        false => u64::MAX,
+    };
     let factor = 2.0 * weight / mask.len() as f32;
-    let mut gradient = vec![0.0; mask.len()];
-    for (rank, &pixel) in order.iter().enumerate() {
-        let wanted = if rank < hidden { 0.0 } else { 1.0 };
-        gradient[pixel] = factor * (mask[pixel] - wanted);
-    }
-    gradient
+    let values = mask.iter().enumerate();
+    values
+        .map(|(pixel, value)| {
+            let wanted = f32::from(u8::from(key((pixel, value)) >= first_shown));
+            factor * (value - wanted)
+        })
+        .collect()
 }
 
 #[cfg(test)]
