@@ -1,6 +1,6 @@
 use ndarray::Array3;
 
-/// What [`MeaningfulPerturbation`] found for each image.
+/// What [`MeaningfulPerturbation`](crate::MeaningfulPerturbation) found for each image.
 #[derive(Debug, Clone)]
 pub struct MeaningfulMasks {
     pub(super) masks: Array3<f32>,
