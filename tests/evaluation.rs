@@ -31,37 +31,50 @@ fn alpha_is_chosen_on_the_other_half() {
         "b,7,7,0.5,gradient,0,1,0,0.1",
         "c,8,7,0.5,gradient,1,0,1,0.1",
         "d,8,7,0.5,gradient,1,1,0,0.1",
+        "a,7,7,0.5,centre,0,0,1,0",
+        "b,7,7,0.5,centre,0,1,0,0",
+        "c,8,7,0.5,centre,0,0,1,0",
+        "d,8,7,0.5,centre,0,1,0,0",
         "a,7,7,0.5,\"lime:a=1,b=2\",1,1,1,2",
         "b,7,7,0.5,\"lime:a=1,b=2\",1,1,1,2",
     ];
-    fs::write(
-        results.join("results.csv"),
-        format!("{head}{}\n", lines.join("\n")),
-    )
-    .unwrap();
-    // One image is difficult: its two boxes cover 20 of 100 pixels, of which 5 twice.
-    let boxes = "file,width,height,class_index,xmin,ymin,xmax,ymax\n\
-                 a,10,10,7,0,0,10,10\n\
-                 b,10,10,7,0,0,5,3\nb,10,10,7,0,2,10,3\n\
-                 c,10,10,8,0,0,10,10\nd,10,10,8,0,0,10,10\n";
-    fs::write(folder.path().join("boxes.csv"), boxes).unwrap();
+    // The boxes of one picture cover 20 of its 100 pixels, of which 5 twice: it is difficult.
+    let boxes = [
+        "a,10,10,7,0,0,10,10",
+        "b,10,10,7,0,0,5,3",
+        "b,10,10,7,0,2,10,3",
+        "c,10,10,8,0,0,10,10",
+        "d,10,10,8,0,0,10,10",
+    ];
+    // Four of each, so that there are images enough to choose a parameter.
+    let four = |head: &str, lines: &[&str]| {
+        let each = (0..4).flat_map(|i| lines.iter().map(move |line| format!("{i}{line}\n")));
+        format!("{head}{}", each.collect::<String>())
+    };
+    fs::write(results.join("results.csv"), four(head, &lines)).unwrap();
+    let head = "file,width,height,class_index,xmin,ymin,xmax,ymax\n";
+    fs::write(folder.path().join("boxes.csv"), four(head, &boxes)).unwrap();
 
     let [results, data] = [&results, folder.path()].map(|path| path.to_str().unwrap());
     let text = study::tables(&[results], data).unwrap();
-    assert!(text.starts_with("### 4 images\n"), "{text}");
-    assert!(text.contains("### 2 images\n"), "{text}");
+    assert!(text.starts_with("### 16 images\n"), "{text}");
+    assert!(text.contains("### 8 images\n"), "{text}");
 
     let gradient = row(&text, "| method | pointing", "gradient");
-    // Class 7 has one hit of two, class 8 two of two; the difficult image is a miss.
-    assert!(gradient[2].starts_with("0.750 ("), "{text}");
+    // Class 7 has one hit of two, class 8 two of two, which is surely better than the centre's none;
+    // the difficult images are misses, as they are for the centre.
+    assert!(gradient[2].starts_with("**0.750 ("), "{text}");
     assert!(gradient[3].starts_with("0.000 ("), "{text}");
-    assert_eq!(gradient[4], "0.10");
-    assert!(text.contains("1 difficult"), "{text}");
+    assert!(text.contains("4 difficult"), "{text}");
+    let centre = row(&text, "| method | pointing", "centre");
+    assert!(centre[2].starts_with("0.000 ("), "{text}");
 
     let gradient = row(&text, "| method | energy", "gradient");
     assert!(gradient[2].starts_with("1.000 ("), "{text}");
     assert_eq!(gradient[3], "1, 2");
     assert_eq!(gradient[4], "0.439");
+    // The eight images are too few to choose a parameter.
+    assert_eq!(text.matches("| method | energy").count(), 1, "{text}");
 }
 
 #[test]

@@ -20,6 +20,9 @@ mod csv;
 /// Boxes that cover less of their image than this are difficult.
 const DIFFICULT: f64 = 0.25;
 
+/// On fewer images no parameter of a threshold is chosen.
+const LEAST_FOR_ALPHA: usize = 16;
+
 /// Images with longer sides are no photographs.
 const MAX_SIDE: f64 = 1e5;
 
@@ -78,7 +81,6 @@ struct Line {
     image: usize,
     class: usize,
     values: BTreeMap<String, f64>,
-    seconds: f64,
 }
 
 /// The results of one folder, or of several over the same data and metrics.
@@ -156,7 +158,6 @@ fn read(folders: &[&str]) -> Result<Vec<Results>, Box<dyn Error>> {
                 image,
                 class: cell(class).parse()?,
                 values: values.collect(),
-                seconds: cell(seconds).parse().unwrap_or(0.0),
             };
             let known = set
                 .methods
@@ -246,7 +247,8 @@ pub fn tables(folders: &[&str], data: &str) -> Result<String, Box<dyn Error>> {
                 .collect();
             writeln!(text, "### {} images\n", images.len())?;
             text.push_str(&measures(&set, &methods, &difficult)?);
-            if set.metrics.iter().any(|m| m.starts_with("localisation-")) {
+            let has_boxes = set.metrics.iter().any(|m| m.starts_with("localisation-"));
+            if has_boxes && images.len() >= LEAST_FOR_ALPHA {
                 text.push_str(&localisation(&set, &methods)?);
             }
         }
@@ -294,8 +296,8 @@ fn measures(
             false => write!(text, " {head} |")?,
         }
     }
-    text.push_str(" s per image |\n| --- |");
-    text.push_str(&" --- |".repeat(columns.len() + 1));
+    text.push_str("\n| --- |");
+    text.push_str(&" --- |".repeat(columns.len()));
     text.push('\n');
     for (name, lines) in methods {
         write!(text, "| {name} |")?;
@@ -326,11 +328,7 @@ fn measures(
                 false => write!(text, " {} |", shown(estimate))?,
             }
         }
-        let seconds = lines.iter().map(|l| l.seconds).sum::<f64>() / lines.len().max(1) as f64;
-        match seconds > 0.0 {
-            true => writeln!(text, " {seconds:.2} |")?,
-            false => text.push_str(" |\n"),
-        }
+        text.push('\n');
     }
     text.push('\n');
     Ok(text)

@@ -24,8 +24,8 @@ done
 effect="insertion:pixels=1792,deletion:pixels=1792"
 
 # Pixels smoothed as in TorchRay's benchmark, then features; what the published errors of localisation
-# rest on, which is not smoothed; other maps of a layer; what evaluates the network some fifty times,
-# and some hundreds of times.
+# rest on, which is not smoothed; other maps of a layer; then what evaluates the network some fifty
+# times, and many hundreds of times.
 fast="gradient:smooth=0.02,deconvnet:smooth=0.02,guided-backprop:smooth=0.02"
 fast="$fast,linear-approximation:layer=inception_4d/output,grad-cam,layer-cam"
 fast="$fast,excitation-backprop:layer=pool2/3x3_s2,contrastive-excitation-backprop:layer=pool2/3x3_s2"
@@ -35,9 +35,9 @@ raw="$raw,contrastive-excitation-backprop:layer=inception_4d/output,grad-cam:lay
 cams="grad-cam-plus-plus,hires-cam,x-grad-cam,eigen-cam,ablation-cam,guided-grad-cam:smooth=0.02"
 medium="integrated-gradients:smooth=0.02,smooth-grad:smooth=0.02,gradient-shap:smooth=0.02"
 medium="$medium,occlusion,feature-ablation"
-slow="guided-ig:smooth=0.02,rise:masks=1000,extremal-perturbation:iterations=300"
-slow="$slow,meaningful-perturbation:preset=localisation"
-slow="$slow,kernel-shap:segments=grid:7,samples=300,lime:segments=grid:7,samples=300,score-cam"
+slow="rise:masks=1000,extremal-perturbation:iterations=200"
+slow="$slow,kernel-shap:segments=grid:7,samples=300,lime:segments=grid:7,samples=300"
+masks="score-cam,guided-ig:smooth=0.02,meaningful-perturbation"
 
 # run FOLDER DATA RESIZE METHODS METRICS LIMIT
 run() {
@@ -51,8 +51,9 @@ run boxes-raw "$boxes" crop:227 "$raw" "$metrics" "${BOXES:-1000}"
 run boxes-cams "$boxes" crop:227 "$cams" "$metrics" "${BOXES:-1000}"
 run boxes-medium "$boxes" crop:227 "$medium" "$metrics" "${BOXES_MEDIUM:-48}"
 run boxes-slow "$boxes" crop:227 "$slow" "$metrics" "${BOXES_SLOW:-16}"
-# For boxes small masks are wanted, else those of the paper.
-slow=$(printf %s "$slow" | sed s/:preset=localisation//)
+# For boxes small masks are wanted.
+run boxes-masks "$boxes" crop:227 "$masks:preset=localisation" "$metrics" "${BOXES_MASKS:-8}"
 run effect-fast "$labels" squash "$fast" "$effect" "${EFFECT:-64}"
 run effect-medium "$labels" squash "$medium" "$effect" "${EFFECT_MEDIUM:-24}"
 run effect-slow "$labels" squash "$slow" "$effect" "${EFFECT_SLOW:-12}"
+run effect-masks "$labels" squash "$masks" "$effect" "${EFFECT_MASKS:-8}"

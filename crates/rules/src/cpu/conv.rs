@@ -79,18 +79,19 @@ pub(crate) fn forward(
     let outputs = sizes.outputs * sizes.groups;
     let mut y = vec![0.0; n * outputs * out_plane];
     let task = |columns: &mut Vec<f32>, image: usize, y: &mut [f32], together: bool| {
-        if let Some(bias) = bias {
-            for (y, bias) in y.chunks_exact_mut(out_plane).zip(bias) {
-                y.fill(*bias);
-            }
-        }
         let len = sizes.inputs * plane;
         let x = &x.values()[image * channels * plane..][..channels * plane];
         for group in 0..sizes.groups {
             let x = &x[group * len..(group + 1) * len];
             let y = &mut y[group * sizes.outputs * out_plane..][..sizes.outputs * out_plane];
             let weights = sizes.weights(weight, group);
-            forward_group(columns, x, weights, y, &sizes, bias.is_some(), together);
+            forward_group(columns, x, weights, y, &sizes, together);
+        }
+        for (y, bias) in y.chunks_exact_mut(out_plane).zip(bias.unwrap_or_default()) {
+            vectorised(
+                #[inline(always)]
+                || y.iter_mut().for_each(|y| *y += bias),
+            );
         }
     };
     for_each_image(&mut y, n, outputs * out_plane, task);
@@ -103,14 +104,13 @@ fn forward_group(
     weights: Matrix,
     y: &mut [f32],
     sizes: &Sizes,
-    add: bool,
     together: bool,
 ) {
     let Geometry { rows, cols } = sizes.geometry;
     let out_plane = rows.out * cols.out;
     if sizes.is_pointwise() {
         let x = Matrix::packed(x, sizes.inputs, out_plane);
-        return multiply(y, out_plane, weights, x, add, together);
+        return multiply(y, out_plane, weights, x, together);
     }
     let depth = sizes.inputs * sizes.taps();
     let limit = if together { TOGETHER } else { THREAD };
@@ -141,7 +141,6 @@ fn forward_group(
             out_plane,
             weights,
             Matrix::packed(columns, depth, positions),
-            add,
             together,
         );
     }
@@ -180,7 +179,7 @@ fn transpose_group(
     let Geometry { rows, cols } = sizes.geometry;
     let (plane, out_plane) = (rows.size * cols.size, rows.out * cols.out);
     if sizes.is_pointwise() {
-        return multiply(x, plane, weights.transposed(), g, false, together);
+        return multiply(x, plane, weights.transposed(), g, together);
     }
     let taps = sizes.taps();
     let share = if together {
@@ -207,7 +206,7 @@ fn transpose_group(
                 columns: positions,
                 ..g
             };
-            multiply(columns, positions, weights.transposed(), g, false, false);
+            multiply(columns, positions, weights.transposed(), g, false);
             vectorised(
                 #[inline(always)]
                 || {

@@ -40,7 +40,7 @@ fn extent(rows: usize, columns: usize, row_stride: usize, column_stride: usize) 
     last_row.checked_add(last_column)?.checked_add(1)
 }
 
-/// `y = a b`, or `y += a b`, for a `y` of `a.rows` rows of `b.columns` elements, `row_stride` apart.
+/// `y = a b` for a `y` of `a.rows` rows of `b.columns` elements, `row_stride` apart.
 ///
 /// # Panics
 ///
@@ -50,7 +50,6 @@ pub(super) fn multiply(
     row_stride: usize,
     a: Matrix,
     b: Matrix,
-    add: bool,
     on_all_threads: bool,
 ) {
     assert_eq!(a.columns, b.rows, "matrices that can be multiplied");
@@ -65,10 +64,8 @@ pub(super) fn multiply(
         "a product within its slice"
     );
     if inner == 0 {
-        if !add {
-            for row in y.chunks_mut(row_stride).take(rows) {
-                row[..columns].fill(0.0);
-            }
+        for row in y.chunks_mut(row_stride).take(rows) {
+            row[..columns].fill(0.0);
         }
         return;
     }
@@ -108,14 +105,14 @@ pub(super) fn multiply(
             y.as_mut_ptr(),
             1,
             stride(row_stride),
-            add,
+            false,
             a.values.as_ptr(),
             stride(a.column_stride),
             stride(a.row_stride),
             b.values.as_ptr(),
             stride(b.column_stride),
             stride(b.row_stride),
-            1.0,
+            0.0,
             1.0,
             false,
             false,
@@ -135,7 +132,7 @@ mod tests {
             .collect()
     }
 
-    fn naive(y: &mut [f32], row_stride: usize, a: Matrix, b: Matrix, add: bool) {
+    fn naive(y: &mut [f32], row_stride: usize, a: Matrix, b: Matrix) {
         for i in 0..a.rows {
             for j in 0..b.columns {
                 let sum: f32 = (0..a.columns)
@@ -144,8 +141,7 @@ mod tests {
                             * b.values[k * b.row_stride + j * b.column_stride]
                     })
                     .sum();
-                let y = &mut y[i * row_stride + j];
-                *y = if add { *y + sum } else { sum };
+                y[i * row_stride + j] = sum;
             }
         }
     }
@@ -153,7 +149,7 @@ mod tests {
     #[test]
     fn products_are_those_of_loops_and_leave_the_rest_alone() {
         for (rows, inner, columns) in [(1, 1, 1), (3, 5, 7), (65, 9, 33), (4, 0, 6), (0, 3, 2)] {
-            for (add, on_all_threads) in [(false, false), (true, true)] {
+            for on_all_threads in [false, true] {
                 let (a, b) = (numbers(rows * inner), numbers(inner * columns));
                 let row_stride = columns + 2;
                 let y = numbers(rows * row_stride);
@@ -162,8 +158,8 @@ mod tests {
                 let stored_by_columns = Matrix::packed(&a, inner, rows).transposed();
                 for a in [straight, stored_by_columns] {
                     let (mut got, mut want) = (y.clone(), y.clone());
-                    multiply(&mut got, row_stride, a, b, add, on_all_threads);
-                    naive(&mut want, row_stride, a, b, add);
+                    multiply(&mut got, row_stride, a, b, on_all_threads);
+                    naive(&mut want, row_stride, a, b);
                     assert_eq!(got, want, "{rows} x {inner} x {columns}");
                 }
             }
@@ -176,7 +172,7 @@ mod tests {
         let (a, b) = (numbers(5), numbers(6));
         let mut y = numbers(4);
         let a = Matrix::packed(&a, 2, 3);
-        multiply(&mut y, 2, a, Matrix::packed(&b, 3, 2), false, false);
+        multiply(&mut y, 2, a, Matrix::packed(&b, 3, 2), false);
     }
 
     #[test]
@@ -185,6 +181,6 @@ mod tests {
         let (a, b) = (numbers(6), numbers(6));
         let mut y = numbers(3);
         let a = Matrix::packed(&a, 2, 3);
-        multiply(&mut y, 2, a, Matrix::packed(&b, 3, 2), false, false);
+        multiply(&mut y, 2, a, Matrix::packed(&b, 3, 2), false);
     }
 }
