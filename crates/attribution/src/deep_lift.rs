@@ -24,7 +24,7 @@
 //! torchvision's, or [others](DeepLift::baseline). Where a baseline is the same everywhere, values
 //! under a max-pool differ by no more than rounding, which then decides which of them is handed the
 //! attribution: on GoogLeNet, zeros moved by a millionth of a grey level move attributions by 1 %
-//! of the largest. A blurred image has no such ties.
+//! of the largest.
 //!
 //! **Target**: the multipliers start from the target's gradient where it is computed. That is exact
 //! for logits and differences of logits, which are linear there; for other targets the stated error
