@@ -46,26 +46,26 @@ fn alpha_is_chosen_on_the_other_half() {
         "c,10,10,8,0,0,10,10",
         "d,10,10,8,0,0,10,10",
     ];
-    // Four of each, so that there are images enough to choose a parameter.
-    let four = |head: &str, lines: &[&str]| {
-        let each = (0..4).flat_map(|i| lines.iter().map(move |line| format!("{i}{line}\n")));
+    // As many of each as it takes to choose a parameter and to show the difficult ones.
+    let many = |head: &str, lines: &[&str]| {
+        let each = (0..32).flat_map(|i| lines.iter().map(move |line| format!("{i}{line}\n")));
         format!("{head}{}", each.collect::<String>())
     };
-    fs::write(results.join("results.csv"), four(head, &lines)).unwrap();
+    fs::write(results.join("results.csv"), many(head, &lines)).unwrap();
     let head = "file,width,height,class_index,xmin,ymin,xmax,ymax\n";
-    fs::write(folder.path().join("boxes.csv"), four(head, &boxes)).unwrap();
+    fs::write(folder.path().join("boxes.csv"), many(head, &boxes)).unwrap();
 
     let [results, data] = [&results, folder.path()].map(|path| path.to_str().unwrap());
     let text = study::tables(&[results], data).unwrap();
-    assert!(text.starts_with("### 16 images\n"), "{text}");
-    assert!(text.contains("### 8 images\n"), "{text}");
+    assert!(text.starts_with("### 128 images\n"), "{text}");
+    assert!(text.contains("### 64 images\n"), "{text}");
 
     let gradient = row(&text, "| method | pointing", "gradient");
     // Class 7 has one hit of two, class 8 two of two, which is surely better than the centre's none;
     // the difficult images are misses, as they are for the centre.
     assert!(gradient[2].starts_with("**0.750 ("), "{text}");
     assert!(gradient[3].starts_with("0.000 ("), "{text}");
-    assert!(text.contains("4 difficult"), "{text}");
+    assert!(text.contains("32 difficult"), "{text}");
     let centre = row(&text, "| method | pointing", "centre");
     assert!(centre[2].starts_with("0.000 ("), "{text}");
 
@@ -73,7 +73,7 @@ fn alpha_is_chosen_on_the_other_half() {
     assert!(gradient[2].starts_with("1.000 ("), "{text}");
     assert_eq!(gradient[3], "1, 2");
     assert_eq!(gradient[4], "0.439");
-    // The eight images are too few to choose a parameter.
+    // The other 64 images are too few to choose a parameter.
     assert_eq!(text.matches("| method | energy").count(), 1, "{text}");
 }
 

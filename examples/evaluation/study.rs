@@ -20,8 +20,11 @@ mod csv;
 /// Boxes that cover less of their image than this are difficult.
 const DIFFICULT: f64 = 0.25;
 
-/// On fewer images no parameter of a threshold is chosen.
-const LEAST_FOR_ALPHA: usize = 16;
+/// On fewer images no parameter of a threshold is chosen: half of them would choose by chance.
+const LEAST_FOR_ALPHA: usize = 100;
+
+/// Fewer difficult images have no column of their own.
+const LEAST_DIFFICULT: usize = 20;
 
 /// Images with longer sides are no photographs.
 const MAX_SIDE: f64 = 1e5;
@@ -275,10 +278,13 @@ fn measures(
         if let Some(name) = found {
             columns.push((name.as_str(), by_class, head, false));
             let pointing = metric.starts_with("pointing");
-            let any = methods
-                .iter()
-                .any(|(_, l)| l.iter().any(|l| difficult.contains(&l.image)));
-            if pointing && any {
+            let count = methods.first().map_or(0, |(_, lines)| {
+                lines
+                    .iter()
+                    .filter(|l| difficult.contains(&l.image))
+                    .count()
+            });
+            if pointing && count >= LEAST_DIFFICULT {
                 columns.push((name.as_str(), by_class, head, true));
             }
         }

@@ -116,7 +116,8 @@ impl Conv2d {
 /// `[N, I, H, W]` by a weight `[O, I / groups, height, width]` and a bias `[O]` to `[N, O, H', W']`.
 ///
 /// `y[o, i, j] = bias[o] + sum over c, a, b of weight[o, c, a, b] x[c, i * stride + a * dilation - top,
-/// j * stride + b * dilation - left]`, with zeros outside the image, as [ONNX's Conv].
+/// j * stride + b * dilation - left]`, with zeros outside the image and `c` counted within the group of
+/// `o`, as [ONNX's Conv].
 ///
 /// Where weight and bias lie on burn's CPU backend as constants, a kernel of our own runs; elsewhere,
 /// and where they are differentiated themselves, burn's.
