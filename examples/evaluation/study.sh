@@ -38,6 +38,8 @@ medium="$medium,occlusion,feature-ablation"
 slow="rise:masks=1000,extremal-perturbation:iterations=200"
 slow="$slow,kernel-shap:segments=grid:7,samples=300,lime:segments=grid:7,samples=300"
 masks="score-cam,guided-ig:smooth=0.02,meaningful-perturbation"
+rest="square-grad:smooth=0.02,var-grad:smooth=0.02,blur-ig:smooth=0.02,hsic:segments=grid:7,samples=300"
+rest="$rest,shapley-sampling:segments=grid:7,permutations=6,sobol:segments=grid:7,design=6"
 
 # run FOLDER DATA RESIZE METHODS METRICS LIMIT
 run() {
@@ -53,6 +55,7 @@ run boxes-medium "$boxes" crop:227 "$medium" "$metrics" "${BOXES_MEDIUM:-24}"
 run boxes-slow "$boxes" crop:227 "$slow" "$metrics" "${BOXES_SLOW:-16}"
 # For boxes small masks are wanted.
 run boxes-masks "$boxes" crop:227 "$masks:preset=localisation" "$metrics" "${BOXES_MASKS:-8}"
+run boxes-rest "$boxes" crop:227 "$rest" "$metrics" "${BOXES_MASKS:-8}"
 run effect-fast "$labels" squash "$fast" "$effect" "${EFFECT:-64}"
 run effect-medium "$labels" squash "$medium" "$effect" "${EFFECT_MEDIUM:-24}"
 run effect-slow "$labels" squash "$slow" "$effect" "${EFFECT_SLOW:-16}"
