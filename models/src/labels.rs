@@ -1,27 +1,61 @@
-//! The 1000 ImageNet class names, in the order of a classifier's outputs.
+//! The names of a network's classes, in the order of its outputs.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-static LINES: LazyLock<Vec<&'static str>> =
-    LazyLock::new(|| include_str!("../labels_imagenet.txt").lines().collect());
+/// How many names an error lists at most when none is near.
+const FEW: usize = 16;
 
-static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    LINES
-        .iter()
-        .map(|line| line.split(", ").next().unwrap_or(line))
+/// Label files of the manifest: their names, what their classes are called together, and their text.
+const FILES: [(&str, &str, &str); 1] = [(
+    "labels_imagenet.txt",
+    "ImageNet",
+    include_str!("../labels_imagenet.txt"),
+)];
+
+static KNOWN: LazyLock<Vec<(&str, Labels)>> = LazyLock::new(|| {
+    let known = FILES.into_iter();
+    known
+        .map(|(file, set, text)| (file, Labels::parse(set, text)))
         .collect()
 });
+
+/// The names of a network's classes. Cheap to clone.
+///
+/// ```
+/// use elucid_models::Labels;
+///
+/// let labels = Labels::parse("pets", "cat, house cat\ndog\n");
+/// assert_eq!(labels.len(), 2);
+/// assert_eq!(labels.name(0), Some("cat"));
+/// assert_eq!(labels.find("house cat")?, 0);
+/// # Ok::<(), elucid_models::LabelError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Inner {
+    set: String,
+    /// Of each class all names as one text, and each alone.
+    classes: Vec<(String, Vec<String>)>,
+}
 
 /// Why a label does not say which class is meant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LabelError {
     /// No class is called so.
-    #[error("no ImageNet class is called {label:?}{}", did_you_mean(.nearest))]
+    #[error("no {set} class is called {label:?}{}", did_you_mean(.nearest, .others))]
     Unknown {
+        /// What the network's classes are called together.
+        set: String,
         /// What was asked for.
         label: String,
         /// Names that are near to it, nearest first; may be empty.
-        nearest: Vec<&'static str>,
+        nearest: Vec<String>,
+        /// When none is near and there are only a few: all names.
+        others: Vec<String>,
     },
     /// More than one class is called so.
     #[error(
@@ -32,19 +66,19 @@ pub enum LabelError {
         /// What was asked for.
         label: String,
         /// The classes that it fits, as index and name, in order of the index.
-        candidates: Vec<(usize, &'static str)>,
+        candidates: Vec<(usize, String)>,
     },
 }
 
-fn did_you_mean(nearest: &[&str]) -> String {
-    if nearest.is_empty() {
-        String::new()
-    } else {
-        format!("; the nearest are {}", nearest.join(", "))
+fn did_you_mean(nearest: &[String], others: &[String]) -> String {
+    match (nearest, others) {
+        ([], []) => String::new(),
+        ([], others) => format!("; there are {}", others.join(", ")),
+        (nearest, _) => format!("; the nearest are {}", nearest.join(", ")),
     }
 }
 
-fn list(candidates: &[(usize, &str)]) -> String {
+fn list(candidates: &[(usize, String)]) -> String {
     const SHOWN: usize = 8;
     let mut text: Vec<String> = candidates
         .iter()
@@ -57,71 +91,149 @@ fn list(candidates: &[(usize, &str)]) -> String {
     text.join(", ")
 }
 
-/// The short names of all 1000 classes: the first of each class's synonyms.
-///
-/// Three names belong to two classes each: crane, cardigan (apart from its capital) and
-/// maillot.
-pub fn labels() -> &'static [&'static str] {
-    &NAMES
-}
-
-/// The short name of class `index`; `None` from 1000 on.
-pub fn label(index: usize) -> Option<&'static str> {
-    NAMES.get(index).copied()
-}
-
-/// All names of class `index`, the short one first; empty from 1000 on.
-pub fn synonyms(index: usize) -> impl Iterator<Item = &'static str> {
-    LINES
-        .get(index)
-        .into_iter()
-        .flat_map(|line| line.split(", "))
-}
-
-/// The class that `label` names.
-///
-/// Upper and lower case are one, except that a name that is right to the letter wins. The
-/// first of these that fits any class decides: a class's short name, or its whole list of
-/// synonyms as one string; one of its synonyms; the beginning of a synonym; whole words
-/// within a synonym.
-///
-/// # Errors
-/// [`LabelError::Unknown`] with the nearest names when nothing fits, and
-/// [`LabelError::Ambiguous`] with the classes when several do.
-pub fn find_label(label: &str) -> Result<usize, LabelError> {
-    let exact = label.trim();
-    let wanted = exact.to_lowercase();
-    let unknown = || LabelError::Unknown {
-        label: label.to_owned(),
-        nearest: nearest(&wanted),
-    };
-    if wanted.is_empty() {
-        return Err(unknown());
+impl Labels {
+    /// The 1000 classes of ImageNet.
+    ///
+    /// Three names belong to two classes each: crane, cardigan (apart from its capital) and
+    /// maillot.
+    pub fn imagenet() -> Self {
+        KNOWN[0].1.clone()
     }
-    type Fit<'a> = &'a dyn Fn(usize) -> bool;
-    let any =
-        |index, fits: &dyn Fn(&str) -> bool| synonyms(index).any(|name| fits(&name.to_lowercase()));
-    let fits: [Fit; 5] = [
-        &|index| NAMES[index] == exact,
-        &|index| NAMES[index].to_lowercase() == wanted || LINES[index].to_lowercase() == wanted,
-        &|index| any(index, &|name| name == wanted),
-        &|index| any(index, &|name| name.starts_with(&wanted)),
-        &|index| any(index, &|name| holds_words(name, &wanted)),
-    ];
-    for fit in fits {
-        let found: Vec<usize> = (0..NAMES.len()).filter(|index| fit(*index)).collect();
-        match found[..] {
-            [] => continue,
-            [index] => return Ok(index),
-            _ => {
-                return Err(LabelError::Ambiguous {
-                    label: label.to_owned(),
-                    candidates: found.iter().map(|i| (*i, NAMES[*i])).collect(),
-                });
-            }
+
+    /// Reads one class a line, in the order of the outputs, synonyms separated by a comma and a
+    /// space. `set` is what the classes are called together, for messages: "no `set` class is
+    /// called ...".
+    pub fn parse(set: &str, text: &str) -> Self {
+        let class = |line: &str| {
+            let names = line.split(", ").map(str::to_owned);
+            (line.to_owned(), names.collect())
+        };
+        Self {
+            inner: Arc::new(Inner {
+                set: set.to_owned(),
+                classes: text.lines().map(class).collect(),
+            }),
         }
     }
-    Err(unknown())
+
+    /// Those of a label file that the manifest names.
+    pub(crate) fn of_file(file: &str) -> Option<Self> {
+        let known = KNOWN.iter().find(|(known, _)| *known == file);
+        known.map(|(_, labels)| labels.clone())
+    }
+
+    /// Those of a known network whose classes are called so together: `ImageNet` for most.
+    pub fn of_set(set: &str) -> Option<Self> {
+        let known = KNOWN.iter().find(|(_, labels)| labels.set() == set);
+        known.map(|(_, labels)| labels.clone())
+    }
+
+    /// What the classes are called together.
+    pub fn set(&self) -> &str {
+        &self.inner.set
+    }
+
+    /// How many classes there are.
+    pub fn len(&self) -> usize {
+        self.inner.classes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.inner.classes.is_empty()
+    }
+
+    /// The short name of class `index`, the first of its synonyms; `None` beyond the last class.
+    pub fn name(&self, index: usize) -> Option<&str> {
+        self.synonyms(index).next()
+    }
+
+    /// The short names of all classes, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).filter_map(|index| self.name(index))
+    }
+
+    /// All names of class `index`, the short one first; empty beyond the last class.
+    pub fn synonyms(&self, index: usize) -> impl Iterator<Item = &str> {
+        let names = self.inner.classes.get(index).map(|(_, names)| names);
+        names.into_iter().flatten().map(String::as_str)
+    }
+
+    /// The class that `label` names.
+    ///
+    /// Upper and lower case are one, except that a name that is right to the letter wins. The
+    /// first of these that fits any class decides: a class's short name, or its whole list of
+    /// synonyms as one string; one of its synonyms; the beginning of a synonym; whole words
+    /// within a synonym.
+    ///
+    /// # Errors
+    /// [`LabelError::Unknown`] with the nearest names when nothing fits, and
+    /// [`LabelError::Ambiguous`] with the classes when several do.
+    pub fn find(&self, label: &str) -> Result<usize, LabelError> {
+        let exact = label.trim();
+        let wanted = exact.to_lowercase();
+        if wanted.is_empty() {
+            return Err(self.unknown(label));
+        }
+        type Fit<'a> = &'a dyn Fn(usize) -> bool;
+        let short = |index| self.name(index).unwrap_or_default();
+        let whole = |index: usize| self.inner.classes[index].0.to_lowercase();
+        let any = |index, fits: &dyn Fn(&str) -> bool| {
+            let mut names = self.synonyms(index);
+            names.any(|name| fits(&name.to_lowercase()))
+        };
+        let fits: [Fit; 5] = [
+            &|index| short(index) == exact,
+            &|index| short(index).to_lowercase() == wanted || whole(index) == wanted,
+            &|index| any(index, &|name| name == wanted),
+            &|index| any(index, &|name| name.starts_with(&wanted)),
+            &|index| any(index, &|name| holds_words(name, &wanted)),
+        ];
+        for fit in fits {
+            let found: Vec<usize> = (0..self.len()).filter(|index| fit(*index)).collect();
+            match found[..] {
+                [] => continue,
+                [index] => return Ok(index),
+                _ => {
+                    let named = |index: &usize| (*index, short(*index).to_owned());
+                    return Err(LabelError::Ambiguous {
+                        label: label.to_owned(),
+                        candidates: found.iter().map(named).collect(),
+                    });
+                }
+            }
+        }
+        Err(self.unknown(label))
+    }
+
+    fn unknown(&self, label: &str) -> LabelError {
+        let nearest = self.nearest(&label.trim().to_lowercase());
+        let others = match nearest.is_empty() && self.len() <= FEW {
+            true => self.names().map(str::to_owned).collect(),
+            false => Vec::new(),
+        };
+        LabelError::Unknown {
+            set: self.inner.set.clone(),
+            label: label.to_owned(),
+            nearest,
+            others,
+        }
+    }
+
+    fn nearest(&self, wanted: &str) -> Vec<String> {
+        let mut scored: Vec<(f64, &str)> = (0..self.len())
+            .map(|index| {
+                self.synonyms(index)
+                    .map(|name| (crate::similarity(wanted, &name.to_lowercase()), name))
+                    .max_by(|a, b| a.0.total_cmp(&b.0))
+                    .unwrap_or((0.0, ""))
+            })
+            .filter(|(score, _)| *score > 0.75)
+            .collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let names = scored.into_iter().take(4);
+        names.map(|(_, name)| name.to_owned()).collect()
+    }
 }
 
 fn holds_words(name: &str, wanted: &str) -> bool {
@@ -139,44 +251,38 @@ fn holds_words(name: &str, wanted: &str) -> bool {
     wanted != " " && words(name).contains(&wanted)
 }
 
-fn nearest(wanted: &str) -> Vec<&'static str> {
-    let mut scored: Vec<(f64, &'static str)> = (0..LINES.len())
-        .map(|index| {
-            synonyms(index)
-                .map(|name| (crate::similarity(wanted, &name.to_lowercase()), name))
-                .max_by(|a, b| a.0.total_cmp(&b.0))
-                .unwrap_or((0.0, ""))
-        })
-        .filter(|(score, _)| *score > 0.75)
-        .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    scored.into_iter().take(4).map(|(_, name)| name).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn imagenet() -> Labels {
+        Labels::imagenet()
+    }
+
     #[test]
     fn a_thousand_names_in_order() {
-        assert_eq!(labels().len(), 1000);
-        assert!(labels().iter().all(|name| !name.is_empty()));
-        assert_eq!(label(0), Some("tench"));
-        assert_eq!(label(285), Some("Egyptian cat"));
-        assert_eq!(label(967), Some("espresso"));
-        assert_eq!(label(1000), None);
-        assert_eq!(synonyms(1000).count(), 0);
-        let tabby: Vec<_> = synonyms(281).collect();
+        let labels = imagenet();
+        assert_eq!((labels.len(), labels.set()), (1000, "ImageNet"));
+        assert!(!labels.is_empty());
+        assert_eq!(labels.names().count(), 1000);
+        assert!(labels.names().all(|name| !name.is_empty()));
+        assert_eq!(labels.name(0), Some("tench"));
+        assert_eq!(labels.name(285), Some("Egyptian cat"));
+        assert_eq!(labels.name(967), Some("espresso"));
+        assert_eq!(labels.name(1000), None);
+        assert_eq!(labels.synonyms(1000).count(), 0);
+        let tabby: Vec<_> = labels.synonyms(281).collect();
         assert_eq!(tabby, ["tabby", "tabby cat"]);
     }
 
     #[test]
     fn every_whole_line_finds_its_class() {
-        for (index, line) in LINES.iter().enumerate() {
-            match find_label(line) {
+        let labels = imagenet();
+        for (index, (line, _)) in labels.inner.classes.iter().enumerate() {
+            match labels.find(line) {
                 Ok(found) => assert_eq!(found, index, "{line}"),
                 Err(LabelError::Ambiguous { .. }) => {
-                    assert!(["crane", "maillot"].contains(line), "{line}");
+                    assert!(["crane", "maillot"].contains(&line.as_str()), "{line}");
                 }
                 Err(error) => panic!("{error}"),
             }
@@ -197,29 +303,54 @@ mod tests {
             ("Carassius", 1),
             ("Egyptian", 285),
         ] {
-            assert_eq!(find_label(text), Ok(index), "{text}");
+            assert_eq!(imagenet().find(text), Ok(index), "{text}");
         }
     }
 
     #[test]
     fn a_miss_lists_the_nearest() {
-        let error = find_label("Egiptian cat").unwrap_err();
+        let find = |text| imagenet().find(text);
+        let error = find("Egiptian cat").unwrap_err();
         assert!(error.to_string().contains("Egyptian cat"), "{error}");
-        assert!(find_label("").is_err());
-        assert!(find_label("  ").is_err());
-        assert!(find_label(",").is_err());
-        assert!(find_label("\u{1F408}").is_err());
+        let error = find("\u{1F408}").unwrap_err().to_string();
+        assert!(error.len() < 100, "{error}");
+        assert!(find("").is_err());
+        assert!(find("  ").is_err());
+        assert!(find(",").is_err());
     }
 
     #[test]
     fn an_ambiguous_name_lists_its_classes() {
-        let error = find_label("CRANE").unwrap_err();
+        let error = imagenet().find("CRANE").unwrap_err();
         let LabelError::Ambiguous { candidates, .. } = &error else {
             panic!("{error}");
         };
-        assert_eq!(candidates, &[(134, "crane"), (517, "crane")]);
+        let crane = || "crane".to_owned();
+        assert_eq!(candidates, &[(134, crane()), (517, crane())]);
         assert!(error.to_string().contains("134 (crane), 517 (crane)"));
-        let error = find_label("terrier").unwrap_err();
+        let error = imagenet().find("terrier").unwrap_err();
         assert!(error.to_string().contains("more"), "{error}");
+    }
+
+    #[test]
+    fn a_small_network_has_its_own() {
+        let labels = Labels::parse("pets", "cat, house cat\ndog\nrabbit, bunny\n");
+        assert_eq!((labels.len(), labels.set()), (3, "pets"));
+        assert_eq!(labels.find("House cat"), Ok(0));
+        assert_eq!(labels.find("bunny"), Ok(2));
+        let error = labels.find("dogg").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "no pets class is called \"dogg\"; the nearest are dog"
+        );
+        let error = labels.find("quiche").unwrap_err().to_string();
+        assert!(error.ends_with("there are cat, dog, rabbit"), "{error}");
+    }
+
+    #[test]
+    fn no_classes_are_no_error() {
+        let none = Labels::parse("empty", "");
+        assert!(none.is_empty() && none.find("cat").is_err());
+        assert_eq!(none.name(0), None);
     }
 }

@@ -12,7 +12,7 @@ pub mod sha256;
 pub use cache::{Cache, Found, ResolveError, resolve};
 #[cfg(feature = "download")]
 pub use download::{Progress, PullError, PullOptions, Stage, pull};
-pub use labels::{LabelError, find_label, label, labels, synonyms};
+pub use labels::{LabelError, Labels};
 pub use manifest::{ChannelOrder, Entry, ParseError, Preprocessing, Resize};
 
 /// SqueezeNet 1.1 as an ONNX file: its manifest entry is `squeezenet1_1`.

@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::labels::Labels;
+
 /// How a picture becomes the input of a network.
 ///
 /// The picture is resized by [`resize`](Self::resize) to `height` x `width`, its channels are
@@ -139,6 +141,8 @@ pub struct Entry {
     pub licence: String,
     /// Where the file comes from.
     pub source: String,
+    /// The file of this crate that has the names of its classes.
+    pub labels: String,
     /// Name of the input tensor, if known.
     pub input_tensor: Option<String>,
     /// How a picture becomes its input.
@@ -152,6 +156,11 @@ impl Entry {
     /// Whether the file can be downloaded.
     pub fn is_hosted(&self) -> bool {
         !self.urls.is_empty()
+    }
+
+    /// The names of its classes.
+    pub fn labels(&self) -> Option<Labels> {
+        Labels::of_file(&self.labels)
     }
 
     /// Whether `name` is this entry's name or one of its aliases, in upper or lower case.
@@ -244,6 +253,7 @@ mod tests {
             assert!(entry.bytes > 1_000_000, "{}", entry.name);
             assert!(entry.file.ends_with(".onnx"), "{}", entry.name);
             assert!(entry.urls.iter().all(|url| url.starts_with("https://")));
+            assert!(entry.labels().is_some_and(|labels| labels.len() > 1));
             assert!(entry.input.std.iter().all(|std| *std > 0.0));
         }
     }
@@ -260,6 +270,7 @@ mod tests {
         assert_eq!(googlenet.input.mean, [103.939, 116.779, 123.68]);
         assert_eq!(googlenet.input.resize, Resize::ShortSideCrop { short: 256 });
         assert!(by_bytes(b"not a model").is_none());
+        assert_eq!(googlenet.labels(), Some(Labels::imagenet()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use elucid_models::{Found, manifest};
+use elucid_models::{Entry, Found, Labels, manifest};
 use elucid_rules::Rules;
 use image::RgbImage;
 use ndarray::{Array1, Array2, ArrayD, ArrayView1, ArrayViewD, IxDyn};
@@ -100,7 +100,7 @@ impl ImageBatch for Photo {
 #[derive(Debug, Clone)]
 pub struct Scores {
     logits: Array2<f32>,
-    labels: Option<&'static [&'static str]>,
+    labels: Option<Labels>,
 }
 
 /// One class with its score.
@@ -152,7 +152,7 @@ impl Scores {
             .take(count)
             .map(|index| Guess {
                 index,
-                label: class_label(self.labels, index),
+                label: class_label(self.labels.as_ref(), index),
                 probability: probabilities[index],
                 logit: logits[index],
             })
@@ -167,9 +167,9 @@ fn softmax(logits: ArrayView1<'_, f32>) -> Array1<f32> {
     powers.mapv(|p| (p / sum) as f32)
 }
 
-fn class_label(labels: Option<&'static [&'static str]>, index: usize) -> String {
-    match labels.and_then(|l| l.get(index)) {
-        Some(label) => (*label).to_owned(),
+fn class_label(labels: Option<&Labels>, index: usize) -> String {
+    match labels.and_then(|labels| labels.name(index)) {
+        Some(label) => label.to_owned(),
         None => format!("class {index}"),
     }
 }
@@ -191,7 +191,7 @@ struct Inner {
     logits: Option<ValueId>,
     spec: InputSpec,
     layers: Vec<Layer>,
-    labels: Option<&'static [&'static str]>,
+    labels: Option<Labels>,
     sha256: String,
     name: String,
 }
@@ -306,7 +306,8 @@ impl Model {
         let classes = logits
             .and_then(|v| layers.iter().find(|l| l.value == v))
             .map(|l| l.shape.iter().product::<usize>());
-        let imagenet = elucid_models::labels();
+        // A file that nobody described is taken for one of ImageNet's by the number of its classes.
+        let labels = known.map_or_else(|| Some(Labels::imagenet()), Entry::labels);
         let weights = (0..graph.names.len()).map(|_| OnceLock::new()).collect();
         Ok(Self {
             inner: Arc::new(Inner {
@@ -315,7 +316,7 @@ impl Model {
                 logits,
                 spec,
                 layers,
-                labels: (classes == Some(imagenet.len())).then_some(imagenet),
+                labels: labels.filter(|labels| classes == Some(labels.len())),
                 sha256,
                 name: known.map_or(name, |e| e.name.clone()),
                 device: device.clone().inner(),
@@ -349,14 +350,15 @@ impl Model {
         &self.inner.name
     }
 
-    /// Class names in index order, if the model has the 1000 classes of ImageNet.
-    pub fn labels(&self) -> Option<&'static [&'static str]> {
-        self.inner.labels
+    /// The names of its classes: those of a known model, and ImageNet's for any other with 1000
+    /// classes.
+    pub fn labels(&self) -> Option<&Labels> {
+        self.inner.labels.as_ref()
     }
 
     /// Name of a class, or its number where the model has no names.
     pub fn label(&self, class: usize) -> String {
-        class_label(self.inner.labels, class)
+        class_label(self.labels(), class)
     }
 
     /// The class that a number or a name means.
@@ -377,8 +379,8 @@ impl Model {
                 )))
             };
         }
-        match self.inner.labels {
-            Some(_) => elucid_models::find_label(name).map_err(|e| unknown(e.to_string())),
+        match self.labels() {
+            Some(labels) => labels.find(name).map_err(|e| unknown(e.to_string())),
             None => Err(unknown(format!(
                 "no class \"{name}\": the model has no class names, give a number from 0 to {}",
                 count - 1
@@ -541,7 +543,7 @@ impl Model {
             })?;
         Ok(Scores {
             logits,
-            labels: self.inner.labels,
+            labels: self.inner.labels.clone(),
         })
     }
 
@@ -656,7 +658,7 @@ impl Model {
                 logits: inner.logits,
                 spec: inner.spec,
                 layers: inner.layers.clone(),
-                labels: inner.labels,
+                labels: inner.labels.clone(),
                 sha256: inner.sha256.clone(),
                 name: inner.name.clone(),
             }),

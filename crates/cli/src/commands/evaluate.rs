@@ -172,7 +172,7 @@ impl Evaluation {
             burn: BURN.to_owned(),
             model: ModelFacts::of(model),
             input: InputFacts::of(model.input_spec()),
-            named_classes: model.labels().is_some(),
+            class_names: model.labels().map(|labels| labels.set().to_owned()),
             data,
             target: match self.target {
                 Explained::Label => "label",

@@ -10,6 +10,9 @@ use crate::error::CliError;
 use crate::report::InputFacts;
 use crate::session::Session;
 
+/// As many classes are listed by name.
+const FEW: usize = 20;
+
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     #[command(flatten)]
@@ -48,7 +51,8 @@ struct Facts {
     /// Absent where the network does not end in class scores.
     logits: Option<String>,
     classes: Option<usize>,
-    class_names: bool,
+    /// What the classes are called together; absent where they have no names.
+    class_names: Option<String>,
     layers: Vec<LayerFacts>,
 }
 
@@ -104,16 +108,20 @@ fn facts(model: &Model, args: &InspectArgs) -> Result<Facts, CliError> {
         input: InputFacts::of(model.input_spec()),
         logits: model.logits().ok().map(|l| l.name().to_owned()),
         classes: model.classes().ok(),
-        class_names: model.labels().is_some(),
+        class_names: model.labels().map(|labels| labels.set().to_owned()),
         layers: listed.map(LayerFacts::from).collect(),
     })
 }
 
 fn print(out: &mut Output, facts: &Facts, model: &Model) -> Result<(), CliError> {
     let input = &facts.input;
-    let classes = match (facts.classes, facts.class_names) {
-        (Some(count), true) => format!("{count}, by the names of ImageNet"),
-        (Some(count), false) => format!("{count}, without names"),
+    let classes = match (facts.classes, model.labels()) {
+        (Some(count), Some(labels)) if count <= FEW => {
+            let names: Vec<&str> = labels.names().collect();
+            format!("{count}: {}", names.join(", "))
+        }
+        (Some(count), Some(labels)) => format!("{count}, by the names of {}", labels.set()),
+        (Some(count), None) => format!("{count}, without names"),
         (None, _) => "none".to_owned(),
     };
     let no_logits = || {

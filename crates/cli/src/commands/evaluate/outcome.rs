@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use elucid::graph::input::open_image;
 use elucid::metrics::{Direction, Metric};
+use elucid::models::Labels;
 use elucid::prelude::*;
 use serde::Serialize;
 
@@ -228,9 +229,14 @@ impl<'a> Outcome<'a> {
         let Some((planned, measured)) = planned.zip(measured) else {
             return figure;
         };
-        let label = |class: usize| match elucid::models::label(class) {
-            Some(label) if self.settings.named_classes => label.to_owned(),
-            _ => format!("class {class}"),
+        let labels = self
+            .settings
+            .class_names
+            .as_deref()
+            .and_then(Labels::of_set);
+        let label = |class: usize| match labels.as_ref().and_then(|labels| labels.name(class)) {
+            Some(label) => label.to_owned(),
+            None => format!("class {class}"),
         };
         figure = figure.caption(match measured.predicted == planned.class {
             true => label(planned.class),

@@ -16,8 +16,8 @@ pub struct Settings {
     pub burn: String,
     pub model: ModelFacts,
     pub input: InputFacts,
-    /// Whether the classes are ImageNet's, which have names.
-    pub named_classes: bool,
+    /// What the classes are called together, if they have names.
+    pub class_names: Option<String>,
     pub data: DataFacts,
     /// What is explained: the image's label, or the network's prediction.
     pub target: String,
