@@ -1,6 +1,6 @@
 //! Pictures of features, step by step, and the factorisation behind neuron groups.
 //!
-//! GoogLeNet when it is on this machine (`elucid models pull googlenet`), else the embedded SqueezeNet.
+//! GoogLeNet when it is on this machine (`elucid models pull googlenet`), else the embedded InceptionV1.
 //! Every device that the build supports is measured in the same run.
 
 mod common;
@@ -23,6 +23,7 @@ fn icons(c: &mut Criterion) {
             model,
             name,
             middle: [_, layer],
+            ..
         } = subject(&chosen.device);
         let mut group = group(c, &format!("icons/{name}/{device_name}"));
         for (transforms, title) in [(Transforms::lucid(), "lucid"), (Transforms::none(), "none")] {
@@ -41,17 +42,18 @@ fn groups(c: &mut Criterion) {
             model,
             name,
             middle: [_, layer],
+            classes: [class, other],
         } = subject(&chosen.device);
         let picture = decode_image(photographs::chelsea()).expect("the embedded photograph");
         let photo = model.prepare(&picture).expect("it can be prepared");
         let mut group = group(c, &format!("groups/{name}/{device_name}"));
         let groups = NeuronGroups::new(6)
             .at(layer)
-            .targets([Target::class(285), Target::class(282)]);
+            .targets([Target::class(class), Target::class(other)]);
         group.bench_function("6 groups by NMF, 2 classes", |b| {
             b.iter(|| groups.compute(&model, &photo).expect("groups"));
         });
-        let target = || Target::difference(285, 282);
+        let target = || Target::difference(class, other);
         for (method, title) in [
             (ChannelMethod::Linear, "linear"),
             (ChannelMethod::path(), "path, 100 steps"),

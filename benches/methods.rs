@@ -2,7 +2,7 @@
 //! there are hundreds ([`FEWER`]), so that a run ends.
 //!
 //! GoogLeNet when it is on this machine (`elucid models pull googlenet`, or `ELUCID_ASSETS`), else
-//! the embedded SqueezeNet. Every device that the build supports is measured in the same run.
+//! the embedded InceptionV1. Every device that the build supports is measured in the same run.
 
 mod common;
 
@@ -37,7 +37,12 @@ fn options(method: &Method) -> MethodOptions {
 
 fn methods(c: &mut Criterion) {
     for (device_name, chosen) in devices() {
-        let Subject { model, name, .. } = subject(&chosen.device);
+        let Subject {
+            model,
+            name,
+            classes: [class, _],
+            ..
+        } = subject(&chosen.device);
         let picture = decode_image(photographs::chelsea()).expect("the embedded photograph");
         let photo = model.prepare(&picture).expect("it can be prepared");
         let mut group = group(c, &format!("method/{name}/{device_name}"));
@@ -45,7 +50,7 @@ fn methods(c: &mut Criterion) {
             let attributor = method.build(&options(method)).expect("the options");
             let attribute = || {
                 attributor
-                    .attribute(&model, &photo, Target::class(285))
+                    .attribute(&model, &photo, Target::class(class))
                     .expect("it explains the network")
             };
             group.bench_function(method.name, |b| b.iter(attribute));

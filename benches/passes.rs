@@ -1,7 +1,7 @@
 //! Passes through a network, and layer-to-layer attribution with and without shared cotangents.
 //!
 //! GoogLeNet when it is on this machine (`elucid models pull googlenet`, or `ELUCID_ASSETS`), else
-//! the embedded SqueezeNet. Every device that the build supports is measured in the same run.
+//! the embedded InceptionV1. Every device that the build supports is measured in the same run.
 
 mod common;
 
@@ -49,6 +49,7 @@ fn gradients(c: &mut Criterion) {
             model,
             name,
             middle,
+            classes: [class, _],
         } = subject(&chosen.device);
         let mut group = group(c, &format!("gradient/{name}/{device_name}"));
         for batch in [1, 8] {
@@ -60,7 +61,7 @@ fn gradients(c: &mut Criterion) {
                 group.bench_function(format!("to {to}, batch {batch}"), |b| {
                     b.iter(|| {
                         method
-                            .attribute(&model, &images, Target::class(285))
+                            .attribute(&model, &images, Target::class(class))
                             .expect("it runs")
                     });
                 });
@@ -75,6 +76,7 @@ fn spatial(c: &mut Criterion) {
             model,
             name,
             middle,
+            ..
         } = subject(&chosen.device);
         let mut group = group(c, &format!("spatial/{name}/{device_name}"));
         let image = photographs(&model, 1);

@@ -22,7 +22,7 @@ fn run(name: &str, folder: &Path, arguments: &[&str]) -> PathBuf {
         program.display()
     );
     let ended = Command::new(program)
-        .args(["--size", "24", "--steps", "4", "--layer", "fire9"])
+        .args(["--size", "24", "--steps", "4"])
         .args(arguments)
         .current_dir(folder)
         .output()
@@ -148,14 +148,14 @@ fn groups_are_chosen_and_counted() {
     assert_eq!(texts(&browser, "thead th").len(), 3);
     assert!(count(&browser, ".edge.plus") > 0);
 
-    // A group by its icon, and by where it is in the photograph: the cat is left.
+    // A group by its icon, and by where it is in the photograph: the dog is left.
     let idle = texts(&browser, ".which");
     hover(&browser, "tr.group .icon", 0.5, 0.5);
     assert_eq!(texts(&browser, ".which"), ["Where group 1 is active"]);
     assert_eq!(count(&browser, ".shade:not([hidden])"), 1);
     hover(&browser, "[data-panel=photo]", 0.2, 0.35);
     assert_eq!(texts(&browser, ".which"), ["Where group 1 is active"]);
-    hover(&browser, "[data-panel=photo]", 0.8, 0.35);
+    hover(&browser, "[data-panel=photo]", 0.8, 0.85);
     assert_eq!(texts(&browser, ".which"), ["Where group 2 is active"]);
     browser.hover(1.0, 1.0);
     assert_eq!(texts(&browser, ".which"), idle);

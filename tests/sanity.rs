@@ -63,9 +63,36 @@ fn mean(runs: &[Vec<Row>], method: usize, from: usize) -> f64 {
     sum / count
 }
 
+/// The methods that look at the network forget the class, the one that looks at edges does not.
+#[test]
+fn the_small_inception_splits_the_methods() {
+    let model = Model::embedded(&Device::flex()).unwrap();
+    let pictures = [
+        ("chelsea", photographs::chelsea()),
+        ("dog", photographs::dog()),
+        ("dog_and_cat", photographs::dog_and_cat()),
+    ];
+    let runs = upper_half(&model, &pictures, 3);
+    let [gradient, grad_cam, guided] = [0, 1, 2].map(|method| mean(&runs, method, 1));
+    println!("mean: gradient {gradient:.2}, Grad-CAM {grad_cam:.2}, guided {guided:.2}");
+    assert!(gradient < 0.5, "{gradient}");
+    assert!(grad_cam < 0.5, "{grad_cam}");
+    assert!(guided > 0.85, "{guided}");
+    for rows in &runs {
+        for depth in 1..rows[0].spearman.len() {
+            let (gradient, guided) = (rows[0].spearman[depth], rows[2].spearman[depth]);
+            assert!(guided > 0.75, "{guided} at depth {depth}");
+            assert!(
+                guided > gradient + 0.3,
+                "{gradient} and {guided} at depth {depth}"
+            );
+        }
+    }
+}
+
 #[test]
 fn squeezenet_splits_the_methods() {
-    let model = Model::embedded(&Device::flex()).unwrap();
+    let model = Model::find("squeezenet", &Device::flex(), None).unwrap();
     let runs = upper_half(&model, &pictures(), 3);
     let [gradient, grad_cam, guided] = [0, 1, 2].map(|method| mean(&runs, method, 1));
     println!("mean: gradient {gradient:.2}, Grad-CAM {grad_cam:.2}, guided {guided:.2}");
@@ -136,7 +163,7 @@ fn measures_are_what_they_are_called() {
 
 #[test]
 fn random_weights_are_as_large_as_those_they_replace() {
-    let model = Model::embedded(&Device::flex()).unwrap();
+    let model = Model::find("squeezenet", &Device::flex(), None).unwrap();
     let blocks = blocks(&model);
     assert_eq!(blocks.len(), 10);
     assert_eq!(

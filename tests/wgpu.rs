@@ -47,6 +47,9 @@ fn pictures() -> impl Iterator<Item = DynamicImage> {
         photographs::chelsea(),
         photographs::cat_and_coffee(),
         photographs::coffee(),
+        photographs::dog(),
+        photographs::horse(),
+        photographs::panda(),
     ];
     files.into_iter().flat_map(|bytes| {
         let picture = elucid::graph::input::decode_image(bytes).unwrap();
@@ -132,11 +135,49 @@ fn photo_with_the_same_gates(cpu: &Model, gpu: &Model) -> (Photo, Photo) {
         .expect("some photograph has the same gates on both devices")
 }
 
+/// What is compared of an embedded network.
+struct Questions {
+    model: &'static str,
+    /// A class of the photographs, and another.
+    classes: [usize; 2],
+    /// From layer to layer.
+    between: [&'static str; 2],
+    /// Channels that are attributed to.
+    channels: &'static str,
+    /// A layer with two channels that are drawn.
+    drawn: (&'static str, [usize; 2]),
+}
+
+#[test]
+fn the_small_inception_sees_the_same() {
+    sees_the_same(&Questions {
+        model: "inception_v1_small",
+        classes: [10, 1],
+        between: ["mixed4c", "mixed4d"],
+        channels: "mixed4d",
+        drawn: ("mixed3b", [3, 14]),
+    });
+}
+
 #[test]
 fn squeezenet_sees_the_same() {
+    sees_the_same(&Questions {
+        model: "squeezenet",
+        classes: [285, 281],
+        between: ["fire6/concat", "fire7/concat"],
+        channels: "fire8/concat",
+        drawn: ("fire4/concat", [3, 14]),
+    });
+}
+
+fn sees_the_same(questions: &Questions) {
     let (cpu, gpu) = (device::cpu(), wgpu());
-    let open = |chosen: &device::Chosen| Model::embedded(&chosen.device).unwrap();
+    let open = |chosen: &device::Chosen| {
+        let found = Model::find(questions.model, &chosen.device, None);
+        found.unwrap()
+    };
     let (cpu, gpu) = (open(&cpu), open(&gpu));
+    let [class, other] = questions.classes;
     let (here, there) = photo_with_the_same_gates(&cpu, &gpu);
 
     let names: Vec<&str> = cpu.layers().iter().skip(1).map(Layer::name).collect();
@@ -153,13 +194,14 @@ fn squeezenet_sees_the_same() {
         let rules = Rules::preset(preset).unwrap();
         let gradient = |model: &Model, photo: &Photo| {
             let method = Gradient::at_input().rules(&rules);
-            let result = method.attribute(model, photo, Target::class(285));
+            let result = method.attribute(model, photo, Target::class(class));
             result.unwrap().values().clone()
         };
         let (got, want) = (gradient(&gpu, &there), gradient(&cpu, &here));
         close(&format!("gradient, {preset}"), &got, &want);
         let spatial = |model: &Model, photo: &Photo| {
-            let method = SpatialAttribution::between("fire6/concat", "fire7/concat").rules(&rules);
+            let [from, to] = questions.between;
+            let method = SpatialAttribution::between(from, to).rules(&rules);
             let result = method.compute(model, photo);
             result.unwrap().remove(0).maps().clone()
         };
@@ -187,23 +229,24 @@ fn squeezenet_sees_the_same() {
         };
         let attributor = method.build(&options).unwrap();
         let attribute = |model: &Model, photo: &Photo| {
-            let result = attributor.attribute(model, photo, Target::class(285));
+            let result = attributor.attribute(model, photo, Target::class(class));
             result.unwrap().values().clone()
         };
         let (got, want) = (attribute(&gpu, &there), attribute(&cpu, &here));
         close(method.name, &got, &want);
     }
     let channels = |model: &Model, photo: &Photo| {
-        let method = ChannelAttribution::at("fire8/concat");
-        let found = method.compute(model, photo, Target::difference(285, 281));
+        let method = ChannelAttribution::at(questions.channels);
+        let found = method.compute(model, photo, Target::difference(class, other));
         found.unwrap().remove(0).values().to_owned()
     };
     let (got, want) = (channels(&gpu, &there), channels(&cpu, &here));
     close("channel attribution", &got, &want);
     // What the objectives are worth, step by step: later ones rest on the gradients before them.
     let icons = |model: &Model| {
+        let (layer, channels) = questions.drawn;
         let icons = FeatureVis::fourier(48).steps(4);
-        let icons = icons.channels(model, "fire4/concat", &[3, 14]).unwrap();
+        let icons = icons.channels(model, layer, &channels).unwrap();
         icons.values().concat()
     };
     close("feature visualisation", &icons(&gpu), &icons(&cpu));

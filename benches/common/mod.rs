@@ -15,25 +15,28 @@ pub struct Subject {
     /// A layer in the middle, and the block that follows it.
     #[allow(dead_code, reason = "not every bench looks inside")]
     pub middle: [&'static str; 2],
+    /// A class of the photograph, and another.
+    pub classes: [usize; 2],
 }
 
-/// GoogLeNet when it is on this machine, else the embedded SqueezeNet.
+/// GoogLeNet when it is on this machine, else the embedded InceptionV1.
 pub fn subject(device: &Device) -> Subject {
+    let middle = ["inception_4c", "inception_4d"];
     for name in ["googlenet-12", "bvlc-googlenet"] {
         if let Ok(model) = Model::find(name, device, None) {
-            let middle = ["inception_4c", "inception_4d"];
             return Subject {
                 model,
                 name: "googlenet",
                 middle,
+                classes: [285, 282],
             };
         }
     }
-    let model = Model::embedded(device).expect("the embedded model opens");
     Subject {
-        model,
-        name: "squeezenet",
-        middle: ["fire6/concat", "fire7/concat"],
+        model: Model::embedded(device).expect("the embedded model opens"),
+        name: "inception_v1_small",
+        middle,
+        classes: [10, 1],
     }
 }
 

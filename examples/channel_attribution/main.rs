@@ -11,46 +11,50 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use elucid::render::top_and_bottom;
 
 use common::Arguments;
 
-/// Of several networks the layer that is deep enough for fur and cups, and still has positions.
+/// Of several networks the layer that is deep enough for fur and snouts, and still has positions.
 const LAYERS: &[&str] = &["inception_4d", "fire8/concat"];
 
 fn explain() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read(
         "channel_attribution",
         &[
-            ("model", "squeezenet1_1"),
+            ("model", EMBEDDED),
             ("layer", ""),
-            ("target", "Egyptian cat:espresso"),
+            ("target", ""),
             ("top", "4"),
-            ("size", "96"),
-            ("steps", "256"),
+            ("size", "112"),
+            ("steps", "384"),
         ],
     )?;
     let top: usize = arguments.get("top").parse()?;
     let size: usize = arguments.get("size").parse()?;
     let steps: usize = arguments.get("steps").parse()?;
 
-    // A network on a device. Without --model it is SqueezeNet 1.1, which the library carries.
+    // A network on a device. Without --model it is the small InceptionV1 that the library carries.
     let device = elucid::device::auto();
     println!("running on {}", device.description);
     let model = Model::find(arguments.get("model"), &device.device, None)?;
-    let layer = arguments.layer(&model, LAYERS)?;
+    let layer = arguments.layer("layer", &model, LAYERS)?;
 
     // A photograph as the network wants it: resized, cropped, normalised.
-    let photo = model.prepare(&arguments.picture(photographs::cat_and_coffee())?)?;
+    let photo = model.prepare(&arguments.picture(photographs::dog_and_cat())?)?;
     let guesses = model.classify(&photo)?.top(5);
     for guess in &guesses {
         println!("  {guess}");
     }
 
     // What is explained: how much more the network sees of one class than of the other. Either side
-    // may also be "none" or "logsumexp", all classes together.
-    let target: Target = arguments.get("target").parse()?;
+    // may also be "none" or "logsumexp", all classes together. Without --target the two best guesses.
+    let target: Target = match (arguments.get("target"), guesses.as_slice()) {
+        ("", [first, second, ..]) => format!("{}:{}", first.label, second.label).parse()?,
+        (text, _) => text.parse()?,
+    };
     println!("why {target}, by the channels of {layer}?");
 
     // A network is not linear, so there is more than one answer to how much a channel added.

@@ -64,11 +64,16 @@ impl Arguments {
         })
     }
 
-    /// The layer asked for, else the first of these that the network has, else the one where its
-    /// convolutional features end.
-    #[allow(dead_code, reason = "not every example is about one layer")]
-    pub fn layer(&self, model: &Model, defaults: &[&str]) -> Result<String, Box<dyn Error>> {
-        Ok(match self.get("layer") {
+    /// The layer that an argument asks for, else the first of these that the network has, else the one
+    /// where its convolutional features end.
+    #[allow(dead_code, reason = "not every example is about some layers")]
+    pub fn layer(
+        &self,
+        argument: &str,
+        model: &Model,
+        defaults: &[&str],
+    ) -> Result<String, Box<dyn Error>> {
+        Ok(match self.get(argument) {
             "" => defaults
                 .iter()
                 .find_map(|name| model.layer(name).ok())

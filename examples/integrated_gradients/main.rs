@@ -9,6 +9,7 @@ mod common;
 use std::error::Error;
 use std::process::ExitCode;
 
+use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use ndarray::Axis;
 
@@ -18,7 +19,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read(
         "integrated_gradients",
         &[
-            ("model", "squeezenet1_1"),
+            ("model", EMBEDDED),
             ("label", ""),
             ("steps", "128"),
             ("tolerance", "0.01"),

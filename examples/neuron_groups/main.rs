@@ -12,24 +12,25 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use elucid::attribution::Groups;
+use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use ndarray::{Array2, Axis};
 
 use common::Arguments;
 
-/// Of several networks the layer that is deep enough for eyes and cups, and still has positions.
+/// Of several networks the layer that is deep enough for eyes and snouts, and still has positions.
 const LAYERS: &[&str] = &["inception_4d", "fire8/concat"];
 
 fn explain() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read(
         "neuron_groups",
         &[
-            ("model", "squeezenet1_1"),
+            ("model", EMBEDDED),
             ("layer", ""),
             ("groups", "4,6,8"),
             ("classes", ""),
-            ("size", "96"),
-            ("steps", "256"),
+            ("size", "112"),
+            ("steps", "384"),
         ],
     )?;
     let size: usize = arguments.get("size").parse()?;
@@ -40,14 +41,14 @@ fn explain() -> Result<(), Box<dyn Error>> {
         .map(str::parse)
         .collect::<Result<Vec<usize>, _>>()?;
 
-    // A network on a device. Without --model it is SqueezeNet 1.1, which the library carries.
+    // A network on a device. Without --model it is the small InceptionV1 that the library carries.
     let device = elucid::device::auto();
     println!("running on {}", device.description);
     let model = Model::find(arguments.get("model"), &device.device, None)?;
-    let layer = arguments.layer(&model, LAYERS)?;
+    let layer = arguments.layer("layer", &model, LAYERS)?;
 
     // A photograph as the network wants it: resized, cropped, normalised.
-    let photo = model.prepare(&arguments.picture(photographs::cat_and_coffee())?)?;
+    let photo = model.prepare(&arguments.picture(photographs::dog_and_cat())?)?;
     let scores = model.classify(&photo)?;
     for guess in scores.top(5) {
         println!("  {guess}");

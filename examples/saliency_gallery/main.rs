@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use elucid::attribution::{METHODS, Method, MethodOptions, Place};
+use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use ndarray::{ArrayView2, Axis};
 
@@ -21,25 +22,28 @@ fn explain() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read(
         "saliency_gallery",
         &[
-            ("model", "squeezenet1_1"),
-            ("classes", "Egyptian cat,espresso"),
+            ("model", EMBEDDED),
+            ("classes", ""),
             ("methods", ""),
             ("layers", ""),
         ],
     )?;
     let device = elucid::device::auto();
     let model = Model::find(arguments.get("model"), &device.device, None)?;
-    let photo = model.prepare(&arguments.picture(photographs::cat_and_coffee())?)?;
+    let photo = model.prepare(&arguments.picture(photographs::dog_and_cat())?)?;
     let seen = Picture::from_image(photo.picture().clone())?;
     let guesses = model.classify(&photo)?.top(5);
     for guess in &guesses {
         println!("  {guess}");
     }
-    let classes = arguments
-        .list("classes")
-        .into_iter()
-        .map(|name| model.class(name))
-        .collect::<Result<Vec<_>, _>>()?;
+    // The classes to explain: those asked for, else the two best guesses.
+    let classes = match arguments.list("classes").as_slice() {
+        [] => guesses.iter().take(2).map(|guess| guess.index).collect(),
+        names => names
+            .iter()
+            .map(|name| model.class(name))
+            .collect::<Result<Vec<_>, _>>()?,
+    };
     let methods: Vec<&Method> = match arguments.list("methods").as_slice() {
         [] => METHODS.to_vec(),
         names => names

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use cascade::{Row, blocks, cascade, methods, to_csv};
 use common::Arguments;
+use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use elucid::render::resample;
 use ndarray::Axis;
@@ -21,7 +22,7 @@ const SIDE: usize = 112;
 const GAP: usize = 4;
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::read("sanity", &[("model", "squeezenet1_1")])?;
+    let arguments = Arguments::read("sanity", &[("model", EMBEDDED)])?;
     let device = elucid::device::auto();
     let model = Model::find(arguments.get("model"), &device.device, None)?;
     let photo = model.prepare(&arguments.picture(photographs::chelsea())?)?;

@@ -9,29 +9,35 @@ mod common;
 use std::error::Error;
 use std::process::ExitCode;
 
+use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use ndarray::{Array3, Axis};
 
 use common::Arguments;
 
+/// Of several networks a layer in the middle, and a deeper one behind max-pools: the notebook's
+/// `mixed4c` and `mixed4d` for every InceptionV1.
+const FROM: &[&str] = &["mixed4c", "fire5/concat"];
+const TO: &[&str] = &["mixed4d", "fire9/concat"];
+
 fn explain() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read(
         "spatial_attribution",
         &[
-            ("model", "squeezenet1_1"),
-            ("from", "fire5/concat"),
-            ("to", "fire9/concat"),
+            ("model", EMBEDDED),
+            ("from", ""),
+            ("to", ""),
             ("classes", ""),
         ],
     )?;
 
-    // A network on a device. Without --model it is SqueezeNet 1.1, which the library carries.
+    // A network on a device. Without --model it is the small InceptionV1 that the library carries.
     let device = elucid::device::auto();
     println!("running on {}", device.description);
     let model = Model::find(arguments.get("model"), &device.device, None)?;
 
     // A photograph as the network wants it: resized, cropped, normalised.
-    let picture = arguments.picture(photographs::cat_and_coffee())?;
+    let picture = arguments.picture(photographs::dog_and_cat())?;
     let photo = model.prepare(&picture)?;
     let scores = model.classify(&photo)?;
     for guess in scores.top(5) {
@@ -49,8 +55,9 @@ fn explain() -> Result<(), Box<dyn Error>> {
 
     // Every layer has a name, and a part of it that fits no other will do: `elucid inspect` lists
     // them. A cell of `from` sees a small part of the photograph, a cell of `to` a large one.
-    let from = model.layer(arguments.get("from"))?.name();
-    let to = model.layer(arguments.get("to"))?.name();
+    let from = arguments.layer("from", &model, FROM)?;
+    let to = arguments.layer("to", &model, TO)?;
+    let (from, to) = (from.as_str(), to.as_str());
 
     let seen = Picture::from_image(photo.picture().clone())?;
     let guesses = scores

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::embedded::Embedded;
 use crate::manifest::{self, Entry};
 
 /// Environment variable that overrides the cache folder.
@@ -15,8 +16,8 @@ pub const ASSETS_VARIABLE: &str = "ELUCID_ASSETS";
 pub enum Found {
     /// A file.
     File(PathBuf),
-    /// The network that this crate carries: [`crate::embedded`].
-    Embedded,
+    /// A network that the program carries.
+    Embedded(Embedded),
 }
 
 /// Why no model was found.
@@ -43,6 +44,14 @@ pub enum ResolveError {
         name: &'static str,
         /// The files that would have been taken.
         looked: Vec<PathBuf>,
+    },
+    /// A network that this build could carry and does not, and that is not on this machine.
+    #[error("the model {name} is not part of this build: its feature `{feature}` carries it")]
+    NotCarried {
+        /// Its name in the manifest.
+        name: &'static str,
+        /// The feature, of every crate down to this one.
+        feature: &'static str,
     },
     /// A file in the cache is not the one that was downloaded.
     #[error(
@@ -189,8 +198,8 @@ impl Cache {
     }
 
     fn find(&self, entry: &'static Entry, asked: &str) -> Result<Found, ResolveError> {
-        if cfg!(feature = "embedded") && entry.name == crate::EMBEDDED {
-            return Ok(Found::Embedded);
+        if let Some(embedded) = Embedded::of(entry) {
+            return Ok(Found::Embedded(embedded));
         }
         let cached = self.path_of(entry);
         match size_of_file(&cached) {
@@ -224,6 +233,11 @@ impl Cache {
                 name: &entry.name,
                 bytes: entry.bytes,
             })
+        } else if let Some(feature) = &entry.feature {
+            Err(ResolveError::NotCarried {
+                name: &entry.name,
+                feature,
+            })
         } else {
             Err(ResolveError::NotHosted {
                 name: &entry.name,
@@ -233,13 +247,14 @@ impl Cache {
     }
 }
 
-/// [`Cache::resolve`] in the cache of this user. An existing file is found even where there is
-/// no cache folder.
+/// [`Cache::resolve`] in the cache of this user. An existing file and an embedded network are found
+/// even where there is no cache folder.
 ///
 /// # Errors
 /// A [`ResolveError`] that says what to type instead.
 pub fn resolve(name_or_path: &str) -> Result<Found, ResolveError> {
-    match existing_file(name_or_path) {
+    let embedded = || manifest::by_name(name_or_path).and_then(Embedded::of);
+    match existing_file(name_or_path).or_else(|| embedded().map(Found::Embedded)) {
         Some(found) => Ok(found),
         None => Cache::from_env()?.resolve(name_or_path),
     }
@@ -326,11 +341,25 @@ mod tests {
         assert!(cache.resolve("a\0b").is_err());
     }
 
-    #[cfg(feature = "embedded")]
     #[test]
-    fn squeezenet_is_carried() {
+    fn networks_are_carried_as_the_features_say() {
         let cache = Cache::at("/nonexistent");
-        assert_eq!(cache.resolve("squeezenet").unwrap(), Found::Embedded);
+        for (asked, name, here) in [
+            (
+                "inception-small",
+                "inception_v1_small",
+                cfg!(feature = "inception"),
+            ),
+            ("squeezenet", "squeezenet1_1", cfg!(feature = "squeezenet")),
+        ] {
+            match cache.resolve(asked) {
+                Ok(Found::Embedded(found)) => assert!(here && found.name() == name),
+                Err(error @ ResolveError::NotCarried { .. }) => {
+                    assert!(!here && error.to_string().contains("feature"), "{error}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]

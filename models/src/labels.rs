@@ -6,11 +6,18 @@ use std::sync::{Arc, LazyLock};
 const FEW: usize = 16;
 
 /// Label files of the manifest: their names, what their classes are called together, and their text.
-const FILES: [(&str, &str, &str); 1] = [(
-    "labels_imagenet.txt",
-    "ImageNet",
-    include_str!("../labels_imagenet.txt"),
-)];
+const FILES: [(&str, &str, &str); 2] = [
+    (
+        "labels_imagenet.txt",
+        "ImageNet",
+        include_str!("../labels_imagenet.txt"),
+    ),
+    (
+        "labels_inception_v1_small.txt",
+        "inception_v1_small",
+        include_str!("../labels_inception_v1_small.txt"),
+    ),
+];
 
 static KNOWN: LazyLock<Vec<(&str, Labels)>> = LazyLock::new(|| {
     let known = FILES.into_iter();
@@ -334,17 +341,23 @@ mod tests {
 
     #[test]
     fn a_small_network_has_its_own() {
-        let labels = Labels::parse("pets", "cat, house cat\ndog\nrabbit, bunny\n");
-        assert_eq!((labels.len(), labels.set()), (3, "pets"));
-        assert_eq!(labels.find("House cat"), Ok(0));
-        assert_eq!(labels.find("bunny"), Ok(2));
-        let error = labels.find("dogg").unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "no pets class is called \"dogg\"; the nearest are dog"
-        );
+        let labels = Labels::of_file("labels_inception_v1_small.txt").unwrap();
+        assert_eq!(Labels::of_set("inception_v1_small"), Some(labels.clone()));
+        assert_eq!(Labels::of_set("ImageNet"), Some(imagenet()));
+        assert_eq!(Labels::of_set("none"), None);
+        assert_eq!(labels.len(), 14);
+        assert_eq!(labels.name(1), Some("dog"));
+        assert_eq!(labels.name(14), None);
+        for (index, name) in labels.names().enumerate() {
+            assert_eq!(labels.find(name), Ok(index), "{name}");
+        }
+        assert_eq!(labels.find("panda"), Ok(11));
+        let error = labels.find("zebbra").unwrap_err().to_string();
+        let expected = "no inception_v1_small class is called \"zebbra\"; the nearest are zebra";
+        assert_eq!(error, expected);
         let error = labels.find("quiche").unwrap_err().to_string();
-        assert!(error.ends_with("there are cat, dog, rabbit"), "{error}");
+        assert!(error.contains("there are tench, dog,"), "{error}");
+        assert!(error.ends_with("horse, zebra"), "{error}");
     }
 
     #[test]

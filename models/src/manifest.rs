@@ -130,6 +130,9 @@ pub struct Entry {
     pub aliases: Vec<String>,
     /// Its file name, without folders.
     pub file: String,
+    /// The feature of this crate that carries it, for a network that the program can carry.
+    #[serde(default)]
+    pub feature: Option<String>,
     /// SHA-256 of the file, 64 lower-case hexadecimal digits.
     pub sha256: String,
     /// Size of the file, in bytes.
@@ -185,7 +188,7 @@ static MANIFEST: LazyLock<Manifest> = LazyLock::new(|| {
         .expect("manifest.json is part of this crate and parsed by its tests")
 });
 
-/// Every known model; the embedded one first.
+/// Every known model; the embedded ones first.
 pub fn all() -> &'static [Entry] {
     &MANIFEST.models
 }
@@ -270,7 +273,15 @@ mod tests {
         assert_eq!(googlenet.input.mean, [103.939, 116.779, 123.68]);
         assert_eq!(googlenet.input.resize, Resize::ShortSideCrop { short: 256 });
         assert!(by_bytes(b"not a model").is_none());
-        assert_eq!(googlenet.labels(), Some(Labels::imagenet()));
+        // Not the zoo's InceptionV1, which keeps its names.
+        for name in ["embedded", "inception_v1_small", "Inception-Small"] {
+            assert_eq!(by_name(name).unwrap().name, crate::EMBEDDED);
+        }
+        assert_eq!(by_name("inception-v1").unwrap().name, "inception-v1-12");
+        assert_eq!(by_name("squeezenet").unwrap().name, "squeezenet1_1");
+        let names = |name| by_name(name).unwrap().labels().unwrap();
+        assert_eq!(names("squeezenet"), Labels::imagenet());
+        assert_eq!(names("embedded").name(10), Some("cat"));
     }
 
     #[test]

@@ -17,7 +17,8 @@ use elucid_attribution::{
 use elucid_graph::{INPUT, LOGITS, Model};
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, ArrayView4, Axis, Ix4, s};
 
-static MODEL: LazyLock<Model> = LazyLock::new(|| Model::embedded(&device()).unwrap());
+static MODEL: LazyLock<Model> =
+    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 /// Numbers in `-1..1`, the same every time.
 fn numbers(count: usize, mut state: u32) -> Vec<f32> {

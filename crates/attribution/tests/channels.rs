@@ -16,7 +16,8 @@ use elucid_attribution::{
 use elucid_graph::{INPUT, LOGITS, Model};
 use elucid_models::photographs;
 
-static MODEL: LazyLock<Model> = LazyLock::new(|| Model::embedded(&device()).unwrap());
+static MODEL: LazyLock<Model> =
+    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 static CAT: LazyLock<Tensor<4>> = LazyLock::new(|| prepare(photographs::chelsea()));
 

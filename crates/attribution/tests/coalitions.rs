@@ -707,7 +707,8 @@ fn segments_as_text() {
     }
 }
 
-static MODEL: LazyLock<Model> = LazyLock::new(|| Model::embedded(&device()).unwrap());
+static MODEL: LazyLock<Model> =
+    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 fn photograph(bytes: &[u8], size: [usize; 2]) -> Tensor<4> {
     let spec = MODEL.input_spec().with_size(size).unwrap();

@@ -174,7 +174,7 @@ fn a_settled_search_ends() {
 /// elsewhere.
 #[test]
 fn an_area_that_keeps_the_class() {
-    let model = Model::embedded(&device()).unwrap();
+    let model = Model::find("squeezenet", &device(), None).unwrap();
     let picture = elucid_graph::input::decode_image(photographs::chelsea()).unwrap();
     let image = model.prepare(&picture).unwrap().tensor().clone();
     let method = ExtremalPerturbation::new().iterations(250);

@@ -276,7 +276,8 @@ fn a_network_without_relu_is_refused() {
     );
 }
 
-static SQUEEZENET: LazyLock<Model> = LazyLock::new(|| Model::embedded(&device()).unwrap());
+static SQUEEZENET: LazyLock<Model> =
+    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 #[test]
 fn behind_the_last_relu_guided_is_the_gradient() {

@@ -19,7 +19,8 @@ use elucid_graph::{INPUT, LOGITS, Model};
 use elucid_models::photographs;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Ix4, array};
 
-static MODEL: LazyLock<Model> = LazyLock::new(|| Model::embedded(&device()).unwrap());
+static MODEL: LazyLock<Model> =
+    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 const LAYER: &str = "fire8/concat";
 

@@ -96,7 +96,8 @@ const RANDOM: Settings = &[("baseline", "noise:-9:9")];
 /// Options by name.
 type Settings = &'static [(&'static str, &'static str)];
 
-static MODEL: LazyLock<Model> = LazyLock::new(|| Model::embedded(&device()).unwrap());
+static MODEL: LazyLock<Model> =
+    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 /// Two small images of noise.
 static IMAGES: LazyLock<Tensor<4>> = LazyLock::new(|| {

@@ -11,7 +11,7 @@ use elucid_models::photographs;
 use elucid_rules::Rules;
 
 fn open() -> (Model, Tensor<4>) {
-    let model = Model::embedded(&device()).unwrap();
+    let model = Model::find("squeezenet", &device(), None).unwrap();
     let read = |bytes| {
         let picture = elucid_graph::input::decode_image(bytes).unwrap();
         model.prepare(&picture).unwrap().tensor().clone()

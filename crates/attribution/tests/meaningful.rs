@@ -203,7 +203,7 @@ fn a_settled_search_ends() {
 /// Hiding the region lowers the probability of the class, hiding the same region elsewhere far less.
 #[test]
 fn a_region_without_which_the_class_is_gone() {
-    let model = Model::embedded(&device()).unwrap();
+    let model = Model::find("squeezenet", &device(), None).unwrap();
     let picture = elucid_graph::input::decode_image(photographs::chelsea()).unwrap();
     let image = model.prepare(&picture).unwrap().tensor().clone();
     let method = MeaningfulPerturbation::new()

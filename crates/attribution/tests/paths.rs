@@ -17,7 +17,8 @@ use elucid_graph::{INPUT, LOGITS, Model};
 use elucid_models::photographs;
 use ndarray::{Array1, Axis};
 
-static MODEL: LazyLock<Model> = LazyLock::new(|| Model::embedded(&device()).unwrap());
+static MODEL: LazyLock<Model> =
+    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 static CAT: LazyLock<Tensor<4>> = LazyLock::new(|| {
     let picture = elucid_graph::input::decode_image(photographs::chelsea()).unwrap();

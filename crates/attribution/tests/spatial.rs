@@ -14,7 +14,8 @@ use elucid_graph::{GraphError, Model};
 use elucid_rules::{GradRule, OpKind, Rules};
 use ndarray::s;
 
-static MODEL: LazyLock<Model> = LazyLock::new(|| Model::embedded(&device()).unwrap());
+static MODEL: LazyLock<Model> =
+    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 /// Pictures of noise, `[count, 3, height, width]`, the same every time.
 fn noise(count: usize, height: usize, width: usize) -> Tensor<4> {

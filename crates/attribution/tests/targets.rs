@@ -13,7 +13,8 @@ use elucid_attribution::{
 use elucid_graph::{LOGITS, Model};
 use elucid_models::photographs;
 
-static MODEL: LazyLock<Model> = LazyLock::new(|| Model::embedded(&device()).unwrap());
+static MODEL: LazyLock<Model> =
+    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 static CAT: LazyLock<Tensor<4>> = LazyLock::new(|| {
     let picture = elucid_graph::input::decode_image(photographs::chelsea()).unwrap();

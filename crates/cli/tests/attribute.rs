@@ -38,7 +38,7 @@ fn png(desk: &Desk, file: &str) -> Vec<u8> {
 
 #[test]
 fn one_result_lies_in_the_folder_itself() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let ended = attribute(
         &desk,
         "--image cat.png --method linear-approximation --layer fire9 --target 285 --out new/out",
@@ -112,7 +112,7 @@ fn one_result_lies_in_the_folder_itself() {
 
 #[test]
 fn several_results_make_folders_and_a_page() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let ended = attribute(
         &desk,
         "--image cat.png --image coffee.png --method gradient,linear-approximation \
@@ -186,7 +186,7 @@ fn several_results_make_folders_and_a_page() {
 
 #[test]
 fn a_layer_by_two_names_is_explained_once() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     attribute(
         &desk,
         "--image cat.png --method gradient,gradient --layer fire9,fire9/concat --out out",
@@ -197,7 +197,7 @@ fn a_layer_by_two_names_is_explained_once() {
 
 #[test]
 fn targets_are_what_they_say() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let score = |target: &str, out: &str| {
         attribute(
             &desk,
@@ -257,7 +257,7 @@ fn targets_are_what_they_say() {
 
 #[test]
 fn maps_are_reduced_and_smoothed_as_asked() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let run = |flags: &str, out: &str| {
         attribute(
             &desk,
@@ -292,7 +292,7 @@ fn maps_are_reduced_and_smoothed_as_asked() {
 
 #[test]
 fn a_layer_without_positions_gives_an_array_and_no_pictures() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let ended = attribute(
         &desk,
         "--image cat.png --method gradient --layer @logits --target 285 --out out",
@@ -309,7 +309,7 @@ fn a_layer_without_positions_gives_an_array_and_no_pictures() {
 /// The difference of a class with itself has no evidence anywhere.
 #[test]
 fn a_blank_map_is_said_and_drawn_blank() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let ended = attribute(
         &desk,
         "--image cat.png --method gradient,linear-approximation --target 285:285 --out out",
@@ -334,7 +334,7 @@ fn a_blank_map_is_said_and_drawn_blank() {
 
 #[test]
 fn what_cannot_be_explained_does_not_keep_back_the_rest() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     // Nothing flows from the softmax back to the logits.
     let ended = attribute(
         &desk,
@@ -371,7 +371,7 @@ fn what_cannot_be_explained_does_not_keep_back_the_rest() {
 
 #[test]
 fn results_are_not_overwritten_unless_forced() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let both = "--image cat.png --method gradient,linear-approximation --layer fire9 --out out";
     let one = "--image cat.png --method gradient --layer fire9 --out out";
     attribute(&desk, both).ok();
@@ -391,7 +391,7 @@ fn results_are_not_overwritten_unless_forced() {
 
 #[test]
 fn a_refusal_leaves_no_folder() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let before = desk.listing(".");
     let run = |arguments: &str, code: i32| {
         attribute(&desk, &format!("{arguments} --out out")).refused(code)
@@ -451,7 +451,7 @@ fn a_refusal_leaves_no_folder() {
 
 #[test]
 fn options_go_to_the_methods_that_take_them() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     for method in METHODS {
         for option in method.options {
             for other in METHODS.iter().filter(|m| !m.takes(option.name)) {
@@ -480,7 +480,7 @@ fn options_go_to_the_methods_that_take_them() {
 
 #[test]
 fn every_method_is_listed() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let text = desk.say("methods").ok().out;
     let all = desk.say("methods --json").json();
     assert_eq!(all.as_array().unwrap().len(), METHODS.len());
@@ -546,7 +546,7 @@ fn interrupted(desk: &Desk, line: &str) -> String {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_the_only_method() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let before = desk.listing(".");
     let line = "attribute --image cat.png --method integrated-gradients --quadrature left \
                 --steps 100000 --out out";
@@ -560,7 +560,7 @@ fn ctrl_c_ends_the_only_method() {
 #[cfg(unix)]
 #[test]
 fn what_ctrl_c_leaves_is_kept() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let said = interrupted(
         &desk,
         "attribute --image cat.png --method rise,gradient --masks 100000 --out out",

@@ -24,12 +24,12 @@ fn channels(desk: &Desk, arguments: &str) -> Ended {
 }
 
 fn model() -> Model {
-    Model::embedded(&elucid::device::cpu().device).unwrap()
+    Model::find("squeezenet", &elucid::device::cpu().device, None).unwrap()
 }
 
 #[test]
 fn a_run_leaves_what_the_library_computes() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let ended = desk.run([
         "channels",
         "--image",
@@ -145,7 +145,7 @@ fn a_run_leaves_what_the_library_computes() {
 
 #[test]
 fn icons_come_from_a_sprite_map() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let gray = |level: u8| Picture::from_rgb(Array3::from_elem((4, 4, 3), level).view()).unwrap();
     channels(&desk, "--no-icons --target 285:967 --out first").ok();
     let report = desk.report("first");
@@ -208,7 +208,7 @@ fn icons_come_from_a_sprite_map() {
 
 #[test]
 fn either_side_may_be_none_or_all_classes() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     for (i, (target, name)) in [
         ("285:none", "logit of Egyptian cat"),
         ("none:espresso", "minus the logit of espresso"),
@@ -238,7 +238,7 @@ fn either_side_may_be_none_or_all_classes() {
 
 #[test]
 fn layers_without_positions_have_no_maps() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let line = "channels --image both.png --layer @logits --no-icons --target 285 --out out";
     desk.say(line).ok();
     desk.report("out");
@@ -254,7 +254,7 @@ fn layers_without_positions_have_no_maps() {
 
 #[test]
 fn a_refusal_leaves_no_folder() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let before = desk.listing(".");
     for (arguments, code) in [
         ("--method straight", 2),
@@ -297,7 +297,7 @@ fn a_refusal_leaves_no_folder() {
 
 #[test]
 fn results_are_replaced_only_by_force() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     channels(&desk, "--method linear,path --out out").ok();
     fs::write(desk.path("out/notes.txt"), "mine").unwrap();
     let before = desk.tree("out");

@@ -5,11 +5,11 @@ mod common;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use common::Desk;
+use common::{Desk, squeezenet};
 
 #[test]
 fn inspect_names_every_layer() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let text = desk.say("inspect").ok();
     assert!(text.err.starts_with("squeezenet1_1 on "), "{}", text.err);
     for part in [
@@ -44,6 +44,48 @@ fn inspect_names_every_layer() {
 }
 
 #[test]
+fn without_a_name_it_is_the_small_inception() {
+    let desk = Desk::new();
+    let text = desk.say("inspect").ok();
+    assert!(
+        text.err.starts_with("inception_v1_small on "),
+        "{}",
+        text.err
+    );
+    for part in [
+        "1513198",
+        "data, 160 x 160 pixels",
+        "fitted by crop:183, rgb",
+        "14: tench, dog, cassette player,",
+        "loss3/classifier",
+    ] {
+        assert!(text.out.contains(part), "no {part} in {}", text.out);
+    }
+    let mut lines = text.out.lines();
+    let mixed4d = lines.find(|line| line.contains("inception_4d/output"));
+    let mixed4d = mixed4d.expect("the layer");
+    assert!(
+        mixed4d.starts_with('*') && mixed4d.contains("[1, 264, 10, 10]"),
+        "{mixed4d}"
+    );
+    for name in ["inception_v1_small", "inception-small", "embedded"] {
+        let facts = desk.say(&format!("inspect --json --model {name}")).json();
+        assert_eq!(facts["classes"], 14);
+        assert_eq!(facts["class_names"], "inception_v1_small");
+    }
+
+    let report = desk.say("classify cat.png pets.png --json --quiet").json();
+    let label =
+        |image: usize, rank: usize| report["images"][image]["guesses"][rank]["label"].clone();
+    assert_eq!(label(0, 0), "cat");
+    let mut pets = [label(1, 0), label(1, 1)].map(|label| label.as_str().unwrap().to_owned());
+    pets.sort();
+    assert_eq!(pets, ["cat", "dog"]);
+    let all = desk.say("classify cat.png --top 100 --quiet").ok();
+    assert_eq!(all.out.lines().count(), 14);
+}
+
+#[test]
 fn inspect_shows_shapes_for_another_size() {
     let desk = Desk::new();
     let facts = desk.say("inspect --json --size 199x214").json();
@@ -57,7 +99,7 @@ fn inspect_shows_shapes_for_another_size() {
 
 #[test]
 fn classify_names_the_best_classes() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let text = desk.say("classify cat.png --top 3").ok();
     assert_eq!(text.out.lines().count(), 3, "{}", text.out);
     assert!(
@@ -82,8 +124,8 @@ fn classify_names_the_best_classes() {
 
 #[test]
 fn the_input_is_prepared_as_the_flags_say() {
-    let desk = Desk::new();
-    std::fs::write(desk.path("net.onnx"), elucid::models::embedded()).unwrap();
+    let desk = Desk::squeezenet();
+    std::fs::write(desk.path("net.onnx"), squeezenet()).unwrap();
     let described = "inspect --json --model net.onnx --input-size 100x120 --channel-order rgb \
                      --scale 1/255 --mean 0.5 --std 0.1,0.2,0.3 --resize squash";
     let input = &desk.say(described).json()["input"];
@@ -156,7 +198,7 @@ fn bad_usage_is_one_line_and_exit_code_2() {
 #[test]
 fn files_that_are_none_are_refused() {
     let desk = Desk::new();
-    let model = elucid::models::embedded();
+    let model = squeezenet();
     std::fs::write(desk.path("cut.onnx"), &model[..model.len() / 2]).unwrap();
     std::fs::write(desk.path("empty.onnx"), "").unwrap();
     std::fs::write(desk.path("text.onnx"), "these are no weights").unwrap();
@@ -188,7 +230,7 @@ fn file_names_need_not_be_text() {
         OsStr::from_bytes(b"net\xff.onnx"),
     );
     std::fs::copy(desk.path("cat.png"), desk.path(photo)).unwrap();
-    std::fs::write(desk.path(model), elucid::models::embedded()).unwrap();
+    std::fs::write(desk.path(model), squeezenet()).unwrap();
     let arguments = ["classify", "--json", "--model"]
         .map(OsStr::new)
         .into_iter();

@@ -36,7 +36,7 @@ const FILES: [&str; 10] = [
 ];
 
 fn desk() -> Desk {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     fs::write(desk.path("boxes.csv"), BOXES).unwrap();
     desk
 }
@@ -391,7 +391,7 @@ fn shards_are_the_whole() {
 
 #[test]
 fn what_cannot_be_read_is_skipped_and_named() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     fs::write(desk.path("broken.png"), "no picture").unwrap();
     fs::write(
         desk.path("labels.csv"),
@@ -441,7 +441,7 @@ fn what_cannot_be_read_is_skipped_and_named() {
 
 #[test]
 fn boxes_that_the_crop_cuts_off_are_noted() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     // The photograph is wider than high: its left edge is cut off.
     fs::write(
         desk.path("boxes.csv"),
@@ -488,7 +488,7 @@ fn the_prediction_can_be_explained() {
 
 #[test]
 fn folders_are_classes_and_every_metric_runs() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     for (class, file) in [("285_cat", "cat.png"), ("espresso", "coffee.png")] {
         fs::create_dir_all(desk.path("photos").join(class)).unwrap();
         fs::copy(desk.path(file), desk.path("photos").join(class).join(file)).unwrap();

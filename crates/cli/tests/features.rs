@@ -38,7 +38,7 @@ fn png(desk: &Desk, file: &str) -> Picture {
 
 #[test]
 fn channels_become_pictures_a_sheet_and_a_report() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let ended = visualize(
         &desk,
         "--layer fire2 --channel 7,0-1,1,100 --seed 5 --batch-size 3 --out new/out",
@@ -115,7 +115,7 @@ fn channels_become_pictures_a_sheet_and_a_report() {
 
 #[test]
 fn directions_come_from_files() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let channels = 64;
     // The first is along a channel.
     let mut directions = Array2::<f32>::zeros((2, channels));
@@ -185,7 +185,7 @@ fn directions_come_from_files() {
 
 #[test]
 fn classes_and_every_parametrisation() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let classes = "--class tabby,espresso --steps 2 --size 40x56 --transforms none";
     desk.say(&format!("visualize {classes} --out classes")).ok();
     let report = json(&desk, "classes/report.json");
@@ -217,7 +217,7 @@ fn classes_and_every_parametrisation() {
 
 #[test]
 fn a_map_is_the_same_in_one_piece_in_shards_and_in_turns() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let ended = spritemap(&desk, "--out whole").ok();
     assert!(ended.out.contains("9 of 16 channels"), "{}", ended.out);
     let files = [
@@ -356,7 +356,7 @@ fn a_map_is_the_same_in_one_piece_in_shards_and_in_turns() {
 
 #[test]
 fn only_the_same_map_goes_on() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let run =
         |arguments: &str| desk.say(&format!("spritemap --channels 0-1 --out out {arguments}"));
     let usual = "--layer fire2/squeeze1x1 --size 32 --steps 2";
@@ -432,7 +432,7 @@ fn only_the_same_map_goes_on() {
 
 #[test]
 fn a_refusal_leaves_nothing_behind() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let before = desk.listing(".");
     let run = |line: &str, code: i32, parts: &[&str]| {
         let message = desk.say(&format!("{line} --out deep/out")).refused(code);
@@ -531,17 +531,13 @@ fn a_refusal_leaves_nothing_behind() {
 /// A run that is killed leaves what `--resume` goes on with, and two runs do not mix.
 #[test]
 fn a_run_that_is_killed_goes_on() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let usual = "spritemap --layer fire2/squeeze1x1 --size 32 --steps 8 --batch-size 1";
     desk.say(&format!("{usual} --out whole")).ok();
     let start = || {
-        std::process::Command::new(env!("CARGO_BIN_EXE_elucid"))
-            .args(usual.split_whitespace())
-            .args(["--out", "part", "--resume", "--quiet"])
-            .current_dir(desk.path(""))
-            .env("ELUCID_MODELS", desk.path("models"))
-            .spawn()
-            .unwrap()
+        let flags = ["--out", "part", "--resume", "--quiet"];
+        let arguments = usual.split_whitespace().chain(flags);
+        desk.command(arguments).spawn().unwrap()
     };
     let mut running = start();
     while !desk.path("part/sprites.json").exists() {

@@ -25,7 +25,7 @@ fn numbers(value: &Value) -> Vec<f64> {
 
 #[test]
 fn a_run_leaves_what_the_library_computes() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let ended = desk.run([
         "groups",
         "--image",
@@ -52,7 +52,7 @@ fn a_run_leaves_what_the_library_computes() {
     let report = desk.report("new/out");
     assert_eq!(report["layer"]["name"], LAYER);
     assert_eq!(report["reducer"], "nmf");
-    let model = Model::embedded(&elucid::device::cpu().device).unwrap();
+    let model = Model::find("squeezenet", &elucid::device::cpu().device, None).unwrap();
     let photo = model.read_image(desk.path("both.png")).unwrap();
     let found = NeuronGroups::new(1)
         .at(LAYER)
@@ -102,7 +102,7 @@ fn a_run_leaves_what_the_library_computes() {
 
 #[test]
 fn other_reducers_have_a_mean_of_their_own() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     for method in Method::ALL {
         let name = method.name();
         groups(
@@ -128,7 +128,7 @@ fn other_reducers_have_a_mean_of_their_own() {
 /// ImageNet has two classes called crane.
 #[test]
 fn classes_of_one_name_are_two() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     groups(&desk, "--groups 2 --targets 134,517 --no-icons --out out").ok();
     let report = desk.report("out");
     let class = |target: usize| &report["targets"][target]["classes"][0];
@@ -141,7 +141,7 @@ fn classes_of_one_name_are_two() {
 
 #[test]
 fn a_refusal_leaves_no_folder() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let before = desk.listing(".");
     for (arguments, code) in [
         ("--groups 0", 2),

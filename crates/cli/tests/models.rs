@@ -30,11 +30,14 @@ fn serve(body: &'static [u8]) -> String {
 fn known_models_are_listed() {
     let desk = Desk::new();
     let text = desk.say("models list").ok().out;
-    let embedded = text
-        .lines()
-        .find(|l| l.starts_with("squeezenet1_1 "))
-        .unwrap();
-    assert!(embedded.contains("in this program") && embedded.contains("BSD-2-Clause"));
+    for (name, licence) in [
+        ("inception_v1_small ", "MIT OR Apache-2.0"),
+        ("squeezenet1_1 ", "BSD-2-Clause"),
+    ] {
+        let embedded = text.lines().find(|l| l.starts_with(name)).unwrap();
+        assert!(embedded.contains("in this program"), "{embedded}");
+        assert!(embedded.contains(licence), "{embedded}");
+    }
     let rows = desk.say("models list --json").json();
     let googlenet = rows
         .as_array()
@@ -56,6 +59,8 @@ fn a_path_is_printed_or_what_to_type() {
     );
     let message = desk.say("models path squeezenet").refused(1);
     assert!(message.contains("--model squeezenet1_1"), "{message}");
+    let message = desk.say("models path embedded").refused(1);
+    assert!(message.contains("--model inception_v1_small"), "{message}");
     let message = desk.say("models path googlnet").refused(1);
     assert!(message.contains("googlenet-12"), "{message}");
 

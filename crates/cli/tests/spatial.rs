@@ -22,7 +22,7 @@ fn report(desk: &Desk, folder: &str) -> Value {
 
 #[test]
 fn a_run_leaves_numbers_pictures_a_page_and_a_report() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let ended = desk.run([
         "spatial",
         "--image",
@@ -112,9 +112,49 @@ fn a_run_leaves_numbers_pictures_a_page_and_a_report() {
     assert!(page.contains("Egyptian cat") && page.contains("fire6/concat"));
 }
 
+/// The first thing that a newcomer types.
+#[test]
+fn the_small_inception_knows_lucids_names() {
+    let desk = Desk::new();
+    let line = "spatial --image pets.png --from mixed4c --to mixed4d";
+    desk.say(&format!("{line} --out d")).ok();
+    let report = report(&desk, "d");
+    assert_eq!(report["model"]["name"], "inception_v1_small");
+    assert_eq!(report["from"]["name"], "inception_4c/output");
+    assert_eq!(report["to"]["shape"], serde_json::json!([1, 264, 10, 10]));
+    let read = desk.path("d/spatial_true.npy");
+    let map: Array4<f32> = ndarray_npy::read_npy(read).unwrap();
+    assert_eq!(map.shape(), [10, 10, 10, 10]);
+    assert!(map.iter().all(|v| v.is_finite()) && map.iter().any(|v| *v != 0.0));
+
+    // The dog is in the left half of the photograph, the cat in the right one.
+    for rules in ["true", "smooth", "smooth-blur"] {
+        let read = |class: &str| -> Array2<f32> {
+            let name = format!("d/class_{class}_from_{rules}.npy");
+            ndarray_npy::read_npy(desk.path(name)).unwrap()
+        };
+        let dog_rather_than_cat = read("dog") - read("cat");
+        let half = |range| dog_rather_than_cat.slice(ndarray::s![.., range]).sum();
+        let (left, right) = (half(0..5), half(5..10));
+        assert!(left > 0.0 && right < 0.0, "{rules}: {left} {right}");
+    }
+
+    let message = desk
+        .say(&format!("{line} --classes dogg --out e"))
+        .refused(1);
+    assert!(message.contains("the nearest are dog"), "{message}");
+    let message = desk
+        .say(&format!("{line} --classes espresso --out e"))
+        .refused(1);
+    assert!(message.contains("no inception_v1_small class"), "{message}");
+    assert!(message.contains("there are tench, dog,"), "{message}");
+    let message = desk.say(&format!("{line} --classes 14 --out e")).refused(1);
+    assert!(message.contains("classes 0 to 13"), "{message}");
+}
+
 #[test]
 fn one_set_of_rules_needs_no_suffix() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     spatial(&desk, "--rules smooth --classes 285 --out one --quiet").ok();
     let names = desk.listing("one");
     assert!(names.contains(&"spatial.npy".to_owned()), "{names:?}");
@@ -126,7 +166,7 @@ fn one_set_of_rules_needs_no_suffix() {
 
 #[test]
 fn results_are_not_overwritten_unless_forced() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     spatial(&desk, "--rules true,smooth --out out").ok();
     fs::write(desk.path("out/notes.txt"), "mine").unwrap();
     let before = desk.listing("out");
@@ -152,7 +192,7 @@ fn results_are_not_overwritten_unless_forced() {
 
 #[test]
 fn a_refusal_leaves_no_folder() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let before = desk.listing(".");
     for (arguments, code) in [
         ("--rules foggy", 2),
@@ -186,7 +226,7 @@ fn a_refusal_leaves_no_folder() {
 
 #[test]
 fn a_miss_names_the_nearest_layers_and_classes() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let message = desk
         .say("spatial --image both.png --from fire8/conca --to fire9 --out o")
         .refused(1);
@@ -198,7 +238,7 @@ fn a_miss_names_the_nearest_layers_and_classes() {
 /// The other branches keep the values that the photograph gives them.
 #[test]
 fn layers_in_a_branch_have_hints_too() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let branch = "spatial --image both.png --from fire8/concat --to fire9/expand1x1 --rules true";
     desk.say(&format!("{branch} --out out")).ok();
     let hints = desk.listing("out");
@@ -209,7 +249,7 @@ fn layers_in_a_branch_have_hints_too() {
 
 #[test]
 fn odd_requests_are_answered() {
-    let desk = Desk::new();
+    let desk = Desk::squeezenet();
     let same = "spatial --image both.png --from fire9/concat --to fire9/concat --rules true";
     desk.say(&format!("{same} --out same")).ok();
     let maps: Array4<f32> = ndarray_npy::read_npy(desk.path("same/spatial.npy")).unwrap();

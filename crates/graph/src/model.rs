@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use elucid_models::{Entry, Found, Labels, manifest};
+use elucid_models::{EMBEDDED, Embedded, Entry, Found, Labels, manifest};
 use elucid_rules::Rules;
 use image::RgbImage;
 use ndarray::{Array1, Array2, ArrayD, ArrayView1, ArrayViewD, IxDyn};
@@ -227,25 +227,34 @@ impl Model {
     /// # Errors
     ///
     /// [`GraphError::NotFound`] when there is neither; it says what to type to download a known
-    /// model.
+    /// model, or which feature carries it.
     pub fn find(name: &str, device: &Device, spec: Option<InputSpec>) -> Result<Self, GraphError> {
         match elucid_models::resolve(name)? {
             Found::File(path) => Self::open_as(&path, device, spec),
-            Found::Embedded => {
-                let name = elucid_models::EMBEDDED.to_owned();
-                Self::build(elucid_models::embedded(), None, name, device, spec)
-            }
+            Found::Embedded(network) => Self::carried(network, device, spec),
         }
     }
 
-    /// SqueezeNet 1.1, which is part of this program.
+    /// The InceptionV1 at half its width, with 14 classes, which is part of this program.
+    ///
+    /// Photographs are 160 x 160, layers are named as in Caffe's GoogLeNet (`inception_4d/output`, or
+    /// Lucid's `mixed4d`). The other network of the program, with ImageNet's 1000 classes, is
+    /// `Model::find("squeezenet", ..)`.
     ///
     /// # Errors
     ///
-    /// As [`Model::open`]; none is expected.
+    /// [`GraphError::NotFound`] in a build without the feature `inception`.
     pub fn embedded(device: &Device) -> Result<Self, GraphError> {
-        let name = elucid_models::EMBEDDED.to_owned();
-        Self::build(elucid_models::embedded(), None, name, device, None)
+        Self::carried(Embedded::find(EMBEDDED)?, device, None)
+    }
+
+    fn carried(
+        network: Embedded,
+        device: &Device,
+        spec: Option<InputSpec>,
+    ) -> Result<Self, GraphError> {
+        let name = network.name().to_owned();
+        Self::build(network.bytes(), None, name, device, spec)
     }
 
     /// Opens a model from the bytes of an `.onnx` file.

@@ -18,7 +18,8 @@ use elucid_metrics::{
 use elucid_models::photographs;
 use ndarray::{Array2, Axis};
 
-static MODEL: LazyLock<Model> = LazyLock::new(|| Model::embedded(&device()).unwrap());
+static MODEL: LazyLock<Model> =
+    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 fn photo(bytes: &[u8]) -> Photo {
     MODEL

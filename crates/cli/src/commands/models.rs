@@ -109,7 +109,7 @@ fn row(cache: &Cache, entry: &'static Entry) -> Row {
         name: &entry.name,
         aliases: &entry.aliases,
         bytes: entry.bytes,
-        embedded: found == Some(Found::Embedded),
+        embedded: matches!(found, Some(Found::Embedded(_))),
         path: match found {
             Some(Found::File(path)) => Some(path.display().to_string()),
             _ => None,
@@ -124,10 +124,7 @@ fn row(cache: &Cache, entry: &'static Entry) -> Row {
 fn download(args: &PullArgs) -> Result<(), CliError> {
     let entry = known(&args.name)?;
     let cache = Cache::from_env()?;
-    if cache
-        .resolve(&entry.name)
-        .is_ok_and(|found| found == Found::Embedded)
-    {
+    if let Ok(Found::Embedded(_)) = cache.resolve(&entry.name) {
         return Err(has_no_file(entry));
     }
     let console = Console::new(args.quiet);
@@ -161,7 +158,7 @@ fn path(args: &PathArgs) -> Result<(), CliError> {
     let entry = known(&args.name)?;
     match Cache::from_env()?.resolve(&args.name)? {
         Found::File(path) => print(&path.display().to_string()),
-        Found::Embedded => Err(has_no_file(entry)),
+        Found::Embedded(_) => Err(has_no_file(entry)),
     }
 }
 

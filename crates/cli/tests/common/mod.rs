@@ -2,11 +2,11 @@
 
 #![allow(dead_code)]
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use elucid::models::photographs;
+use elucid::models::{Embedded, photographs};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -52,6 +52,25 @@ impl Ended {
 pub struct Desk {
     folder: TempDir,
     variables: Vec<(String, String)>,
+    model: Option<&'static str>,
+}
+
+/// Commands that run a network.
+const RUNNING: [&str; 9] = [
+    "attribute",
+    "channels",
+    "classify",
+    "evaluate",
+    "groups",
+    "inspect",
+    "spatial",
+    "spritemap",
+    "visualize",
+];
+
+/// The ONNX file of SqueezeNet.
+pub fn squeezenet() -> &'static [u8] {
+    Embedded::find("squeezenet").unwrap().bytes()
 }
 
 impl Desk {
@@ -64,6 +83,7 @@ impl Desk {
             ("cat.png", photographs::chelsea()),
             ("coffee.png", photographs::coffee()),
             ("both.png", photographs::cat_and_coffee()),
+            ("pets.png", photographs::dog_and_cat()),
         ];
         for (name, bytes) in photos {
             std::fs::write(desk.join(name), bytes).unwrap();
@@ -71,6 +91,15 @@ impl Desk {
         Self {
             folder,
             variables: Vec::new(),
+            model: None,
+        }
+    }
+
+    /// A desk on which commands run SqueezeNet, unless they name another network.
+    pub fn squeezenet() -> Self {
+        Self {
+            model: Some("squeezenet"),
+            ..Self::new()
         }
     }
 
@@ -121,6 +150,14 @@ impl Desk {
 
     /// `elucid` with these arguments, to be run.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let arguments = arguments.into_iter();
+        let mut arguments: Vec<OsString> = arguments.map(|a| a.as_ref().to_owned()).collect();
+        if let Some(model) = self.model
+            && matches!(&arguments[..], [first, ..] if RUNNING.iter().any(|name| first == name))
+            && !arguments.iter().any(|a| a == "--model" || a == "merge")
+        {
+            arguments.extend(["--model".into(), model.into()]);
+        }
         let mut command = Command::new(env!("CARGO_BIN_EXE_elucid"));
         command
             .args(arguments)

@@ -322,7 +322,7 @@ mod tests {
 
     fn model() -> Model {
         let device = device::open(DeviceChoice::Cpu).unwrap().device;
-        Model::embedded(&device).unwrap()
+        Model::find("squeezenet", &device, None).unwrap()
     }
 
     fn list(text: &str) -> Result<Vec<Item>, String> {
