@@ -59,6 +59,10 @@ pub struct ModelArgs {
     #[arg(long, value_name = "MODEL", default_value = models::EMBEDDED)]
     pub model: OsString,
 
+    /// Download the model first if it is a known one that is not on this machine
+    #[arg(long)]
+    pub pull: bool,
+
     #[command(flatten)]
     pub input: InputArgs,
 }

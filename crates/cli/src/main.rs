@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod console;
 mod csv;
+mod download;
 mod error;
 mod icons;
 mod interrupt;

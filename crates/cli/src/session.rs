@@ -4,10 +4,12 @@ use std::path::Path;
 
 use elucid::GraphError;
 use elucid::device::{self, Chosen};
+use elucid::models::ResolveError;
 use elucid::prelude::*;
 
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::Console;
+use crate::download;
 use crate::error::CliError;
 
 /// What every command that runs a network begins with.
@@ -25,6 +27,9 @@ impl Session {
     pub fn open(run: &RunArgs, model: &ModelArgs) -> Result<Self, CliError> {
         let console = run.console();
         let device = device::open(run.device)?;
+        if let (true, Some(name)) = (model.pull, model.model.to_str()) {
+            download::ensure(name, console)?;
+        }
         let model = open_model(model, &device)?;
         console.note(format!("{} on {}", model.name(), device.description));
         Ok(Self {
@@ -37,6 +42,9 @@ impl Session {
 
 fn open_model(args: &ModelArgs, device: &Chosen) -> Result<Model, CliError> {
     let opened = find(args, device, None);
+    if let Err(GraphError::NotFound(missing @ ResolveError::NotPulled { .. })) = &opened {
+        return Err(CliError::Failure(format!("{missing}, or add --pull")));
+    }
     if !args.input.any() {
         return Ok(opened?);
     }

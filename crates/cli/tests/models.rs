@@ -5,7 +5,7 @@ mod common;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
-use common::Desk;
+use common::{Desk, squeezenet};
 
 /// Answers every request with `body`, and gives its address.
 fn serve(body: &'static [u8]) -> String {
@@ -101,4 +101,50 @@ fn without_a_connection_it_says_where_the_file_belongs() {
     let place = desk.path("models/googlenet-12.onnx").display().to_string();
     assert!(message.contains(&place), "{message}");
     desk.say("models pull unheard-of").refused(1);
+}
+
+#[test]
+fn pull_downloads_a_known_model_that_is_missing() {
+    let desk = Desk::new().with("ELUCID_MODELS_URL", serve(b"not the network"));
+    let ended = desk.say("classify cat.png --model googlenet --pull");
+    let place = desk.path("models").display().to_string();
+    let remark = format!("pulling googlenet-12 (28 MB) into {place}\n");
+    assert!(ended.err.contains(&remark), "{}", ended.err);
+    let message = ended.refused(1);
+    assert!(
+        message.contains("15 bytes instead of 28021836"),
+        "{message}"
+    );
+    let kept = desk.listing("models");
+    assert!(!kept.iter().any(|name| name.ends_with(".onnx")), "{kept:?}");
+
+    // What needs no download asks for none: here nobody answers.
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let desk = Desk::new().with("ELUCID_MODELS_URL", format!("http://{}", gone.unwrap()));
+    desk.say("inspect --pull").ok();
+    desk.say("inspect --pull --model squeezenet").ok();
+    std::fs::write(desk.path("net.onnx"), squeezenet()).unwrap();
+    desk.say("inspect --pull --model net.onnx").ok();
+    let message = desk.say("inspect --pull --model googlnet").refused(1);
+    assert!(message.contains("googlenet-12"), "{message}");
+    let message = desk
+        .say("inspect --pull --model googlenet --quiet")
+        .refused(1);
+    let place = desk.path("models/googlenet-12.onnx").display().to_string();
+    assert!(message.contains(&place), "{message}");
+
+    // Without it the error says how to get the model.
+    let message = desk.say("inspect --model googlenet").refused(1);
+    assert!(
+        message.contains("elucid models pull googlenet-12"),
+        "{message}"
+    );
+    assert!(message.contains("--pull"), "{message}");
+
+    // A file that lies in another folder is taken as it is.
+    std::fs::create_dir_all(desk.path("assets/models")).unwrap();
+    std::fs::write(desk.path("assets/models/googlenet.onnx"), squeezenet()).unwrap();
+    let assets = desk.path("assets").display().to_string();
+    let desk = desk.with("ELUCID_ASSETS", assets);
+    desk.say("inspect --pull --model googlenet").ok();
 }

@@ -1,13 +1,12 @@
 //! `elucid models`: the networks that are known by name.
 
-use std::ops::ControlFlow;
-
 use clap::{Args, Subcommand};
 use elucid::models::manifest::{self, Entry};
-use elucid::models::{Cache, Found, PullOptions, Stage, pull};
+use elucid::models::{Cache, Found, PullOptions};
 use serde::Serialize;
 
 use crate::console::{Console, Output, table};
+use crate::download::fetch;
 use crate::error::CliError;
 
 #[derive(Debug, Subcommand)]
@@ -128,29 +127,7 @@ fn download(args: &PullArgs) -> Result<(), CliError> {
         return Err(has_no_file(entry));
     }
     let console = Console::new(args.quiet);
-    console.note(format!(
-        "pulling {} into {}",
-        entry.name,
-        cache.folder().display()
-    ));
-    let bar = console.bytes(&entry.name);
-    let pulled = pull(
-        entry,
-        cache.folder(),
-        &PullOptions::from_env(),
-        |progress| {
-            bar.set_length(progress.total);
-            bar.set_position(progress.received);
-            bar.set_message(match progress.stage {
-                Stage::Waiting => format!("{}, waiting for another download", entry.name),
-                Stage::Downloading => entry.name.clone(),
-                Stage::Verifying => format!("{}, verifying", entry.name),
-            });
-            ControlFlow::Continue(())
-        },
-    );
-    bar.finish_and_clear();
-    let path = pulled.map_err(|error| CliError::Failure(error.to_string()))?;
+    let path = fetch(entry, cache.folder(), &PullOptions::from_env(), console)?;
     print(&path.display().to_string())
 }
 
