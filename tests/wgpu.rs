@@ -155,7 +155,7 @@ fn the_small_inception_sees_the_same() {
         classes: [10, 1],
         between: ["mixed4c", "mixed4d"],
         channels: "mixed4d",
-        drawn: ("mixed3b", [3, 14]),
+        drawn: ("mixed3a", [3, 14]),
     });
 }
 
