@@ -17,6 +17,22 @@ pub enum RuleError {
         /// The operators it is for.
         supported: Vec<OpKind>,
     },
+    /// An entry of a list of rules is about no operator of the network.
+    #[error(
+        "the rule `{rule}` is for {which}, and the network has none{}; its operators are {}",
+        near(nearest),
+        list(kinds)
+    )]
+    MatchesNothing {
+        /// The rule's name.
+        rule: String,
+        /// Which operators it was meant for.
+        which: String,
+        /// Names that its pattern may have been meant to fit; may be empty.
+        nearest: Vec<String>,
+        /// The kinds of operators that do occur.
+        kinds: Vec<OpKind>,
+    },
     /// No preset has this name.
     #[error(
         "no rules are called `{name}`{}; there are {}",
@@ -31,6 +47,13 @@ pub enum RuleError {
         /// Every preset.
         presets: &'static [&'static str],
     },
+}
+
+fn near(names: &[String]) -> String {
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(" (near: {})", names.join(", ")),
+    }
 }
 
 fn list<T: std::fmt::Display>(items: &[T]) -> String {

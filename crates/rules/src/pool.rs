@@ -6,7 +6,7 @@ use burn::tensor::{Int, Tensor, module};
 use crate::cpu::{self, Host};
 use crate::operation::{self, Operation, Pullback};
 use crate::window::{self, Axis, Geometry};
-use crate::{GradRule, OpKind, PoolError};
+use crate::{GradRule, OpKind, Operator, PoolError};
 
 /// No picture has an axis this long; past it, sizes could overflow.
 const LONGEST_AXIS: usize = 1 << 24;
@@ -241,8 +241,8 @@ impl GradRule for TrueMaxPool {
         Some([0, 0])
     }
 
-    fn applies_to(&self, kind: OpKind) -> bool {
-        kind == OpKind::MaxPool
+    fn applies_to(&self, op: &Operator<'_>) -> bool {
+        op.kind() == OpKind::MaxPool
     }
 }
 

@@ -227,8 +227,8 @@ impl Rule for GuidedRelu {
         "guided ReLU".to_owned()
     }
 
-    fn applies_to(&self, kind: OpKind) -> bool {
-        SUPPORTED.contains(&kind)
+    fn applies_to(&self, op: &Operator<'_>) -> bool {
+        SUPPORTED.contains(&op.kind())
     }
 
     fn bind(self: Arc<Self>, op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError> {
@@ -241,8 +241,8 @@ impl Rule for DeconvRelu {
         "deconvnet ReLU".to_owned()
     }
 
-    fn applies_to(&self, kind: OpKind) -> bool {
-        SUPPORTED.contains(&kind)
+    fn applies_to(&self, op: &Operator<'_>) -> bool {
+        SUPPORTED.contains(&op.kind())
     }
 
     fn bind(self: Arc<Self>, op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError> {
@@ -255,8 +255,8 @@ impl Rule for RedirectedRelu {
         "redirected ReLU".to_owned()
     }
 
-    fn applies_to(&self, kind: OpKind) -> bool {
-        SUPPORTED.contains(&kind)
+    fn applies_to(&self, op: &Operator<'_>) -> bool {
+        SUPPORTED.contains(&op.kind())
     }
 
     fn bind(self: Arc<Self>, op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 use crate::operation::{self, Operation, Pullback};
-use crate::{OpKind, Operator, RuleError};
+use crate::{Operator, RuleError};
 
 /// One operator's output together with a backward that replaces the true one.
 ///
@@ -24,8 +24,8 @@ pub trait GradRule: Debug + Send + Sync {
 
     /// The operators that a pattern of layer names may attach this rule to: activations unless
     /// overridden. Naming the operator, as [`Rules::on`](crate::Rules::on) does, ignores this.
-    fn applies_to(&self, kind: OpKind) -> bool {
-        kind.is_activation()
+    fn applies_to(&self, op: &Operator<'_>) -> bool {
+        op.algebra().is_activation()
     }
 
     /// How many rows and columns beyond the operator's own window the gradient at one output
@@ -87,7 +87,7 @@ pub trait Rule: Debug + Send + Sync {
     fn name(&self) -> String;
 
     /// The operators that a pattern of layer names may attach this rule to.
-    fn applies_to(&self, kind: OpKind) -> bool;
+    fn applies_to(&self, op: &Operator<'_>) -> bool;
 
     /// Whether operators with this rule simply keep their true gradient, so that nothing need be
     /// bound.
@@ -108,8 +108,8 @@ impl<R: GradRule + 'static> Rule for R {
         GradRule::name(self)
     }
 
-    fn applies_to(&self, kind: OpKind) -> bool {
-        GradRule::applies_to(self, kind)
+    fn applies_to(&self, op: &Operator<'_>) -> bool {
+        GradRule::applies_to(self, op)
     }
 
     fn bind(self: Arc<Self>, _op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError> {
@@ -122,8 +122,8 @@ impl<R: Rule + ?Sized> Rule for Arc<R> {
         (**self).name()
     }
 
-    fn applies_to(&self, kind: OpKind) -> bool {
-        (**self).applies_to(kind)
+    fn applies_to(&self, op: &Operator<'_>) -> bool {
+        (**self).applies_to(op)
     }
 
     fn is_true(&self) -> bool {

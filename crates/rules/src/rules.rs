@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
-use wildmatch::WildMatch;
-
 use crate::pool::TrueMaxPool;
 use crate::relu::TrueRectifier;
-use crate::{DeconvRelu, GradRule, GuidedRelu, OpKind, Operator, Rule, RuleError, SmoothMaxPool};
+use crate::{
+    Composite, DeconvRelu, GradRule, GuidedRelu, OpKind, Operator, Rule, RuleError, SmoothMaxPool,
+    Subject, Which,
+};
 
 /// The true gradient: for exempting operators from rules further down the list.
 ///
@@ -23,7 +24,7 @@ impl Rule for TrueRule {
         "true gradient".to_owned()
     }
 
-    fn applies_to(&self, _kind: OpKind) -> bool {
+    fn applies_to(&self, _op: &Operator<'_>) -> bool {
         true
     }
 
@@ -46,27 +47,6 @@ impl Rule for TrueRule {
     }
 }
 
-#[derive(Debug, Clone)]
-struct Entry {
-    kind: Option<OpKind>,
-    layers: Option<(String, WildMatch)>,
-    rule: Arc<dyn Rule>,
-}
-
-impl Entry {
-    fn matches(&self, kind: OpKind, names: &[&str]) -> bool {
-        let kind_fits = match self.kind {
-            Some(wanted) => wanted == kind,
-            None => self.rule.applies_to(kind),
-        };
-        let name_fits = match &self.layers {
-            Some((_, pattern)) => names.iter().any(|name| pattern.matches(name)),
-            None => true,
-        };
-        kind_fits && name_fits
-    }
-}
-
 /// Which operators get which [`Rule`]: an ordered list, of which the first match wins. Operators
 /// that match nothing keep their true gradient.
 ///
@@ -85,8 +65,8 @@ impl Entry {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
-    name: Option<String>,
-    entries: Vec<Entry>,
+    list: Composite<dyn Rule>,
+    may_match_nothing: bool,
 }
 
 impl Rules {
@@ -117,68 +97,58 @@ impl Rules {
             "true" => Rules::new(),
             "smooth" => Rules::new().on(OpKind::MaxPool, SmoothMaxPool::plain()),
             "smooth-blur" => Rules::new().on(OpKind::MaxPool, SmoothMaxPool::blurred()),
-            "guided" => Rules::new()
-                .on(OpKind::Relu, GuidedRelu)
-                .on(OpKind::Clip, GuidedRelu),
-            "deconvnet" => Rules::new()
-                .on(OpKind::Relu, DeconvRelu)
-                .on(OpKind::Clip, DeconvRelu),
+            "guided" => Rules::new().on([OpKind::Relu, OpKind::Clip], GuidedRelu),
+            "deconvnet" => Rules::new().on([OpKind::Relu, OpKind::Clip], DeconvRelu),
             _ => return Err(unknown_preset(name)),
         };
         Ok(rules.named(name))
     }
 
-    /// Gives every operator of one kind a rule, whatever the rule's own
-    /// [`applies_to`](Rule::applies_to) says.
+    /// Gives operators a rule, whatever the rule's own [`applies_to`](Rule::applies_to) says: all of
+    /// one kind, of several, of an [`Algebra`](crate::Algebra), or of any [`Which`].
     #[must_use]
-    pub fn on(self, kind: OpKind, rule: impl Rule + 'static) -> Self {
-        self.with(Some(kind), None, rule)
+    pub fn on(mut self, which: impl Into<Which>, rule: impl Rule + 'static) -> Self {
+        self.list.push(which, Arc::new(Named(Arc::new(rule))));
+        self
     }
 
     /// Gives a rule to the operators that compute the layers named by `pattern`, as far as the
     /// rule [applies to](Rule::applies_to) them.
     #[must_use]
-    pub fn on_layers(self, pattern: &str, rule: impl Rule + 'static) -> Self {
-        self.with(None, Some(pattern), rule)
+    pub fn on_layers(mut self, pattern: &str, rule: impl Rule + 'static) -> Self {
+        self.list.push(Which::named(pattern), Arc::new(rule));
+        self
     }
 
     /// Gives a rule to the operators of one kind that compute the layers named by `pattern`.
     #[must_use]
-    pub fn on_kind_in(self, kind: OpKind, pattern: &str, rule: impl Rule + 'static) -> Self {
-        self.with(Some(kind), Some(pattern), rule)
-    }
-
-    fn with(
-        mut self,
-        kind: Option<OpKind>,
-        pattern: Option<&str>,
+    pub fn on_kind_in(
+        self,
+        kind: impl Into<Which>,
+        pattern: &str,
         rule: impl Rule + 'static,
     ) -> Self {
-        self.entries.push(Entry {
-            kind,
-            layers: pattern.map(|pattern| (pattern.to_owned(), WildMatch::new(pattern))),
-            rule: Arc::new(rule),
-        });
-        self
+        self.on(Which::All(vec![kind.into(), Which::named(pattern)]), rule)
     }
 
     /// These rules, and behind them `others`: for operators that none of these matches.
     #[must_use]
     pub fn then(mut self, others: &Rules) -> Self {
-        self.entries.extend(others.entries.iter().cloned());
+        self.list.extend(&others.list);
+        self.may_match_nothing |= others.may_match_nothing;
         self
     }
 
     /// Sets the name under which these rules appear in reports.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.list.set_name(name);
         self
     }
 
     /// The name given, else `true` without rules and `custom` with some.
     pub fn name(&self) -> &str {
-        match &self.name {
+        match self.list.name() {
             Some(name) => name,
             None if self.is_empty() => "true",
             None => "custom",
@@ -187,15 +157,33 @@ impl Rules {
 
     /// Whether there are no rules.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.list.is_empty()
     }
 
-    /// The patterns of layer names, in order: for warning of one that matches no layer.
-    pub fn patterns(&self) -> impl Iterator<Item = &str> {
-        self.entries
-            .iter()
-            .filter_map(|entry| entry.layers.as_ref())
-            .map(|(pattern, _)| pattern.as_str())
+    /// Lets entries be about operators that a network does not have. Without it they are refused:
+    /// a pattern with a slip of the pen would silently leave the true gradient.
+    #[must_use]
+    pub fn where_present(mut self) -> Self {
+        self.may_match_nothing = true;
+        self
+    }
+
+    /// The list of what gets which rule.
+    pub fn list(&self) -> &Composite<dyn Rule> {
+        &self.list
+    }
+
+    /// Refuses an entry that is about none of a network's operators, unless
+    /// [that is allowed](Rules::where_present).
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::MatchesNothing`].
+    pub fn check_matches(&self, subjects: &[Subject<'_>]) -> Result<(), RuleError> {
+        match self.may_match_nothing {
+            true => Ok(()),
+            false => self.list.check_matches(subjects, |rule| rule.name()),
+        }
     }
 
     /// The rule for one operator, `names` being its layer's name and aliases; `None` where the
@@ -209,14 +197,33 @@ impl Rules {
         op: &Operator<'_>,
         names: &[&str],
     ) -> Result<Option<Arc<dyn GradRule>>, RuleError> {
-        match self
-            .entries
-            .iter()
-            .find(|entry| entry.matches(op.kind(), names))
-        {
-            Some(entry) if !entry.rule.is_true() => entry.rule.clone().bind(op).map(Some),
+        let subject = Subject::new(op.kind(), op.algebra(), names);
+        match self.list.find(&subject, |rule| rule.applies_to(op)) {
+            Some((_, entry)) if !entry.rule.is_true() => entry.rule.clone().bind(op).map(Some),
             _ => Ok(None),
         }
+    }
+}
+
+/// A rule for operators that were named: it applies to whichever these are.
+#[derive(Debug)]
+struct Named<R>(Arc<R>);
+
+impl<R: Rule + 'static> Rule for Named<R> {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn applies_to(&self, _op: &Operator<'_>) -> bool {
+        true
+    }
+
+    fn is_true(&self) -> bool {
+        self.0.is_true()
+    }
+
+    fn bind(self: Arc<Self>, op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError> {
+        Arc::clone(&self.0).bind(op)
     }
 }
 

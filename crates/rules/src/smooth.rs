@@ -63,8 +63,8 @@ impl Rule for SmoothMaxPool {
         name.to_owned()
     }
 
-    fn applies_to(&self, kind: OpKind) -> bool {
-        kind == OpKind::MaxPool
+    fn applies_to(&self, op: &Operator<'_>) -> bool {
+        op.kind() == OpKind::MaxPool
     }
 
     fn bind(self: Arc<Self>, op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError> {
@@ -110,8 +110,8 @@ impl GradRule for Bound {
         }
     }
 
-    fn applies_to(&self, kind: OpKind) -> bool {
-        Rule::applies_to(&self.rule, kind)
+    fn applies_to(&self, op: &Operator<'_>) -> bool {
+        Rule::applies_to(&self.rule, op)
     }
 
     fn reach(&self) -> Option<[usize; 2]> {

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::Tensor;
 
-use crate::{GradRule, OpKind};
+use crate::{GradRule, OpKind, Operator};
 
 /// The identity, which records the gradient that passes it.
 ///
@@ -55,7 +55,7 @@ impl GradRule for Tap {
         Some([0, 0])
     }
 
-    fn applies_to(&self, kind: OpKind) -> bool {
-        matches!(kind, OpKind::Identity | OpKind::Dropout)
+    fn applies_to(&self, op: &Operator<'_>) -> bool {
+        matches!(op.kind(), OpKind::Identity | OpKind::Dropout)
     }
 }

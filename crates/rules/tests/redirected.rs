@@ -1,7 +1,7 @@
 //! Redirected rectifiers, worked by hand and against a naive twin.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use elucid_rules::{OpKind, Operator, RedirectedRelu, Rules, SmoothMaxPool, apply};
+use elucid_rules::{Algebra, OpKind, Operator, RedirectedRelu, Rules, SmoothMaxPool, apply};
 
 /// The gradient at `x` of `sum(g y)` under the rule, both `[N, 1, 1, W]`.
 fn gradient(op: Operator<'_>, x: &[f32], g: &[f32], samples: usize) -> Vec<f32> {
@@ -100,8 +100,14 @@ fn other_rules_follow() {
     let rules = first.then(&Rules::new().on(OpKind::MaxPool, SmoothMaxPool::plain()));
     assert!(rules.bind(&Operator::Relu, &[]).unwrap().is_some());
     let refused = Rules::new().on(OpKind::Tanh, RedirectedRelu);
-    assert!(refused.bind(&Operator::Other(OpKind::Tanh), &[]).is_err());
-    let none = rules.bind(&Operator::Other(OpKind::Tanh), &[]).unwrap();
+    assert!(
+        refused
+            .bind(&Operator::Other(OpKind::Tanh, Algebra::Activation), &[])
+            .is_err()
+    );
+    let none = rules
+        .bind(&Operator::Other(OpKind::Tanh, Algebra::Activation), &[])
+        .unwrap();
     assert!(none.is_none());
     let pool = elucid_rules::Pool2d::new([2, 2]);
     assert!(

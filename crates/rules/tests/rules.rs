@@ -10,7 +10,7 @@ use common::{
     Array, assert_close, cases, indices, output_dims, pool_and_dims, value_and_gradient, window,
 };
 use elucid_rules::{
-    DeconvRelu, GradRule, GuidedRelu, OpKind, Operator, Pool2d, Rule, RuleError, Rules,
+    Algebra, DeconvRelu, GradRule, GuidedRelu, OpKind, Operator, Pool2d, Rule, RuleError, Rules,
     SmoothMaxPool, Tap, TrueRule, apply, max_pool2d,
 };
 use proptest::prelude::*;
@@ -290,7 +290,7 @@ fn the_first_match_wins() {
     assert_eq!(relu(&["node_7", "inception_3a"]).unwrap(), "guided ReLU");
     assert_eq!(relu(&[]).unwrap(), "deconvnet ReLU");
     assert_eq!(
-        rules.patterns().collect::<Vec<_>>(),
+        rules.list().patterns().collect::<Vec<_>>(),
         ["conv1*", "inception_5?/*", "inception*"]
     );
 }
@@ -299,8 +299,8 @@ fn the_first_match_wins() {
 fn patterns_attach_rules_only_where_they_apply() {
     let pool = Pool2d::new([3, 3]);
     let max_pool = Operator::MaxPool(&pool);
-    let convolution = Operator::Other(OpKind::Conv);
-    let sigmoid = Operator::Other(OpKind::Sigmoid);
+    let convolution = Operator::Other(OpKind::Conv, Algebra::Convolution);
+    let sigmoid = Operator::Other(OpKind::Sigmoid, Algebra::Activation);
 
     let guided = Rules::new().on_layers("*", GuidedRelu);
     assert!(bound_name(&guided, &Operator::Relu, &["a"]).is_some());
@@ -321,7 +321,14 @@ fn patterns_attach_rules_only_where_they_apply() {
 
     let tap = Rules::new().on_layers("*", Tap::new());
     assert!(bound_name(&tap, &Operator::Relu, &["a"]).is_none());
-    assert!(bound_name(&tap, &Operator::Other(OpKind::Dropout), &["a"]).is_some());
+    assert!(
+        bound_name(
+            &tap,
+            &Operator::Other(OpKind::Dropout, Algebra::Moves),
+            &["a"]
+        )
+        .is_some()
+    );
 
     let named = Rules::new().on(OpKind::Conv, Scale(1.0));
     assert!(bound_name(&named, &convolution, &["a"]).is_some());
@@ -385,15 +392,19 @@ fn names_and_kinds() {
     assert_eq!(Rules::new().on(OpKind::Relu, GuidedRelu).name(), "custom");
     assert_eq!(Rules::new().named("mine").name(), "mine");
 
-    for kind in OpKind::ALL {
-        assert_eq!(kind.to_string().parse::<OpKind>().unwrap(), *kind);
+    for kind in [OpKind::Relu, OpKind::Lrn, OpKind::named("my.domain.Gizmo")] {
+        assert_eq!(kind.to_string().parse::<OpKind>().unwrap(), kind);
     }
     assert_eq!(OpKind::Lrn.to_string(), "LRN");
+    assert_eq!(OpKind::named("Relu"), OpKind::Relu);
     assert_eq!(
-        "Conv2000".parse::<OpKind>().unwrap_err().to_string(),
-        "unknown operator `Conv2000`"
+        "Conv 2000".parse::<OpKind>().unwrap_err().to_string(),
+        "`Conv 2000` cannot name an operator"
     );
-    assert_eq!(Operator::Other(OpKind::Conv).kind(), OpKind::Conv);
+    assert_eq!(
+        Operator::Other(OpKind::Conv, Algebra::Convolution).kind(),
+        OpKind::Conv
+    );
     assert_eq!(Operator::Clip { min: 0.0, max: 6.0 }.kind(), OpKind::Clip);
 }
 
