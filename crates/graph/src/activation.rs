@@ -2,9 +2,10 @@
 
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArcArray, ArrayD, IxDyn};
 
 use crate::error::GraphError;
+use crate::host::{ElementType, HostTensor};
 
 /// The tensor of one layer, on the device that computed it.
 ///
@@ -116,8 +117,46 @@ impl Activation {
         Tensor::from_dispatch(self.0.clone())
     }
 
+    /// burn's tensor with a rank in its type that need not be its own: for what is done element by
+    /// element, which looks at no axis.
+    pub(crate) fn untyped(self) -> Tensor<1> {
+        self.into_cast()
+    }
+
+    /// Where it is.
+    pub fn device(&self) -> Device {
+        self.cast::<1>().device()
+    }
+
     pub(crate) fn into_cast<const D: usize>(self) -> Tensor<D> {
         Tensor::from_dispatch(self.0)
+    }
+
+    /// A function of each number, given as burn's tensor. The rank in its type need not be its own, so
+    /// that the function must not look at axes; what it returns has the same shape.
+    pub fn map(self, f: impl FnOnce(Tensor<1>) -> Tensor<1>) -> Self {
+        f(self.untyped()).into()
+    }
+
+    /// An array of numbers on a device. It must not be empty.
+    pub fn from_array(array: &ArcArray<f32, IxDyn>, device: &Device) -> Self {
+        Self::from_host(array.iter().copied().collect(), array.shape(), device)
+    }
+
+    /// What is known on the host, on a device; `None` when there is nothing in it, which burn has no
+    /// tensors for.
+    pub(crate) fn of_host(host: &HostTensor, device: &Device) -> Option<Self> {
+        (!host.is_empty()).then(|| Self::from_host(host.floats(), host.shape(), device))
+    }
+
+    /// The values on the host, as elements of `kind` in `shape`.
+    pub(crate) fn to_host(&self, kind: ElementType, shape: &[usize]) -> Result<HostTensor, String> {
+        let values = self
+            .cast::<1>()
+            .without_autodiff()
+            .try_into_vec_as::<f32>()
+            .map_err(|_| "a tensor cannot be read back from the device".to_owned())?;
+        HostTensor::of_numbers(kind, shape, values)
     }
 
     pub(crate) fn from_host(values: Vec<f32>, shape: &[usize], device: &Device) -> Self {
@@ -135,7 +174,7 @@ impl<const D: usize> From<Tensor<D>> for Activation {
     }
 }
 
-/// Evaluates an expression with `$x` bound to the tensor at its own rank, from 1 to 6.
+/// Evaluates an expression with `$x` bound to the tensor at its own rank, from 1 to 8.
 macro_rules! at_rank {
     ($activation:expr, $x:ident => $body:expr) => {{
         let activation = $activation;
@@ -160,8 +199,16 @@ macro_rules! at_rank {
                 let $x = activation.into_cast::<5>();
                 Activation::from($body)
             }
-            _ => {
+            6 => {
                 let $x = activation.into_cast::<6>();
+                Activation::from($body)
+            }
+            7 => {
+                let $x = activation.into_cast::<7>();
+                Activation::from($body)
+            }
+            _ => {
+                let $x = activation.into_cast::<8>();
                 Activation::from($body)
             }
         }
@@ -170,7 +217,7 @@ macro_rules! at_rank {
 pub(crate) use at_rank;
 
 /// The largest rank that is computed with.
-pub(crate) const MAX_RANK: usize = 6;
+pub(crate) const MAX_RANK: usize = 8;
 
 /// Views of any rank.
 pub(crate) trait IntoView {
@@ -191,7 +238,9 @@ impl<const D: usize> IntoView for Tensor<D> {
             3 => to::<D, 3>(self, shape),
             4 => to::<D, 4>(self, shape),
             5 => to::<D, 5>(self, shape),
-            _ => to::<D, 6>(self, shape),
+            6 => to::<D, 6>(self, shape),
+            7 => to::<D, 7>(self, shape),
+            _ => to::<D, 8>(self, shape),
         }
     }
 }
@@ -208,7 +257,9 @@ impl IntoView for Activation {
             3 => self.into_cast::<3>().into_view(shape),
             4 => self.into_cast::<4>().into_view(shape),
             5 => self.into_cast::<5>().into_view(shape),
-            _ => self.into_cast::<6>().into_view(shape),
+            6 => self.into_cast::<6>().into_view(shape),
+            7 => self.into_cast::<7>().into_view(shape),
+            _ => self.into_cast::<8>().into_view(shape),
         }
     }
 }

@@ -38,7 +38,10 @@ pub enum GraphError {
         nodes: Vec<String>,
     },
     /// A node reads a tensor that nothing makes.
-    #[error("{node} reads tensor \"{tensor}\", which no input, initializer or node provides")]
+    #[error(
+        "{node} reads tensor {}, which no input, initializer or node provides",
+        quoted(tensor)
+    )]
     MissingTensor {
         /// The reading node, with its operator.
         node: String,
@@ -60,7 +63,7 @@ pub enum GraphError {
         reason: String,
     },
     /// Weights live in another file, which is not there or not long enough.
-    #[error("tensor \"{tensor}\" keeps its data in {}: {reason}", file.display())]
+    #[error("tensor {} keeps its data in {}: {reason}", quoted(tensor), file.display())]
     ExternalData {
         /// The tensor.
         tensor: String,
@@ -80,7 +83,7 @@ pub enum GraphError {
         limit: u64,
     },
     /// No layer has this name.
-    #[error("no layer is called \"{name}\"{}", did_you_mean(nearest))]
+    #[error("no layer is called {}{}", quoted(name), did_you_mean(nearest))]
     UnknownLayer {
         /// What was asked for.
         name: String,
@@ -89,7 +92,8 @@ pub enum GraphError {
     },
     /// A short name fits several layers.
     #[error(
-        "\"{name}\" could be {}; give one of them in full",
+        "{} could be {}; give one of them in full",
+        quoted(name),
         quoted_list(candidates)
     )]
     AmbiguousLayer {
@@ -100,7 +104,8 @@ pub enum GraphError {
     },
     /// What is fed does not suffice to compute what is fetched.
     #[error(
-        "cannot compute \"{fetch}\" from {}: {} is not fed, and \"{fetch}\" depends on it through {}",
+        "cannot compute {0} from {1}: {2} is not fed, and {0} depends on it through {3}",
+        quoted(fetch),
         quoted_list(fed),
         quoted(needed),
         quoted_list(path)
@@ -151,8 +156,19 @@ pub enum GraphError {
     NotFound(#[from] elucid_models::ResolveError),
 }
 
+/// A name as a message shows it: of a very long one, which no program gave, the ends.
 pub(crate) fn quoted(name: impl AsRef<str>) -> String {
-    format!("\"{}\"", name.as_ref())
+    const SHOWN: usize = 200;
+    const END: usize = 60;
+    let name = name.as_ref();
+    match name.chars().count() {
+        0..=SHOWN => format!("\"{name}\""),
+        count => {
+            let first: String = name.chars().take(SHOWN - END).collect();
+            let last: String = name.chars().skip(count - END).collect();
+            format!("\"{first}...{last}\"")
+        }
+    }
 }
 
 /// `"a", "b" and 3 more`: enough to act on, never a screenful.

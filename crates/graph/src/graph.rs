@@ -1,11 +1,14 @@
 //! A network as its file describes it: typed operators between named values.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use elucid_rules::Algebra;
 
 use crate::error::{GraphError, quoted};
 use crate::host::{ElementType, HostTensor};
-use crate::op::Op;
-use crate::resolve::{Batch, Kernel, Known, Refused, resolve};
+use crate::names::Index;
+use crate::operator::{self, Batch, Known, Operands, Operator, Refused, Resolved};
 
 /// Index of a named value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,8 +23,11 @@ pub(crate) struct NodeId(pub usize);
 pub struct Node {
     /// The node's name in the file; often empty.
     pub name: String,
+    /// The module of the program that the network was exported from, as far as the file names it:
+    /// `layer4.1.conv2`. Empty where it does not.
+    pub module: String,
     /// What it computes.
-    pub op: Op,
+    pub op: Arc<dyn Operator>,
     /// Values that it reads; `None` for an optional input left out.
     pub inputs: Vec<Option<ValueId>>,
     /// Values that it makes.
@@ -35,6 +41,8 @@ pub struct GraphInput {
     pub value: ValueId,
     /// Its shape as stated; `None` for a dimension that is left open.
     pub shape: Vec<Option<usize>>,
+    /// Type of its elements.
+    pub kind: ElementType,
 }
 
 /// A network: nodes in an order in which they can run, every value under its ONNX name.
@@ -48,7 +56,11 @@ pub struct Graph {
     pub(crate) constants: HashMap<ValueId, HostTensor>,
     pub(crate) inputs: Vec<GraphInput>,
     pub(crate) outputs: Vec<ValueId>,
+    /// Inputs that a body takes from the graph around it, by name.
+    pub(crate) captures: Vec<String>,
     pub(crate) opset: i64,
+    /// What looking up names needs, found when it is first needed.
+    pub(crate) index: OnceLock<Index>,
 }
 
 impl Graph {
@@ -96,7 +108,7 @@ impl Graph {
             .flat_map(|n| n.inputs.iter().flatten())
             .filter(move |v| seen.insert(**v))
             .filter_map(|v| self.constants.get(v).map(|host| (*v, host)))
-            .filter(|(_, host)| host.element_type() == ElementType::F32)
+            .filter(|(_, host)| host.element_type().is_float())
     }
 
     /// Version of the default operator set.
@@ -120,31 +132,82 @@ impl Graph {
 
     /// `Conv "conv1"`, or the output's name where the node has none.
     pub(crate) fn label(&self, node: &Node) -> String {
-        let name = match (node.name.is_empty(), node.outputs.first()) {
-            (true, Some(&output)) => self.name(output),
-            _ => &node.name,
-        };
-        format!("{} {}", node.op.kind(), quoted(name))
+        format!("{} {}", node.op.kind(), quoted(self.node_name(node)))
     }
 
-    /// Resolves one node, with errors that name it.
+    /// A node's name, or its output's where it has none.
+    pub(crate) fn node_name<'a>(&'a self, node: &'a Node) -> &'a str {
+        match (node.name.is_empty(), node.outputs.first()) {
+            (true, Some(&output)) => self.name(output),
+            _ => &node.name,
+        }
+    }
+
+    /// What patterns and names of operators are compared with: the value that a node makes, the node's
+    /// name, the module that it stands in, and Lucid's name for it.
+    pub(crate) fn names_of(&self, node: &Node) -> Vec<String> {
+        let output = node.outputs.first().copied();
+        let id = output.and_then(|output| self.producer[output.0]);
+        let alias = id.and_then(|id| self.index().inception.alias(self, id));
+        let mut names: Vec<String> = [
+            output.map_or("", |v| self.name(v)),
+            &node.name,
+            &node.module,
+        ]
+        .into_iter()
+        .filter(|name| !name.is_empty())
+        .map(ToOwned::to_owned)
+        .chain(alias)
+        .collect();
+        names.dedup();
+        names
+    }
+
+    /// What looking up names needs.
+    pub(crate) fn index(&self) -> &Index {
+        self.index.get_or_init(|| Index::new(self))
+    }
+
+    /// For each input of a node whether it is a weight, or left out.
+    pub fn constants_of(&self, node: &Node) -> Vec<bool> {
+        let inputs = node.inputs.iter();
+        inputs
+            .map(|slot| slot.is_none_or(|value| self.constants.contains_key(&value)))
+            .collect()
+    }
+
+    /// What a node is to rules.
+    pub fn algebra(&self, node: &Node) -> Algebra {
+        node.op.algebra(&self.constants_of(node))
+    }
+
+    /// Resolves one node.
     pub(crate) fn resolve_node(
         &self,
         node: &Node,
         inputs: &[Option<Known>],
-        used_outputs: usize,
         batch: Batch,
-    ) -> Result<(Kernel, Vec<Known>), GraphError> {
-        resolve(&node.op, inputs, used_outputs, batch).map_err(|refused| match refused {
-            Refused::Reason(reason) => GraphError::Operator {
-                node: self.label(node),
-                reason,
-            },
+    ) -> Result<Resolved, Refused> {
+        let operands = Operands::new(inputs, node.outputs.len(), batch);
+        operator::resolve(&*node.op, &operands)
+    }
+
+    /// A refusal as an error that names the node.
+    pub(crate) fn refusal(&self, node: &Node, refused: Refused) -> GraphError {
+        let reason = match refused {
+            Refused::Reason(reason) | Refused::Unsupported(reason) => reason,
+            Refused::NeedsValue { what, .. } => {
+                format!("{what} depends on the image, so no sizes are known before it is seen")
+            }
             Refused::TooLarge { shape, limit } => {
                 let what = format!("the output of {}", self.label(node));
-                crate::import::too_large(&what, &shape, limit)
+                return crate::import::too_large(&what, &shape, limit);
             }
-        })
+        };
+        GraphError::Operator {
+            node: self.label(node),
+            reason,
+        }
     }
 
     /// The batch size that the file fixes, if it does.

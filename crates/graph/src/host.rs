@@ -3,6 +3,8 @@
 
 use ndarray::{ArcArray, ArrayViewD, Axis, IxDyn, Zip};
 
+pub use crate::element::ElementType;
+
 /// The largest number of elements that one tensor may hold: 4 GiB of `f32`.
 pub const MAX_ELEMENTS: usize = 1 << 30;
 
@@ -13,55 +15,147 @@ pub(crate) const MAX_COMPUTED: usize = 1 << 28;
 pub(crate) type Array<T> = ArcArray<T, IxDyn>;
 
 /// A tensor whose values are known without running the network.
+///
+/// Cloning shares the values.
 #[derive(Debug, Clone, PartialEq)]
-pub enum HostTensor {
-    /// Floating point.
-    F32(ArcArray<f32, IxDyn>),
-    /// Every integer type.
-    I64(ArcArray<i64, IxDyn>),
-    /// Booleans.
-    Bool(ArcArray<bool, IxDyn>),
+pub struct HostTensor {
+    kind: ElementType,
+    data: Data,
 }
 
-/// The element types that are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ElementType {
-    /// Floating point, held as `f32`.
-    F32,
-    /// Integers, held as `i64`.
-    I64,
-    /// Booleans.
-    Bool,
+/// What holds the values: floating point of any width as `f32`, integers of any width as `i64`
+/// (`uint64` by its bits).
+#[derive(Debug, Clone, PartialEq)]
+enum Data {
+    Float(Array<f32>),
+    Int(Array<i64>),
+    Bool(Array<bool>),
 }
 
-/// Applies an expression to whichever array the tensor holds, giving a tensor of the same type.
+/// Applies an expression to whichever array there is, giving the same kind of array.
 macro_rules! map_array {
     ($tensor:expr, $a:ident => $body:expr) => {
-        match $tensor {
-            HostTensor::F32($a) => HostTensor::F32($body),
-            HostTensor::I64($a) => HostTensor::I64($body),
-            HostTensor::Bool($a) => HostTensor::Bool($body),
+        match &$tensor.data {
+            Data::Float($a) => Data::Float($body),
+            Data::Int($a) => Data::Int($body),
+            Data::Bool($a) => Data::Bool($body),
         }
     };
 }
 
+/// Applies an expression to whichever array there is.
+macro_rules! with_array {
+    ($tensor:expr, $a:ident => $body:expr) => {
+        match &$tensor.data {
+            Data::Float($a) => $body,
+            Data::Int($a) => $body,
+            Data::Bool($a) => $body,
+        }
+    };
+}
+
+fn shaped<T>(shape: &[usize], values: Vec<T>) -> Result<Array<T>, String> {
+    let got = values.len();
+    Array::from_shape_vec(IxDyn(shape), values).map_err(|_| {
+        let needed: usize = shape.iter().product();
+        format!("shape {shape:?} needs {needed} values, the tensor holds {got}")
+    })
+}
+
 impl HostTensor {
+    /// Floating point. Each number becomes what `kind` can hold.
+    ///
+    /// # Errors
+    ///
+    /// In words, when `values` do not fill `shape` or `kind` is no floating point.
+    pub fn of_floats(
+        kind: ElementType,
+        shape: &[usize],
+        mut values: Vec<f32>,
+    ) -> Result<Self, String> {
+        if !kind.is_float() {
+            return Err(format!("{kind} is no floating point"));
+        }
+        if matches!(kind, ElementType::F16 | ElementType::BF16) {
+            values.iter_mut().for_each(|v| *v = kind.round(*v));
+        }
+        let data = Data::Float(shaped(shape, values)?);
+        Ok(Self { kind, data })
+    }
+
+    /// Integers, wrapped to the width of `kind`.
+    ///
+    /// # Errors
+    ///
+    /// In words, when `values` do not fill `shape` or `kind` is no integer type.
+    pub fn of_ints(
+        kind: ElementType,
+        shape: &[usize],
+        mut values: Vec<i64>,
+    ) -> Result<Self, String> {
+        if !kind.is_int() {
+            return Err(format!("{kind} is no integer type"));
+        }
+        values.iter_mut().for_each(|v| *v = kind.wrap(*v));
+        let data = Data::Int(shaped(shape, values)?);
+        Ok(Self { kind, data })
+    }
+
+    /// Booleans.
+    ///
+    /// # Errors
+    ///
+    /// In words, when `values` do not fill `shape`.
+    pub fn of_bools(shape: &[usize], values: Vec<bool>) -> Result<Self, String> {
+        let data = Data::Bool(shaped(shape, values)?);
+        let kind = ElementType::Bool;
+        Ok(Self { kind, data })
+    }
+
+    /// Numbers of any type, given as floating point.
+    pub(crate) fn of_numbers(
+        kind: ElementType,
+        shape: &[usize],
+        values: Vec<f32>,
+    ) -> Result<Self, String> {
+        if kind.is_float() {
+            Self::of_floats(kind, shape, values)
+        } else if kind == ElementType::Bool {
+            Self::of_bools(shape, values.into_iter().map(|v| v != 0.0).collect())
+        } else {
+            Self::of_ints(kind, shape, values.into_iter().map(|v| v as i64).collect())
+        }
+    }
+
+    /// One number in single precision, with no dimension.
+    pub fn float(value: f32) -> Self {
+        let data = Data::Float(Array::from_elem(IxDyn(&[]), value));
+        let kind = ElementType::F32;
+        Self { kind, data }
+    }
+
+    /// One 64-bit integer, with no dimension.
+    pub fn int(value: i64) -> Self {
+        let data = Data::Int(Array::from_elem(IxDyn(&[]), value));
+        let kind = ElementType::I64;
+        Self { kind, data }
+    }
+
+    /// A list of 64-bit integers.
+    pub fn from_ints(values: Vec<i64>) -> Self {
+        let data = Data::Int(ArcArray::from(values).into_dyn());
+        let kind = ElementType::I64;
+        Self { kind, data }
+    }
+
     /// Sizes of the dimensions; empty for a scalar.
     pub fn shape(&self) -> &[usize] {
-        match self {
-            Self::F32(a) => a.shape(),
-            Self::I64(a) => a.shape(),
-            Self::Bool(a) => a.shape(),
-        }
+        with_array!(self, a => a.shape())
     }
 
     /// Number of elements.
     pub fn len(&self) -> usize {
-        match self {
-            Self::F32(a) => a.len(),
-            Self::I64(a) => a.len(),
-            Self::Bool(a) => a.len(),
-        }
+        with_array!(self, a => a.len())
     }
 
     /// Whether there is no element.
@@ -71,31 +165,50 @@ impl HostTensor {
 
     /// Type of the elements.
     pub fn element_type(&self) -> ElementType {
-        match self {
-            Self::F32(_) => ElementType::F32,
-            Self::I64(_) => ElementType::I64,
-            Self::Bool(_) => ElementType::Bool,
+        self.kind
+    }
+
+    /// The elements in row-major order.
+    ///
+    /// # Errors
+    ///
+    /// In words, when they are no integers.
+    pub fn ints(&self) -> Result<Vec<i64>, String> {
+        match &self.data {
+            Data::Int(a) => Ok(a.iter().copied().collect()),
+            _ => Err(format!("expected integers, got {}", self.kind)),
         }
     }
 
-    pub(crate) fn from_ints(values: Vec<i64>) -> Self {
-        Self::I64(ArcArray::from(values).into_dyn())
-    }
-
-    /// The elements in row-major order, when they are integers.
-    pub(crate) fn ints(&self) -> Result<Vec<i64>, String> {
-        match self {
-            Self::I64(a) => Ok(a.iter().copied().collect()),
-            other => Err(format!("expected integers, got {:?}", other.element_type())),
+    /// The elements in row-major order.
+    ///
+    /// # Errors
+    ///
+    /// In words, when they are no booleans.
+    pub fn bools(&self) -> Result<Vec<bool>, String> {
+        match &self.data {
+            Data::Bool(a) => Ok(a.iter().copied().collect()),
+            _ => Err(format!("expected booleans, got {}", self.kind)),
         }
     }
 
-    /// The elements in row-major order, converted to `f32`.
-    pub(crate) fn floats(&self) -> Vec<f32> {
-        match self {
-            Self::F32(a) => a.iter().copied().collect(),
-            Self::I64(a) => a.iter().map(|&v| v as f32).collect(),
-            Self::Bool(a) => a.iter().map(|&v| f32::from(u8::from(v))).collect(),
+    /// The elements in row-major order, whatever their type, as `f32`; booleans are 0 and 1.
+    pub fn floats(&self) -> Vec<f32> {
+        match &self.data {
+            Data::Float(a) => a.iter().copied().collect(),
+            Data::Int(a) if self.kind == ElementType::U64 => {
+                a.iter().map(|&v| v as u64 as f32).collect()
+            }
+            Data::Int(a) => a.iter().map(|&v| v as f32).collect(),
+            Data::Bool(a) => a.iter().map(|&v| f32::from(u8::from(v))).collect(),
+        }
+    }
+
+    /// The array of floating-point numbers, if they are that.
+    pub fn float_array(&self) -> Option<&ArcArray<f32, IxDyn>> {
+        match &self.data {
+            Data::Float(a) => Some(a),
+            _ => None,
         }
     }
 
@@ -106,26 +219,33 @@ impl HostTensor {
         }
     }
 
+    pub(crate) fn scalar_int(&self) -> Result<i64, String> {
+        match self.ints()?.as_slice() {
+            [v] => Ok(*v),
+            many => Err(format!("expected one integer, got {}", many.len())),
+        }
+    }
+
+    /// The same values under another type of the same sort.
+    fn with_data(&self, data: Data) -> Self {
+        let kind = self.kind;
+        Self { kind, data }
+    }
+
     pub(crate) fn reshape(&self, shape: &[usize]) -> Result<Self, String> {
         let failed = |_| format!("cannot view {:?} as {shape:?}", self.shape());
-        Ok(match self {
-            Self::F32(a) => Self::F32(a.to_shape(IxDyn(shape)).map_err(failed)?.to_shared()),
-            Self::I64(a) => Self::I64(a.to_shape(IxDyn(shape)).map_err(failed)?.to_shared()),
-            Self::Bool(a) => Self::Bool(a.to_shape(IxDyn(shape)).map_err(failed)?.to_shared()),
-        })
+        let data = map_array!(self, a => a.to_shape(IxDyn(shape)).map_err(failed)?.to_shared());
+        Ok(self.with_data(data))
     }
 
     pub(crate) fn permute(&self, axes: &[usize]) -> Self {
-        map_array!(self, a => a.view().permuted_axes(IxDyn(axes)).to_shared())
+        self.with_data(map_array!(self, a => a.view().permuted_axes(IxDyn(axes)).to_shared()))
     }
 
     pub(crate) fn expand(&self, shape: &[usize]) -> Result<Self, String> {
         let failed = || format!("cannot broadcast {:?} to {shape:?}", self.shape());
-        Ok(match self {
-            Self::F32(a) => Self::F32(a.broadcast(IxDyn(shape)).ok_or_else(failed)?.to_shared()),
-            Self::I64(a) => Self::I64(a.broadcast(IxDyn(shape)).ok_or_else(failed)?.to_shared()),
-            Self::Bool(a) => Self::Bool(a.broadcast(IxDyn(shape)).ok_or_else(failed)?.to_shared()),
-        })
+        let data = map_array!(self, a => a.broadcast(IxDyn(shape)).ok_or_else(failed)?.to_shared());
+        Ok(self.with_data(data))
     }
 
     pub(crate) fn slice(&self, ranges: &[Range]) -> Self {
@@ -139,7 +259,7 @@ impl HostTensor {
             }
             view
         }
-        map_array!(self, a => cut(a, ranges))
+        self.with_data(map_array!(self, a => cut(a, ranges)))
     }
 
     /// Picks `indices` (already checked) along `axis`; `shape` is the shape of the index tensor.
@@ -151,179 +271,230 @@ impl HostTensor {
     ) -> Result<Self, String> {
         let mut out: Vec<usize> = self.shape().to_vec();
         out.splice(axis..=axis, shape.iter().copied());
-        map_array!(self, a => a.select(Axis(axis), indices).into_shared()).reshape(&out)
+        let data = map_array!(self, a => a.select(Axis(axis), indices).into_shared());
+        self.with_data(data).reshape(&out)
+    }
+
+    /// The elements at flat, row-major `places` (already checked), in `shape`.
+    pub(crate) fn pick(&self, places: &[usize], shape: &[usize]) -> Result<Self, String> {
+        fn at<T: Copy>(
+            a: &Array<T>,
+            places: &[usize],
+            shape: &[usize],
+        ) -> Result<Array<T>, String> {
+            let flat: Vec<T> = a.iter().copied().collect();
+            shaped(shape, places.iter().map(|&p| flat[p]).collect())
+        }
+        Ok(self.with_data(map_array!(self, a => at(a, places, shape)?)))
     }
 
     pub(crate) fn concat(parts: &[&Self], axis: usize) -> Result<Self, String> {
-        fn join<T: Clone>(views: Vec<ArrayViewD<'_, T>>, axis: usize) -> Result<Array<T>, String> {
+        fn join<T: Clone>(
+            parts: &[&HostTensor],
+            axis: usize,
+            view: impl for<'a> Fn(&'a HostTensor) -> Option<ArrayViewD<'a, T>>,
+        ) -> Result<Array<T>, String> {
+            let views: Option<Vec<_>> = parts.iter().map(|part| view(part)).collect();
+            let views = views.ok_or("tensors of different element types")?;
             ndarray::concatenate(Axis(axis), &views)
                 .map(|a| a.into_shared())
                 .map_err(|e| e.to_string())
         }
-        let mixed = || "tensors of different element types".to_owned();
-        match parts.first() {
-            None => Err("nothing to concatenate".to_owned()),
-            Some(Self::F32(_)) => {
-                let views = parts.iter().map(|p| match p {
-                    Self::F32(a) => Ok(a.view()),
-                    _ => Err(mixed()),
-                });
-                join(views.collect::<Result<_, _>>()?, axis).map(Self::F32)
+        let first = parts.first().ok_or("nothing to concatenate")?;
+        let data = match &first.data {
+            Data::Float(_) => Data::Float(join(parts, axis, |p| match &p.data {
+                Data::Float(a) => Some(a.view()),
+                _ => None,
+            })?),
+            Data::Int(_) => Data::Int(join(parts, axis, |p| match &p.data {
+                Data::Int(a) => Some(a.view()),
+                _ => None,
+            })?),
+            Data::Bool(_) => Data::Bool(join(parts, axis, |p| match &p.data {
+                Data::Bool(a) => Some(a.view()),
+                _ => None,
+            })?),
+        };
+        Ok(first.with_data(data))
+    }
+
+    /// As another type: floating point is truncated towards zero and saturates at 64 bits, integers
+    /// wrap, and whatever is not zero is true.
+    pub fn cast(&self, to: ElementType) -> Self {
+        if to == self.kind {
+            return self.clone();
+        }
+        let unsigned = self.kind == ElementType::U64;
+        let data = match &self.data {
+            Data::Float(a) if to.is_float() => Data::Float(a.mapv(|v| to.round(v)).into_shared()),
+            Data::Float(a) if to.is_int() => {
+                let whole = |v: f32| match to {
+                    ElementType::U64 => v as u64 as i64,
+                    _ => v as i64,
+                };
+                Data::Int(a.mapv(|v| to.wrap(whole(v))).into_shared())
             }
-            Some(Self::I64(_)) => {
-                let views = parts.iter().map(|p| match p {
-                    Self::I64(a) => Ok(a.view()),
-                    _ => Err(mixed()),
-                });
-                join(views.collect::<Result<_, _>>()?, axis).map(Self::I64)
+            Data::Float(a) => Data::Bool(a.mapv(|v| v != 0.0).into_shared()),
+            Data::Int(a) if to.is_float() => {
+                let number = |v: i64| match unsigned {
+                    true => v as u64 as f32,
+                    false => v as f32,
+                };
+                Data::Float(a.mapv(|v| to.round(number(v))).into_shared())
             }
-            Some(Self::Bool(_)) => {
-                let views = parts.iter().map(|p| match p {
-                    Self::Bool(a) => Ok(a.view()),
-                    _ => Err(mixed()),
-                });
-                join(views.collect::<Result<_, _>>()?, axis).map(Self::Bool)
+            Data::Int(a) if to.is_int() => Data::Int(a.mapv(|v| to.wrap(v)).into_shared()),
+            Data::Int(a) => Data::Bool(a.mapv(|v| v != 0).into_shared()),
+            Data::Bool(a) if to.is_float() => {
+                Data::Float(a.mapv(|v| f32::from(u8::from(v))).into_shared())
             }
+            Data::Bool(a) => Data::Int(a.mapv(i64::from).into_shared()),
+        };
+        Self { kind: to, data }
+    }
+
+    /// A function of each number, as `f32`; the type stays.
+    pub(crate) fn map_floats(&self, f: impl Fn(f32) -> f32) -> Result<Self, String> {
+        match &self.data {
+            Data::Float(a) => {
+                let kind = self.kind;
+                Ok(self.with_data(Data::Float(a.mapv(|v| kind.round(f(v))).into_shared())))
+            }
+            _ => Err(format!("expected floats, got {}", self.kind)),
         }
     }
 
-    pub(crate) fn cast(&self, to: ElementType) -> Self {
-        match (self, to) {
-            (_, t) if t == self.element_type() => self.clone(),
-            // ONNX truncates towards zero, as `as` does; values out of range saturate.
-            (Self::F32(a), ElementType::I64) => Self::I64(a.mapv(|v| v as i64).into_shared()),
-            (Self::Bool(a), ElementType::I64) => Self::I64(a.mapv(i64::from).into_shared()),
-            (Self::F32(a), ElementType::Bool) => Self::Bool(a.mapv(|v| v != 0.0).into_shared()),
-            (Self::I64(a), ElementType::Bool) => Self::Bool(a.mapv(|v| v != 0).into_shared()),
-            (Self::I64(a), _) => Self::F32(a.mapv(|v| v as f32).into_shared()),
-            (Self::Bool(a), _) => Self::F32(a.mapv(|v| f32::from(u8::from(v))).into_shared()),
-            (Self::F32(a), _) => Self::F32(a.clone()),
+    /// A function of each integer; the type stays.
+    pub(crate) fn map_ints(&self, f: impl Fn(i64) -> i64) -> Result<Self, String> {
+        match &self.data {
+            Data::Int(a) => {
+                let kind = self.kind;
+                Ok(self.with_data(Data::Int(a.mapv(|v| kind.wrap(f(v))).into_shared())))
+            }
+            _ => Err(format!("expected integers, got {}", self.kind)),
         }
     }
 
-    /// Element-wise arithmetic on two tensors that already broadcast to `shape`.
-    pub(crate) fn binary(
+    /// A function of pairs of floats, both broadcast to `shape`.
+    pub(crate) fn zip_floats(
         &self,
         other: &Self,
         shape: &[usize],
-        op: HostBinary,
+        f: impl Fn(f32, f32) -> f32,
     ) -> Result<Self, String> {
-        fn zip<A: Clone, B: Clone>(
-            a: &Array<A>,
-            b: &Array<A>,
+        match (&self.data, &other.data) {
+            (Data::Float(a), Data::Float(b)) => {
+                let kind = self.kind;
+                let data = zip(a, b, shape, |x, y| kind.round(f(x, y)))?;
+                Ok(self.with_data(Data::Float(data)))
+            }
+            _ => Err(self.unlike(other)),
+        }
+    }
+
+    /// A function of pairs of integers, both broadcast to `shape`.
+    pub(crate) fn zip_ints(
+        &self,
+        other: &Self,
+        shape: &[usize],
+        f: impl Fn(i64, i64) -> i64,
+    ) -> Result<Self, String> {
+        match (&self.data, &other.data) {
+            (Data::Int(a), Data::Int(b)) => {
+                let kind = self.kind;
+                let data = zip(a, b, shape, |x, y| kind.wrap(f(x, y)))?;
+                Ok(self.with_data(Data::Int(data)))
+            }
+            _ => Err(self.unlike(other)),
+        }
+    }
+
+    /// A function of pairs of booleans, both broadcast to `shape`.
+    pub(crate) fn zip_bools(
+        &self,
+        other: &Self,
+        shape: &[usize],
+        f: impl Fn(bool, bool) -> bool,
+    ) -> Result<Self, String> {
+        match (&self.data, &other.data) {
+            (Data::Bool(a), Data::Bool(b)) => Ok(self.with_data(Data::Bool(zip(a, b, shape, f)?))),
+            _ => Err(self.unlike(other)),
+        }
+    }
+
+    /// A comparison of pairs of numbers of one type, both broadcast to `shape`. Nothing compares to
+    /// a number that is none.
+    pub(crate) fn compare(
+        &self,
+        other: &Self,
+        shape: &[usize],
+        holds: impl Fn(Option<std::cmp::Ordering>) -> bool,
+    ) -> Result<Self, String> {
+        let unsigned = self.kind == ElementType::U64;
+        let found = match (&self.data, &other.data) {
+            (Data::Float(a), Data::Float(b)) => zip(a, b, shape, |x, y| holds(x.partial_cmp(&y)))?,
+            (Data::Int(a), Data::Int(b)) => zip(a, b, shape, |x, y| {
+                holds(Some(match unsigned {
+                    true => (x as u64).cmp(&(y as u64)),
+                    false => x.cmp(&y),
+                }))
+            })?,
+            (Data::Bool(a), Data::Bool(b)) => zip(a, b, shape, |x, y| holds(Some(x.cmp(&y))))?,
+            _ => return Err(self.unlike(other)),
+        };
+        Ok(Self {
+            kind: ElementType::Bool,
+            data: Data::Bool(found),
+        })
+    }
+
+    fn unlike(&self, other: &Self) -> String {
+        format!("cannot combine {} with {}", self.kind, other.kind)
+    }
+
+    /// Where these booleans are true the elements of `yes`, elsewhere those of `no`, all broadcast
+    /// to `shape`.
+    pub(crate) fn choose(&self, yes: &Self, no: &Self, shape: &[usize]) -> Result<Self, String> {
+        fn pick<T: Copy>(
+            c: &Array<bool>,
+            yes: &Array<T>,
+            no: &Array<T>,
             shape: &[usize],
-            f: impl Fn(A, A) -> B,
-        ) -> Result<Array<B>, String> {
+        ) -> Result<Array<T>, String> {
             let failed = || format!("cannot broadcast to {shape:?}");
-            let a = a.broadcast(IxDyn(shape)).ok_or_else(failed)?;
-            let b = b.broadcast(IxDyn(shape)).ok_or_else(failed)?;
-            Ok(Zip::from(&a)
-                .and(&b)
-                .map_collect(|x, y| f(x.clone(), y.clone()))
+            let c = c.broadcast(IxDyn(shape)).ok_or_else(failed)?;
+            let yes = yes.broadcast(IxDyn(shape)).ok_or_else(failed)?;
+            let no = no.broadcast(IxDyn(shape)).ok_or_else(failed)?;
+            let choice = Zip::from(&c).and(&yes).and(&no);
+            Ok(choice
+                .map_collect(|&c, &y, &n| if c { y } else { n })
                 .into_shared())
         }
-        use HostBinary as O;
-        match (self, other) {
-            (Self::F32(a), Self::F32(b)) => match op {
-                O::Equal => zip(a, b, shape, |x, y| x == y).map(Self::Bool),
-                _ => zip(a, b, shape, |x: f32, y: f32| match op {
-                    O::Add => x + y,
-                    O::Sub => x - y,
-                    O::Mul => x * y,
-                    O::Div => x / y,
-                    O::Pow => x.powf(y),
-                    O::Mod => x % y,
-                    O::Min => x.min(y),
-                    O::Max => x.max(y),
-                    O::Equal => unreachable!("handled above"),
-                })
-                .map(Self::F32),
-            },
-            (Self::I64(a), Self::I64(b)) => {
-                if matches!(op, O::Div | O::Mod) && b.iter().any(|&v| v == 0) {
-                    return Err("integer division by zero".to_owned());
-                }
-                match op {
-                    O::Equal => zip(a, b, shape, |x, y| x == y).map(Self::Bool),
-                    _ => zip(a, b, shape, |x: i64, y: i64| match op {
-                        O::Add => x.wrapping_add(y),
-                        O::Sub => x.wrapping_sub(y),
-                        O::Mul => x.wrapping_mul(y),
-                        O::Div => x.wrapping_div(y),
-                        // The sign of the divisor, as ONNX's `Mod` with `fmod = 0`.
-                        O::Mod => x.wrapping_rem(y).wrapping_add(y).wrapping_rem(y),
-                        O::Pow => (x as f64).powf(y as f64) as i64,
-                        O::Min => x.min(y),
-                        O::Max => x.max(y),
-                        O::Equal => unreachable!("handled above"),
-                    })
-                    .map(Self::I64),
-                }
-            }
-            (Self::Bool(a), Self::Bool(b)) if op == O::Equal => {
-                zip(a, b, shape, |x, y| x == y).map(Self::Bool)
-            }
-            _ => Err(format!(
-                "cannot combine {:?} with {:?}",
-                self.element_type(),
-                other.element_type()
-            )),
-        }
-    }
-
-    pub(crate) fn choose(&self, yes: &Self, no: &Self, shape: &[usize]) -> Result<Self, String> {
-        fn pick<T: Clone>(c: &[bool], yes: &[T], no: &[T], shape: &[usize]) -> Array<T> {
-            let values = c
-                .iter()
-                .zip(yes.iter().zip(no))
-                .map(|(&c, (y, n))| if c { y.clone() } else { n.clone() });
-            Array::from_shape_vec(IxDyn(shape), values.collect())
-                .expect("three arrays of this shape were zipped")
-        }
-        fn flat<T: Clone>(a: &Array<T>) -> Vec<T> {
-            a.iter().cloned().collect()
-        }
-        let (c, yes, no) = (self.expand(shape)?, yes.expand(shape)?, no.expand(shape)?);
-        let Self::Bool(c) = &c else {
-            return Err("the condition of Where must be boolean".to_owned());
+        let Data::Bool(c) = &self.data else {
+            return Err(format!("expected booleans, got {}", self.kind));
         };
-        let c = flat(c);
-        match (&yes, &no) {
-            (Self::F32(y), Self::F32(n)) => Ok(Self::F32(pick(&c, &flat(y), &flat(n), shape))),
-            (Self::I64(y), Self::I64(n)) => Ok(Self::I64(pick(&c, &flat(y), &flat(n), shape))),
-            _ => Err("the branches of Where differ in element type".to_owned()),
-        }
-    }
-
-    pub(crate) fn map_float(&self, f: impl Fn(f32) -> f32) -> Result<Self, String> {
-        match self {
-            Self::F32(a) => Ok(Self::F32(a.mapv(f).into_shared())),
-            other => Err(format!("expected floats, got {:?}", other.element_type())),
-        }
+        let data = match (&yes.data, &no.data) {
+            (Data::Float(y), Data::Float(n)) => Data::Float(pick(c, y, n, shape)?),
+            (Data::Int(y), Data::Int(n)) => Data::Int(pick(c, y, n, shape)?),
+            (Data::Bool(y), Data::Bool(n)) => Data::Bool(pick(c, y, n, shape)?),
+            _ => return Err(yes.unlike(no)),
+        };
+        Ok(yes.with_data(data))
     }
 }
 
-/// Element-wise operators on the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostBinary {
-    /// Addition.
-    Add,
-    /// Subtraction.
-    Sub,
-    /// Multiplication.
-    Mul,
-    /// Division; integers truncate.
-    Div,
-    /// Power.
-    Pow,
-    /// Remainder.
-    Mod,
-    /// The smaller.
-    Min,
-    /// The larger.
-    Max,
-    /// Equality, giving booleans.
-    Equal,
+fn zip<A: Copy, B: Clone>(
+    a: &Array<A>,
+    b: &Array<A>,
+    shape: &[usize],
+    f: impl Fn(A, A) -> B,
+) -> Result<Array<B>, String> {
+    let failed = || format!("cannot broadcast to {shape:?}");
+    let a = a.broadcast(IxDyn(shape)).ok_or_else(failed)?;
+    let b = b.broadcast(IxDyn(shape)).ok_or_else(failed)?;
+    Ok(Zip::from(&a)
+        .and(&b)
+        .map_collect(|&x, &y| f(x, y))
+        .into_shared())
 }
 
 /// One axis of a slice, resolved against its dimension.
@@ -348,10 +519,13 @@ impl Range {
     }
 
     pub fn indices(self) -> impl Iterator<Item = usize> {
-        (0..self.len).map(move |i| {
-            self.start
-                .wrapping_add_signed(self.step.wrapping_mul(i as isize))
-        })
+        (0..self.len).filter_map(move |i| self.at(i))
+    }
+
+    /// The index at place `i` of the range.
+    pub fn at(self, i: usize) -> Option<usize> {
+        let at = self.step.wrapping_mul(i as isize);
+        (i < self.len).then(|| self.start.wrapping_add_signed(at))
     }
 
     /// Numpy's rules: negative ends count from the back, everything is clamped.
@@ -444,10 +618,28 @@ mod tests {
     }
 
     #[test]
-    fn integer_remainder_has_the_sign_of_the_divisor() {
-        let a = HostTensor::from_ints(vec![-7, 7]);
-        let b = HostTensor::from_ints(vec![3, -3]);
-        let m = a.binary(&b, &[2], HostBinary::Mod).unwrap();
-        assert_eq!(m.ints().unwrap(), [2, -2]);
+    fn values_change_type_as_onnx_says() {
+        let ints =
+            |values: &[i64], kind| HostTensor::of_ints(kind, &[values.len()], values.to_vec());
+        let bytes = ints(&[-1, 300], ElementType::U8).unwrap();
+        assert_eq!(bytes.ints().unwrap(), [255, 44]);
+        assert_eq!(bytes.cast(ElementType::I8).ints().unwrap(), [-1, 44]);
+        let floats = HostTensor::of_floats(ElementType::F32, &[3], vec![-1.7, 2.9, 1e9]).unwrap();
+        assert_eq!(
+            floats.cast(ElementType::I32).ints().unwrap(),
+            [-1, 2, 1_000_000_000]
+        );
+        assert_eq!(floats.cast(ElementType::F16).floats()[1], 2.900_390_6);
+        assert_eq!(floats.cast(ElementType::Bool).bools().unwrap(), [true; 3]);
+        let huge = ints(&[-1], ElementType::U64).unwrap();
+        assert_eq!(huge.floats(), [1.844_674_4e19]);
+    }
+
+    #[test]
+    fn broadcasting_zips_row_by_row() {
+        let a = HostTensor::from_ints(vec![1, 2, 3]);
+        let b = HostTensor::of_ints(ElementType::I64, &[2, 1], vec![10, 20]).unwrap();
+        let sum = a.zip_ints(&b, &[2, 3], |x, y| x + y).unwrap();
+        assert_eq!(sum.ints().unwrap(), [11, 12, 13, 21, 22, 23]);
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use elucid_rules::OpKind;
+use elucid_rules::{Algebra, OpKind};
 
 use crate::error::GraphError;
 use crate::graph::{Graph, Node, ValueId};
-use crate::host::ElementType;
+use crate::operator::Known;
 use crate::plan::Plan;
 
 /// A named value of the network.
@@ -15,6 +15,8 @@ pub struct Layer {
     pub(crate) value: ValueId,
     pub(crate) name: String,
     kind: OpKind,
+    algebra: Algebra,
+    module: String,
     pub(crate) shape: Vec<usize>,
     notable: bool,
 }
@@ -28,6 +30,17 @@ impl Layer {
     /// The operator that makes it.
     pub fn kind(&self) -> OpKind {
         self.kind
+    }
+
+    /// What that operator is to rules.
+    pub fn algebra(&self) -> Algebra {
+        self.algebra
+    }
+
+    /// The module that the operator stands in, by the exporter's path: `layer4.1.conv2`. Empty where
+    /// the file names none.
+    pub fn module(&self) -> &str {
+        &self.module
     }
 
     /// Its shape for one image of the model's input size, mostly `[1, C, H, W]`.
@@ -49,13 +62,16 @@ pub(crate) fn find_logits(graph: &Graph) -> Option<ValueId> {
         let Some(input) = node.inputs.first().copied().flatten() else {
             break;
         };
-        match node.op.kind() {
-            OpKind::Softmax | OpKind::LogSoftmax => return Some(input),
-            OpKind::Identity
-            | OpKind::Dropout
-            | OpKind::Reshape
-            | OpKind::Flatten
-            | OpKind::Squeeze => value = input,
+        match (graph.algebra(node), node.op.kind()) {
+            (Algebra::Softmax, _) => return Some(input),
+            (
+                _,
+                OpKind::Identity
+                | OpKind::Dropout
+                | OpKind::Reshape
+                | OpKind::Flatten
+                | OpKind::Squeeze,
+            ) => value = input,
             _ => break,
         }
     }
@@ -74,25 +90,29 @@ pub(crate) fn list_layers(
         .and_then(|i| i.shape.get(1).copied().flatten())
         .unwrap_or(3);
     let shape = vec![1, channels, height, width];
-    let plan = Plan::new(graph, &[(input, shape.clone())], &graph.outputs)?;
+    let plan = Plan::reachable(graph, &[(input, Known::activation(shape.clone()))])?;
     let notable = notable_values(graph, &plan);
     let mut layers = vec![Layer {
         value: input,
         name: graph.name(input).to_owned(),
         kind: OpKind::Input,
+        algebra: Algebra::Moves,
+        module: String::new(),
         shape,
         notable: false,
     }];
     for step in &plan.steps {
         let node = &graph.nodes[step.node.0];
         for (&value, known) in node.outputs.iter().zip(&step.outputs) {
-            if known.host.is_some() || known.kind != ElementType::F32 {
+            if known.host.is_some() || !known.kind.is_float() {
                 continue;
             }
             layers.push(Layer {
                 value,
                 name: graph.name(value).to_owned(),
                 kind: node.op.kind(),
+                algebra: graph.algebra(node),
+                module: node.module.clone(),
                 shape: known.shape.clone(),
                 notable: notable.contains(&value),
             });
@@ -110,7 +130,7 @@ fn notable_values(graph: &Graph, plan: &Plan) -> HashSet<ValueId> {
     let settled = |value: ValueId| {
         let mut readers = nodes.iter().filter(|n| n.inputs.contains(&Some(value)));
         match (readers.next(), readers.next()) {
-            (Some(only), None) if only.op.kind().is_activation() => only.outputs[0],
+            (Some(only), None) if graph.algebra(only).is_activation() => only.outputs[0],
             _ => value,
         }
     };

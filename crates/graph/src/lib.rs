@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod activation;
+mod attributes;
+mod builder;
 pub mod device;
+mod element;
 mod error;
 mod execute;
+mod fold;
 mod graph;
 mod host;
 mod import;
@@ -11,22 +15,34 @@ pub mod input;
 mod layers;
 mod model;
 mod names;
-mod op;
+mod obstacles;
+mod operator;
+mod ops;
 mod pass;
 mod plan;
 mod proto;
 mod receptive;
 mod record;
-mod resolve;
+mod registry;
+mod together;
 
 pub use activation::Activation;
+pub use attributes::{Attribute, Attributes};
+pub use builder::GraphBuilder;
+pub use element::ElementType;
 pub use error::GraphError;
 pub use graph::{Graph, GraphInput, Node, ValueId};
-pub use host::{ElementType, HostBinary, HostTensor, MAX_ELEMENTS};
+pub use host::{HostTensor, MAX_ELEMENTS};
 pub use input::InputSpec;
 pub use layers::Layer;
 pub use model::{Guess, INPUT, ImageBatch, LOGITS, Model, Photo, Scores};
-pub use op::{Op, PadKind, Padding, SliceAttributes, Unary, Window};
+pub use names::Module;
+pub use obstacles::Obstacle;
+pub use operator::{
+    Apart, Batch, BatchNorm, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted,
+    Weights,
+};
 pub use pass::{Activations, Pass};
-pub use receptive::{Span, Windows};
-pub use record::{Recording, Step, Weights};
+pub use receptive::{Reach, Span, Windows};
+pub use record::{Recording, Step};
+pub use registry::{Entry, Parse, Registry};

@@ -16,10 +16,13 @@ use crate::graph::{Graph, ValueId};
 use crate::import::MAX_FILE;
 use crate::input::{InputSpec, open_image};
 use crate::layers::{Layer, find_logits, list_layers};
-use crate::names;
+use crate::names::{self, Layers, Module};
+use crate::obstacles::{self, Obstacle};
+use crate::operator::Known;
 use crate::pass::Pass;
-use crate::plan::Plan;
+use crate::plan::{Plan, Planner, Progress};
 use crate::receptive::{self, Windows};
+use crate::together::Images;
 
 /// Names the graph's input wherever a layer is asked for.
 pub const INPUT: &str = "@input";
@@ -187,10 +190,13 @@ struct Inner {
     graph: Arc<Graph>,
     device: Device,
     weights: Vec<OnceLock<Activation>>,
-    input: ValueId,
+    /// The input that takes pictures, if there is one.
+    input: Option<ValueId>,
     logits: Option<ValueId>,
     spec: InputSpec,
     layers: Vec<Layer>,
+    /// What can be asked for by name.
+    names: Layers,
     labels: Option<Labels>,
     sha256: String,
     name: String,
@@ -301,6 +307,30 @@ impl Model {
         let sha256 = elucid_models::sha256::of_bytes(&bytes);
         let graph = Graph::import(bytes, folder)?;
         let known = manifest::by_sha256(&sha256);
+        Self::assemble(graph, device, spec, known, name, sha256)
+    }
+
+    /// A model of a graph that was imported with other operators than the library's own, or built.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Malformed`] unless one input takes colour pictures; as [`Model::open`].
+    pub fn from_graph(
+        graph: Graph,
+        device: &Device,
+        spec: Option<InputSpec>,
+    ) -> Result<Self, GraphError> {
+        Self::assemble(graph, device, spec, None, "graph".to_owned(), String::new())
+    }
+
+    fn assemble(
+        graph: Graph,
+        device: &Device,
+        spec: Option<InputSpec>,
+        known: Option<&'static Entry>,
+        name: String,
+        sha256: String,
+    ) -> Result<Self, GraphError> {
         let input = image_input(&graph)?;
         let spec = match (spec, known) {
             (Some(spec), _) => spec,
@@ -321,9 +351,10 @@ impl Model {
         Ok(Self {
             inner: Arc::new(Inner {
                 weights,
-                input,
+                input: Some(input),
                 logits,
                 spec,
+                names: Layers::new(&graph, layers.iter().map(|l| l.value)),
                 layers,
                 labels: labels.filter(|labels| classes == Some(labels.len())),
                 sha256,
@@ -332,6 +363,26 @@ impl Model {
                 graph: Arc::new(graph),
             }),
         })
+    }
+
+    /// A graph of any inputs on a device: values are fed and fetched by name. There are no pictures
+    /// to prepare, no classes and no layers with known shapes.
+    pub fn of_graph(graph: Graph, device: &Device) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                weights: (0..graph.names.len()).map(|_| OnceLock::new()).collect(),
+                input: None,
+                logits: None,
+                spec: InputSpec::default(),
+                layers: Vec::new(),
+                names: Layers::all(&graph),
+                labels: None,
+                sha256: String::new(),
+                name: "graph".to_owned(),
+                device: device.clone().inner(),
+                graph: Arc::new(graph),
+            }),
+        }
     }
 
     /// The network as its file describes it.
@@ -438,13 +489,34 @@ impl Model {
         &self.inner.layers
     }
 
+    /// The modules of the program that the network was exported from, as far as the file names them: as
+    /// a tree is printed, in the order in which they first run, each before those in it.
+    ///
+    /// A layer can be asked for by the path of the module whose result it is: `layer4.1`.
+    pub fn modules(&self) -> Vec<Module<'_>> {
+        names::modules(self.graph(), &self.inner.names)
+    }
+
+    /// What of the network cannot be computed, and what has no shape before an image is seen.
+    ///
+    /// A file opens all the same; what depends on an operator that is not supported is an error only when
+    /// it is asked for.
+    pub fn obstacles(&self) -> Vec<Obstacle> {
+        let shape = self
+            .inner
+            .layers
+            .first()
+            .map(|input| (input.value, input.shape.clone()));
+        obstacles::find(self.graph(), shape)
+    }
+
     /// Every layer, with shapes for one image of `size` (height, width).
     ///
     /// # Errors
     ///
     /// [`GraphError::Operator`] when the network does not take that size.
     pub fn layers_for(&self, size: [usize; 2]) -> Result<Vec<Layer>, GraphError> {
-        list_layers(self.graph(), self.inner.input, size)
+        list_layers(self.graph(), self.image()?, size)
     }
 
     /// Shapes of some layers for one image of `size` (height, width). Layers above them need not
@@ -459,14 +531,15 @@ impl Model {
         layers: impl IntoIterator<Item = S>,
         size: [usize; 2],
     ) -> Result<Vec<Vec<usize>>, GraphError> {
-        let value = |name: S| Ok(self.layer(name.as_ref())?.value);
+        let value = |name: S| self.value(name.as_ref());
         let values = layers.into_iter().map(value);
         let values = values.collect::<Result<Vec<ValueId>, GraphError>>()?;
-        let mut input = self.layer_of(self.inner.input)?.shape.clone();
+        let image = self.image()?;
+        let mut input = self.layer_of(image)?.shape.clone();
         if let [_, _, height, width] = input.as_mut_slice() {
             [*height, *width] = size;
         }
-        let plan = Plan::new(self.graph(), &[(self.inner.input, input)], &values)?;
+        let plan = Plan::new(self.graph(), &[(image, Known::activation(input))], &values)?;
         let shape = |value| plan.known.get(value).map(|k| k.shape.clone());
         Ok(values
             .iter()
@@ -475,7 +548,8 @@ impl Model {
     }
 
     /// The layer that a name means: its exact tensor or node name, a part of it that fits one
-    /// layer only (`inception_4d` for `inception_4d/output`), or Lucid's name (`mixed4d`).
+    /// layer only (`inception_4d` for `inception_4d/output`), the module whose result it is
+    /// (`layer4.1`), or Lucid's name (`mixed4d`).
     ///
     /// # Errors
     ///
@@ -483,23 +557,115 @@ impl Model {
     /// those that fit.
     pub fn layer(&self, name: &str) -> Result<&Layer, GraphError> {
         match name {
-            INPUT => return self.layer_of(self.inner.input),
+            INPUT => return self.layer_of(self.image()?),
             LOGITS => return self.logits(),
             _ => {}
         }
-        let values: Vec<ValueId> = self.inner.layers.iter().map(|l| l.value).collect();
-        self.layer_of(names::find(self.graph(), &values, name)?)
+        self.layer_of(self.value(name)?)
+    }
+
+    /// The input that takes pictures.
+    fn image(&self) -> Result<ValueId, GraphError> {
+        self.inner.input.ok_or_else(|| GraphError::Malformed {
+            reason: "the graph has no input of pictures".to_owned(),
+        })
+    }
+
+    /// The value that a name means, whether or not its shape is known beforehand.
+    pub(crate) fn value(&self, name: &str) -> Result<ValueId, GraphError> {
+        let graph = self.graph();
+        match name {
+            INPUT => return self.image(),
+            LOGITS => return Ok(self.logits()?.value),
+            _ => {}
+        }
+        match names::find(graph, &self.inner.names, name) {
+            Err(unknown @ GraphError::UnknownLayer { .. }) => match graph.value(name) {
+                // A weight is no layer.
+                Some(value) if self.inner.layers.is_empty() || graph.constant(value).is_none() => {
+                    Ok(value)
+                }
+                _ => Err(unknown),
+            },
+            found => found,
+        }
     }
 
     pub(crate) fn layer_of(&self, value: ValueId) -> Result<&Layer, GraphError> {
-        self.inner
-            .layers
-            .iter()
-            .find(|l| l.value == value)
-            .ok_or_else(|| GraphError::UnknownLayer {
-                name: self.graph().name(value).to_owned(),
-                nearest: Vec::new(),
-            })
+        let place = self.inner.names.place(value);
+        place
+            .and_then(|place| self.inner.layers.get(place))
+            .ok_or_else(|| self.why_unlisted(value))
+    }
+
+    /// Why a value of the graph is no layer with a known shape.
+    fn why_unlisted(&self, value: ValueId) -> GraphError {
+        let graph = self.graph();
+        let unknown = GraphError::UnknownLayer {
+            name: graph.name(value).to_owned(),
+            nearest: Vec::new(),
+        };
+        let Some(image) = self.inner.input.filter(|image| *image != value) else {
+            return unknown;
+        };
+        let Ok(shape) = self.layer_of(image).map(|layer| layer.shape.clone()) else {
+            return unknown;
+        };
+        match Plan::new(graph, &[(image, Known::activation(shape))], &[value]) {
+            Ok(_) => unknown,
+            Err(reason) => reason,
+        }
+    }
+
+    /// The batch that the file fixes for its pictures, if it does.
+    pub(crate) fn stated_batch(&self) -> Option<usize> {
+        let graph = self.graph();
+        let Some(image) = self.inner.input else {
+            return graph.stated_batch();
+        };
+        let input = graph.inputs().iter().find(|input| input.value == image);
+        input.and_then(|input| input.shape.first().copied().flatten())
+    }
+
+    /// Whether images that are given together run one after the other on their way to `layers`.
+    ///
+    /// A file may fix a batch of one: most that today's exporters write do. Several images can be given
+    /// all the same. They run together where every operator between can be made to keep them apart, and
+    /// one by one where that is not possible, because sizes depend on what is in the image or a value
+    /// has no axis along which images could lie. The numbers are the same; only time is not saved. True
+    /// also where an image has not one row of a layer, as of `[L, N, E]`: such a layer can be fetched
+    /// and fed for one image only.
+    /// False for files that leave the batch open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pass::fetch`].
+    pub fn runs_one_by_one<S: AsRef<str>>(
+        &self,
+        layers: impl IntoIterator<Item = S>,
+    ) -> Result<bool, GraphError> {
+        if self.stated_batch() != Some(1) {
+            return Ok(false);
+        }
+        let image = self.image()?;
+        let mut shape = self.layer_of(image)?.shape.clone();
+        shape[0] = 2;
+        let values = layers.into_iter().map(|name| self.value(name.as_ref()));
+        let values = values.collect::<Result<Vec<ValueId>, GraphError>>()?;
+        let feeds = [(image, Known::activation(shape))];
+        let Some(images) = Images::of(self, &feeds)? else {
+            return Ok(false);
+        };
+        let mut planner = Planner::new(self.graph(), &images.single, &values)?;
+        Ok(match planner.advance()? {
+            Progress::Done => {
+                let one = &planner.plan.known;
+                let row = |value| one.get(value).and_then(|known| known.shape.first());
+                values.iter().any(|value| row(value) != Some(&1))
+                    || images.plan(self.graph(), &planner.plan, &values).is_none()
+            }
+            Progress::Blocked { .. } => true,
+        })
     }
 
     /// A partial execution, to be told what is fed and what is fetched.
@@ -571,7 +737,7 @@ impl Model {
         size: [usize; 2],
     ) -> Result<Option<Windows>, GraphError> {
         let graph = self.graph();
-        let (from, to) = (self.layer(from)?.value, self.layer(to)?.value);
+        let (from, to) = (self.value(from)?, self.value(to)?);
         let layers = self.layers_for(size)?;
         let shape = |v: ValueId| {
             layers
@@ -580,7 +746,7 @@ impl Model {
                 .map(|l| l.shape.clone())
                 .unwrap_or_default()
         };
-        let plan = Plan::new(graph, &[(from, shape(from))], &[to])?;
+        let plan = Plan::new(graph, &[(from, Known::activation(shape(from)))], &[to])?;
         let rules = self.bind_rules(&plan, rules)?;
         Ok(receptive::windows(graph, &plan, from, to, |i| {
             rules[i].clone()
@@ -599,7 +765,7 @@ impl Model {
         to: &str,
         size: [usize; 2],
     ) -> Result<usize, GraphError> {
-        let (from, to) = (self.layer(from)?.value, self.layer(to)?.value);
+        let (from, to) = (self.value(from)?, self.value(to)?);
         let layers = self.layers_for(size)?;
         let shape = layers
             .iter()
@@ -607,7 +773,7 @@ impl Model {
             .map(|l| l.shape.clone());
         let shape = shape.unwrap_or_default();
         let fed = shape.iter().product::<usize>();
-        let plan = Plan::new(self.graph(), &[(from, shape)], &[to])?;
+        let plan = Plan::new(self.graph(), &[(from, Known::activation(shape))], &[to])?;
         let computed = plan
             .steps
             .iter()
@@ -667,6 +833,7 @@ impl Model {
                 logits: inner.logits,
                 spec: inner.spec,
                 layers: inner.layers.clone(),
+                names: inner.names.clone(),
                 labels: inner.labels.clone(),
                 sha256: inner.sha256.clone(),
                 name: inner.name.clone(),
@@ -677,8 +844,12 @@ impl Model {
     /// A weight on the device, uploaded when it is first needed.
     pub(crate) fn weight(&self, value: ValueId) -> Option<Activation> {
         let host = self.graph().constant(value)?;
-        let upload = || Activation::from_host(host.floats(), host.shape(), &self.inner.device);
-        Some(self.inner.weights[value.0].get_or_init(upload).clone())
+        let slot = &self.inner.weights[value.0];
+        if let Some(uploaded) = slot.get() {
+            return Some(uploaded.clone());
+        }
+        let uploaded = Activation::of_host(host, &self.inner.device)?;
+        Some(slot.get_or_init(|| uploaded).clone())
     }
 }
 
@@ -687,7 +858,17 @@ fn image_input(graph: &Graph) -> Result<ValueId, GraphError> {
     let fits = |s: &[Option<usize>]| s.len() == 4 && matches!(s[1], None | Some(3));
     let images: Vec<_> = graph.inputs.iter().filter(|i| fits(&i.shape)).collect();
     match images.as_slice() {
-        [only] => Ok(only.value),
+        [] if graph.inputs.is_empty() => Err(GraphError::Malformed {
+            reason: "the graph has no input".to_owned(),
+        }),
+        [only] if only.kind.is_float() => Ok(only.value),
+        [only] => Err(GraphError::Malformed {
+            reason: format!(
+                "input \"{}\" holds {}, expected floating point",
+                graph.name(only.value),
+                only.kind
+            ),
+        }),
         _ => {
             let stated: Vec<String> = graph
                 .inputs

@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use elucid_rules::{GradRule, OpKind, RuleError, Rules};
+use elucid_rules::{GradRule, Operator, RuleError, Rules, Subject};
 
 use crate::activation::Activation;
 use crate::error::{GraphError, quoted};
 use crate::execute::execute;
-use crate::graph::ValueId;
+use crate::graph::{Graph, NodeId, ValueId};
+use crate::host::{ElementType, HostTensor};
 use crate::model::{ImageBatch, Model};
-use crate::names::lucid_alias;
-use crate::plan::Plan;
+use crate::operator::{Known, Slots};
+use crate::plan::{Plan, Planner, Progress, Step};
 use crate::record::Recording;
-use crate::resolve::{Kernel, Known};
+use crate::together::{self, Images};
 
 /// A partial execution: feed any layers, fetch any layers, and only what lies between runs.
 ///
@@ -25,6 +26,7 @@ pub struct Pass<'m> {
     model: &'m Model,
     rules: Rules,
     feeds: Vec<(String, Activation)>,
+    known: Vec<(String, HostTensor)>,
 }
 
 impl<'m> Pass<'m> {
@@ -33,6 +35,7 @@ impl<'m> Pass<'m> {
             model,
             rules: Rules::new(),
             feeds: Vec::new(),
+            known: Vec::new(),
         }
     }
 
@@ -54,155 +57,401 @@ impl<'m> Pass<'m> {
         self
     }
 
+    /// Gives a value that is known: integers, booleans, or numbers that no gradient is asked for.
+    pub fn feed_known(mut self, value: &str, tensor: HostTensor) -> Self {
+        self.known.push((value.to_owned(), tensor));
+        self
+    }
+
     /// Runs what is needed and returns the values of `layers`.
+    ///
+    /// Where sizes follow from values (of boxes that were found, of a mask), these are read back from
+    /// the device on the way.
+    ///
+    /// A file that fixes a batch of one takes any number of images all the same, with the values of one
+    /// image at a time: see [`Model::runs_one_by_one`]. What is fed and fetched has one row for each.
     ///
     /// # Errors
     ///
     /// [`GraphError::UnknownLayer`] or [`GraphError::AmbiguousLayer`] for a name,
-    /// [`GraphError::NotCut`] when the feeds do not suffice, [`GraphError::Operator`] when a shape
-    /// does not fit, [`GraphError::Rule`] when a rule does not fit its operator.
+    /// [`GraphError::NotCut`] when the feeds do not suffice, [`GraphError::UnsupportedOperators`] and
+    /// [`GraphError::Operator`] when an operator is not known or a shape does not fit,
+    /// [`GraphError::Rule`] when a rule does not fit its operator.
     pub fn fetch<S: AsRef<str>>(
         self,
         layers: impl IntoIterator<Item = S>,
     ) -> Result<Activations, GraphError> {
-        let Prepared {
-            model,
-            mut values,
-            plan,
-            rules,
-            requested,
-        } = self.prepare(layers)?;
+        let model = self.model;
         let graph = model.graph();
-        let fetches: Vec<ValueId> = requested.iter().map(|(_, v)| *v).collect();
-        let mut uses: HashMap<ValueId, usize> = HashMap::new();
-        let reads = plan
-            .steps
-            .iter()
-            .flat_map(|s| graph.nodes[s.node.0].inputs.iter().flatten());
-        for &value in reads.chain(&fetches) {
-            *uses.entry(value).or_default() += 1;
-        }
-        for (step, rule) in plan.steps.iter().zip(rules) {
-            if step.kernel == Kernel::Host {
-                continue;
-            }
-            let node = &graph.nodes[step.node.0];
-            let inputs = node
-                .inputs
-                .iter()
-                .map(|slot| slot.map(|v| self_or_last(model, &plan, &mut values, &mut uses, v)))
-                .collect();
-            let outputs = execute(&step.kernel, rule, inputs, &step.outputs);
-            for ((&value, output), known) in node.outputs.iter().zip(outputs).zip(&step.outputs) {
-                check_output(model, step.node, &output, known)?;
-                if uses.contains_key(&value) {
-                    values.entry(value).or_insert(output);
+        let Started { runs, requested } = self.start(layers)?;
+        let several = runs.len() > 1;
+        let mut parts: Vec<Vec<Activation>> = vec![Vec::new(); requested.len()];
+        for mut run in runs {
+            run.run_all(|_, _, _| {})?;
+            for ((_, v), parts) in requested.iter().zip(&mut parts) {
+                let activation = run.take(*v).ok_or_else(|| GraphError::Shape {
+                    what: format!("the layer {}", quoted(graph.name(*v))),
+                    expected: "numbers".to_owned(),
+                    got: run.shape(*v),
+                })?;
+                let shape = run.shape(*v);
+                if several && shape.first() != Some(&1) {
+                    return Err(together::not_one_row(graph, *v, &shape, &shape));
                 }
+                parts.push(activation);
             }
         }
         let fetched = requested
             .into_iter()
-            .map(|(name, v)| {
-                let activation = self_or_last(model, &plan, &mut values, &mut uses, v);
-                (name, graph.name(v).to_owned(), activation)
+            .zip(parts)
+            .map(|((name, v), parts)| {
+                let joined = same_shapes(graph, v, &parts).map(|()| together::joined(parts))?;
+                let activation = joined.expect("there is a run");
+                Ok((name, graph.name(v).to_owned(), activation))
             })
-            .collect();
+            .collect::<Result<_, GraphError>>()?;
         Ok(Activations { fetched })
+    }
+
+    /// Runs what is needed and reads the values of `layers` back: any type, any rank, also empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pass::fetch`].
+    pub fn read<S: AsRef<str>>(
+        self,
+        layers: impl IntoIterator<Item = S>,
+    ) -> Result<Vec<HostTensor>, GraphError> {
+        let graph = self.model.graph();
+        let Started { runs, requested } = self.start(layers)?;
+        let mut parts: Vec<Vec<HostTensor>> = vec![Vec::new(); requested.len()];
+        for mut run in runs {
+            run.run_all(|_, _, _| {})?;
+            for ((_, v), parts) in requested.iter().zip(&mut parts) {
+                parts.push(run.read(*v)?);
+            }
+        }
+        let each = requested.iter().zip(parts);
+        each.map(|((_, v), mut parts)| {
+            if parts.len() == 1 {
+                return Ok(parts.swap_remove(0));
+            }
+            if let Some(part) = parts.iter().find(|part| part.shape().first() != Some(&1)) {
+                return Err(together::not_one_row(graph, *v, part.shape(), part.shape()));
+            }
+            let parts: Vec<&HostTensor> = parts.iter().collect();
+            HostTensor::concat(&parts, 0).map_err(|reason| GraphError::Malformed { reason })
+        })
+        .collect()
     }
 
     /// Runs what is needed for `layers` and keeps all of it, to be walked backwards.
     ///
     /// # Errors
     ///
-    /// As [`Pass::fetch`].
+    /// As [`Pass::fetch`], and [`GraphError::Shape`] for several images where they
+    /// [run one by one](Model::runs_one_by_one).
     pub fn record<S: AsRef<str>>(
         self,
         layers: impl IntoIterator<Item = S>,
     ) -> Result<Recording<'m>, GraphError> {
-        Recording::run(self.prepare(layers)?)
+        let model = self.model;
+        let mut runs = self.start(layers)?.runs;
+        if runs.len() > 1 {
+            return Err(GraphError::Shape {
+                what: "a batch to be recorded in a network that runs images one by one".to_owned(),
+                expected: "one image".to_owned(),
+                got: vec![runs.len()],
+            });
+        }
+        Recording::run(model, runs.swap_remove(0))
     }
 
-    fn prepare<S: AsRef<str>>(
+    fn start<S: AsRef<str>>(
         self,
         layers: impl IntoIterator<Item = S>,
-    ) -> Result<Prepared<'m>, GraphError> {
+    ) -> Result<Started<'m>, GraphError> {
         let model = self.model;
         let graph = model.graph();
         let mut values: HashMap<ValueId, Activation> = HashMap::new();
-        let mut shapes = Vec::new();
+        let mut feeds: Vec<(ValueId, Known)> = Vec::new();
+        let twice = |value| GraphError::Malformed {
+            reason: format!("layer {} is fed twice", quoted(graph.name(value))),
+        };
         for (name, activation) in self.feeds {
-            let value = model.layer(&name)?.value;
-            check_feed(model, value, &activation)?;
-            shapes.push((value, activation.shape()));
-            if values.insert(value, activation).is_some() {
-                return Err(GraphError::Malformed {
-                    reason: format!("layer {} is fed twice", quoted(graph.name(value))),
-                });
+            let value = model.value(&name)?;
+            let kind = check_feed(model, value, &activation)?;
+            let mut shape = activation.shape();
+            // burn has no rank 0: a scalar is one number in one dimension.
+            let input = graph.inputs().iter().find(|input| input.value == value);
+            let scalar = input.is_some_and(|input| input.shape.is_empty())
+                || model
+                    .layer_of(value)
+                    .is_ok_and(|layer| layer.shape().is_empty());
+            if shape == [1] && scalar {
+                shape.clear();
             }
+            feeds.push((value, Known::computed(shape, kind)));
+            if values.insert(value, activation).is_some() {
+                return Err(twice(value));
+            }
+        }
+        for (name, host) in self.known {
+            let value = model.value(&name)?;
+            if feeds.iter().any(|(fed, _)| *fed == value) {
+                return Err(twice(value));
+            }
+            feeds.push((value, Known::host(host)));
         }
         let mut requested = Vec::new();
         for name in layers {
-            let layer = model.layer(name.as_ref())?;
-            requested.push((name.as_ref().to_owned(), layer.value));
+            let value = model.value(name.as_ref())?;
+            requested.push((name.as_ref().to_owned(), value));
         }
         let fetches: Vec<ValueId> = requested.iter().map(|(_, v)| *v).collect();
-        let plan = Plan::new(graph, &shapes, &fetches)?;
-        let rules = model.bind_rules(&plan, &self.rules)?;
-        Ok(Prepared {
-            model,
-            values,
-            plan,
-            rules,
-            requested,
-        })
+        let run = |planner: Planner<'m>, values: HashMap<ValueId, Activation>| {
+            let mut uses: HashMap<ValueId, usize> = HashMap::new();
+            let reads = planner
+                .needed()
+                .flat_map(|node| graph.nodes[node.0].inputs.iter().flatten());
+            for &value in reads.chain(&fetches) {
+                *uses.entry(value).or_default() += 1;
+            }
+            Run {
+                model,
+                rules: self.rules.clone(),
+                planner,
+                values,
+                uses,
+                done: 0,
+                keeps: false,
+            }
+        };
+        let Some(images) = Images::of(model, &feeds)? else {
+            let planner = Planner::new(graph, &feeds, &fetches)?;
+            let runs = vec![run(planner, values)];
+            return Ok(Started { runs, requested });
+        };
+        let mut planner = Planner::new(graph, &images.single, &fetches)?;
+        let progress = planner.advance()?;
+        if matches!(progress, Progress::Done) {
+            for &value in &fetches {
+                let known = planner.plan.known.get(&value);
+                let one = known
+                    .map(|known| known.shape.as_slice())
+                    .unwrap_or_default();
+                if one.first().is_some_and(|&rows| rows != 1) {
+                    return Err(together::not_one_row(graph, value, one, one));
+                }
+            }
+            let is_host = |value| feeds.iter().any(|(v, k)| *v == value && k.host.is_some());
+            let reads_hosts = images.live.iter().any(|value| is_host(*value));
+            let plan = images.plan(graph, &planner.plan, &fetches);
+            if let Some(plan) = plan.filter(|_| !reads_hosts) {
+                let runs = vec![run(planner.with_plan(plan), values)];
+                return Ok(Started { runs, requested });
+            }
+        }
+        let mut runs = Vec::with_capacity(images.count);
+        for image in 0..images.count {
+            let mut one = images.single.clone();
+            for ((value, known), (_, fed)) in one.iter_mut().zip(&feeds) {
+                if let (true, Some(host)) = (images.live.contains(value), &fed.host) {
+                    let row = host.gather(0, &[image], &[1]);
+                    *known = Known::host(row.map_err(|reason| GraphError::Malformed { reason })?);
+                }
+            }
+            let of_image = values.iter().map(|(value, fed)| {
+                let fed = match images.live.contains(value) {
+                    true => together::rows(fed, image, 1),
+                    false => fed.clone(),
+                };
+                (*value, fed)
+            });
+            let planner = Planner::new(graph, &one, &fetches)?;
+            runs.push(run(planner, of_image.collect()));
+        }
+        Ok(Started { runs, requested })
     }
 }
 
-/// A pass that was checked and is ready to run.
-pub(crate) struct Prepared<'m> {
-    pub model: &'m Model,
-    pub values: HashMap<ValueId, Activation>,
-    pub plan: Plan,
-    pub rules: Vec<Option<Arc<dyn GradRule>>>,
-    pub requested: Vec<(String, ValueId)>,
+/// What a pass set out to do: one run, or one for each image.
+struct Started<'m> {
+    runs: Vec<Run<'m>>,
+    requested: Vec<(String, ValueId)>,
 }
 
-/// A value for one reader; the last reader takes it, so that memory is freed early and burn may
-/// reuse it.
-fn self_or_last(
-    model: &Model,
-    plan: &Plan,
-    values: &mut HashMap<ValueId, Activation>,
-    uses: &mut HashMap<ValueId, usize>,
-    value: ValueId,
-) -> Activation {
-    let left = uses.get_mut(&value).map_or(0, |n| {
-        *n -= 1;
-        *n
-    });
-    let found = if left == 0 {
-        values.remove(&value)
-    } else {
-        values.get(&value).cloned()
-    };
-    found.or_else(|| model.weight(value)).unwrap_or_else(|| {
-        // Numbers that follow from shapes alone.
-        let host = plan.known.get(&value).and_then(|k| k.host.as_ref());
-        let host = host.expect("the plan orders nodes and knows every host value");
-        Activation::from_host(host.floats(), host.shape(), model.device())
-    })
+/// Refuses values of several images that are not of one shape.
+fn same_shapes(graph: &Graph, value: ValueId, parts: &[Activation]) -> Result<(), GraphError> {
+    let mut shapes = parts.iter().map(Activation::shape);
+    let first = shapes.next().unwrap_or_default();
+    match shapes.find(|shape| *shape != first) {
+        None => Ok(()),
+        Some(other) => Err(GraphError::Shape {
+            what: format!("the layer {}", quoted(graph.name(value))),
+            expected: format!("{first:?} for each image, as for the first"),
+            got: other,
+        }),
+    }
 }
 
-fn check_feed(model: &Model, value: ValueId, fed: &Activation) -> Result<(), GraphError> {
+/// A pass under way: planned as far as sizes are known, run as far as it is planned.
+pub(crate) struct Run<'m> {
+    model: &'m Model,
+    rules: Rules,
+    planner: Planner<'m>,
+    values: HashMap<ValueId, Activation>,
+    /// How many readers each value has left.
+    uses: HashMap<ValueId, usize>,
+    /// Steps that ran.
+    done: usize,
+    /// Whether values stay when their last reader has read them.
+    keeps: bool,
+}
+
+impl<'m> Run<'m> {
+    /// Keeps every value.
+    pub fn keeping(mut self) -> Self {
+        self.keeps = true;
+        self
+    }
+
+    /// Plans and runs all of it. `ran` is told each step with the rule that stood in for it.
+    pub fn run_all(
+        &mut self,
+        mut ran: impl FnMut(&Step, Option<Arc<dyn GradRule>>, &Graph),
+    ) -> Result<(), GraphError> {
+        self.model.check_rules(&self.rules)?;
+        loop {
+            let progress = self.planner.advance()?;
+            self.run_steps(&mut ran)?;
+            match progress {
+                Progress::Done => return Ok(()),
+                Progress::Blocked {
+                    value: Some(value), ..
+                } if self.values.contains_key(&value) => {
+                    let host = self.read(value)?;
+                    self.planner.tell(value, host);
+                }
+                Progress::Blocked { node, refused, .. } => {
+                    let graph = self.model.graph();
+                    return Err(graph.refusal(&graph.nodes[node.0], refused));
+                }
+            }
+        }
+    }
+
+    fn run_steps(
+        &mut self,
+        ran: &mut impl FnMut(&Step, Option<Arc<dyn GradRule>>, &Graph),
+    ) -> Result<(), GraphError> {
+        let graph = self.model.graph();
+        while self.done < self.planner.plan.steps.len() {
+            let step = self.planner.plan.steps[self.done].clone();
+            self.done += 1;
+            let rule = self.model.rule_for(&step, &self.rules)?;
+            ran(&step, rule.clone(), graph);
+            let node = &graph.nodes[step.node.0];
+            let Some(kernel) = &step.kernel else {
+                for value in node.inputs.iter().flatten() {
+                    if !self.used(*value) {
+                        self.values.remove(value);
+                    }
+                }
+                continue;
+            };
+            let inputs = node.inputs.iter();
+            let inputs = inputs.map(|slot| slot.and_then(|v| self.take(v))).collect();
+            let outputs = execute(&**kernel, rule, Slots::new(inputs), &step.outputs);
+            for ((&value, output), known) in node.outputs.iter().zip(outputs).zip(&step.outputs) {
+                if known.host.is_some() {
+                    continue;
+                }
+                check_output(self.model, step.node, &output, known)?;
+                if self.keeps || self.uses.contains_key(&value) {
+                    self.values.entry(value).or_insert(output);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts one reader of a value off; whether more are left.
+    fn used(&mut self, value: ValueId) -> bool {
+        let left = self.uses.get_mut(&value).map_or(0, |n| {
+            *n = n.saturating_sub(1);
+            *n
+        });
+        if left == 0 && !self.keeps {
+            // What is known of it stays known.
+            return false;
+        }
+        true
+    }
+
+    /// A value for one reader; the last reader takes it, so that memory is freed early and burn may
+    /// reuse it. `None` for what is empty.
+    pub fn take(&mut self, value: ValueId) -> Option<Activation> {
+        let found = match self.used(value) {
+            false => self.values.remove(&value),
+            true => self.values.get(&value).cloned(),
+        };
+        found.or_else(|| self.model.weight(value)).or_else(|| {
+            // Numbers that follow from shapes alone.
+            let known = self.planner.plan.known.get(&value)?;
+            Activation::of_host(known.host.as_ref()?, self.model.device())
+        })
+    }
+
+    fn shape(&self, value: ValueId) -> Vec<usize> {
+        let known = self.planner.plan.known.get(&value);
+        known.map(|known| known.shape.clone()).unwrap_or_default()
+    }
+
+    /// The elements of a value, which stays.
+    fn read(&self, value: ValueId) -> Result<HostTensor, GraphError> {
+        let graph = self.model.graph();
+        let known = self.planner.plan.known.get(&value);
+        if let Some(host) = known
+            .and_then(|k| k.host.as_ref())
+            .or(graph.constant(value))
+        {
+            return Ok(host.clone());
+        }
+        let unreadable = |expected: String| GraphError::Shape {
+            what: format!("the layer {}", quoted(graph.name(value))),
+            expected,
+            got: self.shape(value),
+        };
+        let (Some(known), Some(found)) = (known, self.values.get(&value)) else {
+            return Err(unreadable("a value that was computed".to_owned()));
+        };
+        found.to_host(known.kind, &known.shape).map_err(unreadable)
+    }
+
+    /// Plan and values, when all of it ran.
+    pub fn finish(self) -> (Plan, HashMap<ValueId, Activation>) {
+        (self.planner.plan, self.values)
+    }
+}
+
+/// Refuses what a value cannot be, and says what its elements are.
+fn check_feed(model: &Model, value: ValueId, fed: &Activation) -> Result<ElementType, GraphError> {
     let shape = fed.shape();
-    let layer = model.layer_of(value)?;
+    let graph = model.graph();
+    let input = graph.inputs().iter().find(|input| input.value == value);
+    let kind = input.map_or(ElementType::F32, |input| input.kind);
+    let Ok(layer) = model.layer_of(value) else {
+        return Ok(kind);
+    };
     // Everything but batch, height and width belongs to the network.
     let stated = layer.shape();
-    let fits = stated.len() == shape.len()
+    let scalar = stated.is_empty() && shape == [1];
+    let fits = (stated.len() == shape.len() || scalar)
         && !shape.contains(&0)
         && (stated.len() < 2 || stated[1] == shape[1]);
     if fits {
-        return Ok(());
+        return Ok(kind);
     }
     let mut expected: Vec<String> = stated.iter().map(ToString::to_string).collect();
     if let Some(batch) = expected.first_mut() {
@@ -223,7 +472,7 @@ fn check_feed(model: &Model, value: ValueId, fed: &Activation) -> Result<(), Gra
 /// A rule of the user's may return anything.
 fn check_output(
     model: &Model,
-    node: crate::graph::NodeId,
+    node: NodeId,
     output: &Activation,
     known: &Known,
 ) -> Result<(), GraphError> {
@@ -243,65 +492,77 @@ fn check_output(
 }
 
 impl Model {
-    /// The rule for each step of a plan.
+    /// Refuses rules that are about nothing in this network.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Rule`] with [`RuleError::MatchesNothing`] for the first entry that no operator
+    /// fits, unless the rules are [for what is present](Rules::where_present).
+    pub fn check_rules(&self, rules: &Rules) -> Result<(), GraphError> {
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let graph = self.graph();
+        let names: Vec<Vec<String>> = graph.nodes.iter().map(|n| graph.names_of(n)).collect();
+        let names: Vec<Vec<&str>> = names
+            .iter()
+            .map(|names| names.iter().map(String::as_str).collect())
+            .collect();
+        let subjects: Vec<Subject<'_>> = graph
+            .nodes
+            .iter()
+            .zip(&names)
+            .map(|(node, names)| Subject::new(node.op.kind(), graph.algebra(node), names))
+            .collect();
+        Ok(rules.check_matches(&subjects)?)
+    }
+
+    /// The rule that stands in for one step.
+    pub(crate) fn rule_for(
+        &self,
+        step: &Step,
+        rules: &Rules,
+    ) -> Result<Option<Arc<dyn GradRule>>, GraphError> {
+        let (false, Some(kernel)) = (rules.is_empty(), &step.kernel) else {
+            return Ok(None);
+        };
+        let graph = self.graph();
+        let node = &graph.nodes[step.node.0];
+        let names = graph.names_of(node);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let kind = node.op.kind();
+        let operator = kernel.form();
+        let operator = operator.unwrap_or(Operator::Other(kind, graph.algebra(node)));
+        let rule = rules.bind(&operator, &names)?;
+        if let Some(rule) = &rule {
+            // A rule sees one tensor.
+            let constant = graph.constants_of(node);
+            let others_fixed = constant.iter().skip(1).all(|c| *c);
+            if !others_fixed || operator.algebra().is_weighted() || step.outputs.len() > 1 {
+                return Err(RuleError::Unsupported {
+                    rule: rule.name(),
+                    kind,
+                    supported: Vec::new(),
+                }
+                .into());
+            }
+        }
+        Ok(rule)
+    }
+
+    /// The rules that stand in for the steps of a plan.
     pub(crate) fn bind_rules(
         &self,
         plan: &Plan,
         rules: &Rules,
     ) -> Result<Vec<Option<Arc<dyn GradRule>>>, GraphError> {
-        if rules.is_empty() {
-            return Ok(vec![None; plan.steps.len()]);
-        }
-        let graph = self.graph();
+        self.check_rules(rules)?;
         plan.steps
             .iter()
-            .map(|step| {
-                if step.kernel == Kernel::Host {
-                    return Ok(None);
-                }
-                let node = &graph.nodes[step.node.0];
-                let output = graph.name(node.outputs[0]);
-                let alias = lucid_alias(output);
-                let names: Vec<&str> = [output, &node.name]
-                    .into_iter()
-                    .filter(|n| !n.is_empty())
-                    .chain(alias.as_deref())
-                    .collect();
-                let kind: OpKind = node.op.kind();
-                let rule = rules.bind(&step.kernel.operator(kind), &names)?;
-                if let Some(rule) = &rule
-                    && !step.kernel.takes_a_rule()
-                {
-                    return Err(RuleError::Unsupported {
-                        rule: rule.name(),
-                        kind,
-                        supported: SUPPORTED.to_vec(),
-                    }
-                    .into());
-                }
-                Ok(rule)
-            })
+            .map(|step| self.rule_for(step, rules))
             .collect()
     }
 }
-
-/// Operators of one tensor, for which a rule can stand in.
-const SUPPORTED: &[OpKind] = &[
-    OpKind::Relu,
-    OpKind::Clip,
-    OpKind::LeakyRelu,
-    OpKind::Sigmoid,
-    OpKind::HardSigmoid,
-    OpKind::HardSwish,
-    OpKind::Tanh,
-    OpKind::Elu,
-    OpKind::MaxPool,
-    OpKind::AveragePool,
-    OpKind::GlobalAveragePool,
-    OpKind::GlobalMaxPool,
-    OpKind::Lrn,
-    OpKind::Softmax,
-];
 
 /// What a pass fetched.
 #[derive(Debug, Clone)]

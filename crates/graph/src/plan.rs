@@ -1,21 +1,20 @@
 //! Which nodes must run to get from what is fed to what is fetched, with every shape on the way.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-
-use elucid_rules::Operator;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use crate::error::GraphError;
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::host::{HostTensor, MAX_COMPUTED};
 use crate::import::too_large;
-use crate::op::Unary;
-use crate::resolve::{Batch, Kernel, Known};
+use crate::operator::{Batch, Kernel, Known, Refused};
 
 /// One node to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     pub node: NodeId,
-    pub kernel: Kernel,
+    /// `None` when all outputs are known.
+    pub kernel: Option<Arc<dyn Kernel>>,
     pub outputs: Vec<Known>,
 }
 
@@ -30,60 +29,273 @@ impl Plan {
     /// Plans how to compute `fetches` from values of the stated shapes.
     pub fn new(
         graph: &Graph,
-        feeds: &[(ValueId, Vec<usize>)],
+        feeds: &[(ValueId, Known)],
+        fetches: &[ValueId],
+    ) -> Result<Self, GraphError> {
+        let mut planner = Planner::new(graph, feeds, fetches)?;
+        match planner.advance()? {
+            Progress::Done => Ok(planner.plan),
+            Progress::Blocked { refused, node, .. } => {
+                Err(graph.refusal(&graph.nodes[node.0], refused))
+            }
+        }
+    }
+
+    /// Plans as much as can be: nodes of which something is not supported, or of which sizes depend on
+    /// values, are left out with all that depends on them.
+    pub fn reachable(graph: &Graph, feeds: &[(ValueId, Known)]) -> Result<Self, GraphError> {
+        Self::reachable_or(graph, feeds, |_, _| ())
+    }
+
+    /// The same; `left_out` is told of each such node.
+    pub fn reachable_or(
+        graph: &Graph,
+        feeds: &[(ValueId, Known)],
+        mut left_out: impl FnMut(NodeId, Refused),
+    ) -> Result<Self, GraphError> {
+        let mut planner = Planner::over_all(graph, feeds);
+        loop {
+            match planner.advance()? {
+                Progress::Done => return Ok(planner.plan),
+                Progress::Blocked { node, refused, .. } => {
+                    left_out(node, refused);
+                    planner.skip();
+                }
+            }
+        }
+    }
+}
+
+/// How far a [`Planner`] got.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// Everything is planned.
+    Done,
+    /// A node cannot be resolved: it is not supported, or needs the values of `value`.
+    Blocked {
+        node: NodeId,
+        value: Option<ValueId>,
+        refused: Refused,
+    },
+}
+
+/// A plan in the making. Where sizes follow from values that are yet to be computed, it stops until it
+/// is [told](Planner::tell) them.
+#[derive(Debug)]
+pub(crate) struct Planner<'g> {
+    graph: &'g Graph,
+    pub plan: Plan,
+    /// Numbers that were read back: for the nodes that ask for them, and for no others, which are to
+    /// be differentiated.
+    told: HashMap<ValueId, HostTensor>,
+    needed: Vec<bool>,
+    next: usize,
+    computed: usize,
+    batch: Batch,
+    /// Whether nodes that cannot be reached are no error.
+    lenient: bool,
+}
+
+impl<'g> Planner<'g> {
+    pub fn new(
+        graph: &'g Graph,
+        feeds: &[(ValueId, Known)],
         fetches: &[ValueId],
     ) -> Result<Self, GraphError> {
         let needed = needed_nodes(graph, feeds, fetches)?;
-        let batch = Batch {
-            stated: graph.stated_batch(),
-            actual: feeds.first().and_then(|(_, shape)| shape.first().copied()),
-        };
-        let mut known: HashMap<ValueId, Known> = feeds
-            .iter()
-            .map(|(value, shape)| (*value, Known::activation(shape.clone())))
+        let needed: Vec<bool> = (0..graph.nodes.len())
+            .map(|i| needed.contains(&NodeId(i)))
             .collect();
-        let mut steps = Vec::new();
-        let mut computed = 0;
-        for (i, node) in graph.nodes.iter().enumerate() {
-            if !needed.contains(&NodeId(i)) {
-                continue;
+        check_supported(graph, &needed)?;
+        Ok(Self::start(graph, feeds, needed, false))
+    }
+
+    /// For everything that the outputs depend on.
+    fn over_all(graph: &'g Graph, feeds: &[(ValueId, Known)]) -> Self {
+        let mut read: HashSet<ValueId> = graph.outputs.iter().copied().collect();
+        let mut needed = vec![false; graph.nodes.len()];
+        for (node, needed) in graph.nodes.iter().zip(&mut needed).rev() {
+            *needed = node.outputs.iter().any(|value| read.contains(value));
+            if *needed {
+                read.extend(node.inputs.iter().flatten());
             }
-            let mut inputs = Vec::with_capacity(node.inputs.len());
-            for slot in &node.inputs {
-                inputs.push(
-                    slot.map(|value| match (known.get(&value), graph.constant(value)) {
-                        (Some(known), _) => known.clone(),
-                        (None, Some(host)) => Known::host(host.clone()),
-                        (None, None) => {
-                            unreachable!("nodes are sorted and the feed cuts the graph")
-                        }
-                    }),
-                );
-            }
-            let (kernel, outputs) = graph.resolve_node(node, &inputs, node.outputs.len(), batch)?;
-            for (&value, output) in node.outputs.iter().zip(&outputs) {
-                computed += output.host.as_ref().map_or(0, HostTensor::len);
-                if computed > MAX_COMPUTED {
-                    let what = "what follows from shapes alone";
-                    return Err(too_large(what, &[computed], MAX_COMPUTED));
-                }
-                // A fed value stays what was fed.
-                known.entry(value).or_insert_with(|| output.clone());
-            }
-            steps.push(Step {
-                node: NodeId(i),
-                kernel,
-                outputs,
-            });
         }
-        Ok(Self { steps, known })
+        Self::start(graph, feeds, needed, true)
+    }
+
+    fn start(
+        graph: &'g Graph,
+        feeds: &[(ValueId, Known)],
+        needed: Vec<bool>,
+        lenient: bool,
+    ) -> Self {
+        Self {
+            graph,
+            plan: Plan {
+                steps: Vec::new(),
+                known: feeds.iter().cloned().collect(),
+            },
+            told: HashMap::new(),
+            needed,
+            next: 0,
+            computed: 0,
+            batch: Batch {
+                stated: graph.stated_batch(),
+                actual: feeds
+                    .first()
+                    .and_then(|(_, known)| known.shape.first().copied()),
+            },
+            lenient,
+        }
+    }
+
+    /// The nodes that will run.
+    pub fn needed(&self) -> impl Iterator<Item = NodeId> {
+        let needed = self.needed.iter().enumerate();
+        needed
+            .filter(|(_, needed)| **needed)
+            .map(|(i, _)| NodeId(i))
+    }
+
+    /// Plans on, to the end or to the next node that cannot be resolved yet.
+    pub fn advance(&mut self) -> Result<Progress, GraphError> {
+        while self.next < self.graph.nodes.len() {
+            if self.needed[self.next]
+                && let Some(blocked) = self.plan_node(NodeId(self.next))?
+            {
+                return Ok(blocked);
+            }
+            self.next += 1;
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Leaves out the node at which [`Planner::advance`] stopped.
+    pub fn skip(&mut self) {
+        self.next += 1;
+    }
+
+    /// States the values of a tensor that was computed.
+    pub fn tell(&mut self, value: ValueId, host: HostTensor) {
+        match host.element_type().is_float() {
+            true => self.told.insert(value, host),
+            false => {
+                self.plan.known.insert(value, Known::host(host));
+                None
+            }
+        };
+    }
+
+    /// With another plan for all that was planned.
+    pub fn with_plan(mut self, plan: Plan) -> Self {
+        self.plan = plan;
+        self
+    }
+
+    /// For a graph inside another: the batch is that of the graph around it.
+    pub fn in_batch(mut self, batch: Batch) -> Self {
+        self.batch = batch;
+        self
+    }
+
+    /// The elements of a value, if it is asked for and was told.
+    fn answer(&self, known: &mut Known, value: Option<ValueId>) -> bool {
+        let told = value.and_then(|value| self.told.get(&value));
+        let (None, Some(host)) = (&known.host, told) else {
+            return false;
+        };
+        known.host = Some(host.clone());
+        known.is_read = true;
+        true
+    }
+
+    fn plan_node(&mut self, id: NodeId) -> Result<Option<Progress>, GraphError> {
+        let graph = self.graph;
+        let node = &graph.nodes[id.0];
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for slot in &node.inputs {
+            let Some(value) = slot else {
+                inputs.push(None);
+                continue;
+            };
+            let known = match (self.plan.known.get(value), graph.constant(*value)) {
+                (Some(known), _) => known.clone(),
+                (None, Some(host)) => Known::host(host.clone()),
+                (None, None) if self.lenient => return Ok(None),
+                (None, None) => unreachable!("nodes are sorted and the feed cuts the graph"),
+            };
+            inputs.push(Some(known));
+        }
+        let resolved = loop {
+            match graph.resolve_node(node, &inputs, self.batch) {
+                Ok(resolved) => break resolved,
+                Err(refused @ Refused::NeedsValue { slot, .. }) => {
+                    let value = node.inputs.get(slot).copied().flatten();
+                    let known = inputs.get_mut(slot).and_then(Option::as_mut);
+                    if known.is_some_and(|known| self.answer(known, value)) {
+                        continue;
+                    }
+                    return Ok(Some(Progress::Blocked {
+                        node: id,
+                        value,
+                        refused,
+                    }));
+                }
+                Err(refused @ Refused::Unsupported(_)) => {
+                    return Ok(Some(Progress::Blocked {
+                        node: id,
+                        value: None,
+                        refused,
+                    }));
+                }
+                Err(refused) => return Err(graph.refusal(node, refused)),
+            }
+        };
+        for (&value, output) in node.outputs.iter().zip(&resolved.outputs) {
+            self.computed += output.host.as_ref().map_or(0, HostTensor::len);
+            if self.computed > MAX_COMPUTED {
+                let what = "what follows from shapes alone";
+                return Err(too_large(what, &[self.computed], MAX_COMPUTED));
+            }
+            // A fed value stays what was fed.
+            let known = self.plan.known.entry(value);
+            known.or_insert_with(|| output.clone());
+        }
+        self.plan.steps.push(Step {
+            node: id,
+            kernel: resolved.kernel,
+            outputs: resolved.outputs,
+        });
+        Ok(None)
+    }
+}
+
+/// Refuses operators that nobody knows, all of them at once.
+fn check_supported(graph: &Graph, needed: &[bool]) -> Result<(), GraphError> {
+    let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (node, _) in graph
+        .nodes
+        .iter()
+        .zip(needed)
+        .filter(|(_, needed)| **needed)
+    {
+        if node.op.is_missing() {
+            let nodes = missing.entry(node.op.kind().to_string()).or_default();
+            nodes.push(graph.node_name(node).to_owned());
+        }
+    }
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(GraphError::UnsupportedOperators(
+            missing.into_iter().collect(),
+        )),
     }
 }
 
 /// Nodes between the feeds and the fetches.
 fn needed_nodes(
     graph: &Graph,
-    feeds: &[(ValueId, Vec<usize>)],
+    feeds: &[(ValueId, Known)],
     fetches: &[ValueId],
 ) -> Result<HashSet<NodeId>, GraphError> {
     let fed: HashSet<ValueId> = feeds.iter().map(|(v, _)| *v).collect();
@@ -124,35 +336,4 @@ fn needed_nodes(
         }
     }
     Ok(needed)
-}
-
-impl Kernel {
-    /// The operator as rules see it.
-    pub fn operator(&self, kind: elucid_rules::OpKind) -> Operator<'_> {
-        match self {
-            Self::Unary(Unary::Relu) => Operator::Relu,
-            Self::Clip { min, max } => Operator::Clip {
-                min: *min,
-                max: *max,
-            },
-            Self::MaxPool(pool) => Operator::MaxPool(pool),
-            _ => Operator::Other(kind),
-        }
-    }
-
-    /// Whether it is a function of one tensor and nothing else, so that a rule can stand in for it.
-    pub fn takes_a_rule(&self) -> bool {
-        matches!(
-            self,
-            Self::Identity
-                | Self::MaxPool(_)
-                | Self::AveragePool { .. }
-                | Self::GlobalMaxPool
-                | Self::Lrn(_)
-                | Self::Unary(_)
-                | Self::Clip { .. }
-                | Self::Softmax { .. }
-                | Self::ReduceMean { .. }
-        )
-    }
 }

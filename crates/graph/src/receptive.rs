@@ -7,9 +7,7 @@ use std::sync::Arc;
 use elucid_rules::{GradRule, Pool2d};
 
 use crate::graph::{Graph, ValueId};
-use crate::op::PadKind;
 use crate::plan::Plan;
-use crate::resolve::Kernel;
 
 /// First and last index along one axis; `None` when nothing is reached.
 pub type Span = Option<(usize, usize)>;
@@ -68,7 +66,7 @@ fn colour(spans: &[Span]) -> Vec<Vec<usize>> {
 
 /// What a value's positions depend on.
 #[derive(Debug, Clone, PartialEq)]
-enum Reach {
+enum Seen {
     /// Each position on a window.
     Local(Windows),
     /// Every number on everything.
@@ -89,46 +87,67 @@ pub(crate) fn windows(
     let image = |v: ValueId| <[usize; 4]>::try_from(plan.known.get(&v)?.shape.as_slice()).ok();
     let [.., h, w] = image(from)?;
     let single = |n: usize| (0..n).map(|i| Some((i, i))).collect();
-    let mut reach: HashMap<ValueId, Reach> = HashMap::new();
-    reach.insert(
+    let mut seen: HashMap<ValueId, Seen> = HashMap::new();
+    seen.insert(
         from,
-        Reach::Local(Windows {
+        Seen::Local(Windows {
             rows: single(h),
             columns: single(w),
         }),
     );
     for (index, step) in plan.steps.iter().enumerate() {
+        let Some(kernel) = &step.kernel else {
+            continue;
+        };
         let node = &graph.nodes[step.node.0];
-        let inputs: Vec<Option<&Reach>> = node
+        let inputs: Vec<Option<&Seen>> = node
             .inputs
             .iter()
-            .map(|slot| slot.and_then(|v| reach.get(&v)))
+            .map(|slot| slot.and_then(|v| seen.get(&v)))
             .collect();
         if inputs.iter().all(Option::is_none) {
             continue;
         }
-        let rule_reach = match rule_of(index) {
+        let extra = match rule_of(index) {
             None => Some([0, 0]),
             Some(rule) => rule.reach(),
         };
-        let shapes: Vec<Option<&[usize]>> = node
+        let shapes = node
             .inputs
             .iter()
             .map(|slot| {
-                slot.and_then(|v| plan.known.get(&v))
-                    .map(|k| k.shape.as_slice())
+                let known = slot.and_then(|v| plan.known.get(&v));
+                known.map_or(&[][..], |k| k.shape.as_slice())
+            })
+            .collect::<Vec<_>>();
+        let local: Option<Vec<Option<&Windows>>> = inputs
+            .iter()
+            .map(|seen| match seen {
+                None => Some(None),
+                Some(Seen::Local(windows)) => Some(Some(windows)),
+                Some(Seen::Everything) => None,
             })
             .collect();
-        let made: Vec<Reach> = step
+        let made: Vec<Seen> = step
             .outputs
             .iter()
             .map(|known| {
-                let windows = rule_reach
-                    .and_then(|extra| through(&step.kernel, &inputs, &shapes, &known.shape, extra));
-                windows.map_or(Reach::Everything, Reach::Local)
+                let &[_, _, height, width] = known.shape.as_slice() else {
+                    return Seen::Everything;
+                };
+                let found = local.as_ref().zip(extra).and_then(|(inputs, extra)| {
+                    kernel.windows(&Reach {
+                        inputs,
+                        shapes: &shapes,
+                        output: &known.shape,
+                        size: [height, width],
+                        extra,
+                    })
+                });
+                found.map_or(Seen::Everything, Seen::Local)
             })
             .collect();
-        reach.extend(
+        seen.extend(
             node.outputs
                 .iter()
                 .copied()
@@ -136,105 +155,97 @@ pub(crate) fn windows(
                 .filter(|(v, _)| *v != from),
         );
     }
-    match reach.remove(&to)? {
-        Reach::Local(windows) => Some(windows),
-        Reach::Everything => None,
+    match seen.remove(&to)? {
+        Seen::Local(windows) => Some(windows),
+        Seen::Everything => None,
     }
 }
 
-/// Windows of a node's output; `None` when they are not local.
-fn through(
-    kernel: &Kernel,
-    inputs: &[Option<&Reach>],
-    shapes: &[Option<&[usize]>],
-    output: &[usize],
+/// What an operator with an output `[N, C, H, W]` is told to say on which positions each position of
+/// its output depends.
+#[derive(Debug)]
+pub struct Reach<'a> {
+    inputs: &'a [Option<&'a Windows>],
+    shapes: &'a [&'a [usize]],
+    output: &'a [usize],
+    size: [usize; 2],
     extra: [usize; 2],
-) -> Option<Windows> {
-    let &[_, _, oh, ow] = output else {
-        return None;
-    };
-    let local = |i: usize| match inputs.get(i).copied().flatten() {
-        Some(Reach::Local(windows)) => Some(windows),
-        _ => None,
-    };
-    if inputs.iter().flatten().any(|r| **r == Reach::Everything) {
-        return None;
+}
+
+impl Reach<'_> {
+    /// The shape of its output.
+    pub fn output(&self) -> &[usize] {
+        self.output
     }
-    match kernel {
-        Kernel::Identity
-        | Kernel::Unary(_)
-        | Kernel::Clip { .. }
-        | Kernel::Lrn(_)
-        | Kernel::BatchNormalization { .. }
-        | Kernel::PRelu { .. } => {
-            // A weight that depends on the image would tie positions together in other ways.
-            let windows = local(0).filter(|_| inputs.iter().skip(1).all(Option::is_none))?;
-            Some(widen(windows, extra))
-        }
-        Kernel::Softmax { view, axis: 1, .. } if view == output => Some(widen(local(0)?, extra)),
-        Kernel::Conv { conv, kernel } => {
-            if inputs.iter().skip(1).any(Option::is_some) {
-                return None;
-            }
-            let pool = Pool2d {
-                kernel: *kernel,
-                stride: conv.stride,
-                pads: conv.pads,
-                dilation: conv.dilation,
-                ceil_mode: false,
+
+    /// The windows of an input; `None` when it does not depend on the shallow layer.
+    pub fn input(&self, slot: usize) -> Option<&Windows> {
+        self.inputs.get(slot).copied().flatten()
+    }
+
+    /// Whether no other input than the first depends on the shallow layer: a weight that does would
+    /// tie positions together in other ways.
+    fn only_first(&self) -> bool {
+        self.inputs.iter().skip(1).all(Option::is_none)
+    }
+
+    /// Each position on the same position of the first input.
+    pub fn same(&self) -> Option<Windows> {
+        self.only_first().then(|| self.input(0).cloned()).flatten()
+    }
+
+    /// Each position on the same position of the first input, or on its neighbours as far as the
+    /// rule reaches that stands in for the gradient.
+    pub fn element_wise(&self) -> Option<Windows> {
+        let windows = self.only_first().then(|| self.input(0)).flatten()?;
+        Some(widen(windows, self.extra))
+    }
+
+    /// The same for operators that no rule stands in for.
+    pub fn slide_without_rule(&self, pool: &Pool2d) -> Option<Windows> {
+        let windows = self.only_first().then(|| self.input(0)).flatten()?;
+        Some(slide(windows, pool, self.size, [0, 0]))
+    }
+
+    /// Each position on a sliding window of the first input.
+    pub fn slide(&self, pool: &Pool2d) -> Option<Windows> {
+        let windows = self.only_first().then(|| self.input(0)).flatten()?;
+        Some(slide(windows, pool, self.size, self.extra))
+    }
+
+    /// Each position on the same position of every input, which broadcast.
+    pub fn broadcast(&self) -> Option<Windows> {
+        let mut merged: Option<Windows> = None;
+        for (windows, shape) in self.inputs.iter().zip(self.shapes) {
+            let Some(windows) = windows else {
+                continue;
             };
-            Some(slide(local(0)?, &pool, [oh, ow], [0, 0]))
+            let next = stretch(windows, shape, self.size)?;
+            merged = Some(match merged {
+                None => next,
+                Some(so_far) => merge(&so_far, &next),
+            });
         }
-        Kernel::MaxPool(pool) | Kernel::AveragePool { pool, .. } => {
-            Some(slide(local(0)?, pool, [oh, ow], extra))
-        }
-        Kernel::Concat { axis: 1 } | Kernel::Sum | Kernel::Binary { .. } => {
-            let mut merged: Option<Windows> = None;
-            for (i, reach) in inputs.iter().enumerate() {
-                if reach.is_none() {
-                    continue;
-                }
-                let next = stretch(local(i)?, shapes[i]?, [oh, ow])?;
-                merged = Some(match merged {
-                    None => next,
-                    Some(so_far) => merge(&so_far, &next),
-                });
-            }
-            merged
-        }
-        Kernel::Split { axis: 1, .. } | Kernel::Gather { axis: 1, .. } => local(0).cloned(),
-        Kernel::Slice(ranges) => {
-            let windows = local(0)?;
-            let pick = |spans: &[Span], axis: usize| {
-                ranges[axis]
-                    .indices()
-                    .map(|i| spans.get(i).copied().flatten())
-                    .collect()
-            };
-            Some(Windows {
-                rows: pick(&windows.rows, 2),
-                columns: pick(&windows.columns, 3),
-            })
-        }
-        Kernel::Pad {
-            pads,
-            mode: PadKind::Constant,
-            ..
-        } => {
-            let windows = local(0)?;
-            let surround = |spans: &[Span], (before, after): (usize, usize)| {
-                let edge = |n| std::iter::repeat_n(None, n);
-                edge(before)
-                    .chain(spans.iter().copied())
-                    .chain(edge(after))
-                    .collect()
-            };
-            Some(Windows {
-                rows: surround(&windows.rows, pads[2]),
-                columns: surround(&windows.columns, pads[3]),
-            })
-        }
-        _ => None,
+        merged
+    }
+
+    /// Each row and column on those of the first input that a function of the axis (0 or 1) and the
+    /// index names.
+    pub fn mapped(&self, source: impl Fn(usize, usize) -> Span) -> Option<Windows> {
+        let windows = self.only_first().then(|| self.input(0)).flatten()?;
+        let axis = |spans: &[Span], axis: usize| {
+            (0..self.size[axis])
+                .map(|i| {
+                    let (first, last) = source(axis, i)?;
+                    let read = spans.get(first..=last.min(spans.len().saturating_sub(1)))?;
+                    read.iter().fold(None, |u, &s| union(u, s))
+                })
+                .collect()
+        };
+        Some(Windows {
+            rows: axis(&windows.rows, 0),
+            columns: axis(&windows.columns, 1),
+        })
     }
 }
 

@@ -10,17 +10,16 @@ use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use elucid_rules::GradRule;
+use elucid_rules::{Algebra, GradRule};
 
 pub use self::step::Step;
 use crate::activation::Activation;
 use crate::error::{GraphError, quoted};
-use crate::execute::execute;
-use crate::graph::{Node, ValueId};
+use crate::graph::ValueId;
 use crate::model::Model;
-use crate::pass::{Activations, Prepared};
+use crate::operator::Slots;
+use crate::pass::{Activations, Run};
 use crate::plan;
-use crate::resolve::Kernel;
 
 /// The values of a pass, kept.
 ///
@@ -37,58 +36,29 @@ pub struct Recording<'m> {
     merges_batch_norm: bool,
 }
 
-/// The weights of an operator that is linear in one input.
-#[derive(Debug, Clone)]
-pub struct Weights {
-    /// `[O, I / groups, height, width]` for `Conv`, `[inputs, outputs]` for `Gemm` and `MatMul`.
-    pub weight: Activation,
-    /// `[O]` for `Conv`; for others anything that broadcasts to the output.
-    pub bias: Option<Activation>,
-}
-
 impl<'m> Recording<'m> {
-    pub(crate) fn run(prepared: Prepared<'m>) -> Result<Self, GraphError> {
-        let Prepared {
-            model,
-            mut values,
-            plan,
-            rules,
-            ..
-        } = prepared;
-        let mut constants = HashSet::new();
-        for (&value, known) in &plan.known {
-            if let Some(host) = &known.host {
-                constants.insert(value);
-                let upload = || Activation::from_host(host.floats(), host.shape(), model.device());
-                values.entry(value).or_insert_with(upload);
+    pub(crate) fn run(model: &'m Model, run: Run<'m>) -> Result<Self, GraphError> {
+        let mut run = run.keeping();
+        let mut rules = Vec::new();
+        run.run_all(|_, rule, _| rules.push(rule))?;
+        let (plan, mut values) = run.finish();
+        let mut known = HashSet::new();
+        for (&value, fact) in &plan.known {
+            if let Some(host) = &fact.host {
+                known.insert(value);
+                if let Some(uploaded) = Activation::of_host(host, model.device()) {
+                    values.entry(value).or_insert(uploaded);
+                }
             }
         }
-        let mut recording = Self {
+        Ok(Self {
             model,
             steps: plan.steps,
             rules,
             values,
-            known: constants,
+            known,
             merges_batch_norm: false,
-        };
-        for i in 0..recording.steps.len() {
-            let step = &recording.steps[i];
-            if step.kernel == Kernel::Host {
-                continue;
-            }
-            let node = &model.graph().nodes[step.node.0];
-            let inputs = node
-                .inputs
-                .iter()
-                .map(|slot| slot.map(|value| recording.value_of(value)))
-                .collect();
-            let rule = recording.rules[i].clone();
-            let outputs = execute(&step.kernel, rule, inputs, &step.outputs);
-            for (&value, output) in node.outputs.iter().zip(outputs) {
-                recording.values.entry(value).or_insert(output);
-            }
-        }
-        Ok(recording)
+        })
     }
 
     /// Treats a batch normalisation that directly follows a convolution or a dense layer as part of
@@ -111,11 +81,11 @@ impl<'m> Recording<'m> {
     ///
     /// [`GraphError::UnknownLayer`] when there is no such layer, or this pass did not compute it.
     pub fn value(&self, layer: &str) -> Result<&Activation, GraphError> {
-        let layer = self.model.layer(layer)?;
+        let value = self.model.value(layer)?;
         self.values
-            .get(&layer.value)
+            .get(&value)
             .ok_or_else(|| GraphError::UnknownLayer {
-                name: layer.name().to_owned(),
+                name: self.model.graph().name(value).to_owned(),
                 nearest: Vec::new(),
             })
     }
@@ -212,20 +182,31 @@ impl<'m> Recording<'m> {
     }
 
     fn value_of(&self, value: ValueId) -> Activation {
-        self.values
-            .get(&value)
-            .cloned()
-            .or_else(|| self.model.weight(value))
+        self.maybe_value_of(value)
             .expect("steps run in order, and every value before them is kept")
+    }
+
+    /// `None` for what is empty.
+    fn maybe_value_of(&self, value: ValueId) -> Option<Activation> {
+        let found = self.values.get(&value).cloned();
+        found.or_else(|| self.model.weight(value))
+    }
+
+    fn slots_of(&self, step: usize) -> Slots {
+        let inputs = self.model.graph().nodes[self.steps[step].node.0]
+            .inputs
+            .iter();
+        let values = inputs.map(|slot| slot.and_then(|value| self.maybe_value_of(value)));
+        Slots::new(values.collect())
     }
 
     fn walk(&self, from: &str, to: &[&str]) -> Result<Walk, GraphError> {
         self.value(from)?;
-        let from = self.model.layer(from)?.value;
+        let from = self.model.value(from)?;
         let mut targets = Vec::new();
         for name in to {
             self.value(name)?;
-            targets.push(((*name).to_owned(), self.model.layer(name)?.value));
+            targets.push(((*name).to_owned(), self.model.value(name)?));
         }
         let nodes = &self.model.graph().nodes;
         let node = |i: usize| &nodes[self.steps[i].node.0];
@@ -233,7 +214,7 @@ impl<'m> Recording<'m> {
         let mut live: HashSet<ValueId> = targets.iter().map(|(_, v)| *v).collect();
         for i in 0..self.steps.len() {
             let reads = |v: &ValueId| live.contains(v);
-            if self.steps[i].kernel != Kernel::Host && node(i).inputs.iter().flatten().any(reads) {
+            if self.steps[i].kernel.is_some() && node(i).inputs.iter().flatten().any(reads) {
                 live.extend(&node(i).outputs);
             }
         }
@@ -242,7 +223,7 @@ impl<'m> Recording<'m> {
         for i in (0..self.steps.len()).rev() {
             let reads_live = node(i).inputs.iter().flatten().any(|v| live.contains(v));
             let makes = node(i).outputs.iter().any(|v| above.contains(v));
-            if reads_live && makes && self.steps[i].kernel != Kernel::Host {
+            if reads_live && makes && self.steps[i].kernel.is_some() {
                 above.extend(node(i).inputs.iter().flatten());
                 steps.push(i);
             }
@@ -267,9 +248,10 @@ impl<'m> Recording<'m> {
         let (mut merged, mut absorbed) = (HashMap::new(), HashSet::new());
         for &i in steps {
             let node = &nodes[self.steps[i].node.0];
-            let Kernel::BatchNormalization { .. } = self.steps[i].kernel else {
+            let kernel = self.steps[i].kernel.as_ref();
+            if kernel.is_none_or(|kernel| kernel.batch_norm().is_none()) {
                 continue;
-            };
+            }
             let Some(input) = node.inputs[0] else {
                 continue;
             };
@@ -282,10 +264,7 @@ impl<'m> Recording<'m> {
                 .iter()
                 .find(|&&j| nodes[self.steps[j].node.0].outputs.contains(&input));
             if let (1, Some(&before)) = (readers, before)
-                && matches!(
-                    self.steps[before].kernel,
-                    Kernel::Conv { .. } | Kernel::Gemm { .. }
-                )
+                && self.has_channels_second(before)
             {
                 merged.insert(before, i);
                 absorbed.insert(i);
@@ -294,10 +273,45 @@ impl<'m> Recording<'m> {
         (merged, absorbed)
     }
 
+    /// Whether a step has weights, and its output channels are the axis that a batch normalisation
+    /// takes for them.
+    fn has_channels_second(&self, step: usize) -> bool {
+        let algebra = self.algebra(step);
+        let rank = self.steps[step].outputs[0].shape.len();
+        self.is_weighted(step)
+            && (algebra == Algebra::Convolution || (algebra == Algebra::Dense && rank == 2))
+    }
+
+    fn constants_of(&self, step: usize) -> Vec<bool> {
+        let inputs = self.model.graph().nodes[self.steps[step].node.0]
+            .inputs
+            .iter();
+        inputs
+            .map(|slot| slot.is_none_or(|value| self.is_constant(value)))
+            .collect()
+    }
+
+    /// Whether a value is the same whatever was fed: a weight, or a number that follows from sizes.
+    fn is_constant(&self, value: ValueId) -> bool {
+        self.model.graph().constant(value).is_some() || self.known.contains(&value)
+    }
+
+    fn algebra(&self, step: usize) -> Algebra {
+        let node = &self.model.graph().nodes[self.steps[step].node.0];
+        node.op.algebra(&self.constants_of(step))
+    }
+
+    /// Whether a step is linear in its first input, with constant weights.
+    fn is_weighted(&self, step: usize) -> bool {
+        let kernel = self.steps[step].kernel.as_ref();
+        let weighted = kernel.and_then(|kernel| kernel.weighted());
+        weighted.is_some_and(|weighted| weighted.is_weighted(&self.constants_of(step)))
+    }
+
     fn order<'r>(&'r self, walk: &Walk) -> Vec<Step<'r>> {
         let nodes = &self.model.graph().nodes;
         let weighted: HashSet<usize> = (0..self.steps.len())
-            .filter(|&i| self.steps[i].is_weighted(&nodes[self.steps[i].node.0], self.model))
+            .filter(|&i| self.is_weighted(i))
             .collect();
         // Values that some weighted operator comes before.
         let mut after = HashSet::new();
@@ -342,22 +356,4 @@ struct Walk {
     steps: Vec<usize>,
     merged: HashMap<usize, usize>,
     absorbed: HashSet<usize>,
-}
-
-impl plan::Step {
-    /// Whether it is linear in its first input, with constant weights.
-    fn is_weighted(&self, node: &Node, model: &Model) -> bool {
-        let constant = |i: usize| match node.inputs.get(i) {
-            Some(Some(value)) => model.graph().constant(*value).is_some(),
-            _ => true,
-        };
-        match &self.kernel {
-            Kernel::Conv { .. } => constant(1) && constant(2),
-            Kernel::Gemm { transpose_a, .. } => !transpose_a && constant(1) && constant(2),
-            Kernel::MatMul { b, .. } => {
-                constant(1) && !constant(0) && b.iter().rev().skip(2).all(|&size| size == 1)
-            }
-            _ => false,
-        }
-    }
 }

@@ -5,12 +5,11 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use half::{bf16, f16};
-use ndarray::IxDyn;
 
 use crate::error::GraphError;
-use crate::host::{Array, HostTensor, MAX_ELEMENTS, element_count};
-use crate::proto::{TensorProto, data_type as dt};
-use crate::resolve::LONGEST_LIST;
+use crate::host::{ElementType, HostTensor, MAX_ELEMENTS, element_count};
+use crate::operator::LONGEST_LIST;
+use crate::proto::{SparseTensorProto, TensorProto};
 
 /// `TensorProto.DataLocation.EXTERNAL`.
 const EXTERNAL: i32 = 1;
@@ -26,14 +25,10 @@ pub(crate) fn decode(
     };
     let shape = dimensions(&tensor.dims, what)?;
     let count = element_count(&shape).ok_or_else(|| too_large(what, &shape, MAX_ELEMENTS))?;
-    let kind = tensor.data_type.unwrap_or(0);
-    let width = match kind {
-        dt::FLOAT | dt::INT32 | dt::UINT32 => 4,
-        dt::FLOAT16 | dt::BFLOAT16 | dt::INT16 | dt::UINT16 => 2,
-        dt::DOUBLE | dt::INT64 | dt::UINT64 => 8,
-        dt::INT8 | dt::UINT8 | dt::BOOL => 1,
-        other => return Err(malformed(format!("element type {other} is not supported"))),
-    };
+    let number = tensor.data_type.unwrap_or(0);
+    let kind = ElementType::from_onnx(number)
+        .ok_or_else(|| malformed(format!("element type {number} is not supported")))?;
+    let width = kind.bytes();
 
     let external;
     let raw: Option<&[u8]> = if tensor.data_location == Some(EXTERNAL) {
@@ -64,89 +59,122 @@ pub(crate) fn decode(
             }
         };
     }
-    let floats = |values: Vec<f32>| build(values, &shape).map(HostTensor::F32);
-    let ints = |values: Vec<i64>| build(values, &shape).map(HostTensor::I64);
+    let floats = |values| HostTensor::of_floats(kind, &shape, values);
+    let ints = |values| HostTensor::of_ints(kind, &shape, values);
     let typed_ints = &tensor.int32_data;
     match kind {
-        dt::FLOAT => floats(values!(4, f32::from_le_bytes, tensor.float_data, |&v| v)),
-        dt::DOUBLE => floats(values!(
+        ElementType::F32 => floats(values!(4, f32::from_le_bytes, tensor.float_data, |&v| v)),
+        ElementType::F64 => floats(values!(
             8,
             |b| f64::from_le_bytes(b) as f32,
             tensor.double_data,
             |&v| v as f32
         )),
-        dt::FLOAT16 => floats(values!(
+        ElementType::F16 => floats(values!(
             2,
             |b| f16::from_le_bytes(b).to_f32(),
             typed_ints,
             |&v| f16::from_bits(v as u16).to_f32()
         )),
-        dt::BFLOAT16 => floats(values!(
+        ElementType::BF16 => floats(values!(
             2,
             |b| bf16::from_le_bytes(b).to_f32(),
             typed_ints,
             |&v| bf16::from_bits(v as u16).to_f32()
         )),
-        dt::INT64 => ints(values!(8, i64::from_le_bytes, tensor.int64_data, |&v| v)),
-        dt::UINT64 => ints(values!(
+        ElementType::I64 => ints(values!(8, i64::from_le_bytes, tensor.int64_data, |&v| v)),
+        ElementType::U64 => ints(values!(
             8,
             |b| u64::from_le_bytes(b) as i64,
             tensor.uint64_data,
             |&v| v as i64
         )),
-        dt::UINT32 => ints(values!(
+        ElementType::U32 => ints(values!(
             4,
             |b| i64::from(u32::from_le_bytes(b)),
             tensor.uint64_data,
             |&v| v as i64
         )),
-        dt::INT32 => ints(values!(
+        ElementType::I32 => ints(values!(
             4,
             |b| i64::from(i32::from_le_bytes(b)),
             typed_ints,
             |&v| i64::from(v)
         )),
-        dt::INT16 => ints(values!(
+        ElementType::I16 => ints(values!(
             2,
             |b| i64::from(i16::from_le_bytes(b)),
             typed_ints,
             |&v| i64::from(v)
         )),
-        dt::UINT16 => ints(values!(
+        ElementType::U16 => ints(values!(
             2,
             |b| i64::from(u16::from_le_bytes(b)),
             typed_ints,
             |&v| i64::from(v)
         )),
-        dt::INT8 => ints(values!(
+        ElementType::I8 => ints(values!(
             1,
             |b| i64::from(i8::from_le_bytes(b)),
             typed_ints,
             |&v| i64::from(v)
         )),
-        dt::UINT8 => ints(values!(
+        ElementType::U8 => ints(values!(
             1,
             |b| i64::from(u8::from_le_bytes(b)),
             typed_ints,
             |&v| i64::from(v)
         )),
-        _ => build(
-            values!(1, |b: [u8; 1]| b[0] != 0, typed_ints, |&v| v != 0),
-            &shape,
-        )
-        .map(HostTensor::Bool),
+        ElementType::Bool => {
+            let values = values!(1, |b: [u8; 1]| b[0] != 0, typed_ints, |&v| v != 0);
+            HostTensor::of_bools(&shape, values)
+        }
     }
     .map_err(malformed)
 }
 
-fn build<T: Clone>(values: Vec<T>, shape: &[usize]) -> Result<Array<T>, String> {
-    let got = values.len();
-    Array::from_shape_vec(IxDyn(shape), values).map_err(|_| {
-        format!(
-            "shape {shape:?} needs {} values, the file holds {got}",
-            shape.iter().product::<usize>()
-        )
-    })
+/// Decodes a tensor of which only some elements are stated; the others are 0.
+pub(crate) fn decode_sparse(
+    tensor: &SparseTensorProto,
+    what: &str,
+    folder: Option<&Path>,
+) -> Result<HostTensor, GraphError> {
+    let malformed = |reason: String| GraphError::Malformed {
+        reason: format!("{what}: {reason}"),
+    };
+    let (Some(values), Some(indices)) = (&tensor.values, &tensor.indices) else {
+        return Err(malformed(
+            "a sparse tensor without values or indices".to_owned(),
+        ));
+    };
+    let shape = dimensions(&tensor.dims, what)?;
+    let count = element_count(&shape).ok_or_else(|| too_large(what, &shape, MAX_ELEMENTS))?;
+    let values = decode(values, what, folder)?;
+    let indices = decode(indices, what, folder)?;
+    let places = indices.ints().map_err(malformed)?;
+    // Flat indices, or one index for each dimension.
+    let flat: Option<Vec<usize>> = match indices.shape() {
+        [_] => places.iter().map(|&i| usize::try_from(i).ok()).collect(),
+        &[_, rank] if rank == shape.len() && rank > 0 => places
+            .chunks_exact(rank)
+            .map(|index| {
+                let mut place = 0_usize;
+                for (&i, &size) in index.iter().zip(&shape) {
+                    let i = usize::try_from(i).ok().filter(|&i| i < size)?;
+                    place = place * size + i;
+                }
+                Some(place)
+            })
+            .collect(),
+        _ => None,
+    };
+    let flat = flat.filter(|flat| flat.len() == values.len() && flat.iter().all(|&i| i < count));
+    let flat = flat.ok_or_else(|| malformed(format!("indices do not fit the shape {shape:?}")))?;
+    let mut dense = vec![0.0; count];
+    for (&place, value) in flat.iter().zip(values.floats()) {
+        dense[place] = value;
+    }
+    HostTensor::of_numbers(values.element_type(), &shape, dense).map_err(malformed)
 }
 
 /// Dimensions as `usize`, none negative.

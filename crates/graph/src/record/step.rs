@@ -2,17 +2,16 @@
 
 use std::cell::OnceCell;
 
-use elucid_rules::{OpKind, conv2d_transpose};
+use elucid_rules::{Algebra, OpKind};
 
-use super::{Recording, Weights};
-use crate::activation::{Activation, IntoView, at_rank};
+use super::Recording;
+use crate::activation::{Activation, IntoView};
 use crate::error::GraphError;
-use crate::execute::{execute, image_view};
+use crate::execute::image_view;
 use crate::graph::Node;
 use crate::model::Model;
-use crate::names::lucid_alias;
+use crate::operator::{Kernel, Slots, Weighted, Weights};
 use crate::plan;
-use crate::resolve::Kernel;
 
 /// One operator of a [`Recording`], with the values that it read and made.
 #[derive(Debug)]
@@ -41,21 +40,26 @@ impl<'r> Step<'r> {
         self.node().op.kind()
     }
 
+    /// What it is to a rule.
+    pub fn algebra(&self) -> Algebra {
+        self.recording.algebra(self.index)
+    }
+
+    /// The form in which a rule for gradients gets to see it.
+    pub fn form(&self) -> elucid_rules::Operator<'r> {
+        let form = self.kernel().form();
+        form.unwrap_or_else(|| elucid_rules::Operator::Other(self.kind(), self.algebra()))
+    }
+
     /// `Conv "conv1"`: for messages.
     pub fn label(&self) -> String {
         self.recording.model.graph().label(self.node())
     }
 
-    /// The layer that it computes, the node's name, and Lucid's name where it has one.
+    /// The layer that it computes, the node's name, the module that it stands in, and Lucid's name
+    /// where it has one.
     pub fn names(&self) -> Vec<String> {
-        let graph = self.recording.model.graph();
-        let output = graph.name(self.node().outputs[0]);
-        [output, &self.node().name]
-            .into_iter()
-            .filter(|name| !name.is_empty())
-            .map(ToOwned::to_owned)
-            .chain(lucid_alias(output))
-            .collect()
+        self.recording.model.graph().names_of(self.node())
     }
 
     /// The layer that it computes; the first, where it computes several.
@@ -72,7 +76,7 @@ impl<'r> Step<'r> {
     /// The value in an input slot; `None` for an optional input left out.
     pub fn input(&self, slot: usize) -> Option<Activation> {
         let value = (*self.node().inputs.get(slot)?)?;
-        Some(self.recording.value_of(value))
+        self.recording.maybe_value_of(value)
     }
 
     /// The layer in an input slot; `None` for an optional input left out.
@@ -91,11 +95,7 @@ impl<'r> Step<'r> {
     /// from sizes. So does a slot left out.
     pub fn is_constant(&self, slot: usize) -> bool {
         match self.node().inputs.get(slot) {
-            Some(Some(value)) => {
-                let recording = self.recording;
-                let weight = recording.model.graph().constant(*value).is_some();
-                weight || recording.known.contains(value)
-            }
+            Some(Some(value)) => self.recording.is_constant(*value),
             _ => true,
         }
     }
@@ -131,64 +131,41 @@ impl<'r> Step<'r> {
         self.weights.get_or_init(|| self.find_weights()).as_ref()
     }
 
+    fn kernel(&self) -> &'r dyn Kernel {
+        let kernel = self.step().kernel.as_deref();
+        kernel.expect("only steps that compute something are walked")
+    }
+
+    fn weighted(&self) -> Option<&'r dyn Weighted> {
+        self.kernel()
+            .weighted()
+            .filter(|_| self.recording.is_weighted(self.index))
+    }
+
     fn find_weights(&self) -> Option<Weights> {
-        if !self.step().is_weighted(self.node(), self.recording.model) {
-            return None;
-        }
-        let weights = match &self.step().kernel {
-            Kernel::Gemm {
-                alpha,
-                beta,
-                transpose_b,
-                ..
-            } => {
-                let b = self.input(1)?.into_cast::<2>();
-                let b = if *transpose_b { b.transpose() } else { b };
-                let b = if *alpha == 1.0 { b } else { b * *alpha };
-                Weights {
-                    weight: b.into(),
-                    bias: self.input(2).map(|c| at_rank!(c, c => c * *beta)),
-                }
-            }
-            Kernel::MatMul { b, .. } => Weights {
-                weight: self.input(1)?.into_view(&b[b.len() - 2..]),
-                bias: None,
-            },
-            _ => Weights {
-                weight: self.input(1)?,
-                bias: self.input(2),
-            },
-        };
+        let weighted = self.weighted()?;
+        let weights = weighted.weights(self.recording.slots_of(self.index))?;
         Some(match self.merged {
-            Some(norm) => self.merge(weights, norm),
+            Some(norm) => self.merge(weighted, weights, norm),
             None => weights,
         })
     }
 
-    fn merge(&self, weights: Weights, norm: usize) -> Weights {
-        let step = &self.recording.steps[norm];
-        let node = &self.recording.model.graph().nodes[step.node.0];
-        let Kernel::BatchNormalization { epsilon } = step.kernel else {
+    fn merge(&self, weighted: &dyn Weighted, weights: Weights, norm: usize) -> Weights {
+        let kernel = self.recording.steps[norm].kernel.as_deref();
+        let Some(norm_kernel) = kernel.and_then(Kernel::batch_norm) else {
             return weights;
         };
-        let parameter = |slot: usize| {
-            let value = node.inputs[slot].expect("resolve checked that the input is there");
-            self.recording.value_of(value).into_cast::<1>()
-        };
-        let factor = parameter(1) / (parameter(4) + epsilon).sqrt();
-        let mut bias = parameter(2) - parameter(3) * factor.clone();
+        let (factor, offset) = norm_kernel.scale(&mut self.recording.slots_of(norm));
+        let mut bias = offset.into_cast::<1>();
         if let Some(before) = weights.bias {
-            let channels = factor.dims()[0];
-            let before = before.into_view(&[channels]);
-            bias = bias + before.into_cast::<1>() * factor.clone();
+            let factor = factor.clone().into_cast::<1>();
+            // One number for all channels is a bias, too.
+            let channels = before.shape().iter().product::<usize>();
+            bias = bias + before.into_view(&[channels]).into_cast::<1>() * factor;
         }
-        let shape = weights.weight.shape();
-        let mut view = vec![1; shape.len()];
-        let output_axis = if shape.len() == 4 { 0 } else { 1 };
-        view[output_axis] = shape[output_axis];
-        let factor = factor.into_view(&view);
         Weights {
-            weight: at_rank!(weights.weight, w => w * factor.into_cast()),
+            weight: weighted.scale_outputs(weights.weight, factor),
             bias: Some(bias.into()),
         }
     }
@@ -205,30 +182,7 @@ impl<'r> Step<'r> {
         weight: &Activation,
         bias: Option<&Activation>,
     ) -> Result<Activation, GraphError> {
-        self.check_weights(&x, weight)?;
-        if let Kernel::Conv { .. } = &self.step().kernel {
-            let inputs = vec![Some(x), Some(weight.clone()), bias.cloned()];
-            let mut outputs = execute(&self.step().kernel, None, inputs, &self.step().outputs);
-            return Ok(outputs.swap_remove(0));
-        }
-        let mut shape = x.shape();
-        let weight = weight.clone().into_cast::<2>();
-        let [inner, outer] = weight.dims();
-        let rows = shape.iter().product::<usize>() / inner.max(1);
-        let y = x.into_view(&[rows, inner]).into_cast::<2>().matmul(weight);
-        let y = match bias {
-            Some(bias) => {
-                let stated = bias.shape();
-                let width = stated.last().copied().unwrap_or(1);
-                let height = stated.iter().product::<usize>() / width.max(1);
-                y + bias.clone().into_view(&[height, width]).into_cast::<2>()
-            }
-            None => y,
-        };
-        if let Some(last) = shape.last_mut() {
-            *last = outer;
-        }
-        Ok(y.into_view(&shape))
+        Ok(self.check_weights(&x, weight)?.linear(x, weight, bias))
     }
 
     /// The transpose of [`Step::linear`]: from something shaped like the output to something shaped
@@ -238,37 +192,46 @@ impl<'r> Step<'r> {
     ///
     /// As [`Step::linear`].
     pub fn transpose(&self, g: Activation, weight: &Activation) -> Result<Activation, GraphError> {
-        let x = self.input(0).map_or(Vec::new(), |x| x.shape());
-        if let Kernel::Conv { conv, .. } = &self.step().kernel {
-            let weight = weight.clone().into_cast();
-            return Ok(conv2d_transpose(g.into_cast(), weight, conv, [x[2], x[3]]).into());
+        let x = self.input(0).map(|x| x.shape()).unwrap_or_default();
+        match self.weighted() {
+            Some(weighted) => Ok(weighted.transpose(g, weight, &x)),
+            None => Err(self.not_weighted(weight)),
         }
-        let weight = weight.clone().into_cast::<2>();
-        let outer = weight.dims()[1];
-        let rows = g.shape().iter().product::<usize>() / outer.max(1);
-        let g = g.into_view(&[rows, outer]).into_cast::<2>();
-        Ok(g.matmul(weight.transpose()).into_view(&x))
     }
 
-    fn check_weights(&self, x: &Activation, weight: &Activation) -> Result<(), GraphError> {
+    fn check_weights(
+        &self,
+        x: &Activation,
+        weight: &Activation,
+    ) -> Result<&'r dyn Weighted, GraphError> {
         let stated = self.weights().map(|w| w.weight.shape());
         let shape = self.input(0).map(|x| x.shape()).unwrap_or_default();
-        if stated.as_deref() == Some(&weight.shape()) && x.shape()[1..] == shape[1..] {
-            return Ok(());
+        match self.weighted() {
+            Some(weighted)
+                if stated.as_deref() == Some(&weight.shape()) && x.shape()[1..] == shape[1..] =>
+            {
+                Ok(weighted)
+            }
+            _ => Err(self.not_weighted(weight)),
         }
-        Err(GraphError::Shape {
+    }
+
+    fn not_weighted(&self, weight: &Activation) -> GraphError {
+        let stated = self.weights().map(|w| w.weight.shape());
+        let shape = self.input(0).map(|x| x.shape()).unwrap_or_default();
+        GraphError::Shape {
             what: format!("an input or weight for {}", self.label()),
             expected: match stated {
                 Some(stated) => format!("input {shape:?} and weight {stated:?}"),
                 None => "an operator with weights".to_owned(),
             },
             got: weight.shape(),
-        })
+        }
     }
 
     /// Runs the operator on other inputs of the same shapes, without any rule.
     pub fn forward(&self, inputs: Vec<Option<Activation>>) -> Vec<Activation> {
-        execute(&self.step().kernel, None, inputs, &self.step().outputs)
+        self.kernel().run(Slots::new(inputs), &self.step().outputs)
     }
 
     /// The true gradient at `inputs` instead of the values that were recorded, given the gradient

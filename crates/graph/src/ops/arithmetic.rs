@@ -1,0 +1,157 @@
+//! The four basic operations, the larger and the smaller of two, and the remainder.
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use elucid_rules::{Algebra, OpKind};
+
+use super::pointwise::Pairwise;
+use crate::attributes::Attributes;
+use crate::host::{ElementType, HostTensor};
+use crate::operator::Operator;
+use crate::registry::Entry;
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::onnx("Add", 1, |a| {
+        read(a, "Add", |_| Algebra::Sum, add, |a, b| a + b)
+    }),
+    Entry::onnx("Sub", 1, |a| {
+        read(a, "Sub", |_| Algebra::Sum, subtract, |a, b| a - b)
+    }),
+    Entry::onnx("Mul", 1, |a| {
+        read(a, "Mul", product, multiply, |a, b| a * b)
+    }),
+    Entry::onnx("Div", 1, |a| read(a, "Div", quotient, divide, |a, b| a / b)),
+    Entry::onnx("Mod", 10, |a| {
+        let fmod = a.flag("fmod");
+        match fmod {
+            true => read(a, "Mod", rest, remainder, truncated_remainder),
+            false => read(a, "Mod", rest, modulo, |a, b| {
+                a.clone() - (a / b.clone()).floor() * b
+            }),
+        }
+    }),
+];
+
+fn read(
+    a: &Attributes,
+    kind: &'static str,
+    algebra: fn(&[bool]) -> Algebra,
+    host: fn(&HostTensor, &HostTensor, &[usize]) -> Result<HostTensor, String>,
+    tensor: fn(Tensor<1>, Tensor<1>) -> Tensor<1>,
+) -> Result<Arc<dyn Operator>, String> {
+    Ok(Arc::new(Pairwise {
+        kind: OpKind::new(kind),
+        axis: legacy_axis(a),
+        algebra,
+        host,
+        tensor,
+        result: None,
+    }))
+}
+
+/// Before opset 7 the second operand was aligned explicitly, and only if asked for.
+pub(super) fn legacy_axis(a: &Attributes) -> Option<i64> {
+    match a.opset() < 7 && a.flag("broadcast") {
+        true => a.int("axis"),
+        false => None,
+    }
+}
+
+fn product(constant: &[bool]) -> Algebra {
+    match constant {
+        [false, false] => Algebra::Product,
+        _ => Algebra::Affine,
+    }
+}
+
+fn quotient(constant: &[bool]) -> Algebra {
+    match constant {
+        [_, false] => Algebra::Quotient,
+        _ => Algebra::Affine,
+    }
+}
+
+/// What a division leaves over grows with the dividend, but for jumps.
+fn rest(constant: &[bool]) -> Algebra {
+    match constant {
+        [_, false] => Algebra::Other,
+        _ => Algebra::Function,
+    }
+}
+
+fn is_int(a: &HostTensor) -> bool {
+    a.element_type().is_int()
+}
+
+fn add(a: &HostTensor, b: &HostTensor, shape: &[usize]) -> Result<HostTensor, String> {
+    match is_int(a) {
+        true => a.zip_ints(b, shape, i64::wrapping_add),
+        false => a.zip_floats(b, shape, |x, y| x + y),
+    }
+}
+
+fn subtract(a: &HostTensor, b: &HostTensor, shape: &[usize]) -> Result<HostTensor, String> {
+    match is_int(a) {
+        true => a.zip_ints(b, shape, i64::wrapping_sub),
+        false => a.zip_floats(b, shape, |x, y| x - y),
+    }
+}
+
+fn multiply(a: &HostTensor, b: &HostTensor, shape: &[usize]) -> Result<HostTensor, String> {
+    match is_int(a) {
+        true => a.zip_ints(b, shape, i64::wrapping_mul),
+        false => a.zip_floats(b, shape, |x, y| x * y),
+    }
+}
+
+/// Whether the integers are held by their bits.
+fn is_huge(a: &HostTensor) -> bool {
+    a.element_type() == ElementType::U64
+}
+
+fn no_zero(divisor: &HostTensor) -> Result<(), String> {
+    match is_int(divisor) && divisor.ints()?.contains(&0) {
+        true => Err("integer division by zero".to_owned()),
+        false => Ok(()),
+    }
+}
+
+fn divide(a: &HostTensor, b: &HostTensor, shape: &[usize]) -> Result<HostTensor, String> {
+    no_zero(b)?;
+    match is_int(a) {
+        true if is_huge(a) => a.zip_ints(b, shape, |x, y| (x as u64 / y as u64) as i64),
+        true => a.zip_ints(b, shape, i64::wrapping_div),
+        false => a.zip_floats(b, shape, |x, y| x / y),
+    }
+}
+
+fn truncated(x: Tensor<1>) -> Tensor<1> {
+    x.clone().sign() * x.abs().floor()
+}
+
+fn truncated_remainder(a: Tensor<1>, b: Tensor<1>) -> Tensor<1> {
+    a.clone() - truncated(a / b.clone()) * b
+}
+
+/// With the sign of the divisor.
+fn modulo(a: &HostTensor, b: &HostTensor, shape: &[usize]) -> Result<HostTensor, String> {
+    no_zero(b)?;
+    match is_int(a) {
+        true if is_huge(a) => a.zip_ints(b, shape, |x, y| (x as u64 % y as u64) as i64),
+        true => a.zip_ints(b, shape, |x, y| {
+            x.wrapping_rem(y).wrapping_add(y).wrapping_rem(y)
+        }),
+        false => a.zip_floats(b, shape, |x, y| x - (x / y).floor() * y),
+    }
+}
+
+/// With the sign of the dividend.
+fn remainder(a: &HostTensor, b: &HostTensor, shape: &[usize]) -> Result<HostTensor, String> {
+    no_zero(b)?;
+    match is_int(a) {
+        true if is_huge(a) => a.zip_ints(b, shape, |x, y| (x as u64 % y as u64) as i64),
+        true => a.zip_ints(b, shape, i64::wrapping_rem),
+        false => a.zip_floats(b, shape, |x, y| x % y),
+    }
+}

@@ -1,0 +1,115 @@
+//! `FusedConv` of ONNX Runtime: a convolution, plus a residual, behind an activation.
+//!
+//! `y = activation(conv(x, weight, bias) + residual)`.
+
+use std::sync::Arc;
+
+use burn::tensor::{Tensor, activation};
+use elucid_rules::{Algebra, OpKind};
+
+use super::conv::Conv;
+use super::convolution::Convolution;
+use crate::activation::Activation;
+use crate::attributes::Attributes;
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::registry::Entry;
+
+pub(super) const ENTRIES: &[Entry] = &[Entry::of("com.microsoft", "FusedConv", |a| {
+    Ok(Arc::new(FusedConv {
+        conv: Conv::read(a)?,
+        bend: Bend::read(a)?,
+    }))
+})];
+
+/// The activation behind it.
+#[derive(Debug, Clone, Copy)]
+enum Bend {
+    None,
+    Relu,
+    Sigmoid,
+    Tanh,
+    LeakyRelu(f32),
+    Clip(f32, f32),
+    HardSigmoid(f32, f32),
+}
+
+impl Bend {
+    fn read(a: &Attributes) -> Result<Self, String> {
+        let parameters = a.floats("activation_params").unwrap_or_default();
+        let parameter = |i: usize, default: f32| parameters.get(i).copied().unwrap_or(default);
+        Ok(match a.text_or("activation", "") {
+            "" => Self::None,
+            "Relu" => Self::Relu,
+            "Sigmoid" => Self::Sigmoid,
+            "Tanh" => Self::Tanh,
+            "LeakyRelu" => Self::LeakyRelu(parameter(0, 0.01)),
+            "Clip" => Self::Clip(parameter(0, f32::MIN), parameter(1, f32::MAX)),
+            "HardSigmoid" => Self::HardSigmoid(parameter(0, 0.2), parameter(1, 0.5)),
+            other => return Err(format!("the activation \"{other}\" is not supported")),
+        })
+    }
+
+    fn of(self, x: Tensor<1>) -> Tensor<1> {
+        match self {
+            Self::None => x,
+            Self::Relu => activation::relu(x),
+            Self::Sigmoid => activation::sigmoid(x),
+            Self::Tanh => x.tanh(),
+            Self::LeakyRelu(alpha) => activation::leaky_relu(x, f64::from(alpha)),
+            Self::Clip(low, high) => x.clamp_min(low).clamp_max(high),
+            Self::HardSigmoid(alpha, beta) => (x * alpha + beta).clamp(0.0, 1.0),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct FusedConv {
+    conv: Conv,
+    bend: Bend,
+}
+
+impl Operator for FusedConv {
+    fn kind(&self) -> OpKind {
+        OpKind::new("com.microsoft.FusedConv")
+    }
+
+    fn algebra(&self, _constant: &[bool]) -> Algebra {
+        Algebra::Other
+    }
+
+    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
+        Apart::Rows
+    }
+
+    fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
+        let (conv, shape) = self.conv.resolved(inputs)?;
+        if inputs.optional(3).is_some() && inputs.floats(3)?.shape != shape {
+            let residual = &inputs.floats(3)?.shape;
+            return Err(format!("the residual has shape {residual:?}, expected {shape:?}").into());
+        }
+        let kernel = Fused {
+            conv,
+            bend: self.bend,
+        };
+        Ok(Resolved::typed(kernel, shape, inputs.input(0)?.kind))
+    }
+}
+
+#[derive(Debug)]
+struct Fused {
+    conv: Convolution,
+    bend: Bend,
+}
+
+impl Kernel for Fused {
+    fn run(&self, mut inputs: Slots, _outputs: &[Known]) -> Vec<Activation> {
+        let weight = inputs.take(1);
+        let bias = inputs.maybe(2).map(Activation::into_cast::<1>);
+        let residual = inputs.maybe(3);
+        let mut y = self.conv.run(inputs.take(0), weight, bias).untyped();
+        if let Some(residual) = residual {
+            y = y + residual.untyped();
+        }
+        vec![self.bend.of(y).into()]
+    }
+}

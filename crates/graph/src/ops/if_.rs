@@ -1,0 +1,60 @@
+//! `If`: one of two bodies, by a condition.
+//!
+//! A condition that the network computes is read back, and only the body that it names is run.
+
+use std::sync::Arc;
+
+use elucid_rules::{Algebra, OpKind};
+
+use super::body::Tracer;
+use crate::graph::Graph;
+use crate::operator::{Operands, Operator, Refused, Resolved};
+use crate::registry::Entry;
+
+pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("If", 1, |a| {
+    Ok(Arc::new(If {
+        yes: a.graph("then_branch")?,
+        no: a.graph("else_branch")?,
+        own: a.inputs(),
+    }))
+})];
+
+#[derive(Debug)]
+struct If {
+    yes: Arc<Graph>,
+    no: Arc<Graph>,
+    /// Inputs before those that the bodies take from around them.
+    own: usize,
+}
+
+impl Operator for If {
+    fn kind(&self) -> OpKind {
+        OpKind::new("If")
+    }
+
+    fn algebra(&self, _constant: &[bool]) -> Algebra {
+        Algebra::Other
+    }
+
+    fn most_outputs(&self) -> usize {
+        self.yes.outputs.len().max(self.no.outputs.len())
+    }
+
+    fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
+        let condition = inputs.value(0, "the condition")?.floats();
+        let &[condition] = condition.as_slice() else {
+            let count = condition.len();
+            return Err(format!("a condition of {count} elements, expected one").into());
+        };
+        // Of the bodies, `else_branch` comes first in the alphabet.
+        let middle = self.own + self.no.captures.len();
+        let (body, slots) = match condition != 0.0 {
+            true => (&self.yes, middle..middle + self.yes.captures.len()),
+            false => (&self.no, self.own..middle),
+        };
+        let mut tracer = Tracer::new(inputs);
+        let given = tracer.inputs(slots)?;
+        let outputs = tracer.call(body, given)?;
+        tracer.finish(outputs)
+    }
+}

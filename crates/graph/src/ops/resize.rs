@@ -1,0 +1,691 @@
+//! `Resize` and `Upsample`: an image in another size.
+//!
+//! Each axis is resampled by itself: output `i` is at the coordinate of the input that
+//! `coordinate_transformation_mode` says, and a weighted sum of the positions around it. What lies outside
+//! is the outermost position. Sums of two positions or more are in `f32`, coordinates and weights in `f64`.
+
+use std::sync::Arc;
+
+use burn::tensor::{Tensor, TensorData};
+use elucid_rules::{Algebra, OpKind};
+
+use super::gather::index_tensor;
+use crate::activation::{Activation, IntoView};
+use crate::attributes::Attributes;
+use crate::host::{ElementType, HostTensor, MAX_ELEMENTS};
+use crate::operator::{Apart, 
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_host_size,
+    check_size, sizes,
+};
+use crate::receptive::{Reach, Span, Windows};
+use crate::registry::Entry;
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::onnx("Upsample", 1, |a| {
+        let scale = |name| {
+            a.float(name)
+                .ok_or_else(|| format!("attribute {name} is missing"))
+        };
+        let scales = vec![1.0, 1.0, scale("height_scale")?, scale("width_scale")?];
+        old(a, "Upsample", Scales::Stated(scales))
+    }),
+    Entry::onnx("Upsample", 7, |a| {
+        let scales = a.floats("scales").ok_or("attribute scales is missing")?;
+        old(a, "Upsample", Scales::Stated(scales))
+    }),
+    Entry::onnx("Upsample", 9, |a| old(a, "Upsample", Scales::Input(1))),
+    Entry::onnx("Resize", 10, |a| old(a, "Resize", Scales::Input(1))),
+    Entry::onnx("Resize", 11, read),
+];
+
+/// As long as there were no other coordinates.
+fn old(a: &Attributes, kind: &'static str, scales: Scales) -> Result<Arc<dyn Operator>, String> {
+    let mode = match a.text_or("mode", "nearest") {
+        "nearest" => Mode::Nearest(Rounding::ByScale),
+        "linear" | "bilinear" => Mode::Linear,
+        other => return Err(format!("mode is \"{other}\", expected nearest or linear")),
+    };
+    Ok(Arc::new(Resize {
+        kind: OpKind::new(kind),
+        mode,
+        coordinates: Coordinates::Asymmetric,
+        antialias: false,
+        exclude_outside: false,
+        extrapolation: 0.0,
+        axes: None,
+        policy: Policy::Stretch,
+        scales,
+    }))
+}
+
+fn read(a: &Attributes) -> Result<Arc<dyn Operator>, String> {
+    let mode = match a.text_or("mode", "nearest") {
+        "nearest" => Mode::Nearest(match a.text_or("nearest_mode", "round_prefer_floor") {
+            "round_prefer_floor" => Rounding::PreferFloor,
+            "round_prefer_ceil" => Rounding::PreferCeil,
+            "floor" => Rounding::Floor,
+            "ceil" => Rounding::Ceil,
+            other => return Err(format!("nearest_mode \"{other}\" is not known")),
+        }),
+        "linear" => Mode::Linear,
+        "cubic" => Mode::Cubic(f64::from(a.float_or("cubic_coeff_a", -0.75))),
+        other => {
+            return Err(format!(
+                "mode is \"{other}\", expected nearest, linear or cubic"
+            ));
+        }
+    };
+    let coordinates = match a.text_or("coordinate_transformation_mode", "half_pixel") {
+        "half_pixel" => Coordinates::HalfPixel,
+        "half_pixel_symmetric" => Coordinates::HalfPixelSymmetric,
+        "pytorch_half_pixel" => Coordinates::PytorchHalfPixel,
+        "align_corners" => Coordinates::AlignCorners,
+        "asymmetric" => Coordinates::Asymmetric,
+        "tf_half_pixel_for_nn" => Coordinates::TfHalfPixelForNn,
+        "tf_crop_and_resize" => Coordinates::TfCropAndResize,
+        other => {
+            return Err(format!(
+                "coordinate_transformation_mode \"{other}\" is not known"
+            ));
+        }
+    };
+    let policy = match a.text_or("keep_aspect_ratio_policy", "stretch") {
+        "stretch" => Policy::Stretch,
+        "not_larger" => Policy::NotLarger,
+        "not_smaller" => Policy::NotSmaller,
+        other => return Err(format!("keep_aspect_ratio_policy \"{other}\" is not known")),
+    };
+    let antialias = a.flag("antialias");
+    if antialias && matches!(mode, Mode::Nearest(_)) {
+        return Err("antialias does not go with the nearest position".to_owned());
+    }
+    Ok(Arc::new(Resize {
+        kind: OpKind::new("Resize"),
+        mode,
+        coordinates,
+        antialias,
+        exclude_outside: a.flag("exclude_outside"),
+        extrapolation: a.float_or("extrapolation_value", 0.0),
+        axes: a.ints("axes"),
+        policy,
+        scales: Scales::InputOrSizes,
+    }))
+}
+
+/// Where the scales come from.
+#[derive(Debug)]
+enum Scales {
+    Stated(Vec<f32>),
+    Input(usize),
+    /// Inputs 1 to 3: the region of interest, the scales, the sizes.
+    InputOrSizes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Mode {
+    Nearest(Rounding),
+    Linear,
+    /// Keys' cubic convolution with this parameter.
+    Cubic(f64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rounding {
+    PreferFloor,
+    PreferCeil,
+    Floor,
+    Ceil,
+    /// Up where the image gets smaller, else down.
+    ByScale,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coordinates {
+    HalfPixel,
+    HalfPixelSymmetric,
+    PytorchHalfPixel,
+    AlignCorners,
+    Asymmetric,
+    TfHalfPixelForNn,
+    TfCropAndResize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Policy {
+    Stretch,
+    NotLarger,
+    NotSmaller,
+}
+
+#[derive(Debug)]
+struct Resize {
+    kind: OpKind,
+    mode: Mode,
+    coordinates: Coordinates,
+    antialias: bool,
+    exclude_outside: bool,
+    extrapolation: f32,
+    axes: Option<Vec<i64>>,
+    policy: Policy,
+    scales: Scales,
+}
+
+/// One axis to resample.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    from: usize,
+    to: usize,
+    scale: f64,
+    /// Whether the scale was stated, in single precision, and does not follow from sizes.
+    is_stated: bool,
+    /// Start and end of the region of interest, as parts of the axis.
+    region: (f64, f64),
+}
+
+impl Operator for Resize {
+    fn kind(&self) -> OpKind {
+        self.kind
+    }
+
+    fn algebra(&self, _constant: &[bool]) -> Algebra {
+        let extrapolates = self.coordinates == Coordinates::TfCropAndResize;
+        match self.mode {
+            // A value from outside is a constant that is added.
+            _ if extrapolates && self.extrapolation != 0.0 => Algebra::Other,
+            Mode::Nearest(_) if !extrapolates => Algebra::Moves,
+            _ => Algebra::Linear,
+        }
+    }
+
+    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
+        Apart::Rows
+    }
+
+    fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
+        let x = inputs.input(0)?;
+        let stretches = self.stretches(inputs)?;
+        let shape: Vec<usize> = stretches.iter().map(|s| s.to).collect();
+        check_size(&shape, MAX_ELEMENTS)?;
+        if shape.contains(&0) {
+            if x.host.is_none() {
+                let from = &x.shape;
+                return Err(format!("resizing {from:?} to {shape:?} leaves nothing").into());
+            }
+            return Ok(Resolved::known(HostTensor::of_numbers(
+                x.kind,
+                &shape,
+                Vec::new(),
+            )?));
+        }
+        if x.shape.contains(&0) {
+            return Err(format!("an input of shape {:?} has nothing to resize", x.shape).into());
+        }
+        let mut along = Vec::new();
+        for (axis, &stretch) in stretches.iter().enumerate() {
+            let crops = self.coordinates == Coordinates::TfCropAndResize;
+            let keeps = stretch.from == stretch.to && stretch.scale == 1.0;
+            if keeps && (!crops || stretch.region == (0.0, 1.0)) {
+                continue;
+            }
+            along.push(self.along(axis, stretch)?);
+        }
+        // What gets smaller first leaves less to do for the others.
+        along.sort_by(|a, b| {
+            let ratio = |a: &Along| a.taps.len() as f64 / a.from as f64;
+            ratio(a).total_cmp(&ratio(b))
+        });
+        let mut between = x.shape.clone();
+        for a in &along {
+            between[a.axis] = a.taps.len();
+            check_size(&between, MAX_ELEMENTS)?;
+        }
+        if !x.kind.is_float() {
+            check_host_size(&shape)?;
+            let host = inputs.value(0, "what is resized")?;
+            return Ok(Resolved::known(on_host(host, &along, self.extrapolation)?));
+        }
+        let kernel = Resample {
+            steps: along
+                .iter()
+                .map(|a| a.step(self.extrapolation))
+                .collect::<Result<_, _>>()?,
+            spans: spans(&along),
+        };
+        Ok(Resolved::typed(kernel, shape, x.kind))
+    }
+}
+
+impl Resize {
+    fn stretches(&self, inputs: &Operands<'_>) -> Result<Vec<Stretch>, Refused> {
+        let shape = &inputs.input(0)?.shape;
+        let rank = shape.len();
+        let axes: Vec<usize> = match &self.axes {
+            None => (0..rank).collect(),
+            Some(axes) => axes
+                .iter()
+                .map(|&axis| axis_of(axis, rank))
+                .collect::<Result<_, _>>()?,
+        };
+        // In older versions an input that is not used is empty.
+        let filled = |slot: usize| inputs.optional(slot).is_some_and(|k| !k.shape.contains(&0));
+        let mut stretches: Vec<Stretch> = shape
+            .iter()
+            .map(|&d| Stretch {
+                from: d,
+                to: d,
+                scale: 1.0,
+                is_stated: false,
+                region: (0.0, 1.0),
+            })
+            .collect();
+        let count = |what: &str, got: usize, expected: usize| match got == expected {
+            true => Ok(()),
+            false => Err(Refused::from(format!(
+                "{what}: {got} numbers, expected {expected} for an input of shape {shape:?}"
+            ))),
+        };
+        let from_sizes = matches!(self.scales, Scales::InputOrSizes) && filled(3);
+        if from_sizes {
+            let stated = sizes(&inputs.list(3, "the sizes")?)?;
+            count("the sizes", stated.len(), axes.len())?;
+            let ratios =
+                axes.iter()
+                    .zip(&stated)
+                    .map(|(&axis, &size)| match stretches[axis].from {
+                        0 => Err("an empty axis has no scale".to_owned()),
+                        from => Ok(size as f64 / from as f64),
+                    });
+            let ratios = ratios.collect::<Result<Vec<f64>, _>>()?;
+            let common = match self.policy {
+                Policy::Stretch => None,
+                Policy::NotLarger => ratios.iter().copied().reduce(f64::min),
+                Policy::NotSmaller => ratios.iter().copied().reduce(f64::max),
+            };
+            for ((&axis, &size), &ratio) in axes.iter().zip(&stated).zip(&ratios) {
+                let s = &mut stretches[axis];
+                (s.scale, s.to) = match common {
+                    None => (ratio, size),
+                    Some(scale) => (scale, (scale * s.from as f64 + 0.5) as usize),
+                };
+            }
+        } else {
+            let stated = match &self.scales {
+                Scales::Stated(scales) => scales.clone(),
+                Scales::Input(slot) => self.floats(inputs, *slot, "the scales")?,
+                Scales::InputOrSizes if filled(2) => self.floats(inputs, 2, "the scales")?,
+                Scales::InputOrSizes => return Err("neither scales nor sizes are given".into()),
+            };
+            count("the scales", stated.len(), axes.len())?;
+            for (&axis, &scale) in axes.iter().zip(&stated) {
+                if !(scale.is_finite() && scale > 0.0) {
+                    return Err(format!("a scale of {scale}").into());
+                }
+                let s = &mut stretches[axis];
+                (s.scale, s.to) = (f64::from(scale), (scale * s.from as f32) as usize);
+                s.is_stated = true;
+            }
+        }
+        if self.coordinates == Coordinates::TfCropAndResize {
+            let region = self.floats(inputs, 1, "the region of interest")?;
+            count("the region of interest", region.len(), 2 * axes.len())?;
+            for (i, &axis) in axes.iter().enumerate() {
+                let (start, end) = (region[i], region[i + axes.len()]);
+                if !(start.is_finite() && end.is_finite()) {
+                    return Err(format!("a region from {start} to {end}").into());
+                }
+                stretches[axis].region = (f64::from(start), f64::from(end));
+            }
+        }
+        Ok(stretches)
+    }
+
+    fn floats(
+        &self,
+        inputs: &Operands<'_>,
+        slot: usize,
+        what: &'static str,
+    ) -> Result<Vec<f32>, Refused> {
+        let host = inputs.value(slot, what)?;
+        match host.element_type().is_float() && host.len() <= 2 * crate::operator::LONGEST_LIST {
+            true => Ok(host.floats()),
+            false => Err(format!("{what}: expected a short list of floats").into()),
+        }
+    }
+
+    /// Where output `i` is in the input; `None` outside a region of interest.
+    fn coordinate(&self, s: Stretch, i: usize) -> Option<f64> {
+        // Where the nearest position counts, 3 / 0.6 has to be 5, as it is in the precision in which 0.6
+        // was stated.
+        let round = |v: f64| match self.mode {
+            Mode::Nearest(_) if s.is_stated => f64::from(v as f32),
+            _ => v,
+        };
+        let (from, i, scale) = (s.from as f64, i as f64, round(s.scale));
+        // Scales may lead to a size that is not whole.
+        let to = round(scale * from);
+        let is_one = (to - 1.0).abs() < 1e-6;
+        let half_pixel = round(round((i + 0.5) / scale) - 0.5);
+        Some(match self.coordinates {
+            Coordinates::HalfPixel => half_pixel,
+            Coordinates::HalfPixelSymmetric => {
+                round(round(from / 2.0 * (1.0 - s.to as f64 / to)) + half_pixel)
+            }
+            Coordinates::PytorchHalfPixel if is_one => 0.0,
+            Coordinates::PytorchHalfPixel => half_pixel,
+            Coordinates::AlignCorners if is_one => 0.0,
+            Coordinates::AlignCorners => round(i * (from - 1.0) / (to - 1.0)),
+            Coordinates::Asymmetric => round(i / scale),
+            Coordinates::TfHalfPixelForNn => round((i + 0.5) / scale),
+            Coordinates::TfCropAndResize => {
+                let (start, end) = s.region;
+                let part = match is_one {
+                    true => 0.5,
+                    false => i / (to - 1.0),
+                };
+                let at = start * (from - 1.0) + part * (end - start) * (from - 1.0);
+                return (0.0..=from - 1.0).contains(&at).then_some(at);
+            }
+        })
+    }
+
+    /// What each output of an axis is made of.
+    fn along(&self, axis: usize, s: Stretch) -> Result<Along, Refused> {
+        let last = s.from - 1;
+        let inside = |at: f64| at.clamp(0.0, last as f64) as usize;
+        let taps = (0..s.to).map(|i| {
+            let Some(at) = self.coordinate(s, i) else {
+                return Ok(Vec::new());
+            };
+            if let Mode::Nearest(rounding) = self.mode {
+                return Ok(vec![(inside(rounding.of(at, s.scale)), 1.0)]);
+            }
+            // The neighbours of a whole number are at and before it.
+            let first = at.ceil() - 1.0;
+            let t = at - first;
+            let shrink = match self.antialias {
+                true => s.scale.min(1.0),
+                false => 1.0,
+            };
+            let radius = match self.mode {
+                Mode::Cubic(_) => 2.0,
+                _ => 1.0,
+            };
+            let start = (-radius / shrink).floor() + 1.0;
+            let count = 2.0 - 2.0 * start;
+            if count > MAX_ELEMENTS as f64 {
+                return Err(Refused::from("too many neighbours"));
+            }
+            let mut taps: Vec<(usize, f64)> = Vec::with_capacity(count as usize);
+            let mut total = 0.0;
+            for k in 0..count as usize {
+                let offset = start + k as f64;
+                let place = first + offset;
+                let distance = ((offset - t) * shrink).abs();
+                let mut weight = match self.mode {
+                    Mode::Cubic(a) => keys(distance, a),
+                    _ => (1.0 - distance).max(0.0),
+                };
+                if self.exclude_outside && !(0.0..=last as f64).contains(&place) {
+                    weight = 0.0;
+                }
+                total += weight;
+                match taps.last_mut() {
+                    Some((at, sum)) if *at == inside(place) => *sum += weight,
+                    _ => taps.push((inside(place), weight)),
+                }
+            }
+            if self.exclude_outside || self.antialias {
+                if total == 0.0 {
+                    return Err(Refused::from("neighbours without a weight"));
+                }
+                taps.iter_mut().for_each(|(_, weight)| *weight /= total);
+            }
+            taps.retain(|(_, weight)| *weight != 0.0);
+            Ok(taps)
+        });
+        let taps = taps.collect::<Result<_, _>>()?;
+        Ok(Along {
+            axis,
+            from: s.from,
+            taps,
+            outside: (0..s.to).map(|i| self.coordinate(s, i).is_none()).collect(),
+        })
+    }
+}
+
+impl Rounding {
+    fn of(self, at: f64, scale: f64) -> f64 {
+        match self {
+            Self::PreferFloor => (at - 0.5).ceil(),
+            Self::PreferCeil => (at + 0.5).floor(),
+            Self::Ceil => at.ceil(),
+            Self::ByScale if scale < 1.0 => at.ceil(),
+            Self::Floor | Self::ByScale => at.floor(),
+        }
+    }
+}
+
+/// Keys' kernel with the parameter `a` at a distance.
+fn keys(x: f64, a: f64) -> f64 {
+    if x <= 1.0 {
+        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
+    } else {
+        0.0
+    }
+}
+
+/// One axis: the positions and weights that each output is the sum of.
+#[derive(Debug)]
+struct Along {
+    axis: usize,
+    from: usize,
+    taps: Vec<Vec<(usize, f64)>>,
+    /// Which outputs are outside a region of interest.
+    outside: Vec<bool>,
+}
+
+/// Up to this size of an axis, or where more neighbours count than these, all of it is multiplied by a
+/// matrix.
+const DENSE: usize = 256;
+const MOST_TAPS: usize = 8;
+
+impl Along {
+    fn is_selection(&self) -> bool {
+        let is_one =
+            |taps: &Vec<(usize, f64)>| matches!(taps.as_slice(), [(_, weight)] if *weight == 1.0);
+        self.taps.iter().all(is_one)
+    }
+
+    fn step(&self, extrapolation: f32) -> Result<Step, Refused> {
+        let to = self.taps.len();
+        let most = self.taps.iter().map(Vec::len).max().unwrap_or(0);
+        let sums = if self.is_selection() {
+            Sums::Pick(self.taps.iter().map(|taps| taps[0].0).collect())
+        } else if self.from <= DENSE || most > MOST_TAPS {
+            check_size(&[to, self.from], MAX_ELEMENTS / 4)?;
+            let mut matrix = vec![0.0; to * self.from];
+            for (row, taps) in matrix.chunks_exact_mut(self.from).zip(&self.taps) {
+                for &(at, weight) in taps {
+                    row[at] += weight as f32;
+                }
+            }
+            Sums::Matrix(matrix)
+        } else {
+            let nth = |k: usize| {
+                let tap = |taps: &Vec<(usize, f64)>| taps.get(k).copied().unwrap_or((0, 0.0));
+                let taps = self.taps.iter().map(tap);
+                taps.map(|(at, weight)| (at, weight as f32)).unzip()
+            };
+            Sums::Taps((0..most).map(nth).collect())
+        };
+        let outside = self.outside.iter();
+        let added = (extrapolation != 0.0 && self.outside.contains(&true)).then(|| {
+            outside
+                .map(|&outside| if outside { extrapolation } else { 0.0 })
+                .collect()
+        });
+        Ok(Step {
+            axis: self.axis,
+            from: self.from,
+            to,
+            sums,
+            added,
+        })
+    }
+}
+
+/// First and last row and column that each row and column reads, if nothing else of an image changes.
+/// For height and width the span that each index reads; `None` for one that stays as it is.
+type AxisSpans = [Option<Vec<Span>>; 2];
+
+fn spans(along: &[Along]) -> Option<AxisSpans> {
+    let mut spans = [None, None];
+    for a in along {
+        let place = a.axis.checked_sub(2).and_then(|i| spans.get_mut(i))?;
+        let span = |taps: &Vec<(usize, f64)>| {
+            let places = taps.iter().map(|(at, _)| *at);
+            places.clone().min().zip(places.max())
+        };
+        *place = Some(a.taps.iter().map(span).collect());
+    }
+    Some(spans)
+}
+
+#[derive(Debug)]
+struct Resample {
+    steps: Vec<Step>,
+    spans: Option<AxisSpans>,
+}
+
+/// One axis on a device.
+#[derive(Debug)]
+struct Step {
+    axis: usize,
+    from: usize,
+    to: usize,
+    sums: Sums,
+    /// What is added to each output.
+    added: Option<Vec<f32>>,
+}
+
+#[derive(Debug)]
+enum Sums {
+    Pick(Vec<usize>),
+    /// `[to, from]`.
+    Matrix(Vec<f32>),
+    /// One position and weight for each output, several times.
+    Taps(Vec<(Vec<usize>, Vec<f32>)>),
+}
+
+impl Kernel for Resample {
+    fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+        let mut x = inputs.take(0);
+        let mut shape = x.shape();
+        for step in &self.steps {
+            let outer: usize = shape[..step.axis].iter().product();
+            let inner: usize = shape[step.axis + 1..].iter().product();
+            shape[step.axis] = step.to;
+            x = step.run(x.into_view(&[outer, step.from, inner])).into();
+        }
+        vec![x.into_view(&outputs[0].shape)]
+    }
+
+    fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {
+        let spans = self.spans.as_ref()?;
+        reach.mapped(|axis, i| match &spans[axis] {
+            None => Some((i, i)),
+            Some(spans) => spans.get(i).copied().flatten(),
+        })
+    }
+}
+
+impl Step {
+    /// `[outer, from, inner]` to `[outer, to, inner]`.
+    fn run(&self, x: Activation) -> Tensor<3> {
+        let device = x.device();
+        let column = |values: &[f32]| {
+            let data = TensorData::new(values.to_vec(), [1, self.to, 1]);
+            Tensor::<3>::from_data(data, &device)
+        };
+        let y = match &self.sums {
+            Sums::Pick(places) => {
+                let places = index_tensor(places, &x);
+                x.into_cast::<3>().select(1, places)
+            }
+            Sums::Matrix(matrix) => {
+                let x = x.into_cast::<3>();
+                let [outer, from, inner] = x.dims();
+                let matrix = TensorData::new(matrix.clone(), [self.to, from]);
+                let matrix = Tensor::<2>::from_data(matrix, &device);
+                match inner {
+                    1 => {
+                        let rows = x.reshape([outer, from]).matmul(matrix.transpose());
+                        rows.reshape([outer, self.to, 1])
+                    }
+                    _ => matrix.unsqueeze::<3>().matmul(x),
+                }
+            }
+            Sums::Taps(taps) => {
+                let part = |(places, weights): &(Vec<usize>, Vec<f32>)| {
+                    let places = index_tensor(places, &x);
+                    x.clone().into_cast::<3>().select(1, places) * column(weights)
+                };
+                let sum = taps.iter().map(part).reduce(|sum, part| sum + part);
+                sum.unwrap_or_else(|| {
+                    let [outer, _, inner] = x.clone().into_cast::<3>().dims();
+                    Tensor::zeros([outer, self.to, inner], &device)
+                })
+            }
+        };
+        match &self.added {
+            None => y,
+            Some(added) => y + column(added),
+        }
+    }
+}
+
+/// Integers and booleans, rounded and kept within what their type holds.
+fn on_host(host: &HostTensor, along: &[Along], extrapolation: f32) -> Result<HostTensor, Refused> {
+    let kind = host.element_type();
+    if along.iter().all(|a| a.is_selection()) {
+        let mut made = host.clone();
+        for a in along {
+            let places: Vec<usize> = a.taps.iter().map(|taps| taps[0].0).collect();
+            made = made.gather(a.axis, &places, &[places.len()])?;
+        }
+        return Ok(made);
+    }
+    if kind == ElementType::Bool {
+        return Err(Refused::Unsupported(
+            "booleans between positions are not supported".to_owned(),
+        ));
+    }
+    let mut shape = host.shape().to_vec();
+    let mut values: Vec<f64> = host.ints()?.into_iter().map(|v| v as f64).collect();
+    for a in along {
+        let inner: usize = shape[a.axis + 1..].iter().product();
+        let outer: usize = shape[..a.axis].iter().product();
+        let mut next = Vec::with_capacity(outer * a.taps.len() * inner);
+        for o in 0..outer {
+            for (taps, &outside) in a.taps.iter().zip(&a.outside) {
+                next.extend((0..inner).map(|k| {
+                    match outside {
+                        true => f64::from(extrapolation),
+                        false => taps
+                            .iter()
+                            .map(|(at, weight)| weight * values[(o * a.from + at) * inner + k])
+                            .sum(),
+                    }
+                }));
+            }
+        }
+        shape[a.axis] = a.taps.len();
+        values = next;
+    }
+    let (low, high) = kind.range();
+    let whole = |v: f64| (v.round_ties_even() as i64).clamp(low, high);
+    let values = values.into_iter().map(whole).collect();
+    Ok(HostTensor::of_ints(kind, &shape, values)?)
+}

@@ -1,0 +1,61 @@
+//! `Shape` and `Size`: what is known of a tensor without its numbers.
+
+use std::sync::Arc;
+
+use elucid_rules::{Algebra, OpKind};
+
+use crate::host::{HostTensor, Range};
+use crate::operator::{Operands, Operator, Refused, Resolved};
+use crate::registry::Entry;
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::onnx("Shape", 1, |a| {
+        Ok(Arc::new(Shape {
+            start: a.int_or("start", 0),
+            end: a.int("end"),
+        }))
+    }),
+    Entry::onnx("Size", 1, |_| Ok(Arc::new(Size))),
+];
+
+#[derive(Debug)]
+struct Shape {
+    start: i64,
+    end: Option<i64>,
+}
+
+impl Operator for Shape {
+    fn kind(&self) -> OpKind {
+        OpKind::Shape
+    }
+
+    fn algebra(&self, _constant: &[bool]) -> Algebra {
+        Algebra::Decision
+    }
+
+    fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
+        let shape: Vec<_> = inputs.input(0)?.shape.iter().map(|&d| d as i64).collect();
+        let end = self.end.unwrap_or(i64::MAX);
+        let range = Range::resolve(shape.len(), self.start, end, 1)?;
+        let picked = range.indices().map(|i| shape[i]).collect();
+        Ok(Resolved::known(HostTensor::from_ints(picked)))
+    }
+}
+
+#[derive(Debug)]
+struct Size;
+
+impl Operator for Size {
+    fn kind(&self) -> OpKind {
+        OpKind::new("Size")
+    }
+
+    fn algebra(&self, _constant: &[bool]) -> Algebra {
+        Algebra::Decision
+    }
+
+    fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
+        let count: usize = inputs.input(0)?.shape.iter().product();
+        Ok(Resolved::known(HostTensor::int(count as i64)))
+    }
+}

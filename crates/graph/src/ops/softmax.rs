@@ -1,0 +1,120 @@
+//! `Softmax`, `LogSoftmax` and `Hardmax`, which is 1 at the first of the largest numbers and 0
+//! elsewhere.
+
+use std::sync::Arc;
+
+use burn::tensor::{Int, Tensor, activation};
+use elucid_rules::{Algebra, OpKind};
+
+use super::lp_normalization::around;
+use crate::activation::{Activation, IntoView};
+use crate::attributes::Attributes;
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of};
+use crate::receptive::{Reach, Windows};
+use crate::registry::Entry;
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::onnx("Softmax", 1, |a| read(a, How::Soft)),
+    Entry::onnx("LogSoftmax", 1, |a| read(a, How::Log)),
+    Entry::onnx("Hardmax", 1, |a| read(a, How::Hard)),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum How {
+    Soft,
+    Log,
+    Hard,
+}
+
+fn read(a: &Attributes, how: How) -> Result<Arc<dyn Operator>, String> {
+    let flatten = a.opset() < 13;
+    let axis = a.int_or("axis", if flatten { 1 } else { -1 });
+    Ok(Arc::new(Softmax { axis, flatten, how }))
+}
+
+#[derive(Debug)]
+struct Softmax {
+    axis: i64,
+    /// Before opset 13, everything from `axis` on is one dimension.
+    flatten: bool,
+    how: How,
+}
+
+impl Operator for Softmax {
+    fn kind(&self) -> OpKind {
+        match self.how {
+            How::Soft => OpKind::Softmax,
+            How::Log => OpKind::LogSoftmax,
+            How::Hard => OpKind::new("Hardmax"),
+        }
+    }
+
+    fn algebra(&self, _constant: &[bool]) -> Algebra {
+        match self.how {
+            How::Hard => Algebra::Decision,
+            _ => Algebra::Softmax,
+        }
+    }
+
+    fn apart(&self, inputs: &Operands<'_>) -> Apart {
+        match inputs.input(0).map(|x| axis_of(self.axis, x.shape.len())) {
+            Ok(Ok(1..)) => Apart::Rows,
+            _ => Apart::No,
+        }
+    }
+
+    fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
+        let x = inputs.operand(0)?;
+        let axis = axis_of(self.axis, x.shape.len())?;
+        let view = if self.flatten {
+            let (outer, inner) = x.shape.split_at(axis);
+            [outer.iter().product(), inner.iter().product(), 1]
+        } else {
+            around(&x.shape, axis)
+        };
+        let kernel = AlongAxis {
+            view,
+            over_channels: axis == 1 && !self.flatten,
+            how: self.how,
+        };
+        Ok(Resolved::typed(kernel, x.shape.clone(), x.kind))
+    }
+}
+
+/// Along the second axis of the input viewed as `view`.
+#[derive(Debug)]
+struct AlongAxis {
+    view: [usize; 3],
+    over_channels: bool,
+    how: How,
+}
+
+impl Kernel for AlongAxis {
+    fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+        let x = inputs.take(0).into_view(&self.view).into_cast::<3>();
+        let y = match self.how {
+            How::Soft => activation::softmax(x, 1),
+            How::Log => activation::log_softmax(x, 1),
+            How::Hard => hardmax(x),
+        };
+        vec![y.into_view(&outputs[0].shape)]
+    }
+
+    fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {
+        self.over_channels.then(|| reach.element_wise()).flatten()
+    }
+}
+
+fn hardmax(x: Tensor<3>) -> Tensor<3> {
+    let x = x.without_autodiff();
+    let count = x.dims()[1];
+    let places = Tensor::<1, Int>::arange(0..count as i64, &x.device()).float();
+    let places = places.reshape([1, count, 1]);
+    let is_largest = x.clone().equal(x.clone().max_dim(1).expand(x.dims()));
+    // Behind the last place where there is none.
+    let elsewhere = x.zeros_like() + count as f32;
+    let first = elsewhere.mask_where(is_largest, x.zeros_like() + places.clone());
+    (x.zeros_like() + places)
+        .equal(first.min_dim(1).expand(x.dims()))
+        .float()
+}

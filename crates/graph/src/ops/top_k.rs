@@ -1,0 +1,90 @@
+//! `TopK`: the largest or smallest numbers along an axis, in order, and where they are.
+//!
+//! Of equal numbers that with the lower index comes first. The order is found on the host; the numbers
+//! are taken from the tensor, and so are differentiable.
+
+use std::sync::Arc;
+
+use elucid_rules::{Algebra, OpKind};
+
+use super::pick::{self, keys};
+use crate::host::{ElementType, HostTensor};
+use crate::operator::{
+    Known, Operands, Operator, Refused, Resolved, axis_of, check_host_size, sizes,
+};
+use crate::registry::Entry;
+
+pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("TopK", 1, |a| {
+    let stated = match a.opset() < 10 {
+        true => Some(a.int("k").ok_or("attribute k is missing")?),
+        false => None,
+    };
+    Ok(Arc::new(TopK {
+        axis: a.int_or("axis", -1),
+        stated,
+        largest: a.int_or("largest", 1) != 0,
+    }))
+})];
+
+#[derive(Debug)]
+struct TopK {
+    axis: i64,
+    /// How many; `None` where it is an input.
+    stated: Option<i64>,
+    largest: bool,
+}
+
+impl Operator for TopK {
+    fn kind(&self) -> OpKind {
+        OpKind::new("TopK")
+    }
+
+    fn algebra(&self, _constant: &[bool]) -> Algebra {
+        Algebra::Moves
+    }
+
+    fn most_outputs(&self) -> usize {
+        2
+    }
+
+    fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
+        let x = inputs.input(0)?;
+        let axis = axis_of(self.axis, x.shape.len())?;
+        let count = match self.stated {
+            Some(count) => count,
+            None => inputs.value(1, "how many are asked for")?.scalar_int()?,
+        };
+        let (count, size) = (sizes(&[count])?[0], x.shape[axis]);
+        if count > size {
+            return Err(format!("{count} of {size} numbers are asked for").into());
+        }
+        let keys = keys(inputs.value(0, "the numbers to sort")?);
+        let inner: usize = x.shape[axis + 1..].iter().product();
+        let outer: usize = x.shape[..axis].iter().product();
+        let mut shape = x.shape.clone();
+        shape[axis] = count;
+        check_host_size(&shape)?;
+        let made = outer * count * inner;
+        let (mut places, mut indices) = (vec![0; made], vec![0; made]);
+        let mut order: Vec<usize> = Vec::with_capacity(size);
+        for o in 0..outer {
+            for i in 0..inner {
+                let at = |k: usize| (o * size + k) * inner + i;
+                order.clear();
+                order.extend(0..size);
+                order.sort_by_key(|&k| match self.largest {
+                    true => -keys[at(k)],
+                    false => keys[at(k)],
+                });
+                for (j, &k) in order[..count].iter().enumerate() {
+                    let to = (o * count + j) * inner + i;
+                    places[to] = at(k);
+                    indices[to] = k as i64;
+                }
+            }
+        }
+        let indices = HostTensor::of_ints(ElementType::I64, &shape, indices)?;
+        let (kernel, values) = pick::picked(x, places, 1, shape)?;
+        Ok(pick::with_known(kernel, vec![values, Known::host(indices)]))
+    }
+}
