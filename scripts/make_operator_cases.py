@@ -5,7 +5,8 @@ A case is an `.onnx` file from an image input `x` to an output `y`. What `y` sho
 the same file, as an initializer `expected` that no node reads. The values of `x` follow from its
 shape (`image` below). Results are ONNX Runtime's, or those of the `onnx` package's reference
 evaluator where the runtime has no kernel for the opset, or NumPy's where neither has one (the
-comments below say where). The committed files were made with onnx 1.23.2 and ONNX Runtime 1.31.1.
+comments below say where). The committed files were made with onnx 1.23.2 and ONNX Runtime 1.31.1,
+those of the last six families with ONNX Runtime 1.32.0.
 
     pip install numpy onnx onnxruntime
     python scripts/make_operator_cases.py
@@ -102,7 +103,8 @@ def case(name, opset, nodes, weights=None, shape=(2, 3, 7, 6), expected=None, li
     graph = helper.make_graph(nodes, name, inputs, [output], tensors)
     model = helper.make_model(
         graph,
-        opset_imports=[helper.make_opsetid("", opset)],
+        opset_imports=[helper.make_opsetid("", opset)]
+        + [helper.make_opsetid(domain, 1) for domain in sorted({n.domain for n in nodes} - {""})],
         ir_version=3 if listed else 8,
     )
     x = image(shape)
@@ -542,8 +544,353 @@ def storage():
     case("storage_scalar", 13, node("Mul", "x,w"), dict(w=F32(3).reshape(())))
 
 
+def microsoft(op, inputs, outputs=("y",), **attributes):
+    return node(op, inputs, outputs, domain="com.microsoft", **attributes)
+
+
+def joined(*outputs):
+    """Nodes that make `y` of several outputs, one behind the other."""
+    flat = [node("Reshape", f"{o},flat", (f"{o}_flat",)) for o in outputs]
+    return flat + [node("Concat", [f"{o}_flat" for o in outputs], axis=0)]
+
+
+FLAT = dict(flat=ints(-1))
+
+
+def transformers():
+    def normal(name, op, inputs, outputs, ws, **attributes):
+        nodes = [node("Reshape", "x,s", ("r",)), microsoft(op, inputs, outputs, **attributes)]
+        nodes += joined(*[o for o in outputs if o])
+        case(f"microsoft_{name}", 17, nodes, ws | FLAT | dict(s=ints(2, 6, 8)), shape=(1, 2, 6, 8))
+
+    vector = lambda seed: weights(8, seed=seed)
+    normal("gelu", "Gelu", "r", ("o",), {})
+    normal("bias_gelu", "BiasGelu", "r,b", ("o",), dict(b=vector(1)))
+    normal("fast_gelu", "FastGelu", "r", ("o",), {})
+    normal("fast_gelu_bias", "FastGelu", "r,b", ("o",), dict(b=vector(1)))
+    normal("quick_gelu", "QuickGelu", "r", ("o",), {})
+    normal("quick_gelu_alpha", "QuickGelu", "r", ("o",), {}, alpha=0.8)
+    skip = dict(k=weights(2, 6, 8, seed=3), g=vector(4), b=vector(5), c=vector(6))
+    normal("skip_layer_norm", "SkipLayerNormalization", "r,k,g,b", ("o",), skip, epsilon=1e-3)
+    normal("skip_layer_norm_sum", "SkipLayerNormalization", "r,k,g,b,c", ("o", "", "", "t"), skip)
+    normal("skip_layer_norm_plain", "SkipLayerNormalization", "r,r,g", ("o",), skip)
+    normal("skip_simplified", "SkipSimplifiedLayerNormalization", "r,k,g,c", ("o", "", "", "t"), skip)
+    normal("simplified", "SkipSimplifiedLayerNormalization", "r,k,g", ("o",), skip, epsilon=1e-2)
+
+    w = dict(w=weights(8, 24, seed=1), c=weights(24, seed=2))
+    mask = lambda *values: dict(m=np.array(values, np.int32))
+    ends, raw = mask(4, 6), dict(m=np.array([[1, 1, 0, 1, 1, 0], [1, 0, 1, 1, 1, 1]], np.int32))
+    normal("attention", "Attention", "r,w,c", ("o",), w, num_heads=2)
+    normal("attention_causal", "Attention", "r,w,c", ("o",), w, num_heads=4, unidirectional=1)
+    normal("attention_lengths", "Attention", "r,w,c,m", ("o",), w | ends, num_heads=2)
+    normal("attention_spans", "Attention", "r,w,c,m", ("o",), w | mask(4, 6, 1, 2), num_heads=2)
+    normal("attention_mask", "Attention", "r,w,c,m", ("o",), w | raw, num_heads=2, scale=0.5)
+    cube = dict(m=(weights(2, 6, 6, seed=9) > -0.2).astype(np.int32))
+    normal("attention_mask_3d", "Attention", "r,w,c,m", ("o",), w | cube, num_heads=2)
+    normal("attention_filter", "Attention", "r,w,c,m", ("o",), w | raw, num_heads=2, mask_filter_value=-1.5)
+    normal("attention_bias", "Attention", "r,w,c,,,b", ("o",), w | dict(b=weights(1, 2, 6, 6)), num_heads=2)
+    past = dict(p=weights(2, 2, 2, 3, 4, seed=7))
+    normal("attention_past", "Attention", "r,w,c,,p", ("o", "t"), w | past, num_heads=2, unidirectional=1)
+    wide = dict(w=weights(8, 28, seed=1), c=weights(28, seed=2))
+    normal("attention_widths", "Attention", "r,w,c", ("o",), wide, num_heads=2, qkv_hidden_sizes=[8, 8, 12])
+
+    kv = dict(k=weights(2, 5, 8, seed=3), v=weights(2, 5, 12, seed=4), b=weights(28, seed=5))
+    multi = lambda name, inputs, outputs, ws, **a: normal(
+        f"multi_head_{name}", "MultiHeadAttention", inputs, outputs, ws, num_heads=2, **a)
+    multi("plain", "r,k,v", ("o",), kv)
+    multi("self", "r,r,r", ("o",), kv, unidirectional=1)
+    multi("bias", "r,k,v,b", ("o",), kv, scale=0.3)
+    multi("lengths", "r,k,v,,m", ("o",), kv | mask(3, 5))
+    multi("mask", "r,k,v,b,m", ("o",), kv | dict(m=np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1]], np.int32)))
+    multi("scores", "r,k,v,,,s2", ("o",), kv | dict(s2=weights(2, 1, 6, 5, seed=8)))
+    even = dict(k=kv["k"], v=weights(2, 5, 8, seed=4), b=weights(24, seed=5))
+    old = dict(pk=weights(2, 2, 3, 4, seed=6), pv=weights(2, 2, 3, 4, seed=7))
+    multi("past", "r,k,v,b,,,pk,pv", ("o", "t", "u"), even | old)
+    heads = dict(k=weights(2, 2, 5, 4, seed=3), v=weights(2, 2, 5, 4, seed=4))
+    multi("heads", "r,k,v", ("o",), heads)
+
+    a = weights(2, 4, 5, seed=1)
+    fused = lambda name, shape, inputs, ws, **attributes: case(
+        f"microsoft_fused_matmul_{name}", 17,
+        [node("Reshape", "x,s", ("r",)), microsoft("FusedMatMul", inputs, **attributes)],
+        ws | dict(s=ints(*shape)), shape=(1, 2, 3, 4))
+    fused("alpha", (2, 3, 4), "r,a", dict(a=a), alpha=0.25)
+    fused("dense", (2, 3, 4), "r,a", dict(a=weights(5, 4)), alpha=2.0, transB=1)
+    fused("left", (2, 4, 3), "r,a", dict(a=a), transA=1)
+    fused("right", (2, 3, 4), "r,a", dict(a=weights(2, 5, 4)), transB=1)
+    fused("batch", (3, 2, 4), "r,a", dict(a=weights(2, 5, 4)), transBatchA=1, transB=1)
+    fused("both", (4, 2, 3), "r,a", dict(a=weights(5, 2, 4)), transBatchA=1, transA=1, transBatchB=1, transB=1)
+    for function, extra in dict(Relu={}, Tanh={}, Sigmoid={}, LeakyRelu=dict(activation_alpha=0.2)).items():
+        case(f"microsoft_fused_gemm_{function.lower()}", 17,
+             [node("Reshape", "x,s", ("r",)),
+              microsoft("FusedGemm", "r,w,b", activation=function, alpha=0.5, transB=1, **extra)],
+             dict(w=weights(5, 8), b=weights(5, seed=1), s=ints(6, 8)), shape=(1, 2, 6, 4))
+
+
+def sequences():
+    """Recurrent layers, in what ONNX's own tests leave out."""
+    def layer(name, op, gates, outputs, length=6, **attributes):
+        ways = 2 if attributes.get("direction") == "bidirectional" else 1
+        extra = attributes.pop("extra", {})
+        ws = dict(w=weights(ways, gates * 5, 4, seed=1), r=weights(ways, gates * 5, 5, seed=2),
+                  b=weights(ways, gates * 10, seed=3)) | extra | FLAT | dict(s=ints(length, 2, 4))
+        order = ["t", "w", "r", "b", "l" if "l" in extra else "", "h" if "h" in extra else "",
+                 "c" if "c" in extra else "", "p" if "p" in extra else ""]
+        while not order[-1]:
+            order.pop()
+        nodes = [node("Reshape", "x,s", ("t",)), node(op, order, outputs, hidden_size=5, **attributes)]
+        case(f"{op.lower()}_{name}", 14, nodes + joined(*outputs), ws, shape=(1, 2, length, 4))
+
+    start = lambda ways: dict(h=weights(ways, 2, 5, seed=4))
+    lengths = dict(l=np.array([6, 3], np.int32))
+    for op, gates, outputs in (("RNN", 1, ("o", "u")), ("GRU", 3, ("o", "u")), ("LSTM", 4, ("o", "u", "v"))):
+        layer("reverse", op, gates, outputs, direction="reverse")
+        layer("both", op, gates, outputs, direction="bidirectional", extra=start(2))
+        layer("lengths", op, gates, outputs, extra=lengths | start(1))
+        layer("both_lengths", op, gates, outputs, direction="bidirectional", extra=lengths | start(2))
+        layer("clip", op, gates, outputs, clip=0.3)
+    layer("relu", "RNN", 1, ("o", "u"), activations=["Relu"])
+    layer("leaky", "RNN", 1, ("o", "u"), direction="bidirectional", activations=["LeakyRelu", "Elu"],
+          activation_alpha=[0.2, 0.7])
+    layer("linear", "GRU", 3, ("o", "u"), linear_before_reset=1)
+    layer("functions", "GRU", 3, ("o", "u"), activations=["HardSigmoid", "Softsign"])
+    layer("peepholes", "LSTM", 4, ("o", "u", "v"), direction="bidirectional",
+          extra=start(2) | dict(c=weights(2, 2, 5, seed=6), p=weights(2, 15, seed=7)))
+    layer("coupled", "LSTM", 4, ("o", "u", "v"), input_forget=1)
+
+
+def more_products():
+    for name, equation, shape, ws in (
+        ("dense", "...i,ij->...j", (2, 3, 4, 5), dict(w=weights(5, 6))),
+        ("dense_two", "bhwc,hwcd->bd", (2, 3, 4, 5), dict(w=weights(3, 4, 5, 6))),
+        ("left", "oi,nihw->nohw", (2, 3, 4, 5), dict(w=weights(6, 3))),
+        ("ellipsis", "...ij,...jk->...ik", (2, 3, 4, 5), dict(w=weights(3, 5, 2))),
+        ("three", "nihw,oi,ho->nwo", (2, 3, 4, 5), dict(w=weights(6, 3), v=weights(4, 6))),
+        ("implied", "nchw,wc", (2, 3, 4, 5), dict(w=weights(5, 3))),
+        ("trace", "nchh->nc", (2, 3, 4, 4), {}),
+        ("diagonal", "nchh,nc->hn", (2, 3, 4, 4), dict(w=weights(2, 3))),
+        ("outer", "nchw,k->kwhcn", (2, 3, 4, 5), dict(w=weights(2))),
+    ):
+        inputs = "w,x" if name == "left" else ["x", *ws]
+        case(f"einsum_{name}", 12, node("Einsum", inputs, equation=equation), ws, shape=shape)
+    for n in (1, 3, 4, 5, 7):
+        case(f"det_{n}", 11, node("Det", "x"), shape=(2, 3, n, n))
+
+
+def more_statistics():
+    per_channel = lambda: dict(s=weights(4, seed=1, low=0.5, high=1.5), b=weights(4, seed=2),
+                               m=weights(4, seed=3), v=weights(4, seed=4, low=0.5, high=1.5))
+    training = node("BatchNormalization", "x,s,b,m,v", ("o", "p", "q"), training_mode=1, momentum=0.7)
+    case("batch_norm_training", 15, [training, *joined("o", "p", "q")], per_channel() | FLAT, shape=(3, 4, 5, 2))
+    live = [node("ReduceMean", "x", ("a",), axes=[0, 2, 3], keepdims=0), node("Mul", "a,a", ("d",)),
+            node("Add", "d,v", ("e",)), node("BatchNormalization", "x,s,b,a,e")]
+    case("batch_norm_live", 15, live, per_channel(), shape=(3, 4, 5, 2))
+    case("group_norm", 21, node("GroupNormalization", "x,s,b", num_groups=2),
+         dict(s=weights(4), b=weights(4, seed=1)), shape=(2, 4, 3, 5))
+    case("group_norm_groups", 18, node("GroupNormalization", "x,s,b", num_groups=2),
+         dict(s=weights(2), b=weights(2, seed=1)), shape=(2, 4, 3, 5),
+         expected=lambda x: grouped(x, weights(2), weights(2, seed=1)))
+    flat = [node("Reshape", "x,t", ("r",))]
+    case("instance_norm_1d", 13, flat + [node("InstanceNormalization", "r,s,b")],
+         dict(s=weights(4), b=weights(4, seed=1), t=ints(2, 4, 15)), shape=(2, 4, 3, 5))
+    case("lrn_1d", 13, flat + [node("LRN", "r", size=3, alpha=0.5)], dict(t=ints(2, 8, 15)), shape=(2, 8, 3, 5),
+         expected=lambda x: local(x.reshape(2, 8, 15)))
+    case("mean_variance_axes", 13, node("MeanVarianceNormalization", "x", axes=[1, 3]))
+    for p in (1, 2):
+        case(f"lp_normalization_{p}", 1, node("LpNormalization", "x", axis=2, p=p))
+    case("rms_normalization", 23, node("RMSNormalization", "x,s", axis=-2, epsilon=1e-3), dict(s=weights(7, 6)))
+    case("hardmax", 13, node("Hardmax", "x", axis=1))
+    case("hardmax", 11, node("Hardmax", "x", axis=2))
+    signal = [node("Reshape", "x,t", ("r",))]
+    for name, attributes in (("onesided", dict(onesided=1)), ("inverse", dict(inverse=1))):
+        parts = 1 if name == "onesided" else 2
+        case(f"dft_{name}", 17, signal + [node("DFT", "r", axis=1, **attributes)],
+             dict(t=ints(2, 9, 3, parts)), shape=(1, 2, 9, 3 * parts))
+    for length in (6, 14):
+        case(f"dft_length_{length}", 20, signal + [node("DFT", "r,n,a")],
+             dict(t=ints(2, 3, 9, 2), n=ints(length).reshape(()), a=ints(-2).reshape(())), shape=(1, 2, 9, 6))
+    case("stft_window", 17, signal + [node("STFT", "r,n,w", onesided=0)],
+         dict(t=ints(2, 40, 1), n=ints(5).reshape(()), w=weights(8, low=0.1)), shape=(1, 2, 8, 5))
+
+
+def local(x):
+    squares = np.pad(x * x, ((0, 0), (1, 1), (0, 0)))
+    return x / (1 + 0.5 / 3 * (squares[:, :-2] + squares[:, 1:-1] + squares[:, 2:])) ** 0.75
+
+
+def grouped(x, scale, bias):
+    n, c, h, w = x.shape
+    groups = x.reshape(n, len(scale), -1)
+    mean, variance = groups.mean(2, keepdims=True), groups.var(2, keepdims=True)
+    normal = (groups - mean) / np.sqrt(variance + 1e-5)
+    return (normal * scale[:, None] + bias[:, None]).reshape(x.shape)
+
+
+def boxes():
+    """Convolutions and pools in one and three dimensions, and their inverses."""
+    line, box = ints(2, 6, 21), ints(1, 2, 5, 5, 6)
+    as_line, as_box = node("Reshape", "x,s", "v"), node("Reshape", "x,s", "v")
+    cube = dict(shape=(1, 2, 30, 5))
+    case("conv_line", 13, [as_line, node("Conv", "v,w,b", group=2, pads=[1, 3], strides=[2], dilations=[2])],
+         dict(s=line, w=weights(4, 3, 3), b=weights(4, seed=1)))
+    case("conv_line_same", 13, [as_line, node("Conv", "v,w", strides=[2], auto_pad="SAME_LOWER")],
+         dict(s=line, w=weights(4, 6, 4)))
+    w = dict(s=box, w=weights(4, 1, 2, 3, 2), b=weights(4, seed=1))
+    case("conv_box", 13, [as_box, node("Conv", "v,w,b", group=2, pads=[1, 0, 1, 0, 2, 1], strides=[2, 1, 1],
+                                       dilations=[1, 2, 1])], w, **cube)
+    case("conv_box_even_pads", 13, [as_box, node("Conv", "v,w,b", group=2, pads=[1] * 6)], w, **cube)
+    for op, short, more in (("MaxPool", "max_pool", {}), ("AveragePool", "average_pool", {}),
+                            ("AveragePool", "average_pool_include", dict(count_include_pad=1)),
+                            ("LpPool", "lp_pool", dict(p=3))):
+        pool = lambda **given: node(op, "v", **more, **given)
+        case(f"{short}_line", 22, [as_line, pool(kernel_shape=[4], strides=[3], pads=[1, 2], ceil_mode=1)], dict(s=line))
+        case(f"{short}_line_same", 22, [as_line, pool(kernel_shape=[4], strides=[2], auto_pad="SAME_UPPER")],
+             dict(s=line))
+        case(f"{short}_box", 22, [as_box, pool(kernel_shape=[2, 3, 2], strides=[2, 1, 2], pads=[1, 0, 1, 0, 1, 0],
+                                               ceil_mode=1)], dict(s=box), **cube)
+        case(f"{short}_box_dilation", 22, [as_box, pool(kernel_shape=[2, 2, 3], dilations=[2, 3, 1])], dict(s=box), **cube)
+    for opset in (11, 13, 18, 22):
+        case("lp_pool", opset, node("LpPool", "x", kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1]))
+        case("lp_pool_same", opset, node("LpPool", "x", kernel_shape=[3, 2], strides=[2, 2], auto_pad="SAME_LOWER"))
+    case("lp_pool_sums", 13, node("LpPool", "x", kernel_shape=[3, 2], p=1))
+    for p in (1, 2, 3):
+        case(f"global_lp_pool_{p}", 13, node("GlobalLpPool", "x", p=p))
+    for op in ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"):
+        case(f"{op.lower()}_line", 13, [as_line, node(op, "v")], dict(s=line))
+        case(f"{op.lower()}_box", 13, [as_box, node(op, "v")], dict(s=box), **cube)
+    numbers = node("Cast", "i", to=TensorProto.FLOAT)
+    for order in (0, 1):
+        case(f"max_pool_indices_{order}", 12, [node("MaxPool", "x", "m,i", kernel_shape=[3, 2], strides=[2, 2],
+             pads=[1, 0, 1, 1], storage_order=order), numbers])
+        case(f"max_pool_indices_box_{order}", 12, [as_box, node("MaxPool", "v", "m,i", kernel_shape=[2, 2, 2],
+             strides=[2, 1, 2], storage_order=order), numbers], dict(s=box), **cube)
+    case("max_unpool", 12, [node("MaxPool", "x", "m,i", kernel_shape=[2, 2], strides=[2, 2]),
+                            node("MaxUnpool", "m,i", kernel_shape=[2, 2], strides=[2, 2])], shape=(2, 3, 8, 6))
+    case("max_unpool_overlapping", 12,
+         [node("MaxPool", "x", "m,i", kernel_shape=[3, 3], strides=[2, 2]),
+          node("MaxUnpool", "m,i", kernel_shape=[3, 3], strides=[2, 2])], shape=(2, 3, 9, 7))
+    rois = np.array([[0, 0, 0, 5, 6], [1, 1.6, 2, 3, 9], [0, 4, 4, 3, 3], [1, 0, 1, 8, 4]], F32)
+    case("max_roi_pool", 13, node("MaxRoiPool", "x,r", pooled_shape=[3, 2]), dict(r=rois))
+    case("max_roi_pool_scale", 13, node("MaxRoiPool", "x,r", pooled_shape=[2, 4], spatial_scale=0.5),
+         dict(r=rois * F32([1, 2, 2, 2, 2])))
+    up = dict(w=weights(3, 4, 3, 2), b=weights(4, seed=1))
+    for opset in (1, 11, 22):
+        case("conv_transpose", opset, node("ConvTranspose", "x,w,b", strides=[2, 3], pads=[1, 0, 2, 1]), up)
+    transposed = lambda **given: node("ConvTranspose", "x,w,b", **given)
+    case("conv_transpose_dilation", 13, transposed(dilations=[2, 3], strides=[1, 2]), up)
+    case("conv_transpose_output_padding", 13, transposed(strides=[3, 3], output_padding=[2, 1], pads=[1, 1, 1, 1]), up)
+    for pad in ("SAME_UPPER", "SAME_LOWER", "VALID"):
+        case(f"conv_transpose_{pad.lower()}", 13, transposed(strides=[2, 2], auto_pad=pad), up)
+        case(f"conv_transpose_{pad.lower()}_shape", 13,
+             transposed(strides=[2, 2], auto_pad=pad, output_shape=[13, 11]), up)
+    case("conv_transpose_shape_larger", 13, transposed(strides=[2, 2], output_shape=[16, 12]), up)
+    case("conv_transpose_groups", 13,
+         [node("Conv", "x,a", "m"), node("ConvTranspose", "m,w,b", group=2, strides=[2, 1], pads=[0, 1, 1, 0])],
+         dict(a=weights(4, 3, 1, 1), w=weights(4, 3, 3, 2), b=weights(6, seed=1)))
+    case("conv_transpose_depthwise", 13, node("ConvTranspose", "x,w", group=3, strides=[2, 2], pads=[1, 1, 1, 1]),
+         dict(w=weights(3, 1, 4, 4)))
+    case("conv_transpose_line", 13, [as_line, node("ConvTranspose", "v,w", group=2, strides=[2], pads=[1, 0])],
+         dict(s=line, w=weights(6, 2, 4)))
+    case("conv_transpose_box", 13, [as_box, node("ConvTranspose", "v,w,b", strides=[2, 1, 2], pads=[1, 0, 0, 0, 1, 1],
+         output_padding=[1, 0, 0])], dict(s=box, w=weights(2, 3, 2, 3, 2), b=weights(3, seed=1)), **cube)
+    microsoft = lambda inputs, **given: helper.make_node("FusedConv", inputs.split(","), ["y"], name="f",
+                                                         domain="com.microsoft", pads=[1, 1, 1, 1], **given)
+    fused = dict(w=weights(4, 3, 3, 3), b=weights(4, seed=1), z=weights(2, 4, 7, 6, seed=2))
+    for how, given in (("Relu", []), ("Sigmoid", []), ("Tanh", []), ("LeakyRelu", [0.3]), ("Clip", [-0.2, 0.4]),
+                       ("HardSigmoid", [0.3, 0.4])):
+        more = dict(activation_params=given) if given else {}
+        case(f"fused_conv_{how.lower()}", 13, microsoft("x,w,b", activation=how, **more), fused)
+    case("fused_conv_residual", 13, microsoft("x,w,b,z", activation="Relu"), fused)
+    offsets = dict(w=weights(4, 3, 3, 2), o=weights(2, 12, 5, 5, seed=2, low=-2, high=2),
+                   m=weights(2, 6, 5, 5, seed=3), b=weights(4, seed=1))
+    for opset in (19, 22):
+        case("deform_conv", opset, node("DeformConv", "x,w,o,b,m"), offsets)
+    case("deform_conv_strides", 19, node("DeformConv", "x,w,o", strides=[2, 1], pads=[1, 0, 0, 1], dilations=[1, 2],
+         group=3, offset_group=3), dict(w=weights(6, 1, 3, 2), o=weights(2, 36, 3, 5, seed=2, low=-2, high=2)))
+    blocks = [node("Reshape", "x,s", "v"), node("Col2Im", "v,i,k", pads=[1, 0, 0, 1], strides=[2, 1], dilations=[1, 2])]
+    case("col2im", 18, blocks, dict(s=ints(1, 12, 20), i=ints(8, 6), k=ints(2, 2)), shape=(1, 12, 4, 5))
+
+
+def resampling():
+    """Images in other sizes and at other places."""
+    sizes = {"up": ints(2, 3, 11, 9), "down": ints(2, 3, 4, 5), "mixed": ints(2, 3, 10, 1)}
+    modes = {"nearest": dict(mode="nearest"), "linear": dict(mode="linear"), "cubic": dict(mode="cubic")}
+    coordinates = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric")
+    for mode, given in modes.items():
+        for where in coordinates:
+            opset = 19 if where == "half_pixel_symmetric" else 13
+            for direction, size in sizes.items():
+                case(f"resize_{mode}_{where}_{direction}", opset,
+                     node("Resize", "x,,,s", coordinate_transformation_mode=where, **given), dict(s=size))
+    for rounding in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"):
+        for where in ("half_pixel", "asymmetric", "align_corners"):
+            for direction in ("up", "down"):
+                case(f"resize_{rounding}_{where}_{direction}", 13,
+                     node("Resize", "x,,,s", mode="nearest", nearest_mode=rounding,
+                          coordinate_transformation_mode=where), dict(s=sizes[direction]))
+    case("resize_cubic_outside", 13,
+         node("Resize", "x,,,s", mode="cubic", exclude_outside=1, cubic_coeff_a=-0.5), dict(s=sizes["up"]))
+    for mode in ("linear", "cubic"):
+        for direction, size in sizes.items():
+            case(f"resize_{mode}_antialias_{direction}", 18, node("Resize", "x,,,s", mode=mode, antialias=1), dict(s=size))
+        case(f"resize_{mode}_antialias_outside", 18,
+             node("Resize", "x,,,s", mode=mode, antialias=1, exclude_outside=1), dict(s=sizes["down"]))
+    scales = dict(s=np.array([1, 1, 2, 1.5], F32))
+    shrinks = dict(s=np.array([1, 1, 0.6, 0.5], F32))
+    for name, given in (("up", scales), ("down", shrinks)):
+        for mode in ("nearest", "linear"):
+            case(f"resize_scales_{mode}_{name}", 10, node("Resize", "x,s", mode=mode), given)
+            for opset in (11, 13, 18, 19):
+                case(f"resize_scales_{mode}_{name}", opset,
+                     node("Resize", "x,r,s", mode=mode, coordinate_transformation_mode="asymmetric",
+                          nearest_mode="floor"), dict(r=np.zeros(0, F32), **given))
+    for mode in ("nearest", "linear"):
+        case(f"upsample_{mode}", 7, node("Upsample", "x", mode=mode, scales=[1.0, 1.0, 2.0, 3.0]))
+        case(f"upsample_{mode}", 9, node("Upsample", "x,s", mode=mode), dict(s=np.array([1, 1, 3, 2], F32)))
+    crop = dict(r=np.array([0, 0, 0.4, -0.2, 1, 1, 0.9, 1.3], F32), s=sizes["up"])
+    for mode in ("nearest", "linear"):
+        case(f"resize_crop_{mode}", 13,
+             node("Resize", "x,r,,s", mode=mode, coordinate_transformation_mode="tf_crop_and_resize",
+                  extrapolation_value=7.0), crop)
+    for policy in ("not_larger", "not_smaller"):
+        case(f"resize_{policy}", 18, node("Resize", "x,,,s", mode="linear", axes=[3, 2], keep_aspect_ratio_policy=policy),
+             dict(s=ints(11, 13)))
+    # More than a matrix is good for.
+    for mode in ("nearest", "linear", "cubic"):
+        case(f"resize_{mode}_long", 13, node("Resize", "x,,,s", mode=mode), dict(s=ints(1, 1, 600, 3)), shape=(1, 1, 300, 2))
+    case("resize_linear_long_antialias", 18, node("Resize", "x,,,s", mode="linear", antialias=1),
+         dict(s=ints(1, 1, 20, 3)), shape=(1, 1, 300, 2))
+    grid = weights(2, 5, 4, 2, low=-1.6, high=1.6)
+    for mode in ("linear", "nearest", "cubic"):
+        for outside in ("zeros", "border", "reflection"):
+            for corners in (0, 1):
+                given = dict(padding_mode=outside, align_corners=corners)
+                case(f"grid_sample_{mode}_{outside}_{corners}", 16,
+                     node("GridSample", "x,g", mode={"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode), **given),
+                     dict(g=grid))
+                case(f"grid_sample_{mode}_{outside}_{corners}", 20, node("GridSample", "x,g", mode=mode, **given),
+                     dict(g=grid))
+                if mode != "cubic":
+                    case(f"grid_sample_box_{mode}_{outside}_{corners}", 20,
+                         [node("Reshape", "x,s", "v"), node("GridSample", "v,g", mode=mode, **given)],
+                         dict(s=ints(2, 1, 3, 7, 6), g=weights(2, 2, 3, 4, 3, low=-1.6, high=1.6)))
+    for corners in (0, 1):
+        case(f"affine_grid_{corners}", 20,
+             [node("Reshape", "x,t", "v"), node("AffineGrid", "v,s", align_corners=corners)],
+             dict(t=ints(4, 2, 3), s=ints(4, 1, 5, 6)), shape=(1, 1, 4, 6))
+        case(f"affine_grid_box_{corners}", 20,
+             [node("Reshape", "x,t", "v"), node("AffineGrid", "v,s", align_corners=corners)],
+             dict(t=ints(2, 3, 4), s=ints(2, 1, 3, 5, 6)), shape=(1, 1, 4, 6))
+    for opset in (1, 11, 13):
+        case("depth_to_space", opset, node("DepthToSpace", "x", blocksize=2), shape=(2, 12, 3, 2))
+        case("space_to_depth", opset, node("SpaceToDepth", "x", blocksize=3), shape=(2, 3, 6, 9))
+    case("depth_to_space_crd", 11, node("DepthToSpace", "x", blocksize=2, mode="CRD"), shape=(2, 12, 3, 2))
+    case("center_crop_pad", 18, node("CenterCropPad", "x,s", axes=[-1, 2]), dict(s=ints(9, 4)))
+
+
 for family in (convolutions, pools, activations, arithmetic, matrices, joins, shapes, picks, statistics,
-               shape_arithmetic, storage):
+               shape_arithmetic, storage, boxes, resampling, transformers, sequences, more_products,
+               more_statistics):
     family()
 FOLDER.mkdir(parents=True, exist_ok=True)
 for old in FOLDER.glob("*.onnx"):

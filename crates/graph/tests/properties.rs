@@ -4,7 +4,7 @@ mod common;
 
 use burn::tensor::Tensor;
 use common::device;
-use common::onnx::{Onnx, small_network};
+use common::onnx::{Onnx, floats, small_network};
 use elucid_graph::{INPUT, Model, Windows};
 use elucid_rules::Rules;
 use proptest::prelude::*;
@@ -41,6 +41,19 @@ enum Stage {
     },
     Border([i64; 4]),
     Split,
+    /// A transposed convolution.
+    Spread {
+        kernel: [i64; 2],
+        stride: [i64; 2],
+        pads: [i64; 4],
+        dilation: [i64; 2],
+        larger: i64,
+    },
+    Resize {
+        mode: &'static str,
+        coordinates: &'static str,
+        scales: [f32; 2],
+    },
 }
 
 fn pair(range: std::ops::RangeInclusive<i64>) -> impl Strategy<Value = [i64; 2]> {
@@ -65,6 +78,17 @@ fn stage() -> impl Strategy<Value = Stage> {
             .prop_map(|(top, left, step)| Stage::Crop { top, left, step }),
         1 => pads().prop_map(Stage::Border),
         1 => Just(Stage::Split),
+        2 => (pair(1..=3), pair(1..=3), pads(), pair(1..=2), 0..=2_i64).prop_map(
+            |(kernel, stride, pads, dilation, larger)| {
+                Stage::Spread { kernel, stride, pads, dilation, larger }
+            }
+        ),
+        2 => (
+            prop::sample::select(vec!["nearest", "linear", "cubic"]),
+            prop::sample::select(vec!["half_pixel", "align_corners", "asymmetric"]),
+            [(0.4_f32..2.2), (0.4_f32..2.2)],
+        )
+            .prop_map(|(mode, coordinates, scales)| Stage::Resize { mode, coordinates, scales }),
     ]
 }
 
@@ -151,6 +175,28 @@ fn network(stages: &[Stage], size: [i64; 2]) -> Onnx {
                 .int("axis", 1)
                 .node("Concat", &[&c, &b], &[to])
                 .int("axis", 1),
+            Stage::Spread {
+                kernel,
+                stride,
+                pads,
+                dilation,
+                larger,
+            } => onnx
+                .weight(&w, &[CHANNELS, CHANNELS, kernel[0], kernel[1]])
+                .node("ConvTranspose", &[from, &w], &[to])
+                .ints("strides", stride)
+                .ints("dilations", dilation)
+                .ints("pads", pads)
+                .ints("output_padding", &[*larger, 0]),
+            Stage::Resize {
+                mode,
+                coordinates,
+                scales: [rows, columns],
+            } => onnx
+                .tensor(floats(&a, &[4], vec![1.0, 1.0, *rows, *columns]))
+                .node("Resize", &[from, "", &a], &[to])
+                .text("mode", mode)
+                .text("coordinate_transformation_mode", coordinates),
         };
     }
     onnx.node("Identity", &[&format!("s{}", stages.len())], &["y"])
@@ -211,6 +257,10 @@ proptest! {
     ) {
         let bytes = network(&stages, size).bytes();
         let Ok(model) = Model::from_bytes(bytes, &device(), None) else { return Ok(()) };
+        // Of which nothing is left: it has no positions.
+        if model.layer("y").is_err() {
+            return Ok(());
+        }
         let [h, w] = size.map(|d| d as usize);
         let windows = model.windows(INPUT, "y", &Rules::new(), [h, w]).unwrap();
         let windows = windows.expect("every stage is local");

@@ -7,6 +7,24 @@ mod proto;
 
 pub use proto::*;
 
+/// `TensorProto.DataType`, the element types that networks use.
+pub mod data_type {
+    #![allow(dead_code)]
+    pub const FLOAT: i32 = 1;
+    pub const UINT8: i32 = 2;
+    pub const INT8: i32 = 3;
+    pub const UINT16: i32 = 4;
+    pub const INT16: i32 = 5;
+    pub const INT32: i32 = 6;
+    pub const INT64: i32 = 7;
+    pub const BOOL: i32 = 9;
+    pub const FLOAT16: i32 = 10;
+    pub const DOUBLE: i32 = 11;
+    pub const UINT32: i32 = 12;
+    pub const UINT64: i32 = 13;
+    pub const BFLOAT16: i32 = 16;
+}
+
 /// A model under construction. Attribute methods add to the last node.
 #[derive(Clone, Default)]
 pub struct Onnx(pub ModelProto);
@@ -173,6 +191,26 @@ impl Onnx {
                 ..Default::default()
             },
         )
+    }
+
+    /// Calls the last node otherwise.
+    pub fn named(mut self, name: &str) -> Self {
+        self.graph().node.last_mut().unwrap().name = Some(name.to_owned());
+        self
+    }
+
+    /// Says in which modules the last node stands, as PyTorch's exporter does: `layer1.0.conv1`.
+    pub fn within(mut self, module: &str) -> Self {
+        let ends = module.match_indices('.').map(|(end, _)| end);
+        let ends = ends.chain((!module.is_empty()).then_some(module.len()));
+        let scopes = ends.map(|end| format!("'{}', ", &module[..end]));
+        let value = format!("['', {}'op']", scopes.collect::<String>());
+        let node = self.graph().node.last_mut().unwrap();
+        node.metadata_props.push(StringStringEntryProto {
+            key: Some("pkg.torch.onnx.name_scopes".to_owned()),
+            value: Some(value),
+        });
+        self
     }
 
     pub fn bytes(&self) -> Vec<u8> {

@@ -8,7 +8,7 @@ use super::device;
 use super::onnx::{Message, ModelProto, floats};
 
 /// The splitmix64 sequence that starts at the name's FNV-1a hash, as numbers in [0, 1).
-fn uniform(name: &str) -> impl Iterator<Item = f64> {
+pub fn uniform(name: &str) -> impl Iterator<Item = f64> {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, byte| {
         (h ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });

@@ -212,7 +212,10 @@ fn weights_of_every_length() {
     sparse
         .graph()
         .sparse_initializer
-        .push(onnx::SparseTensorProto { values });
+        .push(onnx::SparseTensorProto {
+            values,
+            ..Default::default()
+        });
     refused!(open(&sparse), E::Malformed { .. }, "thin", "sparse");
 }
 

@@ -126,11 +126,14 @@ fn sizes_beyond_any_memory() {
         E::Operator { .. } | E::TooLarge { .. },
         "Pad"
     );
-    refused!(
-        open(&pad(&[0, 0, -1, 0, 0, 0, 0, 0])),
-        E::Operator { .. },
-        "negative"
-    );
+    assert!(open(&pad(&[0, 0, -1, 0, 0, 0, 0, 0])).is_ok());
+    for cut in [-9, i64::MIN] {
+        refused!(
+            open(&pad(&[0, 0, cut, 0, 0, 0, 0, 0])),
+            E::Operator { .. },
+            "cut off"
+        );
+    }
     refused!(open(&pad(&[1, 1])), E::Operator { .. }, "2 pads for 4 axes");
     refused!(
         open(&pad(&[0, 0, 8, 0, 0, 0, 0, 0]).text("mode", "reflect")),
@@ -138,9 +141,9 @@ fn sizes_beyond_any_memory() {
         "Reflect"
     );
     refused!(
-        open(&pad(&[0; 8]).text("mode", "wrap")),
+        open(&pad(&[0; 8]).text("mode", "mirror")),
         E::Operator { .. },
-        "wrap"
+        "mirror"
     );
     let gather = x()
         .list("i", &vec![0; 1 << 12])

@@ -121,16 +121,12 @@ fn attributes_out_of_range() {
     }
     refused!(run(&pool("Concat")), E::Operator { .. }, "axis is missing");
     refused!(run(&pool("Cast").int("to", 8)), E::Operator { .. }, "Cast");
-    refused!(
-        run(&pool("Cast").int("to", 7)),
-        E::Operator { .. },
-        "casting activations"
-    );
+    assert!(run(&pool("Cast").int("to", 7)).is_ok());
     refused!(
         run(&pool("Constant")),
         E::Operator { .. },
         "Constant",
-        "dense tensor"
+        "must be a tensor"
     );
 }
 
@@ -187,7 +183,7 @@ fn shapes_that_do_not_go_together() {
             &[1, 0],
             &[0],
             &[3, 3, 3, 8, 8, 1],
-            &[1; 7],
+            &[1; 9],
         ] {
             refused!(
                 run(&w(shape).node(op, &["x", "w"], &["y"])),
@@ -195,12 +191,12 @@ fn shapes_that_do_not_go_together() {
                 op
             );
         }
-        refused!(
-            run(&x().list("i", &[1]).node(op, &["x", "i"], &["y"])),
-            E::Operator { .. },
-            op,
-            "I64"
-        );
+        let mixed = run(&x().list("i", &[1]).node(op, &["x", "i"], &["y"]));
+        match op {
+            // The one operator whose operands may differ.
+            "Pow" => assert!(mixed.is_ok()),
+            _ => refused!(mixed, E::Operator { .. }, op, "int64"),
+        }
     }
     for shape in [
         &[4, 3, 3][..],
@@ -233,7 +229,7 @@ fn shapes_that_do_not_go_together() {
     refused!(
         run(&x().list("w", &[1]).node("Conv", &["x", "w"], &["y"])),
         E::Operator { .. },
-        "I64"
+        "int64"
     );
     for shape in [&[4][..], &[3, 1], &[]] {
         let norm = w(shape).node("BatchNormalization", &["x", "w", "w", "w", "w"], &["y"]);
@@ -288,13 +284,10 @@ fn shapes_that_do_not_go_together() {
             "Concat"
         );
     }
-    refused!(
-        run(&w(&[1, 0, 8, 8])
-            .node("Concat", &["x", "w"], &["y"])
-            .int("axis", 1)),
-        E::Operator { .. },
-        "Concat"
-    );
+    let with_nothing = w(&[1, 0, 8, 8])
+        .node("Concat", &["x", "w"], &["y"])
+        .int("axis", 1);
+    assert_eq!(run(&with_nothing).unwrap().len(), 3 * 8 * 8);
     refused!(
         run(&x().node("Concat", &["x", ""], &["y"]).int("axis", 1)),
         E::Operator { .. },
@@ -303,7 +296,6 @@ fn shapes_that_do_not_go_together() {
     for parts in [
         &[1, 1][..],
         &[4, -1],
-        &[3, 0],
         &[1, 1, 1],
         &[i64::MAX, i64::MAX],
         &[0; 5000],
@@ -350,10 +342,10 @@ fn shapes_that_do_not_go_together() {
     );
     refused!(
         run(&x()
-            .list("a", &[0, 1, 2])
+            .list("a", &[0, 1, 2, 3, 4])
             .node("Unsqueeze", &["x", "a"], &["y"])),
         E::Operator { .. },
-        "6 dimensions"
+        "8 dimensions"
     );
     for i in [3, -4, i64::MAX, i64::MIN] {
         refused!(
@@ -368,8 +360,8 @@ fn shapes_that_do_not_go_together() {
     }
     refused!(
         run(&x().list("i", &[]).node("Gather", &["x", "i"], &["y"])),
-        E::Operator { .. },
-        "Gather"
+        E::Shape { .. },
+        "[0, 3, 8, 8]"
     );
     let slice = |starts: &[i64], ends: &[i64], axes: &[i64], steps: &[i64]| {
         x().list("s", starts)
@@ -404,22 +396,22 @@ fn shapes_that_do_not_go_together() {
         assert!(run(&slice(&[i64::MAX], &[i64::MIN], &[2], &[extreme])).is_ok() == (extreme < 0));
     }
     let deep = x()
-        .weight("d", &[1, 1, 1, 1, 1, 1, 2, 2])
+        .weight("d", &[1, 1, 1, 1, 1, 1, 1, 2, 2])
         .node("Relu", &["d"], &["r"]);
     let deep = deep
         .node("ReduceMean", &["r"], &["m"])
         .int("keepdims", 0)
         .node("Add", &["x", "m"], &["y"]);
-    refused!(run(&deep), E::Operator { .. }, "Relu", "6 dimensions");
+    refused!(run(&deep), E::Operator { .. }, "Relu", "8 dimensions");
     let deep = x()
-        .weight("d", &[1, 1, 1, 1, 1, 1, 2, 2])
+        .weight("d", &[1, 1, 1, 1, 1, 1, 1, 2, 2])
         .node("ReduceMean", &["d"], &["m"])
         .int("keepdims", 0);
     refused!(
         run(&deep.node("Add", &["x", "m"], &["y"])),
         E::Operator { .. },
         "ReduceMean",
-        "6 dimensions"
+        "8 dimensions"
     );
 }
 
@@ -443,25 +435,16 @@ fn values_that_must_be_known_in_advance() {
     ] {
         refused!(run(&x().node(op, inputs, &["y"])), E::Operator { .. }, op);
     }
-    refused!(
-        run(&x().node("Equal", &["x", "r"], &["y"])),
-        E::Operator { .. },
-        "only constants"
-    );
-    refused!(
-        run(&x().node("Mod", &["x", "r"], &["y"])),
-        E::Operator { .. },
-        "only constants"
-    );
+    assert!(run(&x().node("Equal", &["x", "r"], &["y"])).is_ok());
     refused!(
         run(&x().node("Where", &["i", "x", "r"], &["y"])),
         E::Operator { .. },
-        "only constants"
+        "expected booleans"
     );
     refused!(
         run(&x().node("Where", &["i", "i"], &["y"])),
         E::Operator { .. },
-        "three inputs"
+        "input 2 is missing"
     );
     refused!(
         run(&x().list("z", &[0]).node("Div", &["i", "z"], &["y"])),
