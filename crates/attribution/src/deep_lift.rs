@@ -38,7 +38,7 @@
 
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch, Recording, Step};
-use elucid_rules::OpKind;
+use elucid_rules::Algebra;
 
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
@@ -47,7 +47,6 @@ use crate::error::AttributionError;
 use crate::methods::{Method, MethodOption, Place};
 use crate::network::Network;
 use crate::random::Random;
-use crate::relevance::rules::moves_numbers;
 use crate::saliency::Reduce;
 use crate::target::Target;
 use crate::work::Work;
@@ -209,38 +208,27 @@ fn rule_for(step: &Step<'_>) -> Option<Rescale> {
     let output = Some(step.output().shape());
     let element_wise =
         (variables.len() == 1 && shape(variables[0]) == output).then_some(Rescale::ElementWise);
-    Some(match step.kind() {
-        _ if moves_numbers(step) => Rescale::Linear,
-        OpKind::AveragePool
-        | OpKind::GlobalAveragePool
-        | OpKind::ReduceMean
-        | OpKind::Add
-        | OpKind::Sub
-        | OpKind::Sum
-        | OpKind::Neg => Rescale::Linear,
-        OpKind::BatchNormalization if variables == [0] => Rescale::Linear,
-        OpKind::Conv | OpKind::Gemm | OpKind::MatMul | OpKind::Mul => match variables.len() {
+    Some(match step.algebra() {
+        Algebra::Moves
+        | Algebra::Linear
+        | Algebra::Sum
+        | Algebra::Affine
+        | Algebra::Convolution
+        | Algebra::Dense
+        | Algebra::Mixture => Rescale::Linear,
+        Algebra::Product => match variables.len() {
             1 => Rescale::Linear,
             _ => Rescale::Bilinear,
         },
-        OpKind::Div if variables == [0] => Rescale::Linear,
-        OpKind::Div if shape(0) == output && shape(1) == output => Rescale::Quotient,
-        OpKind::MaxPool | OpKind::GlobalMaxPool => Rescale::Maximum,
-        OpKind::Max if variables.len() > 1 => Rescale::Maximum,
-        OpKind::Min if variables.len() > 1 => Rescale::Minimum,
-        OpKind::Lrn => Rescale::Lrn,
-        kind if kind.is_activation() => element_wise?,
-        OpKind::Max
-        | OpKind::Min
-        | OpKind::Pow
-        | OpKind::Sqrt
-        | OpKind::Log
-        | OpKind::Exp
-        | OpKind::Abs
-        | OpKind::Reciprocal
-        | OpKind::Erf
-        | OpKind::Floor
-        | OpKind::Ceil => element_wise?,
+        Algebra::Quotient if shape(0) == output && shape(1) == output => Rescale::Quotient,
+        Algebra::Maximum => Rescale::Maximum,
+        Algebra::Minimum => Rescale::Minimum,
+        Algebra::LocalNormalization => Rescale::Lrn,
+        Algebra::Activation
+        | Algebra::Gate
+        | Algebra::Function
+        | Algebra::Quotient
+        | Algebra::Decision => element_wise?,
         _ => return None,
     })
 }

@@ -1,8 +1,8 @@
 //! What can be explained: a model, or any differentiable function of images.
 
 use burn::tensor::{Device, Tensor};
-use elucid_graph::{Activation, GraphError, INPUT, LOGITS, Model};
-use elucid_rules::{OpKind, Rules};
+use elucid_graph::{Activation, GraphError, INPUT, LOGITS, Layer, Model};
+use elucid_rules::{Algebra, OpKind, Rules};
 
 use crate::error::AttributionError;
 use crate::target::ClassRef;
@@ -97,7 +97,7 @@ fn features(model: &Model) -> Result<&str, AttributionError> {
     let candidates = || {
         model.layers().iter().rev().filter(|layer| {
             matches!(layer.shape(), [_, c, h, w] if h * w > 1 && *c != classes)
-                && makes_features(layer.kind())
+                && makes_features(layer)
         })
     };
     candidates()
@@ -111,19 +111,21 @@ fn features(model: &Model) -> Result<&str, AttributionError> {
 }
 
 /// Convolutions, what follows them, and sums and concatenations of branches.
-fn makes_features(kind: OpKind) -> bool {
-    kind.is_activation()
-        || matches!(
-            kind,
-            OpKind::Conv
-                | OpKind::BatchNormalization
-                | OpKind::InstanceNormalization
-                | OpKind::Lrn
-                | OpKind::Concat
-                | OpKind::Add
-                | OpKind::Sum
-                | OpKind::Mul
-        )
+fn makes_features(layer: &Layer) -> bool {
+    match layer.algebra() {
+        Algebra::Activation
+        | Algebra::Gate
+        | Algebra::Convolution
+        | Algebra::Sum
+        | Algebra::LocalNormalization => true,
+        Algebra::Moves => layer.kind() == OpKind::Concat,
+        Algebra::Affine | Algebra::Product => {
+            matches!(layer.kind(), OpKind::BatchNormalization | OpKind::Mul)
+        }
+        // A layer normalisation is over the last axis, which is not the channels of a map.
+        Algebra::Normalization => layer.kind() != OpKind::LayerNormalization,
+        _ => false,
+    }
 }
 
 impl<F: Fn(Tensor<4>) -> Tensor<2>> Network for F {

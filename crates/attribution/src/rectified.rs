@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use elucid_graph::{GraphError, ImageBatch, Model};
-use elucid_rules::{OpKind, Rules};
+use elucid_rules::{Algebra, OpKind, Rules};
 
 use crate::attribution::Attribution;
 use crate::attributor::Setup;
@@ -39,13 +39,17 @@ impl Rectified {
         };
         let work = Work::new(network, images, target, &setup)?;
         let model = work.model(self.title)?;
-        let kinds = between(model, &work.layer, &work.target.layer);
-        let activations: Vec<OpKind> = kinds.iter().copied().filter(|&k| bends(k)).collect();
-        let rectifies = |kind: &OpKind| matches!(kind, OpKind::Relu | OpKind::Clip);
+        let operators = between(model, &work.layer, &work.target.layer);
+        let activations: Vec<OpKind> = operators
+            .iter()
+            .filter(|(_, algebra)| bends(*algebra))
+            .map(|(kind, _)| *kind)
+            .collect();
+        let rectifies = |kind: &OpKind| matches!(*kind, OpKind::Relu | OpKind::Clip);
         // Behind the last activation nothing need be replaced.
         let is_linear_end = activations.is_empty()
             && (model.graph().nodes().iter()).any(|node| rectifies(&node.op.kind()));
-        if !kinds.is_empty() && !is_linear_end && !activations.iter().any(rectifies) {
+        if !operators.is_empty() && !is_linear_end && !activations.iter().any(rectifies) {
             return Err(AttributionError::NoRectifier {
                 method: self.title,
                 layer: work.layer,
@@ -80,16 +84,16 @@ impl Rectified {
 }
 
 /// Whether an operator is a nonlinearity that might stand where others have a ReLU.
-fn bends(kind: OpKind) -> bool {
-    kind.is_activation()
+fn bends(algebra: Algebra) -> bool {
+    algebra.is_activation()
         || matches!(
-            kind,
-            OpKind::Erf | OpKind::Abs | OpKind::Exp | OpKind::Pow | OpKind::Max | OpKind::Min
+            algebra,
+            Algebra::Function | Algebra::Maximum | Algebra::Minimum
         )
 }
 
-/// The kinds of the operators through which layer `to` depends on layer `from`, each once.
-fn between(model: &Model, from: &str, to: &str) -> Vec<OpKind> {
+/// The operators through which layer `to` depends on layer `from`, each once.
+fn between(model: &Model, from: &str, to: &str) -> Vec<(OpKind, Algebra)> {
     let graph = model.graph();
     let (Some(from), Some(to)) = (graph.value(from), graph.value(to)) else {
         return Vec::new();
@@ -106,9 +110,9 @@ fn between(model: &Model, from: &str, to: &str) -> Vec<OpKind> {
         let reads = node.inputs.iter().flatten().any(|v| below.contains(v));
         if reads && node.outputs.iter().any(|v| above.contains(v)) {
             above.extend(node.inputs.iter().flatten());
-            let kind = node.op.kind();
-            if !kinds.contains(&kind) {
-                kinds.push(kind);
+            let operator = (node.op.kind(), graph.algebra(node));
+            if !kinds.contains(&operator) {
+                kinds.push(operator);
             }
         }
     }

@@ -48,13 +48,15 @@ impl<'w> Work<'w> {
         }
         .without_autodiff();
         check_images(&images)?;
+        let layer = network.layer(&setup.layer)?;
+        let bound = target.bind(network)?;
         let work = Self {
             network,
-            layer: network.layer(&setup.layer)?,
+            batch_size: batch_size(network, &layer, &bound, setup.batch_size),
+            layer,
             target_name: target.to_string(),
-            target: target.bind(network)?,
+            target: bound,
             rules: setup.rules.clone(),
-            batch_size: setup.batch_size,
             input: network.layer(INPUT)?,
             images,
         };
@@ -64,8 +66,10 @@ impl<'w> Work<'w> {
 
     /// The same images and target with another layer or other rules.
     pub fn at(&self, layer: &str, rules: &Rules) -> Result<Self, AttributionError> {
+        let layer = self.network.layer(layer)?;
         Ok(Self {
-            layer: self.network.layer(layer)?,
+            batch_size: batch_size(self.network, &layer, &self.target, self.batch_size),
+            layer,
             rules: rules.clone(),
             ..self.clone()
         })
@@ -73,9 +77,11 @@ impl<'w> Work<'w> {
 
     /// The same images and layer with another target.
     pub fn about(&self, target: &Target) -> Result<Self, AttributionError> {
+        let bound = target.bind(self.network)?;
         let work = Self {
+            batch_size: batch_size(self.network, &self.layer, &bound, self.batch_size),
             target_name: target.to_string(),
-            target: target.bind(self.network)?,
+            target: bound,
             ..self.clone()
         };
         work.target.check_count(work.count())?;
@@ -246,6 +252,21 @@ impl<'w> Work<'w> {
             scores: to_vec(&scores.into())?,
             gradient,
         })
+    }
+}
+
+/// How many images go through the network together: those asked for, and one where the network takes
+/// them one by one all the same.
+fn batch_size(network: &dyn Network, layer: &str, target: &BoundTarget, asked: usize) -> usize {
+    // What cannot be planned is an error of the pass.
+    let one_by_one = |model: &Model| model.runs_one_by_one([layer, &target.layer]).ok();
+    match network
+        .as_model()
+        .filter(|_| asked > 1)
+        .and_then(one_by_one)
+    {
+        Some(true) => 1,
+        _ => asked,
     }
 }
 

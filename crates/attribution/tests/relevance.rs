@@ -796,7 +796,7 @@ fn the_first_match_wins() {
     let kind = RelevanceRules::new()
         .on(OpKind::Conv, Flat)
         .then(RelevanceRules::epsilon());
-    assert_eq!(named.patterns().collect::<Vec<_>>(), ["c?", "c2"]);
+    assert_eq!(named.list().patterns().collect::<Vec<_>>(), ["c?", "c2"]);
     assert_eq!(of(named), of(kind));
 }
 

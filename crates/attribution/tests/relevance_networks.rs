@@ -20,7 +20,7 @@ fn open(assets: &Path, network: &str) -> Model {
 /// The first layer whose numbers are 0 or more.
 fn first_activation(model: &Model) -> &str {
     let mut layers = model.layers().iter();
-    let first = layers.find(|layer| layer.kind().is_activation());
+    let first = layers.find(|layer| layer.algebra().is_activation());
     first.unwrap().name()
 }
 

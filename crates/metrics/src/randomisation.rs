@@ -32,7 +32,7 @@
 use std::collections::HashSet;
 
 use elucid_graph::Model;
-use elucid_rules::OpKind;
+use elucid_rules::Algebra;
 use ndarray::Array2;
 
 use crate::case::Case;
@@ -184,8 +184,8 @@ fn weighted(model: &Model) -> Result<Vec<Weighted>, MetricError> {
     let graph = model.graph();
     let mut layers = Vec::new();
     for node in graph.nodes().iter().rev() {
-        let has_weights = matches!(node.op.kind(), OpKind::Conv | OpKind::Gemm | OpKind::MatMul);
-        if !has_weights {
+        let algebra = graph.algebra(node);
+        if !algebra.is_weighted() && algebra != Algebra::Mixture {
             continue;
         }
         let names = node.inputs.iter().flatten().map(|&v| graph.name(v));

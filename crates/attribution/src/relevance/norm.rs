@@ -1,5 +1,5 @@
 use elucid_graph::{Activation, Step};
-use elucid_rules::OpKind;
+use elucid_rules::Algebra;
 
 use super::RelevanceRule;
 use super::share::{EPSILON, Stabiliser};
@@ -12,7 +12,8 @@ use crate::error::AttributionError;
 /// of one activation and constants, the constants are a bias, and the activation gets everything.
 /// `1e-6` keeps `y` from 0, or, [guarded](Norm::guarded), nothing is handed on where `y` is 0.
 ///
-/// Operators: `AveragePool`, `GlobalAveragePool`, `ReduceMean`, `Add`, `Sub`, `Sum`.
+/// Operators: [`Algebra::Linear`] and [`Algebra::Sum`], among them `AveragePool`, `ReduceMean`, `Resize`,
+/// `Add`, `Sub`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Norm {
     stabiliser: Stabiliser,
@@ -68,15 +69,7 @@ impl RelevanceRule for Norm {
     }
 
     fn covers(&self, step: &Step<'_>) -> bool {
-        matches!(
-            step.kind(),
-            OpKind::AveragePool
-                | OpKind::GlobalAveragePool
-                | OpKind::ReduceMean
-                | OpKind::Add
-                | OpKind::Sub
-                | OpKind::Sum
-        )
+        matches!(step.algebra(), Algebra::Linear | Algebra::Sum)
     }
 
     fn check(&self) -> Result<(), AttributionError> {
@@ -91,7 +84,7 @@ impl RelevanceRule for Norm {
         let Some(Some(relevance)) = relevance.first() else {
             return Ok(vec![None; step.inputs()]);
         };
-        let is_sum = matches!(step.kind(), OpKind::Add | OpKind::Sub | OpKind::Sum);
+        let is_sum = step.algebra() == Algebra::Sum;
         if let (true, Some(slot)) = (is_sum, only_variable(step))
             && step.input(slot).map(|x| x.shape()) == Some(relevance.shape())
         {

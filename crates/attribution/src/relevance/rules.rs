@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
 use elucid_graph::{Activation, Recording, Step};
-use elucid_rules::OpKind;
-use wildmatch::WildMatch;
+use elucid_rules::{Algebra, Composite, Subject, Which};
 
 use super::excitation::Inhibition;
 use super::{
@@ -10,37 +9,11 @@ use super::{
 };
 use crate::error::AttributionError;
 
-#[derive(Debug, Clone)]
-enum Which {
-    Kind(OpKind),
-    Layers(String, WildMatch),
-    First,
-}
-
-#[derive(Debug, Clone)]
-struct Entry {
-    which: Which,
-    rule: Arc<dyn RelevanceRule>,
-}
-
-impl Entry {
-    fn matches(&self, step: &Step<'_>) -> bool {
-        let fits = match &self.which {
-            Which::Kind(kind) => step.kind() == *kind,
-            Which::Layers(_, pattern) => step.names().iter().any(|name| pattern.matches(name)),
-            Which::First => step.is_first() && step.weights().is_some(),
-        };
-        fits && self.rule.covers(step)
-    }
-}
-
 /// Which operators get which [`RelevanceRule`]: an ordered list, of which the first match wins.
 ///
 /// An entry matches an operator when its kind, its layer's name or its place fits and the rule
-/// [covers](RelevanceRule::covers) it. Operators that only move numbers (`Concat`, `Reshape`,
-/// `Flatten`, `Transpose`, `Squeeze`, `Unsqueeze`, `Slice`, `Pad`, `Split`, `Identity`, `Dropout`,
-/// `Gather`, `Expand`, `Cast`) need no entry: relevance moves with them. Any other operator that
-/// matches nothing is an error.
+/// [covers](RelevanceRule::covers) it. Operators that only move numbers ([`Algebra::Moves`]) need no
+/// entry: relevance moves with them. Any other operator that matches nothing is an error.
 ///
 /// ```
 /// use elucid_attribution::relevance::{Gamma, RelevanceRules, WSquare};
@@ -54,8 +27,7 @@ impl Entry {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct RelevanceRules {
-    name: Option<String>,
-    entries: Vec<Entry>,
+    list: Composite<dyn RelevanceRule>,
     keeps_batch_norm: bool,
 }
 
@@ -131,9 +103,7 @@ impl RelevanceRules {
     /// batch normalisations are kept and passed.
     pub fn excitation_backprop() -> Self {
         Self::new()
-            .on(OpKind::Conv, Excitation)
-            .on(OpKind::Gemm, Excitation)
-            .on(OpKind::MatMul, Excitation)
+            .on([Algebra::Convolution, Algebra::Dense], Excitation)
             .between_layers(Norm::guarded())
             .keeping_batch_norm()
             .named("excitation-backprop")
@@ -154,85 +124,52 @@ impl RelevanceRules {
     }
 
     fn composed(self, name: &str, convolutions: impl RelevanceRule + 'static) -> Self {
-        self.on(OpKind::Conv, convolutions)
-            .on(OpKind::Gemm, Epsilon::default())
-            .on(OpKind::MatMul, Epsilon::default())
+        self.on(Algebra::Convolution, convolutions)
+            .on(Algebra::Dense, Epsilon::default())
             .between_layers(Norm::default())
             .named(name)
     }
 
     /// Rules for what lies between weighted operators.
     fn between_layers(self, sums: Norm) -> Self {
-        const SUMS: [OpKind; 6] = [
-            OpKind::AveragePool,
-            OpKind::GlobalAveragePool,
-            OpKind::ReduceMean,
-            OpKind::Add,
-            OpKind::Sub,
-            OpKind::Sum,
-        ];
-        const PASSED: [OpKind; 7] = [
-            OpKind::Lrn,
-            OpKind::BatchNormalization,
-            OpKind::Mul,
-            OpKind::Div,
-            OpKind::Neg,
-            OpKind::Min,
-            OpKind::Max,
-        ];
-        const MAXIMA: [OpKind; 4] = [
-            OpKind::MaxPool,
-            OpKind::GlobalMaxPool,
-            OpKind::Max,
-            OpKind::Min,
-        ];
-        let activations = OpKind::ALL.iter().filter(|kind| kind.is_activation());
-        let mut rules = self;
-        for kind in SUMS {
-            rules = rules.on(kind, sums);
-        }
-        for &kind in activations.chain(&PASSED) {
-            rules = rules.on(kind, Pass);
-        }
-        for kind in MAXIMA {
-            rules = rules.on(kind, Winner);
-        }
-        rules
+        self.on([Algebra::Linear, Algebra::Sum], sums)
+            .on(
+                [
+                    Algebra::Activation,
+                    Algebra::Gate,
+                    Algebra::Affine,
+                    Algebra::LocalNormalization,
+                ],
+                Pass,
+            )
+            .on([Algebra::Maximum, Algebra::Minimum], Winner)
     }
 
-    /// Gives every operator of one kind a rule.
+    /// Gives operators a rule: all of one kind, of several, of an [`Algebra`], or of any [`Which`].
     #[must_use]
-    pub fn on(self, kind: OpKind, rule: impl RelevanceRule + 'static) -> Self {
-        self.with(Which::Kind(kind), rule)
+    pub fn on(mut self, which: impl Into<Which>, rule: impl RelevanceRule + 'static) -> Self {
+        self.list.push(which, Arc::new(rule));
+        self
     }
 
     /// Gives a rule to the operators that compute the layers named by `pattern`, a glob: `*` stands
     /// for any text, `/` included, and `?` for any one character.
     #[must_use]
     pub fn on_layers(self, pattern: &str, rule: impl RelevanceRule + 'static) -> Self {
-        let which = Which::Layers(pattern.to_owned(), WildMatch::new(pattern));
-        self.with(which, rule)
+        self.on(Which::named(pattern), rule)
     }
 
     /// Gives a rule to the first weighted operators: those that no other comes before.
     #[must_use]
     pub fn on_first(self, rule: impl RelevanceRule + 'static) -> Self {
-        self.with(Which::First, rule)
-    }
-
-    fn with(mut self, which: Which, rule: impl RelevanceRule + 'static) -> Self {
-        self.entries.push(Entry {
-            which,
-            rule: Arc::new(rule),
-        });
-        self
+        self.on(Which::First, rule)
     }
 
     /// Appends another list, which decides where this one has no match. Name and treatment of batch
     /// normalisation stay this list's.
     #[must_use]
     pub fn then(mut self, other: Self) -> Self {
-        self.entries.extend(other.entries);
+        self.list.extend(&other.list);
         self
     }
 
@@ -247,36 +184,42 @@ impl RelevanceRules {
     /// Sets the name under which these rules appear in reports.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.list.set_name(name);
         self
     }
 
     /// The name given, else `custom`.
     pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or("custom")
+        self.list.name().unwrap_or("custom")
     }
 
-    /// The patterns of layer names, in order: for warning of one that matches no layer.
-    pub fn patterns(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().filter_map(|entry| match &entry.which {
-            Which::Layers(pattern, _) => Some(pattern.as_str()),
-            _ => None,
-        })
+    /// The list of what gets which rule.
+    pub fn list(&self) -> &Composite<dyn RelevanceRule> {
+        &self.list
     }
 
     /// The rule for one operator; `None` when nothing covers it.
     pub fn find(&self, step: &Step<'_>) -> Option<&dyn RelevanceRule> {
-        let found = self.entries.iter().find(|entry| entry.matches(step));
-        match found {
-            Some(entry) => Some(&*entry.rule),
-            None if moves_numbers(step) => Some(&Winner),
+        let names = step.names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let has_weights = step.weights().is_some();
+        let subject = Subject {
+            is_first: has_weights && step.is_first(),
+            ..Subject::new(step.kind(), step.algebra(), &names)
+        };
+        match self.list.find(&subject, |rule| rule.covers(step)) {
+            Some((_, entry)) => Some(&*entry.rule),
+            None if step.algebra() == Algebra::Moves => Some(&Winner),
             None => None,
         }
     }
 
     /// Refuses parameters out of range.
     pub(crate) fn check(&self) -> Result<(), AttributionError> {
-        self.entries.iter().try_for_each(|entry| entry.rule.check())
+        self.list
+            .entries()
+            .iter()
+            .try_for_each(|entry| entry.rule.check())
     }
 
     /// The recording as these rules want it.
@@ -347,25 +290,4 @@ impl RelevanceRules {
             })?;
         Ok(arrived.get(to)?.clone())
     }
-}
-
-/// Whether an operator only joins, cuts or rearranges its input.
-pub(crate) fn moves_numbers(step: &Step<'_>) -> bool {
-    matches!(
-        step.kind(),
-        OpKind::Concat
-            | OpKind::Reshape
-            | OpKind::Flatten
-            | OpKind::Transpose
-            | OpKind::Squeeze
-            | OpKind::Unsqueeze
-            | OpKind::Slice
-            | OpKind::Pad
-            | OpKind::Split
-            | OpKind::Identity
-            | OpKind::Dropout
-            | OpKind::Gather
-            | OpKind::Expand
-            | OpKind::Cast
-    )
 }

@@ -397,8 +397,8 @@ impl FeatureVis {
             return self.rules.clone();
         }
         Rules::new()
-            .on(OpKind::Relu, RedirectedRelu)
-            .on(OpKind::Clip, RedirectedRelu)
+            .on([OpKind::Relu, OpKind::Clip], RedirectedRelu)
+            .where_present()
             .then(&self.rules)
     }
 }
