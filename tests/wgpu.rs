@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use elucid::attribution::{METHODS, Method, MethodOptions};
 use elucid::device;
-use elucid::graph::{Op, Padding, Unary, Window};
+use elucid::graph::{INPUT, LOGITS};
 use elucid::prelude::*;
+use elucid::rules::{Operator, Pool2d};
 use image::DynamicImage;
 use ndarray::{ArrayD, Ix4};
 
@@ -59,36 +60,28 @@ fn pictures() -> impl Iterator<Item = DynamicImage> {
 
 /// Which ReLUs are open, and which input each max-pool passes on.
 fn gates(model: &Model, photo: &Photo) -> Vec<usize> {
-    let graph = model.graph();
-    let gated: Vec<_> = model
-        .layers()
-        .iter()
-        .filter_map(|layer| Some((layer, graph.producer(graph.value(layer.name())?)?)))
-        .filter(|(_, node)| matches!(node.op, Op::Unary(Unary::Relu) | Op::MaxPool(_)))
-        .collect();
-    let input = |node: &elucid::graph::Node| graph.name(node.inputs[0].unwrap());
-    let pass = model.pass().input(photo);
-    let pass = pass.fetch(gated.iter().map(|(_, node)| input(node)));
-    let pass = pass.unwrap();
+    let recording = model.pass().input(photo).record([LOGITS]).unwrap();
+    let steps = recording.steps(LOGITS, &[INPUT]).unwrap();
     let mut gates = Vec::new();
-    for (layer, node) in gated {
-        let values = pass.get(input(node)).unwrap().to_array().unwrap();
-        match &node.op {
-            Op::MaxPool(window) => gates.extend(winners(values, window, layer.shape())),
-            _ => gates.extend(values.iter().map(|&v| usize::from(v > 0.0))),
+    for step in steps.iter().rev() {
+        let values = || step.input(0).unwrap().to_array().unwrap();
+        match step.form() {
+            Operator::MaxPool(pool) => {
+                gates.extend(winners(values(), pool, &step.output().shape()))
+            }
+            Operator::Relu => gates.extend(values().iter().map(|&v| usize::from(v > 0.0))),
+            _ => {}
         }
     }
     gates
 }
 
 /// The position of each window's maximum.
-fn winners(values: ArrayD<f32>, window: &Window, output: &[usize]) -> Vec<usize> {
+fn winners(values: ArrayD<f32>, window: &Pool2d, output: &[usize]) -> Vec<usize> {
     let values = values.into_dimensionality::<Ix4>().unwrap();
     let (_, channels, height, width) = values.dim();
-    let Padding::Explicit([top, left, ..]) = window.padding else {
-        panic!("these networks state their pads");
-    };
-    let (kernel, stride) = (window.kernel.unwrap(), window.stride);
+    let [top, left, ..] = window.pads;
+    let (kernel, stride) = (window.kernel, window.stride);
     let range = |o: usize, axis: usize, pad: usize, size: usize| {
         let end = (o * stride[axis] + kernel[axis] - pad).min(size);
         (o * stride[axis]).saturating_sub(pad)..end

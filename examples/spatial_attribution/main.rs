@@ -79,6 +79,10 @@ fn explain() -> Result<(), Box<dyn Error>> {
         ("Smooth max-pooling", smooth),
         ("Smooth and blurred", blurred),
     ] {
+        if let Err(error) = model.check_rules(&rules) {
+            println!("{name}: {error}");
+            continue;
+        }
         // From layer to layer: for each cell of `to`, what each cell of `from` contributes to the
         // length of its activation vector. One result per photograph, [H2, W2, H1, W1].
         let attribution = SpatialAttribution::between(from, to).rules(&rules);

@@ -32,12 +32,29 @@ impl Session {
         }
         let model = open_model(model, &device)?;
         console.note(format!("{} on {}", model.name(), device.description));
+        if runs_one_by_one(&model) {
+            console.note(
+                "the file fixes a batch of one, and its images cannot be computed together: they \
+                 run one at a time, whatever the batch size",
+            );
+        }
         Ok(Self {
             model,
             device: device.description,
             console,
         })
     }
+}
+
+/// Whether images of a batch run one after the other on their way to the end of the network.
+fn runs_one_by_one(model: &Model) -> bool {
+    let graph = model.graph();
+    let ends: Vec<&str> = match model.logits() {
+        Ok(logits) => vec![logits.name()],
+        Err(_) => graph.outputs().iter().map(|&v| graph.name(v)).collect(),
+    };
+    // What cannot be planned is an error of whoever runs it.
+    model.runs_one_by_one(ends).unwrap_or(false)
 }
 
 fn open_model(args: &ModelArgs, device: &Chosen) -> Result<Model, CliError> {

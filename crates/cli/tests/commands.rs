@@ -261,3 +261,61 @@ fn a_reader_that_leaves_early_is_no_error() {
         assert!(child.wait().unwrap().success(), "{arguments}");
     }
 }
+
+/// A network of today's exporter with an operator that nobody knows.
+const MODULES: &[u8] = include_bytes!("files/modules.onnx");
+
+#[test]
+fn inspect_shows_modules_and_what_stops() {
+    let desk = Desk::new();
+    std::fs::write(desk.path("net.onnx"), MODULES).unwrap();
+    let text = desk.say("inspect --model net.onnx").ok().out;
+    let line = |part: &str| {
+        let line = text.lines().find(|line| line.contains(part));
+        line.unwrap_or_else(|| panic!("no {part} in {text}"))
+    };
+    assert!(line("operator").contains("module"), "{text}");
+    assert!(line("conv2d_1").contains("layer1.0.conv1  Conv"), "{text}");
+    let stops = "not supported: toy.Gizmo (\"node_boxes\") - stops 1 output, \"boxes\"";
+    assert_eq!(text.lines().last(), Some(stops));
+
+    let tree = desk.say("inspect --model net.onnx --tree").ok().out;
+    for row in [
+        "conv1      conv2d    [1, 4, 8, 8]",
+        "layer1     add       [1, 4, 8, 8]",
+        "  0        add       [1, 4, 8, 8]",
+        "    conv1  conv2d_1  [1, 4, 8, 8]",
+        "avgpool    mean      [1, 4, 1, 1]",
+        "  mask     mask      [1, 4, 8, 8]",
+        stops,
+    ] {
+        assert!(tree.lines().any(|line| line == row), "no {row:?} in {tree}");
+    }
+    assert!(!tree.contains("flatten"), "{tree}");
+
+    let facts = desk.say("inspect --model net.onnx --tree --json").json();
+    let layer = |name: &str| {
+        let layers = facts["layers"].as_array().unwrap();
+        layers
+            .iter()
+            .find(|layer| layer["name"] == name)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(layer("relu")["module"], "layer1.0.relu");
+    assert_eq!(layer("flatten")["module"], serde_json::Value::Null);
+    let modules = facts["modules"].as_array().unwrap();
+    assert_eq!(modules[1]["path"], "layer1");
+    assert_eq!(modules[1]["result"], "add");
+    assert_eq!(modules[1]["shape"], serde_json::json!([1, 4, 8, 8]));
+    let stopped = &facts["not_supported"][0];
+    assert_eq!(stopped["operator"], "toy.Gizmo");
+    assert_eq!(stopped["nodes"], serde_json::json!(["node_boxes"]));
+    assert_eq!(stopped["outputs"], serde_json::json!(["boxes"]));
+
+    let plain = desk.say("inspect --json").json();
+    assert!(plain["modules"].is_null());
+    assert_eq!(plain["not_supported"], serde_json::json!([]));
+    let none = desk.say("inspect --tree").ok().out;
+    assert!(none.contains("the file names no modules"), "{none}");
+}

@@ -1,6 +1,9 @@
 //! `elucid inspect`: what a network is made of.
 
+use std::collections::HashMap;
+
 use clap::{Args, ValueEnum};
+use elucid::graph::Obstacle;
 use elucid::prelude::*;
 use serde::Serialize;
 
@@ -12,6 +15,9 @@ use crate::session::Session;
 
 /// As many classes are listed by name.
 const FEW: usize = 20;
+
+/// As many nodes of an operator that is not supported.
+const SHOWN_NODES: usize = 4;
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
@@ -28,6 +34,11 @@ pub struct InspectArgs {
     /// Show the layers' shapes for an input of this height and width
     #[arg(long, value_name = "HxW", value_parser = parse_size)]
     size: Option<[usize; 2]>,
+
+    /// Print the modules of the program that was exported as a tree, with the layer that each one's path
+    /// means
+    #[arg(long)]
+    tree: bool,
 
     /// Print JSON
     #[arg(long)]
@@ -54,14 +65,53 @@ struct Facts {
     /// What the classes are called together; absent where they have no names.
     class_names: Option<String>,
     layers: Vec<LayerFacts>,
+    /// With `--tree`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modules: Option<Vec<ModuleFacts>>,
+    /// What stops a part of the network.
+    not_supported: Vec<ObstacleFacts>,
+    /// What has no shape before an image is seen.
+    sized_by_image: Vec<ObstacleFacts>,
 }
 
 #[derive(Debug, Serialize)]
 struct LayerFacts {
     name: String,
     operator: String,
+    /// Absent where the file names none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<String>,
     shape: Vec<usize>,
     notable: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct ModuleFacts {
+    path: String,
+    /// The layer that the path means; absent where several could be meant.
+    result: Option<String>,
+    shape: Option<Vec<usize>>,
+    results: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ObstacleFacts {
+    operator: String,
+    reason: String,
+    nodes: Vec<String>,
+    /// The outputs that depend on one of the nodes.
+    outputs: Vec<String>,
+}
+
+impl From<&Obstacle> for ObstacleFacts {
+    fn from(obstacle: &Obstacle) -> Self {
+        Self {
+            operator: obstacle.operator().to_string(),
+            reason: obstacle.reason().to_owned(),
+            nodes: obstacle.nodes().to_vec(),
+            outputs: obstacle.outputs().to_vec(),
+        }
+    }
 }
 
 impl From<&Layer> for LayerFacts {
@@ -69,6 +119,7 @@ impl From<&Layer> for LayerFacts {
         Self {
             name: layer.name().to_owned(),
             operator: layer.kind().to_string(),
+            module: Some(layer.module().to_owned()).filter(|module| !module.is_empty()),
             shape: layer.shape().to_vec(),
             notable: layer.is_notable(),
         }
@@ -96,6 +147,9 @@ fn facts(model: &Model, args: &InspectArgs) -> Result<Facts, CliError> {
         }
         None => model.layers().to_vec(),
     };
+    let modules = args.tree.then(|| modules(model, &layers));
+    let obstacles = model.obstacles();
+    let (later, never): (Vec<_>, Vec<_>) = obstacles.iter().partition(|o| o.is_supported());
     let listed = layers
         .iter()
         .filter(|l| args.layers == Which::All || l.is_notable());
@@ -110,7 +164,29 @@ fn facts(model: &Model, args: &InspectArgs) -> Result<Facts, CliError> {
         classes: model.classes().ok(),
         class_names: model.labels().map(|labels| labels.set().to_owned()),
         layers: listed.map(LayerFacts::from).collect(),
+        modules,
+        not_supported: never.into_iter().map(ObstacleFacts::from).collect(),
+        sized_by_image: later.into_iter().map(ObstacleFacts::from).collect(),
     })
+}
+
+fn modules(model: &Model, layers: &[Layer]) -> Vec<ModuleFacts> {
+    let shapes: HashMap<&str, &[usize]> = layers.iter().map(|l| (l.name(), l.shape())).collect();
+    let modules = model.modules().into_iter();
+    let facts = modules.map(|module| ModuleFacts {
+        path: module.path().to_owned(),
+        result: module.result().map(str::to_owned),
+        shape: module
+            .result()
+            .and_then(|result| shapes.get(result))
+            .map(|shape| shape.to_vec()),
+        results: module
+            .results()
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect(),
+    });
+    facts.collect()
 }
 
 fn print(out: &mut Output, facts: &Facts, model: &Model) -> Result<(), CliError> {
@@ -163,26 +239,117 @@ fn print(out: &mut Output, facts: &Facts, model: &Model) -> Result<(), CliError>
         out.line(line)?;
     }
     out.line("")?;
+    match &facts.modules {
+        Some(modules) => print_tree(out, modules)?,
+        None => print_layers(out, &facts.layers)?,
+    }
+    if !facts.not_supported.is_empty() {
+        out.line("")?;
+    }
+    for obstacle in &facts.not_supported {
+        let stops = match obstacle.outputs.len() {
+            0 => "stops no output".to_owned(),
+            1 => format!("stops 1 output, \"{}\"", shortened(&obstacle.outputs[0])),
+            count => format!("stops {count} outputs"),
+        };
+        let lacks = format!("the operator {} is not supported", obstacle.operator);
+        let why = match obstacle.reason == lacks {
+            true => String::new(),
+            false => format!(": {}", obstacle.reason),
+        };
+        let named = named(obstacle);
+        out.line(format!("not supported: {named} - {stops}{why}"))?;
+    }
+    if !facts.sized_by_image.is_empty() {
+        out.line("")?;
+    }
+    for obstacle in &facts.sized_by_image {
+        let (named, reason) = (named(obstacle), &obstacle.reason);
+        out.line(format!(
+            "no shape before an image is seen: {named}: {reason}"
+        ))?;
+    }
+    Ok(())
+}
+
+fn print_layers(out: &mut Output, layers: &[LayerFacts]) -> Result<(), CliError> {
+    let has_modules = layers.iter().any(|layer| layer.module.is_some());
     let mut rows = vec![
-        ["", "layer", "operator", "shape"]
+        ["", "layer", "module", "operator", "shape"]
             .map(str::to_owned)
             .to_vec(),
     ];
-    rows.extend(facts.layers.iter().map(|layer| {
+    rows.extend(layers.iter().map(|layer| {
         let mark = if layer.notable { "*" } else { "" };
         let shape = format!("{:?}", layer.shape);
         vec![
             mark.to_owned(),
-            layer.name.clone(),
+            shortened(&layer.name),
+            layer.module.as_deref().map(shortened).unwrap_or_default(),
             layer.operator.clone(),
             shape,
         ]
     }));
+    if !has_modules {
+        for row in &mut rows {
+            row.remove(2);
+        }
+    }
     for line in table(&rows, &[]) {
         out.line(line)?;
     }
     out.line("")?;
     out.line("* where branches join or a stage ends: a useful place to look")
+}
+
+fn print_tree(out: &mut Output, modules: &[ModuleFacts]) -> Result<(), CliError> {
+    if modules.is_empty() {
+        return out.line(
+            "the file names no modules: its layers have the names that are listed without --tree",
+        );
+    }
+    let mut rows = vec![["module", "layer", "shape"].map(str::to_owned).to_vec()];
+    rows.extend(modules.iter().map(|module| {
+        let depth = module.path.matches('.').count();
+        let name = module.path.rsplit('.').next().unwrap_or_default();
+        let shape = module.shape.as_ref().map(|shape| format!("{shape:?}"));
+        let result = match (&module.result, module.results.len()) {
+            (Some(result), _) => shortened(result),
+            (None, 0) => String::new(),
+            (None, count) => format!("({count} results)"),
+        };
+        vec![
+            format!("{}{name}", "  ".repeat(depth)),
+            result,
+            shape.unwrap_or_default(),
+        ]
+    }));
+    for line in table(&rows, &[]) {
+        out.line(line)?;
+    }
+    Ok(())
+}
+
+/// `NonMaxSuppression ("node_12", "node_13" and 4 more)`.
+fn named(obstacle: &ObstacleFacts) -> String {
+    let shown = obstacle.nodes.iter().take(SHOWN_NODES);
+    let shown: Vec<String> = shown
+        .map(|node| format!("\"{}\"", shortened(node)))
+        .collect();
+    let more = match obstacle.nodes.len().saturating_sub(SHOWN_NODES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{} ({}{more})", obstacle.operator, shown.join(", "))
+}
+
+/// The beginning of a name that would fill a screen.
+fn shortened(name: &str) -> String {
+    const SHOWN: usize = 200;
+    match name.chars().count() {
+        0..=SHOWN => name.to_owned(),
+        _ => format!("{}...", name.chars().take(SHOWN).collect::<String>()),
+    }
 }
 
 fn triple([a, b, c]: [f32; 3]) -> String {

@@ -121,6 +121,11 @@ impl<'w> Work<'w> {
         let classes = self.choose(&ranked)?;
         let mut views = Vec::with_capacity(sets.len());
         for rules in sets {
+            // Of several, one that is about nothing here would only repeat the true gradient.
+            if let (true, Err(error)) = (sets.len() > 1, model.check_rules(rules)) {
+                console.note(format!("without the rules {}: {error}", rules.name()));
+                continue;
+            }
             let step = format!("attribute to the classes, {}", rules.name());
             let hints = clock.time(step, || self.hints(photo, rules, &classes))?;
             let step = format!("attribute between the layers, {}", rules.name());
