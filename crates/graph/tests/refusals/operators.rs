@@ -372,8 +372,8 @@ fn shapes_that_do_not_go_together() {
     };
     refused!(
         run(&slice(&[0], &[0], &[2], &[1])),
-        E::Operator { .. },
-        "Slice"
+        E::Shape { .. },
+        "[1, 3, 0, 8]"
     );
     refused!(
         run(&slice(&[0], &[4], &[2], &[0])),
@@ -395,24 +395,14 @@ fn shapes_that_do_not_go_together() {
         assert!(run(&slice(&[i64::MIN], &[i64::MAX], &[2], &[1])).is_ok());
         assert!(run(&slice(&[i64::MAX], &[i64::MIN], &[2], &[extreme])).is_ok() == (extreme < 0));
     }
+    // On the host there is no limit to the dimensions.
     let deep = x()
         .weight("d", &[1, 1, 1, 1, 1, 1, 1, 2, 2])
-        .node("Relu", &["d"], &["r"]);
-    let deep = deep
+        .node("Relu", &["d"], &["r"])
         .node("ReduceMean", &["r"], &["m"])
         .int("keepdims", 0)
         .node("Add", &["x", "m"], &["y"]);
-    refused!(run(&deep), E::Operator { .. }, "Relu", "8 dimensions");
-    let deep = x()
-        .weight("d", &[1, 1, 1, 1, 1, 1, 1, 2, 2])
-        .node("ReduceMean", &["d"], &["m"])
-        .int("keepdims", 0);
-    refused!(
-        run(&deep.node("Add", &["x", "m"], &["y"])),
-        E::Operator { .. },
-        "ReduceMean",
-        "8 dimensions"
-    );
+    assert_eq!(run(&deep).unwrap().len(), 3 * 8 * 8);
 }
 
 #[test]
