@@ -18,8 +18,6 @@ pub struct Subject<'a> {
     pub names: &'a [&'a str],
     /// Whether it has weights and no operator with weights comes before it.
     pub is_first: bool,
-    /// Whether it has weights and no operator with weights comes behind it.
-    pub is_last: bool,
 }
 
 impl<'a> Subject<'a> {
@@ -30,7 +28,6 @@ impl<'a> Subject<'a> {
             algebra,
             names,
             is_first: false,
-            is_last: false,
         }
     }
 }
@@ -48,10 +45,9 @@ pub enum Which {
     /// Those of which a name fits a glob: `*` stands for any text, `/` included, and `?` for any one
     /// character, upper and lower case distinct.
     Named(String, WildMatch),
-    /// The first ones that have weights.
+    /// The first ones that have weights. Only rules of relevance can stand there: a rule for gradients
+    /// sees no weights, and is refused.
     First,
-    /// The last ones that have weights.
-    Last,
     /// Those that all of these are about.
     All(Vec<Which>),
     /// Those that any of these is about.
@@ -72,7 +68,6 @@ impl Which {
             Self::Algebra(algebra) => subject.algebra == *algebra,
             Self::Named(_, pattern) => subject.names.iter().any(|name| pattern.matches(name)),
             Self::First => subject.is_first,
-            Self::Last => subject.is_last,
             Self::All(parts) => parts.iter().all(|part| part.matches(subject)),
             Self::Any(parts) => parts.iter().any(|part| part.matches(subject)),
         }
@@ -135,7 +130,6 @@ impl fmt::Display for Which {
             Self::Algebra(algebra) => write!(f, "{algebra}"),
             Self::Named(pattern, _) => write!(f, "`{pattern}`"),
             Self::First => f.write_str("the first layer"),
-            Self::Last => f.write_str("the last layer"),
             Self::All(parts) => list(f, parts, " in "),
             Self::Any(parts) => list(f, parts, " or "),
         }
@@ -252,11 +246,8 @@ impl<R: ?Sized> Composite<R> {
         subjects: &[Subject<'a>],
         describe: impl Fn(&R) -> String,
     ) -> Result<(), RuleError> {
-        // What a place needs cannot be told from a list of operators.
-        let tells = |which: &Which| !matches!(which, Which::First | Which::Last);
-        let unmatched = self.entries.iter().find(|entry| {
-            tells(&entry.which) && !subjects.iter().any(|subject| entry.which.matches(subject))
-        });
+        let matches = |entry: &Entry<R>| subjects.iter().any(|s| entry.which.matches(s));
+        let unmatched = self.entries.iter().find(|entry| !matches(entry));
         let Some(entry) = unmatched else {
             return Ok(());
         };
@@ -361,5 +352,7 @@ mod tests {
         let clips = composite(&[(OpKind::Clip.into(), "guided")]);
         let text = clips.check_matches(&subjects, str::to_owned).unwrap_err();
         assert!(text.to_string().contains("Clip"), "{text}");
+        let first = composite(&[(Which::First, "guided")]);
+        assert!(first.check_matches(&subjects, str::to_owned).is_err());
     }
 }
