@@ -6,8 +6,8 @@
 mod common;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use elucid::graph::input::decode_image;
 use elucid::prelude::*;
+use elucid::vision::input::decode_image;
 
 use common::{Subject, devices, group, subject};
 

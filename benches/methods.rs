@@ -8,8 +8,8 @@ mod common;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use elucid::attribution::{METHODS, Method, MethodOptions};
-use elucid::graph::input::decode_image;
 use elucid::prelude::*;
+use elucid::vision::input::decode_image;
 
 use common::{Subject, devices, group, subject};
 

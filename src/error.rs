@@ -4,9 +4,12 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Importing, looking up or running a network, or reading a photograph.
+    /// Importing, looking up or running a network.
     #[error(transparent)]
     Graph(#[from] elucid_graph::GraphError),
+    /// Opening a network, preparing a picture for it, or naming its classes.
+    #[error(transparent)]
+    Model(#[from] elucid_vision::ModelError),
     /// An attribution method.
     #[error(transparent)]
     Attribution(#[from] elucid_attribution::AttributionError),
@@ -30,7 +33,7 @@ pub enum Error {
     Rule(#[from] elucid_rules::RuleError),
     /// Preparing a photograph.
     #[error(transparent)]
-    Input(#[from] elucid_graph::input::InputError),
+    Input(#[from] elucid_vision::input::InputError),
     /// Finding a model.
     #[error(transparent)]
     Models(#[from] elucid_models::ResolveError),

@@ -9,8 +9,10 @@ pub use elucid_models as models;
 pub use elucid_optvis as optvis;
 pub use elucid_render as render;
 pub use elucid_rules as rules;
+pub use elucid_vision as vision;
 
 pub use elucid_graph::GraphError;
+pub use elucid_vision::ModelError;
 pub use error::Error;
 
 mod error;
@@ -29,8 +31,7 @@ pub mod prelude {
         SpatialMaps, Superpixels, Target, XGradCam,
     };
     pub use elucid_graph::device::DeviceChoice;
-    pub use elucid_graph::input::{ChannelOrder, InputSpec, Resize};
-    pub use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, Layer, Model, Photo};
+    pub use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, Layer};
     pub use elucid_optvis::{
         FeatureVis, Objective, Objectives, Parametrisation, Transforms, Visualisation,
     };
@@ -43,6 +44,8 @@ pub mod prelude {
         DeconvRelu, GradRule, GuidedRelu, OpKind, RedirectedRelu, Rule, Rules, SmoothMaxPool,
         TrueRule,
     };
+    pub use elucid_vision::input::{ChannelOrder, InputSpec, Resize};
+    pub use elucid_vision::{Model, Photo};
 
     pub use crate::{Error, models::photographs};
 }

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use cascade::{Row, blocks, cascade, methods, randomised, redrawn, spearman, ssim, to_csv};
-use elucid::graph::input::decode_image;
 use elucid::prelude::*;
+use elucid::vision::input::decode_image;
 use ndarray::{Array2, array};
 
 /// Rows of the gradient, Grad-CAM and guided backpropagation, which [`methods`] begins with.

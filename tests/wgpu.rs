@@ -53,7 +53,7 @@ fn pictures() -> impl Iterator<Item = DynamicImage> {
         photographs::panda(),
     ];
     files.into_iter().flat_map(|bytes| {
-        let picture = elucid::graph::input::decode_image(bytes).unwrap();
+        let picture = elucid::vision::input::decode_image(bytes).unwrap();
         [picture.fliph(), picture]
     })
 }

@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use elucid::graph::input::{decode_image, open_image};
 use elucid::prelude::*;
+use elucid::vision::input::{decode_image, open_image};
 use image::DynamicImage;
 
 /// Arguments with their defaults.

@@ -84,7 +84,7 @@ fn photographs_with_boxes(model: &Model) -> Result<Vec<Labelled>, Box<dyn Error>
         if let Some(class) = names.iter().find_map(|name| model.class(name).ok()) {
             found.push(Labelled {
                 title,
-                picture: elucid::graph::input::decode_image(bytes)?,
+                picture: elucid::vision::input::decode_image(bytes)?,
                 class,
                 object,
             });

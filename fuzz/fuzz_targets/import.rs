@@ -3,7 +3,8 @@
 #![no_main]
 
 use burn::tensor::{Device, Tensor};
-use elucid_graph::{INPUT, Model};
+use elucid_graph::INPUT;
+use elucid_vision::Model;
 use libfuzzer_sys::fuzz_target;
 
 /// Numbers that a pass may compute, so that one run stays short.

@@ -22,7 +22,7 @@ pub trait Attributor: fmt::Debug + Send + Sync {
 
     /// Attributes `target` for each image of the batch.
     ///
-    /// `network` is a [`Model`](elucid_graph::Model) or a closure from images `[N, C, H, W]` to
+    /// `network` is a [`Model`](elucid_vision::Model) or a closure from images `[N, C, H, W]` to
     /// scores `[N, K]`. The result is shaped like the layer, one entry per image; methods that hide
     /// all channels of a pixel together give one number for them, `[N, 1, H, W]`.
     ///

@@ -2,6 +2,7 @@
 
 use elucid_factor::FactorError;
 use elucid_graph::GraphError;
+use elucid_vision::ModelError;
 
 /// An error from an attribution method.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +11,9 @@ pub enum AttributionError {
     /// The network could not be run as asked.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// The network has no such class, or the picture cannot be prepared for it.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// The layer has no positions to attribute to.
     #[error("layer \"{layer}\" has shape {shape:?}; this needs a layer of shape [N, C, H, W]")]
     NotSpatial {

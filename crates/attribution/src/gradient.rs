@@ -8,7 +8,8 @@
 //! here), its tutorial the L2 norm, Captum's `Saliency` absolute values. They agree that the target
 //! is the logit, not the softmax.
 
-use elucid_graph::{INPUT, ImageBatch, Model};
+use elucid_graph::{INPUT, ImageBatch};
+use elucid_vision::Model;
 
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};

@@ -66,7 +66,8 @@ type MakeReducer = Arc<dyn Fn(usize, u64) -> Box<dyn Reducer<f32>> + Send + Sync
 ///
 /// ```no_run
 /// use elucid_attribution::{NeuronGroups, Target};
-/// use elucid_graph::{Model, device};
+/// use elucid_graph::device;
+/// use elucid_vision::Model;
 ///
 /// let model = Model::find("googlenet", &device::cpu().device, None)?;
 /// let photo = model.read_image("cat.png")?;

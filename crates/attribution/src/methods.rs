@@ -100,7 +100,7 @@ pub struct Method {
     pub title: &'static str,
     /// What it attributes to.
     pub place: Place,
-    /// Whether it needs a [`Model`](elucid_graph::Model), rather than any differentiable closure.
+    /// Whether it needs a [`Model`](elucid_vision::Model), rather than any differentiable closure.
     pub needs_model: bool,
     /// Whether gradients on the way may be replaced by [`Rules`].
     pub takes_rules: bool,

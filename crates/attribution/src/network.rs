@@ -1,8 +1,9 @@
 //! What can be explained: a model, or any differentiable function of images.
 
 use burn::tensor::{Device, Tensor};
-use elucid_graph::{Activation, GraphError, INPUT, LOGITS, Layer, Model};
+use elucid_graph::{Activation, GraphError, INPUT, LOGITS, Layer};
 use elucid_rules::{Algebra, OpKind, Rules};
+use elucid_vision::Model;
 
 use crate::error::AttributionError;
 use crate::target::ClassRef;

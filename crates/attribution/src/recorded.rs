@@ -1,7 +1,8 @@
 //! Recorded passes: what methods that walk a model backwards operator by operator start from.
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, Model, Recording};
+use elucid_graph::{Activation, Recording};
+use elucid_vision::Model;
 use ndarray::ArrayD;
 
 use crate::error::AttributionError;

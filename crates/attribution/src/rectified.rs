@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use elucid_graph::{GraphError, ImageBatch, Model};
+use elucid_graph::{GraphError, ImageBatch};
 use elucid_rules::{Algebra, OpKind, Rules};
+use elucid_vision::Model;
 
 use crate::attribution::Attribution;
 use crate::attributor::Setup;

@@ -12,8 +12,9 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, ImageBatch, Model, Span};
+use elucid_graph::{Activation, ImageBatch, Span};
 use elucid_rules::Rules;
+use elucid_vision::Model;
 use ndarray::{Array2, Array3, Array4, Ix3, s};
 
 use crate::error::AttributionError;

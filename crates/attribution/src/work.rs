@@ -1,8 +1,9 @@
 //! What gradient methods have in common: images, a layer, a target, and gradients between them.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use elucid_graph::{Activation, INPUT, ImageBatch, Model};
+use elucid_graph::{Activation, INPUT, ImageBatch};
 use elucid_rules::Rules;
+use elucid_vision::Model;
 use ndarray::{Array, ArrayD, Axis, RemoveAxis};
 
 use crate::attributor::Setup;

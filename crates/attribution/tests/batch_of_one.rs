@@ -8,7 +8,7 @@ use common::onnx::Onnx;
 use common::{device, relative_error};
 use elucid_attribution::relevance::RelevanceRules;
 use elucid_attribution::{Attributor, DeepLift, Gradient, IntegratedGradients, Lrp, Rise, Target};
-use elucid_graph::Model;
+use elucid_vision::Model;
 use ndarray::{ArrayD, Axis};
 
 /// A class token beside four tokens; `divide` by the largest pixel, a number without an axis.

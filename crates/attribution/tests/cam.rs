@@ -14,7 +14,8 @@ use elucid_attribution::{
     GuidedBackprop, GuidedGradCam, HiResCam, LayerCam, LinearApproximation, Method, MethodOptions,
     Network, Reduce, Saliency, Target, Upsampling, XGradCam,
 };
-use elucid_graph::{INPUT, LOGITS, Model};
+use elucid_graph::{INPUT, LOGITS};
+use elucid_vision::Model;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, ArrayView4, Axis, Ix4, s};
 
 static MODEL: LazyLock<Model> =

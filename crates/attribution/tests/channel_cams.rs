@@ -13,7 +13,8 @@ use elucid_attribution::{
     AblationCam, AttributionError, Attributor, FEATURES, Method, MethodOptions, Network, ScoreCam,
     ScoreWeights, Target,
 };
-use elucid_graph::{INPUT, LOGITS, Model};
+use elucid_graph::{INPUT, LOGITS};
+use elucid_vision::Model;
 use ndarray::{Array2, Array4, ArrayView2, Axis, Ix2, Ix4};
 
 static MODEL: LazyLock<Model> =

@@ -13,8 +13,9 @@ use elucid_attribution::{
     AttributionError, Attributor, ChannelAttribution, ChannelMethod, ChannelValues, ClassRef,
     LinearApproximation, Network, PathFactors, Progress, Quadrature, Side, Target,
 };
-use elucid_graph::{INPUT, LOGITS, Model};
+use elucid_graph::{INPUT, LOGITS};
 use elucid_models::photographs;
+use elucid_vision::Model;
 
 static MODEL: LazyLock<Model> =
     LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
@@ -24,7 +25,7 @@ static CAT: LazyLock<Tensor<4>> = LazyLock::new(|| prepare(photographs::chelsea(
 const LAYER: &str = "fire9/concat";
 
 fn prepare(bytes: &[u8]) -> Tensor<4> {
-    let picture = elucid_graph::input::decode_image(bytes).unwrap();
+    let picture = elucid_vision::input::decode_image(bytes).unwrap();
     MODEL.prepare(&picture).unwrap().tensor().clone()
 }
 

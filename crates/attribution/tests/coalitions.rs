@@ -15,8 +15,8 @@ use elucid_attribution::{
     MethodOptions, Network, SegmentAttribution, Segments, ShapleySampling, SobolAttribution,
     Superpixels, Target,
 };
-use elucid_graph::Model;
 use elucid_models::photographs;
+use elucid_vision::Model;
 use ndarray::{Array2, Axis};
 
 const HEIGHT: usize = 5;
@@ -712,7 +712,7 @@ static MODEL: LazyLock<Model> =
 
 fn photograph(bytes: &[u8], size: [usize; 2]) -> Tensor<4> {
     let spec = MODEL.input_spec().with_size(size).unwrap();
-    let picture = elucid_graph::input::decode_image(bytes).unwrap();
+    let picture = elucid_vision::input::decode_image(bytes).unwrap();
     let values = spec.prepare(&picture).unwrap().tensor;
     tensor(values.into_iter().collect(), [1, 3, size[0], size[1]])
 }

@@ -12,8 +12,8 @@ use elucid_attribution::perturbation::{Perturbation, Reward, Variant};
 use elucid_attribution::{
     AttributionError, Attributor, ExtremalPerturbation, Method, MethodOptions, Target,
 };
-use elucid_graph::Model;
 use elucid_models::photographs;
+use elucid_vision::Model;
 use ndarray::{Array2, ArrayView2, Axis};
 
 const SIDE: usize = 48;
@@ -175,7 +175,7 @@ fn a_settled_search_ends() {
 #[test]
 fn an_area_that_keeps_the_class() {
     let model = Model::find("squeezenet", &device(), None).unwrap();
-    let picture = elucid_graph::input::decode_image(photographs::chelsea()).unwrap();
+    let picture = elucid_vision::input::decode_image(photographs::chelsea()).unwrap();
     let image = model.prepare(&picture).unwrap().tensor().clone();
     let method = ExtremalPerturbation::new().iterations(250);
     let start = Instant::now();

@@ -17,9 +17,10 @@ use common::{assets, device, relative_error};
 use elucid_attribution::{
     AttributionError, Attributor, DeconvNet, Gradient, GuidedBackprop, GuidedGradCam, Target,
 };
-use elucid_graph::{LOGITS, Model};
+use elucid_graph::LOGITS;
 use elucid_models::photographs;
 use elucid_rules::OpKind;
+use elucid_vision::Model;
 use ndarray::ArrayD;
 
 /// A network of one pixel: three numbers.
@@ -282,7 +283,7 @@ static SQUEEZENET: LazyLock<Model> =
 #[test]
 fn behind_the_last_relu_guided_is_the_gradient() {
     let image = SQUEEZENET
-        .prepare(&elucid_graph::input::decode_image(photographs::chelsea()).unwrap())
+        .prepare(&elucid_vision::input::decode_image(photographs::chelsea()).unwrap())
         .unwrap();
     let values = |method: &dyn Attributor| -> ArrayD<f32> {
         let result = method.attribute(&*SQUEEZENET, &image, Target::class(285));
@@ -317,7 +318,7 @@ fn mobilenets_relu6_is_guided() {
         let model = with_weights(&assets.join(format!("models/torchvision/{file}.onnx")));
         let kinds: Vec<OpKind> = model.layers().iter().map(|layer| layer.kind()).collect();
         assert!(kinds.contains(&OpKind::Clip) && !kinds.contains(&OpKind::Relu));
-        let picture = elucid_graph::input::decode_image(photographs::chelsea()).unwrap();
+        let picture = elucid_vision::input::decode_image(photographs::chelsea()).unwrap();
         let photo = model.prepare(&picture).unwrap();
         let target = Target::class(model.classify(&photo).unwrap().top(1)[0].index);
         let attribute =

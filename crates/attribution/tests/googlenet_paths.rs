@@ -10,7 +10,7 @@ use std::time::Instant;
 use burn::tensor::Tensor;
 use common::{assets, device, read_npy, relative_error};
 use elucid_attribution::{Attribution, Attributor, IntegratedGradients, Quadrature, Target};
-use elucid_graph::Model;
+use elucid_vision::Model;
 
 /// Largest deviation allowed, relative to the reference's largest value.
 const TOLERANCE: f32 = 1e-4;

@@ -11,7 +11,7 @@ use common::{assets, device, read_npy, relative_error};
 use elucid_attribution::{
     Attributor, ExtremalPerturbation, FeatureAblation, Occlusion, Rise, RiseScore, Target,
 };
-use elucid_graph::Model;
+use elucid_vision::Model;
 use ndarray::{Array2, Array3, Axis};
 
 /// Largest deviation allowed, relative to the reference's largest value.

@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use common::{assets, device, read_npy, relative_error};
 use elucid_attribution::relevance::RelevanceRules;
 use elucid_attribution::{Attributor, Baseline, DeepLift, ExcitationBackprop, Lrp, Target};
-use elucid_graph::Model;
+use elucid_vision::Model;
 
 const CLASSES: [usize; 2] = [282, 285];
 

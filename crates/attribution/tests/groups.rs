@@ -15,8 +15,9 @@ use elucid_attribution::{
 };
 use elucid_factor::reducer::Reduced;
 use elucid_factor::{FactorError, Method, Nmf, Reducer, Reduction, Start, Summary};
-use elucid_graph::{INPUT, LOGITS, Model};
+use elucid_graph::{INPUT, LOGITS};
 use elucid_models::photographs;
+use elucid_vision::Model;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Ix4, array};
 
 static MODEL: LazyLock<Model> =
@@ -25,7 +26,7 @@ static MODEL: LazyLock<Model> =
 const LAYER: &str = "fire8/concat";
 
 fn prepare(bytes: &[u8]) -> Tensor<4> {
-    let picture = elucid_graph::input::decode_image(bytes).unwrap();
+    let picture = elucid_vision::input::decode_image(bytes).unwrap();
     MODEL.prepare(&picture).unwrap().tensor().clone()
 }
 

@@ -13,8 +13,9 @@ use common::{device, relative_error};
 use elucid_attribution::{
     Attribution, AttributionError, FEATURES, METHODS, Method, MethodOptions, Network, Place, Target,
 };
-use elucid_graph::{GraphError, INPUT, LOGITS, Model};
+use elucid_graph::{GraphError, INPUT, LOGITS};
 use elucid_models::photographs;
+use elucid_vision::Model;
 use ndarray::Axis;
 
 /// Options under which methods are quick, for those that have them.
@@ -116,7 +117,7 @@ static IMAGES: LazyLock<Tensor<4>> = LazyLock::new(|| {
 static PHOTOGRAPHS: LazyLock<Tensor<4>> = LazyLock::new(|| {
     let spec = MODEL.input_spec().with_size([96, 96]).unwrap();
     let read = |bytes: &[u8]| {
-        let picture = elucid_graph::input::decode_image(bytes).unwrap();
+        let picture = elucid_vision::input::decode_image(bytes).unwrap();
         let values = spec.prepare(&picture).unwrap().tensor;
         common::tensor(values.into_iter().collect(), [1, 3, 96, 96])
     };

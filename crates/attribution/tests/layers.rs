@@ -6,14 +6,15 @@ mod common;
 use burn::tensor::Tensor;
 use common::{device, relative_error};
 use elucid_attribution::{AttributionError, Attributor, Gradient, Target};
-use elucid_graph::{INPUT, LOGITS, Model};
+use elucid_graph::{INPUT, LOGITS};
 use elucid_models::photographs;
 use elucid_rules::Rules;
+use elucid_vision::Model;
 
 fn open() -> (Model, Tensor<4>) {
     let model = Model::find("squeezenet", &device(), None).unwrap();
     let read = |bytes| {
-        let picture = elucid_graph::input::decode_image(bytes).unwrap();
+        let picture = elucid_vision::input::decode_image(bytes).unwrap();
         model.prepare(&picture).unwrap().tensor().clone()
     };
     let cat = read(photographs::chelsea());

@@ -12,8 +12,8 @@ use elucid_attribution::{
     AttributionError, Attributor, Baseline, MeaningfulMasks, MeaningfulPerturbation, Method,
     MethodOptions, Target,
 };
-use elucid_graph::Model;
 use elucid_models::photographs;
+use elucid_vision::Model;
 use ndarray::{Array2, Axis};
 
 const SIDE: usize = 48;
@@ -204,7 +204,7 @@ fn a_settled_search_ends() {
 #[test]
 fn a_region_without_which_the_class_is_gone() {
     let model = Model::find("squeezenet", &device(), None).unwrap();
-    let picture = elucid_graph::input::decode_image(photographs::chelsea()).unwrap();
+    let picture = elucid_vision::input::decode_image(photographs::chelsea()).unwrap();
     let image = model.prepare(&picture).unwrap().tensor().clone();
     let method = MeaningfulPerturbation::new()
         .baseline(Baseline::zero())

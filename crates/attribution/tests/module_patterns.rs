@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use elucid_attribution::relevance::{Flat, RelevanceRules};
 use elucid_attribution::{Attributor, Lrp, Target};
-use elucid_graph::Model;
 use elucid_rules::OpKind;
+use elucid_vision::Model;
 
 const MODULES: &[u8] = include_bytes!("../../cli/tests/files/modules.onnx");
 

@@ -12,7 +12,7 @@ use common::{assets, relative_error};
 use elucid_attribution::{
     Attributor, GradCam, Gradient, LinearApproximation, METHODS, MethodOptions, Target,
 };
-use elucid_graph::Model;
+use elucid_vision::Model;
 
 /// Options under which methods are quick, for those that have them.
 const SMALL: &[(&str, &str)] = &[

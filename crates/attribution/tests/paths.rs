@@ -13,15 +13,16 @@ use elucid_attribution::{
     GuidedIntegratedGradients, IntegratedGradients, Method, MethodOptions, Network, Quadrature,
     Target,
 };
-use elucid_graph::{INPUT, LOGITS, Model};
+use elucid_graph::{INPUT, LOGITS};
 use elucid_models::photographs;
+use elucid_vision::Model;
 use ndarray::{Array1, Axis};
 
 static MODEL: LazyLock<Model> =
     LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 static CAT: LazyLock<Tensor<4>> = LazyLock::new(|| {
-    let picture = elucid_graph::input::decode_image(photographs::chelsea()).unwrap();
+    let picture = elucid_vision::input::decode_image(photographs::chelsea()).unwrap();
     MODEL.prepare(&picture).unwrap().tensor().clone()
 });
 

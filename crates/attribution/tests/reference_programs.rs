@@ -14,8 +14,8 @@ use elucid_attribution::{
     ExcitationBackprop, GradCam, Gradient, GuidedBackprop, IntegratedGradients,
     LinearApproximation, Lrp, Quadrature, SpatialAttribution, Target,
 };
-use elucid_graph::Model;
 use elucid_rules::Rules;
+use elucid_vision::Model;
 
 /// Largest deviation allowed, relative to the reference's largest value.
 const TOLERANCE: f32 = 1e-4;

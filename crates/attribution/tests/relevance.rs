@@ -14,8 +14,9 @@ use elucid_attribution::{
     Attribution, AttributionError, Attributor, Baseline, ContrastiveExcitationBackprop, DeepLift,
     ExcitationBackprop, Lrp, Method, MethodOptions, Target,
 };
-use elucid_graph::{INPUT, Model};
+use elucid_graph::INPUT;
 use elucid_rules::OpKind;
+use elucid_vision::Model;
 
 fn model(network: &Onnx) -> Model {
     Model::from_bytes(network.bytes(), &device(), None).unwrap()

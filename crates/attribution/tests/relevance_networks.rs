@@ -10,8 +10,8 @@ use common::torchvision::with_weights;
 use elucid_attribution::{
     Attribution, Attributor, DeepLift, ExcitationBackprop, FEATURES, Lrp, Target,
 };
-use elucid_graph::Model;
 use elucid_models::photographs;
+use elucid_vision::Model;
 
 fn open(assets: &Path, network: &str) -> Model {
     with_weights(&assets.join(format!("models/torchvision/{network}.onnx")))
@@ -25,7 +25,7 @@ fn first_activation(model: &Model) -> &str {
 }
 
 fn explain(model: &Model, method: &dyn Attributor) -> Attribution {
-    let picture = elucid_graph::input::decode_image(photographs::chelsea()).unwrap();
+    let picture = elucid_vision::input::decode_image(photographs::chelsea()).unwrap();
     let cat = model.prepare(&picture).unwrap();
     let started = std::time::Instant::now();
     let result = method

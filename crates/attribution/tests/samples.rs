@@ -13,15 +13,15 @@ use elucid_attribution::{
     IntegratedGradients, LinearApproximation, Method, MethodOptions, Network, Reduce, SmoothGrad,
     Target,
 };
-use elucid_graph::Model;
 use elucid_models::photographs;
+use elucid_vision::Model;
 use ndarray::{ArrayD, Axis};
 
 static MODEL: LazyLock<Model> =
     LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 static CAT: LazyLock<Tensor<4>> = LazyLock::new(|| {
-    let picture = elucid_graph::input::decode_image(photographs::chelsea()).unwrap();
+    let picture = elucid_vision::input::decode_image(photographs::chelsea()).unwrap();
     MODEL.prepare(&picture).unwrap().tensor().clone()
 });
 

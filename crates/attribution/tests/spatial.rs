@@ -10,8 +10,9 @@ use common::{device, relative_error};
 use elucid_attribution::{
     AttributionError, Attributor, LinearApproximation, SpatialAttribution, Target,
 };
-use elucid_graph::{GraphError, Model};
+use elucid_graph::GraphError;
 use elucid_rules::{GradRule, OpKind, Rules};
+use elucid_vision::Model;
 use ndarray::s;
 
 static MODEL: LazyLock<Model> =

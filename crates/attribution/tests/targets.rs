@@ -10,14 +10,15 @@ use common::device;
 use elucid_attribution::{
     AttributionError, Attributor, Gradient, LinearApproximation, Reduce, Target,
 };
-use elucid_graph::{LOGITS, Model};
+use elucid_graph::LOGITS;
 use elucid_models::photographs;
+use elucid_vision::Model;
 
 static MODEL: LazyLock<Model> =
     LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 static CAT: LazyLock<Tensor<4>> = LazyLock::new(|| {
-    let picture = elucid_graph::input::decode_image(photographs::chelsea()).unwrap();
+    let picture = elucid_vision::input::decode_image(photographs::chelsea()).unwrap();
     MODEL.prepare(&picture).unwrap().tensor().clone()
 });
 

@@ -110,7 +110,7 @@ impl InputArgs {
 
     /// `spec` with what these flags say instead.
     pub fn apply(&self, mut spec: InputSpec) -> Result<InputSpec, CliError> {
-        let usage = |error: elucid::graph::input::InputError| CliError::Usage(error.to_string());
+        let usage = |error: elucid::vision::input::InputError| CliError::Usage(error.to_string());
         if let Some(size) = self.input_size {
             spec = spec.with_size(size).map_err(usage)?;
         }

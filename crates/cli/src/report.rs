@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use elucid::graph::Guess;
 use elucid::models::sha256;
 use elucid::prelude::*;
+use elucid::vision::Guess;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use elucid::GraphError;
+use elucid::ModelError;
 use elucid::device::{self, Chosen};
 use elucid::models::ResolveError;
 use elucid::prelude::*;
@@ -59,7 +59,7 @@ fn runs_one_by_one(model: &Model) -> bool {
 
 fn open_model(args: &ModelArgs, device: &Chosen) -> Result<Model, CliError> {
     let opened = find(args, device, None);
-    if let Err(GraphError::NotFound(missing @ ResolveError::NotPulled { .. })) = &opened {
+    if let Err(ModelError::NotFound(missing @ ResolveError::NotPulled { .. })) = &opened {
         return Err(CliError::Failure(format!("{missing}, or add --pull")));
     }
     if !args.input.any() {
@@ -71,7 +71,7 @@ fn open_model(args: &ModelArgs, device: &Chosen) -> Result<Model, CliError> {
     Ok(find(args, device, Some(args.input.apply(known)?))?)
 }
 
-fn find(args: &ModelArgs, device: &Chosen, spec: Option<InputSpec>) -> Result<Model, GraphError> {
+fn find(args: &ModelArgs, device: &Chosen, spec: Option<InputSpec>) -> Result<Model, ModelError> {
     match args.model.to_str() {
         Some(name) => Model::find(name, &device.device, spec),
         // No known model has such a name, so this is a file.

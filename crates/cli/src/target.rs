@@ -1,7 +1,7 @@
 //! What is explained, as a flag and as facts.
 
-use elucid::graph::Guess;
 use elucid::prelude::*;
+use elucid::vision::Guess;
 use serde::Serialize;
 
 use crate::error::CliError;

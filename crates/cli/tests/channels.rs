@@ -123,7 +123,7 @@ fn a_run_leaves_what_the_library_computes() {
         let icon = Picture::from_rgb(icon.bytes(0).unwrap().view()).unwrap();
         let file = desk.path(format!("new/out/icons/channel_{channel}.png"));
         let written =
-            Picture::from_image(elucid::graph::input::open_image(file).unwrap().to_rgb8());
+            Picture::from_image(elucid::vision::input::open_image(file).unwrap().to_rgb8());
         let largest = |a: &Picture, b: &Picture| {
             let pairs = a.to_rgb().into_iter().zip(b.to_rgb());
             pairs.map(|(a, b)| a.abs_diff(b)).max()

@@ -32,7 +32,7 @@ fn map(desk: &Desk, folder: &str) -> SpriteMap {
 }
 
 fn png(desk: &Desk, file: &str) -> Picture {
-    let image = elucid::graph::input::open_image(desk.path(file)).unwrap();
+    let image = elucid::vision::input::open_image(desk.path(file)).unwrap();
     Picture::from_image(image.to_rgb8()).unwrap()
 }
 

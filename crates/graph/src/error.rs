@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use elucid_rules::RuleError;
 
 use crate::device::DeviceError;
-use crate::input::InputError;
 
 /// An error from importing, looking up or running a network.
 #[derive(Debug, thiserror::Error)]
@@ -136,24 +135,12 @@ pub enum GraphError {
         /// What the outputs are instead.
         reason: String,
     },
-    /// A class index or label that the model does not have.
-    #[error("{reason}")]
-    UnknownClass {
-        /// What was asked for and what exists.
-        reason: String,
-    },
     /// A replaced gradient does not fit its operator.
     #[error(transparent)]
     Rule(#[from] RuleError),
-    /// The photograph or its preparation.
-    #[error(transparent)]
-    Input(#[from] InputError),
     /// The device.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// Neither a file nor a known model has this name.
-    #[error(transparent)]
-    NotFound(#[from] elucid_models::ResolveError),
 }
 
 /// A name as a message shows it: of a very long one, which no program gave, the ends.

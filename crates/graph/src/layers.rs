@@ -22,6 +22,11 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// The value.
+    pub fn value(&self) -> ValueId {
+        self.value
+    }
+
     /// The ONNX name of the tensor.
     pub fn name(&self) -> &str {
         &self.name
@@ -52,30 +57,6 @@ impl Layer {
     pub fn is_notable(&self) -> bool {
         self.notable
     }
-}
-
-/// The value before the softmax that ends the network, or the output itself.
-pub(crate) fn find_logits(graph: &Graph) -> Option<ValueId> {
-    let output = *graph.outputs.first()?;
-    let mut value = output;
-    while let Some(node) = graph.producer(value) {
-        let Some(input) = node.inputs.first().copied().flatten() else {
-            break;
-        };
-        match (graph.algebra(node), node.op.kind()) {
-            (Algebra::Softmax, _) => return Some(input),
-            (
-                _,
-                OpKind::Identity
-                | OpKind::Dropout
-                | OpKind::Reshape
-                | OpKind::Flatten
-                | OpKind::Squeeze,
-            ) => value = input,
-            _ => break,
-        }
-    }
-    Some(output)
 }
 
 pub(crate) fn list_layers(

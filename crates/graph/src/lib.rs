@@ -2,6 +2,7 @@
 
 mod activation;
 mod attributes;
+mod bound;
 mod builder;
 pub mod device;
 mod element;
@@ -11,9 +12,7 @@ mod fold;
 mod graph;
 mod host;
 mod import;
-pub mod input;
 mod layers;
-mod model;
 mod names;
 mod obstacles;
 mod operator;
@@ -28,14 +27,14 @@ mod together;
 
 pub use activation::Activation;
 pub use attributes::{Attribute, Attributes};
+pub use bound::{BoundGraph, INPUT, ImageBatch, LOGITS};
 pub use builder::GraphBuilder;
 pub use element::ElementType;
 pub use error::GraphError;
 pub use graph::{Graph, GraphInput, Node, ValueId};
 pub use host::{HostTensor, MAX_ELEMENTS};
-pub use input::InputSpec;
+pub use import::MAX_FILE;
 pub use layers::Layer;
-pub use model::{Guess, INPUT, ImageBatch, LOGITS, Model, Photo, Scores};
 pub use names::Module;
 pub use obstacles::Obstacle;
 pub use operator::{

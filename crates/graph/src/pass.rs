@@ -6,11 +6,11 @@ use std::sync::Arc;
 use elucid_rules::{GradRule, Operator, RuleError, Rules, Subject};
 
 use crate::activation::Activation;
+use crate::bound::{BoundGraph, ImageBatch};
 use crate::error::{GraphError, quoted};
 use crate::execute::execute;
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::host::{ElementType, HostTensor};
-use crate::model::{ImageBatch, Model};
 use crate::operator::{Known, Slots};
 use crate::plan::{Plan, Planner, Progress, Step};
 use crate::record::Recording;
@@ -23,14 +23,14 @@ use crate::together::{self, Images};
 #[derive(Debug, Clone)]
 #[must_use = "a pass runs when something is fetched"]
 pub struct Pass<'m> {
-    model: &'m Model,
+    model: &'m BoundGraph,
     rules: Rules,
     feeds: Vec<(String, Activation)>,
     known: Vec<(String, HostTensor)>,
 }
 
 impl<'m> Pass<'m> {
-    pub(crate) fn new(model: &'m Model) -> Self {
+    pub(crate) fn new(model: &'m BoundGraph) -> Self {
         Self {
             model,
             rules: Rules::new(),
@@ -48,7 +48,7 @@ impl<'m> Pass<'m> {
     /// Gives the network its images.
     pub fn input(self, images: &impl ImageBatch) -> Self {
         let images = images.images(self.model.device());
-        self.feed(crate::model::INPUT, images)
+        self.feed(crate::bound::INPUT, images)
     }
 
     /// Gives a layer its value, instead of computing it.
@@ -69,7 +69,7 @@ impl<'m> Pass<'m> {
     /// the device on the way.
     ///
     /// A file that fixes a batch of one takes any number of images all the same, with the values of one
-    /// image at a time: see [`Model::runs_one_by_one`]. What is fed and fetched has one row for each.
+    /// image at a time: see [`BoundGraph::runs_one_by_one`]. What is fed and fetched has one row for each.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl<'m> Pass<'m> {
     /// # Errors
     ///
     /// As [`Pass::fetch`], and [`GraphError::Shape`] for several images where they
-    /// [run one by one](Model::runs_one_by_one).
+    /// [run one by one](BoundGraph::runs_one_by_one).
     pub fn record<S: AsRef<str>>(
         self,
         layers: impl IntoIterator<Item = S>,
@@ -297,7 +297,7 @@ fn same_shapes(graph: &Graph, value: ValueId, parts: &[Activation]) -> Result<()
 
 /// A pass under way: planned as far as sizes are known, run as far as it is planned.
 pub(crate) struct Run<'m> {
-    model: &'m Model,
+    model: &'m BoundGraph,
     rules: Rules,
     planner: Planner<'m>,
     values: HashMap<ValueId, Activation>,
@@ -436,7 +436,11 @@ impl<'m> Run<'m> {
 }
 
 /// Refuses what a value cannot be, and says what its elements are.
-fn check_feed(model: &Model, value: ValueId, fed: &Activation) -> Result<ElementType, GraphError> {
+fn check_feed(
+    model: &BoundGraph,
+    value: ValueId,
+    fed: &Activation,
+) -> Result<ElementType, GraphError> {
     let shape = fed.shape();
     let graph = model.graph();
     let input = graph.inputs().iter().find(|input| input.value == value);
@@ -471,7 +475,7 @@ fn check_feed(model: &Model, value: ValueId, fed: &Activation) -> Result<Element
 
 /// A rule of the user's may return anything.
 fn check_output(
-    model: &Model,
+    model: &BoundGraph,
     node: NodeId,
     output: &Activation,
     known: &Known,
@@ -491,7 +495,7 @@ fn check_output(
     })
 }
 
-impl Model {
+impl BoundGraph {
     /// Refuses rules that are about nothing in this network.
     ///
     /// # Errors

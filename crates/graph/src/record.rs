@@ -14,9 +14,9 @@ use elucid_rules::{Algebra, GradRule};
 
 pub use self::step::Step;
 use crate::activation::Activation;
+use crate::bound::BoundGraph;
 use crate::error::{GraphError, quoted};
 use crate::graph::ValueId;
-use crate::model::Model;
 use crate::operator::Slots;
 use crate::pass::{Activations, Run};
 use crate::plan;
@@ -27,7 +27,7 @@ use crate::plan;
 /// the fetched layers, for as long as the recording lives.
 #[derive(Debug)]
 pub struct Recording<'m> {
-    model: &'m Model,
+    model: &'m BoundGraph,
     steps: Vec<plan::Step>,
     rules: Vec<Option<Arc<dyn GradRule>>>,
     values: HashMap<ValueId, Activation>,
@@ -37,7 +37,7 @@ pub struct Recording<'m> {
 }
 
 impl<'m> Recording<'m> {
-    pub(crate) fn run(model: &'m Model, run: Run<'m>) -> Result<Self, GraphError> {
+    pub(crate) fn run(model: &'m BoundGraph, run: Run<'m>) -> Result<Self, GraphError> {
         let mut run = run.keeping();
         let mut rules = Vec::new();
         run.run_all(|_, rule, _| rules.push(rule))?;
@@ -71,7 +71,7 @@ impl<'m> Recording<'m> {
     }
 
     /// The network.
-    pub fn model(&self) -> &'m Model {
+    pub fn model(&self) -> &'m BoundGraph {
         self.model
     }
 

@@ -16,9 +16,9 @@ use burn::tensor::Tensor;
 use elucid_rules::Operator as Form;
 
 use crate::activation::{Activation, IntoView, at_rank};
+use crate::bound::BoundGraph;
 use crate::error::{GraphError, quoted};
 use crate::graph::{Graph, Node, ValueId};
-use crate::model::Model;
 use crate::operator::{self, Apart, Batch, Kernel, Known, Operands, Slots, check_computable};
 use crate::plan::{Plan, Step};
 use crate::receptive::{Reach, Windows};
@@ -36,7 +36,7 @@ pub(crate) struct Images {
 
 impl Images {
     /// `None` for a network that takes any batch, and for one image.
-    pub fn of(model: &Model, feeds: &[(ValueId, Known)]) -> Result<Option<Self>, GraphError> {
+    pub fn of(model: &BoundGraph, feeds: &[(ValueId, Known)]) -> Result<Option<Self>, GraphError> {
         let graph = model.graph();
         if model.stated_batch() != Some(1) {
             return Ok(None);
@@ -145,7 +145,7 @@ impl Images {
 }
 
 /// How many images a fed tensor holds, or the shape of one where it is not one row.
-fn rows_of(model: &Model, value: ValueId, known: &Known) -> Result<usize, Vec<usize>> {
+fn rows_of(model: &BoundGraph, value: ValueId, known: &Known) -> Result<usize, Vec<usize>> {
     let rows = known.shape.first().copied().unwrap_or(1);
     let input = model.graph().inputs().iter().find(|i| i.value == value);
     if let Some(input) = input {

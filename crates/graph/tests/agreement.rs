@@ -5,8 +5,9 @@ mod common;
 use std::path::Path;
 
 use common::{assets, device};
-use elucid_graph::input::Resize;
-use elucid_graph::{LOGITS, Model};
+use elucid_graph::LOGITS;
+use elucid_vision::Model;
+use elucid_vision::input::Resize;
 use image::GenericImageView;
 use serde_json::Value;
 

@@ -5,7 +5,7 @@ mod common;
 
 use burn::tensor::Tensor;
 use common::{device, tensor};
-use elucid_graph::{Activation, Graph, GraphError, Model};
+use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
 
 /// Families of cases of operators whose derivatives no other test sees.
 const FAMILIES: &[&str] = &[
@@ -37,7 +37,7 @@ fn noise(seed: u64) -> impl FnMut() -> f32 {
     }
 }
 
-fn cases() -> Vec<(String, Model)> {
+fn cases() -> Vec<(String, BoundGraph)> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -49,12 +49,12 @@ fn cases() -> Vec<(String, Model)> {
         let wanted = FAMILIES.iter().any(|family| name.starts_with(family));
         let bytes = wanted.then(|| std::fs::read(&file).unwrap())?;
         let graph = Graph::import(bytes, None).unwrap();
-        Some((name, Model::of_graph(graph, &device())))
+        Some((name, BoundGraph::new(graph, &device())))
     });
     named.collect()
 }
 
-fn shape(model: &Model) -> [usize; 4] {
+fn shape(model: &BoundGraph) -> [usize; 4] {
     let stated = model.graph().inputs()[0].shape.iter();
     let shape: Vec<usize> = stated.map(|d| d.unwrap()).collect();
     shape.try_into().unwrap()
@@ -71,7 +71,7 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 
 /// The derivative of a weighted sum of outputs along a direction, by automatic differentiation and by
 /// differences; `None` where a step crosses a kink.
-fn compared(model: &Model, seed: u64) -> Option<(f64, f64)> {
+fn compared(model: &BoundGraph, seed: u64) -> Option<(f64, f64)> {
     let shape = shape(model);
     let count = shape.iter().product();
     let mut next = noise(seed);

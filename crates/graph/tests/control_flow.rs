@@ -4,7 +4,9 @@ mod common;
 
 use std::sync::Arc;
 
-use elucid_graph::{Activation, ElementType, Graph, GraphBuilder, GraphError, HostTensor, Model};
+use elucid_graph::{
+    Activation, BoundGraph, ElementType, Graph, GraphBuilder, GraphError, HostTensor,
+};
 
 const F32: ElementType = ElementType::F32;
 
@@ -31,12 +33,12 @@ fn floats(shape: &[usize], values: &[f32]) -> HostTensor {
     HostTensor::of_floats(F32, shape, values.to_vec()).unwrap()
 }
 
-fn model(graph: Graph) -> Model {
-    Model::of_graph(graph, &common::device())
+fn model(graph: Graph) -> BoundGraph {
+    BoundGraph::new(graph, &common::device())
 }
 
 /// The values of a layer of a network with one input `x`, and the gradient of their sum at `x`.
-fn run(model: &Model, x: &HostTensor, layer: &str) -> (Vec<f32>, Vec<f32>) {
+fn run(model: &BoundGraph, x: &HostTensor, layer: &str) -> (Vec<f32>, Vec<f32>) {
     let x = Activation::from_array(x.float_array().unwrap(), model.device()).require_grad();
     let fetched = model.pass().feed("x", x.clone()).fetch([layer]).unwrap();
     let found = fetched.get(layer).unwrap();

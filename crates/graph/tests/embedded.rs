@@ -1,9 +1,9 @@
 //! The networks that the program carries.
 
 use burn::tensor::Device;
-use elucid_graph::input::decode_image;
-use elucid_graph::{GraphError, Model};
 use elucid_models::photographs;
+use elucid_vision::input::decode_image;
+use elucid_vision::{Model, ModelError};
 
 /// Logits of ONNX Runtime, by `scripts/inception_v1_small/reference.py`.
 const REFERENCE: [(&str, [f32; 14]); 4] = [
@@ -38,7 +38,7 @@ const REFERENCE: [(&str, [f32; 14]); 4] = [
 ];
 
 /// The network, or the error of a build without its feature, which names it.
-fn open(network: Result<Model, GraphError>, feature: &str, carried: bool) -> Option<Model> {
+fn open(network: Result<Model, ModelError>, feature: &str, carried: bool) -> Option<Model> {
     match network {
         Ok(model) => {
             assert!(carried, "{} was not asked for", model.name());

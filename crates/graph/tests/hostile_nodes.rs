@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use elucid_graph::{Activation, Attribute, ElementType, GraphBuilder, HostTensor, Model, Registry};
+use elucid_graph::{
+    Activation, Attribute, BoundGraph, ElementType, GraphBuilder, HostTensor, Registry,
+};
 
 /// Nodes of each operator, unless `ELUCID_TRIES` says otherwise.
 const TRIES: u64 = 150;
@@ -251,7 +253,7 @@ fn attempt(name: &str, opset: i64, seed: u64) -> Result<(), String> {
     built.map_err(|e| e.to_string())?;
     builder.output("y0");
     let graph = builder.build().map_err(|e| e.to_string())?;
-    let model = Model::of_graph(graph, &common::device());
+    let model = BoundGraph::new(graph, &common::device());
     let mut pass = model.pass();
     for (name, tensor, is_live) in &inputs {
         pass = match tensor.float_array().filter(|_| *is_live) {

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, ElementType, Graph, GraphError, HostTensor, Model, Pass};
+use elucid_graph::{Activation, BoundGraph, ElementType, Graph, GraphError, HostTensor, Pass};
 use modern::{input, numbers, sizes, with_weights};
 use serde_json::Value;
 
@@ -96,7 +96,7 @@ impl Outcome {
     }
 }
 
-fn fed<'m>(model: &'m Model, inputs: &[(String, HostTensor)]) -> Pass<'m> {
+fn fed<'m>(model: &'m BoundGraph, inputs: &[(String, HostTensor)]) -> Pass<'m> {
     inputs.iter().fold(model.pass(), |pass, (name, value)| {
         match value.float_array() {
             Some(array) => pass.feed(name, Activation::from_array(array, model.device())),
@@ -162,14 +162,14 @@ fn deviation(record: &Value, got: &HostTensor) -> f64 {
 }
 
 /// Whether a value is computed by a pass.
-fn is_computed(model: &Model, name: &str) -> bool {
+fn is_computed(model: &BoundGraph, name: &str) -> bool {
     let value = model.graph().value(name);
     value.is_some_and(|value| model.graph().producer(value).is_some())
 }
 
 /// The worst deviation over all recorded values, and what is not there.
 fn compare_values(
-    model: &Model,
+    model: &BoundGraph,
     inputs: &[(String, HostTensor)],
     reference: &Value,
 ) -> Result<((f64, String), Vec<String>), GraphError> {
@@ -220,7 +220,7 @@ fn compare_values(
 
 /// The gradients at the inputs, or at inputs that are `moved` by a millionth.
 fn gradients_at(
-    model: &Model,
+    model: &BoundGraph,
     inputs: &[(String, HostTensor)],
     gradient: &Value,
     moved: u32,
@@ -391,7 +391,7 @@ fn run(assets: &Path, name: &str) -> Outcome {
     if half || reference.get("outputs_float16").is_some() {
         outcome.note = "half precision, computed in single".to_owned();
     }
-    let model = Model::of_graph(graph, &common::device());
+    let model = BoundGraph::new(graph, &common::device());
     match compare_values(&model, &inputs, &reference) {
         Ok((worst, not_there)) => {
             outcome.values = Some(worst);

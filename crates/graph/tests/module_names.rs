@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use common::device;
 use common::onnx::Onnx;
-use elucid_graph::{Activation, Graph, GraphError, Model};
+use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
 use elucid_rules::{GuidedRelu, OpKind, Rules};
+use elucid_vision::Model;
 
 const BLOCKS: [&str; 9] = ["3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"];
 
@@ -17,7 +18,7 @@ fn open(file: &Onnx) -> Model {
 }
 
 #[track_caller]
-fn means(model: &Model, pairs: &[(&str, &str)]) {
+fn means(model: &BoundGraph, pairs: &[(&str, &str)]) {
     for (asked, layer) in pairs {
         match model.layer(asked) {
             Ok(found) => assert_eq!(found.name(), *layer, "{asked}"),
@@ -98,7 +99,7 @@ fn modules_without_one_result_are_ambiguous_and_misses_offer_modules() {
         panic!("there is none");
     };
     assert!(nearest.contains(&"layer1.10".to_owned()), "{nearest:?}");
-    let paths = |model: &Model| -> Vec<String> {
+    let paths = |model: &BoundGraph| -> Vec<String> {
         model
             .modules()
             .iter()
@@ -133,7 +134,7 @@ fn modules_without_one_result_are_ambiguous_and_misses_offer_modules() {
 }
 
 /// The gradient of the sum of the scores at the input.
-fn gradient(model: &Model, rules: &Rules) -> Result<Vec<f32>, GraphError> {
+fn gradient(model: &BoundGraph, rules: &Rules) -> Result<Vec<f32>, GraphError> {
     let values = (0..3 * 64).map(|i| ((i * 37 + 11) % 64) as f32 / 32.0 - 1.0);
     let image = common::tensor(values.collect(), [1, 3, 8, 8]);
     let leaf = Activation::from(image).require_grad();
@@ -458,15 +459,15 @@ fn hostile_names_break_nothing_and_fill_no_screen() {
 }
 
 /// The modules of a network of the reference files.
-fn reference(file: &str) -> Option<Model> {
+fn reference(file: &str) -> Option<BoundGraph> {
     let path = common::assets()?.join("models").join(file);
     let graph = Graph::import(std::fs::read(path).unwrap(), None).unwrap();
-    Some(Model::of_graph(graph, &device()))
+    Some(BoundGraph::new(graph, &device()))
 }
 
 /// The value that a name means, by fetching nothing: a feed of it needs no other.
 #[track_caller]
-fn meant(model: &Model, asked: &str) -> String {
+fn meant(model: &BoundGraph, asked: &str) -> String {
     let fed = Activation::from(common::tensor(vec![0.0], [1, 1, 1, 1]));
     let fetched = model.pass().feed(asked, fed).fetch([asked]);
     let fetched = fetched.unwrap_or_else(|error| panic!("{asked}: {error}"));

@@ -8,9 +8,10 @@ use burn::tensor::Tensor;
 use common::onnx::{Message, ModelProto, Onnx};
 use common::torchvision::with_weights;
 use common::{assets, device, relative_error};
-use elucid_graph::input::InputSpec;
-use elucid_graph::{GraphError, LOGITS, Model, Photo};
+use elucid_graph::{GraphError, LOGITS};
 use elucid_rules::OpKind;
+use elucid_vision::input::InputSpec;
+use elucid_vision::{Model, Photo};
 use serde_json::Value;
 
 /// Largest deviation allowed, relative to the layer's largest value.

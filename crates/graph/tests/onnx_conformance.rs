@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
-use elucid_graph::{Activation, Attributes, ElementType, Graph, HostTensor, Model, Pass, Registry};
+use elucid_graph::{
+    Activation, Attributes, BoundGraph, ElementType, Graph, HostTensor, Pass, Registry,
+};
 
 /// ONNX's own runner compares with these.
 const RELATIVE: f32 = 1e-3;
@@ -161,7 +163,7 @@ fn tensor(entry: &serde_json::Value, bytes: &[u8]) -> HostTensor {
 }
 
 /// A pass over a case; what is fed as floating point is an activation, all else is known.
-fn fed<'m>(model: &'m Model, inputs: &[(String, HostTensor)]) -> Pass<'m> {
+fn fed<'m>(model: &'m BoundGraph, inputs: &[(String, HostTensor)]) -> Pass<'m> {
     let mut pass = model.pass();
     for (name, value) in inputs {
         let is_live = value.element_type().is_float() && !value.is_empty();
@@ -176,7 +178,7 @@ fn fed<'m>(model: &'m Model, inputs: &[(String, HostTensor)]) -> Pass<'m> {
 /// The outputs of a case in single precision, whatever their type, or nothing where one of them is no
 /// number.
 fn numbers(
-    model: &Model,
+    model: &BoundGraph,
     inputs: &[(String, HostTensor)],
     names: &[String],
 ) -> Result<Vec<Vec<f32>>, String> {
@@ -194,9 +196,9 @@ fn on(value: &HostTensor, device: &Device) -> Activation {
     Activation::from_array(value.float_array().expect("floating point"), device)
 }
 
-fn open(pack: &Pack, case: &str) -> Result<Model, String> {
+fn open(pack: &Pack, case: &str) -> Result<BoundGraph, String> {
     let graph = Graph::import(pack.model(case), None).map_err(|e| e.to_string())?;
-    Ok(Model::of_graph(graph, &common::device()))
+    Ok(BoundGraph::new(graph, &common::device()))
 }
 
 /// Whether the outputs of a case are right, or what is wrong.
@@ -445,7 +447,7 @@ fn gradient(pack: &Pack, row: &Row) -> Result<(), String> {
 
 /// The derivative of the weighted sum of outputs along a direction, by automatic differentiation.
 fn derivative(
-    model: &Model,
+    model: &BoundGraph,
     inputs: &[(String, HostTensor)],
     directions: &[Option<Vec<f32>>],
     names: &[String],

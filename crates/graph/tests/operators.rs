@@ -8,7 +8,7 @@ use std::path::Path;
 
 use burn::tensor::Tensor;
 use common::{device, relative_error, tensor};
-use elucid_graph::{Graph, HostTensor, Model};
+use elucid_graph::{BoundGraph, Graph, HostTensor};
 
 /// Largest deviation allowed, relative to the output's largest value.
 const TOLERANCE: f32 = 1e-5;
@@ -25,7 +25,7 @@ fn image(graph: &Graph) -> Tensor<4> {
 fn deviation(path: &Path) -> Result<f32, String> {
     let bytes = std::fs::read(path).unwrap();
     let graph = Graph::import(bytes, None).map_err(|e| e.to_string())?;
-    let model = Model::of_graph(graph, &device());
+    let model = BoundGraph::new(graph, &device());
     let graph = model.graph();
     let constant = graph.value("expected").and_then(|v| graph.constant(v));
     let Some(expected) = constant.and_then(HostTensor::float_array) else {

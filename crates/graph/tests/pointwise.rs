@@ -5,10 +5,10 @@ mod common;
 
 use common::device;
 use common::onnx::{Onnx, TensorProto, data_type, floats};
-use elucid_graph::{Activation, ElementType, Graph, HostTensor, Model};
+use elucid_graph::{Activation, BoundGraph, ElementType, Graph, HostTensor};
 
-fn opened(onnx: &Onnx) -> Model {
-    Model::of_graph(Graph::import(onnx.bytes(), None).unwrap(), &device())
+fn opened(onnx: &Onnx) -> BoundGraph {
+    BoundGraph::new(Graph::import(onnx.bytes(), None).unwrap(), &device())
 }
 
 fn activation(values: &[f32]) -> Activation {

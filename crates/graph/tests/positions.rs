@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::Tensor;
 use common::onnx::{Onnx, floats};
 use common::{device, tensor};
-use elucid_graph::{Activation, Graph, GraphError, Model};
+use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
 
 /// Numbers from 0 to `below`.
 struct Numbers(u64);
@@ -51,7 +51,7 @@ fn transposes_are_transposes() {
             continue;
         }
         let graph = Graph::import(std::fs::read(&path).unwrap(), None).unwrap();
-        let model = Model::of_graph(graph, &device());
+        let model = BoundGraph::new(graph, &device());
         let stated = &model.graph().inputs()[0].shape;
         let shape: Vec<usize> = stated.iter().map(|d| d.unwrap()).collect();
         let x = image(shape.try_into().unwrap());
@@ -112,7 +112,7 @@ fn norms_become_part_of_convolutions() {
                 &["y"],
             );
         let graph = Graph::import(onnx.bytes(), None).unwrap();
-        let model = Model::of_graph(graph, &device());
+        let model = BoundGraph::new(graph, &device());
         let recording = model
             .pass()
             .feed("x", image([1, 4, 5, 6]))
@@ -373,7 +373,7 @@ fn nothing_panics() {
             let (onnx, shape) = hostile(op, &mut numbers);
             let ran = std::panic::catch_unwind(|| -> Result<(), GraphError> {
                 let graph = Graph::import(onnx.bytes(), None)?;
-                let model = Model::of_graph(graph, &device());
+                let model = BoundGraph::new(graph, &device());
                 let shape: Vec<usize> = shape.iter().map(|&d| d as usize).collect();
                 let count = shape.iter().product();
                 let values = (0..count)

@@ -5,8 +5,9 @@ mod common;
 use burn::tensor::Tensor;
 use common::device;
 use common::onnx::{Onnx, floats, small_network};
-use elucid_graph::{INPUT, Model, Windows};
+use elucid_graph::{INPUT, Windows};
 use elucid_rules::Rules;
+use elucid_vision::Model;
 use proptest::prelude::*;
 
 /// One step of a random network.

@@ -8,7 +8,8 @@ mod modern;
 use burn::tensor::{Tensor, TensorData};
 use common::onnx::Onnx;
 use common::{assets, device, relative_error};
-use elucid_graph::{Activation, Graph, GraphError, Model};
+use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
+use elucid_vision::Model;
 use ndarray::{ArrayD, Axis};
 use serde_json::Value;
 
@@ -227,7 +228,7 @@ fn coefficients(y: &Activation) -> Tensor<2> {
 }
 
 /// The output, and the gradient at the input of a fixed sum of it.
-fn both(model: &Model, output: &str, images: &Tensor<4>) -> [ArrayD<f32>; 2] {
+fn both(model: &BoundGraph, output: &str, images: &Tensor<4>) -> [ArrayD<f32>; 2] {
     let leaf = Activation::from(images.clone()).require_grad();
     let input = model
         .graph()
@@ -245,7 +246,7 @@ fn both(model: &Model, output: &str, images: &Tensor<4>) -> [ArrayD<f32>; 2] {
 }
 
 /// `bounds` of values and of gradients, relative to the largest of an image.
-fn agree(name: &str, model: &Model, output: &str, images: &Tensor<4>, bounds: [f32; 2]) {
+fn agree(name: &str, model: &BoundGraph, output: &str, images: &Tensor<4>, bounds: [f32; 2]) {
     let count = images.dims()[0];
     let together = both(model, output, images);
     for image in 0..count {
@@ -365,7 +366,7 @@ fn exported_networks_keep_images_apart() {
         let file = folder.join(format!("{name}.onnx"));
         let bytes = modern::with_weights(&file, reference["gain"].as_f64().unwrap());
         let graph = Graph::import(bytes, Some(&folder)).unwrap();
-        let model = Model::of_graph(graph, &device());
+        let model = BoundGraph::new(graph, &device());
         let input = modern::input(&reference["inputs"][0], &assets.join("images"));
         let shape: [usize; 4] = input.shape().try_into().unwrap();
         let one = Tensor::<4>::from_data(TensorData::new(input.floats(), shape), &device());

@@ -2,6 +2,7 @@
 
 use elucid_attribution::AttributionError;
 use elucid_graph::GraphError;
+use elucid_vision::ModelError;
 
 /// An error from a metric.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,9 @@ pub enum MetricError {
     /// The network could not be run as asked.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// The network has no such class.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// A parameter of a metric is out of range.
     #[error("{parameter} is {value}, expected {expected}")]
     Parameter {

@@ -97,7 +97,7 @@ pub struct Needs {
     pub truth: bool,
     /// The network's scores of changed images.
     pub scores: bool,
-    /// A [`Model`](elucid_graph::Model), whose weights can be changed, rather than any network.
+    /// A [`Model`](elucid_vision::Model), whose weights can be changed, rather than any network.
     pub model: bool,
     /// The attribution that the map was made from; where it is not given, the attributor makes it
     /// again.

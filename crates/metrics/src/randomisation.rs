@@ -31,8 +31,8 @@
 
 use std::collections::HashSet;
 
-use elucid_graph::Model;
 use elucid_rules::Algebra;
+use elucid_vision::Model;
 use ndarray::Array2;
 
 use crate::case::Case;

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use common::{assets, device, value};
 use elucid_attribution::{Attribution, Attributor, ExcitationBackprop, GradCam, Gradient, Target};
-use elucid_graph::Model;
-use elucid_graph::input::Resize;
 use elucid_metrics::{Case, ClassMean, Localisation, MassAccuracy, Metric, Pointing, baseline};
+use elucid_vision::Model;
+use elucid_vision::input::Resize;
 use ndarray::Array2;
 
 const IMAGES: usize = 32;

@@ -9,13 +9,13 @@ use elucid_attribution::{
     Attribution, Attributor, DeepLift, ExcitationBackprop, FEATURES, GradCam, Gradient,
     GuidedBackprop, LinearApproximation, Target,
 };
-use elucid_graph::{Model, Photo};
 use elucid_metrics::{
     Case, Completeness, Infidelity, InsertionDeletion, METRICS, Metric, MetricOptions,
     NotApplicable, Outcome, ParameterRandomisation, PixelFlipping, RandomLogit, Road,
     SensitivityMax, baseline,
 };
 use elucid_models::photographs;
+use elucid_vision::{Model, Photo};
 use ndarray::{Array2, Axis};
 
 static MODEL: LazyLock<Model> =

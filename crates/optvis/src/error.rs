@@ -2,6 +2,7 @@
 
 use elucid_graph::GraphError;
 use elucid_progress::Cancelled;
+use elucid_vision::ModelError;
 
 /// Why nothing was visualised.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +11,9 @@ pub enum VisError {
     /// Looking up layers or running the network.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// The network has no such class.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// The progress callback asked to stop.
     #[error("{0}")]
     Cancelled(Cancelled),

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use common::{assets, device, read_npy, relative_error, tensor};
-use elucid_graph::{Activation, INPUT, Model, Photo};
+use elucid_graph::{Activation, INPUT};
 use elucid_optvis::{FeatureVis, Fourier, Objective, Parametrisation, Seen};
+use elucid_vision::{Model, Photo};
 
 const LAYER: &str = "inception_4d";
 

@@ -9,11 +9,12 @@ use std::sync::{Arc, LazyLock, Mutex};
 use burn::tensor::Tensor;
 use common::onnx::{Onnx, floats};
 use common::{device, relative_error, tensor};
-use elucid_graph::{Activation, GraphError, INPUT, Model};
+use elucid_graph::{Activation, GraphError, INPUT};
 use elucid_optvis::{
     Cppn, FeatureVis, Fourier, Maco, Objective, Objectives, Parametrisation, Pixels, Pyramid,
     Random, Seen, Term, Transforms, VisError,
 };
+use elucid_vision::Model;
 use ndarray::{Array1, Array2, Array3, Axis};
 
 /// Smooth, and of any size: conv, tanh, conv, sigmoid, mean, classes.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use elucid_graph::InputSpec;
-use elucid_graph::input::ChannelOrder;
+use elucid_vision::InputSpec;
+use elucid_vision::input::ChannelOrder;
 use ndarray::{Array2, ArrayView3};
 
 /// How often pixels are handed to centres, as in the paper.

@@ -8,7 +8,7 @@
 //! become segments of their own, or join the neighbour of the nearest colour if they are smaller
 //! than a quarter of `S^2`: the number of segments is near the number asked for, and not always that.
 //!
-//! Colours are those of the picture that a model's [`InputSpec`](elucid_graph::InputSpec) recovers
+//! Colours are those of the picture that a model's [`InputSpec`](elucid_vision::InputSpec) recovers
 //! from its input. Where that is no picture, because a closure has no such specification or numbers
 //! fall outside of 0 to 255, the smallest number of the image becomes black and the largest white, and
 //! channels are red, green and blue in the model's order, this order for a closure.

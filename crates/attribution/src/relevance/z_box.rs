@@ -25,25 +25,19 @@ impl ZBox {
     }
 
     /// What black and white become by the model's
-    /// [`input_spec`](elucid_graph::Model::input_spec): `(0 * scale - mean) / std` and
+    /// [`InputSpec::range`](elucid_vision::InputSpec::range): `(0 * scale - mean) / std` and
     /// `(255 * scale - mean) / std`.
     pub fn pixels() -> Self {
         Self { bounds: None }
     }
 
-    fn bounds(&self, step: &Step<'_>) -> [Vec<f32>; 2] {
-        if let Some(bounds) = &self.bounds {
-            return bounds.clone();
-        }
-        let spec = step.model().input_spec();
-        let (mean, std) = (spec.mean(), spec.std());
-        let channels = || 0..mean.len();
-        let at = |pixel: f32, c: usize| (pixel * spec.scale() - mean[c]) / std[c];
-        // A negative scale or divisor turns black into the highest value.
-        [
-            channels().map(|c| at(0.0, c).min(at(255.0, c))).collect(),
-            channels().map(|c| at(0.0, c).max(at(255.0, c))).collect(),
-        ]
+    fn bounds(&self, step: &Step<'_>) -> Result<[Vec<f32>; 2], AttributionError> {
+        let stated = self.bounds.as_ref().or_else(|| step.model().range());
+        stated.cloned().ok_or_else(|| AttributionError::Parameter {
+            parameter: "low",
+            value: "that of black".to_owned(),
+            expected: "a number: nothing says what black and white are in this network's input",
+        })
     }
 }
 
@@ -95,7 +89,7 @@ impl RelevanceRule for ZBox {
         let Some(op) = Weighted::new(step, relevance, &self.name())? else {
             return Ok(vec![None; step.inputs()]);
         };
-        let [low, high] = self.bounds(step);
+        let [low, high] = self.bounds(step)?;
         let weight = &op.weights.weight;
         let minus = |part: Activation| map(&part, |w| -w);
         let terms = [

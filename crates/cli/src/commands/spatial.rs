@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use elucid::graph::Guess;
 use elucid::prelude::*;
+use elucid::vision::Guess;
 use serde::Serialize;
 
 use crate::args::{ModelArgs, OutArgs, RunArgs};

@@ -20,8 +20,8 @@ use crate::registry::{Registry, canonical};
 /// Versions of ONNX's own operator set that are understood.
 const OPSETS: std::ops::RangeInclusive<i64> = 1..=NEWEST_OPSET;
 
-/// The largest file that is read into memory, the limit of the protobuf format itself.
-pub(crate) const MAX_FILE: u64 = 2 << 30;
+/// The largest `.onnx` file, in bytes: the limit of the protobuf format itself.
+pub const MAX_FILE: u64 = 2 << 30;
 
 impl Graph {
     /// Imports a model from the bytes of an `.onnx` file.

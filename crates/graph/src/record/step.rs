@@ -6,10 +6,10 @@ use elucid_rules::{Algebra, OpKind};
 
 use super::Recording;
 use crate::activation::{Activation, IntoView};
+use crate::bound::BoundGraph;
 use crate::error::GraphError;
 use crate::execute::image_view;
 use crate::graph::Node;
-use crate::model::Model;
 use crate::operator::{Kernel, Slots, Weighted, Weights};
 use crate::plan;
 
@@ -101,7 +101,7 @@ impl<'r> Step<'r> {
     }
 
     /// The network.
-    pub fn model(&self) -> &'r Model {
+    pub fn model(&self) -> &'r BoundGraph {
         self.recording.model
     }
 

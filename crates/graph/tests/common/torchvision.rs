@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use elucid_graph::Model;
+use elucid_vision::Model;
 
 use super::device;
 use super::onnx::{Message, ModelProto, floats};

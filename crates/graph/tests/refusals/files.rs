@@ -1,12 +1,11 @@
 //! What is no model, or one cut short, or in pieces.
 
-use std::path::Path;
-
-use super::{E, open, refused};
+use super::{E, of_graph, open, refused};
 use crate::common;
 use crate::common::device;
 use crate::common::onnx::{self, Onnx, external, floats, small_network};
-use elucid_graph::{Graph, Model};
+use elucid_graph::Graph;
+use elucid_vision::Model;
 
 #[test]
 fn bytes_that_are_no_model() {
@@ -100,7 +99,7 @@ fn data_in_other_files() {
     let open_in = |onnx: &Onnx| {
         let path = folder.path().join("model.onnx");
         std::fs::write(&path, onnx.bytes()).unwrap();
-        Model::open(&path, &device())
+        of_graph(Model::open(&path, &device()))
     };
     for location in ["weights.bin", "./weights.bin", "sub/weights.bin"] {
         for length in [&[("length", "12")][..], &[]] {
@@ -176,7 +175,7 @@ fn data_in_other_files() {
 #[test]
 fn files_that_are_not_there() {
     refused!(
-        Model::open(Path::new("/nowhere/model.onnx"), &device()),
+        of_graph(Model::open("/nowhere/model.onnx", &device())),
         E::Read { .. },
         "/nowhere/model.onnx"
     );

@@ -11,13 +11,22 @@ mod passes;
 use burn::tensor::Tensor;
 use common::device;
 use common::onnx::{Onnx, small_network};
-use elucid_graph::{GraphError, Model};
+use elucid_graph::GraphError;
+use elucid_vision::{Model, ModelError};
 
 /// A dimension that no product may overflow with.
 const HUGE: i64 = 1 << 62;
 
 fn open(onnx: &Onnx) -> Result<Model, GraphError> {
-    Model::from_bytes(onnx.bytes(), &device(), None)
+    of_graph(Model::from_bytes(onnx.bytes(), &device(), None))
+}
+
+/// The graph's own error, where nothing but the graph can be wrong.
+fn of_graph<T>(opened: Result<T, ModelError>) -> Result<T, GraphError> {
+    opened.map_err(|error| match error {
+        ModelError::Graph(error) => error,
+        other => panic!("{other:?}"),
+    })
 }
 
 fn images(shape: [usize; 4]) -> Tensor<4> {
@@ -50,6 +59,7 @@ macro_rules! refused {
 }
 
 use GraphError as E;
+use ModelError as M;
 use refused;
 
 #[test]

@@ -1,6 +1,6 @@
 //! Passes that cannot run and names that mean nothing.
 
-use super::{E, images, open, refused};
+use super::{E, M, images, open, refused};
 use crate::common::device;
 use crate::common::onnx::{Onnx, small_network};
 use burn::tensor::Tensor;
@@ -152,11 +152,11 @@ fn ambiguous_names() {
     );
     assert_eq!(model.layer("a").unwrap().name(), "block/a");
     assert_eq!(model.layer("make_block/a").unwrap().name(), "block/a");
-    refused!(model.logits(), E::NoLogits { .. }, "\"y\"", "[1, 3, 8, 8]");
-    refused!(model.classify(&images([1, 3, 8, 8])), E::NoLogits { .. });
+    refused!(model.logits(), M::NoLogits { .. }, "\"y\"", "[1, 3, 8, 8]");
+    refused!(model.classify(&images([1, 3, 8, 8])), M::NoLogits { .. });
     let net = open(&small_network()).unwrap();
     assert_eq!(net.layer(LOGITS).unwrap().name(), "scores");
     assert_eq!(net.classes().unwrap(), 5);
-    refused!(net.class("5"), E::UnknownClass { .. }, "0 to 4");
-    refused!(net.class("tabby"), E::UnknownClass { .. }, "no class names");
+    refused!(net.class("5"), M::UnknownClass { .. }, "0 to 4");
+    refused!(net.class("tabby"), M::UnknownClass { .. }, "no class names");
 }

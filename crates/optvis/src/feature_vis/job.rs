@@ -1,10 +1,11 @@
 //! Pictures that are optimised together.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use elucid_graph::input::{ChannelOrder, InputSpec};
-use elucid_graph::{Activation, INPUT, Model};
+use elucid_graph::{Activation, INPUT};
 use elucid_progress::Cancelled;
 use elucid_rules::Rules;
+use elucid_vision::Model;
+use elucid_vision::input::{ChannelOrder, InputSpec};
 use ndarray::{Array4, Ix4};
 
 use super::FeatureVis;

@@ -6,9 +6,9 @@ mod lanes;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use elucid_graph::Model;
 use elucid_progress::{Progress, Reporter};
 use elucid_rules::{OpKind, RedirectedRelu, Rules};
+use elucid_vision::Model;
 use ndarray::ArrayView2;
 
 use self::job::{Found, Input, Job};

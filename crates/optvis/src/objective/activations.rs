@@ -1,7 +1,7 @@
 //! Neurons, channels, and whole layers.
 
 use burn::tensor::Tensor;
-use elucid_graph::Model;
+use elucid_vision::Model;
 
 use super::seen::{block, centre, channels, check_channel};
 use super::{Objective, Seen, Term};

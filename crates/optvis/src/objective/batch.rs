@@ -1,7 +1,7 @@
 //! What images of one batch have to do with each other.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::Model;
+use elucid_vision::Model;
 
 use super::seen::{channels, check_channel};
 use super::{Objective, Seen, Term};

@@ -1,7 +1,8 @@
 //! Class scores.
 
 use burn::tensor::Tensor;
-use elucid_graph::{LOGITS, Model};
+use elucid_graph::LOGITS;
+use elucid_vision::Model;
 
 use super::{Objective, Seen, Term};
 use crate::error::VisError;

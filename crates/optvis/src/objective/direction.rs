@@ -1,7 +1,7 @@
 //! Directions in the space of a layer's channels.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::Model;
+use elucid_vision::Model;
 use ndarray::{ArrayView1, ArrayView3};
 
 use super::seen::{block, centre, channels};

@@ -13,7 +13,7 @@ use std::ops::{Add, Mul, Neg, Sub};
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_graph::Model;
+use elucid_vision::Model;
 
 pub use class::ClassName;
 pub use seen::Seen;

@@ -1,7 +1,8 @@
 //! What an objective sees of one step.
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activations, Model};
+use elucid_graph::Activations;
+use elucid_vision::Model;
 
 use crate::error::VisError;
 

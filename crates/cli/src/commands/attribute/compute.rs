@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use elucid::attribution::{AttributionError, Method, MethodOptions, Place};
-use elucid::graph::Guess;
 use elucid::prelude::*;
+use elucid::vision::Guess;
 use indicatif::ProgressBar;
 use ndarray::Axis;
 

@@ -1,9 +1,9 @@
 //! The numbers, and the icons of the channels that are shown.
 
 use elucid::attribution::{AttributionError, ChannelValues};
-use elucid::graph::Guess;
 use elucid::prelude::*;
 use elucid::render::top_and_bottom;
+use elucid::vision::Guess;
 
 use super::ChannelsArgs;
 use super::sprites::{self, Sprites};

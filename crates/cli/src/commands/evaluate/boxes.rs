@@ -71,7 +71,7 @@ impl Axis {
 
 #[cfg(test)]
 mod tests {
-    use elucid::graph::input::decode_image;
+    use elucid::vision::input::decode_image;
     use ndarray::Array3;
 
     use super::*;

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use elucid::attribution::AttributionError;
-use elucid::graph::input::open_image;
 use elucid::metrics::{Case, Direction, Metric, Present, baseline};
 use elucid::prelude::*;
+use elucid::vision::input::open_image;
 use indicatif::ProgressBar;
 use ndarray::{Array2, Axis};
 

@@ -188,7 +188,7 @@ impl Data {
 }
 
 impl Label {
-    fn class(&self, model: &Model) -> Result<usize, elucid::GraphError> {
+    fn class(&self, model: &Model) -> Result<usize, elucid::ModelError> {
         match self {
             Self::Text(text) => model.class(text),
             Self::Folder(name) => {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use elucid::graph::input::open_image;
 use elucid::metrics::{Direction, Metric};
 use elucid::models::Labels;
 use elucid::prelude::*;
+use elucid::vision::input::open_image;
 use serde::Serialize;
 
 use super::examples::Extremes;

@@ -1,8 +1,8 @@
 //! The groups, what they add to the targets, and their icons.
 
 use elucid::attribution::{AttributionError, Groups};
-use elucid::graph::Guess;
 use elucid::prelude::*;
+use elucid::vision::Guess;
 
 use super::GroupsArgs;
 use crate::console::follow;

@@ -1,8 +1,8 @@
 //! The numbers: maps between the layers, and hints of the classes.
 
 use elucid::attribution::AttributionError;
-use elucid::graph::Guess;
 use elucid::prelude::*;
+use elucid::vision::Guess;
 use ndarray::{Array3, Axis};
 
 use super::SpatialArgs;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use elucid::Error;
-use elucid::graph::Guess;
 use elucid::prelude::*;
 use elucid::render::orange_blue;
+use elucid::vision::Guess;
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
 
 use super::compute::Results;

@@ -300,6 +300,17 @@ impl InputSpec {
         self.std
     }
 
+    /// The lowest and the highest value of each channel of the tensor: what black and white become,
+    /// `(0 * scale - mean) / std` and `(255 * scale - mean) / std`, or the other way round where a scale
+    /// or a divisor is negative.
+    pub fn range(&self) -> [Vec<f32>; 2] {
+        let ends = |c: usize| [0, 255].map(|value| self.normalised(value, c));
+        [f32::min, f32::max].map(|pick| {
+            let bound = |c: usize| pick(ends(c)[0], ends(c)[1]);
+            (0..self.mean.len()).map(bound).collect()
+        })
+    }
+
     /// How pictures are resized.
     pub fn resize(&self) -> Resize {
         self.resize

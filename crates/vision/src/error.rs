@@ -1,0 +1,32 @@
+//! What can go wrong between a file, a photograph and a class.
+
+use elucid_graph::GraphError;
+
+use crate::input::InputError;
+
+/// An error from opening a network, preparing pictures for it, or naming its classes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The network could not be imported or run.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The photograph or its preparation.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// Neither a file nor a known model has this name.
+    #[error(transparent)]
+    NotFound(#[from] elucid_models::ResolveError),
+    /// The model has no class scores that can be found by following its outputs.
+    #[error("{reason}")]
+    NoLogits {
+        /// What the outputs are instead.
+        reason: String,
+    },
+    /// A class index or label that the model does not have.
+    #[error("{reason}")]
+    UnknownClass {
+        /// What was asked for and what exists.
+        reason: String,
+    },
+}

@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod head;
+pub mod input;
+mod model;
+mod opening;
+mod photo;
+mod pictures;
+mod scores;
+
+pub use error::ModelError;
+pub use input::InputSpec;
+pub use model::Model;
+pub use opening::{Opening, Remark};
+pub use photo::Photo;
+pub use scores::{Guess, Scores};

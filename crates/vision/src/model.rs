@@ -1,0 +1,301 @@
+//! A network on a device, with how pictures are prepared for it and what its classes are called.
+
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use elucid_graph::{BoundGraph, Graph, GraphError, ImageBatch, LOGITS, Layer};
+use elucid_models::{EMBEDDED, Labels};
+use ndarray::{ArrayD, ArrayViewD};
+
+use crate::error::ModelError;
+use crate::input::{InputSpec, open_image};
+use crate::opening::{Opening, Remark};
+use crate::photo::Photo;
+use crate::scores::{Scores, class_label};
+
+/// A network on a device.
+///
+/// Cheap to share: cloning copies no weights.
+#[derive(Debug, Clone)]
+pub struct Model {
+    bound: BoundGraph,
+    facts: Arc<Facts>,
+}
+
+/// What is known of a network beside its graph.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub spec: InputSpec,
+    pub labels: Option<Labels>,
+    pub sha256: String,
+    pub name: String,
+    pub remarks: Vec<Remark>,
+}
+
+impl Deref for Model {
+    type Target = BoundGraph;
+
+    fn deref(&self) -> &BoundGraph {
+        &self.bound
+    }
+}
+
+impl Model {
+    /// Opens an `.onnx` file.
+    ///
+    /// How photographs are prepared is known for the files of the manifest; for others, set it
+    /// with [`Model::open_with`].
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] when the file cannot be read or imported.
+    pub fn open(path: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
+        Opening::new().open(path, device)
+    }
+
+    /// Opens an `.onnx` file whose input is prepared as `spec` says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::open`].
+    pub fn open_with(
+        path: impl AsRef<Path>,
+        device: &Device,
+        spec: InputSpec,
+    ) -> Result<Self, ModelError> {
+        Opening::new().prepared_by(spec).open(path, device)
+    }
+
+    /// Opens a model by its path, or by a name of the manifest (`googlenet`, `squeezenet`).
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NotFound`] when there is neither; it says what to type to download a known
+    /// model, or which feature carries it.
+    pub fn find(name: &str, device: &Device, spec: Option<InputSpec>) -> Result<Self, ModelError> {
+        Opening::of(spec).find(name, device)
+    }
+
+    /// The InceptionV1 at half its width, with 14 classes, which is part of this program.
+    ///
+    /// Photographs are 160 x 160, layers are named as in Caffe's GoogLeNet (`inception_4d/output`, or
+    /// Lucid's `mixed4d`). The other network of the program, with ImageNet's 1000 classes, is
+    /// `Model::find("squeezenet", ..)`.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NotFound`] in a build without the feature `inception`.
+    pub fn embedded(device: &Device) -> Result<Self, ModelError> {
+        Opening::new().find(EMBEDDED, device)
+    }
+
+    /// Opens a model from the bytes of an `.onnx` file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::open`].
+    pub fn from_bytes(
+        bytes: impl Into<bytes::Bytes>,
+        device: &Device,
+        spec: Option<InputSpec>,
+    ) -> Result<Self, ModelError> {
+        Opening::of(spec).bytes(bytes, device)
+    }
+
+    /// A model of a graph that was imported with other operators than the library's own, or built.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Malformed`] unless one input takes colour pictures; as [`Model::open`].
+    pub fn from_graph(
+        graph: Graph,
+        device: &Device,
+        spec: Option<InputSpec>,
+    ) -> Result<Self, ModelError> {
+        Opening::of(spec).graph(graph, device)
+    }
+
+    pub(crate) fn new(bound: BoundGraph, facts: Facts) -> Self {
+        Self {
+            bound,
+            facts: Arc::new(facts),
+        }
+    }
+
+    /// The graph on its device, whatever its pictures and classes are.
+    pub fn bound(&self) -> &BoundGraph {
+        &self.bound
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Device {
+        self.bound.device()
+    }
+
+    /// The layer that a name means: see [`BoundGraph::layer`].
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::UnknownLayer`] with the nearest names, [`GraphError::AmbiguousLayer`] with
+    /// those that fit.
+    pub fn layer(&self, name: &str) -> Result<&Layer, GraphError> {
+        self.bound.layer(name)
+    }
+
+    /// How photographs are prepared.
+    pub fn input_spec(&self) -> &InputSpec {
+        &self.facts.spec
+    }
+
+    /// What was assumed of the network where nobody said it, to be told to whoever reads a result.
+    pub fn remarks(&self) -> &[Remark] {
+        &self.facts.remarks
+    }
+
+    /// SHA-256 of the file, in hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.facts.sha256
+    }
+
+    /// Its name in the manifest, else the file's name.
+    pub fn name(&self) -> &str {
+        &self.facts.name
+    }
+
+    /// The names of its classes: those of a known model, and ImageNet's for any other with 1000
+    /// classes.
+    pub fn labels(&self) -> Option<&Labels> {
+        self.facts.labels.as_ref()
+    }
+
+    /// Name of a class, or its number where the model has no names.
+    pub fn label(&self, class: usize) -> String {
+        class_label(self.labels(), class)
+    }
+
+    /// The class that a number or a name means.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::UnknownClass`] with the nearest names, or with the numbers there are.
+    pub fn class(&self, name: &str) -> Result<usize, ModelError> {
+        let count = self.classes()?;
+        let unknown = |reason| ModelError::UnknownClass { reason };
+        if let Ok(index) = name.trim().parse::<usize>() {
+            return if index < count {
+                Ok(index)
+            } else {
+                Err(unknown(format!(
+                    "no class {index}: the model has classes 0 to {}",
+                    count - 1
+                )))
+            };
+        }
+        match self.labels() {
+            Some(labels) => labels.find(name).map_err(|e| unknown(e.to_string())),
+            None => Err(unknown(format!(
+                "no class \"{name}\": the model has no class names, give a number from 0 to {}",
+                count - 1
+            ))),
+        }
+    }
+
+    /// Number of classes.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NoLogits`] when the model does not end in class scores.
+    pub fn classes(&self) -> Result<usize, ModelError> {
+        let logits = self.logits()?;
+        Ok(logits.shape().iter().product())
+    }
+
+    /// The layer that holds the class scores, before any softmax.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NoLogits`] when the model does not end in class scores.
+    pub fn logits(&self) -> Result<&Layer, ModelError> {
+        let none = |reason: String| ModelError::NoLogits { reason };
+        let layer = self.bound.scores()?;
+        let is_vector = match layer.shape() {
+            [_, classes] | [_, classes, 1, 1] => *classes > 0,
+            _ => false,
+        };
+        if is_vector {
+            Ok(layer)
+        } else {
+            Err(none(format!(
+                "output \"{}\" has shape {:?}, not [N, classes], so it holds no class scores",
+                layer.name(),
+                layer.shape()
+            )))
+        }
+    }
+
+    /// Reads a photograph and prepares it as the network expects.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Input`] when the file is no image that can be read.
+    pub fn read_image(&self, path: impl AsRef<Path>) -> Result<Photo, ModelError> {
+        self.prepare(&open_image(path.as_ref())?)
+    }
+
+    /// Prepares a decoded picture as the network expects.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Input`] when the picture cannot be resized.
+    pub fn prepare(&self, picture: &image::DynamicImage) -> Result<Photo, ModelError> {
+        let prepared = self.facts.spec.prepare(picture)?;
+        let shape: [usize; 4] = prepared.tensor.dim().into();
+        let values = prepared.tensor.into_iter().collect::<Vec<f32>>();
+        let tensor = Tensor::from_data(TensorData::new(values, shape), self.device());
+        Ok(Photo {
+            tensor,
+            picture: prepared.shown,
+        })
+    }
+
+    /// Class scores of a batch of images.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NoLogits`] when the model does not end in class scores, or any error of the
+    /// pass.
+    pub fn classify(&self, images: &impl ImageBatch) -> Result<Scores, ModelError> {
+        let pass = self.pass().input(images).fetch([LOGITS])?;
+        let scores = pass.get(LOGITS)?.to_array()?;
+        let images = scores.shape()[0];
+        let shape = scores.shape().to_vec();
+        let logits = scores
+            .into_shape_with_order((images, self.classes()?))
+            .map_err(|_| GraphError::Shape {
+                what: "the class scores".to_owned(),
+                expected: format!("[{images}, classes]"),
+                got: shape,
+            })?;
+        Ok(Scores {
+            logits,
+            labels: self.facts.labels.clone(),
+        })
+    }
+
+    /// The same network with other weights: see [`BoundGraph::with_weights`].
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Shape`] when the new values have another shape.
+    pub fn with_weights(
+        &self,
+        replace: impl FnMut(&str, ArrayViewD<'_, f32>) -> Option<ArrayD<f32>>,
+    ) -> Result<Self, GraphError> {
+        Ok(Self {
+            bound: self.bound.with_weights(replace)?,
+            facts: Arc::clone(&self.facts),
+        })
+    }
+}

@@ -1,0 +1,200 @@
+//! From a file, or a graph, to a network: what is known of it, what was said, what is assumed.
+
+use std::fmt;
+use std::path::Path;
+
+use burn::tensor::Device;
+use elucid_graph::{BoundGraph, Graph, GraphError, MAX_FILE};
+use elucid_models::{Embedded, Entry, Found, Labels, manifest};
+
+use crate::error::ModelError;
+use crate::head::find_logits;
+use crate::input::InputSpec;
+use crate::model::{Facts, Model};
+use crate::pictures::{default_spec, image_input};
+
+/// Something that was assumed of a network, in a sentence that says how to change it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark(String);
+
+impl Remark {
+    /// A remark in these words: one sentence, without a full stop.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Its words.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a network is opened where its file does not say, or should not decide.
+///
+/// ```
+/// use elucid_vision::{InputSpec, Opening};
+///
+/// # let device = burn::tensor::Device::flex();
+/// let model = Opening::new()
+///     .prepared_by(InputSpec::caffe([160, 160])?)
+///     .find("inception_v1_small", &device)?;
+/// # Ok::<(), elucid_vision::ModelError>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Opening {
+    spec: Option<InputSpec>,
+}
+
+/// A graph, and where it came from.
+struct Source {
+    graph: Graph,
+    known: Option<&'static Entry>,
+    name: String,
+    sha256: String,
+}
+
+impl Opening {
+    /// Everything as the file says, or is known of it, or is usual.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn of(spec: Option<InputSpec>) -> Self {
+        Self { spec }
+    }
+
+    /// Pictures are prepared as `spec` says.
+    #[must_use]
+    pub fn prepared_by(mut self, spec: InputSpec) -> Self {
+        self.spec = Some(spec);
+        self
+    }
+
+    /// Opens an `.onnx` file.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Graph`] when the file cannot be read or imported, or is no network of pictures.
+    pub fn open(&self, path: impl AsRef<Path>, device: &Device) -> Result<Model, ModelError> {
+        let path = path.as_ref();
+        let read = |source| GraphError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let size = std::fs::metadata(path).map_err(read)?.len();
+        if size > MAX_FILE {
+            return Err(ModelError::Graph(GraphError::Decode {
+                reason: format!("{size} bytes is more than the format allows ({MAX_FILE})"),
+            }));
+        }
+        let bytes = std::fs::read(path).map_err(read)?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        self.import(bytes.into(), path.parent(), name.into_owned(), device)
+    }
+
+    /// Opens a model by its path, or by a name of the manifest (`googlenet`, `squeezenet`).
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NotFound`] when there is neither; it says what to type to download a known
+    /// model, or which feature carries it.
+    pub fn find(&self, name: &str, device: &Device) -> Result<Model, ModelError> {
+        match elucid_models::resolve(name)? {
+            Found::File(path) => self.open(path, device),
+            Found::Embedded(network) => self.carried(network, device),
+        }
+    }
+
+    fn carried(&self, network: Embedded, device: &Device) -> Result<Model, ModelError> {
+        let name = network.name().to_owned();
+        self.import(network.bytes().into(), None, name, device)
+    }
+
+    /// Opens the bytes of an `.onnx` file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Opening::open`].
+    pub fn bytes(
+        &self,
+        bytes: impl Into<bytes::Bytes>,
+        device: &Device,
+    ) -> Result<Model, ModelError> {
+        self.import(bytes.into(), None, "model".to_owned(), device)
+    }
+
+    /// Makes a model of a graph that was imported with other operators than the library's own, or
+    /// built.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Malformed`] unless one input takes pictures.
+    pub fn graph(&self, graph: Graph, device: &Device) -> Result<Model, ModelError> {
+        let source = Source {
+            graph,
+            known: None,
+            name: "graph".to_owned(),
+            sha256: String::new(),
+        };
+        self.assemble(source, device)
+    }
+
+    fn import(
+        &self,
+        bytes: bytes::Bytes,
+        folder: Option<&Path>,
+        name: String,
+        device: &Device,
+    ) -> Result<Model, ModelError> {
+        let sha256 = elucid_models::sha256::of_bytes(&bytes);
+        let source = Source {
+            graph: Graph::import(bytes, folder)?,
+            known: manifest::by_sha256(&sha256),
+            name,
+            sha256,
+        };
+        self.assemble(source, device)
+    }
+
+    fn assemble(&self, source: Source, device: &Device) -> Result<Model, ModelError> {
+        let Source {
+            graph,
+            known,
+            name,
+            sha256,
+        } = source;
+        let input = image_input(&graph)?;
+        let spec = match (self.spec, known) {
+            (Some(spec), _) => spec,
+            (None, Some(entry)) => InputSpec::from_manifest(&entry.input)?,
+            (None, None) => default_spec(&graph, input)?,
+        };
+        let stated = known
+            .and_then(|e| e.logits.as_deref())
+            .and_then(|n| graph.value(n));
+        let logits = stated.or_else(|| find_logits(&graph));
+        let mut bound = BoundGraph::new(graph, device)
+            .with_pictures(input, spec.size())?
+            .with_range(spec.range());
+        if let Some(logits) = logits {
+            bound = bound.with_scores(logits);
+        }
+        let classes = bound.scores().ok().map(|l| l.shape().iter().product());
+        // A file that nobody described is taken for one of ImageNet's by the number of its classes.
+        let labels = known.map_or_else(|| Some(Labels::imagenet()), Entry::labels);
+        let facts = Facts {
+            spec,
+            labels: labels.filter(|labels| classes == Some(labels.len())),
+            sha256,
+            name: known.map_or(name, |e| e.name.clone()),
+            remarks: Vec::new(),
+        };
+        Ok(Model::new(bound, facts))
+    }
+}
