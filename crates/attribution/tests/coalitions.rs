@@ -1,15 +1,11 @@
 //! Methods that hide groups of pixels, on games small enough to be solved by hand or by trying all
 //! that there is.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::collections::BTreeSet;
 use std::f32::consts::PI;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use burn::tensor::{Tensor, TensorData};
-use common::{device, relative_error, tensor};
 use elucid_attribution::{
     AttributionError, Attributor, Baseline, HsicAttribution, KernelShap, Lime, Method,
     MethodOptions, Network, SegmentAttribution, Segments, ShapleySampling, SobolAttribution,
@@ -17,6 +13,7 @@ use elucid_attribution::{
 };
 use elucid_graph::Model;
 use elucid_models::photographs;
+use elucid_testkit::{device, relative_error, tensor};
 use ndarray::{Array2, Axis};
 
 const HEIGHT: usize = 5;

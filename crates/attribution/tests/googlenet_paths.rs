@@ -1,16 +1,13 @@
 //! Paths on GoogLeNet: where arrays that Captum computed are less exact, and to one percent on
 //! photographs.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use common::{assets, device, read_npy, relative_error};
 use elucid_attribution::{Attribution, Attributor, IntegratedGradients, Quadrature, Target};
 use elucid_graph::Model;
+use elucid_testkit::{assets, device, read_npy, relative_error};
 
 /// Largest deviation allowed, relative to the reference's largest value.
 const TOLERANCE: f32 = 1e-4;
@@ -40,7 +37,7 @@ impl Chelsea {
         let (_, values) = read_npy(&folder.join("input.npy"));
         Some(Self {
             model: Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap(),
-            input: common::tensor(values, [1, 3, 224, 224]),
+            input: elucid_testkit::tensor(values, [1, 3, 224, 224]),
             folder,
             images: assets.join("images"),
         })

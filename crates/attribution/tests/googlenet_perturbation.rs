@@ -1,17 +1,14 @@
 //! Perturbations on GoogLeNet: agreement with arrays that TorchRay and Captum computed.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use common::{assets, device, read_npy, relative_error};
 use elucid_attribution::{
     Attributor, ExtremalPerturbation, FeatureAblation, Occlusion, Rise, RiseScore, Target,
 };
 use elucid_graph::Model;
+use elucid_testkit::{assets, device, read_npy, relative_error};
 use ndarray::{Array2, Array3, Axis};
 
 /// Largest deviation allowed, relative to the reference's largest value.
@@ -30,7 +27,7 @@ impl Chelsea {
         let (_, values) = read_npy(&folder.join("input.npy"));
         Some(Self {
             model: Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap(),
-            input: common::tensor(values, [1, 3, 224, 224]),
+            input: elucid_testkit::tensor(values, [1, 3, 224, 224]),
             folder,
         })
     }

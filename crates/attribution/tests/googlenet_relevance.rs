@@ -1,14 +1,11 @@
 //! Relevance and DeepLIFT on GoogLeNet and one photograph: what is conserved and complete.
 //! `reference_programs.rs` compares the numbers themselves.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use burn::tensor::Tensor;
-use common::{assets, device, read_npy, relative_error};
 use elucid_attribution::relevance::RelevanceRules;
 use elucid_attribution::{Attributor, Baseline, DeepLift, ExcitationBackprop, Lrp, Target};
 use elucid_graph::Model;
+use elucid_testkit::{assets, device, read_npy, relative_error};
 
 const CLASSES: [usize; 2] = [282, 285];
 
@@ -24,7 +21,7 @@ impl Chelsea {
         let (_, values) = read_npy(&folder.join("input.npy"));
         Some(Self {
             model: Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap(),
-            input: common::tensor(values, [1, 3, 224, 224]),
+            input: elucid_testkit::tensor(values, [1, 3, 224, 224]),
         })
     }
 }

@@ -3,18 +3,15 @@
 //! A new method is covered as soon as it is in [`METHODS`]. Options that would make it slow are set
 //! in [`SMALL`]; what is true of some methods only is a list of names at the top.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::sync::{Arc, LazyLock, Mutex};
 
 use burn::tensor::Tensor;
-use common::{device, relative_error};
 use elucid_attribution::{
     Attribution, AttributionError, FEATURES, METHODS, Method, MethodOptions, Network, Place, Target,
 };
 use elucid_graph::{GraphError, INPUT, LOGITS, Model};
 use elucid_models::photographs;
+use elucid_testkit::{device, relative_error};
 use ndarray::Axis;
 
 /// Options under which methods are quick, for those that have them.
@@ -109,7 +106,7 @@ static IMAGES: LazyLock<Tensor<4>> = LazyLock::new(|| {
         (state >> 8) as f32 / (1 << 22) as f32 - 2.0
     };
     let values = (0..2 * 3 * 96 * 96).map(|_| next()).collect();
-    common::tensor(values, [2, 3, 96, 96])
+    elucid_testkit::tensor(values, [2, 3, 96, 96])
 });
 
 /// Two small photographs: paths through noise are too rough to add up in a few steps.
@@ -118,7 +115,7 @@ static PHOTOGRAPHS: LazyLock<Tensor<4>> = LazyLock::new(|| {
     let read = |bytes: &[u8]| {
         let picture = elucid_graph::input::decode_image(bytes).unwrap();
         let values = spec.prepare(&picture).unwrap().tensor;
-        common::tensor(values.into_iter().collect(), [1, 3, 96, 96])
+        elucid_testkit::tensor(values.into_iter().collect(), [1, 3, 96, 96])
     };
     Tensor::cat(
         vec![read(photographs::chelsea()), read(photographs::coffee())],
@@ -343,7 +340,7 @@ fn bad_input_is_named() {
     let nan = {
         let mut values: Vec<f32> = IMAGES.clone().into_data().iter::<f32>().collect();
         values[3 * 96 * 96 + 5] = f32::NAN;
-        common::tensor(values, [2, 3, 96, 96])
+        elucid_testkit::tensor(values, [2, 3, 96, 96])
     };
     for method in METHODS {
         let name = method.name;

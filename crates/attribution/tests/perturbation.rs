@@ -1,17 +1,14 @@
 //! Methods that hide parts of the image, on toys worked out by hand and against slower twins.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Tensor, TensorData};
-use common::{device, relative_error, tensor};
 use elucid_attribution::{
     Attribution, AttributionError, Attributor, Baseline, FeatureAblation, Method, MethodOptions,
     Network, Occlusion, Rise, RiseScore, Target,
 };
+use elucid_testkit::{device, relative_error, tensor};
 use ndarray::{Array2, Array3, Axis};
 
 /// Numbers between -1 and 1 without a pattern.

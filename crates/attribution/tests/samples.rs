@@ -1,13 +1,9 @@
 //! Sampling methods on functions worked out by hand, and on SqueezeNet.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use burn::tensor::Tensor;
-use common::{device, relative_error, tensor};
 use elucid_attribution::{
     Attribution, AttributionError, Attributor, Baseline, Gradient, GradientShap,
     IntegratedGradients, LinearApproximation, Method, MethodOptions, Network, Reduce, SmoothGrad,
@@ -15,6 +11,7 @@ use elucid_attribution::{
 };
 use elucid_graph::Model;
 use elucid_models::photographs;
+use elucid_testkit::{device, relative_error, tensor};
 use ndarray::{ArrayD, Axis};
 
 static MODEL: LazyLock<Model> =

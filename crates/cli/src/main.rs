@@ -3,7 +3,6 @@
 mod args;
 mod commands;
 mod console;
-mod csv;
 mod download;
 mod error;
 mod icons;

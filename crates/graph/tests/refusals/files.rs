@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use super::{E, open, refused};
-use crate::common;
-use crate::common::device;
-use crate::common::onnx::{self, Onnx, external, floats, small_network};
 use elucid_graph::{Graph, Model};
+use elucid_testkit::device;
+use elucid_testkit::onnx::{self, Onnx, external, floats, small_network};
 
 #[test]
 fn bytes_that_are_no_model() {
@@ -108,7 +107,7 @@ fn data_in_other_files() {
             let opened = open_in(&model(&entries)).unwrap();
             let y = opened
                 .pass()
-                .input(&common::tensor(vec![0.0; 12], [1, 3, 2, 2]))
+                .input(&elucid_testkit::tensor(vec![0.0; 12], [1, 3, 2, 2]))
                 .fetch(["y"])
                 .unwrap();
             let y: Vec<f32> = y

@@ -1,7 +1,7 @@
 //! Graphs that lack something, or say it twice.
 
 use super::{E, HUGE, open, refused, run};
-use crate::common::onnx::{Onnx, data_type, small_network};
+use elucid_testkit::onnx::{Onnx, data_type, small_network};
 
 #[test]
 fn graphs_that_lack_something() {

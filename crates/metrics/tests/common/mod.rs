@@ -6,14 +6,11 @@
     reason = "each test binary uses its own part"
 )]
 
-#[path = "../../../graph/tests/common/reference.rs"]
-mod reference;
-
 use burn::tensor::Tensor;
 use elucid_metrics::{Case, Metric, NotApplicable, Outcome};
 use ndarray::{Array2, ArrayView2};
 
-pub use reference::*;
+pub use elucid_testkit::{assets, device, tensor};
 
 /// Two classes: the sum of all pixels, and zero.
 pub fn sum_network(images: Tensor<4>) -> Tensor<2> {

@@ -1,7 +1,5 @@
 //! Where the reference models, photographs and arrays are.
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
-
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
