@@ -10,22 +10,11 @@ use elucid_attribution::{
 };
 use elucid_graph::{INPUT, LOGITS, Model};
 use elucid_testkit::onnx::{Onnx, floats};
-use elucid_testkit::{device, relative_error};
+use elucid_testkit::{device, numbers, relative_error};
 use ndarray::{Array2, Array4, ArrayView2, Axis, Ix2, Ix4};
 
 static MODEL: LazyLock<Model> =
     LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
-
-/// Numbers in `-1..1`, the same every time.
-fn numbers(count: usize, mut state: u32) -> Vec<f32> {
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 fn noise(count: usize, height: usize, width: usize) -> Tensor<4> {
     let values = numbers(count * 3 * height * width, 0x9E37_79B9);

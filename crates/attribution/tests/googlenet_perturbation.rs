@@ -8,7 +8,7 @@ use elucid_attribution::{
     Attributor, ExtremalPerturbation, FeatureAblation, Occlusion, Rise, RiseScore, Target,
 };
 use elucid_graph::Model;
-use elucid_testkit::{assets, device, read_npy, relative_error};
+use elucid_testkit::{device, read_npy, relative_error};
 use ndarray::{Array2, Array3, Axis};
 
 /// Largest deviation allowed, relative to the reference's largest value.
@@ -22,13 +22,11 @@ struct Chelsea {
 
 impl Chelsea {
     fn open() -> Option<Self> {
-        let assets = assets()?;
-        let folder = assets.join("reference/googlenet/chelsea");
-        let (_, values) = read_npy(&folder.join("input.npy"));
+        let reference = elucid_testkit::Chelsea::find()?;
         Some(Self {
-            model: Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap(),
-            input: elucid_testkit::tensor(values, [1, 3, 224, 224]),
-            folder,
+            model: Model::open(&reference.network, &device()).unwrap(),
+            input: reference.input,
+            folder: reference.folder,
         })
     }
 

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use elucid_attribution::relevance::RelevanceRules;
 use elucid_attribution::{Attributor, Baseline, DeepLift, ExcitationBackprop, Lrp, Target};
 use elucid_graph::Model;
-use elucid_testkit::{assets, device, read_npy, relative_error};
+use elucid_testkit::{device, relative_error};
 
 const CLASSES: [usize; 2] = [282, 285];
 
@@ -16,12 +16,10 @@ struct Chelsea {
 
 impl Chelsea {
     fn open() -> Option<Self> {
-        let assets = assets()?;
-        let folder = assets.join("reference/googlenet/chelsea");
-        let (_, values) = read_npy(&folder.join("input.npy"));
+        let reference = elucid_testkit::Chelsea::find()?;
         Some(Self {
-            model: Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap(),
-            input: elucid_testkit::tensor(values, [1, 3, 224, 224]),
+            model: Model::open(&reference.network, &device()).unwrap(),
+            input: reference.input,
         })
     }
 }

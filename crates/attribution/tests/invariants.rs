@@ -11,7 +11,7 @@ use elucid_attribution::{
 };
 use elucid_graph::{GraphError, INPUT, LOGITS, Model};
 use elucid_models::photographs;
-use elucid_testkit::{device, relative_error};
+use elucid_testkit::{device, numbers, relative_error};
 use ndarray::Axis;
 
 /// Options under which methods are quick, for those that have them.
@@ -98,15 +98,7 @@ static MODEL: LazyLock<Model> =
 
 /// Two small images of noise.
 static IMAGES: LazyLock<Tensor<4>> = LazyLock::new(|| {
-    let mut state = 0x9E37_79B9_u32;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 22) as f32 - 2.0
-    };
-    let values = (0..2 * 3 * 96 * 96).map(|_| next()).collect();
-    elucid_testkit::tensor(values, [2, 3, 96, 96])
+    elucid_testkit::tensor(numbers(2 * 3 * 96 * 96, 0x9E37_79B9), [2, 3, 96, 96]) * 2.0
 });
 
 /// Two small photographs: paths through noise are too rough to add up in a few steps.

@@ -9,7 +9,7 @@ use elucid_attribution::{
 };
 use elucid_graph::Model;
 use elucid_testkit::generated::with_weights;
-use elucid_testkit::{assets, relative_error};
+use elucid_testkit::{assets, device, numbers, relative_error};
 
 /// Options under which methods are quick, for those that have them.
 const SMALL: &[(&str, &str)] = &[
@@ -27,15 +27,7 @@ const SMALL: &[(&str, &str)] = &[
 ];
 
 fn noise() -> Tensor<4> {
-    let mut state = 0x9E37_79B9_u32;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 22) as f32 - 2.0
-    };
-    let values = (0..3 * 224 * 224).map(|_| next()).collect();
-    elucid_testkit::tensor(values, [1, 3, 224, 224])
+    elucid_testkit::tensor(numbers(3 * 224 * 224, 0x9E37_79B9), [1, 3, 224, 224]) * 2.0
 }
 
 fn open(network: &str) -> Option<Model> {

@@ -5,6 +5,7 @@ mod commands;
 mod console;
 mod download;
 mod error;
+mod flags_or;
 mod icons;
 mod interrupt;
 mod names;

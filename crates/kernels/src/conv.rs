@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::Planes;
 use crate::gemm::{Matrix, multiply};
 use crate::threads::vectorised;
-use crate::window::{Axis, Geometry};
+use crate::window::{Axis, Geometry, window_setters};
 
 /// The parameters of a two-dimensional convolution, with ONNX's defaults. Pairs are height first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,26 +37,7 @@ impl Default for Conv2d {
 }
 
 impl Conv2d {
-    /// Sets the steps between windows.
-    #[must_use]
-    pub fn stride(mut self, stride: [usize; 2]) -> Self {
-        self.stride = stride;
-        self
-    }
-
-    /// Sets the padding: top, left, bottom, right.
-    #[must_use]
-    pub fn pads(mut self, pads: [usize; 4]) -> Self {
-        self.pads = pads;
-        self
-    }
-
-    /// Sets the steps between the elements of a window.
-    #[must_use]
-    pub fn dilation(mut self, dilation: [usize; 2]) -> Self {
-        self.dilation = dilation;
-        self
-    }
+    window_setters!();
 
     /// Sets into how many parts the channels fall.
     #[must_use]

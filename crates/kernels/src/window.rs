@@ -108,3 +108,30 @@ impl Geometry {
         self.rows.size * self.cols.size
     }
 }
+
+/// The builder methods that the parameters of convolutions and pools share.
+macro_rules! window_setters {
+    () => {
+        /// Sets the steps between windows.
+        #[must_use]
+        pub fn stride(mut self, stride: [usize; 2]) -> Self {
+            self.stride = stride;
+            self
+        }
+
+        /// Sets the padding: top, left, bottom, right.
+        #[must_use]
+        pub fn pads(mut self, pads: [usize; 4]) -> Self {
+            self.pads = pads;
+            self
+        }
+
+        /// Sets the steps between the elements of a window.
+        #[must_use]
+        pub fn dilation(mut self, dilation: [usize; 2]) -> Self {
+            self.dilation = dilation;
+            self
+        }
+    };
+}
+pub(crate) use window_setters;

@@ -7,4 +7,4 @@ pub mod generated;
 pub mod onnx;
 mod reference;
 
-pub use reference::{assets, device, read_npy, relative_error, tensor};
+pub use reference::{Chelsea, assets, device, numbers, read_npy, relative_error, tensor};

@@ -5,7 +5,7 @@ mod phases;
 mod smooth;
 mod sum;
 
-use crate::window::{Axis, Geometry};
+use crate::window::{Axis, Geometry, window_setters};
 
 pub use maximum::{maximum, maximum_with_positions, to_positions};
 pub use smooth::{CENTRE, CORNER, EDGE, EPSILON, smooth_gradient};
@@ -54,26 +54,7 @@ impl Pool2d {
         }
     }
 
-    /// Sets the steps between windows.
-    #[must_use]
-    pub fn stride(mut self, stride: [usize; 2]) -> Self {
-        self.stride = stride;
-        self
-    }
-
-    /// Sets the padding: top, left, bottom, right.
-    #[must_use]
-    pub fn pads(mut self, pads: [usize; 4]) -> Self {
-        self.pads = pads;
-        self
-    }
-
-    /// Sets the steps between the elements of a window.
-    #[must_use]
-    pub fn dilation(mut self, dilation: [usize; 2]) -> Self {
-        self.dilation = dilation;
-        self
-    }
+    window_setters!();
 
     /// Sets whether the number of windows is rounded up.
     #[must_use]
