@@ -37,7 +37,7 @@ use elucid_graph::{Activation, ImageBatch, Recording};
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, MethodOption, Place, option};
 use crate::network::Network;
 use crate::relevance::RelevanceRules;
 use crate::saliency::Reduce;
@@ -262,58 +262,49 @@ impl Attributor for ContrastiveExcitationBackprop {
     }
 }
 
-const ALLOW_INPUT: MethodOption = MethodOption {
-    name: "allow-input",
-    default: "false",
-    help: "true goes down through the first convolution to signed inputs",
-};
+const ALLOW_INPUT: MethodOption = option(
+    "allow-input",
+    "false",
+    "true goes down through the first convolution to signed inputs",
+);
 
-pub(crate) const METHOD: Method = Method {
-    name: "excitation-backprop",
-    title: "Excitation backprop",
-    place: Place::SpatialLayer,
-    needs_model: true,
-    takes_rules: false,
-    random: false,
-    sums_to: "1",
-    options: &[ALLOW_INPUT],
-    reference: "Zhang et al. 2016",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "excitation-backprop",
+    "Excitation backprop",
+    "Zhang et al. 2016",
+    |options| {
         Ok(Box::new(ExcitationBackprop {
             setup: options.setup(),
             rules: RelevanceRules::excitation_backprop(),
-            allows_input: options
-                .get("allow-input", "true or false")?
-                .unwrap_or(false),
+            allows_input: options.get_or("allow-input", "true or false", false)?,
         }))
     },
-};
+)
+.at(Place::SpatialLayer)
+.needs_model()
+.sums_to("1")
+.options(&[ALLOW_INPUT]);
 
-pub(crate) const CONTRASTIVE: Method = Method {
-    name: "contrastive-excitation-backprop",
-    title: "Contrastive excitation backprop",
-    place: Place::SpatialLayer,
-    needs_model: true,
-    takes_rules: false,
-    random: false,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "contrast-layer",
-            default: "the classifier's input",
-            help: "where what speaks for other classes is subtracted",
-        },
-        ALLOW_INPUT,
-    ],
-    reference: "Zhang et al. 2016",
-    build: |options| {
+pub(crate) const CONTRASTIVE: Method = Method::new(
+    "contrastive-excitation-backprop",
+    "Contrastive excitation backprop",
+    "Zhang et al. 2016",
+    |options| {
         Ok(Box::new(ContrastiveExcitationBackprop {
             setup: options.setup(),
             rules: RelevanceRules::excitation_backprop(),
             contrast_layer: options.get("contrast-layer", "a layer")?,
-            allows_input: options
-                .get("allow-input", "true or false")?
-                .unwrap_or(false),
+            allows_input: options.get_or("allow-input", "true or false", false)?,
         }))
     },
-};
+)
+.at(Place::SpatialLayer)
+.needs_model()
+.options(&[
+    option(
+        "contrast-layer",
+        "the classifier's input",
+        "where what speaks for other classes is subtracted",
+    ),
+    ALLOW_INPUT,
+]);

@@ -20,15 +20,9 @@
 //! has no ReLU at all between layer and target is refused, with the activations it has
 //! ([`AttributionError::NoRectifier`]): its guided backpropagation would be the plain gradient.
 
-use elucid_graph::{INPUT, ImageBatch};
-
-use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
-use crate::error::AttributionError;
+use crate::attributor::Setup;
 use crate::methods::{Method, Place};
-use crate::network::Network;
-use crate::rectified::Rectified;
-use crate::target::Target;
+use crate::rectified::{Rectified, rectified};
 
 /// Guided backpropagation: the gradient, of which each ReLU passes positive parts only.
 #[derive(Debug, Clone)]
@@ -37,56 +31,23 @@ pub struct GuidedBackprop {
     pub(crate) setup: Setup,
 }
 
-impl GuidedBackprop {
-    /// At the network's input.
-    pub fn at_input() -> Self {
-        Self::at(INPUT)
-    }
-
-    /// At a layer.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-        }
-    }
-
-    setup_builders!(batch_size, progress);
-}
-
 pub(crate) const RECTIFIED: Rectified = Rectified {
     name: METHOD.name,
     title: METHOD.title,
     rules: "guided",
 };
 
-impl Attributor for GuidedBackprop {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+rectified!(GuidedBackprop);
 
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        RECTIFIED.attribute(&self.setup, network, images, &target)
-    }
-}
-
-pub(crate) const METHOD: Method = Method {
-    name: "guided-backprop",
-    title: "Guided backpropagation",
-    place: Place::AnyLayer,
-    needs_model: true,
-    takes_rules: false,
-    random: false,
-    sums_to: "",
-    options: &[],
-    reference: "Springenberg et al. 2015",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "guided-backprop",
+    "Guided backpropagation",
+    "Springenberg et al. 2015",
+    |options| {
         Ok(Box::new(GuidedBackprop {
             setup: options.setup(),
         }))
     },
-};
+)
+.at(Place::AnyLayer)
+.needs_model();

@@ -36,7 +36,7 @@ use elucid_graph::{Activation, INPUT, ImageBatch};
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, MethodOptions, Place};
+use crate::methods::{Method, MethodOptions, Place, option};
 use crate::network::Network;
 use crate::relevance::RelevanceRules;
 use crate::saliency::Reduce;
@@ -153,37 +153,35 @@ impl std::str::FromStr for Numbers {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "lrp",
-    title: "Layer-wise relevance propagation",
-    place: Place::AnyLayer,
-    needs_model: true,
-    takes_rules: false,
-    random: false,
-    sums_to: "the score, less what biases take",
-    options: &[
-        MethodOption {
-            name: "composite",
-            default: "epsilon-plus-flat",
-            help: "which rule where: epsilon, epsilon-plus, epsilon-plus-flat, epsilon-gamma-box, \
-                   epsilon-alpha2-beta1 or epsilon-alpha2-beta1-flat",
-        },
-        MethodOption {
-            name: "low",
-            default: "",
-            help: "for epsilon-gamma-box: the lowest value of the input, one number or one for each \
-                   channel, between commas; by default what black becomes as the model's input",
-        },
-        MethodOption {
-            name: "high",
-            default: "",
-            help: "for epsilon-gamma-box: the highest value of the input, as low; by default what \
-                   white becomes",
-        },
-    ],
-    reference: "Bach et al. 2015",
+pub(crate) const METHOD: Method = Method::new(
+    "lrp",
+    "Layer-wise relevance propagation",
+    "Bach et al. 2015",
     build,
-};
+)
+.at(Place::AnyLayer)
+.needs_model()
+.sums_to("the score, less what biases take")
+.options(&[
+    option(
+        "composite",
+        "epsilon-plus-flat",
+        "which rule where: epsilon, epsilon-plus, epsilon-plus-flat, epsilon-gamma-box, \
+                   epsilon-alpha2-beta1 or epsilon-alpha2-beta1-flat",
+    ),
+    option(
+        "low",
+        "",
+        "for epsilon-gamma-box: the lowest value of the input, one number or one for each \
+                   channel, between commas; by default what black becomes as the model's input",
+    ),
+    option(
+        "high",
+        "",
+        "for epsilon-gamma-box: the highest value of the input, as low; by default what \
+                   white becomes",
+    ),
+]);
 
 fn build(options: &MethodOptions) -> Result<Box<dyn Attributor>, AttributionError> {
     let refused = |option: &str, value: String, expected: String| AttributionError::OptionValue {

@@ -14,6 +14,44 @@ use crate::saliency::Reduce;
 use crate::target::Target;
 use crate::work::Work;
 
+/// The constructors, options and [`Attributor`](crate::Attributor) of a [`Rectified`] method, which is
+/// the constant `RECTIFIED`.
+macro_rules! rectified {
+    ($method:ident) => {
+        impl $method {
+            /// At the network's input.
+            pub fn at_input() -> Self {
+                Self::at(elucid_graph::INPUT)
+            }
+
+            /// At a layer.
+            pub fn at(layer: &str) -> Self {
+                Self {
+                    setup: Setup::at(layer),
+                }
+            }
+
+            $crate::attributor::setup_builders!(batch_size, progress);
+        }
+
+        impl $crate::Attributor for $method {
+            fn name(&self) -> &'static str {
+                METHOD.name
+            }
+
+            fn attribute(
+                &self,
+                network: &dyn $crate::Network,
+                images: &dyn elucid_graph::ImageBatch,
+                target: $crate::Target,
+            ) -> Result<$crate::Attribution, $crate::AttributionError> {
+                RECTIFIED.attribute(&self.setup, network, images, &target)
+            }
+        }
+    };
+}
+pub(crate) use rectified;
+
 /// A method that is the gradient under other rules for ReLU and Clip.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rectified {

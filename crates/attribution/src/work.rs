@@ -321,15 +321,25 @@ pub(crate) fn sums(values: &ArrayD<f32>) -> Vec<f64> {
         .collect()
 }
 
-pub(crate) fn at_least_one(parameter: &'static str, value: usize) -> Result<(), AttributionError> {
-    match value {
-        0 => Err(AttributionError::Parameter {
+/// An error about a parameter, unless it `fits`.
+pub(crate) fn require(
+    fits: bool,
+    parameter: &'static str,
+    value: impl ToString,
+    expected: &'static str,
+) -> Result<(), AttributionError> {
+    match fits {
+        true => Ok(()),
+        false => Err(AttributionError::Parameter {
             parameter,
-            value: "0".to_owned(),
-            expected: "1 or more",
+            value: value.to_string(),
+            expected,
         }),
-        _ => Ok(()),
     }
+}
+
+pub(crate) fn at_least_one(parameter: &'static str, value: usize) -> Result<(), AttributionError> {
+    require(value > 0, parameter, value, "1 or more")
 }
 
 fn check_images(images: &Tensor<4>) -> Result<(), AttributionError> {

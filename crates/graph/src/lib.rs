@@ -19,7 +19,8 @@ mod operator;
 mod ops;
 mod pass;
 mod plan;
-mod proto;
+#[doc(hidden)]
+pub mod proto;
 mod receptive;
 mod record;
 mod registry;

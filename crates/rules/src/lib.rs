@@ -2,8 +2,8 @@
 
 mod composite;
 mod conv;
-mod cpu;
 mod error;
+mod host;
 mod kind;
 mod lrn;
 mod operation;
@@ -16,12 +16,14 @@ mod tap;
 mod window;
 
 pub use composite::{Composite, Entry, Subject, Which};
-pub use conv::{Conv2d, conv2d, conv2d_transpose};
-pub use cpu::{cpu_threads, vectorised};
-pub use error::{PoolError, RuleError};
+pub use conv::{conv2d, conv2d_transpose};
+pub use elucid_kernels::conv::Conv2d;
+pub use elucid_kernels::lrn::Lrn;
+pub use elucid_kernels::pool::{Pool2d, PoolError};
+pub use error::RuleError;
 pub use kind::{Algebra, InvalidOpKind, OpKind, Operator};
-pub use lrn::{Lrn, local_response_norm};
-pub use pool::{Pool2d, avg_pool2d, max_pool2d};
+pub use lrn::local_response_norm;
+pub use pool::{avg_pool2d, max_pool2d};
 pub use relu::{DeconvRelu, GuidedRelu, RedirectedRelu};
 pub use rule::{GradRule, Rule, apply};
 pub use rules::{Rules, TrueRule};

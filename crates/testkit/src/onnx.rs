@@ -2,14 +2,10 @@
 
 pub use prost::Message;
 
-#[path = "../../src/proto.rs"]
-mod proto;
-
-pub use proto::*;
+pub use elucid_graph::proto::*;
 
 /// `TensorProto.DataType`, the element types that networks use.
 pub mod data_type {
-    #![allow(dead_code)]
     pub const FLOAT: i32 = 1;
     pub const UINT8: i32 = 2;
     pub const INT8: i32 = 3;

@@ -1,11 +1,10 @@
-//! What the tests of all operators share: a device, random tensors, comparison, and the readable
-//! loops that the operators are held against.
-#![allow(dead_code, reason = "each test file uses a part")]
+//! Arrays that readable loops work on, which operators on tensors are held against: random numbers,
+//! comparison, gradients by central differences.
 
 use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use elucid_rules::Pool2d;
+use elucid_kernels::pool::Pool2d;
 use proptest::prelude::*;
 
 /// The device named by `ELUCID_TEST_DEVICE`: `cpu` unless set, or `wgpu`.

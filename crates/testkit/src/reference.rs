@@ -1,7 +1,5 @@
 //! Where the reference models, photographs and arrays are.
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
-
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -53,4 +51,42 @@ pub fn read_npy(path: &Path) -> (Vec<usize>, Vec<f32>) {
     let array: ndarray::ArrayD<f32> =
         ndarray_npy::read_npy(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     (array.shape().to_vec(), array.into_iter().collect())
+}
+
+/// Numbers in `-1..1` without a pattern, the same for a `state` every time (xorshift).
+pub fn numbers(count: usize, mut state: u32) -> Vec<f32> {
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// GoogLeNet and the cat that its reference arrays were computed of.
+pub struct Chelsea {
+    /// The network's file.
+    pub network: PathBuf,
+    /// The photograph as the network's input, `[1, 3, 224, 224]`.
+    pub input: Tensor<4>,
+    /// The folder of the arrays.
+    pub folder: PathBuf,
+    /// The folder of photographs.
+    pub images: PathBuf,
+}
+
+impl Chelsea {
+    /// Says so and gives `None` when they are not there.
+    pub fn find() -> Option<Self> {
+        let assets = assets()?;
+        let folder = assets.join("reference/googlenet/chelsea");
+        let (_, values) = read_npy(&folder.join("input.npy"));
+        Some(Self {
+            network: assets.join("models/googlenet.onnx"),
+            input: tensor(values, [1, 3, 224, 224]),
+            folder,
+            images: assets.join("images"),
+        })
+    }
 }

@@ -4,12 +4,102 @@
 
 use std::ops::Range;
 
-use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, multiply};
-use super::{Host, vectorised};
-use crate::window::Geometry;
+use crate::Planes;
+use crate::gemm::{Matrix, multiply};
+use crate::threads::vectorised;
+use crate::window::{Axis, Geometry, window_setters};
+
+/// The parameters of a two-dimensional convolution, with ONNX's defaults. Pairs are height first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Conv2d {
+    /// Steps between windows: 1 by default.
+    pub stride: [usize; 2],
+    /// Zeros around the image: top, left, bottom, right, in ONNX's order; none by default.
+    pub pads: [usize; 4],
+    /// Steps between the elements of a window: 1 by default.
+    pub dilation: [usize; 2],
+    /// Into how many parts the channels of input and output fall, each part of the output seeing
+    /// its part of the input only: 1 by default.
+    pub groups: usize,
+}
+
+impl Default for Conv2d {
+    fn default() -> Self {
+        Self {
+            stride: [1, 1],
+            pads: [0; 4],
+            dilation: [1, 1],
+            groups: 1,
+        }
+    }
+}
+
+impl Conv2d {
+    window_setters!();
+
+    /// Sets into how many parts the channels fall.
+    #[must_use]
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// Where windows of a weight `[O, I / groups, height, width]` lie in an image `[height, width]`.
+    ///
+    /// # Panics
+    ///
+    /// When a stride, dilation or side of the window is zero, or the window does not fit into the padded
+    /// image.
+    pub fn windows(&self, image: [usize; 2], weight: [usize; 4]) -> Windows {
+        let [top, left, bottom, right] = self.pads;
+        let axis = |i: usize, before: usize, after: usize| {
+            let (size, kernel, stride) = (image[i], weight[i + 2], self.stride[i]);
+            let dilation = self.dilation[i];
+            assert!(
+                kernel > 0 && stride > 0 && dilation > 0,
+                "the kernel, stride and dilation of a convolution must be 1 or more"
+            );
+            let extent = (kernel - 1) * dilation + 1;
+            let padded = size + before + after;
+            assert!(
+                extent <= padded,
+                "windows of {extent} do not fit into {padded}, an axis of {size} with its padding"
+            );
+            Axis {
+                kernel,
+                stride,
+                before,
+                after,
+                dilation,
+                size,
+                out: (padded - extent) / stride + 1,
+            }
+        };
+        Windows {
+            geometry: Geometry {
+                rows: axis(0, top, bottom),
+                cols: axis(1, left, right),
+            },
+            groups: self.groups,
+        }
+    }
+
+    /// Whether a weight `[O, I / groups, height, width]` fits the channels of an image.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn check(&self, channels: usize, weight: [usize; 4]) {
+        let [outputs, per_group, ..] = weight;
+        let groups = self.groups;
+        assert!(
+            groups > 0 && outputs.is_multiple_of(groups) && channels == per_group * groups,
+            "a weight [{outputs}, {per_group}, ..] does not fit {channels} channels in {groups} groups"
+        );
+    }
+}
 
 /// Numbers in the columns that one thread works on, so that they stay in its second-level cache.
 const THREAD: usize = 1 << 18;
@@ -19,9 +109,11 @@ const TOGETHER: usize = 1 << 21;
 
 /// Where the windows of a convolution lie, and how many parts the channels fall into.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Windows {
-    pub(crate) geometry: Geometry,
-    pub(crate) groups: usize,
+pub struct Windows {
+    /// Where they lie.
+    pub geometry: Geometry,
+    /// Into how many parts the channels fall.
+    pub groups: usize,
 }
 
 /// The sizes of one group of channels.
@@ -34,7 +126,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn new(windows: &Windows, weight: &Host) -> Self {
+    fn new(windows: &Windows, weight: Planes) -> Self {
         let [outputs, inputs, ..] = weight.dims();
         Self {
             geometry: windows.geometry,
@@ -57,7 +149,7 @@ impl Sizes {
     }
 
     /// The weights of a group, `[outputs, inputs * taps]`.
-    fn weights<'a>(&self, weight: &'a Host, group: usize) -> Matrix<'a> {
+    fn weights<'a>(&self, weight: Planes<'a>, group: usize) -> Matrix<'a> {
         let columns = self.inputs * self.taps();
         let len = self.outputs * columns;
         let values = &weight.values()[group * len..(group + 1) * len];
@@ -65,13 +157,13 @@ impl Sizes {
     }
 }
 
-/// `y = weight * x + bias`.
-pub(crate) fn forward(
-    x: &Host,
-    weight: &Host,
-    bias: Option<&[f32]>,
-    windows: &Windows,
-) -> Tensor<4> {
+/// `y = weight * x + bias`: planes `[N, I, H, W]` by a weight `[O, I / groups, height, width]` and a bias
+/// `[O]` to `[N, O, H', W']`.
+///
+/// # Panics
+///
+/// When sizes are not those that [`Conv2d::check`] and [`Conv2d::windows`] accepted.
+pub fn forward(x: Planes, weight: Planes, bias: Option<&[f32]>, windows: &Windows) -> Vec<f32> {
     let sizes = Sizes::new(windows, weight);
     let Geometry { rows, cols } = sizes.geometry;
     let [n, channels, height, width] = x.dims();
@@ -95,7 +187,7 @@ pub(crate) fn forward(
         }
     };
     for_each_image(&mut y, n, outputs * out_plane, task);
-    x.tensor(y, [n, outputs, rows.out, cols.out])
+    y
 }
 
 fn forward_group(
@@ -146,8 +238,12 @@ fn forward_group(
     }
 }
 
-/// The gradient at the input, given the one at the output.
-pub(crate) fn transpose(g: &Host, weight: &Host, windows: &Windows) -> Tensor<4> {
+/// The gradient at the input `[N, I, H, W]`, given the one at the output, `[N, O, H', W']`.
+///
+/// # Panics
+///
+/// As [`forward`].
+pub fn transpose(g: Planes, weight: Planes, windows: &Windows) -> Vec<f32> {
     let sizes = Sizes::new(windows, weight);
     let Geometry { rows, cols } = sizes.geometry;
     let [n, outputs, ..] = g.dims();
@@ -165,7 +261,7 @@ pub(crate) fn transpose(g: &Host, weight: &Host, windows: &Windows) -> Tensor<4>
         }
     };
     for_each_image(&mut x, n, channels * plane, task);
-    g.tensor(x, [n, channels, rows.size, cols.size])
+    x
 }
 
 fn transpose_group(

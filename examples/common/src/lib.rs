@@ -1,4 +1,8 @@
-//! What the examples share: arguments of the form `--name value`, and where results go.
+//! What the examples share: arguments of the form `--name value`, and where results go; and what the
+//! studies among them compute, which tests look at too.
+
+pub mod cascade;
+pub mod study;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -49,14 +53,12 @@ impl Arguments {
     }
 
     /// An argument's items, between commas.
-    #[allow(dead_code, reason = "not every example has such an argument")]
     pub fn list(&self, name: &str) -> Vec<&str> {
         let items = self.get(name).split(',').map(str::trim);
         items.filter(|item| !item.is_empty()).collect()
     }
 
     /// The photograph asked for, else one that the library carries.
-    #[allow(dead_code, reason = "not every example is about one photograph")]
     pub fn picture(&self, default: &[u8]) -> Result<DynamicImage, Box<dyn Error>> {
         Ok(match self.get("image") {
             "" => decode_image(default)?,
@@ -66,7 +68,6 @@ impl Arguments {
 
     /// The layer that an argument asks for, else the first of these that the network has, else the one
     /// where its convolutional features end.
-    #[allow(dead_code, reason = "not every example is about some layers")]
     pub fn layer(
         &self,
         argument: &str,
@@ -110,7 +111,6 @@ impl Arguments {
 }
 
 /// A callback that writes to the terminal, if there is one, how far long work has come.
-#[allow(dead_code, reason = "not every example takes long")]
 pub fn percentage(of: &'static str) -> impl FnMut(Progress) -> ControlFlow<()> + Send {
     let seen = std::io::stderr().is_terminal();
     let mut shown = None;
@@ -129,7 +129,6 @@ pub fn percentage(of: &'static str) -> impl FnMut(Progress) -> ControlFlow<()> +
 }
 
 /// What was optimised, as pictures.
-#[allow(dead_code, reason = "not every example visualises features")]
 pub fn pictures(icons: &Visualisation) -> Result<Vec<Picture>, Box<dyn Error>> {
     let icons = icons.images().outer_iter();
     let picture = icons.map(|icon| Picture::from_unit_rgb(icon.permuted_axes([1, 2, 0])));

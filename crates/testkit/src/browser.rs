@@ -1,7 +1,5 @@
 //! A small W3C WebDriver client: a headless Chromium, driven through chromedriver.
 
-#![allow(dead_code)]
-
 use std::io::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -31,7 +29,8 @@ pub mod key {
 pub struct Browser {
     agent: ureq::Agent,
     session: String,
-    driver: Driver,
+    /// Ended after the session.
+    _driver: Driver,
     _profile: tempfile::TempDir,
 }
 
@@ -103,7 +102,7 @@ impl Browser {
         Some(Browser {
             agent,
             session: format!("{base}/{id}"),
-            driver,
+            _driver: driver,
             _profile: profile,
         })
     }

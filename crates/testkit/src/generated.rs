@@ -1,7 +1,5 @@
-//! Networks of today's exporters, whose files hold no weights: weights are generated from their names,
-//! inputs made from photographs.
-
-#![allow(dead_code, reason = "each test binary uses its own part")]
+//! Networks whose files hold no weights: weights are generated from their names, inputs made from
+//! photographs.
 
 use std::path::Path;
 
@@ -9,8 +7,20 @@ use elucid_graph::{ElementType, HostTensor};
 use half::f16;
 use serde_json::Value;
 
-use crate::common::onnx::{Message, ModelProto, TensorProto, data_type};
-use crate::common::torchvision::uniform;
+use crate::onnx::{Message, ModelProto, TensorProto, data_type};
+
+/// The splitmix64 sequence that starts at the name's FNV-1a hash, as numbers in [0, 1).
+fn uniform(name: &str) -> impl Iterator<Item = f64> {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, byte| {
+        (h ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (1_u64..).map(move |i| {
+        let mut z = hash.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    })
+}
 
 /// The weight that the reference was computed with: torchvision's rule with `gain` times the variance of
 /// what has two dimensions or more.
@@ -30,7 +40,8 @@ fn generated(name: &str, dims: &[i64], gain: f64) -> Vec<f32> {
     numbers.map(|u| weight(u) as f32).collect()
 }
 
-/// The file with its filled-in constants replaced by generated weights.
+/// The file with its filled-in constants replaced by generated weights; `gain` is 1 for torchvision's
+/// networks.
 pub fn with_weights(path: &Path, gain: f64) -> Vec<u8> {
     let mut model = ModelProto::decode(std::fs::read(path).unwrap().as_slice()).unwrap();
     let graph = model.graph.as_mut().unwrap();

@@ -5,6 +5,7 @@
 pub struct Record {
     /// Number of its first line, from 1.
     pub line: usize,
+    /// Its cells, out of their quotes.
     pub cells: Vec<String>,
     /// Where in the file it ends, in bytes, its line feed included.
     pub end: usize,

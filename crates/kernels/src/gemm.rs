@@ -1,18 +1,25 @@
+//! Products of matrices in slices.
+
 use gemm::Parallelism;
 
 /// A matrix in a slice: element `[i, j]` is `values[i * row_stride + j * column_stride]`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Matrix<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) row_stride: usize,
-    pub(super) column_stride: usize,
+pub struct Matrix<'a> {
+    /// Where its elements are.
+    pub values: &'a [f32],
+    /// How many rows.
+    pub rows: usize,
+    /// How many columns.
+    pub columns: usize,
+    /// From a row to the next.
+    pub row_stride: usize,
+    /// From a column to the next.
+    pub column_stride: usize,
 }
 
 impl<'a> Matrix<'a> {
     /// Rows one after the other.
-    pub(super) fn packed(values: &'a [f32], rows: usize, columns: usize) -> Self {
+    pub fn packed(values: &'a [f32], rows: usize, columns: usize) -> Self {
         Self {
             values,
             rows,
@@ -22,7 +29,8 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    pub(super) fn transposed(self) -> Self {
+    /// The same elements, rows for columns.
+    pub fn transposed(self) -> Self {
         Self {
             rows: self.columns,
             columns: self.rows,
@@ -45,13 +53,7 @@ fn extent(rows: usize, columns: usize, row_stride: usize, column_stride: usize) 
 /// # Panics
 ///
 /// When sizes do not fit, a matrix leaves its slice, or rows of `y` overlap.
-pub(super) fn multiply(
-    y: &mut [f32],
-    row_stride: usize,
-    a: Matrix,
-    b: Matrix,
-    on_all_threads: bool,
-) {
+pub fn multiply(y: &mut [f32], row_stride: usize, a: Matrix, b: Matrix, on_all_threads: bool) {
     assert_eq!(a.columns, b.rows, "matrices that can be multiplied");
     let (rows, columns, inner) = (a.rows, b.columns, a.columns);
     if rows == 0 || columns == 0 {

@@ -10,12 +10,7 @@ use std::error::Error;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use elucid::metrics::{Bootstrap, Estimate};
-
-// Reads what the command writes.
-#[allow(dead_code, reason = "the command also writes")]
-#[path = "../../crates/cli/src/csv.rs"]
-mod csv;
+use elucid::metrics::{Bootstrap, Estimate, csv};
 
 /// Boxes that cover less of their image than this are difficult.
 const DIFFICULT: f64 = 0.25;

@@ -1,15 +1,57 @@
+//! Local response normalisation across channels.
+
 use std::ops::Range;
 
-use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::{Host, TASK, vectorised};
-use crate::Lrn;
+use crate::Planes;
+use crate::threads::{TASK, vectorised};
+
+/// The parameters of local response normalisation across channels, with ONNX's defaults.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lrn {
+    /// Channels in a window.
+    pub size: usize,
+    /// The weight of the mean square: 1e-4 by default.
+    pub alpha: f32,
+    /// The exponent: 0.75 by default.
+    pub beta: f32,
+    /// What the mean square is added to: 1 by default.
+    pub bias: f32,
+}
+
+impl Lrn {
+    /// A window of `size` channels, else ONNX's defaults.
+    pub fn new(size: usize) -> Self {
+        Self {
+            size,
+            alpha: 1e-4,
+            beta: 0.75,
+            bias: 1.0,
+        }
+    }
+
+    /// How many channels the window reaches below its own: the smaller half of an even window.
+    pub fn below(&self) -> usize {
+        (self.size - 1) / 2
+    }
+
+    /// How many channels the window reaches above its own.
+    pub fn above(&self) -> usize {
+        self.size / 2
+    }
+
+    /// The weight of the sum of squares.
+    pub fn scale(&self) -> f32 {
+        self.alpha / self.size as f32
+    }
+}
 
 /// Positions worked on at a time, so that a window of channels stays in the first-level cache.
 const BLOCK: usize = 256;
 
-pub(crate) fn forward(x: &Host, lrn: &Lrn) -> Tensor<4> {
+/// `y = x / s^beta`, where `s = bias + alpha / size * (sum of x^2 over the window)`.
+pub fn forward(x: Planes, lrn: &Lrn) -> Vec<f32> {
     if has_usual_exponent(lrn) {
         forward_with(x, lrn, inverse_three_quarters)
     } else {
@@ -18,7 +60,9 @@ pub(crate) fn forward(x: &Host, lrn: &Lrn) -> Tensor<4> {
     }
 }
 
-pub(crate) fn backward(x: &Host, g: &Host, lrn: &Lrn) -> Tensor<4> {
+/// `dx_j = g_j s_j^-beta - 2 alpha beta / size * x_j * sum of g_i x_i s_i^(-beta - 1)` over the
+/// windows `i` that hold `j`.
+pub fn backward(x: Planes, g: Planes, lrn: &Lrn) -> Vec<f32> {
     if has_usual_exponent(lrn) {
         backward_with(x, g, lrn, inverse_three_quarters)
     } else {
@@ -83,7 +127,7 @@ fn blocks(positions: usize) -> impl Iterator<Item = Range<usize>> {
 /// Calls `f(image, channels, output)` for shares of the channels of each image, on all threads.
 fn for_each_share(
     output: &mut [f32],
-    x: &Host,
+    x: Planes,
     lrn: &Lrn,
     f: impl Fn(usize, Range<usize>, &mut [f32]) + Send + Sync,
 ) {
@@ -117,7 +161,7 @@ fn for_each_share(
         });
 }
 
-fn image(x: &Host, i: usize) -> Image<'_> {
+fn image(x: Planes<'_>, i: usize) -> Image<'_> {
     let [_, channels, h, w] = x.dims();
     let positions = h * w;
     let len = channels * positions;
@@ -128,7 +172,7 @@ fn image(x: &Host, i: usize) -> Image<'_> {
     }
 }
 
-fn forward_with(x: &Host, lrn: &Lrn, power: impl Fn(f32) -> f32 + Send + Sync) -> Tensor<4> {
+fn forward_with(x: Planes, lrn: &Lrn, power: impl Fn(f32) -> f32 + Send + Sync) -> Vec<f32> {
     let mut y = vec![0.0; x.values().len()];
     for_each_share(
         &mut y,
@@ -150,15 +194,15 @@ fn forward_with(x: &Host, lrn: &Lrn, power: impl Fn(f32) -> f32 + Send + Sync) -
             }
         },
     );
-    x.tensor(y, x.dims())
+    y
 }
 
 fn backward_with(
-    x: &Host,
-    g: &Host,
+    x: Planes,
+    g: Planes,
     lrn: &Lrn,
     power: impl Fn(f32) -> f32 + Send + Sync,
-) -> Tensor<4> {
+) -> Vec<f32> {
     let factor = 2.0 * lrn.scale() * lrn.beta;
     let mut d = vec![0.0; x.values().len()];
     for_each_share(
@@ -207,5 +251,5 @@ fn backward_with(
             }
         },
     );
-    x.tensor(d, x.dims())
+    d
 }
