@@ -3,7 +3,6 @@
 
 use std::time::Instant;
 
-use burn::tensor::Tensor;
 use elucid_attribution::{Attribution, Attributor, IntegratedGradients, Quadrature, Target};
 use elucid_testkit::{device, read_npy, relative_error};
 use elucid_vision::Model;
