@@ -3,6 +3,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
+use elucid_testkit::generated;
 use elucid_testkit::onnx::Onnx;
 use elucid_testkit::{assets, device, relative_error};
 use elucid_vision::Model;
