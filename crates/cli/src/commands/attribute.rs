@@ -13,7 +13,9 @@ use crate::console::{Output, table};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::options::{MethodFlags, parse_fraction, reductions};
-use crate::report::{Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RunFacts, Step};
+use crate::report::{
+    Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RuleUseFacts, RunFacts, Step,
+};
 use crate::session::Session;
 use crate::target::{self, TargetFacts};
 
@@ -141,6 +143,8 @@ struct ResultFacts {
     target: String,
     score: f32,
     rules: String,
+    /// How many operators each rule took; empty for the true gradient.
+    rules_used: Vec<RuleUseFacts>,
     /// All options of the method, defaults included.
     options: BTreeMap<&'static str, String>,
     /// Absent where nothing is random.
