@@ -101,6 +101,12 @@ impl Attribution {
         self
     }
 
+    /// States what else of operators and their rules is to be known.
+    pub(crate) fn with_rule_uses(mut self, more: Vec<RuleUse>) -> Self {
+        self.rule_uses.extend(more);
+        self
+    }
+
     /// States how many evaluations of the gradient each image took.
     pub(crate) fn with_evaluations(mut self, evaluations: Vec<usize>) -> Self {
         self.evaluations = evaluations;

@@ -259,8 +259,7 @@ impl Attributor for ContrastiveExcitationBackprop {
                     &contrast,
                     &classifier,
                 )?;
-                let (for_it, above) =
-                    rules.hand_down(method, &recording, top, seed, &contrast)?;
+                let (for_it, above) = rules.hand_down(method, &recording, top, seed, &contrast)?;
                 let difference = Activation::from_rows(for_it.rows() - against.rows(), &for_it)?;
                 let (arrived, below) =
                     rules.hand_down(method, &recording, &contrast, difference, &work.layer)?;

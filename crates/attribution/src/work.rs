@@ -168,7 +168,10 @@ impl<'w> Work<'w> {
             .network
             .run_counting(feeds, &self.target.layer, rules)?;
         if !rules.is_empty() {
-            *self.rule_uses.lock().unwrap_or_else(PoisonError::into_inner) = uses;
+            *self
+                .rule_uses
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = uses;
         }
         Ok(value)
     }

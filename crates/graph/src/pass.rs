@@ -370,7 +370,10 @@ impl<'m> Run<'m> {
             let inputs: Vec<Option<Activation>> =
                 inputs.map(|slot| slot.and_then(|v| self.take(v))).collect();
             let tracked = |x: &Activation| AnyRank::from(x.clone()).is_tracked();
-            if let Some(placed) = rule.as_ref().filter(|_| inputs.iter().flatten().any(tracked)) {
+            if let Some(placed) = rule
+                .as_ref()
+                .filter(|_| inputs.iter().flatten().any(tracked))
+            {
                 RuleUse::count(&mut self.rule_uses, &placed.rule.name(), 1);
             }
             let outputs = execute(kernel, rule, Slots::new(inputs), &step.outputs);

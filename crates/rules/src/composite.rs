@@ -333,7 +333,11 @@ impl<R: ?Sized> Composite<R> {
         let matches = |entry: &Entry<R>| subjects.iter().any(|s| entry.which.matches(s));
         let mut required = self.entries.iter().filter(|entry| !entry.may_match_nothing);
         if let Some(entry) = required.find(|entry| !matches(entry)) {
-            return Err(matches_nothing(describe(&entry.rule), &entry.which, subjects));
+            return Err(matches_nothing(
+                describe(&entry.rule),
+                &entry.which,
+                subjects,
+            ));
         }
         if self.must_match_any && !self.entries.iter().any(matches) {
             let all = Which::Any(self.entries.iter().map(|e| e.which.clone()).collect());

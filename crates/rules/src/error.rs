@@ -5,7 +5,10 @@ use crate::OpKind;
 #[non_exhaustive]
 pub enum RuleError {
     /// The rule has no backward for this kind of operator.
-    #[error("the rule `{rule}` cannot replace the gradient of {kind}{}", is_for(supported))]
+    #[error(
+        "the rule `{rule}` cannot replace the gradient of {kind}{}",
+        is_for(supported)
+    )]
     Unsupported {
         /// The rule's name.
         rule: String,

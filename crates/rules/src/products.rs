@@ -140,7 +140,9 @@ impl OperatorRule for UniformProduct {
 
 impl OperatorRule for SignalTakesAll {
     fn backward(&self, ran: &Execution, g: &[Option<AnyRank>]) -> Vec<Option<AnyRank>> {
-        let gate = FACTORS.into_iter().find(|slot| self.is_gate(*slot, ran.is_gate(*slot)));
+        let gate = FACTORS
+            .into_iter()
+            .find(|slot| self.is_gate(*slot, ran.is_gate(*slot)));
         without(ran.gradient(g), gate.unwrap_or(FACTORS.end))
     }
 
@@ -151,7 +153,8 @@ impl OperatorRule for SignalTakesAll {
     fn check(&self, site: &Site<'_>) -> Result<(), RuleError> {
         site.check_algebra(self.name(), &[Algebra::Product])?;
         if let Some(slot) = self.gate.filter(|slot| !FACTORS.contains(slot)) {
-            let reason = format!("its factors are inputs 0 and 1, and the gate is to be input {slot}");
+            let reason =
+                format!("its factors are inputs 0 and 1, and the gate is to be input {slot}");
             return Err(site.does_not_fit(self.name(), reason));
         }
         let gates = site.inputs.iter().enumerate();
@@ -252,7 +255,9 @@ impl OperatorRule for ConstantFactor {
         let divisor = x.clone().map(|x| x.mask_fill(is_zero.clone(), 1.0));
         let ratio = ran.outputs[0].clone().zip(divisor, |y, x| y / x);
         let there = ratio.zip(g.clone(), |ratio, g| ratio * g);
-        let chosen = there.zip(at_zero.clone(), |there, at_zero| there.mask_where(is_zero, at_zero));
+        let chosen = there.zip(at_zero.clone(), |there, at_zero| {
+            there.mask_where(is_zero, at_zero)
+        });
         gradients[0] = Some(chosen);
         gradients
     }

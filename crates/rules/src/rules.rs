@@ -76,7 +76,8 @@ impl Rules {
 
     /// The names of rules for products, normalisations and attention that [`Rules::preset`] knows
     /// besides: times the input, gradients under them are relevance.
-    pub const CONSERVING_PRESETS: &'static [&'static str] = &["conservative-propagation", "attn-lrp"];
+    pub const CONSERVING_PRESETS: &'static [&'static str] =
+        &["conservative-propagation", "attn-lrp"];
 
     /// No rules: every operator keeps its true gradient.
     pub fn new() -> Self {
@@ -380,7 +381,9 @@ fn unknown_preset(name: &str) -> RuleError {
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, preset)| preset);
     let groups = [Rules::PRESETS, Rules::CONSERVING_PRESETS];
-    let near = groups.into_iter().find(|group| nearest.is_some_and(|n| group.contains(&n)));
+    let near = groups
+        .into_iter()
+        .find(|group| nearest.is_some_and(|n| group.contains(&n)));
     RuleError::UnknownPreset {
         name: name.to_owned(),
         nearest,

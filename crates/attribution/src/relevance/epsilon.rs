@@ -64,7 +64,9 @@ impl RelevanceRule for Epsilon {
         let Some(op) = Weighted::new(step, relevance, &self.name())? else {
             return Ok(vec![None; step.inputs()]);
         };
-        let quotient = self.stabiliser.divide(op.relevance.clone(), step.output().rows());
+        let quotient = self
+            .stabiliser
+            .divide(op.relevance.clone(), step.output().rows());
         let terms = [Term::new(&op.x, &op.weights.weight, None)];
         op.slots(op.hand_down(&terms, quotient)?)
     }

@@ -58,7 +58,8 @@ pub struct AttributeArgs {
     #[arg(long = "layer", value_name = "LAYER,...", value_delimiter = ',')]
     layers: Vec<String>,
 
-    /// Which gradients: true, smooth, smooth-blur, guided or deconvnet
+    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation or
+    /// attn-lrp
     #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
     rules: Option<Rules>,
 

@@ -278,7 +278,9 @@ impl<'r> Step<'r> {
                 .map(|v| self.recording.maybe_value_of(*v).unwrap_or_else(any))
                 .collect();
             let ready = self.ready();
-            return Ok(execute::backward(placed, ready, inputs, &self.live, outputs, g));
+            return Ok(execute::backward(
+                placed, ready, inputs, &self.live, outputs, g,
+            ));
         }
         let only_x = self.is_live(0) && (1..self.inputs()).all(|slot| !self.is_live(slot));
         if let (None, true, Some(weights), Some(Some(g))) =
