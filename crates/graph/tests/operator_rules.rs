@@ -6,14 +6,14 @@ mod common;
 use burn::tensor::Tensor;
 use common::onnx::{Onnx, floats};
 use common::{device, relative_error};
-use elucid_graph::{Activation, GraphError, Model};
+use elucid_graph::{Activation, Graph, GraphError, Model};
 use elucid_rules::{
     Algebra, AnyRank, ConstantStatistics, Execution, GradRule, GuidedActivation, OpKind,
     OperatorRule, Rules, SignalTakesAll, UniformProduct, Which,
 };
 
 fn open(file: Onnx) -> Model {
-    Model::from_bytes(file.bytes(), &device(), None).unwrap()
+    Model::of_graph(Graph::import(file.bytes(), None).unwrap(), &device())
 }
 
 /// Numbers of both signs that have no pattern.
