@@ -2,6 +2,8 @@
 //! and both ways of differentiating against each other.
 
 mod common;
+#[path = "common/modern.rs"]
+mod modern;
 
 use burn::tensor::Tensor;
 use common::onnx::{Onnx, floats};
@@ -279,6 +281,113 @@ fn a_layer_normalisation_that_is_written_out() {
     assert_close(
         &found.gradient,
         &with_constant_deviation(&found, 4, true, &ones),
+    );
+}
+
+/// The same attention as one operator and written out.
+fn attention(is_one: bool) -> Model {
+    let file = Onnx::image([-1, 2, 4, 6])
+        .opset(23)
+        .weight("wq", &[6, 4])
+        .weight("wk", &[6, 4])
+        .weight("wv", &[6, 4])
+        .node("MatMul", &["x", "wq"], &["q"])
+        .node("MatMul", &["x", "wk"], &["k"])
+        .node("MatMul", &["x", "wv"], &["v"]);
+    open(match is_one {
+        true => file
+            .node("Attention", &["q", "k", "v"], &["y"])
+            .float("scale", 0.5),
+        false => scalar(file, "half", 0.5)
+            .node("Transpose", &["k"], &["kt"])
+            .ints("perm", &[0, 1, 3, 2])
+            .node("MatMul", &["q", "kt"], &["s"])
+            .node("Mul", &["s", "half"], &["scaled"])
+            .node("Softmax", &["scaled"], &["p"])
+            .node("MatMul", &["p", "v"], &["y"]),
+    })
+}
+
+#[test]
+fn attention_is_the_same_as_one_operator_and_written_out() {
+    for rules in [
+        Rules::conservative_propagation(),
+        Rules::attn_lrp(),
+        Rules::new(),
+    ] {
+        let of = |is_one| differentiate(&attention(is_one), [2, 2, 4, 6], &rules).unwrap();
+        let (one, many) = (of(true), of(false));
+        assert_close(&one.gradient, &many.gradient);
+        assert_eq!(one.uses.len(), usize::from(!rules.is_empty()));
+    }
+    // Values that are a weight are no place for the rule.
+    let file = Onnx::image([-1, 2, 4, 6])
+        .opset(23)
+        .weight("v", &[1, 2, 4, 6]);
+    let fixed = open(file.node("Attention", &["x", "x", "v"], &["y"]));
+    let error = differentiate(&fixed, [1, 2, 4, 6], &Rules::attn_lrp());
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains("its values are no input"), "{error}");
+}
+
+/// Rules in whole networks as three exporters write them: how many operators each takes.
+#[test]
+fn vision_transformers_of_today() {
+    let Some(assets) = common::assets() else {
+        return;
+    };
+    let uses = |file: &str, rules: &Rules| {
+        let path = assets.join("models/modern").join(file);
+        let bytes = modern::with_weights(&path, 1.0);
+        let model = Model::of_graph(Graph::import(bytes, None).unwrap(), &device());
+        let input = model.graph().inputs()[0].value;
+        let output = model.graph().outputs()[0];
+        let [input, output] = [input, output].map(|value| model.graph().name(value));
+        let pixels = common::tensor(noise(3 * 224 * 224, 1), [1, 3, 224, 224]);
+        let leaf = Activation::from(pixels).require_grad();
+        let pass = model.pass().rules(rules).feed(input, leaf.clone());
+        let fetched = pass.fetch([output]).unwrap();
+        let scores = fetched.get(output).unwrap().rows();
+        let gradients = scores.narrow(1, 7, 1).sum().backward();
+        let gradient = numbers(&leaf.gradient(&gradients).unwrap());
+        assert!(gradient.iter().all(|d| d.is_finite()) && gradient.iter().any(|d| *d != 0.0));
+        let mut uses: Vec<(String, usize)> = fetched
+            .rule_uses()
+            .iter()
+            .map(|used| (used.rule.clone(), used.operators))
+            .collect();
+        uses.sort();
+        uses
+    };
+    let counted = |expected: &[(&str, usize)]| -> Vec<(String, usize)> {
+        expected
+            .iter()
+            .map(|(rule, n)| ((*rule).to_owned(), *n))
+            .collect()
+    };
+    let conservative = Rules::conservative_propagation();
+    let attn_lrp = Rules::attn_lrp();
+    let product = "signal takes all, else uniform product";
+    assert_eq!(
+        uses("tm_vit_tiny_legacy13.onnx", &conservative),
+        counted(&[("constant divisor", 25), ("detached", 12)])
+    );
+    // Two products of each attention, and one of each GELU.
+    assert_eq!(
+        uses("tm_vit_tiny_legacy13.onnx", &attn_lrp),
+        counted(&[("constant divisor", 25), (product, 36)])
+    );
+    assert_eq!(
+        uses("tm_vit_tiny_dynamic_batch.onnx", &attn_lrp),
+        counted(&[
+            ("constant factor", 12),
+            ("constant statistics", 25),
+            (product, 24)
+        ])
+    );
+    assert_eq!(
+        uses("tm_vit_tiny_opset23.onnx", &conservative),
+        counted(&[("constant attention", 12), ("constant statistics", 25)])
     );
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod any_rank;
+mod attention;
 mod composite;
 mod conv;
 mod cpu;
@@ -20,6 +21,7 @@ mod tap;
 mod window;
 
 pub use any_rank::AnyRank;
+pub use attention::{ConstantAttention, UniformAttention};
 pub use composite::{Composite, Depth, Entry, Subject, Which};
 pub use conv::{Conv2d, conv2d, conv2d_transpose};
 pub use cpu::{cpu_threads, vectorised};

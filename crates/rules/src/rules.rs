@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
+use crate::attention;
 use crate::pool::TrueMaxPool;
 use crate::relu::TrueRectifier;
 use crate::{
-    Algebra, BoundRule, Composite, ConstantDivisor, ConstantFactor, ConstantStatistics, DeconvRelu,
-    Detached, GatedOrUniform, GradRule, GuidedRelu, OpKind, Operator, OperatorRule, Rule,
-    RuleError, RuleUse, Site, SmoothMaxPool, Subject, Which,
+    Algebra, BoundRule, Composite, ConstantAttention, ConstantDivisor, ConstantFactor,
+    ConstantStatistics, DeconvRelu, Detached, GatedOrUniform, GradRule, GuidedRelu, OpKind,
+    Operator, OperatorRule, Rule, RuleError, RuleUse, Site, SmoothMaxPool, Subject,
+    UniformAttention, Which,
 };
 
 /// The true gradient: for exempting operators from rules further down the list.
@@ -113,7 +115,8 @@ impl Rules {
         Ok(rules.named(name))
     }
 
-    /// Conservative propagation: softmax as constants ([`Detached`], the AH-rule), normalisations with
+    /// Conservative propagation: softmax as constants ([`Detached`], or [`ConstantAttention`] where
+    /// attention is one operator: the AH-rule), normalisations with
     /// a constant deviation ([`ConstantStatistics`], the LN-rule), and quotients, of which written-out
     /// normalisations are made, with a constant divisor ([`ConstantDivisor`]).
     ///
@@ -124,12 +127,15 @@ impl Rules {
     /// Source: Ali et al., *XAI for Transformers: Better Explanations through Conservative
     /// Propagation*, ICML 2022, <https://arxiv.org/abs/2202.07304>.
     pub fn conservative_propagation() -> Self {
-        let rules = Rules::new().on_operators(Algebra::Softmax, Detached);
+        let rules = Rules::new()
+            .on_operators(Algebra::Softmax, Detached)
+            .on_operators(attention::KINDS, ConstantAttention);
         rules.with_constant_statistics("conservative-propagation")
     }
 
     /// AttnLRP, as rules for gradients: products in equal parts, but all to the signal where the other
-    /// factor is a gate ([`GatedOrUniform`]), activations with a factor by the identity rule
+    /// factor is a gate ([`GatedOrUniform`]; [`UniformAttention`] where attention is one operator),
+    /// activations with a factor by the identity rule
     /// ([`ConstantFactor`]), normalisations and quotients as in
     /// [conservative propagation](Rules::conservative_propagation). Softmax keeps its true gradient,
     /// which times the input is the paper's rule for it.
@@ -142,6 +148,7 @@ impl Rules {
     pub fn attn_lrp() -> Self {
         let rules = Rules::new()
             .on_operators(Algebra::Product, GatedOrUniform)
+            .on_operators(attention::KINDS, UniformAttention)
             .on_operators(Algebra::Gate, ConstantFactor);
         rules.with_constant_statistics("attn-lrp")
     }
@@ -149,6 +156,8 @@ impl Rules {
     fn with_constant_statistics(self, name: &str) -> Self {
         let mut rules = self
             .on_operators(Algebra::Normalization, ConstantStatistics)
+            // They hold a normalisation that this rule cannot see, and are refused.
+            .on_operators(SKIP_NORMALIZATIONS, ConstantStatistics)
             .on_operators(Algebra::Quotient, ConstantDivisor)
             .named(name);
         rules.list.allow_no_match();
@@ -303,6 +312,12 @@ impl Rules {
         }
     }
 }
+
+/// ONNX Runtime's fused sums and normalisations.
+const SKIP_NORMALIZATIONS: [OpKind; 2] = [
+    OpKind::new("com.microsoft.SkipLayerNormalization"),
+    OpKind::new("com.microsoft.SkipSimplifiedLayerNormalization"),
+];
 
 /// A rule for whole operators, in a list.
 #[derive(Debug)]
