@@ -33,6 +33,7 @@
 //! patent-pending (Adobe): look into it before commercial use.
 
 use elucid_graph::{Activation, ImageBatch, Recording};
+use elucid_rules::RuleUse;
 
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
@@ -115,7 +116,8 @@ impl Attributor for ExcitationBackprop {
         self.rules.check()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         let model = work.model(self.name())?;
-        let mut started = Vec::new();
+        self.rules.check_matches(model)?;
+        let (mut started, mut uses) = (Vec::new(), Vec::new());
         let (values, scores) =
             work.each_recording(model, &self.setup.progress, |recorded, _rows| {
                 if !self.allows_input {
@@ -124,12 +126,16 @@ impl Attributor for ExcitationBackprop {
                 started.extend(sums(&recorded.gradient.to_array()?));
                 let recording = self.rules.prepare(recorded.recording);
                 let (from, to) = (&work.target.layer, &work.layer);
-                self.rules
-                    .hand_down(self.name(), &recording, from, recorded.gradient, to)
+                let seed = recorded.gradient;
+                let (arrived, used) =
+                    self.rules
+                        .hand_down(self.name(), &recording, from, seed, to)?;
+                uses = used;
+                Ok(arrived)
             })?;
         Ok(
             Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .with_rules(self.rules.name())
+                .with_rules(self.rules.name(), uses)
                 .expecting(started),
         )
     }
@@ -234,6 +240,8 @@ impl Attributor for ContrastiveExcitationBackprop {
         self.rules.check()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         let model = work.model(self.name())?;
+        self.rules.check_matches(model)?;
+        let mut uses = Vec::new();
         let (values, scores) =
             work.each_recording(model, &self.setup.progress, |recorded, _rows| {
                 if !self.allows_input {
@@ -251,13 +259,19 @@ impl Attributor for ContrastiveExcitationBackprop {
                     &contrast,
                     &classifier,
                 )?;
-                let for_it = rules.hand_down(method, &recording, top, seed, &contrast)?;
+                let (for_it, above) = rules.hand_down(method, &recording, top, seed, &contrast)?;
                 let difference = Activation::from_rows(for_it.rows() - against.rows(), &for_it)?;
-                rules.hand_down(method, &recording, &contrast, difference, &work.layer)
+                let (arrived, below) =
+                    rules.hand_down(method, &recording, &contrast, difference, &work.layer)?;
+                uses = above;
+                for used in below {
+                    RuleUse::count(&mut uses, &used.rule, used.operators);
+                }
+                Ok(arrived)
             })?;
         Ok(
             Attribution::new(self.name(), &work, values, scores, Reduce::Positive)
-                .with_rules(self.rules.name()),
+                .with_rules(self.rules.name(), uses),
         )
     }
 }

@@ -163,7 +163,8 @@ impl Attributor for GuidedGradCam {
         let evaluations = vec![2; scores.len()];
         Ok(
             Attribution::new(self.name(), &guided, values, scores, Reduce::MaxAbs)
-                .with_evaluations(evaluations),
+                .with_evaluations(evaluations)
+                .with_rule_uses(RECTIFIED.kept(&guided)?),
         )
     }
 }

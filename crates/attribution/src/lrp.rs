@@ -94,6 +94,11 @@ impl Lrp {
         Self::new(RelevanceRules::epsilon_alpha2_beta1_flat())
     }
 
+    /// By [`RelevanceRules::composite_lrp`].
+    pub fn composite_lrp() -> Self {
+        Self::new(RelevanceRules::composite_lrp())
+    }
+
     /// Down to another layer only.
     pub fn at(mut self, layer: &str) -> Self {
         layer.clone_into(&mut self.setup.layer);
@@ -121,20 +126,23 @@ impl Attributor for Lrp {
         self.rules.check()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         let model = work.model(self.name())?;
+        self.rules.check_matches(model)?;
         let method = format!("{} ({})", self.name(), self.rules.name());
-        let mut started = Vec::new();
+        let (mut started, mut uses) = (Vec::new(), Vec::new());
         let (values, scores) =
             work.each_recording(model, &self.setup.progress, |recorded, _rows| {
                 let at = &recorded.at_target;
                 let start = Activation::from_rows(at.rows() * recorded.gradient.rows(), at)?;
                 started.extend(sums(&start.to_array()?));
                 let recording = self.rules.prepare(recorded.recording);
-                self.rules
-                    .hand_down(&method, &recording, &work.target.layer, start, &work.layer)
+                let (from, to) = (&work.target.layer, &work.layer);
+                let (arrived, used) = self.rules.hand_down(&method, &recording, from, start, to)?;
+                uses = used;
+                Ok(arrived)
             })?;
         Ok(
             Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .with_rules(self.rules.name())
+                .with_rules(self.rules.name(), uses)
                 .expecting(started),
         )
     }
@@ -167,7 +175,7 @@ pub(crate) const METHOD: Method = Method::new(
         "composite",
         "epsilon-plus-flat",
         "which rule where: epsilon, epsilon-plus, epsilon-plus-flat, epsilon-gamma-box, \
-                   epsilon-alpha2-beta1 or epsilon-alpha2-beta1-flat",
+                   epsilon-alpha2-beta1, epsilon-alpha2-beta1-flat or composite-lrp",
     ),
     option(
         "low",

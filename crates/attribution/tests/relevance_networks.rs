@@ -6,8 +6,8 @@ use elucid_attribution::{
     Attribution, Attributor, DeepLift, ExcitationBackprop, FEATURES, Lrp, Target,
 };
 use elucid_models::photographs;
-use elucid_testkit::{assets, device};
 use elucid_testkit::generated::with_weights;
+use elucid_testkit::{assets, device};
 use elucid_vision::Model;
 
 fn open(assets: &Path, network: &str) -> Model {

@@ -24,6 +24,7 @@ pub mod proto;
 mod receptive;
 mod record;
 mod registry;
+mod rules;
 mod together;
 
 pub use activation::Activation;

@@ -9,7 +9,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, Statistics};
 
 use crate::activation::{Activation, MAX_RANK};
 use crate::error::few;
@@ -248,6 +248,11 @@ pub trait Kernel: Debug + Send + Sync {
 
     /// The form in which a rule for gradients gets to see it, if there is a special one.
     fn form(&self) -> Option<elucid_rules::Operator<'_>> {
+        None
+    }
+
+    /// Which statistics it divides by, for a normalisation of rows.
+    fn statistics(&self) -> Option<Statistics> {
         None
     }
 

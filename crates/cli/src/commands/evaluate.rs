@@ -88,7 +88,8 @@ pub struct Evaluation {
     #[arg(long, value_name = "LAYER")]
     layer: Option<String>,
 
-    /// Which gradients: true, smooth, smooth-blur, guided or deconvnet
+    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation or
+    /// attn-lrp
     #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
     rules: Option<Rules>,
 

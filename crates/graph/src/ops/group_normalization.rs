@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, Statistics};
 
 use super::layer_normalization::standardised;
 use crate::activation::{Activation, IntoView};
@@ -92,5 +92,13 @@ impl Kernel for Normalize {
         };
         let (scale, bias) = (parameter(1), parameter(2));
         vec![(normal * scale + bias).into_view(&outputs[0].shape)]
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        Some(Statistics {
+            row: self.rows[1],
+            centred: true,
+            epsilon: self.epsilon,
+        })
     }
 }

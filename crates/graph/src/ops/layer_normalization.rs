@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, Statistics};
 
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
@@ -147,6 +147,14 @@ impl Kernel for OverRows {
             made.push(statistic.into_view(&known.shape));
         }
         made
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        Some(Statistics {
+            row: self.rows[1],
+            centred: self.centred,
+            epsilon: self.epsilon,
+        })
     }
 }
 
