@@ -2,6 +2,7 @@
 
 mod activation;
 mod attributes;
+mod blocks;
 mod builder;
 pub mod device;
 mod element;
@@ -28,6 +29,7 @@ mod together;
 
 pub use activation::Activation;
 pub use attributes::{Attribute, Attributes};
+pub use blocks::{Affine, Block, Blocks, GateFunction, Layout, Pattern, Statistics};
 pub use builder::GraphBuilder;
 pub use element::ElementType;
 pub use error::GraphError;
