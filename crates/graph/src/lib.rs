@@ -29,7 +29,7 @@ mod together;
 
 pub use activation::Activation;
 pub use attributes::{Attribute, Attributes};
-pub use blocks::{Affine, Block, Blocks, GateFunction, Layout, Pattern, Statistics};
+pub use blocks::{Affine, Block, Blocks, GateFunction, Layout, Pattern, Statistics, TokenAxis};
 pub use builder::GraphBuilder;
 pub use element::ElementType;
 pub use error::GraphError;

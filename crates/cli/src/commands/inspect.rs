@@ -200,7 +200,10 @@ fn facts(model: &Model, args: &InspectArgs) -> Result<Facts, CliError> {
     let blocks = match args.blocks {
         true => {
             let graph = model.graph();
-            let found = model.blocks()?;
+            let found = match args.size {
+                Some(size) => model.blocks_for(size)?,
+                None => model.blocks()?,
+            };
             Some(
                 found
                     .iter()

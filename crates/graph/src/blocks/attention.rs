@@ -9,7 +9,7 @@ use crate::host::{ElementType, HostTensor};
 use crate::operator::Known;
 
 /// As many operators stand between a product and the softmax at most.
-const MOST_BETWEEN: usize = 12;
+const MOST_BETWEEN: usize = 8;
 
 pub(super) fn find(view: &View<'_>, i: usize) -> Option<Block> {
     match view.algebra(i) {
@@ -81,6 +81,7 @@ fn written(view: &View<'_>, softmax: usize) -> Option<Block> {
         scores: Some(scores),
         probabilities: Some(probabilities),
         masks,
+        keys: None,
         heads: heads(view, probabilities)?,
         scale,
         stages: [first, softmax, second],
@@ -241,7 +242,11 @@ fn operator(view: &View<'_>, i: usize) -> Option<Block> {
     let heads = stated.map(|heads| heads as usize);
     let heads = heads.or_else(|| (shape.len() == 4).then(|| shape[1]))?;
     let width = match (projects, shape.len()) {
-        (true, _) => view.shape(view.input(i, 1)?)?.last()? / 3 / heads.max(1),
+        (true, _) => {
+            let thirds = || Some(*view.shape(view.input(i, 1)?)?.last()? / 3);
+            let stated = number("qkv_hidden_sizes").map(|width| width as usize);
+            stated.or_else(thirds)? / heads.max(1)
+        }
         (false, 3) => last / heads.max(1),
         _ => last,
     };
@@ -257,6 +262,7 @@ fn operator(view: &View<'_>, i: usize) -> Option<Block> {
         scores: None,
         probabilities: node.outputs.get(3).copied().filter(|_| gives_weights),
         masks: masks.filter_map(|slot| view.input(i, slot)).collect(),
+        keys: None,
         heads,
         scale: Some(number("scale").unwrap_or_else(|| 1.0 / (width as f64).sqrt())),
         stages: [i; 3],

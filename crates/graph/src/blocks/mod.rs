@@ -14,6 +14,7 @@ mod attention;
 mod gate;
 mod layout;
 mod norm;
+mod pattern;
 mod squeeze;
 mod view;
 
@@ -23,122 +24,13 @@ pub use self::affine::Affine;
 pub use self::gate::GateFunction;
 pub use self::layout::Layout;
 pub use self::norm::Statistics;
+pub use self::pattern::{Pattern, TokenAxis};
 use self::view::View;
 use crate::error::GraphError;
 use crate::graph::{Graph, ValueId};
+use crate::layers::Layer;
 use crate::model::{INPUT, Model};
 use crate::operator::Known;
-
-/// What a block is, with the values that matter in it.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Pattern {
-    /// A convolution or a dense layer, and a batch normalisation of what it makes: an operator of that
-    /// name, or a product and a sum with one constant for each channel. All of it is linear in the input and
-    /// can become one layer.
-    BatchNorm {
-        /// The node with the weights.
-        weighted: usize,
-        /// What that node makes.
-        product: ValueId,
-        /// What is done with it, in order.
-        steps: Vec<Affine>,
-    },
-    /// A product with constant weights, and a sum with one constant for each channel: one linear layer with
-    /// a bias. Rules that look at the output of a layer must see it with the bias.
-    Linear {
-        /// The node with the weights.
-        weighted: usize,
-        /// What that node makes.
-        product: ValueId,
-        /// What is added to it.
-        bias: ValueId,
-    },
-    /// A number times a factor that follows from it: `y = x g(x)`.
-    Gate {
-        /// Which function.
-        function: GateFunction,
-        /// What is multiplied, `x`.
-        signal: ValueId,
-        /// The factor `g(x)`, where the file has it as a value of its own.
-        factor: Option<ValueId>,
-        /// A constant that the operator adds to the signal first.
-        bias: Option<ValueId>,
-    },
-    /// A map times one factor for each channel, which follows from the channels' means
-    /// (Hu et al., *Squeeze-and-Excitation Networks*, 2018).
-    SqueezeExcite {
-        /// The map.
-        signal: ValueId,
-        /// Its channels' means.
-        pooled: ValueId,
-        /// The factors, of the map's rank, with size 1 along each position.
-        factor: ValueId,
-    },
-    /// `(x - mean) / deviation * scale + offset`, or without the mean.
-    Normalization {
-        /// Over what the statistics are taken.
-        statistics: Statistics,
-        /// What is normalised. The sum of two values, for an operator that adds a shortcut first: see
-        /// `skip`.
-        signal: ValueId,
-        /// What the operator adds to the signal first: a shortcut, and perhaps a bias.
-        skip: Vec<ValueId>,
-        /// Axes of the signal over which the mean is taken, in order. Groups take a part of axis 1.
-        axes: Vec<usize>,
-        /// The mean, where the file has it as a value.
-        mean: Option<ValueId>,
-        /// The root of variance plus epsilon, or its inverse, where the file has it as a value.
-        deviation: Option<ValueId>,
-        /// Whether `deviation` holds the inverse.
-        inverse: bool,
-        /// What is added to the variance.
-        epsilon: f64,
-        /// The signal with mean 0 and deviation 1, where the file has it as a value.
-        normalised: Option<ValueId>,
-        /// The constant factor, if there is one.
-        scale: Option<ValueId>,
-        /// The constant that is added, if there is one.
-        offset: Option<ValueId>,
-    },
-    /// `softmax(scale q kᵀ + masks) v`.
-    Attention {
-        /// Queries as they enter, before they are scaled.
-        q: ValueId,
-        /// Keys as they enter, before they are scaled; transposed where the file transposes them before.
-        k: ValueId,
-        /// Values as they enter.
-        v: ValueId,
-        /// The one layer that queries, keys and values are parts of, if there is one.
-        packed: Option<ValueId>,
-        /// The product of queries and keys.
-        products: Option<ValueId>,
-        /// What the softmax reads: scaled, masks and positions added.
-        scores: Option<ValueId>,
-        /// What the softmax makes, `[.., heads, queries, keys]`. Absent where one operator does
-        /// everything and does not hand it out.
-        probabilities: Option<ValueId>,
-        /// What is added to the products: a mask, relative positions.
-        masks: Vec<ValueId>,
-        /// Number of heads of the queries.
-        heads: usize,
-        /// What the product of queries and keys is multiplied by in all; absent where it is not one
-        /// number.
-        scale: Option<f64>,
-        /// The nodes of the product of queries and keys, of the softmax, and of the product with the
-        /// values: three times the same, where one operator does everything.
-        stages: [usize; 3],
-    },
-    /// The step from a map `[N, C, h, w]` to a sequence of tokens `[N, prefix + h w, C]`.
-    TokenGrid {
-        /// The map.
-        map: ValueId,
-        /// Number of tokens in front that are no patches: class and register tokens.
-        prefix: usize,
-        /// Height and width in patches.
-        grid: [usize; 2],
-    },
-}
 
 /// A group of operators that is one thing.
 ///
@@ -197,15 +89,7 @@ impl Block {
 
     /// The name of what it is: `attention`, `GELU`, `layer normalization`.
     pub fn name(&self) -> &'static str {
-        match &self.pattern {
-            Pattern::BatchNorm { .. } => "batch normalization",
-            Pattern::Linear { .. } => "linear layer",
-            Pattern::Gate { function, .. } => function.as_str(),
-            Pattern::SqueezeExcite { .. } => "squeeze-and-excitation",
-            Pattern::Normalization { statistics, .. } => statistics.as_str(),
-            Pattern::Attention { .. } => "attention",
-            Pattern::TokenGrid { .. } => "token grid",
-        }
+        self.pattern.name()
     }
 
     /// Its nodes by their places in [`Graph::nodes`], in order.
@@ -236,70 +120,7 @@ impl Block {
 
     /// The values that matter in it, by the names of the [pattern](Block::pattern)'s fields.
     pub fn values(&self) -> Vec<(&'static str, ValueId)> {
-        let named: Vec<(&'static str, Option<ValueId>)> = match &self.pattern {
-            Pattern::BatchNorm { product, .. } => vec![("product", Some(*product))],
-            Pattern::Linear { product, bias, .. } => {
-                vec![("product", Some(*product)), ("bias", Some(*bias))]
-            }
-            Pattern::Gate {
-                signal,
-                factor,
-                bias,
-                ..
-            } => vec![
-                ("signal", Some(*signal)),
-                ("factor", *factor),
-                ("bias", *bias),
-            ],
-            Pattern::SqueezeExcite {
-                signal,
-                pooled,
-                factor,
-            } => vec![
-                ("signal", Some(*signal)),
-                ("pooled", Some(*pooled)),
-                ("factor", Some(*factor)),
-            ],
-            Pattern::Normalization {
-                signal,
-                mean,
-                deviation,
-                normalised,
-                scale,
-                offset,
-                ..
-            } => vec![
-                ("signal", Some(*signal)),
-                ("mean", *mean),
-                ("deviation", *deviation),
-                ("normalised", *normalised),
-                ("scale", *scale),
-                ("offset", *offset),
-            ],
-            Pattern::Attention {
-                q,
-                k,
-                v,
-                packed,
-                products,
-                scores,
-                probabilities,
-                ..
-            } => vec![
-                ("q", Some(*q)),
-                ("k", Some(*k)),
-                ("v", Some(*v)),
-                ("packed", *packed),
-                ("products", *products),
-                ("scores", *scores),
-                ("probabilities", *probabilities),
-            ],
-            Pattern::TokenGrid { map, .. } => vec![("map", Some(*map))],
-        };
-        let there = named.into_iter();
-        there
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect()
+        self.pattern.values()
     }
 
     /// The innermost module that all of its nodes stand in, as far as the file names modules:
@@ -323,49 +144,10 @@ impl Block {
 
     /// What is worth to be told about it: `6 heads, scale 0.125, packed`.
     pub fn details(&self) -> String {
-        let mut parts: Vec<String> = Vec::new();
-        match &self.pattern {
-            Pattern::Normalization {
-                statistics,
-                axes,
-                epsilon,
-                ..
-            } => {
-                match statistics {
-                    Statistics::Group { groups } => parts.push(format!("{groups} groups")),
-                    _ => parts.push(format!("over axes {axes:?}")),
-                }
-                parts.push(format!("epsilon {epsilon:e}"));
-            }
-            Pattern::Attention {
-                heads,
-                scale,
-                packed,
-                masks,
-                probabilities,
-                ..
-            } => {
-                parts.push(format!("{heads} heads"));
-                parts.extend(scale.map(|scale| format!("scale {scale:.4}")));
-                parts.extend(packed.map(|_| "packed".to_owned()));
-                parts.extend((!masks.is_empty()).then(|| "masked".to_owned()));
-                parts.extend(
-                    probabilities
-                        .is_none()
-                        .then(|| "probabilities not in the file".to_owned()),
-                );
-            }
-            Pattern::TokenGrid { prefix, grid, .. } => {
-                parts.push(format!("grid {} x {}", grid[0], grid[1]));
-                parts.push(format!("prefix {prefix}"));
-            }
-            _ => {}
-        }
+        let mut parts = self.pattern.details();
         if !self.read_elsewhere.is_empty() {
-            parts.push(format!(
-                "{} values read elsewhere",
-                self.read_elsewhere.len()
-            ));
+            let count = self.read_elsewhere.len();
+            parts.push(format!("{count} values read elsewhere"));
         }
         parts.join(", ")
     }
@@ -397,6 +179,17 @@ impl Blocks {
         }
         blocks.extend(view.running().filter_map(|i| squeeze::find(view, i)));
         let axes = layout::Axes::of(view);
+        for block in &mut blocks {
+            if let Pattern::Attention {
+                k,
+                probabilities,
+                keys,
+                ..
+            } = &mut block.pattern
+            {
+                *keys = axes.keys(view, *k, *probabilities);
+            }
+        }
         blocks.extend(axes.token_grids(view));
         let last = |block: &Block| block.nodes.last().copied();
         blocks.sort_by_key(|block| (last(block), block.nodes.len()));
@@ -419,6 +212,22 @@ impl Blocks {
     /// Whether none was found.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
+    }
+
+    /// The innermost block that node `node` of [`Graph::nodes`] is part of.
+    pub fn of_node(&self, node: usize) -> Option<&Block> {
+        let having = self
+            .blocks
+            .iter()
+            .filter(|block| block.nodes.contains(&node));
+        having.min_by_key(|block| block.nodes.len())
+    }
+
+    /// The blocks that make this value: more than one where one lies in another.
+    pub fn making(&self, value: ValueId) -> impl Iterator<Item = &Block> {
+        self.blocks
+            .iter()
+            .filter(move |block| block.output == value)
     }
 
     /// What the axes of a value are.
@@ -470,13 +279,23 @@ impl Model {
     ///
     /// As [`Graph::blocks`].
     pub fn blocks(&self) -> Result<Blocks, GraphError> {
-        let graph = self.graph();
-        let image = match self.layer(INPUT) {
-            Ok(layer) => vec![(self.value(INPUT)?, layer.shape().to_vec())],
+        self.blocks_for(self.input_spec().size())
+    }
+
+    /// The same for an image of another height and width.
+    ///
+    /// # Errors
+    ///
+    /// As [`Graph::blocks`].
+    pub fn blocks_for(&self, [height, width]: [usize; 2]) -> Result<Blocks, GraphError> {
+        let image = match self.layer(INPUT).map(Layer::shape) {
+            Ok(&[images, channels, _, _]) => {
+                vec![(self.value(INPUT)?, vec![images, channels, height, width])]
+            }
             // A graph that is no model of pictures has the sizes of its file.
-            Err(_) => Vec::new(),
+            _ => Vec::new(),
         };
-        graph.blocks(&image)
+        self.graph().blocks(&image)
     }
 
     /// What the axes of a layer are. For several layers, ask [`Blocks::layout`].

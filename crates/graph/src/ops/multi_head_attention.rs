@@ -212,7 +212,12 @@ impl Operator for Projected {
     }
 
     fn number(&self, attribute: &str) -> Option<f64> {
-        self.common.number(attribute)
+        let queries = self.widths.as_ref().and_then(|widths| widths.first());
+        match attribute {
+            // That of the queries, the first of three.
+            "qkv_hidden_sizes" => queries.map(|&width| width as f64),
+            _ => self.common.number(attribute),
+        }
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

@@ -3,5 +3,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/modern.rs"]
+mod modern;
 mod networks;
+mod references;
 mod toys;

@@ -834,6 +834,7 @@ fn attention_with_separate_projections() {
         scores,
         probabilities,
         masks,
+        keys,
         heads,
         scale,
         stages,
@@ -851,6 +852,7 @@ fn attention_with_separate_projections() {
         (&None, &[id("positions")][..], 2)
     );
     assert!((scale.unwrap() - 1.0 / 3.0_f64.sqrt()).abs() < 1e-6);
+    assert_eq!(*keys, None, "no picture, no grid");
     let kinds = stages.map(|i| found.graph.nodes()[i].op.kind().to_string());
     assert_eq!(kinds, ["MatMul", "Softmax", "MatMul"]);
     assert_eq!((block.output(), block.inputs().len()), (id("y"), 3));

@@ -6,13 +6,16 @@
 //! Where a branch loses an axis (a shifted window, a mixture of tokens) and is added to one that has it, it
 //! is known again.
 
+mod axis;
+
 use std::collections::HashMap;
 use std::fmt;
 
 use elucid_rules::{Algebra, OpKind};
 
+use self::axis::{Axis, Role, Traced, chosen, remade, reshaped, resized, size};
 use super::view::{Nodes, View};
-use super::{Block, Pattern};
+use super::{Block, Pattern, TokenAxis};
 use crate::graph::ValueId;
 use crate::host::{ElementType, HostTensor};
 use crate::operator::Known;
@@ -42,111 +45,13 @@ impl fmt::Display for Layout {
         match self {
             Self::ChannelsFirst => f.pad("channels first"),
             Self::ChannelsLast => f.pad("channels last"),
-            Self::Tokens { prefix: 0, grid } => f.pad(&format!("tokens {} x {}", grid[0], grid[1])),
-            Self::Tokens { prefix, grid } => {
-                f.pad(&format!("tokens {prefix} + {} x {}", grid[0], grid[1]))
+            &Self::Tokens { prefix, grid } => {
+                f.pad(&format!("tokens {}", TokenAxis { prefix, grid }))
             }
             Self::Unknown => f.pad("unknown"),
         }
     }
 }
-
-/// What an index counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Row,
-    Column,
-    Channel,
-    Image,
-}
-
-/// A part of a dimension: of `total` steps those of `stride`, `size` of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Part {
-    role: Role,
-    total: usize,
-    stride: usize,
-    size: usize,
-}
-
-impl Part {
-    fn is_whole(&self, role: Role) -> bool {
-        self.role == role && self.size == self.total
-    }
-}
-
-/// An axis: parts in row-major order, behind a prefix of other things. What has size 1 has no parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Axis {
-    prefix: usize,
-    parts: Vec<Part>,
-}
-
-impl Axis {
-    fn of(role: Role, size: usize) -> Self {
-        let whole = Part {
-            role,
-            total: size,
-            stride: 1,
-            size,
-        };
-        Self::joined(vec![whole])
-    }
-
-    /// An axis of these parts; what is split and follows one another is one part again.
-    fn joined(parts: Vec<Part>) -> Self {
-        let mut joined: Vec<Part> = Vec::new();
-        for part in parts.into_iter().filter(|part| part.size > 1) {
-            match joined.last_mut() {
-                Some(last)
-                    if (last.role, last.total) == (part.role, part.total)
-                        && last.stride == part.stride * part.size =>
-                {
-                    last.stride = part.stride;
-                    last.size *= part.size;
-                }
-                _ => joined.push(part),
-            }
-        }
-        Self {
-            prefix: 0,
-            parts: joined,
-        }
-    }
-
-    fn is_whole(&self, role: Role) -> bool {
-        match self.parts.as_slice() {
-            [part] => self.prefix == 0 && part.is_whole(role),
-            _ => false,
-        }
-    }
-
-    /// Whether it counts channels, all or a part that lies together.
-    fn is_channels(&self) -> bool {
-        match self.parts.as_slice() {
-            [part] => self.prefix == 0 && part.role == Role::Channel && part.stride == 1,
-            _ => false,
-        }
-    }
-
-    /// Whether it counts positions along one direction, or is the only one.
-    fn is_line(&self, role: Role) -> bool {
-        self.parts.is_empty() || self.is_whole(role)
-    }
-
-    /// Height and width, where it counts the positions of a map row by row.
-    fn grid(&self) -> Option<[usize; 2]> {
-        match self.parts.as_slice() {
-            [rows, columns] if rows.is_whole(Role::Row) && columns.is_whole(Role::Column) => {
-                Some([rows.size, columns.size])
-            }
-            _ => None,
-        }
-    }
-}
-
-/// The axes of a value; `None` for one that is not known.
-type Traced = Vec<Option<Axis>>;
 
 /// The axes of all values of which some are known.
 pub(super) struct Axes {
@@ -189,6 +94,28 @@ impl Axes {
         self.traced
             .get(&value)
             .map_or(Layout::Unknown, |traced| layout(traced))
+    }
+
+    /// What the keys of an attention are, from its probabilities, `[.., queries, keys]`, or where there are
+    /// none from the keys, `[N, L, C]` or `[N, heads, L, size]`.
+    pub fn keys(
+        &self,
+        view: &View<'_>,
+        k: ValueId,
+        probabilities: Option<ValueId>,
+    ) -> Option<TokenAxis> {
+        let written = probabilities.and_then(|value| self.get(view, value));
+        let axis = match written {
+            Some(traced) => traced.last()?.as_ref()?,
+            None => {
+                let traced = self.get(view, k)?;
+                traced.get(traced.len().checked_sub(2)?)?.as_ref()?
+            }
+        };
+        Some(TokenAxis {
+            prefix: axis.prefix,
+            grid: axis.grid()?,
+        })
     }
 
     /// Where maps become sequences of tokens.
@@ -239,33 +166,22 @@ impl Axes {
         (view.shape(value)?.len() == traced.len()).then_some(traced)
     }
 
+    /// The axes of what node `i` makes.
     fn trace(&self, view: &View<'_>, i: usize, output: ValueId) -> Option<Traced> {
         let shape = view.shape(output)?;
         let live = view.live(i);
         let first = self.get(view, *live.first()?);
         match view.algebra(i) {
-            _ if view.is(i, &[OpKind::Transpose]) => {
-                let first = first?;
-                let axes = view.permutation(i)?;
-                Some(axes.into_iter().map(|axis| first[axis].clone()).collect())
-            }
-            Algebra::Moves if view.keeps_order(i) => reshaped(first?, view.shape(live[0])?, shape),
-            Algebra::Moves if view.is(i, &[OpKind::Concat]) => self.concatenated(view, i, shape),
-            Algebra::Moves if view.is(i, &[OpKind::Pad]) => {
-                Some(resized(first?, view.shape(live[0])?, shape))
-            }
-            Algebra::Moves if live.len() == 1 => picked(view, i, first?, output),
-            Algebra::Moves => None,
+            Algebra::Moves => self.moved(view, i, output),
             Algebra::Convolution => {
                 let mut traced = resized(first?, view.shape(live[0])?, shape);
-                traced[1] = remade(&first?[1], shape[1]);
+                *traced.get_mut(1)? = remade(first?.get(1)?.as_ref(), shape[1]);
                 Some(traced)
             }
             Algebra::Dense => {
-                let last = shape.len().checked_sub(1)?;
-                let first = first.filter(|traced| traced.len() == shape.len())?;
-                let mut traced = first.clone();
-                traced[last] = remade(&first[last], shape[last]);
+                let mut traced = first.filter(|traced| traced.len() == shape.len())?.clone();
+                let last = traced.last_mut()?;
+                *last = remade(last.as_ref(), *shape.last()?);
                 Some(traced)
             }
             Algebra::Mixture => None,
@@ -285,6 +201,33 @@ impl Axes {
                 _ => None,
             },
             _ => self.merged(view, &live, shape),
+        }
+    }
+
+    /// The same for an operator that changes no number.
+    fn moved(&self, view: &View<'_>, i: usize, output: ValueId) -> Option<Traced> {
+        let shape = view.shape(output)?;
+        if view.is(i, &[OpKind::Concat]) {
+            return self.concatenated(view, i, shape);
+        }
+        let &[input] = view.live(i).as_slice() else {
+            return None;
+        };
+        let traced = self.get(view, input)?;
+        if view.is(i, &[OpKind::Transpose]) {
+            let axes = view.permutation(i)?;
+            return axes
+                .into_iter()
+                .map(|axis| traced.get(axis).cloned())
+                .collect();
+        }
+        let before = view.shape(input)?;
+        if view.keeps_order(i) {
+            return reshaped(traced, before, shape);
+        }
+        match view.is(i, &[OpKind::Pad]) {
+            true => Some(resized(traced, before, shape)),
+            false => picked(view, i, traced, output),
         }
     }
 
@@ -426,104 +369,6 @@ fn of_picture(shape: &[usize]) -> Option<Traced> {
     )
 }
 
-fn size(axis: &Axis) -> usize {
-    axis.prefix + axis.parts.iter().map(|part| part.size).product::<usize>()
-}
-
-/// The axis behind a product with weights: channels make channels.
-fn remade(axis: &Option<Axis>, size: usize) -> Option<Axis> {
-    let is_channels =
-        |axis: &&Axis| axis.prefix == 0 && axis.parts.iter().all(|p| p.role == Role::Channel);
-    axis.as_ref()
-        .filter(is_channels)
-        .map(|_| Axis::of(Role::Channel, size))
-}
-
-/// Axes of which the size changed: a coarser or finer map, padded, pooled.
-fn resized(traced: &Traced, before: &[usize], after: &[usize]) -> Traced {
-    if traced.len() != after.len() {
-        return vec![None; after.len()];
-    }
-    let axes = traced.iter().zip(before).zip(after);
-    axes.map(|((axis, before), &after)| {
-        let axis = axis.as_ref()?;
-        if *before == after {
-            return Some(axis.clone());
-        }
-        if after == 1 {
-            return Some(Axis::joined(Vec::new()));
-        }
-        let role = [Role::Row, Role::Column, Role::Channel]
-            .into_iter()
-            .find(|&r| axis.is_whole(r));
-        Some(Axis::of(role?, after))
-    })
-    .collect()
-}
-
-/// The same numbers in the same order, in another shape.
-fn reshaped(traced: &Traced, before: &[usize], after: &[usize]) -> Option<Traced> {
-    let mut from = traced.iter().zip(before);
-    let mut made: Traced = Vec::new();
-    let mut rest: Vec<Part> = Vec::new();
-    for &wanted in after {
-        if wanted == 1 {
-            made.push(Some(Axis::joined(Vec::new())));
-            continue;
-        }
-        let mut parts = Vec::new();
-        let mut left = wanted;
-        while left > 1 {
-            if let Some(part) = rest.pop() {
-                let (taken, inner) = split(part, left)?;
-                left /= taken.size;
-                parts.push(taken);
-                rest.extend(inner);
-                continue;
-            }
-            match from.next()? {
-                (Some(axis), _) if axis.prefix == 0 => {
-                    rest = axis.parts.iter().rev().copied().collect();
-                }
-                // What cannot be split is kept where it stays as it is.
-                (axis, &size) if size == wanted && parts.is_empty() => {
-                    made.push(axis.clone());
-                    break;
-                }
-                (None, 1) => {}
-                _ => return None,
-            }
-        }
-        if left == 1 {
-            made.push(Some(Axis::joined(parts)));
-        }
-    }
-    Some(made)
-}
-
-/// The outer part of `size` steps, or all of it where it has not so many, and what is left.
-fn split(part: Part, size: usize) -> Option<(Part, Option<Part>)> {
-    if size % part.size == 0 {
-        return Some((part, None));
-    }
-    if part.size % size != 0 {
-        return None;
-    }
-    let inner = part.size / size;
-    let outer = Part {
-        stride: part.stride * inner,
-        size,
-        ..part
-    };
-    Some((
-        outer,
-        Some(Part {
-            size: inner,
-            ..part
-        }),
-    ))
-}
-
 /// Some of the numbers: where each comes from is found by moving their numbers.
 fn picked(view: &View<'_>, i: usize, traced: &Traced, output: ValueId) -> Option<Traced> {
     let input = *view.live(i).first()?;
@@ -564,7 +409,9 @@ fn picked(view: &View<'_>, i: usize, traced: &Traced, output: ValueId) -> Option
 fn sources(view: &View<'_>, i: usize, input: ValueId, output: ValueId) -> Option<Vec<usize>> {
     // As far as single precision counts.
     const MOST: usize = 1 << 23;
-    let count = view.count(input).filter(|&count| count <= MOST)?;
+    let count = view
+        .count(input)
+        .filter(|count| (1..=MOST).contains(count))?;
     let numbers: Vec<f32> = (0..count).map(|v| v as f32).collect();
     let host = HostTensor::of_floats(ElementType::F32, view.shape(input)?, numbers).ok()?;
     let mut inputs = view.operands(i);
@@ -586,29 +433,4 @@ fn sources(view: &View<'_>, i: usize, input: ValueId, output: ValueId) -> Option
 fn strides(shape: &[usize]) -> Vec<usize> {
     let behind = |axis: usize| shape[axis + 1..].iter().product();
     (0..shape.len()).map(behind).collect()
-}
-
-/// What an axis is of which these places were picked.
-fn chosen(axis: &Axis, before: usize, places: &[usize]) -> Option<Axis> {
-    let first = *places.first()?;
-    if places.len() == before && places.iter().copied().eq(0..before) {
-        return Some(axis.clone());
-    }
-    if axis.is_channels() {
-        return Some(Axis::of(Role::Channel, places.len()));
-    }
-    let ends = places.iter().copied().eq(first..before);
-    if ends && first <= axis.prefix && axis.grid().is_some() {
-        return Some(Axis {
-            prefix: axis.prefix - first,
-            parts: axis.parts.clone(),
-        });
-    }
-    let step = places.get(1)?.checked_sub(first).filter(|&step| step > 1)?;
-    // Every second row or column is a coarser map.
-    let even = (first..before).step_by(step).eq(places.iter().copied());
-    let role = [Role::Row, Role::Column]
-        .into_iter()
-        .find(|&role| axis.is_whole(role))?;
-    (even && first < step).then(|| Axis::of(role, places.len()))
 }
