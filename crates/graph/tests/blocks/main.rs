@@ -6,5 +6,6 @@ mod common;
 #[path = "../common/modern.rs"]
 mod modern;
 mod networks;
+mod numbers;
 mod references;
 mod toys;

@@ -307,7 +307,7 @@ fn channels_last_inside() {
         ("tv_swin_t", [7, 7, 768]),
         ("tv_convnext_tiny", [7, 7, 768]),
     ] {
-        let Some(Network { graph, blocks }) = open(name) else {
+        let Some(Network { blocks, .. }) = open(name) else {
             continue;
         };
         let norms: Vec<_> = blocks
