@@ -199,6 +199,7 @@ fn unscaled(view: &View<'_>, value: ValueId, nodes: &mut Nodes) -> (ValueId, f64
             nodes.append(&mut passed);
         } else if view.algebra(i) == Algebra::Moves
             && let &[only] = view.live(i).as_slice()
+            && view.count(only) == view.count(at)
         {
             at = only;
         } else {

@@ -406,17 +406,22 @@ fn signal(
     nodes: &mut Nodes,
 ) -> Option<(ValueId, Option<Mean>)> {
     let divided = view.plain(divided, nodes);
-    let Some((x, mean)) = centred(view, divided, nodes) else {
+    let mut own = nodes.clone();
+    let Some((x, mean)) = centred(view, divided, &mut own) else {
         return (variance.of == divided).then_some((divided, None));
     };
-    let same =
-        variance.of == divided || centred(view, variance.of, nodes).is_some_and(|(of, _)| of == x);
+    let is_divided = variance.of == divided;
     // What is centred along other axes than it is divided along is a signal by itself.
-    match (same, mean.axes == variance.axes) {
-        (true, true) => Some((x, Some(mean))),
-        (true, false) if variance.of == divided => Some((divided, None)),
-        _ => None,
+    if mean.axes != variance.axes {
+        return is_divided.then_some((divided, None));
     }
+    // The difference may be computed twice.
+    let mut again = || centred(view, variance.of, &mut own);
+    if !is_divided && again().is_none_or(|(of, around)| of != x || around.axes != mean.axes) {
+        return None;
+    }
+    *nodes = own;
+    Some((x, Some(mean)))
 }
 
 fn quotient(view: &View<'_>, last: usize) -> Option<Found> {
