@@ -32,17 +32,23 @@ impl<'g> View<'g> {
                 steps[step.node.0] = Some(at);
             }
         }
+        let mut view = Self {
+            graph,
+            plan,
+            steps,
+            readers: HashMap::new(),
+        };
         for (i, node) in graph.nodes.iter().enumerate() {
+            // What asks for a shape reads no number.
+            if node.outputs.iter().all(|&value| view.is_constant(value)) {
+                continue;
+            }
             for &value in node.inputs.iter().flatten() {
                 readers.entry(value).or_default().push(i);
             }
         }
-        Ok(Self {
-            graph,
-            plan,
-            steps,
-            readers,
-        })
+        view.readers = readers;
+        Ok(view)
     }
 
     /// The nodes that compute something, in order.
@@ -83,7 +89,7 @@ impl<'g> View<'g> {
         self.plan.steps[self.steps[i]?].kernel.as_deref()
     }
 
-    /// The nodes that read a value.
+    /// The nodes that read the numbers of a value.
     pub fn readers(&self, value: ValueId) -> &[usize] {
         self.readers.get(&value).map_or(&[], Vec::as_slice)
     }
