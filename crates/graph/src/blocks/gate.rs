@@ -149,12 +149,7 @@ fn is_element_wise(view: &View<'_>, i: usize, like: ValueId) -> bool {
     };
     allowed
         && view.shape(view.output(i)) == view.shape(like)
-        && view
-            .node(i)
-            .inputs
-            .iter()
-            .flatten()
-            .all(|value| fits(value))
+        && view.node(i).inputs.iter().flatten().all(fits)
 }
 
 /// The function that `nodes` compute from `signal` to `output`.

@@ -317,7 +317,11 @@ fn mean(view: &View<'_>, value: ValueId, nodes: &mut Nodes) -> Option<Mean> {
     }
     let sums = view.is(i, &[OpKind::new("ReduceSum")]);
     let means = view.is(i, &[OpKind::ReduceMean, OpKind::GlobalAveragePool]);
-    if !(means && divisor.is_none()) && !(sums && divisor.is_some()) {
+    let is_mean = match divisor {
+        None => means,
+        Some(_) => sums,
+    };
+    if !is_mean {
         return None;
     }
     own.insert(i);

@@ -175,10 +175,10 @@ pub(super) fn reshaped(traced: &Traced, before: &[usize], after: &[usize]) -> Op
 
 /// The outer part of `size` steps, or all of it where it has not so many, and what is left.
 pub(super) fn split(part: Part, size: usize) -> Option<(Part, Option<Part>)> {
-    if size % part.size == 0 {
+    if size.is_multiple_of(part.size) {
         return Some((part, None));
     }
-    if part.size % size != 0 {
+    if !part.size.is_multiple_of(size) {
         return None;
     }
     let inner = part.size / size;

@@ -91,9 +91,7 @@ impl Axes {
     }
 
     fn layout(&self, value: ValueId) -> Layout {
-        self.traced
-            .get(&value)
-            .map_or(Layout::Unknown, |traced| layout(traced))
+        self.traced.get(&value).map_or(Layout::Unknown, layout)
     }
 
     /// What the keys of an attention are, from its probabilities, `[.., queries, keys]`, or where there are
