@@ -2,6 +2,7 @@
 
 mod activation;
 mod attributes;
+mod blocks;
 mod bound;
 mod builder;
 pub mod device;
@@ -29,6 +30,7 @@ mod together;
 
 pub use activation::Activation;
 pub use attributes::{Attribute, Attributes};
+pub use blocks::{Affine, Block, Blocks, GateFunction, Layout, Pattern, Statistics, TokenAxis};
 pub use bound::{BoundGraph, INPUT, ImageBatch, LOGITS};
 pub use builder::GraphBuilder;
 pub use element::ElementType;

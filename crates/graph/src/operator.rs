@@ -223,6 +223,12 @@ pub trait Operator: Debug + Send + Sync {
         false
     }
 
+    /// A number among its attributes by ONNX's name, or what ONNX takes where the file states none; what
+    /// [patterns](crate::Blocks) ask attention and normalisations for. `None` for what has no such attribute.
+    fn number(&self, _attribute: &str) -> Option<f64> {
+        None
+    }
+
     /// Whether it stands for an operator that is not known.
     #[doc(hidden)]
     fn is_missing(&self) -> bool {

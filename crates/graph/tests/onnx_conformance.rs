@@ -202,6 +202,8 @@ fn open(pack: &Pack, case: &str) -> Result<BoundGraph, String> {
 /// Whether the outputs of a case are right, or what is wrong.
 fn forward(pack: &Pack, case: &str) -> Result<(), String> {
     let model = open(pack, case)?;
+    // Whatever the operators are, looking for patterns among them is no panic.
+    let _ = model.blocks();
     let expected = pack.tensors(case, "out");
     let names: Vec<String> = expected.iter().map(|(name, _)| name.clone()).collect();
     let pass = fed(&model, &pack.tensors(case, "in"));

@@ -44,6 +44,14 @@ impl Operator for GroupNormalization {
         Apart::Rows
     }
 
+    fn number(&self, attribute: &str) -> Option<f64> {
+        match attribute {
+            "num_groups" => Some(self.groups as f64),
+            "epsilon" => Some(self.epsilon.into()),
+            _ => None,
+        }
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.operand(0)?;
         let &[images, channels, ref positions @ ..] = x.shape.as_slice() else {

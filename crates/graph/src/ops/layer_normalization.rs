@@ -83,6 +83,14 @@ impl Operator for LayerNormalization {
         }
     }
 
+    fn number(&self, attribute: &str) -> Option<f64> {
+        match attribute {
+            "axis" => Some(self.axis as f64),
+            "epsilon" => Some(self.epsilon.into()),
+            _ => None,
+        }
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.operand(0)?;
         let shape = x.shape.clone();

@@ -74,6 +74,11 @@ impl<'r> Step<'r> {
         graph.name(self.node().outputs[0])
     }
 
+    /// Place of its node in [`Graph::nodes`](crate::Graph::nodes), as [blocks](crate::Blocks) state nodes.
+    pub fn node_index(&self) -> usize {
+        self.step().node.0
+    }
+
     /// Number of input slots.
     pub fn inputs(&self) -> usize {
         self.node().inputs.len()
