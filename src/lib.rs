@@ -30,7 +30,7 @@ pub mod prelude {
     };
     pub use elucid_graph::device::DeviceChoice;
     pub use elucid_graph::input::{ChannelOrder, InputSpec, Resize};
-    pub use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, Layer, Model, Photo};
+    pub use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, Layer, Limits, Model, Photo};
     pub use elucid_optvis::{
         FeatureVis, Objective, Objectives, Parametrisation, Transforms, Visualisation,
     };

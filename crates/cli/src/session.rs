@@ -73,14 +73,11 @@ fn open_model(args: &ModelArgs, device: &Chosen) -> Result<Model, CliError> {
 
 fn find(args: &ModelArgs, device: &Chosen, spec: Option<InputSpec>) -> Result<Model, GraphError> {
     match args.model.to_str() {
-        Some(name) => Model::find(name, &device.device, spec),
+        Some(name) => Model::find_within(name, &device.device, spec, args.limits()),
         // No known model has such a name, so this is a file.
         None => {
             let path = Path::new(&args.model);
-            match spec {
-                Some(spec) => Model::open_with(path, &device.device, spec),
-                None => Model::open(path, &device.device),
-            }
+            Model::open_within(path, &device.device, spec, args.limits())
         }
     }
 }

@@ -9,22 +9,23 @@ use crate::operator::{Kernel, Known, Slots};
 
 /// Runs one node, or the rule that stands in for it, on its inputs.
 ///
-/// `outputs` states the shapes to make. Everything was checked when the node was resolved.
+/// `outputs` states the shapes to make. Everything was checked when the node was resolved; what is left
+/// is a device that does not hand numbers over.
 pub(crate) fn execute(
     kernel: &dyn Kernel,
     rule: Option<Arc<dyn GradRule>>,
     mut inputs: Slots,
     outputs: &[Known],
-) -> Vec<Activation> {
+) -> Result<Vec<Activation>, String> {
     match rule {
         Some(rule) => {
             let x = inputs.take(0);
             // Rules are written for images; vectors become images of one pixel.
             let view = image_view(&x.shape());
             let x = x.into_view(&view).into_cast::<4>();
-            vec![apply(x, rule).into_view(&outputs[0].shape)]
+            Ok(vec![apply(x, rule).into_view(&outputs[0].shape)])
         }
-        None => kernel.run(inputs, outputs),
+        None => kernel.try_run(inputs, outputs),
     }
 }
 

@@ -16,12 +16,14 @@ use crate::graph::{Graph, ValueId};
 use crate::import::MAX_FILE;
 use crate::input::{InputSpec, open_image};
 use crate::layers::{Layer, find_logits, list_layers};
+use crate::limits::Limits;
 use crate::names::{self, Layers, Module};
 use crate::obstacles::{self, Obstacle};
 use crate::operator::Known;
 use crate::pass::Pass;
 use crate::plan::{Plan, Planner, Progress};
 use crate::receptive::{self, Windows};
+use crate::registry::Registry;
 use crate::together::Images;
 
 /// Names the graph's input wherever a layer is asked for.
@@ -212,7 +214,7 @@ impl Model {
     ///
     /// [`GraphError`] when the file cannot be read or imported.
     pub fn open(path: impl AsRef<Path>, device: &Device) -> Result<Self, GraphError> {
-        Self::open_as(path.as_ref(), device, None)
+        Self::open_within(path, device, None, Limits::default())
     }
 
     /// Opens an `.onnx` file whose input is prepared as `spec` says.
@@ -225,7 +227,22 @@ impl Model {
         device: &Device,
         spec: InputSpec,
     ) -> Result<Self, GraphError> {
-        Self::open_as(path.as_ref(), device, Some(spec))
+        Self::open_within(path, device, Some(spec), Limits::default())
+    }
+
+    /// The same with other limits to the memory that it takes, now and in passes, and with the usual
+    /// preparation unless there is a `spec`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::open`], and [`GraphError::TooLarge`] with the numbers when the limits do not suffice.
+    pub fn open_within(
+        path: impl AsRef<Path>,
+        device: &Device,
+        spec: Option<InputSpec>,
+        limits: Limits,
+    ) -> Result<Self, GraphError> {
+        Self::open_as(path.as_ref(), device, spec, limits)
     }
 
     /// Opens a model by its path, or by a name of the manifest (`googlenet`, `squeezenet`).
@@ -235,9 +252,23 @@ impl Model {
     /// [`GraphError::NotFound`] when there is neither; it says what to type to download a known
     /// model, or which feature carries it.
     pub fn find(name: &str, device: &Device, spec: Option<InputSpec>) -> Result<Self, GraphError> {
+        Self::find_within(name, device, spec, Limits::default())
+    }
+
+    /// The same with other limits to the memory that it takes, now and in passes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::find`], and [`GraphError::TooLarge`] with the numbers when the limits do not suffice.
+    pub fn find_within(
+        name: &str,
+        device: &Device,
+        spec: Option<InputSpec>,
+        limits: Limits,
+    ) -> Result<Self, GraphError> {
         match elucid_models::resolve(name)? {
-            Found::File(path) => Self::open_as(&path, device, spec),
-            Found::Embedded(network) => Self::carried(network, device, spec),
+            Found::File(path) => Self::open_as(&path, device, spec, limits),
+            Found::Embedded(network) => Self::carried(network, device, spec, limits),
         }
     }
 
@@ -251,16 +282,17 @@ impl Model {
     ///
     /// [`GraphError::NotFound`] in a build without the feature `inception`.
     pub fn embedded(device: &Device) -> Result<Self, GraphError> {
-        Self::carried(Embedded::find(EMBEDDED)?, device, None)
+        Self::carried(Embedded::find(EMBEDDED)?, device, None, Limits::default())
     }
 
     fn carried(
         network: Embedded,
         device: &Device,
         spec: Option<InputSpec>,
+        limits: Limits,
     ) -> Result<Self, GraphError> {
         let name = network.name().to_owned();
-        Self::build(network.bytes(), None, name, device, spec)
+        Self::build(network.bytes(), None, name, device, spec, limits)
     }
 
     /// Opens a model from the bytes of an `.onnx` file.
@@ -273,10 +305,29 @@ impl Model {
         device: &Device,
         spec: Option<InputSpec>,
     ) -> Result<Self, GraphError> {
-        Self::build(bytes, None, "model".to_owned(), device, spec)
+        Self::from_bytes_within(bytes, device, spec, Limits::default())
     }
 
-    fn open_as(path: &Path, device: &Device, spec: Option<InputSpec>) -> Result<Self, GraphError> {
+    /// The same with other limits to the memory that it takes, now and in passes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::open`], and [`GraphError::TooLarge`] with the numbers when the limits do not suffice.
+    pub fn from_bytes_within(
+        bytes: impl Into<bytes::Bytes>,
+        device: &Device,
+        spec: Option<InputSpec>,
+        limits: Limits,
+    ) -> Result<Self, GraphError> {
+        Self::build(bytes, None, "model".to_owned(), device, spec, limits)
+    }
+
+    fn open_as(
+        path: &Path,
+        device: &Device,
+        spec: Option<InputSpec>,
+        limits: Limits,
+    ) -> Result<Self, GraphError> {
         let read = |source| GraphError::Read {
             path: path.to_owned(),
             source,
@@ -293,7 +344,7 @@ impl Model {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        Self::build(bytes, path.parent(), name, device, spec)
+        Self::build(bytes, path.parent(), name, device, spec, limits)
     }
 
     fn build(
@@ -302,10 +353,11 @@ impl Model {
         name: String,
         device: &Device,
         spec: Option<InputSpec>,
+        limits: Limits,
     ) -> Result<Self, GraphError> {
         let bytes: bytes::Bytes = bytes.into();
         let sha256 = elucid_models::sha256::of_bytes(&bytes);
-        let graph = Graph::import(bytes, folder)?;
+        let graph = Graph::import_within(bytes, folder, &Registry::standard(), limits)?;
         let known = manifest::by_sha256(&sha256);
         Self::assemble(graph, device, spec, known, name, sha256)
     }

@@ -8,6 +8,7 @@ use elucid_rules::{GradRule, Operator, RuleError, Rules, Subject};
 use crate::activation::Activation;
 use crate::error::{GraphError, quoted};
 use crate::execute::execute;
+use crate::footprint;
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::host::{ElementType, HostTensor};
 use crate::model::{ImageBatch, Model};
@@ -209,7 +210,7 @@ impl<'m> Pass<'m> {
             requested.push((name.as_ref().to_owned(), value));
         }
         let fetches: Vec<ValueId> = requested.iter().map(|(_, v)| *v).collect();
-        let run = |planner: Planner<'m>, values: HashMap<ValueId, Activation>| {
+        let run = |planner: Planner<'m>, values: HashMap<ValueId, Activation>, images: usize| {
             let mut uses: HashMap<ValueId, usize> = HashMap::new();
             let reads = planner
                 .needed()
@@ -222,14 +223,17 @@ impl<'m> Pass<'m> {
                 rules: self.rules.clone(),
                 planner,
                 values,
+                readers: uses.clone(),
                 uses,
                 done: 0,
+                images,
                 keeps: false,
             }
         };
         let Some(images) = Images::of(model, &feeds)? else {
             let planner = Planner::new(graph, &feeds, &fetches)?;
-            let runs = vec![run(planner, values)];
+            let rows = feeds.first().and_then(|(_, known)| known.shape.first());
+            let runs = vec![run(planner, values, rows.copied().unwrap_or(1))];
             return Ok(Started { runs, requested });
         };
         let mut planner = Planner::new(graph, &images.single, &fetches)?;
@@ -248,7 +252,7 @@ impl<'m> Pass<'m> {
             let reads_hosts = images.live.iter().any(|value| is_host(*value));
             let plan = images.plan(graph, &planner.plan, &fetches);
             if let Some(plan) = plan.filter(|_| !reads_hosts) {
-                let runs = vec![run(planner.with_plan(plan), values)];
+                let runs = vec![run(planner.with_plan(plan), values, images.count)];
                 return Ok(Started { runs, requested });
             }
         }
@@ -269,7 +273,7 @@ impl<'m> Pass<'m> {
                 (*value, fed)
             });
             let planner = Planner::new(graph, &one, &fetches)?;
-            runs.push(run(planner, of_image.collect()));
+            runs.push(run(planner, of_image.collect(), 1));
         }
         Ok(Started { runs, requested })
     }
@@ -301,10 +305,13 @@ pub(crate) struct Run<'m> {
     rules: Rules,
     planner: Planner<'m>,
     values: HashMap<ValueId, Activation>,
-    /// How many readers each value has left.
+    /// How many readers each value has, and how many are left.
+    readers: HashMap<ValueId, usize>,
     uses: HashMap<ValueId, usize>,
     /// Steps that ran.
     done: usize,
+    /// How many images it is for.
+    images: usize,
     /// Whether values stay when their last reader has read them.
     keeps: bool,
 }
@@ -324,6 +331,7 @@ impl<'m> Run<'m> {
         self.model.check_rules(&self.rules)?;
         loop {
             let progress = self.planner.advance()?;
+            self.check_memory()?;
             self.run_steps(&mut ran)?;
             match progress {
                 Progress::Done => return Ok(()),
@@ -339,6 +347,22 @@ impl<'m> Run<'m> {
                 }
             }
         }
+    }
+
+    /// Refuses a pass that would take more memory than is allowed.
+    fn check_memory(&self) -> Result<(), GraphError> {
+        let values = self.values.values();
+        let is_tracked = values
+            .map(Activation::device)
+            .any(|device| device.is_autodiff());
+        footprint::check(
+            self.model.graph(),
+            &self.planner.plan,
+            &self.readers,
+            self.keeps || is_tracked,
+            self.planner.computed(),
+            self.images,
+        )
     }
 
     fn run_steps(
@@ -363,6 +387,10 @@ impl<'m> Run<'m> {
             let inputs = node.inputs.iter();
             let inputs = inputs.map(|slot| slot.and_then(|v| self.take(v))).collect();
             let outputs = execute(&**kernel, rule, Slots::new(inputs), &step.outputs);
+            let outputs = outputs.map_err(|reason| GraphError::Operator {
+                node: graph.label(node),
+                reason,
+            })?;
             for ((&value, output), known) in node.outputs.iter().zip(outputs).zip(&step.outputs) {
                 if known.host.is_some() {
                     continue;

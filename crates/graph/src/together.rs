@@ -18,6 +18,7 @@ use elucid_rules::Operator as Form;
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::error::{GraphError, quoted};
 use crate::graph::{Graph, Node, ValueId};
+use crate::limits::device_bytes;
 use crate::model::Model;
 use crate::operator::{self, Apart, Batch, Kernel, Known, Operands, Slots, check_computable};
 use crate::plan::{Plan, Step};
@@ -127,6 +128,7 @@ impl Images {
                 node: step.node,
                 kernel: Some(kernel),
                 outputs,
+                working: step.working.saturating_mul(self.count as u64),
             });
         }
         fetches
@@ -253,7 +255,7 @@ impl Lift<'_> {
             }
         }
         let operands = Operands::new(&inputs, self.node.outputs.len(), Batch::default());
-        let resolved = operator::resolve(&*self.node.op, &operands).ok()?;
+        let resolved = operator::resolve(&*self.node.op, &operands).ok()?.resolved;
         let same = resolved.outputs.len() == outputs.len()
             && resolved
                 .outputs
@@ -268,6 +270,10 @@ impl Lift<'_> {
         Some(match repeated {
             [] => kernel,
             _ => Arc::new(Repeated {
+                repeated: repeated.iter().fold(0, |all: u64, &slot| {
+                    let bytes = inputs[slot].as_ref().map_or(0, |x| device_bytes(&x.shape));
+                    all.saturating_add(bytes)
+                }),
                 kernel,
                 slots: repeated.to_vec(),
                 count: self.images.count,
@@ -321,16 +327,27 @@ struct Repeated {
     kernel: Arc<dyn Kernel>,
     slots: Vec<usize>,
     count: usize,
+    /// Bytes of the repetitions.
+    repeated: u64,
 }
 
 impl Kernel for Repeated {
     fn run(&self, inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+        self.try_run(inputs, outputs).unwrap_or_default()
+    }
+
+    fn try_run(&self, inputs: Slots, outputs: &[Known]) -> Result<Vec<Activation>, String> {
         let inputs = inputs.into_slots().into_iter().enumerate();
         let inputs = inputs.map(|(slot, input)| match self.slots.contains(&slot) {
             true => input.map(|x| at_rank!(x, x => x.repeat_dim(0, self.count))),
             false => input,
         });
-        self.kernel.run(Slots::new(inputs.collect()), outputs)
+        self.kernel.try_run(Slots::new(inputs.collect()), outputs)
+    }
+
+    fn working(&self) -> u64 {
+        let repeated = self.kernel.working();
+        repeated.saturating_add(self.repeated)
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {
@@ -355,7 +372,11 @@ struct OneByOne {
 }
 
 impl Kernel for OneByOne {
-    fn run(&self, inputs: Slots, _outputs: &[Known]) -> Vec<Activation> {
+    fn run(&self, inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+        self.try_run(inputs, outputs).unwrap_or_default()
+    }
+
+    fn try_run(&self, inputs: Slots, _outputs: &[Known]) -> Result<Vec<Activation>, String> {
         let inputs = inputs.into_slots();
         let mut parts: Vec<Vec<Activation>> = vec![Vec::new(); self.outputs.len()];
         for image in 0..self.count {
@@ -364,19 +385,27 @@ impl Kernel for OneByOne {
                 (Some(input), Some(len)) => Some(rows(input, image * len, *len)),
                 (input, _) => input.clone(),
             });
-            let made = self.kernel.run(Slots::new(inputs.collect()), &self.outputs);
+            let inputs = Slots::new(inputs.collect());
+            let made = self.kernel.try_run(inputs, &self.outputs)?;
             for (parts, made) in parts.iter_mut().zip(made) {
                 parts.push(made);
             }
         }
         let joins = parts.into_iter().zip(&self.outputs);
-        joins
-            .filter_map(|(parts, known)| match known.host {
-                // In the place of what is known anything may stand.
-                Some(_) => parts.into_iter().next(),
-                None => joined(parts),
-            })
-            .collect()
+        let joins = joins.filter_map(|(parts, known)| match known.host {
+            // In the place of what is known anything may stand.
+            Some(_) => parts.into_iter().next(),
+            None => joined(parts),
+        });
+        Ok(joins.collect())
+    }
+
+    fn working(&self) -> u64 {
+        // What each image makes is there until it is joined.
+        let made = self.outputs.iter().map(|known| device_bytes(&known.shape));
+        let all = made.fold(0_u64, u64::saturating_add);
+        all.saturating_mul(self.count as u64)
+            .saturating_add(self.kernel.working())
     }
 
     fn form(&self) -> Option<Form<'_>> {

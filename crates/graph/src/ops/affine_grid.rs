@@ -8,7 +8,6 @@ use burn::tensor::{Tensor, TensorData};
 use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView};
-use crate::host::MAX_ELEMENTS;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, sizes,
 };
@@ -49,8 +48,8 @@ impl Operator for AffineGrid {
             .into());
         }
         let shape = [&[n][..], size, &[rank]].concat();
-        check_size(&shape, MAX_ELEMENTS)?;
-        check_size(&[size, &[rank + 1]].concat(), MAX_ELEMENTS)?;
+        check_size(&shape)?;
+        check_size(&[size, &[rank + 1]].concat())?;
         let kernel = Mapped {
             size: size.to_vec(),
             align_corners: self.align_corners,

@@ -14,7 +14,7 @@ use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::host::{ElementType, MAX_ELEMENTS, broadcast};
+use crate::host::{ElementType, broadcast};
 use crate::operator::{Apart, 
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_size,
 };
@@ -172,7 +172,8 @@ impl Operator for Attention {
         }
         let total = k.length + past;
         let scores = [q.batch, q.heads, q.length, total];
-        check_size(&scores, MAX_ELEMENTS)?;
+        // The scores, and what softmax makes of them.
+        check_size(&[&[2], &scores[..]].concat())?;
         let mut mask = None;
         if let Some(known) = inputs.optional(3) {
             let is_bool = known.kind == ElementType::Bool;

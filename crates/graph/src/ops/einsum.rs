@@ -13,10 +13,10 @@ use super::gather::selected;
 use super::matmul::{dense, dense_transpose, scale_columns};
 use super::transpose::permuted;
 use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
-use crate::host::{HostTensor, MAX_COMPUTED, MAX_ELEMENTS};
+use crate::host::HostTensor;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights,
-    check_host_size, check_size,
+    check_host_size, check_size, check_work,
 };
 use crate::registry::Entry;
 
@@ -376,7 +376,7 @@ impl Sum {
                     "a product with more than {MAX_RANK} axes"
                 )));
             }
-            check_size(&shape, MAX_ELEMENTS)?;
+            check_size(&shape)?;
             let [s, r, k, c] = [&stack, &rows, &inner, &columns].map(|labels| count_of(labels));
             steps.push(Step {
                 orders: [
@@ -529,7 +529,7 @@ fn integers(
         .filter(|label| !wanted.contains(label));
     let all: Vec<Label> = wanted.iter().copied().chain(summed).collect();
     let bounds: Vec<usize> = all.iter().map(|label| sizes[label]).collect();
-    check_size(&bounds, MAX_COMPUTED)?;
+    check_work(&bounds)?;
     let values: Vec<Vec<i64>> = hosts.iter().map(|h| h.ints()).collect::<Result<_, _>>()?;
     let mut steps: Vec<Vec<usize>> = Vec::new();
     for (host, labels) in hosts.iter().zip(named) {

@@ -13,7 +13,6 @@ use super::sampling::{Interpolation, Outside, sampled};
 use super::window::spatial;
 use crate::activation::{Activation, IntoView};
 use crate::error::few;
-use crate::host::MAX_ELEMENTS;
 use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size};
 use crate::registry::Entry;
 
@@ -89,7 +88,7 @@ impl Operator for GridSample {
             .into());
         }
         let shape = [&[n, c][..], positions].concat();
-        check_size(&shape, MAX_ELEMENTS)?;
+        check_size(&shape)?;
         let kernel = Sample {
             how: *self,
             size: size.to_vec(),

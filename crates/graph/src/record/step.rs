@@ -230,17 +230,31 @@ impl<'r> Step<'r> {
     }
 
     /// Runs the operator on other inputs of the same shapes, without any rule.
-    pub fn forward(&self, inputs: Vec<Option<Activation>>) -> Vec<Activation> {
-        self.kernel().run(Slots::new(inputs), &self.step().outputs)
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Operator`] when the device does not hand numbers over that the operator goes by.
+    pub fn forward(&self, inputs: Vec<Option<Activation>>) -> Result<Vec<Activation>, GraphError> {
+        let made = self
+            .kernel()
+            .try_run(Slots::new(inputs), &self.step().outputs);
+        made.map_err(|reason| GraphError::Operator {
+            node: self.recording.model.graph().label(self.node()),
+            reason,
+        })
     }
 
     /// The true gradient at `inputs` instead of the values that were recorded, given the gradient
     /// at each output.
+    ///
+    /// # Errors
+    ///
+    /// As [`Step::forward`].
     pub fn pullback(
         &self,
         inputs: Vec<Option<Activation>>,
         g: &[Option<Activation>],
-    ) -> Vec<Option<Activation>> {
+    ) -> Result<Vec<Option<Activation>>, GraphError> {
         let leaves: Vec<Option<Activation>> = inputs
             .into_iter()
             .enumerate()
@@ -250,7 +264,7 @@ impl<'r> Step<'r> {
             })
             .collect();
         let mut total = None;
-        for (output, g) in self.forward(leaves.clone()).into_iter().zip(g) {
+        for (output, g) in self.forward(leaves.clone())?.into_iter().zip(g) {
             let Some(g) = g else { continue };
             let product = (output.rows() * g.rows()).sum();
             total = Some(match total {
@@ -259,15 +273,15 @@ impl<'r> Step<'r> {
             });
         }
         let Some(total) = total.filter(|t| t.is_tracked()) else {
-            return vec![None; leaves.len()];
+            return Ok(vec![None; leaves.len()]);
         };
         let gradients = total.backward();
-        (0..leaves.len())
+        Ok((0..leaves.len())
             .map(|slot| match (&leaves[slot], self.is_live(slot)) {
                 (Some(leaf), true) => leaf.gradient(&gradients),
                 _ => None,
             })
-            .collect()
+            .collect())
     }
 
     /// The gradient at each live input, given that at each output: the true one, or that of the
@@ -303,6 +317,6 @@ impl<'r> Step<'r> {
             return Ok(slots);
         }
         let inputs = (0..self.inputs()).map(|slot| self.input(slot)).collect();
-        Ok(self.pullback(inputs, g))
+        self.pullback(inputs, g)
     }
 }
