@@ -60,7 +60,7 @@ pub(crate) fn constants(graph: &mut Graph) -> Result<(), GraphError> {
             kept.push(node);
             continue;
         };
-        let ready = match graph.resolve_node(&node, &inputs, Batch::default(), 0) {
+        let ready = match graph.resolve_node(&node, &inputs, Batch::default(), graph.ledger(0)) {
             Ok(ready) => ready,
             // Whoever asks for what lies behind it is told.
             Err(Refused::Unsupported(_) | Refused::NeedsValue { .. }) => {

@@ -201,15 +201,15 @@ impl Graph {
         self.constants.insert(value, host);
     }
 
-    /// Resolves one node, `computed` bytes being taken beside the constants.
+    /// Resolves one node within what the ledger leaves.
     pub(crate) fn resolve_node(
         &self,
         node: &Node,
         inputs: &[Option<Known>],
         batch: Batch,
-        computed: u64,
+        ledger: Ledger,
     ) -> Result<Ready, Refused> {
-        let _scope = Scope::enter(self.ledger(computed));
+        let _scope = Scope::enter(ledger);
         let operands = Operands::new(inputs, node.outputs.len(), batch);
         operator::resolve(&*node.op, &operands)
     }

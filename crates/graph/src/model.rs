@@ -617,7 +617,7 @@ impl Model {
     }
 
     /// The input that takes pictures.
-    fn image(&self) -> Result<ValueId, GraphError> {
+    pub(crate) fn image(&self) -> Result<ValueId, GraphError> {
         self.inner.input.ok_or_else(|| GraphError::Malformed {
             reason: "the graph has no input of pictures".to_owned(),
         })

@@ -173,11 +173,17 @@ pub enum Apart {
     /// All its inputs have as many rows as its output, and no row depends on another, as in a `Concat`
     /// along another axis.
     Joined,
-    /// Its output holds the numbers of its first input in their order, perhaps repeated within a row,
-    /// and its kernel goes by nothing but the shape of the output.
+    /// Its kernel for one image does for any number of them: it looks at no axis 0 but that of its first
+    /// input and its output, and no row depends on another image's. The other inputs are parameters.
     Shape,
     /// It does with this kernel, which is for any number of images.
     By(Arc<dyn Kernel>),
+    /// It does with this kernel, when each input in these slots holds the values of every image one behind
+    /// the other. What is in other slots must be the same for all images.
+    Blocks(Arc<dyn Kernel>, Vec<usize>),
+    /// The inputs in these slots have as many rows as its output, and no row depends on another. The
+    /// other inputs are parameters, and must be the same for all images.
+    RowsOf(Vec<usize>),
 }
 
 /// A node's operator with its attributes.

@@ -250,7 +250,9 @@ impl<'m> Pass<'m> {
             }
             let is_host = |value| feeds.iter().any(|(v, k)| *v == value && k.host.is_some());
             let reads_hosts = images.live.iter().any(|value| is_host(*value));
-            let plan = images.plan(graph, &planner.plan, &fetches);
+            let plan = images
+                .plan(graph, &planner.plan, &fetches)
+                .map(|several| several.plan);
             if let Some(plan) = plan.filter(|_| !reads_hosts) {
                 let runs = vec![run(planner.with_plan(plan), values, images.count)];
                 return Ok(Started { runs, requested });

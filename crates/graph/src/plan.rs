@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::GraphError;
 use crate::graph::{Graph, Node, NodeId, ValueId};
 use crate::host::HostTensor;
-use crate::limits::{host_bytes, spend};
+use crate::limits::{Ledger, host_bytes, spend};
 use crate::operator::{Batch, Kernel, Known, Ready, Refused, Resolved};
 
 /// One node to run.
@@ -212,13 +212,19 @@ impl<'g> Planner<'g> {
         true
     }
 
+    /// What is taken: each image of a batch may take as much as one.
+    fn ledger(&self) -> Ledger {
+        let images = self.batch.actual.unwrap_or(1);
+        self.graph.ledger(self.computed).for_each(images)
+    }
+
     /// Counts what is known of a node's outputs.
     fn take(&mut self, node: &Node, resolved: &Resolved) -> Result<(), GraphError> {
         let known = resolved.outputs.iter().filter_map(|o| o.host.as_ref());
         let made = known
             .map(|host| host_bytes(host.element_type(), host.len()))
             .sum();
-        let ledger = self.graph.ledger(self.computed);
+        let ledger = self.ledger();
         let what = || format!("what {} makes of shapes", self.graph.label(node));
         ledger.check(made).map_err(|excess| excess.of(what()))?;
         // A body counts in the ledger of the node that it belongs to.
@@ -250,7 +256,7 @@ impl<'g> Planner<'g> {
             inputs.push(Some(known));
         }
         let Ready { resolved, working } = loop {
-            match graph.resolve_node(node, &inputs, self.batch, self.computed) {
+            match graph.resolve_node(node, &inputs, self.batch, self.ledger()) {
                 Ok(ready) => break ready,
                 Err(refused @ Refused::NeedsValue { slot, .. }) => {
                     let value = node.inputs.get(slot).copied().flatten();

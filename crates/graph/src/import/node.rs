@@ -274,7 +274,7 @@ impl Source<'_> {
         };
         for template in &function.node {
             let length = prefix.len() + template.encoded_len();
-            hold(ledger, COPIED * length as u64, &label(template))?;
+            hold(ledger, COPIED * length as u64, &label(node))?;
             let mut copy = template.clone();
             copy.input = template.input.iter().map(renamed).collect();
             copy.output = template.output.iter().map(renamed).collect();
@@ -287,7 +287,7 @@ impl Source<'_> {
                 .attribute
                 .iter()
                 .map(|attribute| attribute.encoded_len() as u64);
-            hold(ledger, COPIED * given.sum::<u64>(), &label(template))?;
+            hold(ledger, COPIED * given.sum::<u64>(), &label(node))?;
             for attribute in &mut copy.attribute {
                 if let Some(body) = &mut attribute.g {
                     rename_captured(body, &renamed);

@@ -16,7 +16,7 @@ use crate::error::{GraphError, few};
 use crate::fold;
 use crate::graph::{Graph, ValueId};
 use crate::host::{HostTensor, Range, element_count};
-use crate::limits::{self, device_bytes, host_bytes};
+use crate::limits::{self, Excess, device_bytes, host_bytes};
 use crate::operator::{Kernel, Known, Operands, Refused, Resolved, Slots, check_size};
 use crate::plan::{Planner, Progress, Step};
 
@@ -369,6 +369,10 @@ impl<'a> Tracer<'a> {
             let hosts: Vec<&HostTensor> = hosts.iter().collect();
             return Ok(Traced::host(HostTensor::concat(&hosts, axis)?));
         }
+        let empty = Known::empty(&shape, first.kind).and_then(|known| known.host);
+        if let Some(empty) = empty {
+            return Ok(Traced::host(empty));
+        }
         check_device(&shape)?;
         let inputs = parts.iter().map(|part| Some(part.source.clone())).collect();
         Ok(self.one(Stack { axis }, inputs, Known::computed(shape, first.kind)))
@@ -447,6 +451,19 @@ fn known_host<'k>(
 fn refused(error: GraphError) -> Refused {
     match error {
         GraphError::UnsupportedOperators(_) => Refused::Unsupported(error.to_string()),
+        GraphError::TooLarge {
+            needed,
+            held,
+            limit,
+            ..
+        } => Refused::TooLarge {
+            shape: Vec::new(),
+            excess: Excess {
+                needed,
+                held,
+                limit,
+            },
+        },
         _ => Refused::Reason(format!("in its body, {error}")),
     }
 }

@@ -13,7 +13,7 @@ use super::sampling::{Interpolation, Outside, sampled};
 use super::window::spatial;
 use crate::activation::{Activation, IntoView};
 use crate::error::few;
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size};
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("GridSample", 16, |a| {
@@ -64,6 +64,10 @@ impl Operator for GridSample {
             [_, true] => Algebra::Linear,
             _ => Algebra::Other,
         }
+    }
+
+    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
+        Apart::Joined
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

@@ -197,8 +197,12 @@ impl Operator for Resize {
         }
     }
 
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
+    fn apart(&self, inputs: &Operands<'_>) -> Apart {
+        // Whatever the file has written in for the batch, rows that stay are resized each by itself.
+        match self.stretches(inputs).ok().as_deref() {
+            Some([rows, ..]) if self.keeps(rows) => Apart::Shape,
+            _ => Apart::No,
+        }
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
@@ -222,9 +226,7 @@ impl Operator for Resize {
         }
         let mut along = Vec::new();
         for (axis, &stretch) in stretches.iter().enumerate() {
-            let crops = self.coordinates == Coordinates::TfCropAndResize;
-            let keeps = stretch.from == stretch.to && stretch.scale == 1.0;
-            if keeps && (!crops || stretch.region == (0.0, 1.0)) {
+            if self.keeps(&stretch) {
                 continue;
             }
             along.push(self.along(axis, stretch)?);
@@ -350,6 +352,13 @@ impl Resize {
             true => Ok(host.floats()),
             false => Err(format!("{what}: expected a short list of floats").into()),
         }
+    }
+
+    /// Whether an axis stays as it is.
+    fn keeps(&self, stretch: &Stretch) -> bool {
+        let crops = self.coordinates == Coordinates::TfCropAndResize;
+        let is_whole = !crops || stretch.region == (0.0, 1.0);
+        stretch.from == stretch.to && stretch.scale == 1.0 && is_whole
     }
 
     /// Where output `i` is in the input; `None` outside a region of interest.

@@ -6,6 +6,7 @@
     reason = "each test binary uses its own part"
 )]
 
+pub mod hostile;
 pub mod onnx;
 mod reference;
 pub mod torchvision;
