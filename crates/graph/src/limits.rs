@@ -208,9 +208,8 @@ impl Ledger {
 
     /// With as much for each of several images.
     pub fn for_each(self, images: usize) -> Self {
-        let images = images.max(1) as u64;
         Self {
-            limit: self.limit.saturating_mul(images),
+            limit: self.limit.saturating_mul(images as u64),
             ..self
         }
     }

@@ -117,6 +117,15 @@ pub struct Batch {
     pub actual: Option<usize>,
 }
 
+impl Batch {
+    /// How many of what the file states go through this pass: images, where it states one or leaves the
+    /// batch open.
+    pub(crate) fn images(self) -> usize {
+        let (stated, actual) = (self.stated.unwrap_or(1), self.actual.unwrap_or(1));
+        (actual / stated.max(1)).max(1)
+    }
+}
+
 /// What a node computes, with every size known.
 #[derive(Debug, Clone)]
 pub struct Resolved {

@@ -232,8 +232,8 @@ impl<'m> Pass<'m> {
         };
         let Some(images) = Images::of(model, &feeds)? else {
             let planner = Planner::new(graph, &feeds, &fetches)?;
-            let rows = feeds.first().and_then(|(_, known)| known.shape.first());
-            let runs = vec![run(planner, values, rows.copied().unwrap_or(1))];
+            let images = planner.images();
+            let runs = vec![run(planner, values, images)];
             return Ok(Started { runs, requested });
         };
         let mut planner = Planner::new(graph, &images.single, &fetches)?;

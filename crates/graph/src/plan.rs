@@ -214,8 +214,7 @@ impl<'g> Planner<'g> {
 
     /// What is taken: each image of a batch may take as much as one.
     fn ledger(&self) -> Ledger {
-        let images = self.batch.actual.unwrap_or(1);
-        self.graph.ledger(self.computed).for_each(images)
+        self.graph.ledger(self.computed).for_each(self.images())
     }
 
     /// Counts what is known of a node's outputs.
@@ -231,6 +230,11 @@ impl<'g> Planner<'g> {
         spend(made).map_err(|refused| self.graph.refusal(node, refused))?;
         self.computed += made;
         Ok(())
+    }
+
+    /// How many images it is for.
+    pub fn images(&self) -> usize {
+        self.batch.images()
     }
 
     /// Bytes of the values that follow from shapes alone.

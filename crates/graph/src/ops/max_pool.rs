@@ -64,6 +64,8 @@ impl Operator for MaxPool {
         };
         let located = |places: Vec<i64>| HostTensor::of_ints(ElementType::I64, &shape, places);
         if !x.kind.is_float() {
+            // Each number with its place.
+            check_host_size(&[&[3], x.shape.as_slice()].concat())?;
             check_host_size(&shape)?;
             let host = inputs.value(0, "what is pooled")?;
             let (largest, places) = search.run(&host.ints()?);
@@ -78,6 +80,7 @@ impl Operator for MaxPool {
                 Some(search)
             }
             _ => {
+                check_host_size(&[&[3], x.shape.as_slice()].concat())?;
                 check_host_size(&shape)?;
                 let host = inputs.value(0, "positions that a device cannot count")?;
                 let (_, places) = search.run(&host.floats());

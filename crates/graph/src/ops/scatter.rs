@@ -103,6 +103,8 @@ impl Operator for Scatter {
             return Ok(Resolved::known(self.on_host(x, updates, &places, width)?));
         }
         check_host_size(&[count])?;
+        // A list for each place.
+        check_host_size(&[places.len(), 6])?;
         let kernel = Replaced::new(&places, count, width, self.how);
         Ok(Resolved::typed(kernel, x.shape.clone(), x.kind))
     }
