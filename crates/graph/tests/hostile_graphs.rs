@@ -16,8 +16,8 @@ use common::hostile::{BESIDE, BESIDE_BYTES, Choices, attempt, network};
 /// Files, unless `ELUCID_RUNS` says otherwise.
 const RUNS: u64 = 3_000;
 
-/// Longer than any of these may take.
-const SLOW: Duration = Duration::from_secs(20);
+/// Longer than any of these may take, also on a machine with much else to do.
+const SLOW: Duration = Duration::from_secs(120);
 
 /// More than the process may hold, of which the limit of each network is a small part.
 const MOST_MEMORY: u64 = 1_500_000_000;
@@ -127,5 +127,6 @@ fn no_file_panics_or_takes_more_than_it_may() {
         found[0]
     );
     let all = refused + opened + ran + differentiated;
-    assert!(ran + differentiated > all / 5, "most files are no networks");
+    let enough = all < 1000 || ran + differentiated > all / 5;
+    assert!(enough, "most files are no networks");
 }
