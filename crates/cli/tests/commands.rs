@@ -204,7 +204,7 @@ fn memory_is_limited() {
     }
     // Opened, but no pass through it.
     desk.say("inspect --memory-limit 12MB").ok();
-    let image = "classify --memory-limit 8MB cat.png";
+    let image = "classify --memory-limit 9MB cat.png";
     let message = desk.say(image).refused(1);
     assert!(message.contains("a pass on one image"), "{message}");
     let message = desk.say("inspect --memory-limit lots").refused(2);

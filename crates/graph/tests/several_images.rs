@@ -15,7 +15,12 @@ use ndarray::{ArrayD, Axis};
 use serde_json::Value;
 
 /// Networks of which something runs image by image: the operator, or nothing for all of it.
-const IMAGE_BY_IMAGE: &[(&str, &str)] = &[];
+const IMAGE_BY_IMAGE: &[(&str, &str)] = &[
+    // Along axis 0, which holds queries, keys and values.
+    ("tm_vit_tiny_legacy13", "Split"),
+    // Sizes depend on what is found in each image.
+    ("tv_ssdlite320_mobilenet_v3_large", ""),
+];
 
 /// Images of the small networks, `[N, 3, 8, 8]`.
 fn images(count: usize) -> Tensor<4> {
