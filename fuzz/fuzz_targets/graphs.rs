@@ -24,5 +24,5 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     let file = network(&mut Choices::new(bytes));
-    attempt(&file, Some(&FOLDER), bytes.len() % 4 == 0);
+    attempt(&file, Some(&FOLDER), bytes.len().is_multiple_of(4));
 });

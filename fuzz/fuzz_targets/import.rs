@@ -9,5 +9,5 @@ mod common;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    common::hostile::attempt(bytes, None, bytes.len() % 4 == 0);
+    common::hostile::attempt(bytes, None, bytes.len().is_multiple_of(4));
 });

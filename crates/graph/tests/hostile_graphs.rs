@@ -71,7 +71,7 @@ impl Findings {
             let bytes = choices(seed);
             let tried = catch_unwind(AssertUnwindSafe(|| {
                 let file = network(&mut Choices::new(&bytes));
-                attempt(&file, Some(folder), seed % 4 == 0)
+                attempt(&file, Some(folder), seed.is_multiple_of(4))
             }));
             match tried {
                 Ok(reached) => _ = self.reached[reached as usize].fetch_add(1, Ordering::Relaxed),
@@ -80,7 +80,7 @@ impl Findings {
             if started.elapsed() > SLOW {
                 self.add(format!("seed {seed} took {:?}", started.elapsed()));
             }
-            if seed % 64 == 0 && most_held() > MOST_MEMORY {
+            if seed.is_multiple_of(64) && most_held() > MOST_MEMORY {
                 self.add(format!(
                     "up to seed {seed}: {} bytes were held",
                     most_held()

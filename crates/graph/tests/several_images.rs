@@ -16,8 +16,6 @@ use serde_json::Value;
 
 /// Networks of which something runs image by image: the operator, or nothing for all of it.
 const IMAGE_BY_IMAGE: &[(&str, &str)] = &[
-    // Along axis 0, which holds queries, keys and values.
-    ("tm_vit_tiny_legacy13", "Split"),
     // Sizes depend on what is found in each image.
     ("tv_ssdlite320_mobilenet_v3_large", ""),
 ];
@@ -250,6 +248,16 @@ fn scattered() -> Onnx {
     scored(network, "both", 192)
 }
 
+/// Queries and keys in the first axis, which is cut.
+fn cut() -> Onnx {
+    let network = windows()
+        .list("rows", &[2, 2])
+        .node("Split", &["w", "rows"], &["left", "right"])
+        .node("Tanh", &["right"], &["bent"])
+        .node("Mul", &["left", "bent"], &["product"]);
+    scored(network, "product", 96)
+}
+
 /// A picture sampled at fixed places, and places moved by the picture.
 fn sampled() -> Onnx {
     let network = image()
@@ -299,6 +307,7 @@ fn networks() -> Vec<(&'static str, Onnx, bool)> {
         ("normalised", normalised(), true),
         ("resized", resized(), true),
         ("scattered", scattered(), true),
+        ("cut", cut(), true),
         ("sampled", sampled(), true),
         ("by letters", by_letters(), true),
         ("divided by a scalar", divided_by_a_scalar(), false),
@@ -369,6 +378,7 @@ fn small_networks_keep_images_apart() {
 fn operators_that_run_image_by_image_are_named() {
     let named = |network: &Onnx| open(network).operators_one_by_one(["y"]).unwrap();
     for network in [
+        cut(),
         resized(),
         scattered(),
         sampled(),
