@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
+use elucid::graph::Bytes;
 use elucid::models;
 use elucid::prelude::*;
 
@@ -63,8 +64,19 @@ pub struct ModelArgs {
     #[arg(long)]
     pub pull: bool,
 
+    /// The most memory that the network may take, opened and in a pass on one image: 2GB, 1.5GiB
+    #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::MEMORY))]
+    memory_limit: Bytes,
+
     #[command(flatten)]
     pub input: InputArgs,
+}
+
+impl ModelArgs {
+    /// The limits within which the network is opened.
+    pub fn limits(&self) -> Limits {
+        Limits::default().with_memory(self.memory_limit.0)
+    }
 }
 
 /// How photographs become the input of a network that nobody described, or another way for one

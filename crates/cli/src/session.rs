@@ -6,6 +6,7 @@ use elucid::ModelError;
 use elucid::device::{self, Chosen};
 use elucid::models::ResolveError;
 use elucid::prelude::*;
+use elucid::vision::Opening;
 
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::Console;
@@ -72,15 +73,13 @@ fn open_model(args: &ModelArgs, device: &Chosen) -> Result<Model, CliError> {
 }
 
 fn find(args: &ModelArgs, device: &Chosen, spec: Option<InputSpec>) -> Result<Model, ModelError> {
+    let mut opening = Opening::new().limits(args.limits());
+    if let Some(spec) = spec {
+        opening = opening.prepared_by(spec);
+    }
     match args.model.to_str() {
-        Some(name) => Model::find(name, &device.device, spec),
+        Some(name) => opening.find(name, &device.device),
         // No known model has such a name, so this is a file.
-        None => {
-            let path = Path::new(&args.model);
-            match spec {
-                Some(spec) => Model::open_with(path, &device.device, spec),
-                None => Model::open(path, &device.device),
-            }
-        }
+        None => opening.open(Path::new(&args.model), &device.device),
     }
 }
