@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use elucid_testkit::study;
+use common::study;
 
 /// The cells of the row of `method` in the table whose first line begins with `head`.
 fn row(text: &str, head: &str, method: &str) -> Vec<String> {

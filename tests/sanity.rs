@@ -10,12 +10,10 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use common::cascade::{Row, blocks, cascade, methods, randomised, redrawn, spearman, ssim, to_csv};
 use elucid::prelude::*;
 use elucid::vision::input::decode_image;
 use elucid_testkit::assets;
-use elucid_testkit::cascade::{
-    Row, blocks, cascade, methods, randomised, redrawn, spearman, ssim, to_csv,
-};
 use ndarray::{Array2, array};
 
 /// Rows of the gradient, Grad-CAM and guided backpropagation, which [`methods`] begins with.

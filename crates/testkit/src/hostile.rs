@@ -65,10 +65,6 @@ impl<'b> Choices<'b> {
             other => f32::from(other) / 32.0 - 3.0,
         }
     }
-
-    fn numbers(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.float()).collect()
-    }
 }
 
 /// A network in the making. The value that the next node reads has shape `[batch, c, h, w]`, as long as
