@@ -10,7 +10,7 @@ use crate::report::GuessFacts;
 /// What is explained of one photograph.
 #[derive(Debug, Clone, Serialize)]
 pub struct TargetFacts {
-    /// `logit`, `probability`, `difference` or `logsumexp`.
+    /// `logit`, `output` (a number that is no logit), `probability`, `difference` or `logsumexp`.
     pub kind: &'static str,
     /// In words.
     pub name: String,
@@ -97,12 +97,15 @@ pub fn of(text: &str, model: &Model, ranked: &[Guess]) -> Result<(Target, Target
 
 /// The logit of a class.
 pub fn logit(class: Guess) -> (Target, TargetFacts) {
-    let name = format!("logit of {}", class.label);
+    let (kind, name) = match class.probability {
+        Some(_) => ("logit", format!("logit of {}", class.label)),
+        None => ("output", class.label.clone()),
+    };
     let target = Target::class(class.index);
-    (target, TargetFacts::new("logit", name, [class]))
+    (target, TargetFacts::new(kind, name, [class]))
 }
 
-/// The softmax probability of a class.
+/// The probability of a class.
 pub fn probability(class: Guess) -> (Target, TargetFacts) {
     let name = format!("probability of {}", class.label);
     let target = Target::probability(class.index);

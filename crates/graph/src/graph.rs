@@ -1,6 +1,6 @@
 //! A network as its file describes it: typed operators between named values.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use elucid_rules::Algebra;
@@ -60,6 +60,8 @@ pub struct Graph {
     /// Inputs that a body takes from the graph around it, by name.
     pub(crate) captures: Vec<String>,
     pub(crate) opset: i64,
+    /// What the file says of itself.
+    pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) limits: Limits,
     /// Bytes that the constants take.
     pub(crate) held: u64,
@@ -118,6 +120,11 @@ impl Graph {
     /// Version of the default operator set.
     pub fn opset(&self) -> i64 {
         self.opset
+    }
+
+    /// What the file says of itself, by key: its `metadata_props`, such as the `names` of classes.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
     }
 
     /// Number of weights: the elements of all constants that nodes read.

@@ -127,22 +127,24 @@ fn squeezenet_has_imagenets_names() {
     assert!(message.contains("Egyptian cat"), "{message}");
 }
 
-/// A file that nobody described has ImageNet's names if it has as many classes, else none.
+/// A file that nobody described has the names that it holds itself, else ImageNet's if it has as many
+/// classes, with a remark.
 #[test]
-fn other_files_have_imagenets_names_or_none() {
+fn other_files_have_their_own_names_or_imagenets() {
     for network in elucid_models::Embedded::all() {
         // An unknown field at the end: another file with the same network in it.
         let mut bytes = network.bytes().to_vec();
         bytes.extend([0xa0, 0x06, 0x01]);
         let model = Model::from_bytes(bytes, &Device::flex(), None).unwrap();
         assert_eq!(model.name(), "model");
+        let says = |words: &str| model.remarks().iter().any(|r| r.text().contains(words));
         if model.classes().unwrap() == 1000 {
             assert_eq!(model.label(285), "Egyptian cat");
+            assert!(says("assumed that 1000 classes have ImageNet's names"));
         } else {
-            assert_eq!(model.labels(), None);
-            assert_eq!(model.label(10), "class 10");
-            let message = model.class("cat").unwrap_err().to_string();
-            assert!(message.contains("give a number from 0 to 13"), "{message}");
+            assert_eq!(model.label(10), "cat");
+            assert_eq!(model.class("zebra").unwrap(), 13);
+            assert!(!says("names"));
         }
     }
 }

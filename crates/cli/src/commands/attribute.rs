@@ -49,7 +49,7 @@ pub struct AttributeArgs {
     #[arg(long, value_name = "TARGET", value_parser = target::parse)]
     target: Option<String>,
 
-    /// Explain the softmax probability of the class instead of its logit
+    /// Explain the probability of the class instead of its logit
     #[arg(long)]
     probability: bool,
 

@@ -13,7 +13,7 @@ use crate::error::CliError;
 use crate::flags_or::FlagsOr;
 use crate::icons::{Channels, IconArgs, IconFacts, channel_count, parse_channels, parse_side};
 use crate::output::REPORT;
-use crate::report::{BURN, Clock, InputFacts, ModelFacts, Step};
+use crate::report::{BURN, Clock, InputFacts, ModelFacts, Step, remarks};
 use crate::session::Session;
 use crate::settings::{MergeArgs, SETTINGS, Shard, parse_shard};
 
@@ -88,6 +88,9 @@ struct Settings {
     shard: Shard,
     /// How many shards this map was merged from; 0 for the map of one run.
     merged_from: usize,
+    /// What was assumed of the network where nobody said it.
+    #[serde(default)]
+    remarks: Vec<String>,
 }
 
 impl Settings {
@@ -110,6 +113,7 @@ impl Settings {
             channels: channels.transpose()?,
             shard: args.shard,
             merged_from: 0,
+            remarks: remarks(model),
         })
     }
 
@@ -148,6 +152,7 @@ struct Report<'r> {
     device: Option<&'r str>,
     settings: &'r Settings,
     batch_size: Option<usize>,
+    remarks: &'r [String],
     planned: usize,
     /// Planned channels without a sprite, where that was allowed.
     missing: Vec<usize>,
@@ -196,6 +201,7 @@ fn make(args: &Making) -> Result<(), CliError> {
         device: Some(&session.device),
         settings: &settings,
         batch_size: Some(args.icons.batch_size()),
+        remarks: &settings.remarks,
         planned: planned.len(),
         missing: Vec::new(),
         seconds: clock.steps(),

@@ -95,6 +95,10 @@ impl Graph {
         let mut builder = GraphBuilder::with(registry, source.opsets.onnx).limits(limits);
         source.fill(&mut builder, graph, &mut ledger, 0)?;
         drop(source);
+        for entry in &model.metadata_props {
+            let (key, value) = (entry.key.as_deref(), entry.value.as_deref());
+            builder.metadata(key.unwrap_or_default(), value.unwrap_or_default());
+        }
         drop(model);
         ledger.release(decoded);
         builder.set_held(ledger.held());

@@ -113,13 +113,11 @@ pub fn runs(args: &AttributeArgs) -> Result<Vec<Run>, CliError> {
 /// What is explained of a photograph whose classes are `ranked`, best first.
 fn choose(
     args: &AttributeArgs,
-    model: &Model,
+    session: &Session,
     ranked: &[Guess],
 ) -> Result<(Target, TargetFacts), CliError> {
-    let best = || {
-        let best = ranked.first().cloned();
-        best.ok_or_else(|| CliError::Failure("the network has no classes".to_owned()))
-    };
+    let model = &session.model;
+    let best = || session.best(ranked).cloned();
     Ok(match &args.target {
         Some(text) if args.probability => target::probability(target::class(text, model, ranked)?),
         Some(text) => target::of(text, model, ranked)?,
@@ -247,8 +245,8 @@ impl<'w> Work<'w> {
         let mut read = || -> Result<(), CliError> {
             for path in &args.images {
                 let image = model.read_image(path)?;
-                let ranked = model.classify(&image)?.top(usize::MAX);
-                let (target, facts) = choose(args, model, &ranked)?;
+                let ranked = session.ranked(&image)?;
+                let (target, facts) = choose(args, session, &ranked)?;
                 let text = |part: Option<&std::ffi::OsStr>| {
                     part.unwrap_or(path.as_os_str())
                         .to_string_lossy()
