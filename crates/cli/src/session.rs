@@ -6,6 +6,7 @@ use elucid::ModelError;
 use elucid::device::{self, Chosen};
 use elucid::models::ResolveError;
 use elucid::prelude::*;
+use elucid::vision::Guess;
 
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::Console;
@@ -43,6 +44,24 @@ impl Session {
             device: device.description,
             console,
         })
+    }
+
+    /// The network's scores of a photograph, best first; none where it has no row of scores for a whole
+    /// picture.
+    pub fn ranked(&self, photo: &Photo) -> Result<Vec<Guess>, CliError> {
+        Ok(match self.model.logits() {
+            Ok(_) => self.model.classify(photo)?.top(usize::MAX),
+            Err(_) => Vec::new(),
+        })
+    }
+
+    /// The one of them that is explained when nobody says which.
+    pub fn best<'g>(&self, ranked: &'g [Guess]) -> Result<&'g Guess, CliError> {
+        if let Some(best) = ranked.first() {
+            return Ok(best);
+        }
+        self.model.logits()?;
+        Err(CliError::Failure("the network has no classes".to_owned()))
     }
 }
 

@@ -76,10 +76,9 @@ impl<'w> Work<'w> {
 
     /// Does the work, noting how long each step takes.
     pub fn compute(&self, photo: &Photo, clock: &mut Clock) -> Result<Results, CliError> {
-        let model = &self.session.model;
-        let scores = clock.time("classify", || model.classify(photo))?;
-        let ranked = scores.top(usize::MAX);
+        let ranked = clock.time("classify", || self.session.ranked(photo))?;
         let (target, facts) = self.choose(&ranked)?;
+        facts.tell(&self.session.console);
         let methods = &self.args.method.0;
         let mut views = Vec::with_capacity(methods.len());
         for &(name, method) in methods {
@@ -114,7 +113,7 @@ impl<'w> Work<'w> {
             (Some(text), _) => target::of(text, &self.session.model, ranked),
             (None, [a, b, ..]) => Ok(target::between(a.clone(), b.clone())),
             (None, [class]) => Ok(target::logit(class.clone())),
-            (None, []) => Err(CliError::Failure("the network has no classes".to_owned())),
+            (None, []) => Ok(target::logit(self.session.best(ranked)?.clone())),
         }
     }
 

@@ -66,16 +66,10 @@ impl<'w> Work<'w> {
     /// Does the work, noting how long each step takes.
     pub fn compute(&self, photo: &Photo, clock: &mut Clock) -> Result<Results, CliError> {
         let Session { model, console, .. } = self.session;
-        let ranked = match model.logits() {
-            Ok(_) => clock
-                .time("classify", || model.classify(photo))?
-                .top(usize::MAX),
-            Err(error) if self.args.targets.is_empty() => {
-                console.note(format!("no attributions: {error}"));
-                Vec::new()
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let ranked = clock.time("classify", || self.session.ranked(photo))?;
+        if let (Err(error), []) = (model.logits(), self.args.asked()) {
+            console.note(format!("no attributions: {error}"));
+        }
         let (targets, facts): (Vec<Target>, Vec<TargetFacts>) =
             self.choose(&ranked)?.into_iter().unzip();
         let found = clock.time("find groups", || self.find(photo, targets))?;
@@ -112,7 +106,7 @@ impl<'w> Work<'w> {
 
     /// The targets asked for, else the two best guesses.
     fn choose(&self, ranked: &[Guess]) -> Result<Vec<(Target, TargetFacts)>, CliError> {
-        let asked = &self.args.targets;
+        let asked = self.args.asked();
         if asked.is_empty() {
             let best = ranked.iter().take(2).cloned();
             return Ok(best.map(target::logit).collect());
@@ -120,6 +114,7 @@ impl<'w> Work<'w> {
         let mut targets: Vec<(Target, TargetFacts)> = Vec::new();
         for text in asked {
             let found = target::of(text, &self.session.model, ranked)?;
+            found.1.tell(&self.session.console);
             if targets.iter().any(|(_, facts)| facts.is_same(&found.1)) {
                 let name = &found.1.name;
                 return Err(CliError::Usage(format!("--targets has the {name} twice")));
