@@ -9,7 +9,7 @@ use ndarray::ArrayD;
 use super::axes::{self, Along};
 use super::detection::BoundDetection;
 use super::region::BoundRegion;
-use super::{Closure, similarity};
+use super::{Closure, refused, similarity};
 use crate::error::AttributionError;
 
 /// A target whose classes and layers exist in the network.
@@ -84,6 +84,52 @@ impl BoundTarget {
                 reason: format!("the batch has {images} images, and each needs one target"),
             }),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses a target whose score `method` cannot begin to hand down: one that is a cosine, which does
+    /// not grow with its embedding.
+    pub fn check_handed_down(&self, method: &str) -> Result<(), AttributionError> {
+        self.refuse(&|score| match score {
+            Score::Cosine(_, text) => Some((
+                text.clone(),
+                format!(
+                    "{method} hands the score down along gradient times activation, and of a cosine \
+                     these add up to 0; take a gradient, DeepLIFT, or a method that hides pixels"
+                ),
+            )),
+            _ => None,
+        })
+    }
+
+    /// Refuses a target that names no units which `method` could begin with: a cosine, or a detected
+    /// box, whose overlap is none.
+    pub fn check_units(&self, method: &str) -> Result<(), AttributionError> {
+        self.refuse(&|score| match score {
+            Score::Cosine(_, text) => Some(text.clone()),
+            Score::Detection(detection) => Some(detection.text().to_owned()),
+            _ => None,
+        }
+        .map(|text| {
+            let reason = format!(
+                "{method} begins with chances of units of the layer, which this target has none of; \
+                 name a number of the layer instead, as NAME[INDEX,...]"
+            );
+            (text, reason)
+        }))
+    }
+
+    fn refuse(
+        &self,
+        reason: &dyn Fn(&Score) -> Option<(String, String)>,
+    ) -> Result<(), AttributionError> {
+        let scores = match &self.score {
+            Score::Each(scores) => &scores[..],
+            score => std::slice::from_ref(score),
+        };
+        match scores.iter().find_map(reason) {
+            Some((text, reason)) => Err(refused(text, reason)),
+            None => Ok(()),
         }
     }
 

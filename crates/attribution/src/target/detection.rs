@@ -17,7 +17,8 @@ use crate::network::Network;
 /// anchors, first four of the box, then an objectness if there is one, then a score for each class.
 ///
 /// The default is that of YOLOv8's raw head: centre, width and height in pixels of the input, no
-/// objectness, scores that are probabilities already, and the shorter of both axes for `F`.
+/// objectness, scores that are probabilities already, and for `F` the axis that fits the names of the
+/// classes, else the shorter one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BoxFormat {
     corners: bool,
@@ -70,6 +71,21 @@ impl BoxFormat {
 
     fn before_classes(self) -> usize {
         4 + usize::from(self.objectness)
+    }
+
+    /// Whether anchors lie along `b` of `[N, a, b]`: what was said; else the numbers are as many as the
+    /// classes ask for, or the fewer of both that are enough. `None` where both axes will do.
+    fn anchors_lie_last(self, a: usize, b: usize, classes: Option<usize>) -> Option<bool> {
+        let before = self.before_classes();
+        let fits = |size: usize| classes.is_some_and(|classes| size == before + classes);
+        let is_enough = |size: usize| size > before;
+        match (self.anchors_last, fits(a), fits(b)) {
+            (Some(last), ..) => Some(last),
+            (None, true, false) => Some(true),
+            (None, false, true) => Some(false),
+            _ if is_enough(a) != is_enough(b) => Some(is_enough(a)),
+            _ => (a != b).then_some(a < b),
+        }
     }
 }
 
@@ -243,14 +259,16 @@ impl Detection {
         }
         let shape = model.bound().layer(layer)?.shape().to_vec();
         let before = self.format.before_classes();
-        let (anchors_last, numbers) = match (&shape[..], self.format.anchors_last) {
-            (&[_, a, _], Some(true)) => (true, a),
-            (&[_, _, b], Some(false)) => (false, b),
-            (&[_, a, b], None) if a != b => (a < b, a.min(b)),
-            ([_, _, _], None) => {
-                return Err(self.wrong(format!(
-                    "\"{layer}\" has shape {shape:?}: say anchors-first or anchors-last of the boxes"
-                )));
+        let classes = model.labels().map(|labels| labels.len());
+        let (anchors_last, numbers) = match shape[..] {
+            [_, a, b] => {
+                let last = self.format.anchors_lie_last(a, b, classes).ok_or_else(|| {
+                    self.wrong(format!(
+                        "\"{layer}\" has shape {shape:?}: say anchors-first or anchors-last of the \
+                         boxes"
+                    ))
+                })?;
+                (last, if last { a } else { b })
             }
             _ => {
                 return Err(self.wrong(format!(
@@ -344,6 +362,10 @@ pub(super) struct BoundDetection {
 }
 
 impl BoundDetection {
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Refuses a box that no anchor of an image overlaps, given its score.
     pub fn check(&self, score: f32) -> Result<(), AttributionError> {
         match self.overlap && score == 0.0 {
@@ -423,6 +445,19 @@ impl BoundDetection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_axis_of_the_anchors_is_what_is_left() {
+        let of = |a, b, classes| BoxFormat::new().anchors_lie_last(a, b, classes);
+        assert_eq!(of(84, 8400, None), Some(true));
+        assert_eq!(of(8400, 84, None), Some(false));
+        assert_eq!(of(84, 20, Some(80)), Some(true));
+        assert_eq!(of(6, 4, None), Some(true));
+        assert_eq!(of(7, 7, None), None);
+        assert_eq!(of(84, 84, Some(80)), None);
+        let said = BoxFormat::new().anchors_last(false);
+        assert_eq!(said.anchors_lie_last(84, 8400, None), Some(false));
+    }
 
     #[test]
     fn formats_are_words() {

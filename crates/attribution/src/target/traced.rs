@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
 use elucid_graph::{Activation, Graph, INPUT, Node, ValueId};
 use elucid_rules::{Algebra, OpKind};
 use elucid_vision::Model;
@@ -46,8 +45,11 @@ pub(super) fn before_probabilities(
     let made = match starts[..] {
         [start] if start == output => leaves[0].1.clone(),
         _ => {
-            let picture: Tensor<4> = zeros(model, INPUT)?.tensor().ok()?;
-            let pass = model.pass().input(&picture);
+            let input = model.layer(INPUT).ok()?.value();
+            let pass = match starts.contains(&input) {
+                true => model.pass(),
+                false => model.pass().feed(INPUT, zeros(model, INPUT)?),
+            };
             let pass = leaves.iter().fold(pass, |pass, (name, leaf)| pass.feed(name, leaf.clone()));
             pass.fetch([layer]).ok()?.get(layer).ok()?.clone()
         }
