@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use elucid_graph::{Activation, GraphError, INPUT, LOGITS, Layer};
 use elucid_rules::{Algebra, OpKind, Rules};
-use elucid_vision::Model;
+use elucid_vision::{Model, Probabilities};
 
 use crate::error::AttributionError;
 use crate::target::{ClassRef, DenseMap};
@@ -34,6 +34,11 @@ pub trait Network {
     ///
     /// When there is no such class.
     fn class(&self, class: &ClassRef) -> Result<usize, AttributionError>;
+
+    /// What makes probabilities of the scores: a softmax, unless the network says otherwise.
+    fn probabilities(&self) -> Probabilities {
+        Probabilities::Softmax
+    }
 
     /// The value of `fetch`, computed from the layers fed, of which [`INPUT`] is always one.
     ///
@@ -71,6 +76,10 @@ impl Network for Model {
             ClassRef::Index(index) => Model::class(self, &index.to_string())?,
             ClassRef::Label(label) => Model::class(self, label)?,
         })
+    }
+
+    fn probabilities(&self) -> Probabilities {
+        self.head().probabilities()
     }
 
     fn run(

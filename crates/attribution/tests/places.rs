@@ -9,7 +9,7 @@ use common::device;
 use common::onnx::{Onnx, floats};
 use elucid_attribution::{
     Along, Attribution, AttributionError, Attributor, BoxFormat, DeepLift, DenseMap, Detection,
-    Gradient, GradCam, IntegratedGradients, Lrp, METHODS, MethodOptions, Occlusion, Region, Rise,
+    GradCam, Gradient, IntegratedGradients, Lrp, METHODS, MethodOptions, Occlusion, Region, Rise,
     Target,
 };
 use elucid_vision::Model;
@@ -66,12 +66,20 @@ fn dense() -> Model {
 /// Scores of a class at each pixel, by loops.
 fn scores(image: &Array4<f32>, of: usize, class: usize) -> Array2<f32> {
     Array2::from_shape_fn((4, 4), |(y, x)| {
-        (0..3).map(|c| WEIGHTS[class][c] * image[[of, c, y, x]]).sum()
+        (0..3)
+            .map(|c| WEIGHTS[class][c] * image[[of, c, y, x]])
+            .sum()
     })
 }
 
 /// The gradient is the class's weights in the pixels, and exactly 0 elsewhere; the score is the sum.
-fn is_sum_over(found: &Attribution, of: usize, image: &Array4<f32>, class: usize, pixels: &Array2<bool>) {
+fn is_sum_over(
+    found: &Attribution,
+    of: usize,
+    image: &Array4<f32>,
+    class: usize,
+    pixels: &Array2<bool>,
+) {
     let values = four(found);
     for ((y, x), &inside) in pixels.indexed_iter() {
         for c in 0..3 {
@@ -80,7 +88,11 @@ fn is_sum_over(found: &Attribution, of: usize, image: &Array4<f32>, class: usize
         }
     }
     let map = scores(image, of, class);
-    let want: f32 = map.indexed_iter().filter(|(at, _)| pixels[*at]).map(|(_, v)| v).sum();
+    let want: f32 = map
+        .indexed_iter()
+        .filter(|(at, _)| pixels[*at])
+        .map(|(_, v)| v)
+        .sum();
     let got = found.scores()[of];
     assert!((got - want).abs() < 1e-5, "{got}, not {want}");
 }
@@ -108,7 +120,9 @@ fn a_box_and_a_mask_are_sums_over_their_pixels() {
 fn channels_last_and_one_class_are_maps_too() {
     let image = noise([1, 3, 4, 4], 2);
     let values = array(&image);
-    let last = segmenter().node("Transpose", &["z"], &["y"]).ints("perm", &[0, 2, 3, 1]);
+    let last = segmenter()
+        .node("Transpose", &["z"], &["y"])
+        .ints("perm", &[0, 2, 3, 1]);
     let last = open(last);
     let map = DenseMap::of(&last).unwrap();
     assert_eq!((map.classes(), map.size()), (2, [4, 4]));
@@ -146,9 +160,15 @@ fn what_is_predicted_is_found_once_in_each_image() {
     assert_ne!(predicted(0), predicted(1));
 
     let black = IntegratedGradients::new().steps(4);
-    let found = black.attribute(&model, &image, "1@predicted".parse().unwrap()).unwrap();
+    let found = black
+        .attribute(&model, &image, "1@predicted".parse().unwrap())
+        .unwrap();
     for (image, score) in found.values().outer_iter().zip(found.scores()) {
-        assert!((image.sum() - score).abs() < 1e-4, "{}, not {score}", image.sum());
+        assert!(
+            (image.sum() - score).abs() < 1e-4,
+            "{}, not {score}",
+            image.sum()
+        );
     }
 }
 
@@ -162,9 +182,12 @@ fn a_component_is_the_part_around_its_pixel() {
         [-1.0, -1.0, 1.0, 1.0],
         [1.0, -1.0, -1.0, 1.0_f32],
     ];
-    let image = Array4::from_shape_fn((1, 3, 4, 4), |(_, c, y, x)| {
-        if c == 1 { green[[y, x]] } else { 0.0 }
-    });
+    let image = Array4::from_shape_fn(
+        (1, 3, 4, 4),
+        |(_, c, y, x)| {
+            if c == 1 { green[[y, x]] } else { 0.0 }
+        },
+    );
     let tensor = common::tensor(image.iter().copied().collect(), [1, 3, 4, 4]);
     let inside = array![[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]].mapv(|v| v == 1);
     for target in [
@@ -235,11 +258,20 @@ fn elements_of_any_rank_are_named_by_their_indices() {
     assert_eq!(each.scores(), [flat[1], flat[24 + 15]]);
 
     for (target, says) in [
-        (Target::element("y", &[6, 0]), "index 6 is outside axis 0, which goes from 0 to 5"),
+        (
+            Target::element("y", &[6, 0]),
+            "index 6 is outside axis 0, which goes from 0 to 5",
+        ),
         (Target::element("y", &[5]), "2 indices behind the batch"),
         (Target::element("yy", &[5, 1]), "yy"),
-        (Target::along("y", [Along::At(1), Along::Norm]), "first axis"),
-        (Target::along("y", [Along::Weights(vec![1.0].into()), Along::Sum]), "6 numbers, not 1"),
+        (
+            Target::along("y", [Along::At(1), Along::Norm]),
+            "first axis",
+        ),
+        (
+            Target::along("y", [Along::Weights(vec![1.0].into()), Along::Sum]),
+            "6 numbers, not 1",
+        ),
     ] {
         let error = refusal(&raw(), &image, target);
         assert!(error.contains(says), "{error}");
@@ -268,12 +300,19 @@ fn channels_positions_and_directions_of_a_layer() {
     let text = format!("z[{},1,2]", folder.display());
     close(text.parse().unwrap(), 2.0 * a[[1, 2]] - b[[1, 2]]);
     std::fs::remove_file(folder).unwrap();
-    let missing = "z[missing.npy,1,2]".parse::<Target>().unwrap_err().to_string();
+    let missing = "z[missing.npy,1,2]"
+        .parse::<Target>()
+        .unwrap_err()
+        .to_string();
     assert!(missing.contains("missing.npy"), "{missing}");
 
     let found = gradient(&model, &image, Target::channel("z", 1));
     let want = |c: usize| WEIGHTS[1][c] / 16.0;
-    assert!(four(&found).indexed_iter().all(|((_, c, ..), &v)| (v - want(c)).abs() < 1e-7));
+    assert!(
+        four(&found)
+            .indexed_iter()
+            .all(|((_, c, ..), &v)| (v - want(c)).abs() < 1e-7)
+    );
 }
 
 /// Boxes as they are, class rows behind `activation`, and all of it moved about.
@@ -286,7 +325,11 @@ fn finished(activation: impl Fn(Onnx) -> Onnx) -> Model {
     let joined = activation(split)
         .node("Concat", &["boxes", "p"], &["joined"])
         .int("axis", 1);
-    open(joined.node("Transpose", &["joined"], &["y"]).ints("perm", &[0, 2, 1]))
+    open(
+        joined
+            .node("Transpose", &["joined"], &["y"])
+            .ints("perm", &[0, 2, 1]),
+    )
 }
 
 #[test]
@@ -304,8 +347,14 @@ fn a_probability_among_other_numbers_is_explained_by_its_score() {
         let one = |i: usize| if i == 22 { 1.0 } else { 0.0 };
         assert!(found.values().iter().enumerate().all(|(i, &v)| v == one(i)));
         // A box is no probability, and a sum of both neither.
-        assert_eq!(gradient(model, &image, Target::element("y", &[2, 3])).scores(), [flat[14]]);
-        assert_eq!("y[2,:]".parse::<Target>().unwrap().layer_in(model).unwrap(), "y");
+        assert_eq!(
+            gradient(model, &image, Target::element("y", &[2, 3])).scores(),
+            [flat[14]]
+        );
+        assert_eq!(
+            "y[2,:]".parse::<Target>().unwrap().layer_in(model).unwrap(),
+            "y"
+        );
         let both = gradient(model, &image, "y[:,5]".parse().unwrap());
         let sum: f32 = flat[20..24].iter().sum();
         assert!((both.scores()[0] - sum).abs() < 1e-6);
@@ -317,12 +366,15 @@ fn a_probability_among_other_numbers_is_explained_by_its_score() {
     assert!((slope - p * (1.0 - p)).abs() < 1e-6, "{slope}");
 
     // The whole output behind one.
-    let whole = open(
-        detector()
-            .node("Reshape", &["x", "shape"], &["z"])
-            .node("Sigmoid", &["z"], &["y"]),
+    let whole = open(detector().node("Reshape", &["x", "shape"], &["z"]).node(
+        "Sigmoid",
+        &["z"],
+        &["y"],
+    ));
+    assert_eq!(
+        gradient(&whole, &image, Target::element("y", &[0, 1])).scores(),
+        [flat[1]]
     );
-    assert_eq!(gradient(&whole, &image, Target::element("y", &[0, 1])).scores(), [flat[1]]);
 }
 
 /// Four anchors, as numbers first: centres, sizes, two classes.
@@ -346,7 +398,8 @@ fn worth(numbers: &[f32], anchor: usize, cosine: bool, class: usize) -> f64 {
     let [left, right] = [at(0) - at(2) / 2.0, at(0) + at(2) / 2.0];
     let [top, bottom] = [at(1) - at(3) / 2.0, at(1) + at(3) / 2.0];
     let [xmin, ymin, xmax, ymax] = BOX.map(f64::from);
-    let within = (right.min(xmax) - left.max(xmin)).max(0.0) * (bottom.min(ymax) - top.max(ymin)).max(0.0);
+    let within =
+        (right.min(xmax) - left.max(xmin)).max(0.0) * (bottom.min(ymax) - top.max(ymin)).max(0.0);
     let all = (right - left) * (bottom - top) + (xmax - xmin) * (ymax - ymin) - within;
     let class = match cosine {
         true => at(4 + class) / at(4).hypot(at(5)),
@@ -356,7 +409,9 @@ fn worth(numbers: &[f32], anchor: usize, cosine: bool, class: usize) -> f64 {
 }
 
 fn best(numbers: &[f32], cosine: bool, class: usize) -> f64 {
-    (0..4).map(|a| worth(numbers, a, cosine, class)).fold(f64::MIN, f64::max)
+    (0..4)
+        .map(|a| worth(numbers, a, cosine, class))
+        .fold(f64::MIN, f64::max)
 }
 
 #[test]
@@ -371,7 +426,10 @@ fn a_detected_box_is_the_best_anchor() {
         }
         let found = gradient(&model, &image, Target::detection(detection));
         let want = best(&numbers, cosine, class);
-        assert!((f64::from(found.scores()[0]) - want).abs() < 1e-5, "{class} {cosine}");
+        assert!(
+            (f64::from(found.scores()[0]) - want).abs() < 1e-5,
+            "{class} {cosine}"
+        );
         for (i, &slope) in found.values().iter().enumerate() {
             let moved = |by: f32| {
                 let mut numbers = numbers.clone();
@@ -379,7 +437,10 @@ fn a_detected_box_is_the_best_anchor() {
                 best(&numbers, cosine, class)
             };
             let want = (moved(1e-3) - moved(-1e-3)) / 2e-3;
-            assert!((f64::from(slope) - want).abs() < 1e-3, "{i}: {slope}, not {want}");
+            assert!(
+                (f64::from(slope) - want).abs() < 1e-3,
+                "{i}: {slope}, not {want}"
+            );
         }
     }
 }
@@ -391,16 +452,28 @@ fn boxes_are_read_as_they_are_written() {
     let close = |model: &Model, numbers: Vec<f32>, shape, detection: Detection, want: f64| {
         let image = common::tensor(numbers, shape);
         let found = gradient(model, &image, Target::detection(detection));
-        assert!((f64::from(found.scores()[0]) - want).abs() < 1e-5, "{}", found.scores()[0]);
+        assert!(
+            (f64::from(found.scores()[0]) - want).abs() < 1e-5,
+            "{}",
+            found.scores()[0]
+        );
     };
     let at = |class: usize| Detection::at("y", class, BOX);
 
     let turned: Vec<f32> = (0..24).map(|i| numbers[4 * (i % 6) + i / 6]).collect();
-    let first = Onnx::image([-1, 3, 2, 4])
-        .list("shape", &[-1, 4, 6])
-        .node("Reshape", &["x", "shape"], &["y"]);
+    let first = Onnx::image([-1, 3, 2, 4]).list("shape", &[-1, 4, 6]).node(
+        "Reshape",
+        &["x", "shape"],
+        &["y"],
+    );
     let format = BoxFormat::new().anchors_last(false);
-    close(&open(first), turned, [1, 3, 2, 4], at(0).written(format), want);
+    close(
+        &open(first),
+        turned,
+        [1, 3, 2, 4],
+        at(0).written(format),
+        want,
+    );
 
     let mut corners = numbers.clone();
     for a in 0..4 {
@@ -429,12 +502,21 @@ fn boxes_are_read_as_they_are_written() {
     };
     let want = (0..4).map(product).fold(0.0, f64::max);
     let format = "objectness,logits".parse().unwrap();
-    close(&raw(), numbers.clone(), [1, 3, 2, 4], at(0).written(format), want);
+    close(
+        &raw(),
+        numbers.clone(),
+        [1, 3, 2, 4],
+        at(0).written(format),
+        want,
+    );
 
     let image = common::tensor(numbers, [1, 3, 2, 4]);
     for (detection, says) in [
         (at(2), "only 0 to 1"),
-        (Detection::at("y", 0, [100.0, 100.0, 110.0, 110.0]), "no anchor overlaps"),
+        (
+            Detection::at("y", 0, [100.0, 100.0, 110.0, 110.0]),
+            "no anchor overlaps",
+        ),
         (Detection::at("y", 0, [5.0, 5.0, 5.0, 6.0]), "XMIN"),
         (Detection::at("x", 0, BOX), "[N, F, A]"),
         (at(0).anywhere().of_any_class(), "left out"),
@@ -468,8 +550,15 @@ fn d_rise_weighs_masks_by_the_best_detection() {
     let rise = rise.score(elucid_attribution::RiseScore::Target);
     let want = rise.maps(&ones, &image, Target::class(0)).unwrap();
     let (got, want) = (found.maps(), want.maps());
-    let worst = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(worst < 1e-5 && want.iter().any(|&v| v > 0.01), "{got} {want}");
+    let worst = got
+        .iter()
+        .zip(&want)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
+    assert!(
+        worst < 1e-5 && want.iter().any(|&v| v > 0.01),
+        "{got} {want}"
+    );
 }
 
 /// The best anchor of an image that may be hidden in part.
@@ -507,7 +596,10 @@ fn likeness_is_the_cosine_of_embeddings() {
     }
     let lrp = Lrp::epsilon().attribute(&model, &image, Target::like("y", &[3.0, 4.0, 0.0]));
     let error = lrp.unwrap_err().to_string();
-    assert!(error.contains("lrp") && error.contains("add up to 0"), "{error}");
+    assert!(
+        error.contains("lrp") && error.contains("add up to 0"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -524,7 +616,11 @@ fn what_is_handed_down_begins_with_the_region() {
     for method in methods {
         let found = method.attribute(&model, &image, target()).unwrap();
         for ((_, c, y, x), &got) in four(&found).indexed_iter() {
-            assert!((got - want(c, y, x)).abs() < 1e-4, "{}: {got}", method.name());
+            assert!(
+                (got - want(c, y, x)).abs() < 1e-4,
+                "{}: {got}",
+                method.name()
+            );
         }
         assert!((found.values().sum() - found.scores()[0]).abs() < 1e-4);
     }
@@ -594,7 +690,11 @@ fn every_method_takes_every_target_or_says_why_not() {
             let built = method.build(&options).unwrap();
             match built.attribute(&model, &image, target.clone()) {
                 Ok(found) => {
-                    assert!(found.values().iter().all(|v| v.is_finite()), "{} {target}", method.name);
+                    assert!(
+                        found.values().iter().all(|v| v.is_finite()),
+                        "{} {target}",
+                        method.name
+                    );
                     assert_eq!(found.scores().len(), 2);
                 }
                 Err(AttributionError::Target { reason, .. }) => {

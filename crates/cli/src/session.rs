@@ -6,7 +6,7 @@ use elucid::ModelError;
 use elucid::device::{self, Chosen};
 use elucid::models::ResolveError;
 use elucid::prelude::*;
-use elucid::vision::Guess;
+use elucid::vision::{Guess, Opening};
 
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::Console;
@@ -33,11 +33,8 @@ impl Session {
         }
         let model = open_model(model, &device)?;
         console.note(format!("{} on {}", model.name(), device.description));
-        if runs_one_by_one(&model) {
-            console.note(
-                "the file fixes a batch of one, and its images cannot be computed together: they \
-                 run one at a time, whatever the batch size",
-            );
+        for remark in model.remarks() {
+            console.note(format!("note: {remark}"));
         }
         Ok(Self {
             model,
@@ -49,35 +46,25 @@ impl Session {
     /// The network's scores of a photograph, best first; none where it has no row of scores for a whole
     /// picture.
     pub fn ranked(&self, photo: &Photo) -> Result<Vec<Guess>, CliError> {
-        Ok(match self.model.logits() {
-            Ok(_) => self.model.classify(photo)?.top(usize::MAX),
-            Err(_) => Vec::new(),
+        Ok(match self.model.head().kind().is_vector() {
+            true => self.model.classify(photo)?.top(usize::MAX),
+            false => Vec::new(),
         })
     }
 
     /// The one of them that is explained when nobody says which.
     pub fn best<'g>(&self, ranked: &'g [Guess]) -> Result<&'g Guess, CliError> {
-        if let Some(best) = ranked.first() {
-            return Ok(best);
+        match (self.model.head().no_best(), ranked) {
+            (None, [best, ..]) => Ok(best),
+            (Some(reason), _) => Err(CliError::Failure(reason)),
+            (None, []) => Err(CliError::Failure("the network has no classes".to_owned())),
         }
-        self.model.logits()?;
-        Err(CliError::Failure("the network has no classes".to_owned()))
     }
 }
 
-/// Whether images of a batch run one after the other on their way to the end of the network.
-fn runs_one_by_one(model: &Model) -> bool {
-    let graph = model.graph();
-    let ends: Vec<&str> = match model.logits() {
-        Ok(logits) => vec![logits.name()],
-        Err(_) => graph.outputs().iter().map(|&v| graph.name(v)).collect(),
-    };
-    // What cannot be planned is an error of whoever runs it.
-    model.runs_one_by_one(ends).unwrap_or(false)
-}
-
 fn open_model(args: &ModelArgs, device: &Chosen) -> Result<Model, CliError> {
-    let opened = find(args, device, None);
+    let opening = args.head.apply(Opening::new())?;
+    let opened = find(args, device, &opening);
     if let Err(ModelError::NotFound(missing @ ResolveError::NotPulled { .. })) = &opened {
         return Err(CliError::Failure(format!("{missing}, or add --pull")));
     }
@@ -87,19 +74,14 @@ fn open_model(args: &ModelArgs, device: &Chosen) -> Result<Model, CliError> {
     // The flags change what is known of the model. A model that does not even open without them,
     // because it does not take the usual size, has nothing known of it.
     let known = opened.map_or_else(|_| InputSpec::default(), |model| *model.input_spec());
-    Ok(find(args, device, Some(args.input.apply(known)?))?)
+    let opening = opening.prepared_by(args.input.apply(known)?);
+    Ok(find(args, device, &opening)?)
 }
 
-fn find(args: &ModelArgs, device: &Chosen, spec: Option<InputSpec>) -> Result<Model, ModelError> {
+fn find(args: &ModelArgs, device: &Chosen, opening: &Opening) -> Result<Model, ModelError> {
     match args.model.to_str() {
-        Some(name) => Model::find(name, &device.device, spec),
+        Some(name) => opening.find(name, &device.device),
         // No known model has such a name, so this is a file.
-        None => {
-            let path = Path::new(&args.model);
-            match spec {
-                Some(spec) => Model::open_with(path, &device.device, spec),
-                None => Model::open(path, &device.device),
-            }
-        }
+        None => opening.open(Path::new(&args.model), &device.device),
     }
 }

@@ -39,8 +39,8 @@ What is explained, by default the best guess:
 /// What is explained of one photograph.
 #[derive(Debug, Clone, Serialize)]
 pub struct TargetFacts {
-    /// `logit`, `probability`, `difference`, `logsumexp`, `element`, `region`, `detection` or
-    /// `similarity`.
+    /// `logit`, `output` (a number that is no logit), `probability`, `difference`, `logsumexp`,
+    /// `element`, `region`, `detection` or `similarity`.
     pub kind: &'static str,
     /// In words.
     pub name: String,
@@ -61,7 +61,6 @@ impl TargetFacts {
             console.note(format!("note: {note}"));
         }
     }
-
 
     /// Whether both are of the same score. Classes of one name are told apart by their numbers.
     pub fn is_same(&self, other: &Self) -> bool {
@@ -161,12 +160,15 @@ fn of_classes(
 
 /// The logit of a class.
 pub fn logit(class: Guess) -> (Target, TargetFacts) {
-    let name = format!("logit of {}", class.label);
+    let (kind, name) = match class.probability {
+        Some(_) => ("logit", format!("logit of {}", class.label)),
+        None => ("output", class.label.clone()),
+    };
     let target = Target::class(class.index);
-    (target, TargetFacts::new("logit", name, [class]))
+    (target, TargetFacts::new(kind, name, [class]))
 }
 
-/// The softmax probability of a class.
+/// The probability of a class.
 pub fn probability(class: Guess) -> (Target, TargetFacts) {
     let name = format!("probability of {}", class.label);
     let target = Target::probability(class.index);

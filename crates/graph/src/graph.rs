@@ -1,6 +1,6 @@
 //! A network as its file describes it: typed operators between named values.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use elucid_rules::Algebra;
@@ -59,6 +59,8 @@ pub struct Graph {
     /// Inputs that a body takes from the graph around it, by name.
     pub(crate) captures: Vec<String>,
     pub(crate) opset: i64,
+    /// What the file says of itself.
+    pub(crate) metadata: BTreeMap<String, String>,
     /// What looking up names needs, found when it is first needed.
     pub(crate) index: OnceLock<Index>,
 }
@@ -114,6 +116,11 @@ impl Graph {
     /// Version of the default operator set.
     pub fn opset(&self) -> i64 {
         self.opset
+    }
+
+    /// What the file says of itself, by key: its `metadata_props`, such as the `names` of classes.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
     }
 
     /// Number of weights: the elements of all constants that nodes read.

@@ -187,7 +187,7 @@ fn top5_on_every_photograph() {
             for (guess, want) in guesses.iter().zip(models[name].as_array().unwrap()) {
                 let (index, probability) = (want[0].as_u64().unwrap(), want[2].as_f64().unwrap());
                 assert_eq!(guess.index as u64, index, "{name} on {photo}: {guesses:?}");
-                let error = (f64::from(guess.probability) - probability).abs();
+                let error = (f64::from(guess.probability.unwrap()) - probability).abs();
                 assert!(
                     error < 2e-5,
                     "{name} on {photo}: {guess} instead of {probability}"

@@ -4,12 +4,14 @@ mod error;
 mod head;
 pub mod input;
 mod model;
+mod names;
 mod opening;
 mod photo;
 mod pictures;
 mod scores;
 
 pub use error::ModelError;
+pub use head::{Head, HeadKind, Probabilities};
 pub use input::InputSpec;
 pub use model::Model;
 pub use opening::{Opening, Remark};

@@ -8,30 +8,49 @@ use elucid_graph::{BoundGraph, Graph, GraphError, MAX_FILE};
 use elucid_models::{Embedded, Entry, Found, Labels, manifest};
 
 use crate::error::ModelError;
-use crate::head::find_logits;
+use crate::head::{Asked, Probabilities, choose};
 use crate::input::InputSpec;
 use crate::model::{Facts, Model};
+use crate::names;
 use crate::pictures::{default_spec, image_input};
 
 /// Something that was assumed of a network, in a sentence that says how to change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remark(String);
+pub struct Remark {
+    text: String,
+    is_about_names: bool,
+}
 
 impl Remark {
     /// A remark in these words: one sentence, without a full stop.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self {
+            text: text.into(),
+            is_about_names: false,
+        }
+    }
+
+    /// A remark that falls with other names of the classes.
+    pub(crate) fn about_names(text: impl Into<String>) -> Self {
+        Self {
+            is_about_names: true,
+            ..Self::new(text)
+        }
+    }
+
+    pub(crate) fn is_about_names(&self) -> bool {
+        self.is_about_names
     }
 
     /// Its words.
     pub fn text(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -49,6 +68,10 @@ impl fmt::Display for Remark {
 #[derive(Debug, Clone, Default)]
 pub struct Opening {
     spec: Option<InputSpec>,
+    output: Option<String>,
+    logits: Option<String>,
+    scores: Option<Probabilities>,
+    labels: Option<Labels>,
 }
 
 /// A graph, and where it came from.
@@ -66,7 +89,10 @@ impl Opening {
     }
 
     pub(crate) fn of(spec: Option<InputSpec>) -> Self {
-        Self { spec }
+        Self {
+            spec,
+            ..Self::default()
+        }
     }
 
     /// Pictures are prepared as `spec` says.
@@ -76,10 +102,41 @@ impl Opening {
         self
     }
 
+    /// This output is explained, of several.
+    #[must_use]
+    pub fn output(mut self, name: impl Into<String>) -> Self {
+        self.output = Some(name.into());
+        self
+    }
+
+    /// This layer holds the scores, before whatever the file makes of them.
+    #[must_use]
+    pub fn logits(mut self, layer: impl Into<String>) -> Self {
+        self.logits = Some(layer.into());
+        self
+    }
+
+    /// What makes probabilities of the scores, where the file does not say it, or says it wrongly. With
+    /// [`Probabilities::None`] an output is explained as it is, whatever it ends in.
+    #[must_use]
+    pub fn scores(mut self, probabilities: Probabilities) -> Self {
+        self.scores = Some(probabilities);
+        self
+    }
+
+    /// What the classes are called.
+    #[must_use]
+    pub fn labels(mut self, labels: Labels) -> Self {
+        self.labels = Some(labels);
+        self
+    }
+
     /// Opens an `.onnx` file.
     ///
     /// # Errors
     ///
+    /// [`ModelError::Head`] and [`ModelError::Labels`] when what was said of output and classes does not
+    /// fit the network;
     /// [`ModelError::Graph`] when the file cannot be read or imported, or is no network of pictures.
     pub fn open(&self, path: impl AsRef<Path>, device: &Device) -> Result<Model, ModelError> {
         let path = path.as_ref();
@@ -162,6 +219,20 @@ impl Opening {
         self.assemble(source, device)
     }
 
+    /// What is said of the head, here or by the manifest.
+    fn asked(&self, bound: &BoundGraph, known: Option<&Entry>) -> Asked {
+        let is_told = self.output.is_some() || self.logits.is_some() || self.scores.is_some();
+        let stated = known.filter(|_| !is_told);
+        let stated = stated.and_then(|entry| entry.logits.clone());
+        let stated = stated.filter(|name| bound.graph().value(name).is_some());
+        Asked {
+            output: self.output.clone(),
+            logits: self.logits.clone().or(stated),
+            scores: self.scores,
+            is_known: known.is_some() && !is_told,
+        }
+    }
+
     fn assemble(&self, source: Source, device: &Device) -> Result<Model, ModelError> {
         let Source {
             graph,
@@ -175,26 +246,44 @@ impl Opening {
             (None, Some(entry)) => InputSpec::from_manifest(&entry.input)?,
             (None, None) => default_spec(&graph, input)?,
         };
-        let stated = known
-            .and_then(|e| e.logits.as_deref())
-            .and_then(|n| graph.value(n));
-        let logits = stated.or_else(|| find_logits(&graph));
-        let mut bound = BoundGraph::new(graph, device)
+        let bound = BoundGraph::new(graph, device)
             .with_pictures(input, spec.size())?
             .with_range(spec.range());
-        if let Some(logits) = logits {
-            bound = bound.with_scores(logits);
+        let (scores, head, mut remarks) = choose(&bound, &self.asked(&bound, known))?;
+        let bound = bound.with_scores(scores);
+        let labels = match (&self.labels, known.and_then(Entry::labels)) {
+            (Some(labels), _) => {
+                names::check(labels, &head)?;
+                Some(labels.clone())
+            }
+            (None, Some(labels)) if names::check(&labels, &head).is_ok() => Some(labels),
+            (None, _) => names::unsaid(bound.graph(), &head, &mut remarks),
+        };
+        if runs_one_by_one(&bound) {
+            remarks.push(Remark::new(
+                "the file fixes a batch of one, and its images cannot be computed together: they \
+                 run one at a time, whatever the batch size",
+            ));
         }
-        let classes = bound.scores().ok().map(|l| l.shape().iter().product());
-        // A file that nobody described is taken for one of ImageNet's by the number of its classes.
-        let labels = known.map_or_else(|| Some(Labels::imagenet()), Entry::labels);
         let facts = Facts {
             spec,
-            labels: labels.filter(|labels| classes == Some(labels.len())),
+            head,
+            labels,
             sha256,
             name: known.map_or(name, |e| e.name.clone()),
-            remarks: Vec::new(),
+            remarks,
         };
         Ok(Model::new(bound, facts))
     }
+}
+
+/// Whether images of a batch run one after the other on their way to the end of the network.
+fn runs_one_by_one(bound: &BoundGraph) -> bool {
+    let graph = bound.graph();
+    let ends: Vec<&str> = match bound.scores() {
+        Ok(scores) => vec![scores.name()],
+        Err(_) => graph.outputs().iter().map(|&v| graph.name(v)).collect(),
+    };
+    // What cannot be planned is an error of whoever runs it.
+    bound.runs_one_by_one(ends).unwrap_or(false)
 }

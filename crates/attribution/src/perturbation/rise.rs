@@ -38,7 +38,7 @@
 
 use std::ops::ControlFlow;
 
-use burn::tensor::activation::{sigmoid, softmax};
+use burn::tensor::activation::sigmoid;
 use elucid_graph::ImageBatch;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, Axis};
@@ -51,14 +51,14 @@ use crate::network::Network;
 use crate::perturbation::{Perturbed, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
-use crate::target::Target;
+use crate::target::{Target, probabilities};
 use crate::work::{Work, at_least_one, to_vec};
 
 /// What weighs a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RiseScore {
-    /// The softmax probability, where the target is the logit of a class; other targets as they
-    /// are.
+    /// The probability as the network's head makes it, by softmax or sigmoid, where the target is the
+    /// logit of a class or the answer no; other targets, and scores that are no logits, as they are.
     Probability,
     /// The target's score as it is: for networks that end in a softmax.
     Target,
@@ -286,9 +286,9 @@ impl Rise {
     }
 
     /// The target that weighs masks.
-    fn weighing(&self, target: &Target) -> Target {
+    fn weighing(&self, target: &Target, network: &dyn Network) -> Target {
         match self.score {
-            RiseScore::Probability => target.as_probability(),
+            RiseScore::Probability => target.as_probability(network.probabilities()),
             RiseScore::Target | RiseScore::Sigmoid => target.clone(),
         }
     }
@@ -320,7 +320,8 @@ impl Rise {
     ) -> Result<(RiseMaps, Option<AttributionError>), AttributionError> {
         let size = work.size();
         self.check(size)?;
-        let weighing = Work::new(work.network, images, &self.weighing(target), &self.setup)?;
+        let weighing = self.weighing(target, work.network);
+        let weighing = Work::new(work.network, images, &weighing, &self.setup)?;
         let mut maps = RiseMaps {
             maps: Vec::new(),
             standard_errors: Vec::new(),
@@ -393,7 +394,7 @@ impl Rise {
             let ended = perturbed.images(image, &hidden, self.masks, mask, |masks, images| {
                 let scores = work.outputs(images)?.rows();
                 let scores = match self.score {
-                    RiseScore::Probability => softmax(scores, 1),
+                    RiseScore::Probability => probabilities(scores, network.probabilities()),
                     RiseScore::Target => scores,
                     RiseScore::Sigmoid => sigmoid(scores),
                 };

@@ -52,11 +52,7 @@ pub(super) fn spelled(layer: &str, along: &[Along]) -> String {
 }
 
 /// Refuses indices that a layer of this shape, the batch included, does not have.
-pub(super) fn check(
-    layer: &str,
-    along: &[Along],
-    shape: &[usize],
-) -> Result<(), AttributionError> {
+pub(super) fn check(layer: &str, along: &[Along], shape: &[usize]) -> Result<(), AttributionError> {
     let wrong = |reason: String| Err(refused(spelled(layer, along), reason));
     let sizes = shape.get(1..).unwrap_or_default();
     let shape = || {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use elucid_graph::Activation;
+use elucid_vision::Probabilities;
 use ndarray::ArrayD;
 
 use super::axes::{self, Along};
@@ -32,7 +33,8 @@ pub(super) enum Score {
     Class(usize),
     Difference(BoundSide, BoundSide),
     LogSumExp,
-    Probability(usize),
+    Probability(usize, Probabilities),
+    Improbability(usize),
     Contrast(usize),
     Neuron([usize; 3]),
     Position([usize; 2]),
@@ -255,7 +257,8 @@ impl BoundTarget {
                 })
             }
             Score::LogSumExp => Ok(log_sum_exp(logits())),
-            Score::Probability(class) => column(activation::softmax(logits(), 1), *class),
+            Score::Probability(class, by) => column(probabilities(logits(), *by), *class),
+            Score::Improbability(class) => column(activation::sigmoid(-logits()), *class),
             Score::Contrast(class) => {
                 let logits = logits();
                 let [images, classes] = logits.dims();
@@ -355,6 +358,15 @@ impl BoundTarget {
             layer: self.layer.clone(),
             size,
         })
+    }
+}
+
+/// What the scores `[N, K]` say of each class. Of one number a softmax would say nothing: it stays.
+pub(crate) fn probabilities(scores: Tensor<2>, by: Probabilities) -> Tensor<2> {
+    match by {
+        Probabilities::Softmax if scores.dims()[1] > 1 => activation::softmax(scores, 1),
+        Probabilities::Sigmoid => activation::sigmoid(scores),
+        Probabilities::Softmax | Probabilities::None => scores,
     }
 }
 

@@ -99,38 +99,44 @@ impl FromStr for BoxFormat {
     type Err = AttributionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.split(',').map(str::trim).try_fold(Self::new(), |format, word| {
-            Ok(match word {
-                "cxcywh" => Self {
-                    corners: false,
-                    ..format
-                },
-                "xyxy" => format.corners(),
-                "pixels" => Self {
-                    normalised: false,
-                    ..format
-                },
-                "normalised" | "normalized" => format.normalised(),
-                "objectness" => format.objectness(),
-                "logits" => format.logits(),
-                "anchors-first" => format.anchors_last(false),
-                "anchors-last" => format.anchors_last(true),
-                _ => {
-                    return Err(AttributionError::OptionValue {
-                        option: "boxes".to_owned(),
-                        value: word.to_owned(),
-                        expected: format!("{WORDS}, between commas"),
-                    });
-                }
+        text.split(',')
+            .map(str::trim)
+            .try_fold(Self::new(), |format, word| {
+                Ok(match word {
+                    "cxcywh" => Self {
+                        corners: false,
+                        ..format
+                    },
+                    "xyxy" => format.corners(),
+                    "pixels" => Self {
+                        normalised: false,
+                        ..format
+                    },
+                    "normalised" | "normalized" => format.normalised(),
+                    "objectness" => format.objectness(),
+                    "logits" => format.logits(),
+                    "anchors-first" => format.anchors_last(false),
+                    "anchors-last" => format.anchors_last(true),
+                    _ => {
+                        return Err(AttributionError::OptionValue {
+                            option: "boxes".to_owned(),
+                            value: word.to_owned(),
+                            expected: format!("{WORDS}, between commas"),
+                        });
+                    }
+                })
             })
-        })
     }
 }
 
 impl fmt::Display for BoxFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.corners { "xyxy" } else { "cxcywh" })?;
-        f.write_str(if self.normalised { ",normalised" } else { ",pixels" })?;
+        f.write_str(if self.normalised {
+            ",normalised"
+        } else {
+            ",pixels"
+        })?;
         let words = [(self.objectness, ",objectness"), (self.logits, ",logits")];
         for (_, word) in words.into_iter().filter(|(is, _)| *is) {
             f.write_str(word)?;
@@ -249,9 +255,11 @@ impl Detection {
         network: &dyn Network,
         layer: &str,
     ) -> Result<BoundDetection, AttributionError> {
-        let model = network.as_model().ok_or_else(|| AttributionError::NeedsModel {
-            what: "a detected box".to_owned(),
-        })?;
+        let model = network
+            .as_model()
+            .ok_or_else(|| AttributionError::NeedsModel {
+                what: "a detected box".to_owned(),
+            })?;
         let [xmin, ymin, xmax, ymax] = self.bounds;
         if !(self.bounds.iter().all(|v| v.is_finite()) && xmin < xmax && ymin < ymax) {
             let reason = "a box is XMIN,YMIN,XMAX,YMAX in pixels of the network's input";
@@ -297,7 +305,9 @@ impl Detection {
                         )));
                     }
                     Some(vector) => vector.to_vec(),
-                    None => (0..count).map(|k| f32::from(u8::from(k == class))).collect(),
+                    None => (0..count)
+                        .map(|k| f32::from(u8::from(k == class)))
+                        .collect(),
                 };
                 BoundClasses::Cosine(direction(&vector, &self.to_string())?)
             }
@@ -384,10 +394,17 @@ impl BoundDetection {
     pub fn score(&self, activation: &Activation) -> Result<Tensor<1>, AttributionError> {
         let x = activation.tensor::<3>()?;
         // `[N, A, F]`
-        let x = if self.anchors_last { x.swap_dims(1, 2) } else { x };
+        let x = if self.anchors_last {
+            x.swap_dims(1, 2)
+        } else {
+            x
+        };
         let [images, anchors, numbers] = x.dims();
         if numbers != self.numbers {
-            let reason = format!("{numbers} numbers for each anchor, and {} before", self.numbers);
+            let reason = format!(
+                "{numbers} numbers for each anchor, and {} before",
+                self.numbers
+            );
             return Err(refused(self.text.clone(), reason));
         }
         let column = |i: usize| x.clone().narrow(2, i, 1).reshape([images, anchors]);
@@ -466,6 +483,11 @@ mod tests {
         let all = parse("xyxy, normalised,objectness,logits,anchors-first").unwrap();
         let text = "xyxy,normalised,objectness,logits,anchors-first";
         assert_eq!(all.to_string(), text);
-        assert!(parse("xywh").unwrap_err().to_string().contains("cxcywh or xyxy"));
+        assert!(
+            parse("xywh")
+                .unwrap_err()
+                .to_string()
+                .contains("cxcywh or xyxy")
+        );
     }
 }

@@ -13,13 +13,14 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use elucid_graph::LOGITS;
+use elucid_vision::Probabilities;
 
 use crate::error::AttributionError;
 use crate::network::Network;
 
 pub use self::axes::Along;
-pub(crate) use self::bound::BoundTarget;
 use self::bound::{BoundSide, Score};
+pub(crate) use self::bound::{BoundTarget, probabilities};
 pub use self::detection::{BoxFormat, Detection};
 use self::region::BoundRegion;
 pub use self::region::{DenseMap, Region};
@@ -129,7 +130,8 @@ type Closure = Arc<dyn Fn(Tensor<4>) -> Tensor<1> + Send + Sync>;
 
 /// What is explained: one number per image, computed from a layer.
 ///
-/// Scores of classes are logits, before any softmax, unless [`Target::probability`] is asked for.
+/// Scores of classes are logits, before any softmax or sigmoid, unless [`Target::probability`] is asked
+/// for.
 #[derive(Clone)]
 pub struct Target(Kind);
 
@@ -139,6 +141,7 @@ enum Kind {
     Difference(Side, Side),
     LogSumExp,
     Probability(ClassRef),
+    Improbability(ClassRef),
     Contrast(ClassRef),
     Neuron {
         layer: String,
@@ -203,7 +206,8 @@ impl Target {
         Self(Kind::LogSumExp)
     }
 
-    /// The softmax probability of a class.
+    /// The probability of a class, as the network's head makes it of the scores: by a softmax, or by a
+    /// sigmoid. A softmax of a closure's only number would always be 1: the number is taken as it is.
     pub fn probability(class: impl Into<ClassRef>) -> Self {
         Self(Kind::Probability(class.into()))
     }
@@ -321,7 +325,7 @@ impl Target {
             Kind::Class(_) => "class",
             Kind::Difference(..) => "difference",
             Kind::LogSumExp => "logsumexp",
-            Kind::Probability(_) => "probability",
+            Kind::Probability(_) | Kind::Improbability(_) => "probability",
             Kind::Contrast(_) => "contrast",
             Kind::Neuron { .. } | Kind::Position { .. } | Kind::Element { .. } => "element",
             Kind::Region { .. } => "region",
@@ -370,12 +374,22 @@ impl Target {
         })
     }
 
-    /// The softmax probability where it is the logit of a class, for each image; others as they are.
-    pub(crate) fn as_probability(&self) -> Self {
-        Self(match &self.0 {
-            Kind::Class(class) => Kind::Probability(class.clone()),
-            Kind::Each(targets) => Kind::Each(targets.iter().map(Self::as_probability).collect()),
-            other => other.clone(),
+    /// The probability where it is the logit of a class, or minus the one number that a sigmoid makes
+    /// an answer of, for each image; others as they are, and all where scores are no logits.
+    pub(crate) fn as_probability(&self, by: Probabilities) -> Self {
+        Self(match (&self.0, by) {
+            (kind, Probabilities::None) => kind.clone(),
+            (Kind::Class(class), _) => Kind::Probability(class.clone()),
+            (Kind::Difference(Side::None, Side::Class(class)), Probabilities::Sigmoid) => {
+                Kind::Improbability(class.clone())
+            }
+            (Kind::Each(targets), _) => Kind::Each(
+                targets
+                    .iter()
+                    .map(|target| target.as_probability(by))
+                    .collect(),
+            ),
+            (kind, _) => kind.clone(),
         })
     }
 
@@ -420,7 +434,15 @@ impl Target {
                 LOGITS,
                 Score::Difference(a.bind(network)?, b.bind(network)?),
             ),
-            Kind::Probability(class) => at(LOGITS, Score::Probability(network.class(class)?)),
+            Kind::Probability(class) => match network.probabilities() {
+                Probabilities::None => Err(AttributionError::Target {
+                    text: self.to_string(),
+                    reason: "the network's scores are numbers, not logits of probabilities"
+                        .to_owned(),
+                }),
+                by => at(LOGITS, Score::Probability(network.class(class)?, by)),
+            },
+            Kind::Improbability(class) => at(LOGITS, Score::Improbability(network.class(class)?)),
             Kind::Contrast(class) => at(LOGITS, Score::Contrast(network.class(class)?)),
             Kind::LogSumExp => at(LOGITS, Score::LogSumExp),
             Kind::Neuron {
@@ -522,6 +544,7 @@ impl fmt::Display for Target {
             Kind::Difference(a, b) => write!(f, "{a} - {b}"),
             Kind::LogSumExp => f.write_str("log sum exp"),
             Kind::Probability(class) => write!(f, "probability of {class}"),
+            Kind::Improbability(class) => write!(f, "probability against {class}"),
             Kind::Contrast(class) => write!(f, "{class} - best of the others"),
             Kind::Neuron {
                 layer,
@@ -557,4 +580,3 @@ impl fmt::Debug for Target {
         write!(f, "Target({self})")
     }
 }
-

@@ -113,7 +113,9 @@ impl Region {
                 Some(other) => Err(format!(
                     "at row {row}, column {column} class {other} is predicted"
                 )),
-                None => Err(format!("at row {row}, column {column} nothing is predicted")),
+                None => Err(format!(
+                    "at row {row}, column {column} nothing is predicted"
+                )),
             },
             _ if is_it.iter().any(|&inside| inside) => Ok(is_it),
             _ => {
@@ -154,7 +156,8 @@ fn winners(scores: ArrayView3<'_, f32>) -> Array2<Option<usize>> {
             return (scores[[0, y, x]] > 0.0).then_some(0);
         }
         // The first of several that are equal, as argmax has it.
-        let better = |best: usize, class: usize| match scores[[class, y, x]] > scores[[best, y, x]] {
+        let better = |best: usize, class: usize| match scores[[class, y, x]] > scores[[best, y, x]]
+        {
             true => class,
             false => best,
         };
@@ -211,7 +214,7 @@ impl DenseMap {
         };
         let shape = model.bound().layer(LOGITS)?.shape().to_vec();
         let picture = model.bound().layer(INPUT)?.shape().to_vec();
-        Self::of_shape(&shape, &picture, None).ok_or_else(|| {
+        Self::of_shape(&shape, &picture, model.head().axis()).ok_or_else(|| {
             refused(
                 "a region".to_owned(),
                 format!(
@@ -311,7 +314,10 @@ impl BoundRegion {
     /// The region in an image with these scores.
     pub fn settled(&self, scores: ArrayD<f32>) -> Result<Self, AttributionError> {
         let shape = scores.shape().to_vec();
-        let scores = self.map.of_image(scores).ok_or_else(|| self.misshapen(&shape))?;
+        let scores = self
+            .map
+            .of_image(scores)
+            .ok_or_else(|| self.misshapen(&shape))?;
         let found = self.region.found(self.class, scores.view());
         let pixels = found.map_err(|reason| refused(self.text.clone(), reason))?;
         Ok(Self {
@@ -343,8 +349,12 @@ impl BoundRegion {
             return Err(self.misshapen(&shape));
         }
         let own = match self.map.classes_last {
-            true => rows.reshape([images, pixels, classes]).narrow(2, self.class, 1),
-            false => rows.reshape([images, classes, pixels]).narrow(1, self.class, 1),
+            true => rows
+                .reshape([images, pixels, classes])
+                .narrow(2, self.class, 1),
+            false => rows
+                .reshape([images, classes, pixels])
+                .narrow(1, self.class, 1),
         };
         let own = own.reshape([images, pixels]);
         let inside = self.pixels.as_ref().ok_or_else(|| {
@@ -353,7 +363,10 @@ impl BoundRegion {
                 "the pixels of this region are found in images, and there are none".to_owned(),
             )
         })?;
-        let inside = inside.iter().map(|&inside| f32::from(u8::from(inside))).collect();
+        let inside = inside
+            .iter()
+            .map(|&inside| f32::from(u8::from(inside)))
+            .collect();
         let inside = TensorData::new::<f32, _>(inside, [1, pixels]);
         let inside = Tensor::<2>::from_data(inside, &own.device());
         Ok((own * inside).sum_dim(1).reshape([images]))
@@ -409,7 +422,10 @@ mod tests {
         let square = [1, 3, 64, 64];
         assert_eq!(of(&[1, 2, 8, 8], square, None), (2, [8, 8], false));
         assert_eq!(of(&[1, 8, 8, 2], square, None), (2, [8, 8], true));
-        assert_eq!(of(&[1, 8, 16, 5], [1, 3, 64, 128], None), (5, [8, 16], true));
+        assert_eq!(
+            of(&[1, 8, 16, 5], [1, 3, 64, 128], None),
+            (5, [8, 16], true)
+        );
         assert_eq!(of(&[1, 8, 8, 8], square, None), (8, [8, 8], false));
         assert_eq!(of(&[1, 8, 8, 8], square, Some(3)), (8, [8, 8], true));
         assert_eq!(of(&[1, 8, 8, 2], square, Some(1)), (8, [8, 2], false));

@@ -13,9 +13,16 @@ const SMALLEST: f32 = 1e-16;
 
 /// The direction of a vector, computed in double precision.
 pub(super) fn direction(vector: &[f32], text: &str) -> Result<Arc<[f32]>, AttributionError> {
-    let length = vector.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    let length = vector
+        .iter()
+        .map(|&v| f64::from(v).powi(2))
+        .sum::<f64>()
+        .sqrt();
     match length.is_finite() && length > 0.0 {
-        true => Ok(vector.iter().map(|&v| (f64::from(v) / length) as f32).collect()),
+        true => Ok(vector
+            .iter()
+            .map(|&v| (f64::from(v) / length) as f32)
+            .collect()),
         false => Err(refused(
             text.to_owned(),
             "a cosine needs a vector of finite numbers that are not all zero".to_owned(),

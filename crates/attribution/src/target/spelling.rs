@@ -68,7 +68,9 @@ impl FromStr for Target {
 
 /// `NAME[INDEX,...]`; `None` where what stands in brackets are no indices, as in a class's name.
 fn element(text: &str) -> Result<Option<Target>, AttributionError> {
-    let inside = text.strip_suffix(']').and_then(|text| text.rsplit_once('['));
+    let inside = text
+        .strip_suffix(']')
+        .and_then(|text| text.rsplit_once('['));
     let Some((layer, indices)) = inside.filter(|(layer, _)| !layer.trim().is_empty()) else {
         return Ok(None);
     };
@@ -95,7 +97,9 @@ fn element(text: &str) -> Result<Option<Target>, AttributionError> {
 /// The vector in a file of numbers of 4 or 8 bytes.
 fn direction(text: &str, file: &str) -> Result<Vec<f32>, AttributionError> {
     let wrong = |reason: String| refused(text.to_owned(), format!("{file}: {reason}"));
-    let size = std::fs::metadata(file).map_err(|error| wrong(error.to_string()))?.len();
+    let size = std::fs::metadata(file)
+        .map_err(|error| wrong(error.to_string()))?
+        .len();
     if size > MAX_DIRECTION {
         return Err(wrong(format!("{size} bytes are too many for a direction")));
     }

@@ -23,18 +23,17 @@ pub(super) struct Traced {
 ///
 /// Operators that move numbers are linear, so that the gradient of what is asked for, at the values that
 /// they start from, says which of those it is. Nothing below them is computed.
-pub(super) fn before_probabilities(
-    model: &Model,
-    layer: &str,
-    along: &[Along],
-) -> Option<Traced> {
+pub(super) fn before_probabilities(model: &Model, layer: &str, along: &[Along]) -> Option<Traced> {
     let graph = model.graph();
     let output = graph.value(layer)?;
     if !graph.outputs().contains(&output) || along.contains(&Along::Norm) {
         return None;
     }
     let starts = starts(graph, output);
-    if !starts.iter().any(|&start| scores_of(graph, start).is_some()) {
+    if !starts
+        .iter()
+        .any(|&start| scores_of(graph, start).is_some())
+    {
         return None;
     }
     let mut leaves = Vec::with_capacity(starts.len());
@@ -50,7 +49,9 @@ pub(super) fn before_probabilities(
                 true => model.pass(),
                 false => model.pass().feed(INPUT, zeros(model, INPUT)?),
             };
-            let pass = leaves.iter().fold(pass, |pass, (name, leaf)| pass.feed(name, leaf.clone()));
+            let pass = leaves
+                .iter()
+                .fold(pass, |pass, (name, leaf)| pass.feed(name, leaf.clone()));
             pass.fetch([layer]).ok()?.get(layer).ok()?.clone()
         }
     };

@@ -59,7 +59,7 @@ pub struct AttributeArgs {
     #[arg(long, value_name = "LAYER", requires = "like")]
     embedding: Option<String>,
 
-    /// Explain the softmax probability of the class instead of its logit
+    /// Explain the probability of the class, or of a number of an output, instead of the logit
     #[arg(long)]
     probability: bool,
 
@@ -262,9 +262,11 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
 /// Refuses a probability of anything but one class.
 fn check_target(args: &AttributeArgs) -> Result<(), CliError> {
     match &args.target {
-        Some(text) if args.probability && !target::may_be_probability(text) => Err(CliError::Usage(format!(
-            "--probability explains one class or one number of an output, and \"{text}\" is neither"
-        ))),
+        Some(text) if args.probability && !target::may_be_probability(text) => {
+            Err(CliError::Usage(format!(
+                "--probability explains one class or one number of an output, and \"{text}\" is neither"
+            )))
+        }
         _ => Ok(()),
     }
 }

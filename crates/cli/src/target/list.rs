@@ -35,7 +35,9 @@ pub fn parse_list(text: &str) -> Result<TargetList, String> {
 
 /// How many numbers a target has whose first part this is, behind a word.
 fn numbers_of(part: &str) -> usize {
-    let word = part.rsplit_once('@').and_then(|(_, place)| place.split_once(':'));
+    let word = part
+        .rsplit_once('@')
+        .and_then(|(_, place)| place.split_once(':'));
     match word.map(|(word, _)| word.trim()) {
         Some("box" | "detected" | "d-rise") => 4,
         Some("at") => 2,
@@ -51,7 +53,14 @@ mod tests {
     fn commas_belong_to_boxes_and_indices() {
         let text = "285,1@box:0,2,4,6,a:b,out[5,2],1@at:3,4,logsumexp";
         let targets = parse_list(text).unwrap();
-        let split = ["285", "1@box:0,2,4,6", "a:b", "out[5,2]", "1@at:3,4", "logsumexp"];
+        let split = [
+            "285",
+            "1@box:0,2,4,6",
+            "a:b",
+            "out[5,2]",
+            "1@at:3,4",
+            "logsumexp",
+        ];
         assert_eq!(*targets, split);
         for wrong in ["285,", "1@box:0,2", "1@at:3"] {
             assert!(parse_list(wrong).is_err(), "{wrong}");

@@ -28,9 +28,15 @@ impl Reading {
         ranked: &[Guess],
     ) -> Result<(Target, TargetFacts), CliError> {
         let target: Target = text.parse()?;
-        let is_name = || model.labels().is_some_and(|labels| labels.find(text).is_ok());
+        let is_name = || {
+            model
+                .labels()
+                .is_some_and(|labels| labels.find(text).is_ok())
+        };
         match target.sort() {
-            "element" | "region" | "detection" if !is_name() => self.place(text, target, model, ranked),
+            "element" | "region" | "detection" if !is_name() => {
+                self.place(text, target, model, ranked)
+            }
             _ => of_classes(text, model, ranked),
         }
     }
@@ -126,7 +132,10 @@ pub fn like(
     // A vector without a direction is found before minutes are spent.
     target.layer_in(model)?;
     let file = picture.file_name().unwrap_or(picture.as_os_str());
-    let name = format!("likeness to {}, the cosine of {layer}", file.to_string_lossy());
+    let name = format!(
+        "likeness to {}, the cosine of {layer}",
+        file.to_string_lossy()
+    );
     let facts = TargetFacts {
         layer: Some(layer),
         ..TargetFacts::new(target.sort(), name, [])

@@ -3,7 +3,7 @@
 use elucid::attribution::{AttributionError, ChannelValues};
 use elucid::prelude::*;
 use elucid::render::top_and_bottom;
-use elucid::vision::Guess;
+use elucid::vision::{Guess, HeadKind};
 
 use super::ChannelsArgs;
 use super::sprites::{self, Sprites};
@@ -111,9 +111,10 @@ impl<'w> Work<'w> {
     fn choose(&self, ranked: &[Guess]) -> Result<(Target, TargetFacts), CliError> {
         match (&self.args.target, ranked) {
             (Some(text), _) => target::of(text, &self.session.model, ranked),
-            (None, [a, b, ..]) => Ok(target::between(a.clone(), b.clone())),
-            (None, [class]) => Ok(target::logit(class.clone())),
-            (None, []) => Ok(target::logit(self.session.best(ranked)?.clone())),
+            (None, [a, b, ..]) if self.session.model.head().kind() == HeadKind::Classes => {
+                Ok(target::between(a.clone(), b.clone()))
+            }
+            (None, _) => Ok(target::logit(self.session.best(ranked)?.clone())),
         }
     }
 

@@ -65,10 +65,11 @@ impl<'w> Work<'w> {
 
     /// Does the work, noting how long each step takes.
     pub fn compute(&self, photo: &Photo, clock: &mut Clock) -> Result<Results, CliError> {
-        let Session { model, console, .. } = self.session;
+        let console = &self.session.console;
         let ranked = clock.time("classify", || self.session.ranked(photo))?;
-        if let (Err(error), []) = (model.logits(), self.args.asked()) {
-            console.note(format!("no attributions: {error}"));
+        let no_best = self.session.model.head().no_best();
+        if let (true, Some(reason)) = (self.args.asked().is_empty(), no_best) {
+            console.note(format!("no attributions: {reason}"));
         }
         let (targets, facts): (Vec<Target>, Vec<TargetFacts>) =
             self.choose(&ranked)?.into_iter().unzip();
@@ -108,7 +109,10 @@ impl<'w> Work<'w> {
     fn choose(&self, ranked: &[Guess]) -> Result<Vec<(Target, TargetFacts)>, CliError> {
         let asked = self.args.asked();
         if asked.is_empty() {
-            let best = ranked.iter().take(2).cloned();
+            let best = match self.session.best(ranked) {
+                Ok(_) => ranked.iter().take(2).cloned(),
+                Err(_) => return Ok(Vec::new()),
+            };
             return Ok(best.map(target::logit).collect());
         }
         let mut targets: Vec<(Target, TargetFacts)> = Vec::new();
