@@ -46,7 +46,7 @@ pub mod prelude {
         TrueRule,
     };
     pub use elucid_vision::input::{ChannelOrder, InputSpec, Resize};
-    pub use elucid_vision::{Model, Photo};
+    pub use elucid_vision::{Model, Opening, Photo, Probabilities};
 
     pub use crate::{Error, models::photographs};
 }

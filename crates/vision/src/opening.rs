@@ -22,10 +22,11 @@ pub struct Remark {
 }
 
 impl Remark {
-    /// A remark in these words: one sentence, without a full stop.
+    /// A remark in these words: one sentence, without a full stop. What would move a terminal's cursor is
+    /// replaced, since names come from files.
     pub fn new(text: impl Into<String>) -> Self {
         Self {
-            text: text.into(),
+            text: text.into().replace(char::is_control, "\u{fffd}"),
             is_about_names: false,
         }
     }

@@ -14,8 +14,8 @@
 //! | grid stretched to | one cell more than the image | the same, with whole pixels per cell | as the paper |
 //! | divided by | N p | N | N p |
 //!
-//! Xplique's are those of the paper with 4000 masks. All presets score by the softmax probability of
-//! a class. TorchRay puts a sigmoid on the logit instead, which is above .99 under every mask, so
+//! Xplique's are those of the paper with 4000 masks. All presets score by the probability of a
+//! class, by the network's softmax or sigmoid. TorchRay puts a sigmoid on the logit instead, which is above .99 under every mask, so
 //! that its map is the mean mask whatever the image shows ([`RiseScore::Sigmoid`] reproduces it). Its
 //! documentation calls `p` the probability of hiding a cell; in its code, as here, it is that of
 //! keeping it. Hidden pixels become zero: the mean colour for networks that subtract it.

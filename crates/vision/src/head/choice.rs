@@ -288,7 +288,13 @@ fn read(
             Nothing
         }
         (_, Some(said)) => said,
-        (Form::Row(1), None) if asked.logits.is_some() => Sigmoid,
+        (Form::Row(1), None) if asked.logits.is_some() => {
+            say(format!(
+                "the one number of \"{name}\" is taken for the logit of yes; --scores none says that it is \
+                 a number"
+            ));
+            Sigmoid
+        }
         (Form::Row(1), None) => {
             say(format!(
                 "the one number of \"{name}\" is taken for a regression; --scores sigmoid says that it \
