@@ -339,7 +339,7 @@ impl fmt::Display for Detection {
         let [xmin, ymin, xmax, ymax] = self.bounds;
         match (&self.classes, &self.class) {
             (Classes::Nothing, _) => f.write_str("any class")?,
-            (Classes::Cosine(_), class) => write!(f, "likeness to {}", class.in_words())?,
+            (Classes::Cosine(_), class) => write!(f, "what is like {}", class.in_words())?,
             (Classes::Score, class) => f.write_str(&class.in_words())?,
         }
         match self.overlap {

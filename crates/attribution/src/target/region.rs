@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, INPUT, LOGITS};
+use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS};
+use elucid_rules::Rules;
 use ndarray::{Array2, Array3, ArrayD, ArrayView3};
 
 use super::{ClassRef, refused};
@@ -258,6 +259,38 @@ impl DenseMap {
     /// Height and width in pixels.
     pub fn size(&self) -> [usize; 2] {
         self.size
+    }
+
+    /// At how many pixels of a picture each class has the largest score, `[K]`; a single class a score
+    /// above 0.
+    ///
+    /// # Errors
+    ///
+    /// As a pass; [`AttributionError::ReadBack`] for a picture of another size.
+    pub fn predicted(
+        &self,
+        network: &dyn Network,
+        image: &dyn ImageBatch,
+    ) -> Result<Vec<usize>, AttributionError> {
+        let image = match network.device() {
+            Some(device) => image.images(device),
+            None => image.batch(),
+        };
+        let rules = Rules::new();
+        let scores = network.run(vec![(INPUT, image.into())], LOGITS, &rules)?;
+        let scores: ArrayD<f32> = scores.to_array()?;
+        let (got, [height, width]) = (scores.shape().to_vec(), self.size);
+        let scores = self
+            .of_image(scores)
+            .ok_or_else(|| AttributionError::ReadBack {
+                expected: vec![1, self.classes, height, width],
+                got,
+            })?;
+        let mut counts = vec![0; self.classes];
+        for class in winners(scores.view()).into_iter().flatten() {
+            counts[class] += 1;
+        }
+        Ok(counts)
     }
 
     /// The scores of one image as `[K, H, W]`.

@@ -75,7 +75,12 @@ fn element(text: &str) -> Result<Option<Target>, AttributionError> {
         return Ok(None);
     };
     let mut along = Vec::new();
-    for index in indices.split(',').map(str::trim) {
+    // One number for each image has no index besides that of the batch.
+    let indices = match indices.trim() {
+        "" => Vec::new(),
+        indices => indices.split(',').map(str::trim).collect(),
+    };
+    for index in indices {
         along.push(match index {
             ":" => Along::Sum,
             "mean" => Along::Mean,

@@ -63,7 +63,7 @@ impl Reading {
                 let name = format!("sum of the scores of {target}");
                 (name, stretched(&target, model)?)
             }
-            _ => (target.to_string(), self.assumed()),
+            _ => (format!("score of {target}"), self.assumed()),
         };
         let class = target.class_of_place();
         let of_class = |guess: &&Guess| match class {
