@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use burn::tensor::{Device, Tensor};
 use elucid_graph::{Activation, GraphError, INPUT, LOGITS, Layer};
-use elucid_rules::{Algebra, OpKind, Rules};
+use elucid_rules::{Algebra, OpKind, RuleUse, Rules};
 use elucid_vision::{Model, Probabilities};
 
 use crate::error::AttributionError;
@@ -54,6 +54,20 @@ pub trait Network {
         rules: &Rules,
     ) -> Result<Activation, AttributionError>;
 
+    /// The same, and how many operators each rule took.
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::run`].
+    fn run_counting(
+        &self,
+        feeds: Vec<(&str, Activation)>,
+        fetch: &str,
+        rules: &Rules,
+    ) -> Result<(Activation, Vec<RuleUse>), AttributionError> {
+        Ok((self.run(feeds, fetch, rules)?, Vec::new()))
+    }
+
     /// Itself as a model, for methods that replace what operators do.
     fn as_model(&self) -> Option<&Model> {
         None
@@ -90,11 +104,22 @@ impl Network for Model {
         fetch: &str,
         rules: &Rules,
     ) -> Result<Activation, AttributionError> {
+        let (value, _) = self.run_counting(feeds, fetch, rules)?;
+        Ok(value)
+    }
+
+    fn run_counting(
+        &self,
+        feeds: Vec<(&str, Activation)>,
+        fetch: &str,
+        rules: &Rules,
+    ) -> Result<(Activation, Vec<RuleUse>), AttributionError> {
         let mut pass = self.pass().rules(rules);
         for (layer, value) in feeds {
             pass = pass.feed(layer, value);
         }
-        Ok(pass.fetch([fetch])?.get(fetch)?.clone())
+        let fetched = pass.fetch([fetch])?;
+        Ok((fetched.get(fetch)?.clone(), fetched.rule_uses().to_vec()))
     }
 
     fn as_model(&self) -> Option<&Model> {

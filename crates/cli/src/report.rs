@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use elucid::models::sha256;
 use elucid::prelude::*;
+use elucid::rules::RuleUse;
 use elucid::vision::Guess;
 use serde::{Deserialize, Serialize};
 
@@ -208,6 +209,22 @@ impl From<Completeness> for CompletenessFacts {
             sum: completeness.sum,
             expected: completeness.expected,
             error: completeness.error(),
+        }
+    }
+}
+
+/// How many operators a rule took.
+#[derive(Debug, Serialize)]
+pub struct RuleUseFacts {
+    pub rule: String,
+    pub operators: usize,
+}
+
+impl From<&RuleUse> for RuleUseFacts {
+    fn from(used: &RuleUse) -> Self {
+        Self {
+            rule: used.rule.clone(),
+            operators: used.operators,
         }
     }
 }

@@ -1,12 +1,10 @@
 //! The pages of targets that are no classes, in a real browser.
 
 mod common;
-#[path = "../../render/tests/webdriver/mod.rs"]
-mod webdriver;
 
 use common::Desk;
+use elucid_testkit::browser::Browser;
 use serde_json::json;
-use webdriver::Browser;
 
 /// What a browser reads on the page of several methods on one target.
 fn page(desk: &Desk, flags: &str) -> Option<(Browser, String)> {

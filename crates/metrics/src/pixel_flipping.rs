@@ -31,12 +31,13 @@ use ndarray::s;
 use crate::case::Case;
 use crate::error::MetricError;
 use crate::metric::{
-    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, described, outcome, setters,
+    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, described, or_reason,
+    outcome, setters,
 };
 use crate::order::descending_of;
 use crate::probe::{Curve, Probe};
 use crate::random::Random;
-use crate::table::{MetricInfo, MetricOption};
+use crate::table::{MetricInfo, option};
 
 /// What patches are overwritten with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -137,15 +138,8 @@ impl PixelFlipping {
         &self,
         case: &Case<'_>,
     ) -> Result<Result<Curve, crate::NotApplicable>, MetricError> {
-        match self
-            .check()
-            .map_err(Halt::from)
-            .and_then(|()| self.run(case))
-        {
-            Ok(curve) => Ok(Ok(curve)),
-            Err(Halt::Not(reason)) => Ok(Err(reason)),
-            Err(Halt::Error(error)) => Err(error),
-        }
+        self.check()?;
+        or_reason(self.run(case))
     }
 
     fn run(&self, case: &Case<'_>) -> Result<Curve, Halt> {
@@ -231,36 +225,12 @@ impl Metric for PixelFlipping {
     }
 }
 
-pub(crate) const METRIC: MetricInfo = MetricInfo {
-    name: "pixel-flipping",
-    title: "Pixel flipping (AOPC)",
-    direction: Direction::Larger,
-    needs: Needs::SCORES,
-    random: true,
-    options: &[
-        MetricOption {
-            name: "patch",
-            default: "9",
-            help: "side of a region, in pixels",
-        },
-        MetricOption {
-            name: "steps",
-            default: "100",
-            help: "how many regions are overwritten",
-        },
-        MetricOption {
-            name: "filling",
-            default: "uniform",
-            help: "what regions are overwritten with: uniform, zero or mean",
-        },
-        MetricOption {
-            name: "probability",
-            default: "false",
-            help: "true: the score is the probability, false: the logit",
-        },
-    ],
-    reference: "Bach et al. 2015; Samek et al. 2017",
-    build: |options| {
+pub(crate) const METRIC: MetricInfo = MetricInfo::new(
+    "pixel-flipping",
+    "Pixel flipping (AOPC)",
+    Direction::Larger,
+    "Bach et al. 2015; Samek et al. 2017",
+    |options| {
         let samek = PixelFlipping::samek();
         Ok(Box::new(PixelFlipping {
             patch: options.get("patch", samek.patch, "a whole number")?,
@@ -271,4 +241,20 @@ pub(crate) const METRIC: MetricInfo = MetricInfo {
             seed: options.first_seed(),
         }))
     },
-};
+)
+.needs(Needs::SCORES)
+.random()
+.options(&[
+    option("patch", "9", "side of a region, in pixels"),
+    option("steps", "100", "how many regions are overwritten"),
+    option(
+        "filling",
+        "uniform",
+        "what regions are overwritten with: uniform, zero or mean",
+    ),
+    option(
+        "probability",
+        "false",
+        "true: the score is the probability, false: the logit",
+    ),
+]);

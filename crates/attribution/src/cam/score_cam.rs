@@ -44,7 +44,7 @@ use super::by_channel::{CHANNELS, Channels, Seen, Weighed, by_channel};
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, Place, option};
 use crate::network::{FEATURES, Network};
 use crate::saliency::resize;
 use crate::target::Target;
@@ -197,31 +197,21 @@ fn softmax(scores: &[f32]) -> Vec<f32> {
     powers.iter().map(|power| (power / sum) as f32).collect()
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "score-cam",
-    title: "Score-CAM",
-    place: Place::SpatialLayer,
-    needs_model: false,
-    takes_rules: false,
-    random: false,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "weights",
-            default: "softmax",
-            help: "how scores become weights: softmax over channels, increase over the score of a \
-                   blank image, or the score itself",
-        },
-        CHANNELS,
-    ],
-    reference: "Wang et al. 2020",
-    build: |options| {
+pub(crate) const METHOD: Method =
+    Method::new("score-cam", "Score-CAM", "Wang et al. 2020", |options| {
         let mut method = ScoreCam::at_features();
         method.setup = options.setup();
-        if let Some(weights) = options.get("weights", WEIGHTS)? {
-            method.weights = weights;
-        }
+        options.read("weights", WEIGHTS, &mut method.weights)?;
         method.channels = options.get(CHANNELS.name, "a number of channels")?;
         Ok(Box::new(method))
-    },
-};
+    })
+    .at(Place::SpatialLayer)
+    .options(&[
+        option(
+            "weights",
+            "softmax",
+            "how scores become weights: softmax over channels, increase over the score of a \
+                   blank image, or the score itself",
+        ),
+        CHANNELS,
+    ]);

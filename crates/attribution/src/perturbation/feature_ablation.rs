@@ -14,16 +14,16 @@ use std::ops::ControlFlow;
 use elucid_graph::ImageBatch;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setters, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, option};
 use crate::network::Network;
 use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, at_least_one};
+use crate::work::{Work, at_least_one, require};
 
 /// Differences of scores when cells of a grid are hidden.
 #[derive(Debug, Clone)]
@@ -52,16 +52,11 @@ impl FeatureAblation {
 
     setup_builders!(batch_size, progress, seed);
 
-    /// Number of cells along each axis.
-    pub fn cells(mut self, cells: usize) -> Self {
-        self.cells = cells;
-        self
-    }
-
-    /// What hidden pixels become, zero by default.
-    pub fn baseline(mut self, baseline: Baseline) -> Self {
-        self.baseline = baseline;
-        self
+    setters! {
+        /// Number of cells along each axis.
+        cells(cells: usize);
+        /// What hidden pixels become, zero by default.
+        baseline(baseline: Baseline);
     }
 }
 
@@ -89,13 +84,12 @@ impl Attributor for FeatureAblation {
         at_least_one("number of cells", self.cells)?;
         let work = Work::new(network, images, &target, &self.setup)?;
         let size = work.size();
-        if self.cells > size[0].min(size[1]) {
-            return Err(AttributionError::Parameter {
-                parameter: "number of cells",
-                value: self.cells.to_string(),
-                expected: "at most the pixels of the shorter side",
-            });
-        }
+        require(
+            self.cells <= size[0].min(size[1]),
+            "number of cells",
+            self.cells,
+            "at most the pixels of the shorter side",
+        )?;
         self.baseline.check(&work)?;
         let cell_of = grid(self.cells, size);
         let count = self.cells * self.cells;
@@ -130,36 +124,20 @@ impl Attributor for FeatureAblation {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "feature-ablation",
-    title: "Feature ablation",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: false,
-    random: true,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "cells",
-            default: "8",
-            help: "cells of the grid along each axis",
-        },
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: BASELINE_HELP,
-        },
-    ],
-    reference: "Captum's FeatureAblation",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "feature-ablation",
+    "Feature ablation",
+    "Captum's FeatureAblation",
+    |options| {
         let mut method = FeatureAblation::new();
         method.setup = options.setup();
-        if let Some(cells) = options.get("cells", "a number of cells")? {
-            method.cells = cells;
-        }
-        if let Some(baseline) = options.get("baseline", BASELINES)? {
-            method.baseline = baseline;
-        }
+        options.read("cells", "a number of cells", &mut method.cells)?;
+        options.read("baseline", BASELINES, &mut method.baseline)?;
         Ok(Box::new(method))
     },
-};
+)
+.random()
+.options(&[
+    option("cells", "8", "cells of the grid along each axis"),
+    option("baseline", "zero", BASELINE_HELP),
+]);

@@ -19,16 +19,16 @@ use std::ops::ControlFlow;
 use elucid_graph::ImageBatch;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setters, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, option};
 use crate::network::Network;
 use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, at_least_one};
+use crate::work::{Work, at_least_one, require};
 
 /// Differences of scores when windows are hidden.
 #[derive(Debug, Clone)]
@@ -59,23 +59,14 @@ impl Occlusion {
 
     setup_builders!(batch_size, progress, seed);
 
-    /// Side of the square window, in pixels.
-    pub fn window(mut self, pixels: usize) -> Self {
-        self.window = pixels;
-        self
-    }
-
-    /// Distance between windows, in pixels; at most the window's side, so that every pixel is
-    /// covered.
-    pub fn stride(mut self, pixels: usize) -> Self {
-        self.stride = pixels;
-        self
-    }
-
-    /// What hidden pixels become, zero by default.
-    pub fn baseline(mut self, baseline: Baseline) -> Self {
-        self.baseline = baseline;
-        self
+    setters! {
+        /// Side of the square window, in pixels.
+        window(pixels: usize);
+        /// Distance between windows, in pixels; at most the window's side, so that every pixel is
+        /// covered.
+        stride(pixels: usize);
+        /// What hidden pixels become, zero by default.
+        baseline(baseline: Baseline);
     }
 
     /// First pixels of the windows along an axis.
@@ -98,13 +89,12 @@ impl Attributor for Occlusion {
     ) -> Result<Attribution, AttributionError> {
         at_least_one("window", self.window)?;
         at_least_one("stride", self.stride)?;
-        if self.stride > self.window {
-            return Err(AttributionError::Parameter {
-                parameter: "stride",
-                value: self.stride.to_string(),
-                expected: "at most the window's side, so that every pixel is covered",
-            });
-        }
+        require(
+            self.stride <= self.window,
+            "stride",
+            self.stride,
+            "at most the window's side, so that every pixel is covered",
+        )?;
         let work = Work::new(network, images, &target, &self.setup)?;
         self.baseline.check(&work)?;
         let [height, width] = work.size();
@@ -155,44 +145,22 @@ impl Attributor for Occlusion {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "occlusion",
-    title: "Occlusion",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: false,
-    random: true,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "window",
-            default: "32",
-            help: "side of the square window, in pixels",
-        },
-        MethodOption {
-            name: "stride",
-            default: "16",
-            help: "distance between windows, in pixels",
-        },
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: BASELINE_HELP,
-        },
-    ],
-    reference: "Zeiler and Fergus 2014",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "occlusion",
+    "Occlusion",
+    "Zeiler and Fergus 2014",
+    |options| {
         let mut method = Occlusion::new();
         method.setup = options.setup();
-        if let Some(window) = options.get("window", "a number of pixels")? {
-            method.window = window;
-        }
-        if let Some(stride) = options.get("stride", "a number of pixels")? {
-            method.stride = stride;
-        }
-        if let Some(baseline) = options.get("baseline", BASELINES)? {
-            method.baseline = baseline;
-        }
+        options.read("window", "a number of pixels", &mut method.window)?;
+        options.read("stride", "a number of pixels", &mut method.stride)?;
+        options.read("baseline", BASELINES, &mut method.baseline)?;
         Ok(Box::new(method))
     },
-};
+)
+.random()
+.options(&[
+    option("window", "32", "side of the square window, in pixels"),
+    option("stride", "16", "distance between windows, in pixels"),
+    option("baseline", "zero", BASELINE_HELP),
+]);

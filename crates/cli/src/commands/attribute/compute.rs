@@ -497,6 +497,7 @@ impl<'w> Work<'w> {
             target: photo.target.name.clone(),
             score: attribution.scores().get(i).copied().unwrap_or(f32::NAN),
             rules: attribution.rules().to_owned(),
+            rules_used: attribution.rule_uses().iter().map(Into::into).collect(),
             options: run.all_options(),
             seed: run.method.random.then_some(self.args.seed),
             completeness: attribution.completeness().get(i).copied().map(Into::into),
