@@ -5,9 +5,6 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use common::Arguments;
 use elucid::attribution::ClassRef;
 use elucid::models::Labels;

@@ -279,7 +279,10 @@ impl BoundGraph {
     ///
     /// As [`Graph::blocks`].
     pub fn blocks(&self) -> Result<Blocks, GraphError> {
-        self.blocks_for(self.input_spec().size())
+        match self.layer(INPUT).map(Layer::shape) {
+            Ok(&[_, _, height, width]) => self.blocks_for([height, width]),
+            _ => self.graph().blocks(&[]),
+        }
     }
 
     /// The same for an image of another height and width.
