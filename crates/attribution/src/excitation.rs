@@ -115,6 +115,7 @@ impl Attributor for ExcitationBackprop {
     ) -> Result<Attribution, AttributionError> {
         self.rules.check()?;
         let work = Work::new(network, images, &target, &self.setup)?;
+        work.target.check_units(self.name())?;
         let model = work.model(self.name())?;
         self.rules.check_matches(model)?;
         let (mut started, mut uses) = (Vec::new(), Vec::new());
@@ -239,6 +240,7 @@ impl Attributor for ContrastiveExcitationBackprop {
     ) -> Result<Attribution, AttributionError> {
         self.rules.check()?;
         let work = Work::new(network, images, &target, &self.setup)?;
+        work.target.check_units(self.name())?;
         let model = work.model(self.name())?;
         self.rules.check_matches(model)?;
         let mut uses = Vec::new();

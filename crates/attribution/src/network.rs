@@ -1,12 +1,14 @@
 //! What can be explained: a model, or any differentiable function of images.
 
+use std::collections::HashSet;
+
 use burn::tensor::{Device, Tensor};
 use elucid_graph::{Activation, GraphError, INPUT, LOGITS, Layer};
 use elucid_rules::{Algebra, OpKind, RuleUse, Rules};
 use elucid_vision::{Model, Probabilities};
 
 use crate::error::AttributionError;
-use crate::target::ClassRef;
+use crate::target::{ClassRef, DenseMap, moved_to, probability_of};
 
 /// Names the layer where convolutional features end: the last one with positions before classes are
 /// formed, `inception_5b/output` of GoogLeNet. It is resolved by methods, not by the model.
@@ -125,12 +127,14 @@ impl Network for Model {
     }
 }
 
-/// The last layer with positions that is no pool and no map of classes: a notable one if there is
-/// any.
+/// The last layer with positions before the scores that is no pool and no map of classes: a notable one
+/// if there is any.
 fn features(model: &Model) -> Result<&str, AttributionError> {
-    let classes = model.classes().unwrap_or(0);
+    let map = || DenseMap::of(model).map(|map| map.classes());
+    let classes = model.classes().ok().or_else(|| map().ok()).unwrap_or(0);
+    let before = before_scores(model);
     let candidates = || {
-        model.layers().iter().rev().filter(|layer| {
+        before.iter().rev().copied().filter(|layer| {
             matches!(layer.shape(), [_, c, h, w] if h * w > 1 && *c != classes)
                 && makes_features(layer)
         })
@@ -143,6 +147,28 @@ fn features(model: &Model) -> Result<&str, AttributionError> {
         .ok_or_else(|| AttributionError::NeedsLayer {
             network: model.name().to_owned(),
         })
+}
+
+/// The layers in front of the scores, without those that only compute them, however they are moved or
+/// made probabilities.
+fn before_scores(model: &Model) -> Vec<&Layer> {
+    let layers = model.layers();
+    let Ok(scores) = model.bound().scores() else {
+        return layers.iter().collect();
+    };
+    let end = layers
+        .iter()
+        .take_while(|layer| layer.value() != scores.value());
+    let graph = model.graph();
+    let (mut head, mut next) = (HashSet::new(), vec![scores.value()]);
+    while let Some(value) = next.pop() {
+        if head.insert(value) {
+            let from =
+                probability_of(graph, value).map_or_else(|| moved_to(graph, value), |v| vec![v]);
+            next.extend(from);
+        }
+    }
+    end.filter(|layer| !head.contains(&layer.value())).collect()
 }
 
 /// Convolutions, what follows them, and sums and concatenations of branches.

@@ -66,8 +66,18 @@ impl<'w> Work<'w> {
             images,
             rule_uses: Arc::default(),
         };
-        work.target.check_count(work.count())?;
-        Ok(work)
+        work.settled()
+    }
+
+    /// The same with what is explained in each image, where that follows from the image.
+    fn settled(mut self) -> Result<Self, AttributionError> {
+        self.target.check_count(self.count())?;
+        if self.target.is_open() {
+            let outputs = self.batches().map(|rows| self.outputs(self.rows(&rows)));
+            let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+            self.target = self.target.settled(&outputs)?;
+        }
+        Ok(self)
     }
 
     /// The same images and target with another layer or other rules.
@@ -91,8 +101,7 @@ impl<'w> Work<'w> {
             target: bound,
             ..self.clone()
         };
-        work.target.check_count(work.count())?;
-        Ok(work)
+        work.settled()
     }
 
     /// Number of images.

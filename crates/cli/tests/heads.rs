@@ -2,23 +2,12 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use common::Desk;
 use serde_json::Value;
 
 /// A desk with the networks of `files/heads`, which `files/heads/heads.py` makes.
 fn desk() -> Desk {
-    let desk = Desk::new();
-    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files/heads");
-    for entry in std::fs::read_dir(files).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e == "onnx") {
-            std::fs::copy(&path, desk.path(path.file_name().unwrap())).unwrap();
-        }
-    }
-    desk
+    Desk::new().with_files("heads")
 }
 
 /// What `classify --json` says of the cat.
@@ -273,25 +262,7 @@ fn names_are_given_read_from_the_file_or_assumed_aloud() {
 /// Where the pack of situations is, all of ours pass.
 #[test]
 fn the_situations_about_heads_and_names_pass() {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases");
-    if !shared.join("run.py").is_file() {
-        eprintln!("skipped: {} is not here", shared.display());
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let python = |script: &str, arguments: &[PathBuf]| {
-        let mut command = Command::new("python3");
-        command.arg(shared.join(script)).args(arguments);
-        command.output().unwrap()
-    };
-    let at = folder.path().join("cases");
-    let made = python("make_cases.py", std::slice::from_ref(&at));
-    if !made.status.success() {
-        eprintln!("skipped: {}", String::from_utf8_lossy(&made.stderr));
-        return;
-    }
-    let mut arguments = vec![PathBuf::from(env!("CARGO_BIN_EXE_elucid")), at];
-    let cases = [
+    common::situations(&[
         "one-sigmoid",
         "several-labels",
         "several-labels-raw",
@@ -303,12 +274,5 @@ fn the_situations_about_heads_and_names_pass() {
         "own-names",
         "thousand-products",
         "said-by-the-file",
-    ];
-    arguments.extend(cases.map(PathBuf::from));
-    let ran = python("run.py", &arguments);
-    let said = String::from_utf8_lossy(&ran.stdout);
-    assert!(
-        said.contains(&format!("{} passes, 0 refused", cases.len())),
-        "{said}"
-    );
+    ]);
 }

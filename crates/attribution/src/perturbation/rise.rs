@@ -20,6 +20,13 @@
 //! documentation calls `p` the probability of hiding a cell; in its code, as here, it is that of
 //! keeping it. Hidden pixels become zero: the mean colour for networks that subtract it.
 //!
+//! **D-RISE** (Petsiuk et al., *Black-box explanation of object detectors via saliency maps*, 2021,
+//! <https://arxiv.org/abs/2006.03204>) is this method with another score: of all detections in the image
+//! seen through a mask, the largest product of the overlap with the box in question, the objectness, and
+//! the cosine of the class scores, which is [`Target::detection`] of a
+//! [`Detection`](crate::Detection) made [`similar`](crate::Detection::similar). Its masks have 16 x 16
+//! cells.
+//!
 //! Masks are made from the seed and their number when they are needed, and every image of a batch
 //! sees the same ones. A mask of a network that always gives the same score `s` says nothing, and yet
 //! the map is not blank: it is `s` times the mean mask, divided by `p`. The same mean mask, unevenly

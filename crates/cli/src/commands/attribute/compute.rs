@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use elucid::attribution::{AttributionError, Method, MethodOptions, Place};
 use elucid::prelude::*;
@@ -18,7 +19,7 @@ use crate::options::taken_by_others;
 use crate::output::Files;
 use crate::report::{Clock, LayerFacts};
 use crate::session::Session;
-use crate::target::{self, TargetFacts};
+use crate::target::{self, Reading, TargetFacts};
 
 /// How many guesses the page and the report show.
 const GUESSES: usize = 5;
@@ -118,9 +119,15 @@ fn choose(
 ) -> Result<(Target, TargetFacts), CliError> {
     let model = &session.model;
     let best = || session.best(ranked).cloned();
+    let reading = Reading {
+        boxes: args.boxes,
+        as_given: args.probability,
+    };
     Ok(match &args.target {
-        Some(text) if args.probability => target::probability(target::class(text, model, ranked)?),
-        Some(text) => target::of(text, model, ranked)?,
+        Some(text) if args.probability && target::is_class(text) => {
+            target::probability(target::class(text, model, ranked)?)
+        }
+        Some(text) => reading.of(text, model, ranked)?,
         None if args.probability => target::probability(best()?),
         None => target::logit(best()?),
     })
@@ -243,10 +250,18 @@ impl<'w> Work<'w> {
         let mut photos = Vec::new();
         let mut targets = Vec::new();
         let mut read = || -> Result<(), CliError> {
+            let like = |picture: &PathBuf| target::like(picture, args.embedding.as_deref(), model);
+            let liked = args.like.as_ref().map(like).transpose()?;
             for path in &args.images {
                 let image = model.read_image(path)?;
                 let ranked = session.ranked(&image)?;
-                let (target, facts) = choose(args, session, &ranked)?;
+                let (target, facts) = match &liked {
+                    Some(found) => found.clone(),
+                    None => choose(args, session, &ranked)?,
+                };
+                if photos.is_empty() {
+                    facts.tell(&session.console);
+                }
                 let text = |part: Option<&std::ffi::OsStr>| {
                     part.unwrap_or(path.as_os_str())
                         .to_string_lossy()

@@ -78,6 +78,7 @@ impl<'w> Work<'w> {
     pub fn compute(&self, photo: &Photo, clock: &mut Clock) -> Result<Results, CliError> {
         let ranked = clock.time("classify", || self.session.ranked(photo))?;
         let (target, facts) = self.choose(&ranked)?;
+        facts.tell(&self.session.console);
         let methods = &self.args.method.0;
         let mut views = Vec::with_capacity(methods.len());
         for &(name, method) in methods {

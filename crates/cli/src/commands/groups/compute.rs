@@ -68,7 +68,7 @@ impl<'w> Work<'w> {
         let console = &self.session.console;
         let ranked = clock.time("classify", || self.session.ranked(photo))?;
         let no_best = self.session.model.head().no_best();
-        if let (true, Some(reason)) = (self.args.targets.is_empty(), no_best) {
+        if let (true, Some(reason)) = (self.args.asked().is_empty(), no_best) {
             console.note(format!("no attributions: {reason}"));
         }
         let (targets, facts): (Vec<Target>, Vec<TargetFacts>) =
@@ -107,7 +107,7 @@ impl<'w> Work<'w> {
 
     /// The targets asked for, else the two best guesses.
     fn choose(&self, ranked: &[Guess]) -> Result<Vec<(Target, TargetFacts)>, CliError> {
-        let asked = &self.args.targets;
+        let asked = self.args.asked();
         if asked.is_empty() {
             let best = match self.session.best(ranked) {
                 Ok(_) => ranked.iter().take(2).cloned(),
@@ -118,6 +118,7 @@ impl<'w> Work<'w> {
         let mut targets: Vec<(Target, TargetFacts)> = Vec::new();
         for text in asked {
             let found = target::of(text, &self.session.model, ranked)?;
+            found.1.tell(&self.session.console);
             if targets.iter().any(|(_, facts)| facts.is_same(&found.1)) {
                 let name = &found.1.name;
                 return Err(CliError::Usage(format!("--targets has the {name} twice")));
