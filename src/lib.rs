@@ -45,7 +45,7 @@ pub mod prelude {
         TrueRule,
     };
     pub use elucid_vision::input::{ChannelOrder, InputSpec, Resize};
-    pub use elucid_vision::{Model, Photo};
+    pub use elucid_vision::{Model, Opening, Photo};
 
     pub use crate::{Error, models::photographs};
 }

@@ -54,22 +54,26 @@ pub struct InputFacts {
     pub width: usize,
     pub channel_order: String,
     pub scale: f32,
-    pub mean: [f32; 3],
-    pub std: [f32; 3],
+    pub mean: Vec<f32>,
+    pub std: Vec<f32>,
     pub resize: String,
+    /// Who says so; "assumed" where nobody does.
+    pub preparation: String,
 }
 
 impl InputFacts {
-    pub fn of(spec: &InputSpec) -> Self {
+    pub fn of(model: &Model) -> Self {
+        let spec = model.input_spec();
         let [height, width] = spec.size();
         Self {
             height,
             width,
             channel_order: spec.order().to_string(),
             scale: spec.scale(),
-            mean: spec.mean(),
-            std: spec.std(),
+            mean: spec.mean().to_vec(),
+            std: spec.std().to_vec(),
             resize: spec.resize().to_string(),
+            preparation: model.prepared_by().to_string(),
         }
     }
 }
@@ -91,7 +95,7 @@ impl RunFacts {
             versions: Versions::current(),
             device: session.device.clone(),
             model: ModelFacts::of(&session.model),
-            input: InputFacts::of(session.model.input_spec()),
+            input: InputFacts::of(&session.model),
         }
     }
 }

@@ -38,6 +38,9 @@ impl Session {
                  run one at a time, whatever the batch size",
             );
         }
+        for remark in model.remarks() {
+            console.note(format!("note: {remark}"));
+        }
         Ok(Self {
             model,
             device: device.description,
@@ -58,29 +61,18 @@ fn runs_one_by_one(model: &Model) -> bool {
 }
 
 fn open_model(args: &ModelArgs, device: &Chosen) -> Result<Model, CliError> {
-    let opened = find(args, device, None);
-    if let Err(ModelError::NotFound(missing @ ResolveError::NotPulled { .. })) = &opened {
-        return Err(CliError::Failure(format!("{missing}, or add --pull")));
-    }
-    if !args.input.any() {
-        return Ok(opened?);
-    }
-    // The flags change what is known of the model. A model that does not even open without them,
-    // because it does not take the usual size, has nothing known of it.
-    let known = opened.map_or_else(|_| InputSpec::default(), |model| *model.input_spec());
-    Ok(find(args, device, Some(args.input.apply(known)?))?)
-}
-
-fn find(args: &ModelArgs, device: &Chosen, spec: Option<InputSpec>) -> Result<Model, ModelError> {
-    match args.model.to_str() {
-        Some(name) => Model::find(name, &device.device, spec),
+    let opening = args.input.opening()?;
+    let opened = match args.model.to_str() {
+        Some(name) => opening.find(name, &device.device),
         // No known model has such a name, so this is a file.
-        None => {
-            let path = Path::new(&args.model);
-            match spec {
-                Some(spec) => Model::open_with(path, &device.device, spec),
-                None => Model::open(path, &device.device),
-            }
+        None => opening.open(Path::new(&args.model), &device.device),
+    };
+    opened.map_err(|error| match error {
+        ModelError::NotFound(missing @ ResolveError::NotPulled { .. }) => {
+            CliError::Failure(format!("{missing}, or add --pull"))
         }
-    }
+        // What a flag says of the preparation, or a file beside the network.
+        ModelError::Input(error) => CliError::Usage(error.to_string()),
+        other => other.into(),
+    })
 }

@@ -1,7 +1,7 @@
 //! A graph under construction, from whatever it is read or written by hand.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use elucid_rules::OpKind;
@@ -41,6 +41,7 @@ pub struct GraphBuilder {
     inputs: Vec<GraphInput>,
     outputs: Vec<String>,
     captures: Vec<String>,
+    metadata: BTreeMap<String, String>,
     is_body: bool,
 }
 
@@ -245,6 +246,13 @@ impl GraphBuilder {
         self
     }
 
+    /// States something of the graph as a whole, as a file's `metadata_props` do: the `names` of its
+    /// classes, say. The last value of a key counts.
+    pub fn metadata(&mut self, key: &str, value: &str) -> &mut Self {
+        self.metadata.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
     /// The graph: every name is checked, nodes are put in an order in which they can run, and what
     /// does not depend on the input is computed.
     ///
@@ -273,6 +281,8 @@ impl GraphBuilder {
             outputs,
             captures: self.captures,
             opset: self.opset,
+            metadata: self.metadata,
+            held: HashSet::new(),
             index: OnceLock::new(),
         };
         fold::constants(&mut graph)?;

@@ -1,6 +1,6 @@
 //! A network as its file describes it: typed operators between named values.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use elucid_rules::Algebra;
@@ -59,6 +59,10 @@ pub struct Graph {
     /// Inputs that a body takes from the graph around it, by name.
     pub(crate) captures: Vec<String>,
     pub(crate) opset: i64,
+    /// What the file says of itself.
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// Constants that were given in an input's place, and are no weights.
+    pub(crate) held: HashSet<ValueId>,
     /// What looking up names needs, found when it is first needed.
     pub(crate) index: OnceLock<Index>,
 }
@@ -102,7 +106,7 @@ impl Graph {
     /// The weights: constants of floating-point numbers that nodes read, in the order in which
     /// they are first read.
     pub fn weights(&self) -> impl Iterator<Item = (ValueId, &HostTensor)> {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = self.held.clone();
         self.nodes
             .iter()
             .flat_map(|n| n.inputs.iter().flatten())
@@ -116,16 +120,21 @@ impl Graph {
         self.opset
     }
 
+    /// What the file says of itself, by key: its `metadata_props`, such as the `names` of classes.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
     /// Number of weights: the elements of all constants that nodes read.
     pub fn parameters(&self) -> usize {
-        let read: std::collections::HashSet<_> = self
+        let read: HashSet<_> = self
             .nodes
             .iter()
             .flat_map(|n| n.inputs.iter().flatten())
             .collect();
         self.constants
             .iter()
-            .filter(|(v, _)| read.contains(v))
+            .filter(|(v, _)| read.contains(v) && !self.held.contains(v))
             .map(|(_, t)| t.len())
             .sum()
     }

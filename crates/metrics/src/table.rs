@@ -198,6 +198,11 @@ impl MetricOptions {
     }
 
     /// The value of an option, or the default.
+    /// Whether an option was given.
+    pub(crate) fn is_given(&self, option: &str) -> bool {
+        matches!(self.values.get::<String>(option), Ok(Some(_)))
+    }
+
     pub(crate) fn get<T: FromStr>(
         &self,
         option: &str,

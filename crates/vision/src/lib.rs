@@ -7,11 +7,15 @@ mod model;
 mod opening;
 mod photo;
 mod pictures;
+mod preparation;
 mod scores;
+mod within;
 
+pub use elucid_graph::Layout;
 pub use error::ModelError;
 pub use input::InputSpec;
 pub use model::Model;
 pub use opening::{Opening, Remark};
 pub use photo::Photo;
+pub use preparation::{Origin, Preparation};
 pub use scores::{Guess, Scores};

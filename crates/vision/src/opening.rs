@@ -1,17 +1,20 @@
 //! From a file, or a graph, to a network: what is known of it, what was said, what is assumed.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use elucid_graph::{BoundGraph, Graph, GraphError, MAX_FILE};
+use elucid_graph::{BoundGraph, ElementType, Graph, GraphError, HostTensor, Layout, MAX_FILE};
 use elucid_models::{Embedded, Entry, Found, Labels, manifest};
+use ndarray::ArrayD;
 
 use crate::error::ModelError;
 use crate::head::find_logits;
-use crate::input::InputSpec;
+use crate::input::{InputError, InputSpec};
 use crate::model::{Facts, Model};
-use crate::pictures::{default_spec, image_input};
+use crate::pictures::{Pictures, list};
+use crate::preparation::{Described, Origin, Preparation, beside, in_metadata};
+use crate::within::{Takes, Within};
 
 /// Something that was assumed of a network, in a sentence that says how to change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,12 +52,18 @@ impl fmt::Display for Remark {
 #[derive(Debug, Clone, Default)]
 pub struct Opening {
     spec: Option<InputSpec>,
+    preparation: Preparation,
+    layout: Option<Layout>,
+    input: Option<String>,
+    feeds: Vec<(String, ArrayD<f32>)>,
 }
 
 /// A graph, and where it came from.
 struct Source {
     graph: Graph,
     known: Option<&'static Entry>,
+    /// Where the file lies.
+    path: Option<PathBuf>,
     name: String,
     sha256: String,
 }
@@ -66,7 +75,10 @@ impl Opening {
     }
 
     pub(crate) fn of(spec: Option<InputSpec>) -> Self {
-        Self { spec }
+        Self {
+            spec,
+            ..Self::default()
+        }
     }
 
     /// Pictures are prepared as `spec` says.
@@ -76,7 +88,43 @@ impl Opening {
         self
     }
 
+    /// Pictures are prepared as `preparation` says, and in what it leaves out as they would be without
+    /// it.
+    #[must_use]
+    pub fn adjusted_by(mut self, preparation: Preparation) -> Self {
+        self.preparation = preparation;
+        self
+    }
+
+    /// Where the channels of the input lie. Unless it is said, the sizes that the file states and the
+    /// nodes behind the input say it.
+    #[must_use]
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.layout = Some(layout);
+        self
+    }
+
+    /// Which input takes the picture that is explained, in a network of several.
+    #[must_use]
+    pub fn input(mut self, name: impl Into<String>) -> Self {
+        self.input = Some(name.into());
+        self
+    }
+
+    /// The value of another input, of the shape that it states, which is held fixed: every pass gets it,
+    /// for each picture of a batch. An axis of one may be left out in front.
+    #[must_use]
+    pub fn feed(mut self, name: impl Into<String>, value: ArrayD<f32>) -> Self {
+        self.feeds.push((name.into(), value));
+        self
+    }
+
     /// Opens an `.onnx` file.
+    ///
+    /// How pictures are prepared is said by this, else known of the file, else said by a file beside it
+    /// (`NAME.json`, `preprocessor_config.json` or timm's `config.json`), by its metadata, or by what its
+    /// first nodes do; else what is usual is assumed, which is among the model's
+    /// [remarks](Model::remarks).
     ///
     /// # Errors
     ///
@@ -95,7 +143,7 @@ impl Opening {
         }
         let bytes = std::fs::read(path).map_err(read)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        self.import(bytes.into(), path.parent(), name.into_owned(), device)
+        self.import(bytes.into(), Some(path), name.into_owned(), device)
     }
 
     /// Opens a model by its path, or by a name of the manifest (`googlenet`, `squeezenet`).
@@ -134,11 +182,12 @@ impl Opening {
     ///
     /// # Errors
     ///
-    /// [`GraphError::Malformed`] unless one input takes pictures.
+    /// [`ModelError::Pictures`] unless one input takes pictures.
     pub fn graph(&self, graph: Graph, device: &Device) -> Result<Model, ModelError> {
         let source = Source {
             graph,
             known: None,
+            path: None,
             name: "graph".to_owned(),
             sha256: String::new(),
         };
@@ -148,14 +197,15 @@ impl Opening {
     fn import(
         &self,
         bytes: bytes::Bytes,
-        folder: Option<&Path>,
+        path: Option<&Path>,
         name: String,
         device: &Device,
     ) -> Result<Model, ModelError> {
         let sha256 = elucid_models::sha256::of_bytes(&bytes);
         let source = Source {
-            graph: Graph::import(bytes, folder)?,
+            graph: Graph::import(bytes, path.and_then(Path::parent))?,
             known: manifest::by_sha256(&sha256),
+            path: path.map(Path::to_owned),
             name,
             sha256,
         };
@@ -166,15 +216,18 @@ impl Opening {
         let Source {
             graph,
             known,
+            path,
             name,
             sha256,
         } = source;
-        let input = image_input(&graph)?;
-        let spec = match (self.spec, known) {
-            (Some(spec), _) => spec,
-            (None, Some(entry)) => InputSpec::from_manifest(&entry.input)?,
-            (None, None) => default_spec(&graph, input)?,
+        let mut remarks = Vec::new();
+        let described = match known {
+            Some(_) => None,
+            None => described(path.as_deref(), &graph)?,
         };
+        let (graph, pictures) = self.placed(graph, described.as_ref(), &mut remarks)?;
+        let (spec, origin) = self.prepared(&graph, &pictures, known, described, &mut remarks)?;
+        let input = pictures.input;
         let stated = known
             .and_then(|e| e.logits.as_deref())
             .and_then(|n| graph.value(n));
@@ -190,11 +243,171 @@ impl Opening {
         let labels = known.map_or_else(|| Some(Labels::imagenet()), Entry::labels);
         let facts = Facts {
             spec,
+            origin,
             labels: labels.filter(|labels| classes == Some(labels.len())),
             sha256,
             name: known.map_or(name, |e| e.name.clone()),
-            remarks: Vec::new(),
+            remarks,
         };
         Ok(Model::new(bound, facts))
     }
+
+    /// The graph with one input of pictures `[N, C, H, W]`, other inputs held at what is fed.
+    fn placed(
+        &self,
+        mut graph: Graph,
+        described: Option<&(Origin, Described)>,
+        remarks: &mut Vec<Remark>,
+    ) -> Result<(Graph, Pictures), ModelError> {
+        let described = described.map(|(_, described)| described);
+        let named = self.input.as_ref();
+        let named = named.or(described.and_then(|d| d.input.as_ref())).cloned();
+        let fed: Vec<String> = self.feeds.iter().map(|(name, _)| name.clone()).collect();
+        let layout = self.layout.or(described.and_then(|d| d.layout));
+        let mut pictures = Pictures::find(&graph, named.as_deref(), layout, &fed)?;
+        for (name, value) in &self.feeds {
+            let input = graph.inputs().iter().map(|i| i.value);
+            let Some(input) = input.into_iter().find(|v| graph.name(*v) == name) else {
+                return Err(ModelError::Pictures {
+                    reason: format!("no input \"{name}\" to feed: the network has {}", list(&graph)),
+                });
+            };
+            let values = value.iter().copied().collect();
+            let held = HostTensor::of_floats(ElementType::F32, value.shape(), values);
+            let held = held.map_err(|reason| ModelError::Pictures { reason })?;
+            graph = graph.hold(input, &held, Some(pictures.input))?;
+        }
+        pictures.check_others(&graph)?;
+        if pictures.layout_is_guessed {
+            remarks.push(Remark::new(format!(
+                "input \"{}\" was taken for one with channels last, by its sizes alone; --layout nchw \
+                 says otherwise",
+                graph.name(pictures.input)
+            )));
+        }
+        let channels = match (pictures.channels, &self.spec) {
+            (None, Some(spec)) => spec.channels(),
+            (channels, _) => channels.unwrap_or(3),
+        };
+        pictures.channels = Some(channels);
+        let (graph, input) = graph.of_pictures(pictures.input, pictures.layout, channels)?;
+        pictures.input = input;
+        Ok((graph, pictures))
+    }
+
+    /// How pictures are prepared, and who says so.
+    fn prepared(
+        &self,
+        graph: &Graph,
+        pictures: &Pictures,
+        known: Option<&Entry>,
+        described: Option<(Origin, Described)>,
+        remarks: &mut Vec<Remark>,
+    ) -> Result<(InputSpec, Origin), ModelError> {
+        let mut base = pictures.usual_spec()?;
+        let mut origin = Origin::Assumed;
+        if let Some(spec) = &self.spec {
+            (base, origin) = (spec.clone(), Origin::Given);
+        } else if let Some(entry) = known {
+            (base, origin) = (InputSpec::from_manifest(&entry.input)?, Origin::Known);
+        } else if let Some((said_by, described)) = described {
+            let mut said = described.preparation;
+            if let [Some(height), Some(width)] = pictures.stated {
+                said.size = Some([height, width]);
+            }
+            // A short side that was said for another size keeps its proportion.
+            base = said.apply(base)?;
+            remarks.extend(described.remarks.into_iter().map(Remark::new));
+            if said.says_values() {
+                origin = said_by;
+            }
+        }
+        if matches!(origin, Origin::Assumed) {
+            let channels = base.channels();
+            let found = Within::find(graph, pictures.input, channels);
+            let takes = match (pictures.kind.is_int(), &found) {
+                (true, _) => Some(Takes::Bytes),
+                (false, within) => within.as_ref().and_then(Within::takes),
+            };
+            if let Some(takes) = takes {
+                let scale = match takes {
+                    Takes::Bytes => 1.0,
+                    Takes::Shares => 1.0 / 255.0,
+                };
+                let ones = vec![1.0; channels];
+                base = base.with_normalisation(scale, vec![0.0; channels], ones)?;
+                origin = Origin::Network;
+                if !self.preparation.says_values() {
+                    remarks.push(taken_remark(takes, pictures, found.as_ref()));
+                }
+            }
+        }
+        let is_assumed = matches!(origin, Origin::Assumed) && !self.preparation.says_values();
+        let spec = self.preparation.apply(base)?;
+        if let Some(channels) = pictures.channels.filter(|c| *c != spec.channels()) {
+            let got = spec.channels();
+            let what = "a preparation";
+            return Err(InputError::PerChannel { what, got, channels }.into());
+        }
+        if is_assumed && spec.channels() <= 4 {
+            remarks.push(assumed_remark(&spec, pictures));
+        }
+        let origin = match self.preparation.says_values() {
+            true => Origin::Given,
+            false => origin,
+        };
+        Ok((spec, origin))
+    }
+}
+
+/// What a file beside the network, or its own metadata, say of its input.
+fn described(
+    path: Option<&Path>,
+    graph: &Graph,
+) -> Result<Option<(Origin, Described)>, ModelError> {
+    if let Some((file, described)) = path.map(beside).transpose()?.flatten() {
+        return Ok(Some((Origin::Beside(file), described)));
+    }
+    let described = in_metadata(graph.metadata())?;
+    Ok(described.map(|described| (Origin::Metadata, described)))
+}
+
+fn taken_remark(takes: Takes, pictures: &Pictures, within: Option<&Within>) -> Remark {
+    let values = match takes {
+        Takes::Bytes => "0 to 255",
+        Takes::Shares => "0 to 1",
+    };
+    Remark::new(match within {
+        Some(within) => format!(
+            "pictures are normalised inside the network, {}: values of {values} go in; --scale, --mean \
+             and --std change it",
+            within.text()
+        ),
+        None => format!(
+            "the network's input holds {}: values of {values} go in; --scale, --mean and --std change \
+             it",
+            pictures.kind
+        ),
+    })
+}
+
+fn assumed_remark(spec: &InputSpec, pictures: &Pictures) -> Remark {
+    let what = match spec.channels() {
+        3 => "ImageNet's usual preparation was assumed",
+        _ => "values of 0 to 1 were assumed",
+    };
+    let size = match pictures.stated {
+        [Some(_), Some(_)] => "",
+        _ => ", --input-size",
+    };
+    let [height, width] = spec.size();
+    Remark::new(format!(
+        "nobody says how pictures are prepared for this network: {what} ((pixel * {} - {:?}) / {:?}, \
+         {height} x {width} pixels, {}); --scale, --mean, --std, --channel-order, --resize{size} or a \
+         file NAME.json beside it change that",
+        spec.scale(),
+        spec.mean(),
+        spec.std(),
+        spec.resize()
+    ))
 }

@@ -43,9 +43,12 @@ use ndarray::ArrayView2;
 use super::by_channel::{CHANNELS, Channels, Seen, Weighed, by_channel};
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::methods::{Method, MethodOption, Place};
 use crate::network::{FEATURES, Network};
+use crate::perturbation::BASELINE_HELP;
+use crate::random::Random;
 use crate::saliency::resize;
 use crate::target::Target;
 use crate::work::Work;
@@ -88,6 +91,7 @@ pub struct ScoreCam {
     pub(crate) setup: Setup,
     weights: ScoreWeights,
     channels: Option<usize>,
+    baseline: Baseline,
 }
 
 impl ScoreCam {
@@ -97,6 +101,7 @@ impl ScoreCam {
             setup: Setup::at(layer),
             weights: ScoreWeights::Softmax,
             channels: None,
+            baseline: Baseline::zero(),
         }
     }
 
@@ -108,6 +113,12 @@ impl ScoreCam {
     /// How scores become weights, by a softmax over channels by default.
     pub fn weights(mut self, weights: ScoreWeights) -> Self {
         self.weights = weights;
+        self
+    }
+
+    /// What hidden pixels become, zero by default; one baseline that is not random.
+    pub fn baseline(mut self, baseline: Baseline) -> Self {
+        self.baseline = baseline;
         self
     }
 
@@ -138,6 +149,18 @@ impl Attributor for ScoreCam {
         };
         channels.check()?;
         let work = Work::new(network, images, &target, &self.setup)?;
+        self.baseline.check(&work)?;
+        if self.baseline.count() != 1 || self.baseline.is_random() {
+            return Err(AttributionError::Parameter {
+                parameter: "baseline",
+                value: self.baseline.to_string(),
+                expected: "one baseline that is not random",
+            });
+        }
+        let hidden = |image: usize| {
+            let mut random = Random::new(self.setup.seed);
+            Tensor::cat(self.baseline.images(&work, image, &mut random), 0)
+        };
         let input = work.at(INPUT, &Rules::new())?;
         let [height, width] = work.size();
         let masked = |seen: &Seen, batch: &[usize]| {
@@ -152,7 +175,7 @@ impl Attributor for ScoreCam {
             }
             let data = TensorData::new(masks, [batch.len(), 1, height, width]);
             let masks = Tensor::<4>::from_data(data, &image.device());
-            input.scores(&vec![seen.image; batch.len()], (image * masks).into())
+            input.scores(&vec![seen.image; batch.len()], shown(image, hidden(seen.image), masks).into())
         };
         let weighed = |seen: &Seen, scores: Vec<f32>| match self.weights {
             ScoreWeights::Softmax => Ok(Weighed {
@@ -164,7 +187,7 @@ impl Attributor for ScoreCam {
                 weights: scores,
             }),
             ScoreWeights::Increase => {
-                let nothing = input.rows(&[seen.image]).zeros_like();
+                let nothing = hidden(seen.image);
                 let nothing = input.scores(&[seen.image], nothing.into())?[0];
                 Ok(Weighed {
                     evaluations: scores.len() + 1,
@@ -174,6 +197,11 @@ impl Attributor for ScoreCam {
         };
         by_channel(self.name(), &self.setup, &work, &channels, masked, weighed)
     }
+}
+
+/// An image under masks `[masks, 1, H, W]`, over what lies beneath.
+fn shown(image: Tensor<4>, hidden: Tensor<4>, masks: Tensor<4>) -> Tensor<4> {
+    image * masks.clone() + hidden * (masks.neg() + 1.0)
 }
 
 fn standard_deviation(channel: ArrayView2<'_, f32>) -> f64 {
@@ -212,6 +240,11 @@ pub(crate) const METHOD: Method = Method {
             help: "how scores become weights: softmax over channels, increase over the score of a \
                    blank image, or the score itself",
         },
+        MethodOption {
+            name: "baseline",
+            default: "zero",
+            help: BASELINE_HELP,
+        },
         CHANNELS,
     ],
     reference: "Wang et al. 2020",
@@ -220,6 +253,9 @@ pub(crate) const METHOD: Method = Method {
         method.setup = options.setup();
         if let Some(weights) = options.get("weights", WEIGHTS)? {
             method.weights = weights;
+        }
+        if let Some(baseline) = options.get("baseline", BASELINES)? {
+            method.baseline = baseline;
         }
         method.channels = options.get(CHANNELS.name, "a number of channels")?;
         Ok(Box::new(method))

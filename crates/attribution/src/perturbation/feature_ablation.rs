@@ -25,12 +25,15 @@ use crate::saliency::Reduce;
 use crate::target::Target;
 use crate::work::{Work, at_least_one};
 
+/// Cells along each axis.
+const CELLS: usize = 8;
+
 /// Differences of scores when cells of a grid are hidden.
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct FeatureAblation {
     pub(crate) setup: Setup,
-    cells: usize,
+    cells: Option<usize>,
     baseline: Baseline,
 }
 
@@ -41,11 +44,11 @@ impl Default for FeatureAblation {
 }
 
 impl FeatureAblation {
-    /// A grid of 8 x 8 cells, replaced by zero: the mean colour.
+    /// A grid of 8 x 8 cells, or of one for each pixel of the shorter side where that has fewer, replaced by zero: the mean colour.
     pub fn new() -> Self {
         Self {
             setup: at_input(),
-            cells: 8,
+            cells: None,
             baseline: Baseline::zero(),
         }
     }
@@ -54,7 +57,7 @@ impl FeatureAblation {
 
     /// Number of cells along each axis.
     pub fn cells(mut self, cells: usize) -> Self {
-        self.cells = cells;
+        self.cells = Some(cells);
         self
     }
 
@@ -86,19 +89,20 @@ impl Attributor for FeatureAblation {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        at_least_one("number of cells", self.cells)?;
         let work = Work::new(network, images, &target, &self.setup)?;
         let size = work.size();
-        if self.cells > size[0].min(size[1]) {
+        let cells = self.cells.unwrap_or(CELLS.min(size[0].min(size[1])));
+        at_least_one("number of cells", cells)?;
+        if cells > size[0].min(size[1]) {
             return Err(AttributionError::Parameter {
                 parameter: "number of cells",
-                value: self.cells.to_string(),
+                value: cells.to_string(),
                 expected: "at most the pixels of the shorter side",
             });
         }
         self.baseline.check(&work)?;
-        let cell_of = grid(self.cells, size);
-        let count = self.cells * self.cells;
+        let cell_of = grid(cells, size);
+        let count = cells * cells;
         let mask = |i: usize| -> Vec<f32> {
             let keep = |&cell: &usize| if cell == i { 0.0 } else { 1.0 };
             cell_of.iter().map(keep).collect()
@@ -155,7 +159,7 @@ pub(crate) const METHOD: Method = Method {
         let mut method = FeatureAblation::new();
         method.setup = options.setup();
         if let Some(cells) = options.get("cells", "a number of cells")? {
-            method.cells = cells;
+            method.cells = Some(cells);
         }
         if let Some(baseline) = options.get("baseline", BASELINES)? {
             method.baseline = baseline;

@@ -7,7 +7,8 @@
 //! Captum takes the window and the stride per axis and averages over covering windows, as here.
 //! Where windows do not fit the image the last one of an axis overhangs the edge, and its part
 //! outside is dropped, as in Captum. Xplique's default window is 3 with stride 3. The default here,
-//! window 32 and stride 16, is 169 windows at 224 x 224.
+//! window 32 and stride 16, is 169 windows at 224 x 224; on images of fewer than 128 pixels both shrink
+//! in proportion, and a stride that is not given is half the window.
 //!
 //! Hidden pixels become the [`Baseline`], zero by default: the mean colour for networks that
 //! subtract it. Of several baselines the mean is taken.
@@ -27,16 +28,20 @@ use crate::network::Network;
 use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
+use crate::scaled::whole;
 use crate::target::Target;
 use crate::work::{Work, at_least_one};
+
+/// Side of the window on photographs, in pixels.
+const WINDOW: usize = 32;
 
 /// Differences of scores when windows are hidden.
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct Occlusion {
     pub(crate) setup: Setup,
-    window: usize,
-    stride: usize,
+    window: Option<usize>,
+    stride: Option<usize>,
     baseline: Baseline,
 }
 
@@ -47,12 +52,13 @@ impl Default for Occlusion {
 }
 
 impl Occlusion {
-    /// Square windows of 32 pixels, every 16 pixels, replaced by zero: the mean colour.
+    /// Square windows of 32 pixels, fewer on images of less than 128, overlapping by half, replaced by
+    /// zero: the mean colour.
     pub fn new() -> Self {
         Self {
             setup: at_input(),
-            window: 32,
-            stride: 16,
+            window: None,
+            stride: None,
             baseline: Baseline::zero(),
         }
     }
@@ -61,14 +67,14 @@ impl Occlusion {
 
     /// Side of the square window, in pixels.
     pub fn window(mut self, pixels: usize) -> Self {
-        self.window = pixels;
+        self.window = Some(pixels);
         self
     }
 
     /// Distance between windows, in pixels; at most the window's side, so that every pixel is
     /// covered.
     pub fn stride(mut self, pixels: usize) -> Self {
-        self.stride = pixels;
+        self.stride = Some(pixels);
         self
     }
 
@@ -78,11 +84,12 @@ impl Occlusion {
         self
     }
 
-    /// First pixels of the windows along an axis.
-    fn starts(&self, size: usize) -> Vec<usize> {
-        let last = size.saturating_sub(self.window).div_ceil(self.stride);
-        (0..=last).map(|i| i * self.stride).collect()
-    }
+}
+
+/// First pixels of the windows along an axis.
+fn starts(size: usize, window: usize, stride: usize) -> Vec<usize> {
+    let last = size.saturating_sub(window).div_ceil(stride);
+    (0..=last).map(|i| i * stride).collect()
 }
 
 impl Attributor for Occlusion {
@@ -96,26 +103,35 @@ impl Attributor for Occlusion {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        at_least_one("window", self.window)?;
-        at_least_one("stride", self.stride)?;
-        if self.stride > self.window {
+        let work = Work::new(network, images, &target, &self.setup)?;
+        let [height, width] = work.size();
+        let window = self.window.unwrap_or(whole(WINDOW, [height, width]));
+        let stride = self.stride.unwrap_or(window.div_ceil(2));
+        at_least_one("window", window)?;
+        at_least_one("stride", stride)?;
+        if window >= height.max(width) && height.max(width) > 1 {
+            return Err(AttributionError::Parameter {
+                parameter: "window",
+                value: window.to_string(),
+                expected: "less than the image, which it would hide as a whole",
+            });
+        }
+        if stride > window {
             return Err(AttributionError::Parameter {
                 parameter: "stride",
-                value: self.stride.to_string(),
+                value: stride.to_string(),
                 expected: "at most the window's side, so that every pixel is covered",
             });
         }
-        let work = Work::new(network, images, &target, &self.setup)?;
         self.baseline.check(&work)?;
-        let [height, width] = work.size();
-        let windows: Vec<(usize, usize)> = self
-            .starts(height)
+        let columns = starts(width, window, stride);
+        let windows: Vec<(usize, usize)> = starts(height, window, stride)
             .into_iter()
-            .flat_map(|y| self.starts(width).into_iter().map(move |x| (y, x)))
+            .flat_map(|y| columns.iter().map(move |&x| (y, x)))
             .collect();
         let pixels = |&(y, x): &(usize, usize)| {
-            let columns = x..(x + self.window).min(width);
-            let rows = y..(y + self.window).min(height);
+            let columns = x..(x + window).min(width);
+            let rows = y..(y + window).min(height);
             rows.flat_map(move |row| columns.clone().map(move |column| row * width + column))
         };
         let mask = |i: usize| {
@@ -167,12 +183,12 @@ pub(crate) const METHOD: Method = Method {
         MethodOption {
             name: "window",
             default: "32",
-            help: "side of the square window, in pixels",
+            help: "side of the square window, in pixels; less on images of fewer than 128",
         },
         MethodOption {
             name: "stride",
             default: "16",
-            help: "distance between windows, in pixels",
+            help: "distance between windows, in pixels; half the window",
         },
         MethodOption {
             name: "baseline",
@@ -185,10 +201,10 @@ pub(crate) const METHOD: Method = Method {
         let mut method = Occlusion::new();
         method.setup = options.setup();
         if let Some(window) = options.get("window", "a number of pixels")? {
-            method.window = window;
+            method.window = Some(window);
         }
         if let Some(stride) = options.get("stride", "a number of pixels")? {
-            method.stride = stride;
+            method.stride = Some(stride);
         }
         if let Some(baseline) = options.get("baseline", BASELINES)? {
             method.baseline = baseline;

@@ -33,7 +33,7 @@ pub struct AttributeArgs {
     #[command(flatten)]
     run: RunArgs,
 
-    /// A photograph: PNG, JPEG, WebP, BMP or GIF; several with the flag repeated
+    /// A photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or an array: .npy, FILE.npz:MEMBER; several with the flag repeated
     #[arg(long = "image", required = true, value_name = "FILE")]
     images: Vec<PathBuf>,
 
@@ -143,6 +143,8 @@ struct ResultFacts {
     rules: String,
     /// All options of the method, defaults included.
     options: BTreeMap<&'static str, String>,
+    /// What hides pixels, or where a path begins, in words; absent for methods without a baseline.
+    hidden_by: Option<String>,
     /// Absent where nothing is random.
     seed: Option<u64>,
     /// Absent where nothing is promised.

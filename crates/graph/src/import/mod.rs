@@ -75,6 +75,10 @@ impl Graph {
         let mut builder = GraphBuilder::with(registry, source.opsets.onnx);
         let mut total = 0;
         source.fill(&mut builder, graph, &mut total, 0)?;
+        for entry in &model.metadata_props {
+            let (key, value) = (entry.key.as_deref(), entry.value.as_deref());
+            builder.metadata(key.unwrap_or_default(), value.unwrap_or_default());
+        }
         builder.build()
     }
 }

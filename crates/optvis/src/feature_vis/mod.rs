@@ -302,12 +302,14 @@ impl FeatureVis {
         let mut layers: Vec<String> = objectives.iter().flat_map(Objective::layers).collect();
         layers.sort_unstable();
         layers.dedup();
-        let canvas = self.parametrisation.canvas(self.size, model.device())?;
+        let spec = model.input_spec();
+        let parametrisation = &self.parametrisation;
+        let canvas = parametrisation.canvas(self.size, spec.channels(), model.device())?;
         let job = Job {
             vis: self,
             model,
             network_size: self.network_size(model, &layers)?,
-            input: Input::new(model.input_spec(), model.device()),
+            input: Input::new(spec, model.device()),
             canvas: &*canvas,
             layers: &layers,
         };
@@ -335,6 +337,7 @@ impl FeatureVis {
         names.dedup();
         let kept = self.keep.iter().zip(&found.kept);
         Ok(Visualisation {
+            shown: job::shown(spec),
             images: join(&found.images)?,
             kept: kept
                 .map(|(&step, parts)| {

@@ -165,6 +165,7 @@ pub(crate) const METHOD: Method = Method {
             ($($name:literal $field:ident $expected:expr;)*) => {$(
                 if let Some(value) = options.get($name, $expected)? {
                     method.$field = value;
+                    method.given.add($name);
                 }
             )*};
         }

@@ -23,7 +23,7 @@ pub(crate) const METHOD: Method = Method {
             "paper",
             "paper or localisation; the options below change it",
         ),
-        option("baseline", "blur:10", BASELINE_HELP),
+        option("baseline", "blur", BASELINE_HELP),
         option(
             "variant",
             "delete",
@@ -110,6 +110,7 @@ pub(crate) const METHOD: Method = Method {
             ($($name:literal $field:ident $expected:expr;)*) => {$(
                 if let Some(value) = options.get($name, $expected)? {
                     method.$field = value;
+                    method.given.add($name);
                 }
             )*};
         }
