@@ -389,8 +389,7 @@ impl FromStr for Baseline {
 }
 
 /// What a baseline may be written as.
-pub(crate) const BASELINES: &str =
-    "zero, black, white, mean, blur, noise, grey:SHARE, constant:V, constant:A,B,C, blur:SIGMA, \
+pub(crate) const BASELINES: &str = "zero, black, white, mean, blur, noise, grey:SHARE, constant:V, constant:A,B,C, blur:SIGMA, \
      noise:LOW:HIGH, or several joined by +";
 
 /// Sigma of the blur that is usual on photographs, in pixels.

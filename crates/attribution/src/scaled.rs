@@ -60,7 +60,6 @@ const SCALED: &[(&str, &str, bool)] = &[
     ("blur-ig", "max-sigma", false),
     ("extremal-perturbation", "step", true),
     ("extremal-perturbation", "sigma", false),
-    ("extremal-perturbation", "blur", false),
     ("meaningful-perturbation", "mask-scale", true),
     ("meaningful-perturbation", "mask-blur", false),
     ("meaningful-perturbation", "offsets", true),

@@ -1,5 +1,6 @@
 //! What a run leaves behind for whoever asks later where its numbers came from.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -59,6 +60,9 @@ pub struct InputFacts {
     pub resize: String,
     /// Who says so; "assumed" where nobody does.
     pub preparation: String,
+    /// Inputs that are held fixed, and what identifies their values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub feeds: BTreeMap<String, String>,
 }
 
 impl InputFacts {
@@ -74,6 +78,7 @@ impl InputFacts {
             std: spec.std().to_vec(),
             resize: spec.resize().to_string(),
             preparation: model.prepared_by().to_string(),
+            feeds: model.feeds().iter().cloned().collect(),
         }
     }
 }

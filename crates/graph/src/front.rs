@@ -14,9 +14,7 @@ use crate::builder::NEWEST_OPSET;
 use crate::error::{GraphError, quoted};
 use crate::graph::{Graph, GraphInput, Node, NodeId, ValueId};
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{
-    Apart, Batch, Kernel, Known, Operands, Operator, Refused, Resolved, Slots,
-};
+use crate::operator::{Apart, Batch, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Registry;
 
@@ -85,7 +83,14 @@ impl Graph {
         let sizes = [2, 3, 5, 7];
         let inputs = [Some(Known::activation(sizes.to_vec()))];
         let operands = Operands::new(&inputs, 1, Batch::default());
-        let shape = node.op.resolve(&operands).ok()?.outputs.first()?.shape.clone();
+        let shape = node
+            .op
+            .resolve(&operands)
+            .ok()?
+            .outputs
+            .first()?
+            .shape
+            .clone();
         let place = |size: &usize| sizes.iter().position(|s| s == size);
         shape.iter().map(place).collect()
     }
@@ -106,7 +111,10 @@ impl Graph {
         layout: Layout,
         channels: usize,
     ) -> Result<(Self, ValueId), GraphError> {
-        let Some(place) = self.place_of(input).filter(|p| self.inputs[*p].shape.len() == 4) else {
+        let Some(place) = self
+            .place_of(input)
+            .filter(|p| self.inputs[*p].shape.len() == 4)
+        else {
             return Err(GraphError::Malformed {
                 reason: format!("{} is no input of pictures", quoted(self.name(input))),
             });
@@ -124,7 +132,11 @@ impl Graph {
         let name = self.name(input).to_owned();
         self.rename(input, &format!("{name} as the file has it"));
         let pictures = self.add_value(&name);
-        let kind = if stated.kind.is_float() { stated.kind } else { ElementType::F32 };
+        let kind = if stated.kind.is_float() {
+            stated.kind
+        } else {
+            ElementType::F32
+        };
         self.inputs[place] = GraphInput {
             value: pictures,
             shape,
@@ -422,7 +434,9 @@ fn front_node(op: Arc<dyn Operator>, inputs: &[ValueId], output: ValueId) -> Nod
 
 /// A shape as a file states it: `[?, 3, 224, 224]`.
 pub(crate) fn shape_text(shape: &[Option<usize>]) -> String {
-    let sizes = shape.iter().map(|d| d.map_or("?".to_owned(), |d| d.to_string()));
+    let sizes = shape
+        .iter()
+        .map(|d| d.map_or("?".to_owned(), |d| d.to_string()));
     format!("[{}]", sizes.collect::<Vec<_>>().join(", "))
 }
 

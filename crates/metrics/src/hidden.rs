@@ -71,9 +71,10 @@ impl Hidden {
             spec.ok_or_else(|| MetricError::OptionValue {
                 option: "baseline".to_owned(),
                 value: self.to_string(),
-                expected: "zero, mean or blur: nobody says what pixels become for a network that is \
+                expected:
+                    "zero, mean or blur: nobody says what pixels become for a network that is \
                            no model"
-                    .to_owned(),
+                        .to_owned(),
             })
         };
         Ok(match self {

@@ -195,7 +195,10 @@ impl PixelFlipping {
         let steps = self.steps.min(count);
         let ends = case.pixels.chunks(plane).map(|channel| {
             let low = channel.iter().copied().fold(f32::INFINITY, f32::min);
-            (low, channel.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+            (
+                low,
+                channel.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+            )
         });
         let ends: Vec<(f32, f32)> = ends.collect();
         // What hides is the same at every pixel of a channel.

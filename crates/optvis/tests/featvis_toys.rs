@@ -433,7 +433,10 @@ fn maco_keeps_its_magnitudes() {
     assert!(relative_error(after.images(), before.images()) > 0.02);
     // Undone by the canvas itself: the standard deviation of the image is 1 before clipping, so
     // compare on a sigmoid, which can be inverted.
-    let canvas = Maco::new().correlated().canvas([h, w], 3, &device()).unwrap();
+    let canvas = Maco::new()
+        .correlated()
+        .canvas([h, w], 3, &device())
+        .unwrap();
     let magnitudes = |seed| {
         let picture = canvas
             .picture(&canvas.start(&mut Random::new(seed)))

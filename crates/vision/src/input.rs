@@ -7,8 +7,8 @@ use ndarray::{Array3, Array4, ArrayD, ArrayView3, Axis};
 
 pub use self::array::{is_array, open_array};
 pub use self::error::InputError;
-pub use self::read::{decode_image, open_image};
 use self::raster::{Pixels, image_of, proportional_short, stretch};
+pub use self::read::{decode_image, open_image};
 
 mod array;
 mod error;
@@ -264,7 +264,9 @@ impl InputSpec {
     /// What pixels of one grey, from 0 for black to 1 for white, become in each channel of the tensor.
     pub fn of_grey(&self, grey: f32) -> Vec<f32> {
         let value = grey * self.white();
-        (0..self.channels()).map(|c| self.normalised(value, c)).collect()
+        (0..self.channels())
+            .map(|c| self.normalised(value, c))
+            .collect()
     }
 
     /// The lowest and the highest value of each channel of the tensor: what black and white become,
@@ -381,7 +383,11 @@ impl InputSpec {
     fn image(&self, values: &Array3<f32>, byte: impl Fn(f32) -> u8) -> RgbImage {
         let (_, height, width) = values.dim();
         let pixels = values.view().permuted_axes([1, 2, 0]);
-        image_of(width as u32, height as u32, pixels.iter().map(|v| byte(*v)).collect())
+        image_of(
+            width as u32,
+            height as u32,
+            pixels.iter().map(|v| byte(*v)).collect(),
+        )
     }
 
     /// The channels that are drawn, `[3, H, W]`, in 0 to 255 as pixels are.

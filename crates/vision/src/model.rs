@@ -30,6 +30,8 @@ pub struct Model {
 pub(crate) struct Facts {
     pub spec: InputSpec,
     pub origin: Origin,
+    /// Inputs that are held fixed, with the SHA-256 of their shapes and values.
+    pub feeds: Vec<(String, String)>,
     pub labels: Option<Labels>,
     pub sha256: String,
     pub name: String,
@@ -154,6 +156,12 @@ impl Model {
     /// Who says how photographs are prepared.
     pub fn prepared_by(&self) -> &Origin {
         &self.facts.origin
+    }
+
+    /// The inputs that are [held fixed](Opening::feed), each with the SHA-256 of its value's shape and
+    /// numbers, in hexadecimal.
+    pub fn feeds(&self) -> &[(String, String)] {
+        &self.facts.feeds
     }
 
     /// What was assumed of the network where nobody said it, to be told to whoever reads a result.

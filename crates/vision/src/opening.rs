@@ -244,6 +244,7 @@ impl Opening {
         let facts = Facts {
             spec,
             origin,
+            feeds: self.feeds.iter().map(fed).collect(),
             labels: labels.filter(|labels| classes == Some(labels.len())),
             sha256,
             name: known.map_or(name, |e| e.name.clone()),
@@ -269,7 +270,10 @@ impl Opening {
             let input = graph.inputs().iter().map(|i| i.value);
             let Some(input) = input.into_iter().find(|v| graph.name(*v) == name) else {
                 return Err(ModelError::Pictures {
-                    reason: format!("no input \"{name}\" to feed: the network has {}", list(&graph)),
+                    reason: format!(
+                        "no input \"{name}\" to feed: the network has {}",
+                        list(&graph)
+                    ),
                 });
             };
             let values = value.iter().copied().collect();
@@ -325,17 +329,19 @@ impl Opening {
         if matches!(origin, Origin::Assumed) {
             let channels = base.channels();
             let found = Within::find(graph, pictures.input, channels);
-            let takes = match (pictures.kind.is_int(), &found) {
-                (true, _) => Some(Takes::Bytes),
-                (false, within) => within.as_ref().and_then(Within::takes),
+            let takes = match (pictures.kind, &found) {
+                (ElementType::I8, _) => Some(Takes::SignedBytes),
+                (kind, _) if kind.is_int() => Some(Takes::Bytes),
+                (_, within) => within.as_ref().and_then(Within::takes),
             };
             if let Some(takes) = takes {
-                let scale = match takes {
-                    Takes::Bytes => 1.0,
-                    Takes::Shares => 1.0 / 255.0,
+                let (scale, mean) = match takes {
+                    Takes::Bytes => (1.0, 0.0),
+                    Takes::SignedBytes => (1.0, 128.0),
+                    Takes::Shares => (1.0 / 255.0, 0.0),
                 };
                 let ones = vec![1.0; channels];
-                base = base.with_normalisation(scale, vec![0.0; channels], ones)?;
+                base = base.with_normalisation(scale, vec![mean; channels], ones)?;
                 origin = Origin::Network;
                 if !self.preparation.says_values() {
                     remarks.push(taken_remark(takes, pictures, found.as_ref()));
@@ -347,7 +353,12 @@ impl Opening {
         if let Some(channels) = pictures.channels.filter(|c| *c != spec.channels()) {
             let got = spec.channels();
             let what = "a preparation";
-            return Err(InputError::PerChannel { what, got, channels }.into());
+            return Err(InputError::PerChannel {
+                what,
+                got,
+                channels,
+            }
+            .into());
         }
         if is_assumed && spec.channels() <= 4 {
             remarks.push(assumed_remark(&spec, pictures));
@@ -372,9 +383,18 @@ fn described(
     Ok(described.map(|described| (Origin::Metadata, described)))
 }
 
+/// A held input's name, and what identifies its value.
+fn fed((name, value): &(String, ArrayD<f32>)) -> (String, String) {
+    let shape = format!("{:?}", value.shape());
+    let bytes = value.iter().flat_map(|v| v.to_le_bytes());
+    let bytes: Vec<u8> = shape.into_bytes().into_iter().chain(bytes).collect();
+    (name.clone(), elucid_models::sha256::of_bytes(&bytes))
+}
+
 fn taken_remark(takes: Takes, pictures: &Pictures, within: Option<&Within>) -> Remark {
     let values = match takes {
         Takes::Bytes => "0 to 255",
+        Takes::SignedBytes => "-128 to 127",
         Takes::Shares => "0 to 1",
     };
     Remark::new(match within {

@@ -1,6 +1,6 @@
 //! Which input of a network takes the pictures, and how they lie in it.
 
-use elucid_graph::{ElementType, Graph, GraphInput, Layout, ValueId};
+use elucid_graph::{Batch, ElementType, Graph, GraphInput, Known, Layout, Operands, ValueId};
 use elucid_rules::OpKind;
 
 use crate::error::ModelError;
@@ -8,6 +8,11 @@ use crate::input::{InputError, InputSpec};
 
 /// The sides of pictures where neither the file nor anybody says them, in pixels.
 const USUAL: usize = 224;
+
+/// The side of a picture that any kernel fits into, and the most groups that a first convolution may
+/// have.
+const FITTING: usize = 512;
+const MOST_GROUPS: usize = 64;
 
 /// As many channels as a picture has.
 const FEW: usize = 4;
@@ -42,10 +47,15 @@ impl Pictures {
         let found = match named {
             Some(name) => {
                 let Some(input) = inputs.iter().find(|i| graph.name(i.value) == name) else {
-                    return refused(format!("no input \"{name}\": the network has {}", list(graph)));
+                    return refused(format!(
+                        "no input \"{name}\": the network has {}",
+                        list(graph)
+                    ));
                 };
                 if !is_free(&input) {
-                    return refused(format!("input \"{name}\" takes the picture and is fed, too"));
+                    return refused(format!(
+                        "input \"{name}\" takes the picture and is fed, too"
+                    ));
                 }
                 input
             }
@@ -84,7 +94,9 @@ impl Pictures {
             ));
         };
         if found.kind == ElementType::Bool {
-            return refused(format!("input \"{name}\" holds booleans, which make no picture"));
+            return refused(format!(
+                "input \"{name}\" holds booleans, which make no picture"
+            ));
         }
         let few = |size: Option<usize>| size.is_some_and(|size| (1..=FEW).contains(&size));
         let behind = graph.layout_behind(found.value);
@@ -126,7 +138,11 @@ impl Pictures {
             return Ok(());
         }
         let names: Vec<String> = lacking.iter().map(|name| format!("\"{name}\"")).collect();
-        let verb = if lacking.len() == 1 { "lacks a value" } else { "lack values" };
+        let verb = if lacking.len() == 1 {
+            "lacks a value"
+        } else {
+            "lack values"
+        };
         Err(ModelError::Pictures {
             reason: format!(
                 "input {} {verb}: --feed {}=FILE.npy gives one; the network has {}",
@@ -171,8 +187,17 @@ fn convolved_channels(graph: &Graph, input: ValueId) -> Option<usize> {
             OpKind::Conv => {
                 let weight = node.inputs.get(1).copied().flatten()?;
                 let shape = graph.constant(weight)?.shape();
-                // A convolution of each channel alone says nothing of how many there are.
-                return shape.get(1).copied().filter(|channels| *channels > 1);
+                let own = shape.get(1).copied()?;
+                // Its groups are what fits.
+                let fits = |channels: &usize| {
+                    let pictures = Known::activation(vec![1, *channels, FITTING, FITTING]);
+                    let weight = Known::host(graph.constant(weight)?.clone());
+                    let inputs = [Some(pictures), Some(weight)];
+                    let operands = Operands::new(&inputs, 1, Batch::default());
+                    node.op.resolve(&operands).ok()
+                };
+                let mut multiples = (1..=MOST_GROUPS).map(|groups| own * groups);
+                return multiples.find(|channels| fits(channels).is_some());
             }
             OpKind::Cast
             | OpKind::Identity
@@ -195,6 +220,8 @@ pub(crate) fn list(graph: &Graph) -> String {
 }
 
 fn shape_text(shape: &[Option<usize>]) -> String {
-    let sizes = shape.iter().map(|d| d.map_or("?".to_owned(), |d| d.to_string()));
+    let sizes = shape
+        .iter()
+        .map(|d| d.map_or("?".to_owned(), |d| d.to_string()));
     format!("[{}]", sizes.collect::<Vec<_>>().join(", "))
 }

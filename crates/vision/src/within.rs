@@ -10,11 +10,13 @@ pub(crate) struct Within {
     offset: Vec<f64>,
 }
 
-/// What a network that normalises its pictures itself takes.
+/// What a network takes that normalises its pictures itself, or wants whole numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Takes {
     /// Values of 0 to 255.
     Bytes,
+    /// Values of -128 to 127.
+    SignedBytes,
     /// Values of 0 to 1.
     Shares,
 }
@@ -102,7 +104,12 @@ impl Within {
         if !usable {
             return None;
         }
-        let centres: Vec<f64> = self.offset.iter().zip(&self.factor).map(|(o, f)| -o / f).collect();
+        let centres: Vec<f64> = self
+            .offset
+            .iter()
+            .zip(&self.factor)
+            .map(|(o, f)| -o / f)
+            .collect();
         let spreads = || self.factor.iter().map(|f| 1.0 / f.abs());
         let is_bytes = centres.iter().any(|c| *c > 1.5) || spreads().all(|s| s > 1.5);
         if is_bytes {
@@ -114,13 +121,17 @@ impl Within {
 
     /// `(x - 123.675) / 58.395, ...`, for a remark.
     pub fn text(&self) -> String {
-        let parts = self.factor.iter().zip(&self.offset).map(|(factor, offset)| {
-            let (mean, std) = (rounded(-offset / factor), rounded(1.0 / factor));
-            match mean == 0.0 {
-                true => format!("x / {std}"),
-                false => format!("(x - {mean}) / {std}"),
-            }
-        });
+        let parts = self
+            .factor
+            .iter()
+            .zip(&self.offset)
+            .map(|(factor, offset)| {
+                let (mean, std) = (rounded(-offset / factor), rounded(1.0 / factor));
+                match mean == 0.0 {
+                    true => format!("x / {std}"),
+                    false => format!("(x - {mean}) / {std}"),
+                }
+            });
         let mut parts: Vec<String> = parts.collect();
         parts.dedup();
         parts.join(", ")
@@ -145,7 +156,9 @@ fn batch_norm(graph: &Graph, node: &Node, channels: usize) -> Option<(Vec<f64>, 
     for known in known.iter().skip(1) {
         let host = known.as_ref()?.host.as_ref()?;
         let values = burn::tensor::TensorData::new(host.floats(), [host.len()]);
-        slots.push(Some(burn::tensor::Tensor::<1>::from_data(values, &device).into()));
+        slots.push(Some(
+            burn::tensor::Tensor::<1>::from_data(values, &device).into(),
+        ));
     }
     let (factor, offset) = kernel.batch_norm()?.scale(&mut Slots::new(slots));
     let numbers = |x: &elucid_graph::Activation| {

@@ -175,7 +175,10 @@ impl Attributor for ScoreCam {
             }
             let data = TensorData::new(masks, [batch.len(), 1, height, width]);
             let masks = Tensor::<4>::from_data(data, &image.device());
-            input.scores(&vec![seen.image; batch.len()], shown(image, hidden(seen.image), masks).into())
+            input.scores(
+                &vec![seen.image; batch.len()],
+                shown(image, hidden(seen.image), masks).into(),
+            )
         };
         let weighed = |seen: &Seen, scores: Vec<f32>| match self.weights {
             ScoreWeights::Softmax => Ok(Weighed {

@@ -101,8 +101,7 @@ impl<'w> Perturbed<'w> {
 }
 
 /// Help of the option `baseline` where it is what hidden pixels become.
-pub(crate) const BASELINE_HELP: &str =
-    "what hidden pixels become: zero, black, white, mean, blur, noise, grey:SHARE, constant:V, \
+pub(crate) const BASELINE_HELP: &str = "what hidden pixels become: zero, black, white, mean, blur, noise, grey:SHARE, constant:V, \
      blur:SIGMA, noise:LOW:HIGH, several joined by +";
 
 /// A method's setup: these methods attribute to the input only.

@@ -83,7 +83,6 @@ impl Occlusion {
         self.baseline = baseline;
         self
     }
-
 }
 
 /// First pixels of the windows along an axis.

@@ -117,12 +117,13 @@ impl Job<'_> {
         let mut series: Vec<Vec<f32>> = vec![Vec::new(); objectives.len()];
         let mut settled = vec![false; objectives.len()];
         let mut kept = Vec::new();
+        let transforms = vis.transforms_used();
         for step in 0..vis.steps {
             let leaves: Vec<Activation> = parameters
                 .iter()
                 .map(|parameter| parameter.clone().require_grad())
                 .collect();
-            let change = vis.transforms.draw(vis.size, &mut random);
+            let change = transforms.draw(vis.size, &mut random);
             let values = self.values(objectives, joint, &leaves, &change, &vis.rules_at(step))?;
             let gradients = (-values.clone().sum()).backward();
             let values = Activation::from(values).to_array()?;
@@ -251,7 +252,12 @@ impl Job<'_> {
             .into_dimensionality::<Ix4>()
             .map_err(|_| VisError::Shape {
                 what: "the pictures",
-                expected: vec![0, self.model.input_spec().channels(), self.vis.size[0], self.vis.size[1]],
+                expected: vec![
+                    0,
+                    self.model.input_spec().channels(),
+                    self.vis.size[0],
+                    self.vis.size[1],
+                ],
                 got: shape,
             })
     }

@@ -50,7 +50,13 @@ impl Paint {
             3 => CORRELATION.concat().iter().map(|v| v / norm).collect(),
             _ => {
                 let lightness = 1.0 / 3_f32.sqrt();
-                let place = |i: usize| if i % (channels + 1) == 0 { lightness } else { 0.0 };
+                let place = |i: usize| {
+                    if i % (channels + 1) == 0 {
+                        lightness
+                    } else {
+                        0.0
+                    }
+                };
                 (0..channels * channels).map(place).collect()
             }
         };

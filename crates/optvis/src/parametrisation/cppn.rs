@@ -105,7 +105,11 @@ impl CppnCanvas {
     fn units(&self, layer: usize) -> [usize; 2] {
         [
             if layer == 0 { 2 } else { 2 * self.hidden },
-            if layer == self.layers { self.channels } else { self.hidden },
+            if layer == self.layers {
+                self.channels
+            } else {
+                self.hidden
+            },
         ]
     }
 }

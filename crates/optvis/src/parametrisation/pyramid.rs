@@ -106,7 +106,9 @@ impl Canvas for PyramidCanvas {
     fn start(&self, random: &mut Random) -> Vec<Activation> {
         let mut one = |level: &Level| {
             let [h, w] = level.size;
-            random.normals(self.sd, [1, self.channels, h, w], &self.device).into()
+            random
+                .normals(self.sd, [1, self.channels, h, w], &self.device)
+                .into()
         };
         self.levels.iter().map(&mut one).collect()
     }

@@ -116,7 +116,10 @@ fn numbers(descriptor: &str) -> Option<Numbers> {
     };
     Some(match kind {
         "f8" => (8, Box::new(move |b| f64::from_bits(little(b)))),
-        "f4" => (4, Box::new(move |b| f32::from_bits(little(b) as u32).into())),
+        "f4" => (
+            4,
+            Box::new(move |b| f32::from_bits(little(b) as u32).into()),
+        ),
         "f2" => (2, Box::new(move |b| half_float(little(b) as u16))),
         "u1" | "b1" => (1, Box::new(move |b| little(b) as f64)),
         "u2" => (2, Box::new(move |b| little(b) as f64)),
@@ -157,7 +160,9 @@ fn shape_in(header: &str) -> Option<Vec<usize>> {
     let rest = after(header, "shape")?.strip_prefix('(')?;
     let (list, _) = rest.split_once(')')?;
     let parts = list.split(',').map(str::trim).filter(|p| !p.is_empty());
-    parts.map(|p| p.trim_end_matches('L').parse().ok()).collect()
+    parts
+        .map(|p| p.trim_end_matches('L').parse().ok())
+        .collect()
 }
 
 /// A member of a zip archive, stored or deflated.
@@ -187,7 +192,11 @@ fn unzipped(bytes: &[u8], wanted: Option<&str>) -> Result<Vec<u8>, String> {
         8 => DeflateDecoder::new(stored)
             .take(MAX_FILE_BYTES + 1)
             .read_to_end(&mut data),
-        other => return Err(format!("it is compressed by method {other}, expected deflate")),
+        other => {
+            return Err(format!(
+                "it is compressed by method {other}, expected deflate"
+            ));
+        }
     };
     match read {
         Ok(_) if data.len() as u64 <= MAX_FILE_BYTES => Ok(data),
@@ -265,8 +274,12 @@ mod tests {
     #[test]
     fn every_type_and_order_of_bytes_is_read() {
         let read = |descriptor: &str, data: &[u8]| {
-            let header = format!("{{'descr': '{descriptor}', 'fortran_order': False, 'shape': (2,), }}");
-            of_bytes(&npy(&header, data)).unwrap().into_raw_vec_and_offset().0
+            let header =
+                format!("{{'descr': '{descriptor}', 'fortran_order': False, 'shape': (2,), }}");
+            of_bytes(&npy(&header, data))
+                .unwrap()
+                .into_raw_vec_and_offset()
+                .0
         };
         assert_eq!(read("<f4", &[0, 0, 128, 63, 0, 0, 0, 192]), [1.0, -2.0]);
         assert_eq!(read(">f4", &[63, 128, 0, 0, 192, 0, 0, 0]), [1.0, -2.0]);
@@ -292,15 +305,23 @@ mod tests {
         let header = |text: &str, data: &[u8]| of_bytes(&npy(text, data)).unwrap_err();
         let complex = "{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }";
         assert!(header(complex, &[0; 8]).contains("<c8"));
-        let huge = "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 99999999999), }";
+        let huge =
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 99999999999), }";
         assert!(header(huge, &[0; 8]).contains("does not fit"));
         assert!(header("{}", &[]).contains("type"));
         assert!(of_bytes(b"hello").unwrap_err().contains(".npy"));
-        let whole = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (4,), }", &[0; 4]);
+        let whole = npy(
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (4,), }",
+            &[0; 4],
+        );
         for length in 0..whole.len() {
             assert!(of_bytes(&whole[..length]).is_err(), "{length}");
         }
-        for garbage in [&b"PK"[..], b"PK\x05\x06", &[0x50, 0x4B, 5, 6, 255, 255, 255, 255]] {
+        for garbage in [
+            &b"PK"[..],
+            b"PK\x05\x06",
+            &[0x50, 0x4B, 5, 6, 255, 255, 255, 255],
+        ] {
             assert!(unzipped(garbage, None).is_err());
         }
     }

@@ -132,7 +132,9 @@ pub enum InputError {
         channels: usize,
     },
     /// A number of means or divisors that fits neither all channels nor each.
-    #[error("{what} of {got} numbers: one number, or {channels}, one for each channel of the input")]
+    #[error(
+        "{what} of {got} numbers: one number, or {channels}, one for each channel of the input"
+    )]
     PerChannel {
         /// Mean or std.
         what: &'static str,

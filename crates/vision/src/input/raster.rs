@@ -107,50 +107,65 @@ impl Pixels {
         let numbers = |pixels: &mut dyn Iterator<Item = [f32; 4]>| {
             let mut values = Vec::with_capacity(channels * width as usize * height as usize);
             for pixel in pixels {
-                extend(&mut values, channels, pixel, |p, keep| mixed(p, grey, white, keep));
+                extend(&mut values, channels, pixel, |p, keep| {
+                    mixed(p, grey, white, keep)
+                });
             }
             Self::Numbers(Raster::new(size, values))
         };
-        Ok(match (picture, color.bytes_per_pixel() / color.channel_count()) {
-            (DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_), _) => {
-                let scaled = |v: f32| if v.is_finite() { v * white } else { 0.0 };
-                numbers(&mut picture.to_rgba32f().pixels().map(|p| p.0.map(scaled)))
-            }
-            (_, 2) => {
-                let stored = |v: u16| match native {
-                    Some(_) => f32::from(v),
-                    None => f32::from(v) / 257.0,
-                };
-                // What is opaque is so at any scale.
-                let opacity = |v: u16| f32::from(v) / 65_535.0 * white;
-                let pixel = |[r, g, b, a]: [u16; 4]| [stored(r), stored(g), stored(b), opacity(a)];
-                numbers(&mut picture.to_rgba16().pixels().map(|p| pixel(p.0)))
-            }
-            _ if native.is_some() => {
-                let scaled = |v: u8| f32::from(v) / 255.0 * white;
-                numbers(&mut picture.to_rgba8().pixels().map(|p| p.0.map(scaled)))
-            }
-            // No transparency and no other number of channels: nothing to mix.
-            (DynamicImage::ImageRgb8(rgb), _) if channels == 3 => {
-                Self::Bytes(Raster::new(size, rgb.as_raw().clone()))
-            }
-            _ => {
-                let mut values = Vec::with_capacity(channels * width as usize * height as usize);
-                for pixel in picture.to_rgba8().pixels() {
-                    extend(&mut values, channels, pixel.0, |p, keep| {
-                        mixed_bytes(p, grey, keep)
-                    });
+        Ok(
+            match (picture, color.bytes_per_pixel() / color.channel_count()) {
+                (DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_), _) => {
+                    // `clamp` hands NaN on.
+                    let scaled = |v: f32| {
+                        if v.is_nan() {
+                            0.0
+                        } else {
+                            v.clamp(0.0, 1.0) * white
+                        }
+                    };
+                    numbers(&mut picture.to_rgba32f().pixels().map(|p| p.0.map(scaled)))
                 }
-                Self::Bytes(Raster::new(size, values))
-            }
-        })
+                (_, 2) => {
+                    let stored = |v: u16| match native {
+                        Some(_) => f32::from(v),
+                        None => f32::from(v) / 257.0,
+                    };
+                    // What is opaque is so at any scale.
+                    let opacity = |v: u16| f32::from(v) / 65_535.0 * white;
+                    let pixel =
+                        |[r, g, b, a]: [u16; 4]| [stored(r), stored(g), stored(b), opacity(a)];
+                    numbers(&mut picture.to_rgba16().pixels().map(|p| pixel(p.0)))
+                }
+                _ if native.is_some() => {
+                    let scaled = |v: u8| f32::from(v) / 255.0 * white;
+                    numbers(&mut picture.to_rgba8().pixels().map(|p| p.0.map(scaled)))
+                }
+                // No transparency and no other number of channels: nothing to mix.
+                (DynamicImage::ImageRgb8(rgb), _) if channels == 3 => {
+                    Self::Bytes(Raster::new(size, rgb.as_raw().clone()))
+                }
+                _ => {
+                    let mut values =
+                        Vec::with_capacity(channels * width as usize * height as usize);
+                    for pixel in picture.to_rgba8().pixels() {
+                        extend(&mut values, channels, pixel.0, |p, keep| {
+                            mixed_bytes(p, grey, keep)
+                        });
+                    }
+                    Self::Bytes(Raster::new(size, values))
+                }
+            },
+        )
     }
 
     /// Fitted to `size` (height, width). Pixels with an opacity of their own are resized as Pillow
     /// does it: each colour counts as much as it is opaque.
     pub fn fitted(self, resize: Resize, size: [usize; 2]) -> Self {
         match self {
-            Self::Bytes(mut raster) if raster.channels % 2 == 0 && is_resized(&raster, resize, size) => {
+            Self::Bytes(mut raster)
+                if raster.channels % 2 == 0 && is_resized(&raster, resize, size) =>
+            {
                 each_pixel(&mut raster, |colours, alpha| {
                     for colour in colours {
                         let product = u32::from(*colour) * u32::from(alpha) + 128;

@@ -48,12 +48,11 @@ pub(crate) fn beside(network: &Path) -> Result<Option<Said>, InputError> {
         let Some(object) = read(&path, path == own)? else {
             continue;
         };
-        let described = understood(&object, path == own).map_err(|reason| {
-            InputError::Preparation {
+        let described =
+            understood(&object, path == own).map_err(|reason| InputError::Preparation {
                 file: path.display().to_string(),
                 reason,
-            }
-        })?;
+            })?;
         if let Some(described) = described {
             // Its name alone: a result says the same wherever the folder lies.
             let file = path.file_name().unwrap_or_default().to_string_lossy();
@@ -86,7 +85,13 @@ fn understood(object: &Map<String, Value>, is_own: bool) -> Result<Option<Descri
         return timm(config).map(Some);
     }
     let has = |keys: &[&str]| keys.iter().any(|key| object.contains_key(*key));
-    if has(&["image_mean", "do_normalize", "do_rescale", "rescale_factor", "do_resize"]) {
+    if has(&[
+        "image_mean",
+        "do_normalize",
+        "do_rescale",
+        "rescale_factor",
+        "do_resize",
+    ]) {
         return hugging_face(object).map(Some);
     }
     if has(&["input_size", "crop_pct"]) && has(&["mean", "std"]) {
@@ -112,7 +117,11 @@ fn own(object: &Map<String, Value>) -> Result<Described, String> {
     let scale = match object.get("scale") {
         Some(Value::String(text)) => {
             let (above, below) = text.split_once('/').unwrap_or((text, "1"));
-            let number = |t: &str| t.trim().parse::<f32>().map_err(|e| format!("\"scale\": {e}"));
+            let number = |t: &str| {
+                t.trim()
+                    .parse::<f32>()
+                    .map_err(|e| format!("\"scale\": {e}"))
+            };
             Some(number(above)? / number(below)?)
         }
         other => other.map(|value| number(value, "scale")).transpose()?,
@@ -124,7 +133,10 @@ fn own(object: &Map<String, Value>) -> Result<Described, String> {
     };
     Ok(Described {
         preparation: Preparation {
-            size: object.get("size").map(|value| size(value, "size")).transpose()?,
+            size: object
+                .get("size")
+                .map(|value| size(value, "size"))
+                .transpose()?,
             order: parsed("channel_order")?
                 .map(|text| text.parse().map_err(|e| format!("\"channel_order\": {e}")))
                 .transpose()?,
@@ -215,7 +227,9 @@ fn timm(config: &Map<String, Value>) -> Result<Described, String> {
     let resize = match (mode.unwrap_or("center"), size) {
         ("squash", _) => Some(Resize::Squash),
         ("border", _) => Some(Resize::Pad),
-        (_, Some([h, w])) => Some(short_side((h.max(w) as f64 / share.unwrap_or(0.875)).floor())?),
+        (_, Some([h, w])) => Some(short_side(
+            (h.max(w) as f64 / share.unwrap_or(0.875)).floor(),
+        )?),
         (_, None) => None,
     };
     let interpolation = config.get("interpolation").and_then(Value::as_str);
@@ -258,7 +272,10 @@ pub(crate) fn in_metadata(
         return Ok(None);
     }
     let stated = get("imgsz").and_then(literal);
-    let size = stated.map(|value| size(&value, "imgsz")).transpose().map_err(refused)?;
+    let size = stated
+        .map(|value| size(&value, "imgsz"))
+        .transpose()
+        .map_err(refused)?;
     let classifies = get("task") == Some("classify");
     let short = size.map(|[h, w]| h.max(w) as f64);
     let resize = match (classifies, short) {
@@ -268,7 +285,9 @@ pub(crate) fn in_metadata(
     };
     let mut remarks = Vec::new();
     if !classifies {
-        remarks.push("the trainer pads pictures with grey, here they are padded with black".to_owned());
+        remarks.push(
+            "the trainer pads pictures with grey, here they are padded with black".to_owned(),
+        );
     }
     Ok(Some(Described {
         preparation: Preparation {
@@ -297,7 +316,9 @@ fn filter_remark(name: &str) -> String {
 
 fn short_side(short: f64) -> Result<Resize, String> {
     match (1.0..=f64::from(u32::MAX)).contains(&short) {
-        true => Ok(Resize::ShortSideCrop { short: short as u32 }),
+        true => Ok(Resize::ShortSideCrop {
+            short: short as u32,
+        }),
         false => Err(format!("a shorter side of {short} pixels")),
     }
 }

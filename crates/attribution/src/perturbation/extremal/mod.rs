@@ -103,8 +103,8 @@ impl Default for ExtremalPerturbation {
 }
 
 impl ExtremalPerturbation {
-    /// A tenth of the image, preserved; on images of fewer than 128 pixels, lengths in pixels shrink in
-    /// proportion.
+    /// A tenth of the image, preserved; on images of fewer than 128 pixels, the mask's step and smoothness
+    /// shrink in proportion. The blur does not: more of it hides more.
     pub fn new() -> Self {
         Self {
             setup: at_input(),
@@ -210,7 +210,6 @@ impl ExtremalPerturbation {
     /// Sigma of the strongest blur in pixels, 20 by default.
     pub fn blur(mut self, sigma: f32) -> Self {
         self.blur = sigma;
-        self.given.add("blur");
         self
     }
 
@@ -330,7 +329,6 @@ impl ExtremalPerturbation {
         let mut fitted = self.clone();
         self.given.fit_whole("step", &mut fitted.step, size);
         self.given.fit("sigma", &mut fitted.sigma, size);
-        self.given.fit("blur", &mut fitted.blur, size);
         fitted
     }
 
