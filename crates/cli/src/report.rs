@@ -7,6 +7,7 @@ use std::time::Instant;
 use elucid::models::sha256;
 use elucid::prelude::*;
 use elucid::vision::Guess;
+use elucid::vision::input::file_of;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
@@ -114,7 +115,7 @@ pub struct ImageFacts {
 
 impl ImageFacts {
     pub fn of(path: &Path) -> Result<Self, CliError> {
-        let sha256 = sha256::of_file(path)
+        let sha256 = sha256::of_file(&file_of(path))
             .map_err(|e| CliError::io(format!("cannot read {}", path.display()), &e))?;
         Ok(Self {
             file: path.display().to_string(),

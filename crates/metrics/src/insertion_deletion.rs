@@ -43,7 +43,7 @@ use crate::metric::{
 use crate::order::descending;
 pub use crate::probe::Curve;
 use crate::probe::Probe;
-use crate::table::{MetricInfo, MetricOption, MetricOptions};
+use crate::table::{MetricInfo, MetricOption, MetricOptions, OR_USUAL, OrUsual};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -267,9 +267,9 @@ fn build(
     metric: InsertionDeletion,
 ) -> Result<Box<dyn Metric>, MetricError> {
     let step = match metric.step {
-        Step::Usual | Step::Pixels(_) => match options.get("pixels", 0, "a whole number")? {
-            0 if !options.is_given("pixels") => metric.step,
-            pixels => Step::Pixels(pixels),
+        Step::Usual | Step::Pixels(_) => match options.get("pixels", OrUsual(None), OR_USUAL)? {
+            OrUsual(None) => Step::Usual,
+            OrUsual(Some(pixels)) => Step::Pixels(pixels),
         },
         Step::Count(steps) => Step::Count(options.get("steps", steps, "a whole number")?),
     };
@@ -283,8 +283,8 @@ fn build(
 
 const PIXELS: MetricOption = MetricOption {
     name: "pixels",
-    default: "224",
-    help: "pixels changed in each step; a row where the shorter side has less than 128",
+    default: "usual",
+    help: "pixels changed in each step: 224 as usual, a row where the shorter side has less than 128",
 };
 
 const STEPS: MetricOption = MetricOption {

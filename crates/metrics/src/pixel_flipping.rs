@@ -37,7 +37,7 @@ use crate::metric::{
 use crate::order::descending_of;
 use crate::probe::{Curve, Probe};
 use crate::random::Random;
-use crate::table::{MetricInfo, MetricOption};
+use crate::table::{MetricInfo, MetricOption, OR_USUAL, OrUsual};
 
 /// What patches are overwritten with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -271,8 +271,9 @@ pub(crate) const METRIC: MetricInfo = MetricInfo {
     options: &[
         MetricOption {
             name: "patch",
-            default: "9",
-            help: "side of a region, in pixels; less where the shorter side has less than 128",
+            default: "usual",
+            help: "side of a region, in pixels: 9 as usual, less where the shorter side has less than \
+                   128",
         },
         MetricOption {
             name: "steps",
@@ -294,10 +295,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo {
     build: |options| {
         let samek = PixelFlipping::samek();
         Ok(Box::new(PixelFlipping {
-            patch: match options.get("patch", PATCH, "a whole number")? {
-                PATCH if !options.is_given("patch") => None,
-                patch => Some(patch),
-            },
+            patch: options.get("patch", OrUsual(None), OR_USUAL)?.0,
             steps: options.get("steps", samek.steps, "a whole number")?,
             filling: options.get("filling", samek.filling, FILLINGS)?,
             probability: options.get("probability", samek.probability, "true or false")?,

@@ -310,12 +310,17 @@ impl Opening {
     ) -> Result<(InputSpec, Origin), ModelError> {
         let mut base = pictures.usual_spec()?;
         let mut origin = Origin::Assumed;
+        let mut size_is_said = self.preparation.size.is_some()
+            || self.spec.is_some()
+            || known.is_some()
+            || pictures.stated.iter().all(Option::is_some);
         if let Some(spec) = &self.spec {
             (base, origin) = (spec.clone(), Origin::Given);
         } else if let Some(entry) = known {
             (base, origin) = (InputSpec::from_manifest(&entry.input)?, Origin::Known);
         } else if let Some((said_by, described)) = described {
             let mut said = described.preparation;
+            size_is_said |= said.size.is_some();
             if let [Some(height), Some(width)] = pictures.stated {
                 said.size = Some([height, width]);
             }
@@ -362,6 +367,12 @@ impl Opening {
         }
         if is_assumed && spec.channels() <= 4 {
             remarks.push(assumed_remark(&spec, pictures));
+        } else if !size_is_said {
+            let [height, width] = spec.size();
+            remarks.push(Remark::new(format!(
+                "the file leaves the size of its pictures open: {height} x {width} pixels are assumed; \
+                 --input-size says otherwise"
+            )));
         }
         let origin = match self.preparation.says_values() {
             true => Origin::Given,

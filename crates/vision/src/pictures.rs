@@ -102,7 +102,8 @@ impl Pictures {
         let behind = graph.layout_behind(found.value);
         let by_size = match (few(second), few(fourth)) {
             (true, false) => Some(Layout::ChannelsFirst),
-            (false, true) => Some(Layout::ChannelsLast),
+            // Few columns of pictures as high as they are wide are no channels.
+            (false, true) if third != fourth => Some(Layout::ChannelsLast),
             _ => None,
         };
         let found_layout = by_size.or(behind).unwrap_or(Layout::ChannelsFirst);

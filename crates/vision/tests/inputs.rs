@@ -1,6 +1,7 @@
 //! Inputs of other channels, layouts and types than a photograph's, several of them, and who says how
 //! pictures are prepared.
 
+#[allow(dead_code, unused_imports)]
 #[path = "../../graph/tests/common/onnx.rs"]
 mod onnx;
 
@@ -90,7 +91,12 @@ fn channels_last_are_the_channels_first_twin() {
         ..Preparation::default()
     };
     let images = pictures([2, 3, 8, 16]);
-    for shape in [[1, 8, 16, 3], [-1, 8, 16, 3], [-1, -1, -1, 3], [-1, -1, -1, -1]] {
+    for shape in [
+        [1, 8, 16, 3],
+        [-1, 8, 16, 3],
+        [-1, -1, -1, 3],
+        [-1, -1, -1, -1],
+    ] {
         let model = opened(Opening::new().adjusted_by(sized.clone()), &last(shape)).unwrap();
         assert_eq!(model.layer(INPUT).unwrap().shape(), [1, 3, 8, 16]);
         assert_eq!(model.layer(INPUT).unwrap().name(), "x");
@@ -98,10 +104,18 @@ fn channels_last_are_the_channels_first_twin() {
         let [a, b] = [&model, &twin].map(|m| gradient(m, &images));
         close(a.as_slice().unwrap(), b.as_slice().unwrap());
         // Nothing of the way there is left: positions depend on windows, as in the twin.
-        assert!(model.layers().iter().all(|layer| layer.shape().last() != Some(&3)));
+        assert!(
+            model
+                .layers()
+                .iter()
+                .all(|layer| layer.shape().last() != Some(&3))
+        );
         let windows = |m: &Model| m.windows(INPUT, "conv", &Rules::new(), [8, 16]).unwrap();
         assert!(windows(&twin).is_some());
-        assert_eq!(format!("{:?}", windows(&model)), format!("{:?}", windows(&twin)));
+        assert_eq!(
+            format!("{:?}", windows(&model)),
+            format!("{:?}", windows(&twin))
+        );
     }
 }
 
@@ -141,17 +155,20 @@ fn what_is_done_to_channels_that_are_last_is_done_to_them_in_front() {
 
 #[test]
 fn a_layout_that_only_the_sizes_show_is_remarked_on() {
-    let dense = Onnx::image([-1, 2, 2, 3])
+    let dense = Onnx::image([-1, 6, 6, 3])
         .node("Flatten", &["x"], &["flat"])
-        .weight("w", &[12, 2])
+        .weight("w", &[108, 2])
         .node("MatMul", &["flat", "w"], &["y"]);
     let model = open(&dense);
-    let told = model.remarks().iter().any(|r| r.text().contains("--layout"));
+    let told = model
+        .remarks()
+        .iter()
+        .any(|r| r.text().contains("--layout"));
     assert!(told, "{:?}", model.remarks());
     assert_eq!(model.input_spec().channels(), 3);
-    // As it is said to be: 2 channels of 2 x 3.
+    // As it is said to be: 6 channels of 6 x 3.
     let said = opened(Opening::new().layout(Layout::ChannelsFirst), &dense).unwrap();
-    assert_eq!(said.layer(INPUT).unwrap().shape(), [1, 2, 2, 3]);
+    assert_eq!(said.layer(INPUT).unwrap().shape(), [1, 6, 6, 3]);
 }
 
 #[test]
@@ -163,7 +180,10 @@ fn a_quantised_input_takes_pictures() {
     let model = open(&classifier(network, "real"));
     let images = pictures([1, 3, 8, 16]) * 200.0;
     let twin = open(&first());
-    close(&scores(&model, &images), &scores(&twin, &(images.clone() * 0.5)));
+    close(
+        &scores(&model, &images),
+        &scores(&twin, &(images.clone() * 0.5)),
+    );
     let [a, b] = [gradient(&model, &images), gradient(&twin, &(images * 0.5))];
     let halved: Vec<f32> = b.iter().map(|v| v * 0.5).collect();
     close(a.as_slice().unwrap(), &halved);
@@ -177,7 +197,10 @@ fn what_makes_no_picture_is_refused_in_one_sentence() {
             .node("Flatten", &["x"], &["flat"])
             .node("Softmax", &["flat"], &["y"])
     };
-    for (shape, dimensions) in [(&[1, 16, 8][..], "3 dimensions"), (&[1, 3, 4, 8, 8], "5 dimensions")] {
+    for (shape, dimensions) in [
+        (&[1, 16, 8][..], "3 dimensions"),
+        (&[1, 3, 4, 8, 8], "5 dimensions"),
+    ] {
         let error = opened(Opening::new(), &dense(shape)).unwrap_err();
         assert!(error.to_string().contains(dimensions), "{error}");
         assert!(matches!(error, ModelError::Pictures { .. }));
@@ -242,7 +265,12 @@ fn another_input_is_held_fixed_for_any_batch() {
 fn inputs_without_a_value_are_listed() {
     let network = with_numbers(-1, &[-1, 2]);
     let error = opened(Opening::new(), &network).unwrap_err().to_string();
-    for part in ["\"meta\"", "--feed meta=", "\"image\" [?, 3, 8, 16]", "[?, 2]"] {
+    for part in [
+        "\"meta\"",
+        "--feed meta=",
+        "\"image\" [?, 3, 8, 16]",
+        "[?, 2]",
+    ] {
         assert!(error.contains(part), "no {part} in {error}");
     }
     let fed = |name: &str, shape: &[usize]| {
@@ -250,9 +278,15 @@ fn inputs_without_a_value_are_listed() {
         opened(opening, &network)
     };
     let error = fed("meta", &[1, 3]).unwrap_err().to_string();
-    assert!(error.contains("[?, 2]") && error.contains("[1, 3]"), "{error}");
+    assert!(
+        error.contains("[?, 2]") && error.contains("[1, 3]"),
+        "{error}"
+    );
     let error = fed("mata", &[1, 2]).unwrap_err().to_string();
-    assert!(error.contains("\"mata\"") && error.contains("\"meta\""), "{error}");
+    assert!(
+        error.contains("\"mata\"") && error.contains("\"meta\""),
+        "{error}"
+    );
     // The axis of pictures may be left out.
     fed("meta", &[2]).unwrap();
 }
@@ -265,7 +299,10 @@ fn one_of_several_pictures_is_chosen() {
         .node("Sub", &["left", "right"], &["difference"])
         .node("Flatten", &["difference"], &["y"]);
     let error = opened(Opening::new(), &network).unwrap_err().to_string();
-    assert!(error.contains("--input") && error.contains("\"right\""), "{error}");
+    assert!(
+        error.contains("--input") && error.contains("\"right\""),
+        "{error}"
+    );
     let value = ArrayD::from_elem(IxDyn(&[1, 3, 4, 4]), 2.0);
     let opening = Opening::new().input("right").feed("left", value);
     let model = opened(opening, &network).unwrap();
@@ -291,7 +328,10 @@ fn a_normalisation_inside_is_recognised() {
     let model = open(&bytes);
     assert_eq!(model.input_spec().scale(), 1.0);
     let remark = model.remarks()[0].text();
-    assert!(remark.contains("inside the network") && remark.contains("123.675"), "{remark}");
+    assert!(
+        remark.contains("inside the network") && remark.contains("123.675"),
+        "{remark}"
+    );
     let shares = open(&normalising([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]));
     assert_eq!(shares.input_spec().scale(), 1.0 / 255.0);
     assert_eq!(shares.input_spec().mean(), [0.0; 3]);
@@ -305,7 +345,11 @@ fn a_normalisation_inside_is_recognised() {
         .tensor(floats("b", &[3], vec![0.0; 3]))
         .tensor(floats("m", &[3], vec![120.0, 110.0, 100.0]))
         .tensor(floats("v", &[3], vec![3600.0; 3]))
-        .node("BatchNormalization", &["x", "g", "b", "m", "v"], &["normal"]);
+        .node(
+            "BatchNormalization",
+            &["x", "g", "b", "m", "v"],
+            &["normal"],
+        );
     let model = open(&classifier(batch_norm, "normal"));
     assert_eq!(model.input_spec().scale(), 1.0);
     assert!(model.remarks()[0].text().contains("(x - 120) / 60"));
@@ -325,7 +369,17 @@ fn what_nobody_says_is_remarked_on() {
     let model = open(&first());
     assert_eq!(model.prepared_by(), &Origin::Assumed);
     let remark = model.remarks()[0].text();
-    assert!(remark.contains("assumed") && remark.contains("--mean"), "{remark}");
+    assert!(
+        remark.contains("assumed") && remark.contains("--mean"),
+        "{remark}"
+    );
+    let values = Preparation {
+        scale: Some(1.0),
+        ..Preparation::default()
+    };
+    let open_size = opened(Opening::new().adjusted_by(values), &last([-1, -1, -1, 3])).unwrap();
+    assert_eq!(open_size.remarks().len(), 1);
+    assert!(open_size.remarks()[0].text().contains("--input-size"));
     let spec = InputSpec::new([8, 16]).unwrap();
     let model = opened(Opening::new().prepared_by(spec), &first()).unwrap();
     assert!(model.remarks().is_empty());
@@ -334,7 +388,10 @@ fn what_nobody_says_is_remarked_on() {
         ..Preparation::default()
     };
     let error = opened(Opening::new().adjusted_by(three), &first()).unwrap_err();
-    assert!(error.to_string().contains("3, one for each channel"), "{error}");
+    assert!(
+        error.to_string().contains("3, one for each channel"),
+        "{error}"
+    );
 }
 
 fn beside(folder: &Path, name: &str, text: &str) -> Result<Model, ModelError> {
@@ -361,14 +418,20 @@ fn a_file_beside_the_network_says_how_pictures_are_prepared() {
         "rescale_factor": 0.00392156862745098, "resample": 3}"#;
     let model = beside(folder.path(), "preprocessor_config.json", hugging_face).unwrap();
     assert_eq!(model.input_spec().mean(), [0.5, 0.4, 0.3]);
-    assert_eq!(model.input_spec().resize(), Resize::ShortSideCrop { short: 20 });
+    assert_eq!(
+        model.input_spec().resize(),
+        Resize::ShortSideCrop { short: 20 }
+    );
     assert!(model.remarks()[0].text().contains("bicubic"));
 
     let timm = r#"{"architecture": "a", "pretrained_cfg": {"input_size": [3, 8, 16],
         "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "crop_pct": 0.8}}"#;
     let model = beside(folder.path(), "config.json", timm).unwrap();
     assert_eq!(model.input_spec().std(), [0.5; 3]);
-    assert_eq!(model.input_spec().resize(), Resize::ShortSideCrop { short: 20 });
+    assert_eq!(
+        model.input_spec().resize(),
+        Resize::ShortSideCrop { short: 20 }
+    );
 
     let error = beside(folder.path(), "net.json", r#"{"scale": 1, "men": 2}"#).unwrap_err();
     assert!(error.to_string().contains("\"men\""), "{error}");
@@ -377,7 +440,11 @@ fn a_file_beside_the_network_says_how_pictures_are_prepared() {
     let error = beside(folder.path(), "net.json", "{").unwrap_err();
     assert!(error.to_string().contains("JSON"), "{error}");
     // What is about something else is left alone.
-    for (name, text) in [("net.json", r#"{"a": 1}"#), ("config.json", "[]"), ("config.json", "{")] {
+    for (name, text) in [
+        ("net.json", r#"{"a": 1}"#),
+        ("config.json", "[]"),
+        ("config.json", "{"),
+    ] {
         let model = beside(folder.path(), name, text).unwrap();
         assert_eq!(model.prepared_by(), &Origin::Assumed);
     }
@@ -395,7 +462,11 @@ fn the_metadata_of_a_trainer_say_how_pictures_are_prepared() {
         }
         open(&network)
     };
-    let model = with(&[("author", "Ultralytics"), ("task", "classify"), ("imgsz", "[8, 16]")]);
+    let model = with(&[
+        ("author", "Ultralytics"),
+        ("task", "classify"),
+        ("imgsz", "[8, 16]"),
+    ]);
     let spec = model.input_spec();
     assert_eq!((spec.scale(), spec.mean()), (1.0 / 255.0, &[0.0; 3][..]));
     assert_eq!(spec.resize(), Resize::ShortSideCrop { short: 16 });
@@ -404,13 +475,15 @@ fn the_metadata_of_a_trainer_say_how_pictures_are_prepared() {
     assert_eq!(model.input_spec().resize(), Resize::Pad);
     let model = with(&[("mean", "(0.5, 0.5, 0.5)"), ("std", "[0.25, 0.25, 0.25]")]);
     assert_eq!(model.input_spec().std(), [0.25; 3]);
-    assert_eq!(with(&[("names", "{0: 'a'}")]).prepared_by(), &Origin::Assumed);
+    assert_eq!(
+        with(&[("names", "{0: 'a'}")]).prepared_by(),
+        &Origin::Assumed
+    );
 }
 
 #[test]
 fn grey_networks_take_any_picture() {
-    let grey = Onnx::image([-1, 1, 4, 4])
-        .node("Flatten", &["x"], &["y"]);
+    let grey = Onnx::image([-1, 1, 4, 4]).node("Flatten", &["x"], &["y"]);
     let model = open(&grey);
     assert_eq!(model.input_spec().channels(), 1);
     let red = RgbImage::from_pixel(4, 4, Rgb([255, 0, 0]));

@@ -116,7 +116,7 @@ impl ScoreCam {
         self
     }
 
-    /// What hidden pixels become, zero by default; one baseline that is not random.
+    /// What hidden pixels become, zero by default; one baseline.
     pub fn baseline(mut self, baseline: Baseline) -> Self {
         self.baseline = baseline;
         self
@@ -129,7 +129,7 @@ impl ScoreCam {
         self
     }
 
-    setup_builders!(batch_size, progress);
+    setup_builders!(batch_size, progress, seed);
 }
 
 impl Attributor for ScoreCam {
@@ -150,11 +150,11 @@ impl Attributor for ScoreCam {
         channels.check()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         self.baseline.check(&work)?;
-        if self.baseline.count() != 1 || self.baseline.is_random() {
+        if self.baseline.count() != 1 {
             return Err(AttributionError::Parameter {
                 parameter: "baseline",
                 value: self.baseline.to_string(),
-                expected: "one baseline that is not random",
+                expected: "one baseline",
             });
         }
         let hidden = |image: usize| {
@@ -234,7 +234,7 @@ pub(crate) const METHOD: Method = Method {
     place: Place::SpatialLayer,
     needs_model: false,
     takes_rules: false,
-    random: false,
+    random: true,
     sums_to: "",
     options: &[
         MethodOption {

@@ -108,13 +108,6 @@ impl Attributor for Occlusion {
         let stride = self.stride.unwrap_or(window.div_ceil(2));
         at_least_one("window", window)?;
         at_least_one("stride", stride)?;
-        if window >= height.max(width) && height.max(width) > 1 {
-            return Err(AttributionError::Parameter {
-                parameter: "window",
-                value: window.to_string(),
-                expected: "less than the image, which it would hide as a whole",
-            });
-        }
         if stride > window {
             return Err(AttributionError::Parameter {
                 parameter: "stride",

@@ -169,6 +169,8 @@ struct MapFacts {
     colors: String,
     /// Whether there is nothing to see: no number above zero, and none below in a signed map.
     blank: bool,
+    /// Whether it is the same everywhere, so that it points nowhere.
+    constant: bool,
 }
 
 #[derive(Debug, Serialize)]

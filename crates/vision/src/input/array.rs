@@ -22,6 +22,11 @@ pub fn is_array(path: impl AsRef<Path>) -> bool {
     is(path, &["npy", "npz"]) || split(path).1.is_some()
 }
 
+/// The file that a name means: that of the archive, for `FILE.npz:MEMBER`.
+pub fn file_of(path: impl AsRef<Path>) -> PathBuf {
+    split(path.as_ref()).0
+}
+
 /// Reads an array of numbers: a `.npy` file, or a member of a `.npz` archive, `FILE.npz:MEMBER`; the
 /// name of the member can be left out where there is only one. Numbers become `f64`, booleans 0 and
 /// 1.

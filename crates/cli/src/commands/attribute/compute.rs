@@ -467,12 +467,20 @@ impl<'w> Work<'w> {
                     run.method.name, drawn.layer.name, photo.name
                 ));
             }
+            let constant = map.len() > 1 && map.iter().all(|v| Some(v) == map.first());
+            if constant && !blank {
+                self.session.console.note(format!(
+                    "{} at {}, {}: the map is constant: it is the same everywhere and points nowhere",
+                    run.method.name, drawn.layer.name, photo.name
+                ));
+            }
             map_facts = Some(MapFacts {
                 reduction: maps.reduction.to_string(),
                 height: map.nrows(),
                 width: map.ncols(),
                 colors: maps.style.colors().to_string(),
                 blank,
+                constant,
             });
             overlay = Some(over.clone()).filter(|_| self.is_grid());
         }
