@@ -10,7 +10,7 @@ use ndarray::ArrayD;
 
 use crate::error::ModelError;
 use crate::head::find_logits;
-use crate::input::{InputError, InputSpec};
+use crate::input::{ChannelOrder, InputError, InputSpec};
 use crate::model::{Facts, Model};
 use crate::pictures::{Pictures, list};
 use crate::preparation::{Described, Origin, Preparation, beside, in_metadata};
@@ -347,6 +347,9 @@ impl Opening {
                 };
                 let ones = vec![1.0; channels];
                 base = base.with_normalisation(scale, vec![mean; channels], ones)?;
+                if found.as_ref().is_some_and(Within::is_blue_first) {
+                    base = base.with_order(ChannelOrder::Bgr);
+                }
                 origin = Origin::Network;
                 if !self.preparation.says_values() {
                     remarks.push(taken_remark(takes, pictures, found.as_ref()));
@@ -409,11 +412,17 @@ fn taken_remark(takes: Takes, pictures: &Pictures, within: Option<&Within>) -> R
         Takes::Shares => "0 to 1",
     };
     Remark::new(match within {
-        Some(within) => format!(
-            "pictures are normalised inside the network, {}: values of {values} go in; --scale, --mean \
-             and --std change it",
-            within.text()
-        ),
+        Some(within) => {
+            let order = match within.is_blue_first() {
+                true => " in the order blue, green, red, whose means these are",
+                false => "",
+            };
+            format!(
+                "pictures are normalised inside the network, {}: values of {values} go in{order}; \
+                 --scale, --mean, --std and --channel-order change it",
+                within.text()
+            )
+        }
         None => format!(
             "the network's input holds {}: values of {values} go in; --scale, --mean and --std change \
              it",

@@ -119,6 +119,13 @@ impl Within {
         (is_shares && spreads().all(|s| s <= 1.0)).then_some(Takes::Shares)
     }
 
+    /// Whether what is subtracted is ImageNet's mean colour of 0 to 255 in the order blue, green, red.
+    pub fn is_blue_first(&self) -> bool {
+        const MEAN: [f64; 3] = [103.94, 116.78, 123.68];
+        let centres = self.offset.iter().zip(&self.factor).map(|(o, f)| -o / f);
+        self.factor.len() == 3 && centres.zip(MEAN).all(|(c, mean)| (c - mean).abs() < 1.0)
+    }
+
     /// `(x - 123.675) / 58.395, ...`, for a remark.
     pub fn text(&self) -> String {
         let parts = self

@@ -10,7 +10,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS};
 use elucid_rules::Rules;
-use elucid_vision::input::{InputError, Resize};
+use elucid_vision::input::{ChannelOrder, InputError, Resize};
 use elucid_vision::{InputSpec, Layout, Model, ModelError, Opening, Origin, Preparation};
 use image::{DynamicImage, Rgb, RgbImage};
 use ndarray::{Array4, ArrayD, IxDyn};
@@ -307,7 +307,10 @@ fn one_of_several_pictures_is_chosen() {
     let opening = Opening::new().input("right").feed("left", value);
     let model = opened(opening, &network).unwrap();
     let images = pictures([1, 3, 4, 4]);
-    let expected: Vec<f32> = (images.clone().neg() + 2.0).into_data().to_vec().unwrap();
+    let expected = Activation::from(images.clone().neg() + 2.0)
+        .to_array()
+        .unwrap();
+    let expected: Vec<f32> = expected.into_iter().collect();
     close(&scores(&model, &images), &expected);
     assert!(opened(Opening::new().input("middle"), &network).is_err());
 }
@@ -335,6 +338,9 @@ fn a_normalisation_inside_is_recognised() {
     let shares = open(&normalising([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]));
     assert_eq!(shares.input_spec().scale(), 1.0 / 255.0);
     assert_eq!(shares.input_spec().mean(), [0.0; 3]);
+    let caffe = open(&normalising([104.0, 117.0, 123.0], [1.0; 3]));
+    assert_eq!(caffe.input_spec().order(), ChannelOrder::Bgr);
+    assert!(caffe.remarks()[0].text().contains("blue, green, red"));
     // A learned layer around 0 says nothing.
     let learned = open(&normalising([0.01, -0.02, 0.0], [1.1, 0.9, 1.0]));
     assert_eq!(learned.prepared_by(), &Origin::Assumed);
