@@ -715,7 +715,7 @@ fn baselines_and_options_as_text() {
         &[("tolerance", "0.1"), ("steps", "5")],
         &[("start", "one")],
         &[("start", "zero"), ("baseline", "blur:3")],
-        &[("baseline", "black")],
+        &[("baseline", "pink")],
     ] {
         let refused = run(bad);
         assert!(
