@@ -20,15 +20,16 @@ mod error;
 /// What most programs need.
 pub mod prelude {
     pub use elucid_attribution::{
-        AblationCam, Attribution, Attributor, Baseline, BlurIntegratedGradients,
+        AblationCam, Along, Attribution, Attributor, Baseline, BlurIntegratedGradients, BoxFormat,
         ChannelAttribution, ChannelMethod, Completeness, ContrastiveExcitationBackprop, DeconvNet,
-        DeepLift, EigenCam, ExcitationBackprop, ExtremalPerturbation, FEATURES, FeatureAblation,
-        GradCam, GradCamPlusPlus, Gradient, GradientShap, GuidedBackprop, GuidedGradCam,
-        GuidedIntegratedGradients, HiResCam, HsicAttribution, IntegratedGradients, KernelShap,
-        LayerCam, Lime, LinearApproximation, Lrp, MeaningfulPerturbation, Network, NeuronGroups,
-        Occlusion, Progress, Quadrature, Reduce, RelevanceRule, RelevanceRules, Rise, Saliency,
-        ScoreCam, ShapleySampling, Side, SmoothGrad, SobolAttribution, SpatialAttribution,
-        SpatialMaps, Superpixels, Target, XGradCam,
+        DeepLift, DenseMap, Detection, EigenCam, ExcitationBackprop, ExtremalPerturbation,
+        FEATURES, FeatureAblation, GradCam, GradCamPlusPlus, Gradient, GradientShap,
+        GuidedBackprop, GuidedGradCam, GuidedIntegratedGradients, HiResCam, HsicAttribution,
+        IntegratedGradients, KernelShap, LayerCam, Lime, LinearApproximation, Lrp,
+        MeaningfulPerturbation, Network, NeuronGroups, Occlusion, Progress, Quadrature, Reduce,
+        Region, RelevanceRule, RelevanceRules, Rise, Saliency, ScoreCam, ShapleySampling, Side,
+        SmoothGrad, SobolAttribution, SpatialAttribution, SpatialMaps, Superpixels, Target,
+        XGradCam,
     };
     pub use elucid_graph::device::DeviceChoice;
     pub use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, Layer};
@@ -45,7 +46,7 @@ pub mod prelude {
         TrueRule,
     };
     pub use elucid_vision::input::{ChannelOrder, InputSpec, Resize};
-    pub use elucid_vision::{Model, Opening, Photo};
+    pub use elucid_vision::{Model, Opening, Photo, Probabilities};
 
     pub use crate::{Error, models::photographs};
 }

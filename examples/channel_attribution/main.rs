@@ -117,9 +117,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
     let icons = shown.into_iter().zip(common::pictures(&icons)?);
 
     let seen = Picture::from_image(photo.picture().clone())?;
-    let guesses = guesses
-        .into_iter()
-        .map(|guess| (guess.label, guess.probability));
+    let guesses = guesses.into_iter().map(|guess| guess.shown());
     let page = ChannelWidget::new(&seen, &layer, target.to_string())
         .fact("Model", model.name())
         .fact("Icons", format!("{steps} steps"))

@@ -93,10 +93,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
     let mut icons = common::pictures(&icons)?.into_iter();
 
     let seen = Picture::from_image(photo.picture().clone())?;
-    let guesses = scores
-        .top(5)
-        .into_iter()
-        .map(|guess| (guess.label, guess.probability));
+    let guesses = scores.top(5).into_iter().map(|guess| guess.shown());
     let mut page = GroupWidget::new(&seen, &layer)
         .starts_at(divisions.len().saturating_sub(1) / 2)
         .fact("Model", model.name())

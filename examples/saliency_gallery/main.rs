@@ -102,9 +102,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
         by_layer.push(section);
     }
 
-    let guesses = guesses
-        .into_iter()
-        .map(|guess| (guess.label, guess.probability));
+    let guesses = guesses.into_iter().map(|guess| guess.shown());
     let path = arguments.new_folder()?.join("saliency_gallery.html");
     let page = Gallery::new("Saliency gallery")
         .text("What one network saw in one photograph, by every method there is.")

@@ -60,10 +60,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
     let (from, to) = (from.as_str(), to.as_str());
 
     let seen = Picture::from_image(photo.picture().clone())?;
-    let guesses = scores
-        .top(5)
-        .into_iter()
-        .map(|guess| (guess.label, guess.probability));
+    let guesses = scores.top(5).into_iter().map(|guess| guess.shown());
     let mut page = SpatialWidget::new(&seen, from, to)
         .fact("Model", model.name())
         .predictions(guesses)

@@ -123,6 +123,34 @@ impl Labels {
         }
     }
 
+    /// Of each class its names, the short one first. What would move a terminal's cursor is replaced.
+    pub(crate) fn of_synonyms(set: &str, classes: Vec<Vec<String>>) -> Self {
+        let printable = |name: String| name.replace(char::is_control, "\u{fffd}");
+        let class = |names: Vec<String>| {
+            let names: Vec<String> = names.into_iter().map(printable).collect();
+            (names.join(", "), names)
+        };
+        Self {
+            inner: Arc::new(Inner {
+                set: printable(set.to_owned()),
+                classes: classes.into_iter().map(class).collect(),
+            }),
+        }
+    }
+
+    /// With a class `background` in front.
+    pub fn with_background(&self) -> Self {
+        let background = "background".to_owned();
+        let mut classes = vec![(background.clone(), vec![background])];
+        classes.extend(self.inner.classes.iter().cloned());
+        Self {
+            inner: Arc::new(Inner {
+                set: format!("{} with a background", self.inner.set),
+                classes,
+            }),
+        }
+    }
+
     /// Those of a label file that the manifest names.
     pub(crate) fn of_file(file: &str) -> Option<Self> {
         let known = KNOWN.iter().find(|(known, _)| *known == file);

@@ -5,6 +5,7 @@ pub mod cache;
 #[cfg(feature = "download")]
 pub mod download;
 mod embedded;
+mod label_file;
 mod labels;
 pub mod manifest;
 pub mod photographs;
@@ -14,6 +15,7 @@ pub use cache::{Cache, Found, ResolveError, resolve};
 #[cfg(feature = "download")]
 pub use download::{Progress, PullError, PullOptions, Stage, pull};
 pub use embedded::{EMBEDDED, Embedded};
+pub use label_file::LabelFileError;
 pub use labels::{LabelError, Labels};
 pub use manifest::{ChannelOrder, Entry, ParseError, Preprocessing, Resize};
 

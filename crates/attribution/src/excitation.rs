@@ -114,6 +114,7 @@ impl Attributor for ExcitationBackprop {
     ) -> Result<Attribution, AttributionError> {
         self.rules.check()?;
         let work = Work::new(network, images, &target, &self.setup)?;
+        work.target.check_units(self.name())?;
         let model = work.model(self.name())?;
         let mut started = Vec::new();
         let (values, scores) =
@@ -233,6 +234,7 @@ impl Attributor for ContrastiveExcitationBackprop {
     ) -> Result<Attribution, AttributionError> {
         self.rules.check()?;
         let work = Work::new(network, images, &target, &self.setup)?;
+        work.target.check_units(self.name())?;
         let model = work.model(self.name())?;
         let (values, scores) =
             work.each_recording(model, &self.setup.progress, |recorded, _rows| {

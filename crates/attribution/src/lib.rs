@@ -77,4 +77,4 @@ pub use relevance::{RelevanceRule, RelevanceRules};
 pub use saliency::{Reduce, Saliency};
 pub use smooth_grad::SmoothGrad;
 pub use spatial::{SpatialAttribution, SpatialMaps};
-pub use target::{ClassRef, Side, Target};
+pub use target::{Along, BoxFormat, ClassRef, DenseMap, Detection, Region, Side, Target};

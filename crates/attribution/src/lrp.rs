@@ -10,8 +10,9 @@
 //!
 //! **Start.** What is handed down is gradient times activation where the target is computed: for
 //! the logit of a class exactly that logit at that class and 0 elsewhere, for a difference `A:B` the
-//! logit of `A` and minus that of `B`. For a score that is not linear in its layer (a probability,
-//! log-sum-exp) this is its linear approximation.
+//! logit of `A` and minus that of `B`, for a sum over a region of a dense map the scores in the region.
+//! For a score that is not linear in its layer (a probability, log-sum-exp, a detected box) this is its
+//! linear approximation; for a cosine, where it adds up to 0, LRP is refused.
 //!
 //! **Conservation.** The result states what was handed down and what arrived
 //! ([`Attribution::completeness`]). The difference is what biases and the rules' epsilons took;
@@ -120,6 +121,7 @@ impl Attributor for Lrp {
     ) -> Result<Attribution, AttributionError> {
         self.rules.check()?;
         let work = Work::new(network, images, &target, &self.setup)?;
+        work.target.check_handed_down(self.name())?;
         let model = work.model(self.name())?;
         let method = format!("{} ({})", self.name(), self.rules.name());
         let mut started = Vec::new();

@@ -3,10 +3,10 @@
 use burn::tensor::{Device, Tensor};
 use elucid_graph::{Activation, GraphError, INPUT, LOGITS, Layer};
 use elucid_rules::{Algebra, OpKind, Rules};
-use elucid_vision::Model;
+use elucid_vision::{Model, Probabilities};
 
 use crate::error::AttributionError;
-use crate::target::ClassRef;
+use crate::target::{ClassRef, DenseMap};
 
 /// Names the layer where convolutional features end: the last one with positions before classes are
 /// formed, `inception_5b/output` of GoogLeNet. It is resolved by methods, not by the model.
@@ -34,6 +34,11 @@ pub trait Network {
     ///
     /// When there is no such class.
     fn class(&self, class: &ClassRef) -> Result<usize, AttributionError>;
+
+    /// What makes probabilities of the scores: a softmax, unless the network says otherwise.
+    fn probabilities(&self) -> Probabilities {
+        Probabilities::Softmax
+    }
 
     /// The value of `fetch`, computed from the layers fed, of which [`INPUT`] is always one.
     ///
@@ -73,6 +78,10 @@ impl Network for Model {
         })
     }
 
+    fn probabilities(&self) -> Probabilities {
+        self.head().probabilities()
+    }
+
     fn run(
         &self,
         feeds: Vec<(&str, Activation)>,
@@ -91,12 +100,14 @@ impl Network for Model {
     }
 }
 
-/// The last layer with positions that is no pool and no map of classes: a notable one if there is
-/// any.
+/// The last layer with positions before the scores that is no pool and no map of classes: a notable one
+/// if there is any.
 fn features(model: &Model) -> Result<&str, AttributionError> {
-    let classes = model.classes().unwrap_or(0);
+    let map = || DenseMap::of(model).map(|map| map.classes());
+    let classes = model.classes().ok().or_else(|| map().ok()).unwrap_or(0);
+    let before = before_scores(model);
     let candidates = || {
-        model.layers().iter().rev().filter(|layer| {
+        before.iter().rev().filter(|layer| {
             matches!(layer.shape(), [_, c, h, w] if h * w > 1 && *c != classes)
                 && makes_features(layer)
         })
@@ -109,6 +120,24 @@ fn features(model: &Model) -> Result<&str, AttributionError> {
         .ok_or_else(|| AttributionError::NeedsLayer {
             network: model.name().to_owned(),
         })
+}
+
+/// The layers in front of the one that computes the scores, which may be moved behind it.
+fn before_scores(model: &Model) -> &[Layer] {
+    let layers = model.layers();
+    let Ok(scores) = model.bound().scores() else {
+        return layers;
+    };
+    let graph = model.graph();
+    let mut value = scores.value();
+    while let Some(node) = graph.producer(value) {
+        match node.inputs.first().copied().flatten() {
+            Some(from) if graph.algebra(node) == Algebra::Moves => value = from,
+            _ => break,
+        }
+    }
+    let end = layers.iter().position(|layer| layer.value() == value);
+    &layers[..end.unwrap_or(layers.len())]
 }
 
 /// Convolutions, what follows them, and sums and concatenations of branches.

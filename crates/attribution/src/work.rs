@@ -61,8 +61,18 @@ impl<'w> Work<'w> {
             input: network.layer(INPUT)?,
             images,
         };
-        work.target.check_count(work.count())?;
-        Ok(work)
+        work.settled()
+    }
+
+    /// The same with what is explained in each image, where that follows from the image.
+    fn settled(mut self) -> Result<Self, AttributionError> {
+        self.target.check_count(self.count())?;
+        if self.target.is_open() {
+            let outputs = self.batches().map(|rows| self.outputs(self.rows(&rows)));
+            let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+            self.target = self.target.settled(&outputs)?;
+        }
+        Ok(self)
     }
 
     /// The same images and target with another layer or other rules.
@@ -85,8 +95,7 @@ impl<'w> Work<'w> {
             target: bound,
             ..self.clone()
         };
-        work.target.check_count(work.count())?;
-        Ok(work)
+        work.settled()
     }
 
     /// Number of images.

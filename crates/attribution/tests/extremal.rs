@@ -189,7 +189,7 @@ fn an_area_that_keeps_the_class() {
     let mask = mask.index_axis(Axis(0), 0).to_owned();
     let probability = |mask: &Array2<f32>| {
         let seen = method.perturbed(&image, mask.view()).unwrap();
-        model.classify(&seen).unwrap().probabilities(0)[285]
+        model.classify(&seen).unwrap().probabilities(0).unwrap()[285]
     };
     let kept = probability(&mask);
     let elsewhere: Vec<f32> = (1..16)

@@ -214,7 +214,7 @@ fn a_region_without_which_the_class_is_gone() {
     let probability = |mask: &Array2<f32>| {
         let keep = mask.iter().map(|m| 1.0 - m).collect();
         let seen = image.clone() * tensor(keep, [1, 1, 224, 224]);
-        model.classify(&seen).unwrap().probabilities(0)[285]
+        model.classify(&seen).unwrap().probabilities(0).unwrap()[285]
     };
     let whole = probability(&Array2::zeros((224, 224)));
     let hidden = probability(&mask);

@@ -350,7 +350,7 @@ fn probabilities_are_complete_too() {
         .attribute(&*MODEL, &*CAT, target())
         .unwrap();
     println!("{got}");
-    let probability = |x: &Tensor<4>| MODEL.classify(x).unwrap().probabilities(0)[285];
+    let probability = |x: &Tensor<4>| MODEL.classify(x).unwrap().probabilities(0).unwrap()[285];
     let want = probability(&CAT) - probability(&CAT.zeros_like());
     assert!((got.completeness()[0].expected - f64::from(want)).abs() < 1e-5);
     assert_eq!(got.tolerance_met(), [true]);

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
-use elucid::models;
+use elucid::models::{self, Labels};
 use elucid::prelude::*;
-use elucid::vision::{Layout, ModelError, Opening, Preparation};
+use elucid::vision::{Layout, ModelError, Preparation};
 
 use crate::console::Console;
 use crate::error::CliError;
@@ -14,6 +14,9 @@ use crate::output::Destination;
 
 /// Where the help lists the flags of [`InputArgs`].
 const INPUT_FLAGS: &str = "Input (known models need none of these)";
+
+/// Where the help lists the flags of [`HeadArgs`].
+const HEAD_FLAGS: &str = "Output (known models need none of these)";
 
 /// Where to run, and how loudly.
 #[derive(Debug, Args)]
@@ -66,6 +69,50 @@ pub struct ModelArgs {
 
     #[command(flatten)]
     pub input: InputArgs,
+
+    #[command(flatten)]
+    pub head: HeadArgs,
+}
+
+/// What a network's output means, where its file does not say it or says it wrongly.
+#[derive(Debug, Clone, Args)]
+pub struct HeadArgs {
+    /// Which output is explained, of several (see: elucid inspect)
+    #[arg(long = "output", help_heading = HEAD_FLAGS, value_name = "NAME")]
+    of_output: Option<String>,
+
+    /// The layer that holds the scores, before whatever the file makes of them
+    #[arg(long, help_heading = HEAD_FLAGS, value_name = "LAYER")]
+    logits: Option<String>,
+
+    /// What makes probabilities of the scores: softmax (classes that exclude each other), sigmoid
+    /// (labels that do not, or yes and no) or none (a regression, an embedding)
+    #[arg(long, help_heading = HEAD_FLAGS, value_name = "NAME")]
+    scores: Option<Probabilities>,
+
+    /// Names of the classes: a file with one on each line, or a list or map in JSON
+    #[arg(long, help_heading = HEAD_FLAGS, value_name = "FILE")]
+    labels: Option<PathBuf>,
+}
+
+impl HeadArgs {
+    /// `opening` with what these flags say.
+    pub fn apply(&self, mut opening: Opening) -> Result<Opening, CliError> {
+        if let Some(name) = &self.of_output {
+            opening = opening.output(name);
+        }
+        if let Some(layer) = &self.logits {
+            opening = opening.logits(layer);
+        }
+        if let Some(scores) = self.scores {
+            opening = opening.scores(scores);
+        }
+        if let Some(file) = &self.labels {
+            let labels = Labels::open(file).map_err(|e| CliError::Failure(e.to_string()))?;
+            opening = opening.labels(labels);
+        }
+        Ok(opening)
+    }
 }
 
 /// How photographs become the input of a network that nobody described, or another way for one

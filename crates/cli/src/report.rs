@@ -84,6 +84,31 @@ impl InputFacts {
     }
 }
 
+/// What is explained of a network, and how its scores are read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeadFacts {
+    /// The output that is explained.
+    pub output: String,
+    /// The layer that holds the scores.
+    pub scores: String,
+    /// `classes`, `labels`, `binary`, `number`, `numbers`, `map`, `boxes` or `other`.
+    pub kind: String,
+    /// What makes probabilities of the scores: `softmax`, `sigmoid` or `none`.
+    pub probabilities: String,
+}
+
+impl HeadFacts {
+    pub fn of(model: &Model) -> Self {
+        let head = model.head();
+        Self {
+            output: head.output().to_owned(),
+            scores: head.scores().to_owned(),
+            kind: head.kind().to_string(),
+            probabilities: head.probabilities().to_string(),
+        }
+    }
+}
+
 /// What every report begins with: which command ran, and what it ran.
 #[derive(Debug, Serialize)]
 pub struct RunFacts {
@@ -92,6 +117,9 @@ pub struct RunFacts {
     device: String,
     model: ModelFacts,
     input: InputFacts,
+    head: HeadFacts,
+    /// What was assumed of the network where nobody said it.
+    remarks: Vec<String>,
 }
 
 impl RunFacts {
@@ -102,8 +130,15 @@ impl RunFacts {
             device: session.device.clone(),
             model: ModelFacts::of(&session.model),
             input: InputFacts::of(&session.model),
+            head: HeadFacts::of(&session.model),
+            remarks: remarks(&session.model),
         }
     }
+}
+
+/// What was assumed of a network, in words.
+pub fn remarks(model: &Model) -> Vec<String> {
+    model.remarks().iter().map(ToString::to_string).collect()
 }
 
 /// A photograph, by what identifies it.
@@ -129,7 +164,9 @@ impl ImageFacts {
 pub struct GuessFacts {
     pub index: usize,
     pub label: String,
-    pub probability: f32,
+    /// Absent where the score is no logit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probability: Option<f32>,
     pub logit: f32,
 }
 

@@ -6,6 +6,7 @@ use elucid::ModelError;
 use elucid::device::{self, Chosen};
 use elucid::models::ResolveError;
 use elucid::prelude::*;
+use elucid::vision::Guess;
 
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::Console;
@@ -32,12 +33,6 @@ impl Session {
         }
         let model = open_model(model, &device)?;
         console.note(format!("{} on {}", model.name(), device.description));
-        if runs_one_by_one(&model) {
-            console.note(
-                "the file fixes a batch of one, and its images cannot be computed together: they \
-                 run one at a time, whatever the batch size",
-            );
-        }
         for remark in model.remarks() {
             console.note(format!("note: {remark}"));
         }
@@ -47,21 +42,28 @@ impl Session {
             console,
         })
     }
-}
 
-/// Whether images of a batch run one after the other on their way to the end of the network.
-fn runs_one_by_one(model: &Model) -> bool {
-    let graph = model.graph();
-    let ends: Vec<&str> = match model.logits() {
-        Ok(logits) => vec![logits.name()],
-        Err(_) => graph.outputs().iter().map(|&v| graph.name(v)).collect(),
-    };
-    // What cannot be planned is an error of whoever runs it.
-    model.runs_one_by_one(ends).unwrap_or(false)
+    /// The network's scores of a photograph, best first; none where it has no row of scores for a whole
+    /// picture.
+    pub fn ranked(&self, photo: &Photo) -> Result<Vec<Guess>, CliError> {
+        Ok(match self.model.head().kind().is_vector() {
+            true => self.model.classify(photo)?.top(usize::MAX),
+            false => Vec::new(),
+        })
+    }
+
+    /// The one of them that is explained when nobody says which.
+    pub fn best<'g>(&self, ranked: &'g [Guess]) -> Result<&'g Guess, CliError> {
+        match (self.model.head().no_best(), ranked) {
+            (None, [best, ..]) => Ok(best),
+            (Some(reason), _) => Err(CliError::Failure(reason)),
+            (None, []) => Err(CliError::Failure("the network has no classes".to_owned())),
+        }
+    }
 }
 
 fn open_model(args: &ModelArgs, device: &Chosen) -> Result<Model, CliError> {
-    let opening = args.input.opening()?;
+    let opening = args.head.apply(args.input.opening()?)?;
     let opened = match args.model.to_str() {
         Some(name) => opening.find(name, &device.device),
         // No known model has such a name, so this is a file.

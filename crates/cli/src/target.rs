@@ -4,21 +4,64 @@ use elucid::prelude::*;
 use elucid::vision::Guess;
 use serde::Serialize;
 
+use crate::console::Console;
 use crate::error::CliError;
 use crate::report::GuessFacts;
+
+mod list;
+mod place;
+
+pub use self::list::{TargetList, parse_list};
+pub use self::place::{Reading, like};
+
+/// Every spelling of a target, for the help.
+pub const SPELLINGS: &str = "\
+What is explained, by default the best guess:
+  A                        the logit of a class, by name or number
+  A:B                      the difference of two; either may be none or logsumexp
+  none:A                   the answer no of a network with one score for yes
+  logsumexp                all classes together
+  NAME[I,J,...]            one number of an output or a layer, indices without the batch, from 0;
+                           an index may be : for the sum along the axis, mean, norm (of the first
+                           axis), or a file x.npy with a direction
+  A@box:XMIN,YMIN,XMAX,YMAX
+                           the sum of the scores of class A over a box of a dense map, in pixels of
+                           the map, of which XMAX and YMAX are outside
+  A@mask.png               the same over the white pixels of a picture
+  A@predicted              the same where A has the largest score
+  A@at:ROW,COLUMN          the connected part of that which has this pixel
+  A@detected:XMIN,YMIN,XMAX,YMAX
+                           the best anchor of a detector for class A in a box, in pixels of the
+                           network's input: overlap times objectness times score (see --boxes)
+  A@d-rise:XMIN,YMIN,XMAX,YMAX
+                           the same with the cosine of the class scores; D-RISE with --method rise";
 
 /// What is explained of one photograph.
 #[derive(Debug, Clone, Serialize)]
 pub struct TargetFacts {
-    /// `logit`, `probability`, `difference` or `logsumexp`.
+    /// `logit`, `output` (a number that is no logit), `probability`, `difference`, `logsumexp`,
+    /// `element`, `region`, `detection` or `similarity`.
     pub kind: &'static str,
     /// In words.
     pub name: String,
     /// The classes it is about, with what the network says of them.
     pub classes: Vec<GuessFacts>,
+    /// The layer that it is computed from; absent for what is about the network's scores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+    /// What was assumed or done to what was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl TargetFacts {
+    /// Says what was assumed.
+    pub fn tell(&self, console: &Console) {
+        if let Some(note) = &self.note {
+            console.note(format!("note: {note}"));
+        }
+    }
+
     /// Whether both are of the same score. Classes of one name are told apart by their numbers.
     pub fn is_same(&self, other: &Self) -> bool {
         let indices = |facts: &Self| -> Vec<usize> {
@@ -34,6 +77,8 @@ impl TargetFacts {
             kind,
             name,
             classes: classes.into_iter().map(GuessFacts::from).collect(),
+            layer: None,
+            note: None,
         }
     }
 }
@@ -77,11 +122,29 @@ pub fn parse(text: &str) -> Result<String, String> {
 
 /// Whether a target is the logit of a class, which has a probability too.
 pub fn is_class(text: &str) -> bool {
-    !text.contains(':') && !is(text, "logsumexp")
+    sort(text) == Some("class")
+}
+
+/// Whether a target may be a probability: a class, or one number of an output.
+pub fn may_be_probability(text: &str) -> bool {
+    matches!(sort(text), Some("class" | "element"))
+}
+
+fn sort(text: &str) -> Option<&'static str> {
+    text.parse().ok().map(|target: Target| target.sort())
 }
 
 /// The target that `text` names, for a photograph whose classes are `ranked`, best first.
 pub fn of(text: &str, model: &Model, ranked: &[Guess]) -> Result<(Target, TargetFacts), CliError> {
+    Reading::default().of(text, model, ranked)
+}
+
+/// The target of classes that `text` names.
+fn of_classes(
+    text: &str,
+    model: &Model,
+    ranked: &[Guess],
+) -> Result<(Target, TargetFacts), CliError> {
     Ok(match text.split_once(':') {
         Some((a, b)) => {
             let part = |text| Part::of(text, model, ranked);
@@ -97,12 +160,15 @@ pub fn of(text: &str, model: &Model, ranked: &[Guess]) -> Result<(Target, Target
 
 /// The logit of a class.
 pub fn logit(class: Guess) -> (Target, TargetFacts) {
-    let name = format!("logit of {}", class.label);
+    let (kind, name) = match class.probability {
+        Some(_) => ("logit", format!("logit of {}", class.label)),
+        None => ("output", class.label.clone()),
+    };
     let target = Target::class(class.index);
-    (target, TargetFacts::new("logit", name, [class]))
+    (target, TargetFacts::new(kind, name, [class]))
 }
 
-/// The softmax probability of a class.
+/// The probability of a class.
 pub fn probability(class: Guess) -> (Target, TargetFacts) {
     let name = format!("probability of {}", class.label);
     let target = Target::probability(class.index);

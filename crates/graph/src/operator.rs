@@ -202,6 +202,12 @@ pub trait Operator: Debug + Send + Sync {
         Apart::No
     }
 
+    /// The axis along which it compares numbers or adds them up, as a file states it: that of `Softmax`
+    /// or `ArgMax`. `None` for operators that have none.
+    fn axis(&self) -> Option<i64> {
+        None
+    }
+
     /// How many outputs it may be asked for.
     fn most_outputs(&self) -> usize {
         1

@@ -17,7 +17,7 @@ const TOLERANCE: f64 = 1e-5;
 /// The model, prepared for pictures that already have its size.
 fn open(assets: &Path, model: &str) -> Model {
     let path = assets.join("models").join(model);
-    let spec = *Model::open(&path, &device()).unwrap().input_spec();
+    let spec = Model::open(&path, &device()).unwrap().input_spec().clone();
     Model::open_with(&path, &device(), spec.with_resize(Resize::Squash).unwrap()).unwrap()
 }
 
@@ -187,7 +187,7 @@ fn top5_on_every_photograph() {
             for (guess, want) in guesses.iter().zip(models[name].as_array().unwrap()) {
                 let (index, probability) = (want[0].as_u64().unwrap(), want[2].as_f64().unwrap());
                 assert_eq!(guess.index as u64, index, "{name} on {photo}: {guesses:?}");
-                let error = (f64::from(guess.probability) - probability).abs();
+                let error = (f64::from(guess.probability.unwrap()) - probability).abs();
                 assert!(
                     error < 2e-5,
                     "{name} on {photo}: {guess} instead of {probability}"

@@ -2,8 +2,9 @@
 //! order of the map.
 //!
 //! Deletion replaces the most salient pixels first by zero; insertion starts from a blurred image
-//! and puts the most salient pixels of the true one back first. After every step the softmax
-//! probability of the class is taken, and the value is the area under its curve,
+//! and puts the most salient pixels of the true one back first. After every step the
+//! probability of the class is taken, by the network's softmax or sigmoid (the score itself where it is
+//! no logit), and the value is the area under its curve,
 //!
 //! ```text
 //! area = (sum of the n probabilities - half of the first and the last) / (n - 1)

@@ -17,7 +17,7 @@
 //! last row and column may be smaller, hence means rather than sums. Their range of colours is that of
 //! all images; here it is that of each channel of the image at hand. Quantus' `PixelFlipping` returns
 //! the curve rather than a number, and replaces by black; its `RegionPerturbation` has patches of
-//! 8 pixels. The score here is the logit, or the softmax probability if
+//! 8 pixels. The score here is the logit, or the class's probability if
 //! asked for.
 //!
 //! Equal patches go in row-major order. Where the image has fewer patches than steps were asked for,
@@ -144,7 +144,7 @@ impl PixelFlipping {
         self
     }
 
-    /// The score is the softmax probability rather than the logit.
+    /// The score is the class's probability, as the network's head makes it, rather than the logit.
     pub fn probability(mut self) -> Self {
         self.probability = true;
         self
@@ -288,7 +288,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo {
         MetricOption {
             name: "probability",
             default: "false",
-            help: "true: the score is the softmax probability, false: the logit",
+            help: "true: the score is the probability, false: the logit",
         },
     ],
     reference: "Bach et al. 2015; Samek et al. 2017",

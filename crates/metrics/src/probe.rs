@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 use elucid_graph::{INPUT, LOGITS};
 use elucid_rules::Rules;
+use elucid_vision::Probabilities;
 use ndarray::Axis;
 
 use crate::case::Case;
@@ -13,7 +14,8 @@ use crate::metric::at_least_one;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Score {
     pub logit: f64,
-    /// Softmax over all classes.
+    /// What the network's head makes of the score, by softmax or sigmoid; the score itself where it is no
+    /// logit.
     pub probability: f64,
 }
 
@@ -83,13 +85,17 @@ impl<'c, 'a> Probe<'c, 'a> {
             }
             let logits = self.logits_of(self.case.batch(pixels))?;
             scores.extend(logits.axis_iter(Axis(0)).map(|logits| {
-                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let power = |l: f32| f64::from(l - largest).exp();
-                let sum: f64 = logits.iter().map(|&l| power(l)).sum();
-                let logit = logits[self.case.class];
+                let logit = f64::from(logits[self.case.class]);
                 Score {
-                    logit: f64::from(logit),
-                    probability: power(logit) / sum,
+                    logit,
+                    probability: match self.case.network.probabilities() {
+                        Probabilities::Softmax if logits.len() > 1 => {
+                            let power = |l: f32| (f64::from(l) - logit).exp();
+                            1.0 / logits.iter().map(|&l| power(l)).sum::<f64>()
+                        }
+                        Probabilities::Sigmoid => 1.0 / (1.0 + (-logit).exp()),
+                        Probabilities::Softmax | Probabilities::None => logit,
+                    },
                 }
             }));
         }

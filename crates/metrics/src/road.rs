@@ -2,8 +2,9 @@
 //! itself tells nothing.
 //!
 //! For each percentage of the pixels, those are removed that the map ranks highest (*most relevant
-//! first*) or lowest (*least relevant first*), and the softmax probability of the class is taken. The
-//! value ([`Order::Combined`]) is, over the percentages,
+//! first*) or lowest (*least relevant first*), and the probability of the class is taken, by the
+//! network's softmax or sigmoid (the score itself where it is no logit). The value
+//! ([`Order::Combined`]) is, over the percentages,
 //!
 //! ```text
 //! mean of (p least - p most) / 2

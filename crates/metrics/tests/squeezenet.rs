@@ -108,7 +108,7 @@ fn the_fast_form_is_close_to_the_exact_one() {
         }
     }
     // The probability at the start of a deletion is the network's own.
-    let own = MODEL.classify(&photo).unwrap().probabilities(0)[class];
+    let own = MODEL.classify(&photo).unwrap().probabilities(0).unwrap()[class];
     let curve = InsertionDeletion::deletion()
         .fast()
         .curve(&case)

@@ -140,7 +140,7 @@ pub struct ChannelWidget {
     views: Vec<ChannelView>,
     top: usize,
     sprites: Sprites,
-    predictions: Vec<(String, f32)>,
+    predictions: Vec<(String, Option<f32>)>,
     facts: Vec<(String, String)>,
 }
 

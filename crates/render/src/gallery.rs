@@ -211,7 +211,7 @@ impl GallerySection {
 pub struct Gallery {
     title: String,
     text: String,
-    predictions: Vec<(String, f32)>,
+    predictions: Vec<(String, Option<f32>)>,
     facts: Vec<(String, String)>,
     sections: Vec<GallerySection>,
 }

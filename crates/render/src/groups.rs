@@ -248,7 +248,7 @@ pub struct GroupWidget {
     title: Option<String>,
     views: Vec<GroupView>,
     first: usize,
-    predictions: Vec<(String, f32)>,
+    predictions: Vec<(String, Option<f32>)>,
     facts: Vec<(String, String)>,
 }
 

@@ -74,14 +74,15 @@ impl Widget {
 /// What the builders of all pages share; they have `predictions`, `facts`, and a method `render`.
 macro_rules! page_methods {
     () => {
-        /// What the network took the photograph for: labels with probabilities from 0 to 1.
-        pub fn predictions<S: Into<String>>(
+        /// What the network took the photograph for: labels with probabilities from 0 to 1, or without
+        /// one where there is none.
+        pub fn predictions<S: Into<String>, P: Into<Option<f32>>>(
             mut self,
-            predictions: impl IntoIterator<Item = (S, f32)>,
+            predictions: impl IntoIterator<Item = (S, P)>,
         ) -> Self {
             self.predictions = predictions
                 .into_iter()
-                .map(|(label, probability)| (label.into(), probability))
+                .map(|(label, probability)| (label.into(), probability.into()))
                 .collect();
             self
         }
@@ -90,6 +91,12 @@ macro_rules! page_methods {
         pub fn fact(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
             self.facts.push((name.into(), value.into()));
             self
+        }
+
+        /// Adds what was assumed of the network, a line of the page's facts each.
+        pub fn remarks<S: ToString>(self, remarks: impl IntoIterator<Item = S>) -> Self {
+            let remarks = remarks.into_iter();
+            remarks.fold(self, |page, remark| page.fact("Note", remark.to_string()))
         }
 
         /// Writes the page, replacing what is there in one step.
@@ -109,18 +116,22 @@ pub(crate) use page_methods;
 #[derive(Serialize)]
 pub(crate) struct Prediction<'a> {
     label: &'a str,
-    percent: String,
+    percent: Option<String>,
 }
 
 impl<'a> Prediction<'a> {
     /// Refuses probabilities outside 0 to 1.
-    pub(crate) fn list(predictions: &'a [(String, f32)]) -> Result<Vec<Self>, RenderError> {
-        let text = |(label, probability): &'a (String, f32)| match probability {
-            0.0..=1.0 => Ok(Prediction {
+    pub(crate) fn list(predictions: &'a [(String, Option<f32>)]) -> Result<Vec<Self>, RenderError> {
+        let text = |(label, probability): &'a (String, Option<f32>)| match probability {
+            None => Ok(Prediction {
                 label,
-                percent: format!("{:.1}", 100.0 * probability),
+                percent: None,
             }),
-            _ => Err(RenderError::Parameter {
+            Some(probability @ 0.0..=1.0) => Ok(Prediction {
+                label,
+                percent: Some(format!("{:.1}", 100.0 * probability)),
+            }),
+            Some(probability) => Err(RenderError::Parameter {
                 parameter: "the probability of a prediction",
                 value: format!("{probability} for {label:?}"),
                 expected: "a number from 0 to 1",

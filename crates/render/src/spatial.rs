@@ -109,7 +109,7 @@ pub struct SpatialWidget {
     title: Option<String>,
     views: Vec<SpatialView>,
     classes: Vec<String>,
-    predictions: Vec<(String, f32)>,
+    predictions: Vec<(String, Option<f32>)>,
     facts: Vec<(String, String)>,
 }
 

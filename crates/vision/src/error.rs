@@ -30,6 +30,18 @@ pub enum ModelError {
         /// What the outputs are instead.
         reason: String,
     },
+    /// What was said of the network's output does not fit it.
+    #[error("{reason}")]
+    Head {
+        /// What was said and what there is.
+        reason: String,
+    },
+    /// Names of classes that do not fit the network, or a file of names that cannot be read.
+    #[error("{reason}")]
+    Labels {
+        /// What was given and what was expected.
+        reason: String,
+    },
     /// A class index or label that the model does not have.
     #[error("{reason}")]
     UnknownClass {

@@ -4,6 +4,7 @@ mod error;
 mod head;
 pub mod input;
 mod model;
+mod names;
 mod opening;
 mod photo;
 mod pictures;
@@ -13,6 +14,7 @@ mod within;
 
 pub use elucid_graph::Layout;
 pub use error::ModelError;
+pub use head::{Head, HeadKind, Probabilities};
 pub use input::InputSpec;
 pub use model::Model;
 pub use opening::{Opening, Remark};

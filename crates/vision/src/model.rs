@@ -10,11 +10,13 @@ use elucid_models::{EMBEDDED, Labels};
 use ndarray::{ArrayD, ArrayViewD};
 
 use crate::error::ModelError;
+use crate::head::Head;
 use crate::input::{InputSpec, Prepared, is_array, open_array, open_image};
+use crate::names;
 use crate::opening::{Opening, Remark};
 use crate::photo::Photo;
 use crate::preparation::Origin;
-use crate::scores::{Scores, class_label};
+use crate::scores::Scores;
 
 /// A network on a device.
 ///
@@ -26,12 +28,13 @@ pub struct Model {
 }
 
 /// What is known of a network beside its graph.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub spec: InputSpec,
     pub origin: Origin,
     /// Inputs that are held fixed, with the SHA-256 of their shapes and values.
     pub feeds: Vec<(String, String)>,
+    pub head: Head,
     pub labels: Option<Labels>,
     pub sha256: String,
     pub name: String,
@@ -179,15 +182,35 @@ impl Model {
         &self.facts.name
     }
 
-    /// The names of its classes: those of a known model, and ImageNet's for any other with 1000
-    /// classes.
+    /// What its output means: where its scores are, and what makes probabilities of them.
+    pub fn head(&self) -> &Head {
+        &self.facts.head
+    }
+
+    /// The names of its classes: those that were given or that the file holds, else those of a known
+    /// model, else ImageNet's where there are 1000 classes, or 1001 with a background, which is among
+    /// the [`remarks`](Model::remarks).
     pub fn labels(&self) -> Option<&Labels> {
         self.facts.labels.as_ref()
     }
 
     /// Name of a class, or its number where the model has no names.
     pub fn label(&self, class: usize) -> String {
-        class_label(self.labels(), class)
+        self.facts.label(class)
+    }
+
+    /// The same network with other names of its classes.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Labels`] when they are not as many as there are classes; the message has both
+    /// numbers. A network that answers yes or no by one number may have two names, of no and of yes.
+    pub fn with_labels(&self, labels: Labels) -> Result<Self, ModelError> {
+        names::check(&labels, &self.facts.head)?;
+        let mut facts = Facts::clone(&self.facts);
+        facts.labels = Some(labels);
+        facts.remarks.retain(|remark| !remark.is_about_names());
+        Ok(Self::new(self.bound.clone(), facts))
     }
 
     /// The class that a number or a name means.
@@ -196,25 +219,7 @@ impl Model {
     ///
     /// [`ModelError::UnknownClass`] with the nearest names, or with the numbers there are.
     pub fn class(&self, name: &str) -> Result<usize, ModelError> {
-        let count = self.classes()?;
-        let unknown = |reason| ModelError::UnknownClass { reason };
-        if let Ok(index) = name.trim().parse::<usize>() {
-            return if index < count {
-                Ok(index)
-            } else {
-                Err(unknown(format!(
-                    "no class {index}: the model has classes 0 to {}",
-                    count - 1
-                )))
-            };
-        }
-        match self.labels() {
-            Some(labels) => labels.find(name).map_err(|e| unknown(e.to_string())),
-            None => Err(unknown(format!(
-                "no class \"{name}\": the model has no class names, give a number from 0 to {}",
-                count - 1
-            ))),
-        }
+        self.facts.class(name, self.classes()?)
     }
 
     /// Number of classes.
@@ -233,20 +238,12 @@ impl Model {
     ///
     /// [`ModelError::NoLogits`] when the model does not end in class scores.
     pub fn logits(&self) -> Result<&Layer, ModelError> {
-        let none = |reason: String| ModelError::NoLogits { reason };
         let layer = self.bound.scores()?;
-        let is_vector = match layer.shape() {
-            [_, classes] | [_, classes, 1, 1] => *classes > 0,
-            _ => false,
-        };
-        if is_vector {
-            Ok(layer)
-        } else {
-            Err(none(format!(
-                "output \"{}\" has shape {:?}, not [N, classes], so it holds no class scores",
-                layer.name(),
-                layer.shape()
-            )))
+        match self.facts.head.kind().is_vector() {
+            true => Ok(layer),
+            false => Err(ModelError::NoLogits {
+                reason: self.facts.head.no_vector(),
+            }),
         }
     }
 
@@ -315,7 +312,7 @@ impl Model {
             })?;
         Ok(Scores {
             logits,
-            labels: self.facts.labels.clone(),
+            facts: Arc::clone(&self.facts),
         })
     }
 

@@ -1,40 +1,60 @@
 //! From a file, or a graph, to a network: what is known of it, what was said, what is assumed.
 
+mod input;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use elucid_graph::{BoundGraph, ElementType, Graph, GraphError, HostTensor, Layout, MAX_FILE};
+use elucid_graph::{BoundGraph, Graph, GraphError, Layout, MAX_FILE};
 use elucid_models::{Embedded, Entry, Found, Labels, manifest};
 use ndarray::ArrayD;
 
 use crate::error::ModelError;
-use crate::head::find_logits;
-use crate::input::{ChannelOrder, InputError, InputSpec};
+use crate::head::{Asked, Probabilities, choose};
+use crate::input::InputSpec;
 use crate::model::{Facts, Model};
-use crate::pictures::{Pictures, list};
-use crate::preparation::{Described, Origin, Preparation, beside, in_metadata};
-use crate::within::{Takes, Within};
+use crate::names;
+use crate::preparation::Preparation;
 
 /// Something that was assumed of a network, in a sentence that says how to change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remark(String);
+pub struct Remark {
+    text: String,
+    is_about_names: bool,
+}
 
 impl Remark {
-    /// A remark in these words: one sentence, without a full stop.
+    /// A remark in these words: one sentence, without a full stop. What would move a terminal's cursor is
+    /// replaced, since names come from files.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self {
+            text: text.into().replace(char::is_control, "\u{fffd}"),
+            is_about_names: false,
+        }
+    }
+
+    /// A remark that falls with other names of the classes.
+    pub(crate) fn about_names(text: impl Into<String>) -> Self {
+        Self {
+            is_about_names: true,
+            ..Self::new(text)
+        }
+    }
+
+    pub(crate) fn is_about_names(&self) -> bool {
+        self.is_about_names
     }
 
     /// Its words.
     pub fn text(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -56,6 +76,10 @@ pub struct Opening {
     layout: Option<Layout>,
     input: Option<String>,
     feeds: Vec<(String, ArrayD<f32>)>,
+    output: Option<String>,
+    logits: Option<String>,
+    scores: Option<Probabilities>,
+    labels: Option<Labels>,
 }
 
 /// A graph, and where it came from.
@@ -119,6 +143,35 @@ impl Opening {
         self
     }
 
+    /// This output is explained, of several.
+    #[must_use]
+    pub fn output(mut self, name: impl Into<String>) -> Self {
+        self.output = Some(name.into());
+        self
+    }
+
+    /// This layer holds the scores, before whatever the file makes of them.
+    #[must_use]
+    pub fn logits(mut self, layer: impl Into<String>) -> Self {
+        self.logits = Some(layer.into());
+        self
+    }
+
+    /// What makes probabilities of the scores, where the file does not say it, or says it wrongly. With
+    /// [`Probabilities::None`] an output is explained as it is, whatever it ends in.
+    #[must_use]
+    pub fn scores(mut self, probabilities: Probabilities) -> Self {
+        self.scores = Some(probabilities);
+        self
+    }
+
+    /// What the classes are called.
+    #[must_use]
+    pub fn labels(mut self, labels: Labels) -> Self {
+        self.labels = Some(labels);
+        self
+    }
+
     /// Opens an `.onnx` file.
     ///
     /// How pictures are prepared is said by this, else known of the file, else said by a file beside it
@@ -128,6 +181,8 @@ impl Opening {
     ///
     /// # Errors
     ///
+    /// [`ModelError::Head`] and [`ModelError::Labels`] when what was said of output and classes does not
+    /// fit the network;
     /// [`ModelError::Graph`] when the file cannot be read or imported, or is no network of pictures.
     pub fn open(&self, path: impl AsRef<Path>, device: &Device) -> Result<Model, ModelError> {
         let path = path.as_ref();
@@ -212,6 +267,20 @@ impl Opening {
         self.assemble(source, device)
     }
 
+    /// What is said of the head, here or by the manifest.
+    fn asked(&self, bound: &BoundGraph, known: Option<&Entry>) -> Asked {
+        let is_told = self.output.is_some() || self.logits.is_some() || self.scores.is_some();
+        let stated = known.filter(|_| !is_told);
+        let stated = stated.and_then(|entry| entry.logits.clone());
+        let stated = stated.filter(|name| bound.graph().value(name).is_some());
+        Asked {
+            output: self.output.clone(),
+            logits: self.logits.clone().or(stated),
+            scores: self.scores,
+            is_known: known.is_some() && !is_told,
+        }
+    }
+
     fn assemble(&self, source: Source, device: &Device) -> Result<Model, ModelError> {
         let Source {
             graph,
@@ -223,231 +292,52 @@ impl Opening {
         let mut remarks = Vec::new();
         let described = match known {
             Some(_) => None,
-            None => described(path.as_deref(), &graph)?,
+            None => input::described(path.as_deref(), &graph)?,
         };
         let (graph, pictures) = self.placed(graph, described.as_ref(), &mut remarks)?;
         let (spec, origin) = self.prepared(&graph, &pictures, known, described, &mut remarks)?;
         let input = pictures.input;
-        let stated = known
-            .and_then(|e| e.logits.as_deref())
-            .and_then(|n| graph.value(n));
-        let logits = stated.or_else(|| find_logits(&graph));
-        let mut bound = BoundGraph::new(graph, device)
+        let bound = BoundGraph::new(graph, device)
             .with_pictures(input, spec.size())?
             .with_range(spec.range());
-        if let Some(logits) = logits {
-            bound = bound.with_scores(logits);
+        let (scores, head, of_head) = choose(&bound, &self.asked(&bound, known))?;
+        remarks.extend(of_head);
+        let bound = bound.with_scores(scores);
+        let labels = match (&self.labels, known.and_then(Entry::labels)) {
+            (Some(labels), _) => {
+                names::check(labels, &head)?;
+                Some(labels.clone())
+            }
+            (None, Some(labels)) if names::check(&labels, &head).is_ok() => Some(labels),
+            (None, _) => names::unsaid(bound.graph(), &head, &mut remarks),
+        };
+        if runs_one_by_one(&bound) {
+            remarks.push(Remark::new(
+                "the file fixes a batch of one, and its images cannot be computed together: they \
+                 run one at a time, whatever the batch size",
+            ));
         }
-        let classes = bound.scores().ok().map(|l| l.shape().iter().product());
-        // A file that nobody described is taken for one of ImageNet's by the number of its classes.
-        let labels = known.map_or_else(|| Some(Labels::imagenet()), Entry::labels);
         let facts = Facts {
             spec,
             origin,
-            feeds: self.feeds.iter().map(fed).collect(),
-            labels: labels.filter(|labels| classes == Some(labels.len())),
+            feeds: self.feeds.iter().map(input::fed).collect(),
+            head,
+            labels,
             sha256,
             name: known.map_or(name, |e| e.name.clone()),
             remarks,
         };
         Ok(Model::new(bound, facts))
     }
-
-    /// The graph with one input of pictures `[N, C, H, W]`, other inputs held at what is fed.
-    fn placed(
-        &self,
-        mut graph: Graph,
-        described: Option<&(Origin, Described)>,
-        remarks: &mut Vec<Remark>,
-    ) -> Result<(Graph, Pictures), ModelError> {
-        let described = described.map(|(_, described)| described);
-        let named = self.input.as_ref();
-        let named = named.or(described.and_then(|d| d.input.as_ref())).cloned();
-        let fed: Vec<String> = self.feeds.iter().map(|(name, _)| name.clone()).collect();
-        let layout = self.layout.or(described.and_then(|d| d.layout));
-        let mut pictures = Pictures::find(&graph, named.as_deref(), layout, &fed)?;
-        for (name, value) in &self.feeds {
-            let input = graph.inputs().iter().map(|i| i.value);
-            let Some(input) = input.into_iter().find(|v| graph.name(*v) == name) else {
-                return Err(ModelError::Pictures {
-                    reason: format!(
-                        "no input \"{name}\" to feed: the network has {}",
-                        list(&graph)
-                    ),
-                });
-            };
-            let values = value.iter().copied().collect();
-            let held = HostTensor::of_floats(ElementType::F32, value.shape(), values);
-            let held = held.map_err(|reason| ModelError::Pictures { reason })?;
-            graph = graph.hold(input, &held, Some(pictures.input))?;
-        }
-        pictures.check_others(&graph)?;
-        if pictures.layout_is_guessed {
-            remarks.push(Remark::new(format!(
-                "input \"{}\" was taken for one with channels last, by its sizes alone; --layout nchw \
-                 says otherwise",
-                graph.name(pictures.input)
-            )));
-        }
-        let channels = match (pictures.channels, &self.spec) {
-            (None, Some(spec)) => spec.channels(),
-            (channels, _) => channels.unwrap_or(3),
-        };
-        pictures.channels = Some(channels);
-        let (graph, input) = graph.of_pictures(pictures.input, pictures.layout, channels)?;
-        pictures.input = input;
-        Ok((graph, pictures))
-    }
-
-    /// How pictures are prepared, and who says so.
-    fn prepared(
-        &self,
-        graph: &Graph,
-        pictures: &Pictures,
-        known: Option<&Entry>,
-        described: Option<(Origin, Described)>,
-        remarks: &mut Vec<Remark>,
-    ) -> Result<(InputSpec, Origin), ModelError> {
-        let mut base = pictures.usual_spec()?;
-        let mut origin = Origin::Assumed;
-        let mut size_is_said = self.preparation.size.is_some()
-            || self.spec.is_some()
-            || known.is_some()
-            || pictures.stated.iter().all(Option::is_some);
-        if let Some(spec) = &self.spec {
-            (base, origin) = (spec.clone(), Origin::Given);
-        } else if let Some(entry) = known {
-            (base, origin) = (InputSpec::from_manifest(&entry.input)?, Origin::Known);
-        } else if let Some((said_by, described)) = described {
-            let mut said = described.preparation;
-            size_is_said |= said.size.is_some();
-            if let [Some(height), Some(width)] = pictures.stated {
-                said.size = Some([height, width]);
-            }
-            // A short side that was said for another size keeps its proportion.
-            base = said.apply(base)?;
-            remarks.extend(described.remarks.into_iter().map(Remark::new));
-            if said.says_values() {
-                origin = said_by;
-            }
-        }
-        if matches!(origin, Origin::Assumed) {
-            let channels = base.channels();
-            let found = Within::find(graph, pictures.input, channels);
-            let takes = match (pictures.kind, &found) {
-                (ElementType::I8, _) => Some(Takes::SignedBytes),
-                (kind, _) if kind.is_int() => Some(Takes::Bytes),
-                (_, within) => within.as_ref().and_then(Within::takes),
-            };
-            if let Some(takes) = takes {
-                let (scale, mean) = match takes {
-                    Takes::Bytes => (1.0, 0.0),
-                    Takes::SignedBytes => (1.0, 128.0),
-                    Takes::Shares => (1.0 / 255.0, 0.0),
-                };
-                let ones = vec![1.0; channels];
-                base = base.with_normalisation(scale, vec![mean; channels], ones)?;
-                if found.as_ref().is_some_and(Within::is_blue_first) {
-                    base = base.with_order(ChannelOrder::Bgr);
-                }
-                origin = Origin::Network;
-                if !self.preparation.says_values() {
-                    remarks.push(taken_remark(takes, pictures, found.as_ref()));
-                }
-            }
-        }
-        let is_assumed = matches!(origin, Origin::Assumed) && !self.preparation.says_values();
-        let spec = self.preparation.apply(base)?;
-        if let Some(channels) = pictures.channels.filter(|c| *c != spec.channels()) {
-            let got = spec.channels();
-            let what = "a preparation";
-            return Err(InputError::PerChannel {
-                what,
-                got,
-                channels,
-            }
-            .into());
-        }
-        if is_assumed && spec.channels() <= 4 {
-            remarks.push(assumed_remark(&spec, pictures));
-        } else if !size_is_said {
-            let [height, width] = spec.size();
-            remarks.push(Remark::new(format!(
-                "the file leaves the size of its pictures open: {height} x {width} pixels are assumed; \
-                 --input-size says otherwise"
-            )));
-        }
-        let origin = match self.preparation.says_values() {
-            true => Origin::Given,
-            false => origin,
-        };
-        Ok((spec, origin))
-    }
 }
 
-/// What a file beside the network, or its own metadata, say of its input.
-fn described(
-    path: Option<&Path>,
-    graph: &Graph,
-) -> Result<Option<(Origin, Described)>, ModelError> {
-    if let Some((file, described)) = path.map(beside).transpose()?.flatten() {
-        return Ok(Some((Origin::Beside(file), described)));
-    }
-    let described = in_metadata(graph.metadata())?;
-    Ok(described.map(|described| (Origin::Metadata, described)))
-}
-
-/// A held input's name, and what identifies its value.
-fn fed((name, value): &(String, ArrayD<f32>)) -> (String, String) {
-    let shape = format!("{:?}", value.shape());
-    let bytes = value.iter().flat_map(|v| v.to_le_bytes());
-    let bytes: Vec<u8> = shape.into_bytes().into_iter().chain(bytes).collect();
-    (name.clone(), elucid_models::sha256::of_bytes(&bytes))
-}
-
-fn taken_remark(takes: Takes, pictures: &Pictures, within: Option<&Within>) -> Remark {
-    let values = match takes {
-        Takes::Bytes => "0 to 255",
-        Takes::SignedBytes => "-128 to 127",
-        Takes::Shares => "0 to 1",
+/// Whether images of a batch run one after the other on their way to the end of the network.
+fn runs_one_by_one(bound: &BoundGraph) -> bool {
+    let graph = bound.graph();
+    let ends: Vec<&str> = match bound.scores() {
+        Ok(scores) => vec![scores.name()],
+        Err(_) => graph.outputs().iter().map(|&v| graph.name(v)).collect(),
     };
-    Remark::new(match within {
-        Some(within) => {
-            let order = match within.is_blue_first() {
-                true => " in the order blue, green, red, whose means these are",
-                false => "",
-            };
-            format!(
-                "pictures are normalised inside the network, {}: values of {values} go in{order}; \
-                 --scale, --mean, --std and --channel-order change it",
-                within.text()
-            )
-        }
-        None => format!(
-            "the network's input holds {}: values of {values} go in; --scale, --mean and --std change \
-             it",
-            pictures.kind
-        ),
-    })
-}
-
-fn assumed_remark(spec: &InputSpec, pictures: &Pictures) -> Remark {
-    let what = match spec.channels() {
-        3 => "ImageNet's usual preparation was assumed",
-        _ => "values of 0 to 1 were assumed",
-    };
-    let size = match pictures.stated {
-        [Some(_), Some(_)] => "",
-        _ => ", --input-size",
-    };
-    let [height, width] = spec.size();
-    Remark::new(format!(
-        "nobody says how pictures are prepared for this network: {what} ((pixel * {} - {:?}) / {:?}, \
-         {height} x {width} pixels, {}); --scale, --mean, --std, --channel-order, --resize{size} or a \
-         file NAME.json beside it change that",
-        spec.scale(),
-        spec.mean(),
-        spec.std(),
-        spec.resize()
-    ))
+    // What cannot be planned is an error of whoever runs it.
+    bound.runs_one_by_one(ends).unwrap_or(false)
 }

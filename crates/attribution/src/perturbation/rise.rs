@@ -14,11 +14,18 @@
 //! | grid stretched to | one cell more than the image | the same, with whole pixels per cell | as the paper |
 //! | divided by | N p | N | N p |
 //!
-//! Xplique's are those of the paper with 4000 masks. All presets score by the softmax probability of
-//! a class. TorchRay puts a sigmoid on the logit instead, which is above .99 under every mask, so
+//! Xplique's are those of the paper with 4000 masks. All presets score by the probability of a
+//! class, by the network's softmax or sigmoid. TorchRay puts a sigmoid on the logit instead, which is above .99 under every mask, so
 //! that its map is the mean mask whatever the image shows ([`RiseScore::Sigmoid`] reproduces it). Its
 //! documentation calls `p` the probability of hiding a cell; in its code, as here, it is that of
 //! keeping it. Hidden pixels become zero: the mean colour for networks that subtract it.
+//!
+//! **D-RISE** (Petsiuk et al., *Black-box explanation of object detectors via saliency maps*, 2021,
+//! <https://arxiv.org/abs/2006.03204>) is this method with another score: of all detections in the image
+//! seen through a mask, the largest product of the overlap with the box in question, the objectness, and
+//! the cosine of the class scores, which is [`Target::detection`] of a
+//! [`Detection`](crate::Detection) made [`similar`](crate::Detection::similar). Its masks have 16 x 16
+//! cells.
 //!
 //! Masks are made from the seed and their number when they are needed, and every image of a batch
 //! sees the same ones. A mask of a network that always gives the same score `s` says nothing, and yet
@@ -32,7 +39,7 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{sigmoid, softmax};
+use burn::tensor::activation::sigmoid;
 use elucid_graph::ImageBatch;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, Axis};
@@ -46,14 +53,14 @@ use crate::network::Network;
 use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
-use crate::target::Target;
+use crate::target::{Target, probabilities};
 use crate::work::{Work, at_least_one, to_vec};
 
 /// What weighs a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RiseScore {
-    /// The softmax probability, where the target is the logit of a class; other targets as they
-    /// are.
+    /// The probability as the network's head makes it, by softmax or sigmoid, where the target is the
+    /// logit of a class or the answer no; other targets, and scores that are no logits, as they are.
     Probability,
     /// The target's score as it is: for networks that end in a softmax.
     Target,
@@ -304,9 +311,9 @@ impl Rise {
     }
 
     /// The target that weighs masks.
-    fn weighing(&self, target: &Target) -> Target {
+    fn weighing(&self, target: &Target, network: &dyn Network) -> Target {
         match self.score {
-            RiseScore::Probability => target.as_probability(),
+            RiseScore::Probability => target.as_probability(network.probabilities()),
             RiseScore::Target | RiseScore::Sigmoid => target.clone(),
         }
     }
@@ -338,7 +345,8 @@ impl Rise {
     ) -> Result<(RiseMaps, Option<AttributionError>), AttributionError> {
         let size = work.size();
         self.check(size)?;
-        let weighing = Work::new(work.network, images, &self.weighing(target), &self.setup)?;
+        let weighing = self.weighing(target, work.network);
+        let weighing = Work::new(work.network, images, &weighing, &self.setup)?;
         let mut maps = RiseMaps {
             maps: Vec::new(),
             standard_errors: Vec::new(),
@@ -411,7 +419,7 @@ impl Rise {
             let ended = perturbed.images(image, &hidden, self.masks, mask, |masks, images| {
                 let scores = work.outputs(images)?.rows();
                 let scores = match self.score {
-                    RiseScore::Probability => softmax(scores, 1),
+                    RiseScore::Probability => probabilities(scores, network.probabilities()),
                     RiseScore::Target => scores,
                     RiseScore::Sigmoid => sigmoid(scores),
                 };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use elucid::attribution::{METHODS, Method};
+use elucid::attribution::{BoxFormat, METHODS, Method};
 use elucid::prelude::*;
 use serde::Serialize;
 
@@ -41,13 +41,25 @@ pub struct AttributeArgs {
     #[arg(long, value_name = "NAME,...", value_parser = parse_methods)]
     method: MethodList,
 
-    /// What is explained: the logit of a class A by name or number, the difference A:B of two
-    /// (either may be none or logsumexp), or logsumexp over all; by default the best guess for each
-    /// photograph
-    #[arg(long, value_name = "TARGET", value_parser = target::parse)]
+    /// What is explained: a class A, a difference A:B, a number NAME[I,J], a region of a dense map
+    /// A@box:XMIN,YMIN,XMAX,YMAX and more (all in --help); by default the best guess for each photograph
+    #[arg(long, value_name = "TARGET", value_parser = target::parse, long_help = target::SPELLINGS)]
     target: Option<String>,
 
-    /// Explain the softmax probability of the class instead of its logit
+    /// How a detector writes its boxes, for A@detected: words between commas of cxcywh or xyxy, pixels
+    /// or normalised, objectness, logits, anchors-first or anchors-last; by default cxcywh,pixels
+    #[arg(long, value_name = "WORD,...", requires = "target")]
+    boxes: Option<BoxFormat>,
+
+    /// Explain the likeness to this picture: the cosine of the network's scores, or of --embedding
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["target", "probability"])]
+    like: Option<PathBuf>,
+
+    /// The layer whose cosine --like takes
+    #[arg(long, value_name = "LAYER", requires = "like")]
+    embedding: Option<String>,
+
+    /// Explain the probability of the class, or of a number of an output, instead of the logit
     #[arg(long)]
     probability: bool,
 
@@ -254,9 +266,11 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
 /// Refuses a probability of anything but one class.
 fn check_target(args: &AttributeArgs) -> Result<(), CliError> {
     match &args.target {
-        Some(text) if args.probability && !target::is_class(text) => Err(CliError::Usage(format!(
-            "--probability explains one class, and \"{text}\" is not one"
-        ))),
+        Some(text) if args.probability && !target::may_be_probability(text) => {
+            Err(CliError::Usage(format!(
+                "--probability explains one class or one number of an output, and \"{text}\" is neither"
+            )))
+        }
         _ => Ok(()),
     }
 }

@@ -45,7 +45,8 @@ pub struct ChannelsArgs {
     layer: String,
 
     /// What is explained: the difference A:B of two classes by name or number, either of which may
-    /// be none or logsumexp, or a class alone; by default the best guess minus the second
+    /// be none or logsumexp, a class alone, or any other target that elucid attribute --help lists; by
+    /// default the best guess minus the second
     #[arg(long, value_name = "A:B", value_parser = target::parse)]
     target: Option<String>,
 

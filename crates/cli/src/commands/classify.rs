@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use elucid::vision::Probabilities;
 use serde::Serialize;
 
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
-use crate::report::{GuessFacts, InputFacts, ModelFacts};
+use crate::report::{GuessFacts, HeadFacts, InputFacts, ModelFacts, remarks};
 use crate::session::Session;
 
 #[derive(Debug, Args)]
@@ -43,7 +44,9 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 struct Report {
     model: ModelFacts,
     input: InputFacts,
+    head: HeadFacts,
     device: String,
+    remarks: Vec<String>,
     images: Vec<Classified>,
 }
 
@@ -65,6 +68,8 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
             images: images.collect::<Result<_, _>>()?,
             model: ModelFacts::of(&session.model),
             input: InputFacts::of(&session.model),
+            head: HeadFacts::of(&session.model),
+            remarks: remarks(&session.model),
             device: session.device,
         };
         out.json(&report)?;
@@ -77,7 +82,7 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
                 }
                 out.line(format!("{}:", classified.image))?;
             }
-            print(&mut out, &classified)?;
+            print(&mut out, &classified, session.model.head().probabilities())?;
             out.flush()?;
         }
     }
@@ -93,17 +98,26 @@ fn classify(session: &Session, path: &Path, top: usize) -> Result<Classified, Cl
     })
 }
 
-fn print(out: &mut Output, classified: &Classified) -> Result<(), CliError> {
-    let row = |g: &GuessFacts| {
-        let percent = format!("{:.1} %", 100.0 * g.probability);
-        vec![
-            percent,
-            g.label.clone(),
-            format!("class {}, logit {:.2}", g.index, g.logit),
-        ]
+fn print(out: &mut Output, classified: &Classified, by: Probabilities) -> Result<(), CliError> {
+    let row = |g: &GuessFacts| match (g.probability, by) {
+        // Numbers of a regression or an embedding.
+        (None, _) => vec![g.label.clone(), format!("{:.2}", g.logit)],
+        (Some(p), by) => {
+            let said = match by {
+                Probabilities::Sigmoid => format!("p = {p:.6}"),
+                _ => format!("{:.1} %", 100.0 * p),
+            };
+            let of = format!("class {}, logit {:.2}", g.index, g.logit);
+            vec![said, g.label.clone(), of]
+        }
     };
     let rows: Vec<_> = classified.guesses.iter().map(row).collect();
-    for line in table(&rows, &[0]) {
+    let right: &[usize] = if by == Probabilities::None {
+        &[1]
+    } else {
+        &[0]
+    };
+    for line in table(&rows, right) {
         out.line(line)?;
     }
     Ok(())

@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
+use elucid::models::Labels;
 use elucid::prelude::*;
 use elucid::render::file::write_atomically;
+use elucid::vision::HeadKind;
 
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::{Output, to_json};
 use crate::error::CliError;
 use crate::options::{MethodFlags, parse_fraction, reductions};
 use crate::output::REPORT;
-use crate::report::{BURN, Clock, InputFacts, ModelFacts};
+use crate::report::{BURN, Clock, HeadFacts, InputFacts, ModelFacts, remarks};
 use crate::session::Session;
 use crate::settings::{SETTINGS, Shard, parse_shard};
 
@@ -172,7 +174,10 @@ impl Evaluation {
             burn: BURN.to_owned(),
             model: ModelFacts::of(model),
             input: InputFacts::of(model),
+            head: Some(HeadFacts::of(model)),
             class_names: model.labels().map(|labels| labels.set().to_owned()),
+            names: unknown_names(model),
+            remarks: remarks(model),
             data,
             target: match self.target {
                 Explained::Label => "label",
@@ -198,6 +203,45 @@ pub fn run(args: EvaluateArgs) -> Result<(), CliError> {
     }
 }
 
+/// The names of the classes, unless what they are called together says it all. Of a yes-or-no network
+/// class 1 stands for no.
+fn unknown_names(model: &Model) -> Vec<String> {
+    match model.labels() {
+        _ if model.head().kind() == HeadKind::Binary => {
+            let yes = model.label(0);
+            vec![yes.clone(), format!("not {yes}")]
+        }
+        Some(labels) if Labels::of_set(labels.set()).is_none() => {
+            labels.names().map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Refuses a network of which no class can be the best guess.
+fn check_head(model: &Model, target: Explained) -> Result<(), CliError> {
+    let head = model.head();
+    let reason = match head.kind() {
+        HeadKind::Classes | HeadKind::Labels => return Ok(()),
+        HeadKind::Binary if target == Explained::Label => return Ok(()),
+        HeadKind::Binary => format!(
+            "\"{}\" scores yes and not no, so images of yes are explained by their labels, not by the \
+             prediction",
+            head.scores()
+        ),
+        HeadKind::Number | HeadKind::Numbers => format!(
+            "images are evaluated by their classes, and \"{}\" scores none that could be the best \
+             guess",
+            head.scores()
+        ),
+        _ => match model.logits() {
+            Ok(_) => return Ok(()),
+            Err(error) => error.to_string(),
+        },
+    };
+    Err(CliError::Failure(reason))
+}
+
 fn evaluate(args: &Evaluation) -> Result<(), CliError> {
     entries::check(args)?;
     let metrics = entries::metrics(&args.metrics.0, args.seed, args.batch_size)?;
@@ -206,6 +250,7 @@ fn evaluate(args: &Evaluation) -> Result<(), CliError> {
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let model = &session.model;
+    check_head(model, args.target)?;
     let items = data.resolve(model)?;
     let facts = DataFacts {
         source,

@@ -14,7 +14,7 @@ use crate::error::CliError;
 use crate::page_icons::{IconFacts, PageIconArgs};
 use crate::report::{Clock, GuessFacts, ImageFacts, LayerFacts, RunFacts, Step};
 use crate::session::Session;
-use crate::target::{self, TargetFacts};
+use crate::target::{self, TargetFacts, TargetList};
 
 use self::compute::{Division, Work};
 
@@ -44,10 +44,11 @@ pub struct GroupsArgs {
     #[arg(long, value_name = "N,...", default_value = "6", value_parser = parse_numbers)]
     groups: Numbers,
 
-    /// What the groups are attributed to: classes by name or number, differences A:B, or logsumexp,
-    /// several with commas; by default the two best guesses
-    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = target::parse)]
-    targets: Vec<String>,
+    /// What the groups are attributed to: classes by name or number, differences A:B, logsumexp, or any
+    /// other target that elucid attribute --help lists, several with commas; by default the two best
+    /// guesses
+    #[arg(long, value_name = "A,B", value_parser = target::parse_list)]
+    targets: Option<TargetList>,
 
     /// How groups are found: nmf, pca, ica or kmeans
     #[arg(long, value_name = "NAME", default_value_t = Method::Nmf)]
@@ -171,6 +172,13 @@ impl ResultFacts {
             icons: division.made.clone(),
             folder: division.folder.clone(),
         }
+    }
+}
+
+impl GroupsArgs {
+    /// The targets that were asked for.
+    fn asked(&self) -> &[String] {
+        self.targets.as_deref().unwrap_or_default()
     }
 }
 

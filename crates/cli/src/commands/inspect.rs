@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use clap::{Args, ValueEnum};
 use elucid::graph::Obstacle;
 use elucid::prelude::*;
+use elucid::vision::{Head, HeadKind};
 use serde::Serialize;
 
 use crate::args::{ModelArgs, RunArgs, parse_size};
 use crate::console::{Output, table};
 use crate::error::CliError;
-use crate::report::InputFacts;
+use crate::report::{HeadFacts, InputFacts, remarks};
 use crate::session::Session;
 
 /// As many classes are listed by name.
@@ -59,11 +60,16 @@ struct Facts {
     parameters: usize,
     input_layer: String,
     input: InputFacts,
+    /// What the file names as results.
+    outputs: Vec<OutputFacts>,
+    head: HeadFacts,
     /// Absent where the network does not end in class scores.
     logits: Option<String>,
     classes: Option<usize>,
     /// What the classes are called together; absent where they have no names.
     class_names: Option<String>,
+    /// What was assumed where nobody said it.
+    remarks: Vec<String>,
     layers: Vec<LayerFacts>,
     /// With `--tree`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +78,13 @@ struct Facts {
     not_supported: Vec<ObstacleFacts>,
     /// What has no shape before an image is seen.
     sized_by_image: Vec<ObstacleFacts>,
+}
+
+#[derive(Debug, Serialize)]
+struct OutputFacts {
+    name: String,
+    /// Absent where it has none before an image is seen, or cannot be computed.
+    shape: Option<Vec<usize>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -160,14 +173,55 @@ fn facts(model: &Model, args: &InspectArgs) -> Result<Facts, CliError> {
         parameters: model.graph().parameters(),
         input_layer: model.layer(INPUT)?.name().to_owned(),
         input: InputFacts::of(model),
+        outputs: outputs(model),
+        head: HeadFacts::of(model),
         logits: model.logits().ok().map(|l| l.name().to_owned()),
         classes: model.classes().ok(),
         class_names: model.labels().map(|labels| labels.set().to_owned()),
+        remarks: remarks(model),
         layers: listed.map(LayerFacts::from).collect(),
         modules,
         not_supported: never.into_iter().map(ObstacleFacts::from).collect(),
         sized_by_image: later.into_iter().map(ObstacleFacts::from).collect(),
     })
+}
+
+fn outputs(model: &Model) -> Vec<OutputFacts> {
+    let outputs = model.outputs().into_iter();
+    let facts = outputs.map(|(value, shape)| OutputFacts {
+        name: model.graph().name(value).to_owned(),
+        shape,
+    });
+    facts.collect()
+}
+
+/// The outputs with their shapes, as one text.
+fn named_outputs(outputs: &[OutputFacts]) -> String {
+    let named = outputs.iter().take(FEW).map(|output| {
+        let shape = output.shape.as_ref();
+        let shape = shape.map_or("of no known shape".to_owned(), |shape| format!("{shape:?}"));
+        format!("{} {shape}", shortened(&output.name))
+    });
+    let mut named: Vec<String> = named.collect();
+    if outputs.len() > FEW {
+        named.push(format!("{} more", outputs.len() - FEW));
+    }
+    named.join(", ")
+}
+
+/// What the scores are about, in words.
+fn in_words(head: &Head) -> String {
+    let count = head.count().unwrap_or(0);
+    match head.kind() {
+        HeadKind::Classes => format!("{count} classes that exclude each other, by softmax"),
+        HeadKind::Labels => format!("{count} labels, each by its own sigmoid"),
+        HeadKind::Binary => "yes or no, by sigmoid".to_owned(),
+        HeadKind::Number => "one number".to_owned(),
+        HeadKind::Numbers => format!("{count} numbers that are no class scores"),
+        HeadKind::Map => format!("a score for each of {count} classes at each position"),
+        HeadKind::Boxes => "numbers for each of many boxes or positions".to_owned(),
+        _ => "unknown".to_owned(),
+    }
 }
 
 fn modules(model: &Model, layers: &[Layer]) -> Vec<ModuleFacts> {
@@ -233,6 +287,8 @@ fn print(out: &mut Output, facts: &Facts, model: &Model) -> Result<(), CliError>
             ),
         ),
         ("", format!("preparation: {}", input.preparation)),
+        ("outputs", named_outputs(&facts.outputs)),
+        ("explained", in_words(model.head())),
         ("classes", classes),
         ("logits", facts.logits.clone().unwrap_or_else(no_logits)),
     ];

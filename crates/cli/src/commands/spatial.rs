@@ -125,7 +125,7 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
     let photo = clock.time("read the photograph", || model.read_image(&args.image))?;
     let results = work.compute(&photo, &mut clock)?;
 
-    let files = clock.time("draw", || files::of(&results, model.name(), &args.image))?;
+    let files = clock.time("draw", || files::of(&results, model, &args.image))?;
     let report = Report {
         run: RunFacts::of("spatial", &session),
         image,

@@ -12,7 +12,7 @@ use crate::console::{Output, to_json};
 use crate::error::CliError;
 use crate::icons::{Channels, IconArgs, IconFacts, channel_count, parse_channels, parse_side};
 use crate::output::REPORT;
-use crate::report::{BURN, Clock, InputFacts, ModelFacts, Step};
+use crate::report::{BURN, Clock, InputFacts, ModelFacts, Step, remarks};
 use crate::session::Session;
 use crate::settings::{SETTINGS, Shard, parse_shard};
 
@@ -120,6 +120,9 @@ struct Settings {
     shard: Shard,
     /// How many shards this map was merged from; 0 for the map of one run.
     merged_from: usize,
+    /// What was assumed of the network where nobody said it.
+    #[serde(default)]
+    remarks: Vec<String>,
 }
 
 impl Settings {
@@ -142,6 +145,7 @@ impl Settings {
             channels: channels.transpose()?,
             shard: args.shard,
             merged_from: 0,
+            remarks: remarks(model),
         })
     }
 
@@ -180,6 +184,7 @@ struct Report<'r> {
     device: Option<&'r str>,
     settings: &'r Settings,
     batch_size: Option<usize>,
+    remarks: &'r [String],
     planned: usize,
     /// Planned channels without a sprite, where that was allowed.
     missing: Vec<usize>,
@@ -228,6 +233,7 @@ fn make(args: &Making) -> Result<(), CliError> {
         device: Some(&session.device),
         settings: &settings,
         batch_size: Some(args.icons.batch_size()),
+        remarks: &settings.remarks,
         planned: planned.len(),
         missing: Vec::new(),
         seconds: clock.steps(),

@@ -103,6 +103,18 @@ impl Desk {
         }
     }
 
+    /// With the networks of a folder of `tests/files`.
+    pub fn with_files(self, folder: &str) -> Self {
+        let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files");
+        for entry in std::fs::read_dir(files.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "onnx") {
+                std::fs::copy(&path, self.path(path.file_name().unwrap())).unwrap();
+            }
+        }
+        self
+    }
+
     /// Sets an environment variable for every later run.
     pub fn with(mut self, variable: &str, value: impl Into<String>) -> Self {
         self.variables.push((variable.to_owned(), value.into()));
@@ -184,4 +196,34 @@ impl Desk {
     pub fn say(&self, line: &str) -> Ended {
         self.run(line.split_whitespace())
     }
+}
+
+/// Where the pack of situations is, each of these passes.
+#[track_caller]
+pub fn situations(cases: &[&str]) {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases");
+    if !shared.join("run.py").is_file() {
+        eprintln!("skipped: {} is not here", shared.display());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let python = |script: &str, arguments: &[PathBuf]| {
+        let mut command = Command::new("python3");
+        command.arg(shared.join(script)).args(arguments);
+        command.output().unwrap()
+    };
+    let at = folder.path().join("cases");
+    let made = python("make_cases.py", std::slice::from_ref(&at));
+    if !made.status.success() {
+        eprintln!("skipped: {}", String::from_utf8_lossy(&made.stderr));
+        return;
+    }
+    let mut arguments = vec![PathBuf::from(env!("CARGO_BIN_EXE_elucid")), at];
+    arguments.extend(cases.iter().map(PathBuf::from));
+    let ran = python("run.py", &arguments);
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(
+        said.contains(&format!("{} passes, 0 refused", cases.len())),
+        "{said}"
+    );
 }

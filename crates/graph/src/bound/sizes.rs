@@ -21,6 +21,20 @@ impl BoundGraph {
         list_layers(self.graph(), self.image()?, size)
     }
 
+    /// What the file names as results, with their shapes for one image of the model's input size; `None`
+    /// where that has no shape before an image is seen, or cannot be computed.
+    pub fn outputs(&self) -> Vec<(ValueId, Option<Vec<usize>>)> {
+        let graph = self.graph();
+        let input = self.image().and_then(|image| self.layer_of(image));
+        let plan = input.and_then(|input| {
+            let feed = (input.value, Known::activation(input.shape.clone()));
+            Plan::reachable(graph, &[feed])
+        });
+        let shape = |value| Some(plan.as_ref().ok()?.known.get(&value)?.shape.clone());
+        let outputs = graph.outputs().iter();
+        outputs.map(|&value| (value, shape(value))).collect()
+    }
+
     /// Shapes of some layers for one image of `size` (height, width). Layers above them need not
     /// take that size.
     ///

@@ -47,6 +47,10 @@ impl Operator for ArgExtreme {
         Algebra::Decision
     }
 
+    fn axis(&self) -> Option<i64> {
+        Some(self.axis)
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;
         let axis = axis_of(self.axis, x.shape.len())?;

@@ -63,6 +63,10 @@ impl Operator for Softmax {
         }
     }
 
+    fn axis(&self) -> Option<i64> {
+        Some(self.axis)
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.operand(0)?;
         let axis = axis_of(self.axis, x.shape.len())?;

@@ -10,8 +10,8 @@
 //! *Interpretable Explanations of Black Boxes by Meaningful Perturbation*, ICCV 2017,
 //! <https://arxiv.org/abs/1704.03296>; its mask is `1 - m`.
 //!
-//! - *Score*: the softmax probability where the target is the logit of a class, other targets as they
-//!   are. The weights of the penalties are made for numbers from 0 to 1.
+//! - *Score*: the probability, by the network's softmax or sigmoid, where the target is the logit of a
+//!   class; other targets, and scores that are no logits, as they are. The weights of the penalties are made for numbers from 0 to 1.
 //! - *Search*: Adam with learning rate .1 (.9, .999, 1e-8), 300 iterations; parameters are clamped to
 //!   `[0, 1]` after each.
 //! - *Start*: the smallest centred disc, 5 pixels wider each time and blurred by 10, that takes 99 % of
@@ -150,7 +150,7 @@ impl MeaningfulPerturbation {
         self
     }
 
-    /// Whether the logit of a class counts as its softmax probability, as it does by default.
+    /// Whether the logit of a class counts as its probability, as it does by default.
     pub fn probability(mut self, is_probability: bool) -> Self {
         self.is_probability = is_probability;
         self
@@ -326,7 +326,7 @@ impl MeaningfulPerturbation {
     ) -> Result<MeaningfulMasks, AttributionError> {
         self.check()?;
         let target = match self.is_probability {
-            true => target.as_probability(),
+            true => target.as_probability(network.probabilities()),
             false => target,
         };
         let work = Work::new(network, images, &target, &self.setup)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use elucid::attribution::{AttributionError, Baseline, Method, MethodOptions, Place};
 use elucid::prelude::*;
@@ -18,7 +19,7 @@ use crate::options::taken_by_others;
 use crate::output::Files;
 use crate::report::{Clock, LayerFacts};
 use crate::session::Session;
-use crate::target::{self, TargetFacts};
+use crate::target::{self, Reading, TargetFacts};
 
 /// How many guesses the page and the report show.
 const GUESSES: usize = 5;
@@ -113,16 +114,20 @@ pub fn runs(args: &AttributeArgs) -> Result<Vec<Run>, CliError> {
 /// What is explained of a photograph whose classes are `ranked`, best first.
 fn choose(
     args: &AttributeArgs,
-    model: &Model,
+    session: &Session,
     ranked: &[Guess],
 ) -> Result<(Target, TargetFacts), CliError> {
-    let best = || {
-        let best = ranked.first().cloned();
-        best.ok_or_else(|| CliError::Failure("the network has no classes".to_owned()))
+    let model = &session.model;
+    let best = || session.best(ranked).cloned();
+    let reading = Reading {
+        boxes: args.boxes,
+        as_given: args.probability,
     };
     Ok(match &args.target {
-        Some(text) if args.probability => target::probability(target::class(text, model, ranked)?),
-        Some(text) => target::of(text, model, ranked)?,
+        Some(text) if args.probability && target::is_class(text) => {
+            target::probability(target::class(text, model, ranked)?)
+        }
+        Some(text) => reading.of(text, model, ranked)?,
         None if args.probability => target::probability(best()?),
         None => target::logit(best()?),
     })
@@ -245,10 +250,18 @@ impl<'w> Work<'w> {
         let mut photos = Vec::new();
         let mut targets = Vec::new();
         let mut read = || -> Result<(), CliError> {
+            let like = |picture: &PathBuf| target::like(picture, args.embedding.as_deref(), model);
+            let liked = args.like.as_ref().map(like).transpose()?;
             for path in &args.images {
                 let image = model.read_image(path)?;
-                let ranked = model.classify(&image)?.top(usize::MAX);
-                let (target, facts) = choose(args, model, &ranked)?;
+                let ranked = session.ranked(&image)?;
+                let (target, facts) = match &liked {
+                    Some(found) => found.clone(),
+                    None => choose(args, session, &ranked)?,
+                };
+                if photos.is_empty() {
+                    facts.tell(&session.console);
+                }
                 let text = |part: Option<&std::ffi::OsStr>| {
                     part.unwrap_or(path.as_os_str())
                         .to_string_lossy()

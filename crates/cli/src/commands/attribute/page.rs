@@ -1,6 +1,7 @@
 //! The page that compares results.
 
 use elucid::prelude::*;
+use elucid::vision::Guess;
 
 use super::compute::{Explained, Results, Run, Work};
 use super::{ResultFacts, percent};
@@ -14,10 +15,11 @@ const LEDE: &str = "What in the photograph speaks for the target, by each method
 pub fn of(work: &Work<'_>, results: &Results) -> Gallery {
     let mut page = Gallery::new("Attribution")
         .text(LEDE)
-        .fact("Model", work.session.model.name());
+        .fact("Model", work.session.model.name())
+        .remarks(work.session.model.remarks());
     if let [photo] = &work.photos[..] {
         let guesses = photo.guesses.iter();
-        page = page.predictions(guesses.map(|g| (g.label.as_str(), g.probability)));
+        page = page.predictions(guesses.map(Guess::shown));
     }
     if work.args.smooth > 0.0 {
         page = page.fact("Smoothed by", format!("{} of the side", work.args.smooth));
@@ -89,8 +91,14 @@ fn text(work: &Work<'_>, photo: &Explained) -> String {
         .guesses
         .iter()
         .take(3)
-        .map(|g| format!("{} {:.1}\u{a0}%", g.label, 100.0 * g.probability))
+        .map(|g| match g.shown() {
+            (label, Some(probability)) => format!("{label} {:.1}\u{a0}%", 100.0 * probability),
+            (label, None) => label,
+        })
         .collect();
+    if guesses.is_empty() {
+        return explained;
+    }
     format!("{explained} The network sees {}.", guesses.join(", "))
 }
 

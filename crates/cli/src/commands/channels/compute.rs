@@ -3,7 +3,7 @@
 use elucid::attribution::{AttributionError, ChannelValues};
 use elucid::prelude::*;
 use elucid::render::top_and_bottom;
-use elucid::vision::Guess;
+use elucid::vision::{Guess, HeadKind};
 
 use super::ChannelsArgs;
 use super::sprites::{self, Sprites};
@@ -76,10 +76,9 @@ impl<'w> Work<'w> {
 
     /// Does the work, noting how long each step takes.
     pub fn compute(&self, photo: &Photo, clock: &mut Clock) -> Result<Results, CliError> {
-        let model = &self.session.model;
-        let scores = clock.time("classify", || model.classify(photo))?;
-        let ranked = scores.top(usize::MAX);
+        let ranked = clock.time("classify", || self.session.ranked(photo))?;
         let (target, facts) = self.choose(&ranked)?;
+        facts.tell(&self.session.console);
         let methods = &self.args.method.0;
         let mut views = Vec::with_capacity(methods.len());
         for &(name, method) in methods {
@@ -112,9 +111,10 @@ impl<'w> Work<'w> {
     fn choose(&self, ranked: &[Guess]) -> Result<(Target, TargetFacts), CliError> {
         match (&self.args.target, ranked) {
             (Some(text), _) => target::of(text, &self.session.model, ranked),
-            (None, [a, b, ..]) => Ok(target::between(a.clone(), b.clone())),
-            (None, [class]) => Ok(target::logit(class.clone())),
-            (None, []) => Err(CliError::Failure("the network has no classes".to_owned())),
+            (None, [a, b, ..]) if self.session.model.head().kind() == HeadKind::Classes => {
+                Ok(target::between(a.clone(), b.clone()))
+            }
+            (None, _) => Ok(target::logit(self.session.best(ranked)?.clone())),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use elucid::Error;
 use elucid::prelude::*;
+use elucid::vision::Guess;
 use ndarray::Axis;
 
 use super::PAGE;
@@ -52,9 +53,10 @@ fn page(work: &Work, results: &Results) -> Result<ChannelWidget, CliError> {
     let file = args.image.file_name().unwrap_or(args.image.as_os_str());
     let guesses = results.guesses.iter();
     let mut page = ChannelWidget::new(&results.photo, work.layer.name(), &results.target.name)
-        .predictions(guesses.map(|guess| (guess.label.as_str(), guess.probability)))
+        .predictions(guesses.map(Guess::shown))
         .fact("Model", work.session.model.name())
         .fact("Photograph", file.to_string_lossy())
+        .remarks(work.session.model.remarks())
         .top(usize::from(args.top));
     if let Some(made) = &results.made {
         page = page.fact("Icons", made.to_string());

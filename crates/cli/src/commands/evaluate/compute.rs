@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use elucid::attribution::AttributionError;
 use elucid::metrics::{Case, Direction, Metric, Present, baseline};
 use elucid::prelude::*;
+use elucid::vision::HeadKind;
 use elucid::vision::input::open_image;
 use indicatif::ProgressBar;
 use ndarray::{Array2, Axis};
@@ -252,8 +253,12 @@ impl<'a> Work<'a> {
                 item,
                 photo,
                 boxes,
-                predicted: best.index,
-                probability: best.probability,
+                predicted: match model.head().kind() {
+                    // No has no score of its own.
+                    HeadKind::Binary if best.logit < 0.0 => 1,
+                    _ => best.index,
+                },
+                probability: best.probability.unwrap_or(f32::NAN),
             })
         });
         loaded.collect()

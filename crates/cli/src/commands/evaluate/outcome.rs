@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use elucid::metrics::{Direction, Metric};
-use elucid::models::Labels;
 use elucid::prelude::*;
 use elucid::vision::input::open_image;
 use serde::Serialize;
@@ -44,6 +43,7 @@ pub struct Report<'a> {
     device: Option<&'a str>,
     settings: &'a Settings,
     batch_size: Option<usize>,
+    remarks: &'a [String],
     images: Counts,
     accuracy: Accuracy,
     skipped: &'a [Remark],
@@ -140,6 +140,7 @@ impl<'a> Outcome<'a> {
             device,
             settings: self.settings,
             batch_size,
+            remarks: &self.settings.remarks,
             images: Counts {
                 planned: self.planned.len(),
                 measured,
@@ -165,6 +166,7 @@ impl<'a> Outcome<'a> {
         for (name, value) in self.facts() {
             page = page.fact(name, value);
         }
+        page = page.remarks(&self.settings.remarks);
         let legend = self.summary.legend().join(". ");
         let intervals = INTERVALS.replace('*', "");
         let mut table = GallerySection::new("Means")
@@ -229,15 +231,7 @@ impl<'a> Outcome<'a> {
         let Some((planned, measured)) = planned.zip(measured) else {
             return figure;
         };
-        let labels = self
-            .settings
-            .class_names
-            .as_deref()
-            .and_then(Labels::of_set);
-        let label = |class: usize| match labels.as_ref().and_then(|labels| labels.name(class)) {
-            Some(label) => label.to_owned(),
-            None => format!("class {class}"),
-        };
+        let label = |class: usize| self.settings.label(class);
         figure = figure.caption(match measured.predicted == planned.class {
             true => label(planned.class),
             false => format!(

@@ -1,9 +1,10 @@
 //! What was measured and how.
 
+use elucid::models::Labels;
 use serde::{Deserialize, Serialize};
 
 use super::entries::MethodFacts;
-use crate::report::{InputFacts, ModelFacts};
+use crate::report::{HeadFacts, InputFacts, ModelFacts};
 use crate::settings::Shard;
 
 /// Rows that stand in every table beside the methods.
@@ -16,8 +17,17 @@ pub struct Settings {
     pub burn: String,
     pub model: ModelFacts,
     pub input: InputFacts,
+    /// Absent in what earlier versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<HeadFacts>,
     /// What the classes are called together, if they have names.
     pub class_names: Option<String>,
+    /// The names themselves, unless this program knows them by what they are called together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// What was assumed of the network where nobody said it.
+    #[serde(default)]
+    pub remarks: Vec<String>,
     pub data: DataFacts,
     /// What is explained: the image's label, or the network's prediction.
     pub target: String,
@@ -46,6 +56,14 @@ impl Settings {
     pub fn rows(&self) -> Vec<&str> {
         let methods = self.methods.iter().map(|method| method.name.as_str());
         methods.chain(BASELINES).collect()
+    }
+
+    /// Name of a class, or its number.
+    pub fn label(&self, class: usize) -> String {
+        let known = self.class_names.as_deref().and_then(Labels::of_set);
+        let known = known.as_ref().and_then(|labels| labels.name(class));
+        let name = known.or_else(|| self.names.get(class).map(String::as_str));
+        name.map_or_else(|| format!("class {class}"), str::to_owned)
     }
 
     /// How many images there are, in all shards together.

@@ -65,17 +65,12 @@ impl<'w> Work<'w> {
 
     /// Does the work, noting how long each step takes.
     pub fn compute(&self, photo: &Photo, clock: &mut Clock) -> Result<Results, CliError> {
-        let Session { model, console, .. } = self.session;
-        let ranked = match model.logits() {
-            Ok(_) => clock
-                .time("classify", || model.classify(photo))?
-                .top(usize::MAX),
-            Err(error) if self.args.targets.is_empty() => {
-                console.note(format!("no attributions: {error}"));
-                Vec::new()
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let console = &self.session.console;
+        let ranked = clock.time("classify", || self.session.ranked(photo))?;
+        let no_best = self.session.model.head().no_best();
+        if let (true, Some(reason)) = (self.args.asked().is_empty(), no_best) {
+            console.note(format!("no attributions: {reason}"));
+        }
         let (targets, facts): (Vec<Target>, Vec<TargetFacts>) =
             self.choose(&ranked)?.into_iter().unzip();
         let found = clock.time("find groups", || self.find(photo, targets))?;
@@ -112,14 +107,18 @@ impl<'w> Work<'w> {
 
     /// The targets asked for, else the two best guesses.
     fn choose(&self, ranked: &[Guess]) -> Result<Vec<(Target, TargetFacts)>, CliError> {
-        let asked = &self.args.targets;
+        let asked = self.args.asked();
         if asked.is_empty() {
-            let best = ranked.iter().take(2).cloned();
+            let best = match self.session.best(ranked) {
+                Ok(_) => ranked.iter().take(2).cloned(),
+                Err(_) => return Ok(Vec::new()),
+            };
             return Ok(best.map(target::logit).collect());
         }
         let mut targets: Vec<(Target, TargetFacts)> = Vec::new();
         for text in asked {
             let found = target::of(text, &self.session.model, ranked)?;
+            found.1.tell(&self.session.console);
             if targets.iter().any(|(_, facts)| facts.is_same(&found.1)) {
                 let name = &found.1.name;
                 return Err(CliError::Usage(format!("--targets has the {name} twice")));

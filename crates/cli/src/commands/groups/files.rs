@@ -3,6 +3,7 @@
 use elucid::Error;
 use elucid::prelude::*;
 use elucid::render::{factor_overlay, group_map};
+use elucid::vision::Guess;
 use ndarray::{Array2, Array4, Axis};
 
 use super::PAGE;
@@ -78,9 +79,10 @@ fn page(work: &Work, results: &Results) -> GroupWidget {
     let file = image.file_name().unwrap_or(image.as_os_str());
     let guesses = results.guesses.iter();
     let mut page = GroupWidget::new(&results.photo, work.layer.name())
-        .predictions(guesses.map(|guess| (guess.label.as_str(), guess.probability)))
+        .predictions(guesses.map(Guess::shown))
         .fact("Model", work.session.model.name())
         .fact("Photograph", file.to_string_lossy())
+        .remarks(work.session.model.remarks())
         .fact("Groups by", work.args.reducer.to_string());
     if let Some(made) = results.divisions.iter().find_map(|d| d.made.as_ref()) {
         page = page.fact("Icons", made.to_string());

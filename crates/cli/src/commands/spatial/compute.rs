@@ -108,16 +108,10 @@ impl<'w> Work<'w> {
     pub fn compute(&self, photo: &Photo, clock: &mut Clock) -> Result<Results, CliError> {
         let Session { model, console, .. } = self.session;
         let (asked, sets) = (&self.args.classes, &self.args.rules.0);
-        let ranked = match model.logits() {
-            Ok(_) => clock
-                .time("classify", || model.classify(photo))?
-                .top(usize::MAX),
-            Err(error) if asked.is_empty() => {
-                console.note(format!("no class hints: {error}"));
-                Vec::new()
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let ranked = clock.time("classify", || self.session.ranked(photo))?;
+        if let (true, Some(reason)) = (asked.is_empty(), model.head().no_best()) {
+            console.note(format!("no class hints: {reason}"));
+        }
         let classes = self.choose(&ranked)?;
         let mut views = Vec::with_capacity(sets.len());
         for rules in sets {
@@ -137,8 +131,12 @@ impl<'w> Work<'w> {
             });
         }
         for class in &classes {
-            let percent = 100.0 * class.probability;
-            console.note(format!("class {}: {percent:.1} %", class.label));
+            console.note(match class.shown() {
+                (label, Some(probability)) => {
+                    format!("class {label}: {:.1} %", 100.0 * probability)
+                }
+                (label, None) => label,
+            });
         }
         Ok(Results {
             photo: Picture::from_image(photo.picture().clone())?,
@@ -152,7 +150,10 @@ impl<'w> Work<'w> {
     fn choose(&self, ranked: &[Guess]) -> Result<Vec<Guess>, CliError> {
         let asked = &self.args.classes;
         if asked.is_empty() {
-            return Ok(ranked.iter().take(2).cloned().collect());
+            return Ok(match self.session.best(ranked) {
+                Ok(_) => ranked.iter().take(2).cloned().collect(),
+                Err(_) => Vec::new(),
+            });
         }
         let mut classes: Vec<Guess> = Vec::new();
         for name in asked {

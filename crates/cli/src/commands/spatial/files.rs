@@ -18,7 +18,7 @@ use crate::pictures::enlarged;
 const OPACITY: f32 = 0.6;
 
 /// Every file but the report.
-pub fn of(results: &Results, model: &str, image: &Path) -> Result<Files, CliError> {
+pub fn of(results: &Results, model: &Model, image: &Path) -> Result<Files, CliError> {
     let mut files = Files::default();
     files.add(
         PAGE,
@@ -106,7 +106,7 @@ mod tests {
         Guess {
             index,
             label: label.to_owned(),
-            probability: 0.5,
+            probability: Some(0.5),
             logit: 0.0,
         }
     }

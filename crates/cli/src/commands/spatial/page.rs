@@ -3,26 +3,23 @@
 use std::path::Path;
 
 use elucid::prelude::*;
+use elucid::vision::Guess;
 
 use super::compute::{Results, View};
 
 /// The widget for what was computed.
-pub fn of(results: &Results, model: &str, image: &Path) -> SpatialWidget {
+pub fn of(results: &Results, model: &Model, image: &Path) -> SpatialWidget {
     let file = image
         .file_name()
         .unwrap_or(image.as_os_str())
         .to_string_lossy();
     let first = &results.views[0].maps;
     let mut page = SpatialWidget::new(&results.photo, first.from(), first.to())
-        .predictions(
-            results
-                .guesses
-                .iter()
-                .map(|g| (g.label.as_str(), g.probability)),
-        )
+        .predictions(results.guesses.iter().map(Guess::shown))
         .classes(results.classes.iter().map(|c| c.label.as_str()))
-        .fact("Model", model)
-        .fact("Photograph", file);
+        .fact("Model", model.name())
+        .fact("Photograph", file)
+        .remarks(model.remarks());
     for view in &results.views {
         page = page.view(view_of(view));
     }

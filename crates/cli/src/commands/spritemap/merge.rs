@@ -77,6 +77,7 @@ pub fn run(args: &MergeArgs) -> Result<(), CliError> {
         device: None,
         settings: &settings,
         batch_size: None,
+        remarks: &settings.remarks,
         planned: settings.planned().len(),
         missing,
         seconds: clock.steps(),

@@ -1,14 +1,30 @@
 //! The scalar that is explained.
 
+mod axes;
+mod bound;
+mod detection;
+mod region;
+mod similarity;
+mod spelling;
+mod traced;
+
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use burn::tensor::{Int, Tensor, TensorData, activation};
-use elucid_graph::{Activation, LOGITS};
+use burn::tensor::Tensor;
+use elucid_graph::LOGITS;
+use elucid_vision::Probabilities;
 
 use crate::error::AttributionError;
 use crate::network::Network;
+
+pub use self::axes::Along;
+use self::bound::{BoundSide, Score};
+pub(crate) use self::bound::{BoundTarget, probabilities};
+pub use self::detection::{BoxFormat, Detection};
+use self::region::BoundRegion;
+pub use self::region::{DenseMap, Region};
+use self::traced::before_probabilities;
 
 /// A class by its index or by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +50,16 @@ impl From<&str> for ClassRef {
 impl From<String> for ClassRef {
     fn from(label: String) -> Self {
         Self::Label(label)
+    }
+}
+
+impl ClassRef {
+    /// `class 1`, or its name.
+    fn in_words(&self) -> String {
+        match self {
+            Self::Index(index) => format!("class {index}"),
+            Self::Label(label) => label.clone(),
+        }
     }
 }
 
@@ -104,7 +130,8 @@ type Closure = Arc<dyn Fn(Tensor<4>) -> Tensor<1> + Send + Sync>;
 
 /// What is explained: one number per image, computed from a layer.
 ///
-/// Scores of classes are logits, before any softmax, unless [`Target::probability`] is asked for.
+/// Scores of classes are logits, before any softmax or sigmoid, unless [`Target::probability`] is asked
+/// for.
 #[derive(Clone)]
 pub struct Target(Kind);
 
@@ -114,6 +141,7 @@ enum Kind {
     Difference(Side, Side),
     LogSumExp,
     Probability(ClassRef),
+    Improbability(ClassRef),
     Contrast(ClassRef),
     Neuron {
         layer: String,
@@ -130,7 +158,25 @@ enum Kind {
         layer: String,
         score: Closure,
     },
+    Element {
+        layer: String,
+        along: Vec<Along>,
+        as_given: bool,
+    },
+    Region {
+        class: ClassRef,
+        region: Region,
+    },
+    Detection(Detection),
+    Like {
+        layer: String,
+        vector: Arc<[f32]>,
+    },
     Each(Vec<Target>),
+}
+
+fn refused(text: String, reason: String) -> AttributionError {
+    AttributionError::Target { text, reason }
 }
 
 impl Target {
@@ -160,7 +206,8 @@ impl Target {
         Self(Kind::LogSumExp)
     }
 
-    /// The softmax probability of a class.
+    /// The probability of a class, as the network's head makes it of the scores: by a softmax, or by a
+    /// sigmoid. A softmax of a closure's only number would always be 1: the number is taken as it is.
     pub fn probability(class: impl Into<ClassRef>) -> Self {
         Self(Kind::Probability(class.into()))
     }
@@ -189,6 +236,132 @@ impl Target {
         })
     }
 
+    /// One number of an output or a layer of any rank, by its indices without that of the batch:
+    /// `Target::element("out", &[5, 2])` of `out` with shape `[N, 6, 4]`.
+    ///
+    /// A number of an *output* that is a probability, which a sigmoid or a softmax made and the file
+    /// only moved from there, is explained by the score before that; [`Target::as_given`] explains the
+    /// number as the file gives it.
+    pub fn element(layer: &str, indices: &[usize]) -> Self {
+        Self::along(layer, indices.iter().copied())
+    }
+
+    /// As [`Target::element`], with a sum, a mean, a norm or weights instead of an index along some
+    /// axes.
+    pub fn along<A: Into<Along>>(layer: &str, along: impl IntoIterator<Item = A>) -> Self {
+        Self(Kind::Element {
+            layer: layer.to_owned(),
+            along: along.into_iter().map(Into::into).collect(),
+            as_given: false,
+        })
+    }
+
+    /// The mean of a channel of a layer `[N, C, H, W]` over its positions.
+    pub fn channel(layer: &str, channel: usize) -> Self {
+        Self::along(layer, [Along::At(channel), Along::Mean, Along::Mean])
+    }
+
+    /// The mean over the positions of a layer `[N, C, H, W]` of the product of its channels with
+    /// `direction`, one number for each.
+    pub fn direction(layer: &str, direction: &[f32]) -> Self {
+        let direction = Along::Weights(direction.into());
+        Self::along(layer, [direction, Along::Mean, Along::Mean])
+    }
+
+    /// An element of an output as the file gives it, even if that is a probability. Other targets stay
+    /// as they are.
+    #[must_use]
+    pub fn as_given(self) -> Self {
+        Self(match self.0 {
+            Kind::Element { layer, along, .. } => Kind::Element {
+                layer,
+                along,
+                as_given: true,
+            },
+            Kind::Each(targets) => Kind::Each(targets.into_iter().map(Self::as_given).collect()),
+            other => other,
+        })
+    }
+
+    /// The sum of a class's scores over a region of a dense map, `[N, K, H, W]` (see [`DenseMap::of`]):
+    /// the scores before a softmax, an argmax or a sigmoid of the file.
+    ///
+    /// A region that follows from an image's own scores is found once, in the image as it is, and holds
+    /// for all that is computed of it.
+    pub fn region(class: impl Into<ClassRef>, region: Region) -> Self {
+        Self(Kind::Region {
+            class: class.into(),
+            region,
+        })
+    }
+
+    /// A detected box, before any suppression.
+    pub fn detection(detection: Detection) -> Self {
+        Self(Kind::Detection(detection))
+    }
+
+    /// The cosine of a layer's numbers, all of an image in a row, with those of another picture: the
+    /// likeness of two embeddings.
+    pub fn like(layer: &str, vector: &[f32]) -> Self {
+        Self(Kind::Like {
+            layer: layer.to_owned(),
+            vector: vector.into(),
+        })
+    }
+
+    /// The same detected box, if it is one, with boxes written in another way.
+    #[must_use]
+    pub fn with_boxes(&self, format: BoxFormat) -> Self {
+        Self(match &self.0 {
+            Kind::Detection(detection) => Kind::Detection(detection.with_format(format)),
+            other => other.clone(),
+        })
+    }
+
+    /// What sort of number it is, in a word: `class`, `difference`, `logsumexp`, `probability`,
+    /// `contrast`, `element`, `region`, `detection`, `similarity`, `function`, or `each` for a list.
+    pub fn sort(&self) -> &'static str {
+        match &self.0 {
+            Kind::Class(_) => "class",
+            Kind::Difference(..) => "difference",
+            Kind::LogSumExp => "logsumexp",
+            Kind::Probability(_) | Kind::Improbability(_) => "probability",
+            Kind::Contrast(_) => "contrast",
+            Kind::Neuron { .. } | Kind::Position { .. } | Kind::Element { .. } => "element",
+            Kind::Region { .. } => "region",
+            Kind::Detection(_) => "detection",
+            Kind::Like { .. } => "similarity",
+            Kind::Closure { .. } => "function",
+            Kind::Each(_) => "each",
+        }
+    }
+
+    /// The class that a region or a detected box is about.
+    pub fn class_of_place(&self) -> Option<&ClassRef> {
+        match &self.0 {
+            Kind::Region { class, .. } => Some(class),
+            Kind::Detection(detection) => Some(detection.class()),
+            _ => None,
+        }
+    }
+
+    /// The region of a dense map that it is a sum over.
+    pub fn region_of(&self) -> Option<&Region> {
+        match &self.0 {
+            Kind::Region { region, .. } => Some(region),
+            _ => None,
+        }
+    }
+
+    /// The layer of a network that it is computed from.
+    ///
+    /// # Errors
+    ///
+    /// When the target does not fit the network.
+    pub fn layer_in(&self, network: &dyn Network) -> Result<String, AttributionError> {
+        Ok(self.bind(network)?.layer)
+    }
+
     /// Any differentiable function of a layer, from `[N, C, H, W]` to `[N]`; vectors `[N, K]` come
     /// as `[N, K, 1, 1]`.
     pub fn closure(
@@ -201,12 +374,22 @@ impl Target {
         })
     }
 
-    /// The softmax probability where it is the logit of a class, for each image; others as they are.
-    pub(crate) fn as_probability(&self) -> Self {
-        Self(match &self.0 {
-            Kind::Class(class) => Kind::Probability(class.clone()),
-            Kind::Each(targets) => Kind::Each(targets.iter().map(Self::as_probability).collect()),
-            other => other.clone(),
+    /// The probability where it is the logit of a class, or minus the one number that a sigmoid makes
+    /// an answer of, for each image; others as they are, and all where scores are no logits.
+    pub(crate) fn as_probability(&self, by: Probabilities) -> Self {
+        Self(match (&self.0, by) {
+            (kind, Probabilities::None) => kind.clone(),
+            (Kind::Class(class), _) => Kind::Probability(class.clone()),
+            (Kind::Difference(Side::None, Side::Class(class)), Probabilities::Sigmoid) => {
+                Kind::Improbability(class.clone())
+            }
+            (Kind::Each(targets), _) => Kind::Each(
+                targets
+                    .iter()
+                    .map(|target| target.as_probability(by))
+                    .collect(),
+            ),
+            (kind, _) => kind.clone(),
         })
     }
 
@@ -251,7 +434,15 @@ impl Target {
                 LOGITS,
                 Score::Difference(a.bind(network)?, b.bind(network)?),
             ),
-            Kind::Probability(class) => at(LOGITS, Score::Probability(network.class(class)?)),
+            Kind::Probability(class) => match network.probabilities() {
+                Probabilities::None => Err(AttributionError::Target {
+                    text: self.to_string(),
+                    reason: "the network's scores are numbers, not logits of probabilities"
+                        .to_owned(),
+                }),
+                by => at(LOGITS, Score::Probability(network.class(class)?, by)),
+            },
+            Kind::Improbability(class) => at(LOGITS, Score::Improbability(network.class(class)?)),
             Kind::Contrast(class) => at(LOGITS, Score::Contrast(network.class(class)?)),
             Kind::LogSumExp => at(LOGITS, Score::LogSumExp),
             Kind::Neuron {
@@ -262,6 +453,25 @@ impl Target {
             } => at(layer, Score::Neuron([*channel, *row, *column])),
             Kind::Position { layer, row, column } => at(layer, Score::Position([*row, *column])),
             Kind::Closure { layer, score } => at(layer, Score::Closure(Arc::clone(score))),
+            Kind::Element {
+                layer,
+                along,
+                as_given,
+            } => bind_element(network, layer, along, *as_given),
+            Kind::Region { class, region } => {
+                let region = BoundRegion::new(network, class, region, self.to_string())?;
+                at(LOGITS, Score::Region(region))
+            }
+            Kind::Detection(detection) => {
+                let layer = network.layer(detection.layer())?;
+                let detection = detection.bind(network, &layer)?;
+                at(&layer, Score::Detection(detection))
+            }
+            Kind::Like { layer, vector } => {
+                let text = self.to_string();
+                let direction = similarity::direction(vector, &text)?;
+                at(layer, Score::Cosine(direction, text))
+            }
             Kind::Each(targets) => {
                 let mut layer: Option<String> = None;
                 let mut scores = Vec::with_capacity(targets.len());
@@ -297,6 +507,33 @@ impl Target {
     }
 }
 
+/// An element of a layer, or the scores that it is a probability of.
+fn bind_element(
+    network: &dyn Network,
+    layer: &str,
+    along: &[Along],
+    as_given: bool,
+) -> Result<BoundTarget, AttributionError> {
+    let layer = network.layer(layer)?;
+    if let Some(model) = network.as_model() {
+        axes::check(&layer, along, model.layer(&layer)?.shape())?;
+        let traced = match as_given {
+            true => None,
+            false => before_probabilities(model, &layer, along),
+        };
+        if let Some(traced) = traced {
+            return Ok(BoundTarget {
+                layer: traced.layer,
+                score: Score::Weights(traced.weights),
+            });
+        }
+    }
+    Ok(BoundTarget {
+        layer,
+        score: Score::Element(along.to_vec()),
+    })
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -307,6 +544,7 @@ impl fmt::Display for Target {
             Kind::Difference(a, b) => write!(f, "{a} - {b}"),
             Kind::LogSumExp => f.write_str("log sum exp"),
             Kind::Probability(class) => write!(f, "probability of {class}"),
+            Kind::Improbability(class) => write!(f, "probability against {class}"),
             Kind::Contrast(class) => write!(f, "{class} - best of the others"),
             Kind::Neuron {
                 layer,
@@ -318,6 +556,17 @@ impl fmt::Display for Target {
             }
             Kind::Position { layer, row, column } => write!(f, "|{layer}| at ({row}, {column})"),
             Kind::Closure { layer, .. } => write!(f, "a function of {layer}"),
+            Kind::Element {
+                layer,
+                along,
+                as_given: false,
+            } => f.write_str(&axes::spelled(layer, along)),
+            Kind::Element { layer, along, .. } => {
+                write!(f, "{} as given", axes::spelled(layer, along))
+            }
+            Kind::Region { class, region } => write!(f, "{} {region}", class.in_words()),
+            Kind::Detection(detection) => write!(f, "{detection}"),
+            Kind::Like { layer, .. } => write!(f, "likeness of {layer}"),
             Kind::Each(targets) => {
                 let names: Vec<String> = targets.iter().map(ToString::to_string).collect();
                 f.write_str(&names.join(", "))
@@ -330,269 +579,4 @@ impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Target({self})")
     }
-}
-
-/// `A`, `A:B` for a difference, or `logsumexp`; `A` and `B` are class numbers or names, and in a
-/// difference also `none` or `logsumexp`.
-impl FromStr for Target {
-    type Err = AttributionError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let side = |part: &str| {
-            Side::parse(part).ok_or_else(|| AttributionError::Target {
-                text: text.to_owned(),
-                reason: "expected a class, two classes A:B, or logsumexp".to_owned(),
-            })
-        };
-        Ok(match text.split_once(':') {
-            Some((a, b)) => Self::difference(side(a)?, side(b)?),
-            None => match side(text)? {
-                Side::LogSumExp => Self::log_sum_exp(),
-                Side::Class(class) => Self::class(class),
-                Side::None => Self::label(text.trim()),
-            },
-        })
-    }
-}
-
-/// A target whose classes and layers exist in the network.
-#[derive(Clone)]
-pub(crate) struct BoundTarget {
-    pub layer: String,
-    score: Score,
-}
-
-#[derive(Clone, Copy)]
-enum BoundSide {
-    None,
-    Class(usize),
-    LogSumExp,
-}
-
-#[derive(Clone)]
-enum Score {
-    Zero,
-    Class(usize),
-    Difference(BoundSide, BoundSide),
-    LogSumExp,
-    Probability(usize),
-    Contrast(usize),
-    Neuron([usize; 3]),
-    Position([usize; 2]),
-    Closure(Closure),
-    Each(Vec<Score>),
-}
-
-impl Score {
-    /// What the score is the difference of; all of it, and 0, where it is none.
-    fn sides(&self) -> [Self; 2] {
-        let side = |side: &BoundSide| match *side {
-            BoundSide::None => Self::Zero,
-            BoundSide::Class(class) => Self::Class(class),
-            BoundSide::LogSumExp => Self::LogSumExp,
-        };
-        match self {
-            Self::Difference(a, b) => [side(a), side(b)],
-            Self::Each(scores) => {
-                let (a, b) = scores.iter().map(|s| s.sides().into()).unzip();
-                [Self::Each(a), Self::Each(b)]
-            }
-            other => [other.clone(), Self::Zero],
-        }
-    }
-}
-
-impl BoundTarget {
-    /// What the target is the difference of: for each side a target of its own. Where it is no
-    /// difference the second is 0.
-    pub fn sides(&self) -> [Self; 2] {
-        self.score.sides().map(|score| Self {
-            layer: self.layer.clone(),
-            score,
-        })
-    }
-
-    /// Refuses a list of targets that is not one for each image.
-    pub fn check_count(&self, images: usize) -> Result<(), AttributionError> {
-        match &self.score {
-            Score::Each(scores) if scores.len() != images => Err(AttributionError::Target {
-                text: format!("a list of {}", scores.len()),
-                reason: format!("the batch has {images} images, and each needs one target"),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// One score per row, `[rows]`, from the layer's activation; row `i` belongs to image `rows[i]`.
-    pub fn score(
-        &self,
-        activation: &Activation,
-        rows: &[usize],
-    ) -> Result<Tensor<1>, AttributionError> {
-        let Score::Each(scores) = &self.score else {
-            return self.score_as(&self.score, activation);
-        };
-        let classes: Option<Vec<usize>> = rows
-            .iter()
-            .map(|&row| match scores[row] {
-                Score::Class(class) => Some(class),
-                _ => None,
-            })
-            .collect();
-        if let Some(classes) = classes {
-            return self.classes(activation, &classes);
-        }
-        let wide = activation.rows();
-        let parts = rows
-            .iter()
-            .enumerate()
-            .map(|(i, &row)| {
-                let one = Activation::from_rows(wide.clone().narrow(0, i, 1), activation)?;
-                self.score_as(&scores[row], &one)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Tensor::cat(parts, 0))
-    }
-
-    /// The logit of another class in each row.
-    fn classes(
-        &self,
-        activation: &Activation,
-        classes: &[usize],
-    ) -> Result<Tensor<1>, AttributionError> {
-        let logits = activation.rows();
-        let [images, width] = logits.dims();
-        let mut chosen = vec![0.0; images * width];
-        for (row, &class) in classes.iter().enumerate() {
-            self.check("class", class, width)?;
-            chosen[row * width + class] = 1.0;
-        }
-        let chosen = TensorData::new(chosen, [images, width]);
-        let chosen = Tensor::<2>::from_data(chosen, &logits.device());
-        Ok((logits * chosen).sum_dim(1).reshape([images]))
-    }
-
-    fn score_as(
-        &self,
-        score: &Score,
-        activation: &Activation,
-    ) -> Result<Tensor<1>, AttributionError> {
-        let shape = activation.shape();
-        let images = shape[0];
-        let logits = || activation.rows();
-        let column = |t: Tensor<2>, class: usize| {
-            self.check("class", class, t.dims()[1])?;
-            Ok::<_, AttributionError>(t.narrow(1, class, 1).reshape([images]))
-        };
-        match score {
-            Score::Zero => Ok(Tensor::zeros([images], &logits().device())),
-            Score::Class(class) => column(logits(), *class),
-            Score::Difference(..) => {
-                let [a, b] = score.sides();
-                let b = self.score_as(&b, activation)?;
-                Ok(match a {
-                    Score::Zero => -b,
-                    a => self.score_as(&a, activation)? - b,
-                })
-            }
-            Score::LogSumExp => Ok(log_sum_exp(logits())),
-            Score::Probability(class) => column(activation::softmax(logits(), 1), *class),
-            Score::Contrast(class) => {
-                let logits = logits();
-                let [images, classes] = logits.dims();
-                if classes < 2 {
-                    return Err(AttributionError::Target {
-                        text: format!("contrast of class {class}"),
-                        reason: format!("layer \"{}\" has no other class", self.layer),
-                    });
-                }
-                let own = column(logits.clone(), *class)?;
-                let device = logits.device();
-                let indices = Tensor::<1, Int>::arange(0..classes as i64, &device);
-                let is_own = indices.equal_scalar(*class as i64).unsqueeze::<2>();
-                let others = logits.mask_fill(is_own.repeat_dim(0, images), f32::NEG_INFINITY);
-                Ok(own - others.max_dim(1).reshape([images]))
-            }
-            Score::Neuron([channel, row, col]) => {
-                let x = self.image(activation)?;
-                let [_, c, h, w] = x.dims();
-                self.check("channel", *channel, c)?;
-                self.check("row", *row, h)?;
-                self.check("column", *col, w)?;
-                let one = x
-                    .narrow(1, *channel, 1)
-                    .narrow(2, *row, 1)
-                    .narrow(3, *col, 1);
-                Ok(one.reshape([images]))
-            }
-            Score::Position([row, col]) => {
-                let x = self.image(activation)?;
-                let [_, c, h, w] = x.dims();
-                self.check("row", *row, h)?;
-                self.check("column", *col, w)?;
-                let x = x.narrow(2, *row, 1).narrow(3, *col, 1).reshape([images, c]);
-                Ok(norm(x))
-            }
-            Score::Closure(score) => {
-                let x = match shape.len() {
-                    4 => activation.tensor::<4>()?,
-                    _ => {
-                        let x = activation.tensor::<2>()?;
-                        x.reshape([images, shape[1], 1, 1])
-                    }
-                };
-                let scores = score(x);
-                if scores.shape().to_vec() != [images] {
-                    return Err(AttributionError::Scores {
-                        got: scores.shape().to_vec(),
-                        images,
-                    });
-                }
-                Ok(scores)
-            }
-            Score::Each(_) => Err(AttributionError::Target {
-                text: "a list in a list".to_owned(),
-                reason: "expected one target for each image".to_owned(),
-            }),
-        }
-    }
-
-    fn image(&self, activation: &Activation) -> Result<Tensor<4>, AttributionError> {
-        activation
-            .tensor::<4>()
-            .map_err(|_| AttributionError::NotSpatial {
-                layer: self.layer.clone(),
-                shape: activation.shape(),
-            })
-    }
-
-    fn check(&self, what: &'static str, index: usize, size: usize) -> Result<(), AttributionError> {
-        if index < size {
-            return Ok(());
-        }
-        Err(AttributionError::OutOfRange {
-            what,
-            index,
-            layer: self.layer.clone(),
-            size,
-        })
-    }
-}
-
-/// `log sum exp` over the second axis of `[N, K]`, giving `[N]`.
-fn log_sum_exp(logits: Tensor<2>) -> Tensor<1> {
-    let images = logits.dims()[0];
-    let largest = logits.clone().detach().max_dim(1);
-    let sum = (logits - largest.clone()).exp().sum_dim(1);
-    (sum.log() + largest).reshape([images])
-}
-
-/// `|x|` over the second axis of `[N, C]`, giving `[N]`, with gradient 0 where `x` is 0.
-fn norm(x: Tensor<2>) -> Tensor<1> {
-    let images = x.dims()[0];
-    let length = (x.clone() * x.clone()).detach().sum_dim(1).sqrt();
-    // |x| = x . (x / |x|): with the direction held constant, value and gradient are both right,
-    // and a zero vector meets no division by zero.
-    let direction = x.clone().detach() / length.clamp_min(f32::MIN_POSITIVE);
-    (x * direction).sum_dim(1).reshape([images])
 }
