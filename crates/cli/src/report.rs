@@ -60,13 +60,22 @@ pub struct InputFacts {
     pub std: Vec<f32>,
     pub resize: String,
     /// Who says so; "assumed" where nobody does.
-    pub preparation: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preparation: Option<String>,
     /// Inputs that are held fixed, and what identifies their values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub feeds: BTreeMap<String, String>,
 }
 
 impl InputFacts {
+    /// The same whoever said it: work goes on with the same numbers.
+    pub fn whoever_said_it(self) -> Self {
+        Self {
+            preparation: None,
+            ..self
+        }
+    }
+
     pub fn of(model: &Model) -> Self {
         let spec = model.input_spec();
         let [height, width] = spec.size();
@@ -78,7 +87,7 @@ impl InputFacts {
             mean: spec.mean().to_vec(),
             std: spec.std().to_vec(),
             resize: spec.resize().to_string(),
-            preparation: model.prepared_by().to_string(),
+            preparation: Some(model.prepared_by().to_string()),
             feeds: model.feeds().iter().cloned().collect(),
         }
     }

@@ -286,7 +286,13 @@ fn print(out: &mut Output, facts: &Facts, model: &Model) -> Result<(), CliError>
                 listed(&input.std)
             ),
         ),
-        ("", format!("preparation: {}", input.preparation)),
+        (
+            "",
+            format!(
+                "preparation: {}",
+                input.preparation.as_deref().unwrap_or_default()
+            ),
+        ),
         ("outputs", named_outputs(&facts.outputs)),
         ("explained", in_words(model.head())),
         ("classes", classes),

@@ -407,7 +407,7 @@ fn files_that_are_no_pictures() {
     assert!(error.to_string().contains("PNG, JPEG"), "{error}");
     assert!(matches!(error, InputError::Format { .. }));
     // A format that is known but not supported.
-    let error = file("picture.tiff", b"II*\0\x08\0\0\0\0\0\0\0");
+    let error = file("picture.hdr", b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n");
     assert!(matches!(error, InputError::Format { .. }), "{error}");
 
     let coffee = photographs::coffee();
