@@ -43,7 +43,7 @@ fn all_pixels_end_as_what_hides_them() {
         (Hidden::Mean, vec![0.3, -0.2, 1.5]),
     ] {
         let scores = model.classify(&flat(&pixel)).unwrap();
-        let probability = f64::from(scores.probabilities(0)[0]);
+        let probability = f64::from(scores.probabilities(0).unwrap()[0]);
         let deletion = InsertionDeletion::deletion().steps(4).baseline(hidden);
         let curve = deletion.curve(&case).unwrap().unwrap();
         let end = curve.scores.last().unwrap();
