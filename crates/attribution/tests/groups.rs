@@ -377,7 +377,7 @@ fn what_cannot_be_grouped_is_refused() {
     let error = refused(NeuronGroups::new(2).at("fire77"));
     assert!(matches!(error, AttributionError::Graph(_)), "{error}");
     let error = refused(NeuronGroups::new(2).targets([Target::label("Egyptian dog")]));
-    assert!(matches!(error, AttributionError::Graph(_)), "{error}");
+    assert!(matches!(error, AttributionError::Model(_)), "{error}");
     let text = "pva".parse::<Method>().unwrap_err().to_string();
     assert!(text.contains("nmf, pca, ica, kmeans"), "{text}");
     let stop = NeuronGroups::new(2).progress(Progress::cancel);

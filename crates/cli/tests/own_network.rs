@@ -173,14 +173,14 @@ fn a_file_that_does_not_open_is_opened_once() {
 fn what_is_assumed_is_said_once_and_reported() {
     let desk = desk(&means(3, [8, 8]));
     let said = desk.say("classify cat.png --model net.onnx").ok().err;
-    assert_eq!(said.matches("assumed").count(), 1, "{said}");
+    assert_eq!(said.matches("was assumed").count(), 1, "{said}");
     let json = desk.say("classify --json cat.png --model net.onnx").json();
     assert_eq!(json["input"]["preparation"], "assumed");
     let said = desk
         .say(&format!("classify cat.png --model net.onnx {PLAIN}"))
         .ok()
         .err;
-    assert!(!said.contains("assumed"), "{said}");
+    assert!(!said.contains("was assumed"), "{said}");
     std::fs::write(
         desk.path("net.json"),
         r#"{"scale": "1/255", "mean": 0.5, "std": 0.5}"#,
