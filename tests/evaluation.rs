@@ -1,9 +1,8 @@
 //! The tables of the example `evaluation`, on results small enough to work out by hand.
 
-#[path = "../examples/evaluation/study.rs"]
-mod study;
-
 use std::fs;
+
+use elucid_testkit::study;
 
 /// The cells of the row of `method` in the table whose first line begins with `head`.
 fn row(text: &str, head: &str, method: &str) -> Vec<String> {

@@ -2,29 +2,14 @@
 
 mod page;
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use elucid::prelude::*;
+use elucid_testkit::assets;
 use ndarray::{Array3, Array4, Axis, concatenate, s};
 use page::{FROM, Page, TO};
 
 const GRID: (usize, usize) = (14, 14);
-
-/// The folder of models, photographs and reference arrays, if this machine has one.
-fn assets() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let folder = std::env::var_os("ELUCID_ASSETS").map_or_else(beside, PathBuf::from);
-    if folder.join("models/googlenet.onnx").is_file() {
-        return Some(folder);
-    }
-    let _ = writeln!(
-        std::io::stderr(),
-        "SKIPPED: no models in {}; this test checked nothing",
-        folder.display()
-    );
-    None
-}
 
 fn reference(assets: &Path, file: &str) -> Array4<f32> {
     let path = assets.join("reference/googlenet/chelsea").join(file);

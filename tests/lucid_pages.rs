@@ -1,13 +1,10 @@
 //! The examples `channel_attribution` and `neuron_groups`, and their pages in a real browser.
 
-#[path = "../crates/render/tests/webdriver/mod.rs"]
-mod webdriver;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use elucid_testkit::browser::Browser;
 use serde_json::{Value, json};
-use webdriver::Browser;
 
 /// Runs an example in `folder` with tiny icons, and gives its page.
 fn run(name: &str, folder: &Path, arguments: &[&str]) -> PathBuf {

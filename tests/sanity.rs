@@ -7,16 +7,15 @@
 //!
 //! `ELUCID_WRITE=folder` writes the measures there.
 
-#[path = "../examples/sanity/cascade.rs"]
-mod cascade;
-
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::Device;
-use cascade::{Row, blocks, cascade, methods, randomised, redrawn, spearman, ssim, to_csv};
 use elucid::prelude::*;
 use elucid::vision::input::decode_image;
+use elucid_testkit::assets;
+use elucid_testkit::cascade::{
+    Row, blocks, cascade, methods, randomised, redrawn, spearman, ssim, to_csv,
+};
 use ndarray::{Array2, array};
 
 /// Rows of the gradient, Grad-CAM and guided backpropagation, which [`methods`] begins with.
@@ -106,21 +105,6 @@ fn squeezenet_splits_the_methods() {
         assert!(rows[0].spearman[1] < 0.7 && rows[2].spearman[1] > 0.75);
         assert!(rows[1].spearman[1] < 0.7);
     }
-}
-
-/// The folder of models, if this machine has one.
-fn assets() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let folder = std::env::var_os("ELUCID_ASSETS").map_or_else(beside, PathBuf::from);
-    if folder.join("models/googlenet.onnx").is_file() {
-        return Some(folder);
-    }
-    let _ = writeln!(
-        std::io::stderr(),
-        "SKIPPED: no models in {}; this test checked nothing",
-        folder.display()
-    );
-    None
 }
 
 #[test]

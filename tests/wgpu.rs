@@ -4,14 +4,12 @@
 
 #![cfg(feature = "wgpu")]
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-
 use elucid::attribution::{METHODS, Method, MethodOptions};
 use elucid::device;
 use elucid::graph::{INPUT, LOGITS};
 use elucid::prelude::*;
 use elucid::rules::{Operator, Pool2d};
+use elucid_testkit::assets;
 use image::DynamicImage;
 use ndarray::{ArrayD, Ix4};
 
@@ -247,19 +245,8 @@ fn sees_the_same(questions: &Questions) {
 
 #[test]
 fn googlenet_sees_the_same() {
-    let folder = std::env::var_os("ELUCID_ASSETS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let file = folder.join("models/googlenet.onnx");
-    if !file.is_file() {
-        let file = file.display();
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: no {file} (set ELUCID_ASSETS to the folder above it)"
-        );
-        return;
-    }
+    let Some(assets) = assets() else { return };
+    let file = assets.join("models/googlenet.onnx");
     let open = |chosen: device::Chosen| Model::open(&file, &chosen.device).unwrap();
     let (cpu, gpu) = (open(device::cpu()), open(wgpu()));
     let (here, there) = photo_with_the_same_gates(&cpu, &gpu);

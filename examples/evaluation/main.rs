@@ -5,10 +5,6 @@
 //! `docs/evaluation.md` are made from what `elucid evaluate` measured on a thousand images.
 //! `README.md` says what to expect.
 
-#[path = "../common/mod.rs"]
-mod common;
-mod study;
-
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -19,7 +15,7 @@ use elucid::prelude::*;
 use image::DynamicImage;
 use ndarray::{Array2, Axis};
 
-use common::Arguments;
+use common::{Arguments, study};
 
 /// Twelve ways to explain, and the smoothing that TorchRay gives to maps of pixels.
 const METHODS: &str = "gradient,guided-backprop,smooth-grad,integrated-gradients,deep-lift,lrp,\

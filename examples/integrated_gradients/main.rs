@@ -3,9 +3,6 @@
 //! This is TensorFlow's integrated-gradients notebook as a program to read from top to bottom, with
 //! the question it leaves open: how many steps are enough. `README.md` says what to expect.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::error::Error;
 use std::process::ExitCode;
 

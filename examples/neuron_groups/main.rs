@@ -4,9 +4,6 @@
 //! This is the *Neuron Groups* notebook of *The Building Blocks of Interpretability* (Olah et al.,
 //! 2018), as a program to read from top to bottom. `README.md` says what to expect.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;

@@ -5,10 +5,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use common::Arguments;
+use elucid::attribution::ClassRef;
 use elucid::models::Labels;
 use elucid::prelude::*;
 use elucid::vision::Opening;
@@ -43,6 +41,8 @@ fn best(model: &Model, photo: &Photo) -> Result<Target, Box<dyn Error>> {
     let counts = map.predicted(model, photo)?;
     let common = (1..counts.len()).max_by_key(|&class| counts[class]);
     let class = common.filter(|&class| counts[class] > 0).unwrap_or(0);
+    let name = model.labels().and_then(|labels| labels.name(class));
+    let class = name.map_or(ClassRef::Index(class), ClassRef::from);
     Ok(Target::region(class, Region::predicted()))
 }
 

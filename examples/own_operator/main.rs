@@ -2,9 +2,6 @@
 //!
 //! `README.md` says what to expect.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;

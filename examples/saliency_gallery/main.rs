@@ -4,9 +4,6 @@
 //! This is TorchRay's tutorial as a program to read from top to bottom. `README.md` says what to
 //! expect.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;

@@ -3,15 +3,11 @@
 //! The weights of a network are drawn anew, block by block from the scores down, as in *Sanity checks
 //! for saliency maps* (Adebayo et al., 2018). `README.md` says what to expect.
 
-mod cascade;
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::error::Error;
 use std::process::ExitCode;
 
-use cascade::{Row, blocks, cascade, methods, to_csv};
 use common::Arguments;
+use common::cascade::{Row, blocks, cascade, methods, to_csv};
 use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use elucid::render::resample;

@@ -18,6 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Some(deepest) = model.layers().last().map(|l| l.name().to_owned()) else {
         return;
     };
+    let _ = model.blocks();
     let _ = model.windows(INPUT, &deepest, &Default::default(), [9, 8]);
     for size in [[9, 8], [1, 1]] {
         if model.pass_elements(INPUT, &deepest, size).is_ok_and(|n| n < MOST) {

@@ -2,13 +2,10 @@
 
 #![allow(dead_code)]
 
-#[path = "../../crates/render/tests/webdriver/mod.rs"]
-mod webdriver;
-
 use std::path::Path;
 
+use elucid_testkit::browser::Browser;
 use serde_json::{Value, json};
-use webdriver::Browser;
 
 /// Sides of the page.
 pub const FROM: usize = 0;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use elucid_rules::RuleUse;
 use ndarray::{Array3, ArrayD, ArrayView3, Axis, Ix4};
 
 use crate::error::AttributionError;
@@ -31,8 +32,8 @@ impl Completeness {
 
 /// A signed number for every number of a layer.
 ///
-/// [`Display`](fmt::Display) writes the method, the layer, and for each image the score and what the
-/// attributions add up to.
+/// [`Display`](fmt::Display) writes the method, the layer, how many operators each rule took, and for
+/// each image the score and what the attributions add up to.
 #[derive(Debug, Clone)]
 pub struct Attribution {
     values: ArrayD<f32>,
@@ -41,6 +42,7 @@ pub struct Attribution {
     layer: String,
     target: String,
     rules: String,
+    rule_uses: Vec<RuleUse>,
     size: [usize; 2],
     reduce: Reduce,
     completeness: Vec<Completeness>,
@@ -63,6 +65,7 @@ impl Attribution {
             layer: work.layer.clone(),
             target: work.target_name.clone(),
             rules: work.rules.name().to_owned(),
+            rule_uses: work.rule_uses(),
             size: work.size(),
             reduce,
             completeness: Vec::new(),
@@ -91,9 +94,16 @@ impl Attribution {
         self
     }
 
-    /// States by which rules relevance was handed down.
-    pub(crate) fn with_rules(mut self, rules: &str) -> Self {
+    /// States by which rules relevance was handed down, and how many operators each took.
+    pub(crate) fn with_rules(mut self, rules: &str, uses: Vec<RuleUse>) -> Self {
         rules.clone_into(&mut self.rules);
+        self.rule_uses = uses;
+        self
+    }
+
+    /// States what else of operators and their rules is to be known.
+    pub(crate) fn with_rule_uses(mut self, more: Vec<RuleUse>) -> Self {
+        self.rule_uses.extend(more);
         self
     }
 
@@ -144,6 +154,12 @@ impl Attribution {
     /// Name of the rules used.
     pub fn rules(&self) -> &str {
         &self.rules
+    }
+
+    /// How many operators between layer and target each rule took; empty for the true gradient. A rule
+    /// that was asked for and took none stands here with 0.
+    pub fn rule_uses(&self) -> &[RuleUse] {
+        &self.rule_uses
     }
 
     /// `[height, width]` of the images.
@@ -229,6 +245,10 @@ impl fmt::Display for Attribution {
             ..
         } = self;
         write!(f, "{method} of {target} at {layer}")?;
+        for (i, used) in self.rule_uses.iter().enumerate() {
+            let before = if i == 0 { ", by " } else { ", " };
+            write!(f, "{before}{} at {}", used.rule, used.operators)?;
+        }
         for (i, score) in self.scores.iter().enumerate() {
             write!(f, "\nimage {i}: score {score:.4}")?;
             if let Some(complete) = self.completeness.get(i) {

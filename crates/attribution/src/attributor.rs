@@ -130,3 +130,21 @@ macro_rules! setup_builders {
     };
 }
 pub(crate) use setup_builders;
+
+/// Builder methods that set a field: the one of the same name, or the one behind the arrow.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident($value:ident: $type:ty) $(=> $field:ident)?;)*) => {$(
+        $(#[$doc])*
+        pub fn $name(mut self, $value: $type) -> Self {
+            crate::attributor::setters!(@field self $name $($field)?) = $value;
+            self
+        }
+    )*};
+    (@field $method:ident $name:ident) => {
+        $method.$name
+    };
+    (@field $method:ident $name:ident $field:ident) => {
+        $method.$field
+    };
+}
+pub(crate) use setters;

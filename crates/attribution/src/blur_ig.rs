@@ -20,17 +20,17 @@ use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setters, setup_builders};
 use crate::blur::blurred;
 use crate::error::AttributionError;
 use crate::lines::Lines;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, option};
 use crate::network::Network;
 use crate::quadrature::check_steps;
 use crate::saliency::Reduce;
 use crate::scaled::Given;
 use crate::target::Target;
-use crate::work::{Work, join};
+use crate::work::{Work, join, require};
 
 /// The integral of the gradient from a blurred image to a sharp one.
 #[derive(Debug, Clone)]
@@ -61,24 +61,21 @@ impl BlurIntegratedGradients {
         self
     }
 
-    /// How many intervals the path is divided into, 100 by default; one gradient more is taken.
-    pub fn steps(mut self, steps: usize) -> Self {
-        self.steps = steps;
-        self
+    setters! {
+        /// How many intervals the path is divided into, 100 by default; one gradient more is taken.
+        steps(steps: usize);
     }
 
     setup_builders!(rules, batch_size, progress);
 
     fn check(&self) -> Result<(), AttributionError> {
         check_steps(self.steps)?;
-        match self.max_sigma.is_finite() && self.max_sigma > 0.0 {
-            true => Ok(()),
-            false => Err(AttributionError::Parameter {
-                parameter: "max-sigma",
-                value: self.max_sigma.to_string(),
-                expected: "a blur of more than 0 pixels",
-            }),
-        }
+        require(
+            self.max_sigma.is_finite() && self.max_sigma > 0.0,
+            "max-sigma",
+            self.max_sigma,
+            "a blur of more than 0 pixels",
+        )
     }
 }
 
@@ -141,37 +138,31 @@ impl Attributor for BlurIntegratedGradients {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "blur-ig",
-    title: "Blur integrated gradients",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: true,
-    random: false,
-    sums_to: "score - score of the blurred image",
-    options: &[
-        MethodOption {
-            name: "max-sigma",
-            default: "50",
-            help: "standard deviation of the blur that the path begins with, in pixels; less on images of \
-                   fewer than 128",
-        },
-        MethodOption {
-            name: "steps",
-            default: "100",
-            help: "how many intervals the path is divided into",
-        },
-    ],
-    reference: "Xu, Venugopalan and Sundararajan 2020",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "blur-ig",
+    "Blur integrated gradients",
+    "Xu, Venugopalan and Sundararajan 2020",
+    |options| {
         let mut method = BlurIntegratedGradients::new();
         method.setup = options.setup();
-        if let Some(sigma) = options.get("max-sigma", "a number of pixels")? {
-            method = method.max_sigma(sigma);
-        }
-        if let Some(steps) = options.get("steps", "a number of steps")? {
-            method.steps = steps;
-        }
+        options.read("max-sigma", "a number of pixels", &mut method.max_sigma)?;
+        options.read("steps", "a number of steps", &mut method.steps)?;
+        method.given.read(options, &["max-sigma"])?;
         Ok(Box::new(method))
     },
-};
+)
+.takes_rules()
+.sums_to("score - score of the blurred image")
+.options(&[
+    option(
+        "max-sigma",
+        "50",
+        "standard deviation of the blur that the path begins with, in pixels; less on images of \
+         fewer than 128",
+    ),
+    option(
+        "steps",
+        "100",
+        "how many intervals the path is divided into",
+    ),
+]);

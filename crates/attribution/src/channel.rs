@@ -52,6 +52,7 @@ use std::str::FromStr;
 
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::{Activation, ImageBatch};
+use elucid_rules::RuleUse;
 use ndarray::{Array1, ArrayD, ArrayView1, ArrayView2, ArrayView3, ArrayViewD, Axis, Ix3};
 
 use crate::attribution::{Attribution, Completeness};
@@ -320,6 +321,7 @@ impl ChannelAttribution {
                 layer: found.layer().to_owned(),
                 target: target_names[i].clone(),
                 rules: found.rules().to_owned(),
+                rule_uses: found.rule_uses().to_vec(),
                 size: found.image_size(),
             }
         });
@@ -426,6 +428,7 @@ pub struct ChannelValues {
     layer: String,
     target: String,
     rules: String,
+    rule_uses: Vec<RuleUse>,
     size: [usize; 2],
 }
 
@@ -555,6 +558,11 @@ impl ChannelValues {
     /// Name of the rules used.
     pub fn rules(&self) -> &str {
         &self.rules
+    }
+
+    /// How many operators between layer and target each rule took; empty for the true gradient.
+    pub fn rule_uses(&self) -> &[RuleUse] {
+        &self.rule_uses
     }
 
     /// `[height, width]` of the image.

@@ -13,17 +13,12 @@
 //!
 //! Captum and TorchRay miss the same ReLUs as in guided backpropagation: those called as functions,
 //! and ReLU6. A network that has no ReLU at all between layer and target is refused, with the
-//! activations it has ([`AttributionError::NoRectifier`]).
+//! activations it has ([`AttributionError::NoRectifier`]); other activations keep their true gradient,
+//! and the result says how many did ([`Attribution::rule_uses`]).
 
-use elucid_graph::{INPUT, ImageBatch};
-
-use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
-use crate::error::AttributionError;
+use crate::attributor::Setup;
 use crate::methods::{Method, Place};
-use crate::network::Network;
-use crate::rectified::Rectified;
-use crate::target::Target;
+use crate::rectified::{Rectified, rectified};
 
 /// The deconvnet: the gradient, with each ReLU applied to the gradient instead.
 #[derive(Debug, Clone)]
@@ -32,56 +27,23 @@ pub struct DeconvNet {
     pub(crate) setup: Setup,
 }
 
-impl DeconvNet {
-    /// At the network's input.
-    pub fn at_input() -> Self {
-        Self::at(INPUT)
-    }
-
-    /// At a layer.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-        }
-    }
-
-    setup_builders!(batch_size, progress);
-}
-
 const RECTIFIED: Rectified = Rectified {
     name: METHOD.name,
     title: METHOD.title,
     rules: "deconvnet",
 };
 
-impl Attributor for DeconvNet {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+rectified!(DeconvNet);
 
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        RECTIFIED.attribute(&self.setup, network, images, &target)
-    }
-}
-
-pub(crate) const METHOD: Method = Method {
-    name: "deconvnet",
-    title: "Deconvnet",
-    place: Place::AnyLayer,
-    needs_model: true,
-    takes_rules: false,
-    random: false,
-    sums_to: "",
-    options: &[],
-    reference: "Zeiler and Fergus 2014",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "deconvnet",
+    "Deconvnet",
+    "Zeiler and Fergus 2014",
+    |options| {
         Ok(Box::new(DeconvNet {
             setup: options.setup(),
         }))
     },
-};
+)
+.at(Place::AnyLayer)
+.needs_model();

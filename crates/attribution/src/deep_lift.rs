@@ -44,7 +44,7 @@ use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, Place, option};
 use crate::network::Network;
 use crate::random::Random;
 use crate::saliency::Reduce;
@@ -377,25 +377,20 @@ fn over_difference(
     Ok(Activation::from_rows(multiplier, x)?)
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "deep-lift",
-    title: "DeepLIFT (rescale)",
-    place: Place::AnyLayer,
-    needs_model: true,
-    takes_rules: false,
-    random: true,
-    sums_to: "score less the baselines' mean score",
-    options: &[MethodOption {
-        name: "baseline",
-        default: "zero",
-        help: BASELINES,
-    }],
-    reference: "Shrikumar, Greenside and Kundaje 2017",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "deep-lift",
+    "DeepLIFT (rescale)",
+    "Shrikumar, Greenside and Kundaje 2017",
+    |options| {
         let baseline = options.get("baseline", BASELINES)?;
         Ok(Box::new(DeepLift {
             setup: options.setup(),
             baseline: baseline.unwrap_or_default(),
         }))
     },
-};
+)
+.at(Place::AnyLayer)
+.needs_model()
+.random()
+.sums_to("score less the baselines' mean score")
+.options(&[option("baseline", "zero", BASELINES)]);

@@ -108,9 +108,11 @@ pub enum AttributionError {
     /// A method replaces the gradient of ReLU and Clip, and there is none to replace.
     #[error(
         "{method} replaces the gradient of ReLU and Clip, and there is none between \"{layer}\" and \
-         \"{target}\"{}; take another method",
+         \"{target}\"{}; take another method{}",
         if activations.is_empty() { ", nor any other activation".to_owned() }
-        else { format!(", only {}", activations.join(", ")) }
+        else { format!(", only {}", activations.join(", ")) },
+        if activations.is_empty() { "" }
+        else { ", or the gradient under rules for these, such as GuidedActivation" }
     )]
     NoRectifier {
         /// The method.

@@ -33,11 +33,12 @@
 //! patent-pending (Adobe): look into it before commercial use.
 
 use elucid_graph::{Activation, ImageBatch, Recording};
+use elucid_rules::RuleUse;
 
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, MethodOption, Place, option};
 use crate::network::Network;
 use crate::relevance::RelevanceRules;
 use crate::saliency::Reduce;
@@ -116,7 +117,8 @@ impl Attributor for ExcitationBackprop {
         let work = Work::new(network, images, &target, &self.setup)?;
         work.target.check_units(self.name())?;
         let model = work.model(self.name())?;
-        let mut started = Vec::new();
+        self.rules.check_matches(model)?;
+        let (mut started, mut uses) = (Vec::new(), Vec::new());
         let (values, scores) =
             work.each_recording(model, &self.setup.progress, |recorded, _rows| {
                 if !self.allows_input {
@@ -125,12 +127,16 @@ impl Attributor for ExcitationBackprop {
                 started.extend(sums(&recorded.gradient.to_array()?));
                 let recording = self.rules.prepare(recorded.recording);
                 let (from, to) = (&work.target.layer, &work.layer);
-                self.rules
-                    .hand_down(self.name(), &recording, from, recorded.gradient, to)
+                let seed = recorded.gradient;
+                let (arrived, used) =
+                    self.rules
+                        .hand_down(self.name(), &recording, from, seed, to)?;
+                uses = used;
+                Ok(arrived)
             })?;
         Ok(
             Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .with_rules(self.rules.name())
+                .with_rules(self.rules.name(), uses)
                 .expecting(started),
         )
     }
@@ -236,6 +242,8 @@ impl Attributor for ContrastiveExcitationBackprop {
         let work = Work::new(network, images, &target, &self.setup)?;
         work.target.check_units(self.name())?;
         let model = work.model(self.name())?;
+        self.rules.check_matches(model)?;
+        let mut uses = Vec::new();
         let (values, scores) =
             work.each_recording(model, &self.setup.progress, |recorded, _rows| {
                 if !self.allows_input {
@@ -253,69 +261,66 @@ impl Attributor for ContrastiveExcitationBackprop {
                     &contrast,
                     &classifier,
                 )?;
-                let for_it = rules.hand_down(method, &recording, top, seed, &contrast)?;
+                let (for_it, above) = rules.hand_down(method, &recording, top, seed, &contrast)?;
                 let difference = Activation::from_rows(for_it.rows() - against.rows(), &for_it)?;
-                rules.hand_down(method, &recording, &contrast, difference, &work.layer)
+                let (arrived, below) =
+                    rules.hand_down(method, &recording, &contrast, difference, &work.layer)?;
+                uses = above;
+                for used in below {
+                    RuleUse::count(&mut uses, &used.rule, used.operators);
+                }
+                Ok(arrived)
             })?;
         Ok(
             Attribution::new(self.name(), &work, values, scores, Reduce::Positive)
-                .with_rules(self.rules.name()),
+                .with_rules(self.rules.name(), uses),
         )
     }
 }
 
-const ALLOW_INPUT: MethodOption = MethodOption {
-    name: "allow-input",
-    default: "false",
-    help: "true goes down through the first convolution to signed inputs",
-};
+const ALLOW_INPUT: MethodOption = option(
+    "allow-input",
+    "false",
+    "true goes down through the first convolution to signed inputs",
+);
 
-pub(crate) const METHOD: Method = Method {
-    name: "excitation-backprop",
-    title: "Excitation backprop",
-    place: Place::SpatialLayer,
-    needs_model: true,
-    takes_rules: false,
-    random: false,
-    sums_to: "1",
-    options: &[ALLOW_INPUT],
-    reference: "Zhang et al. 2016",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "excitation-backprop",
+    "Excitation backprop",
+    "Zhang et al. 2016",
+    |options| {
         Ok(Box::new(ExcitationBackprop {
             setup: options.setup(),
             rules: RelevanceRules::excitation_backprop(),
-            allows_input: options
-                .get("allow-input", "true or false")?
-                .unwrap_or(false),
+            allows_input: options.get_or("allow-input", "true or false", false)?,
         }))
     },
-};
+)
+.at(Place::SpatialLayer)
+.needs_model()
+.sums_to("1")
+.options(&[ALLOW_INPUT]);
 
-pub(crate) const CONTRASTIVE: Method = Method {
-    name: "contrastive-excitation-backprop",
-    title: "Contrastive excitation backprop",
-    place: Place::SpatialLayer,
-    needs_model: true,
-    takes_rules: false,
-    random: false,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "contrast-layer",
-            default: "the classifier's input",
-            help: "where what speaks for other classes is subtracted",
-        },
-        ALLOW_INPUT,
-    ],
-    reference: "Zhang et al. 2016",
-    build: |options| {
+pub(crate) const CONTRASTIVE: Method = Method::new(
+    "contrastive-excitation-backprop",
+    "Contrastive excitation backprop",
+    "Zhang et al. 2016",
+    |options| {
         Ok(Box::new(ContrastiveExcitationBackprop {
             setup: options.setup(),
             rules: RelevanceRules::excitation_backprop(),
             contrast_layer: options.get("contrast-layer", "a layer")?,
-            allows_input: options
-                .get("allow-input", "true or false")?
-                .unwrap_or(false),
+            allows_input: options.get_or("allow-input", "true or false", false)?,
         }))
     },
-};
+)
+.at(Place::SpatialLayer)
+.needs_model()
+.options(&[
+    option(
+        "contrast-layer",
+        "the classifier's input",
+        "where what speaks for other classes is subtracted",
+    ),
+    ALLOW_INPUT,
+]);

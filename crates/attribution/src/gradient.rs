@@ -147,19 +147,15 @@ impl Attributor for Gradient {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "gradient",
-    title: "Gradient",
-    place: Place::AnyLayer,
-    needs_model: false,
-    takes_rules: true,
-    random: false,
-    sums_to: "",
-    options: &[],
-    reference: "Simonyan, Vedaldi and Zisserman 2013",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "gradient",
+    "Gradient",
+    "Simonyan, Vedaldi and Zisserman 2013",
+    |options| {
         Ok(Box::new(Gradient {
             setup: options.setup(),
         }))
     },
-};
+)
+.at(Place::AnyLayer)
+.takes_rules();

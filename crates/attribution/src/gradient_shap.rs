@@ -24,16 +24,16 @@ use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setters, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::lines::{Lines, mean};
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, Place, option};
 use crate::network::Network;
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, at_least_one, column, join};
+use crate::work::{Work, at_least_one, column, join, require};
 
 /// Integrated gradients over a distribution of baselines, by sampling.
 #[derive(Debug, Clone)]
@@ -63,30 +63,23 @@ impl GradientShap {
         self
     }
 
-    /// How many gradients are taken, 50 by default.
-    pub fn samples(mut self, samples: usize) -> Self {
-        self.samples = samples;
-        self
-    }
-
-    /// Standard deviation of the noise on the layer's value, in its units, 0 by default.
-    pub fn noise(mut self, deviation: f32) -> Self {
-        self.noise = deviation;
-        self
+    setters! {
+        /// How many gradients are taken, 50 by default.
+        samples(samples: usize);
+        /// Standard deviation of the noise on the layer's value, in its units, 0 by default.
+        noise(deviation: f32);
     }
 
     setup_builders!(rules, batch_size, seed, progress);
 
     fn check(&self) -> Result<(), AttributionError> {
         at_least_one("samples", self.samples)?;
-        match self.noise.is_finite() && self.noise >= 0.0 {
-            true => Ok(()),
-            false => Err(AttributionError::Parameter {
-                parameter: "noise",
-                value: self.noise.to_string(),
-                expected: "0 or more, in the units of the layer",
-            }),
-        }
+        require(
+            self.noise.is_finite() && self.noise >= 0.0,
+            "noise",
+            self.noise,
+            "0 or more, in the units of the layer",
+        )
     }
 }
 
@@ -152,45 +145,30 @@ impl Attributor for GradientShap {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "gradient-shap",
-    title: "Gradient SHAP (expected gradients)",
-    place: Place::AnyLayer,
-    needs_model: false,
-    takes_rules: true,
-    random: true,
-    sums_to: "score - mean score of the baselines, in expectation",
-    options: &[
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: BASELINES,
-        },
-        MethodOption {
-            name: "samples",
-            default: "50",
-            help: "how many gradients are taken",
-        },
-        MethodOption {
-            name: "noise",
-            default: "0",
-            help: "standard deviation of the noise, in the units of the layer",
-        },
-    ],
-    reference: "Lundberg and Lee 2017; Erion et al. 2021",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "gradient-shap",
+    "Gradient SHAP (expected gradients)",
+    "Lundberg and Lee 2017; Erion et al. 2021",
+    |options| {
         let defaults = GradientShap::new(Baseline::zero());
         Ok(Box::new(GradientShap {
             setup: options.setup(),
-            baselines: options
-                .get("baseline", BASELINES)?
-                .unwrap_or(defaults.baselines),
-            samples: options
-                .get("samples", "a number of samples")?
-                .unwrap_or(defaults.samples),
-            noise: options
-                .get("noise", "a standard deviation")?
-                .unwrap_or(defaults.noise),
+            baselines: options.get_or("baseline", BASELINES, defaults.baselines)?,
+            samples: options.get_or("samples", "a number of samples", defaults.samples)?,
+            noise: options.get_or("noise", "a standard deviation", defaults.noise)?,
         }))
     },
-};
+)
+.at(Place::AnyLayer)
+.takes_rules()
+.random()
+.sums_to("score - mean score of the baselines, in expectation")
+.options(&[
+    option("baseline", "zero", BASELINES),
+    option("samples", "50", "how many gradients are taken"),
+    option(
+        "noise",
+        "0",
+        "standard deviation of the noise, in the units of the layer",
+    ),
+]);

@@ -16,19 +16,15 @@
 //! rule belongs to the operator in the file, whoever reads its input, and however ReLU is written:
 //! `Relu`, `Clip`, or `Max` with zero. TorchRay lets `x = 0` pass, against its documentation.
 //!
-//! The paper has no formula for other activations, which keep their true gradient. A network that
-//! has no ReLU at all between layer and target is refused, with the activations it has
-//! ([`AttributionError::NoRectifier`]): its guided backpropagation would be the plain gradient.
+//! The paper has no formula for other activations, which keep their true gradient; the result says how
+//! many did ([`Attribution::rule_uses`]). A network that has no ReLU at all between layer and target is
+//! refused, with the activations it has ([`AttributionError::NoRectifier`]): its guided backpropagation
+//! would be the plain gradient. Who wants them treated alike says so: [`Gradient`](crate::Gradient) under
+//! rules that put [`GuidedActivation`](elucid_rules::GuidedActivation) on them.
 
-use elucid_graph::{INPUT, ImageBatch};
-
-use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
-use crate::error::AttributionError;
+use crate::attributor::Setup;
 use crate::methods::{Method, Place};
-use crate::network::Network;
-use crate::rectified::Rectified;
-use crate::target::Target;
+use crate::rectified::{Rectified, rectified};
 
 /// Guided backpropagation: the gradient, of which each ReLU passes positive parts only.
 #[derive(Debug, Clone)]
@@ -37,56 +33,23 @@ pub struct GuidedBackprop {
     pub(crate) setup: Setup,
 }
 
-impl GuidedBackprop {
-    /// At the network's input.
-    pub fn at_input() -> Self {
-        Self::at(INPUT)
-    }
-
-    /// At a layer.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-        }
-    }
-
-    setup_builders!(batch_size, progress);
-}
-
 pub(crate) const RECTIFIED: Rectified = Rectified {
     name: METHOD.name,
     title: METHOD.title,
     rules: "guided",
 };
 
-impl Attributor for GuidedBackprop {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+rectified!(GuidedBackprop);
 
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        RECTIFIED.attribute(&self.setup, network, images, &target)
-    }
-}
-
-pub(crate) const METHOD: Method = Method {
-    name: "guided-backprop",
-    title: "Guided backpropagation",
-    place: Place::AnyLayer,
-    needs_model: true,
-    takes_rules: false,
-    random: false,
-    sums_to: "",
-    options: &[],
-    reference: "Springenberg et al. 2015",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "guided-backprop",
+    "Guided backpropagation",
+    "Springenberg et al. 2015",
+    |options| {
         Ok(Box::new(GuidedBackprop {
             setup: options.setup(),
         }))
     },
-};
+)
+.at(Place::AnyLayer)
+.needs_model();

@@ -27,7 +27,7 @@ use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::cam;
 use crate::error::AttributionError;
 use crate::guided_backprop;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, option};
 use crate::network::{FEATURES, Network};
 use crate::rectified::Rectified;
 use crate::saliency::{Reduce, resize};
@@ -163,34 +163,17 @@ impl Attributor for GuidedGradCam {
         let evaluations = vec![2; scores.len()];
         Ok(
             Attribution::new(self.name(), &guided, values, scores, Reduce::MaxAbs)
-                .with_evaluations(evaluations),
+                .with_evaluations(evaluations)
+                .with_rule_uses(RECTIFIED.kept(&guided)?),
         )
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "guided-grad-cam",
-    title: "Guided Grad-CAM",
-    place: Place::Input,
-    needs_model: true,
-    takes_rules: false,
-    random: false,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "cam-layer",
-            default: FEATURES,
-            help: "the layer of the Grad-CAM",
-        },
-        MethodOption {
-            name: "interpolation",
-            default: "bilinear",
-            help: "how the Grad-CAM gets the size of the images: bilinear (the paper) or nearest \
-                   (Captum)",
-        },
-    ],
-    reference: "Selvaraju et al. 2017",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "guided-grad-cam",
+    "Guided Grad-CAM",
+    "Selvaraju et al. 2017",
+    |options| {
         let layer: Option<String> = options.get("cam-layer", "a layer")?;
         let upsampling = options.get("interpolation", "bilinear or nearest")?;
         Ok(Box::new(GuidedGradCam {
@@ -199,4 +182,14 @@ pub(crate) const METHOD: Method = Method {
             upsampling: upsampling.unwrap_or_default(),
         }))
     },
-};
+)
+.needs_model()
+.options(&[
+    option("cam-layer", FEATURES, "the layer of the Grad-CAM"),
+    option(
+        "interpolation",
+        "bilinear",
+        "how the Grad-CAM gets the size of the images: bilinear (the paper) or nearest \
+                   (Captum)",
+    ),
+]);

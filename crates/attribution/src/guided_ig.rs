@@ -23,17 +23,17 @@ use elucid_graph::{Activation, INPUT, ImageBatch};
 use ndarray::{ArrayD, Axis};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setters, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::lines::{Lines, mean};
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, option};
 use crate::network::Network;
 use crate::quadrature::check_steps;
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, to_vec};
+use crate::work::{Work, require, to_vec};
 
 /// The integral of the gradient along a path that follows small gradients first.
 #[derive(Debug, Clone)]
@@ -58,50 +58,35 @@ impl GuidedIntegratedGradients {
         }
     }
 
-    /// Where the path begins, [`Baseline::zero`] by default; attributions from several are
-    /// averaged.
-    pub fn baseline(mut self, baseline: Baseline) -> Self {
-        self.baseline = baseline;
-        self
-    }
-
-    /// How many steps the path takes, 200 by default.
-    pub fn steps(mut self, steps: usize) -> Self {
-        self.steps = steps;
-        self
-    }
-
-    /// The fraction of numbers that move together, above 0 and up to 1, 0.25 by default.
-    pub fn fraction(mut self, fraction: f64) -> Self {
-        self.fraction = fraction;
-        self
-    }
-
-    /// How far a number may be ahead of the straight path or behind it, from 0, which is the
-    /// straight path, to 1, which lets it move when it likes; 0.02 by default.
-    pub fn max_distance(mut self, distance: f64) -> Self {
-        self.max_distance = distance;
-        self
+    setters! {
+        /// Where the path begins, [`Baseline::zero`] by default; attributions from several are
+        /// averaged.
+        baseline(baseline: Baseline);
+        /// How many steps the path takes, 200 by default.
+        steps(steps: usize);
+        /// The fraction of numbers that move together, above 0 and up to 1, 0.25 by default.
+        fraction(fraction: f64);
+        /// How far a number may be ahead of the straight path or behind it, from 0, which is the
+        /// straight path, to 1, which lets it move when it likes; 0.02 by default.
+        max_distance(distance: f64);
     }
 
     setup_builders!(rules, batch_size, seed, progress);
 
     fn check(&self) -> Result<(), AttributionError> {
         check_steps(self.steps)?;
-        if !(self.fraction > 0.0 && self.fraction <= 1.0) {
-            return Err(AttributionError::Parameter {
-                parameter: "fraction",
-                value: self.fraction.to_string(),
-                expected: "above 0 and at most 1",
-            });
-        }
-        if !(0.0..=1.0).contains(&self.max_distance) {
-            return Err(AttributionError::Parameter {
-                parameter: "max-dist",
-                value: self.max_distance.to_string(),
-                expected: "0 to 1",
-            });
-        }
+        require(
+            self.fraction > 0.0 && self.fraction <= 1.0,
+            "fraction",
+            self.fraction,
+            "above 0 and at most 1",
+        )?;
+        require(
+            (0.0..=1.0).contains(&self.max_distance),
+            "max-dist",
+            self.max_distance,
+            "0 to 1",
+        )?;
         Ok(())
     }
 }
@@ -275,53 +260,35 @@ impl GuidedIntegratedGradients {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "guided-ig",
-    title: "Guided integrated gradients",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: true,
-    random: true,
-    sums_to: "score - score of the baseline, as the steps become many",
-    options: &[
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: BASELINES,
-        },
-        MethodOption {
-            name: "steps",
-            default: "200",
-            help: "how many steps the path takes",
-        },
-        MethodOption {
-            name: "fraction",
-            default: "0.25",
-            help: "the fraction of numbers that move together",
-        },
-        MethodOption {
-            name: "max-dist",
-            default: "0.02",
-            help: "how far a number may be from the straight path, 0 to 1",
-        },
-    ],
-    reference: "Kapishnikov et al. 2021",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "guided-ig",
+    "Guided integrated gradients",
+    "Kapishnikov et al. 2021",
+    |options| {
         let defaults = GuidedIntegratedGradients::new();
         Ok(Box::new(GuidedIntegratedGradients {
             setup: options.setup(),
-            baseline: options
-                .get("baseline", BASELINES)?
-                .unwrap_or(defaults.baseline),
-            steps: options
-                .get("steps", "a number of steps")?
-                .unwrap_or(defaults.steps),
-            fraction: options
-                .get("fraction", "a fraction")?
-                .unwrap_or(defaults.fraction),
-            max_distance: options
-                .get("max-dist", "a distance")?
-                .unwrap_or(defaults.max_distance),
+            baseline: options.get_or("baseline", BASELINES, defaults.baseline)?,
+            steps: options.get_or("steps", "a number of steps", defaults.steps)?,
+            fraction: options.get_or("fraction", "a fraction", defaults.fraction)?,
+            max_distance: options.get_or("max-dist", "a distance", defaults.max_distance)?,
         }))
     },
-};
+)
+.takes_rules()
+.random()
+.sums_to("score - score of the baseline, as the steps become many")
+.options(&[
+    option("baseline", "zero", BASELINES),
+    option("steps", "200", "how many steps the path takes"),
+    option(
+        "fraction",
+        "0.25",
+        "the fraction of numbers that move together",
+    ),
+    option(
+        "max-dist",
+        "0.02",
+        "how far a number may be from the straight path, 0 to 1",
+    ),
+]);

@@ -55,7 +55,7 @@ use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::lines::{Lines, Point, mean};
-use crate::methods::{Method, MethodOption, MethodOptions, Place};
+use crate::methods::{Method, MethodOptions, Place, option};
 use crate::network::Network;
 use crate::quadrature::{Quadrature, check_steps};
 use crate::random::Random;
@@ -476,46 +476,37 @@ fn build(options: &MethodOptions) -> Result<Box<dyn Attributor>, AttributionErro
 
 const STARTS: &str = "baseline or zero";
 
-pub(crate) const METHOD: Method = Method {
-    name: "integrated-gradients",
-    title: "Integrated gradients",
-    place: Place::AnyLayer,
-    needs_model: false,
-    takes_rules: true,
-    random: true,
-    sums_to: "score - score of the baseline",
-    options: &[
-        MethodOption {
-            name: "quadrature",
-            default: "gauss-legendre",
-            help: QUADRATURES,
-        },
-        MethodOption {
-            name: "steps",
-            default: "50",
-            help: "how many steps the path is divided into, unless adaptive",
-        },
-        MethodOption {
-            name: "tolerance",
-            default: "0.01",
-            help: "the completeness error that adaptive integration aims for; makes it adaptive",
-        },
-        MethodOption {
-            name: "max-evaluations",
-            default: "400",
-            help: "how many gradients adaptive integration may take; makes it adaptive",
-        },
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: BASELINES,
-        },
-        MethodOption {
-            name: "start",
-            default: "baseline",
-            help: "zero starts at zero activations of the layer instead of the baseline's",
-        },
-    ],
-    reference: "Sundararajan, Taly and Yan 2017",
+pub(crate) const METHOD: Method = Method::new(
+    "integrated-gradients",
+    "Integrated gradients",
+    "Sundararajan, Taly and Yan 2017",
     build,
-};
+)
+.at(Place::AnyLayer)
+.takes_rules()
+.random()
+.sums_to("score - score of the baseline")
+.options(&[
+    option("quadrature", "gauss-legendre", QUADRATURES),
+    option(
+        "steps",
+        "50",
+        "how many steps the path is divided into, unless adaptive",
+    ),
+    option(
+        "tolerance",
+        "0.01",
+        "the completeness error that adaptive integration aims for; makes it adaptive",
+    ),
+    option(
+        "max-evaluations",
+        "400",
+        "how many gradients adaptive integration may take; makes it adaptive",
+    ),
+    option("baseline", "zero", BASELINES),
+    option(
+        "start",
+        "baseline",
+        "zero starts at zero activations of the layer instead of the baseline's",
+    ),
+]);

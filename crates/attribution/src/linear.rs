@@ -66,19 +66,15 @@ impl Attributor for LinearApproximation {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "linear-approximation",
-    title: "Linear approximation (input times gradient)",
-    place: Place::AnyLayer,
-    needs_model: false,
-    takes_rules: true,
-    random: false,
-    sums_to: "",
-    options: &[],
-    reference: "Shrikumar et al. 2016; Olah et al. 2018",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "linear-approximation",
+    "Linear approximation (input times gradient)",
+    "Shrikumar et al. 2016; Olah et al. 2018",
+    |options| {
         Ok(Box::new(LinearApproximation {
             setup: options.setup(),
         }))
     },
-};
+)
+.at(Place::AnyLayer)
+.takes_rules();

@@ -37,7 +37,7 @@ use elucid_graph::{Activation, INPUT, ImageBatch};
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, MethodOptions, Place};
+use crate::methods::{Method, MethodOptions, Place, option};
 use crate::network::Network;
 use crate::relevance::RelevanceRules;
 use crate::saliency::Reduce;
@@ -95,6 +95,11 @@ impl Lrp {
         Self::new(RelevanceRules::epsilon_alpha2_beta1_flat())
     }
 
+    /// By [`RelevanceRules::composite_lrp`].
+    pub fn composite_lrp() -> Self {
+        Self::new(RelevanceRules::composite_lrp())
+    }
+
     /// Down to another layer only.
     pub fn at(mut self, layer: &str) -> Self {
         layer.clone_into(&mut self.setup.layer);
@@ -123,20 +128,23 @@ impl Attributor for Lrp {
         let work = Work::new(network, images, &target, &self.setup)?;
         work.target.check_handed_down(self.name())?;
         let model = work.model(self.name())?;
+        self.rules.check_matches(model)?;
         let method = format!("{} ({})", self.name(), self.rules.name());
-        let mut started = Vec::new();
+        let (mut started, mut uses) = (Vec::new(), Vec::new());
         let (values, scores) =
             work.each_recording(model, &self.setup.progress, |recorded, _rows| {
                 let at = &recorded.at_target;
                 let start = Activation::from_rows(at.rows() * recorded.gradient.rows(), at)?;
                 started.extend(sums(&start.to_array()?));
                 let recording = self.rules.prepare(recorded.recording);
-                self.rules
-                    .hand_down(&method, &recording, &work.target.layer, start, &work.layer)
+                let (from, to) = (&work.target.layer, &work.layer);
+                let (arrived, used) = self.rules.hand_down(&method, &recording, from, start, to)?;
+                uses = used;
+                Ok(arrived)
             })?;
         Ok(
             Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .with_rules(self.rules.name())
+                .with_rules(self.rules.name(), uses)
                 .expecting(started),
         )
     }
@@ -155,37 +163,35 @@ impl std::str::FromStr for Numbers {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "lrp",
-    title: "Layer-wise relevance propagation",
-    place: Place::AnyLayer,
-    needs_model: true,
-    takes_rules: false,
-    random: false,
-    sums_to: "the score, less what biases take",
-    options: &[
-        MethodOption {
-            name: "composite",
-            default: "epsilon-plus-flat",
-            help: "which rule where: epsilon, epsilon-plus, epsilon-plus-flat, epsilon-gamma-box, \
-                   epsilon-alpha2-beta1 or epsilon-alpha2-beta1-flat",
-        },
-        MethodOption {
-            name: "low",
-            default: "",
-            help: "for epsilon-gamma-box: the lowest value of the input, one number or one for each \
-                   channel, between commas; by default what black becomes as the model's input",
-        },
-        MethodOption {
-            name: "high",
-            default: "",
-            help: "for epsilon-gamma-box: the highest value of the input, as low; by default what \
-                   white becomes",
-        },
-    ],
-    reference: "Bach et al. 2015",
+pub(crate) const METHOD: Method = Method::new(
+    "lrp",
+    "Layer-wise relevance propagation",
+    "Bach et al. 2015",
     build,
-};
+)
+.at(Place::AnyLayer)
+.needs_model()
+.sums_to("the score, less what biases take")
+.options(&[
+    option(
+        "composite",
+        "epsilon-plus-flat",
+        "which rule where: epsilon, epsilon-plus, epsilon-plus-flat, epsilon-gamma-box, \
+                   epsilon-alpha2-beta1, epsilon-alpha2-beta1-flat or composite-lrp",
+    ),
+    option(
+        "low",
+        "",
+        "for epsilon-gamma-box: the lowest value of the input, one number or one for each \
+                   channel, between commas; by default what black becomes as the model's input",
+    ),
+    option(
+        "high",
+        "",
+        "for epsilon-gamma-box: the highest value of the input, as low; by default what \
+                   white becomes",
+    ),
+]);
 
 fn build(options: &MethodOptions) -> Result<Box<dyn Attributor>, AttributionError> {
     let refused = |option: &str, value: String, expected: String| AttributionError::OptionValue {

@@ -78,7 +78,7 @@ pub struct MethodOption {
     pub help: &'static str,
 }
 
-/// An option, for methods with many.
+/// An option.
 pub(crate) const fn option(
     name: &'static str,
     default: &'static str,
@@ -112,14 +112,74 @@ pub struct Method {
     pub options: &'static [MethodOption],
     /// Who published it.
     pub reference: &'static str,
-    pub(crate) build: fn(&MethodOptions) -> Result<Box<dyn Attributor>, AttributionError>,
+    pub(crate) build: Build,
 }
+
+/// Makes a method under options.
+pub(crate) type Build = fn(&MethodOptions) -> Result<Box<dyn Attributor>, AttributionError>;
 
 impl fmt::Debug for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Method")
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+/// Entries of the table: what is not said is not so.
+impl Method {
+    /// A method at the input, without options of its own.
+    pub(crate) const fn new(
+        name: &'static str,
+        title: &'static str,
+        reference: &'static str,
+        build: Build,
+    ) -> Self {
+        Self {
+            name,
+            title,
+            place: Place::Input,
+            needs_model: false,
+            takes_rules: false,
+            random: false,
+            sums_to: "",
+            options: &[],
+            reference,
+            build,
+        }
+    }
+
+    pub(crate) const fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    pub(crate) const fn needs_model(self) -> Self {
+        Self {
+            needs_model: true,
+            ..self
+        }
+    }
+
+    pub(crate) const fn takes_rules(self) -> Self {
+        Self {
+            takes_rules: true,
+            ..self
+        }
+    }
+
+    pub(crate) const fn random(self) -> Self {
+        Self {
+            random: true,
+            ..self
+        }
+    }
+
+    pub(crate) const fn sums_to(self, sums_to: &'static str) -> Self {
+        Self { sums_to, ..self }
+    }
+
+    pub(crate) const fn options(self, options: &'static [MethodOption]) -> Self {
+        Self { options, ..self }
     }
 }
 
@@ -265,6 +325,29 @@ impl MethodOptions {
             progress: self.progress.clone(),
             keeps_partial: self.keeps_partial,
         }
+    }
+
+    /// The value of an option, or the default.
+    pub(crate) fn get_or<T: FromStr>(
+        &self,
+        option: &str,
+        expected: &str,
+        default: T,
+    ) -> Result<T, AttributionError> {
+        Ok(self.get(option, expected)?.unwrap_or(default))
+    }
+
+    /// Puts the value of an option in place of the default, if it was given.
+    pub(crate) fn read<T: FromStr>(
+        &self,
+        option: &str,
+        expected: &str,
+        value: &mut T,
+    ) -> Result<(), AttributionError> {
+        if let Some(given) = self.get(option, expected)? {
+            *value = given;
+        }
+        Ok(())
     }
 
     /// The value of an option, if it was given.

@@ -1,12 +1,14 @@
 //! What can be explained: a model, or any differentiable function of images.
 
+use std::collections::HashSet;
+
 use burn::tensor::{Device, Tensor};
 use elucid_graph::{Activation, GraphError, INPUT, LOGITS, Layer};
-use elucid_rules::{Algebra, OpKind, Rules};
+use elucid_rules::{Algebra, OpKind, RuleUse, Rules};
 use elucid_vision::{Model, Probabilities};
 
 use crate::error::AttributionError;
-use crate::target::{ClassRef, DenseMap};
+use crate::target::{ClassRef, DenseMap, moved_to, probability_of};
 
 /// Names the layer where convolutional features end: the last one with positions before classes are
 /// formed, `inception_5b/output` of GoogLeNet. It is resolved by methods, not by the model.
@@ -52,6 +54,20 @@ pub trait Network {
         rules: &Rules,
     ) -> Result<Activation, AttributionError>;
 
+    /// The same, and how many operators each rule took.
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::run`].
+    fn run_counting(
+        &self,
+        feeds: Vec<(&str, Activation)>,
+        fetch: &str,
+        rules: &Rules,
+    ) -> Result<(Activation, Vec<RuleUse>), AttributionError> {
+        Ok((self.run(feeds, fetch, rules)?, Vec::new()))
+    }
+
     /// Itself as a model, for methods that replace what operators do.
     fn as_model(&self) -> Option<&Model> {
         None
@@ -88,11 +104,22 @@ impl Network for Model {
         fetch: &str,
         rules: &Rules,
     ) -> Result<Activation, AttributionError> {
+        let (value, _) = self.run_counting(feeds, fetch, rules)?;
+        Ok(value)
+    }
+
+    fn run_counting(
+        &self,
+        feeds: Vec<(&str, Activation)>,
+        fetch: &str,
+        rules: &Rules,
+    ) -> Result<(Activation, Vec<RuleUse>), AttributionError> {
         let mut pass = self.pass().rules(rules);
         for (layer, value) in feeds {
             pass = pass.feed(layer, value);
         }
-        Ok(pass.fetch([fetch])?.get(fetch)?.clone())
+        let fetched = pass.fetch([fetch])?;
+        Ok((fetched.get(fetch)?.clone(), fetched.rule_uses().to_vec()))
     }
 
     fn as_model(&self) -> Option<&Model> {
@@ -107,7 +134,7 @@ fn features(model: &Model) -> Result<&str, AttributionError> {
     let classes = model.classes().ok().or_else(|| map().ok()).unwrap_or(0);
     let before = before_scores(model);
     let candidates = || {
-        before.iter().rev().filter(|layer| {
+        before.iter().rev().copied().filter(|layer| {
             matches!(layer.shape(), [_, c, h, w] if h * w > 1 && *c != classes)
                 && makes_features(layer)
         })
@@ -122,22 +149,26 @@ fn features(model: &Model) -> Result<&str, AttributionError> {
         })
 }
 
-/// The layers in front of the one that computes the scores, which may be moved behind it.
-fn before_scores(model: &Model) -> &[Layer] {
+/// The layers in front of the scores, without those that only compute them, however they are moved or
+/// made probabilities.
+fn before_scores(model: &Model) -> Vec<&Layer> {
     let layers = model.layers();
     let Ok(scores) = model.bound().scores() else {
-        return layers;
+        return layers.iter().collect();
     };
+    let end = layers
+        .iter()
+        .take_while(|layer| layer.value() != scores.value());
     let graph = model.graph();
-    let mut value = scores.value();
-    while let Some(node) = graph.producer(value) {
-        match node.inputs.first().copied().flatten() {
-            Some(from) if graph.algebra(node) == Algebra::Moves => value = from,
-            _ => break,
+    let (mut head, mut next) = (HashSet::new(), vec![scores.value()]);
+    while let Some(value) = next.pop() {
+        if head.insert(value) {
+            let from =
+                probability_of(graph, value).map_or_else(|| moved_to(graph, value), |v| vec![v]);
+            next.extend(from);
         }
     }
-    let end = layers.iter().position(|layer| layer.value() == value);
-    &layers[..end.unwrap_or(layers.len())]
+    end.filter(|layer| !head.contains(&layer.value())).collect()
 }
 
 /// Convolutions, what follows them, and sums and concatenations of branches.

@@ -5,20 +5,19 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::AttributionError;
+use crate::work::require;
 
 /// Most steps that a path is divided into.
 const MAX_STEPS: usize = 1_000_000;
 
 /// Refuses paths that are not divided at all, and those whose nodes would fill the memory.
 pub(crate) fn check_steps(steps: usize) -> Result<(), AttributionError> {
-    match (1..=MAX_STEPS).contains(&steps) {
-        true => Ok(()),
-        false => Err(AttributionError::Parameter {
-            parameter: "steps",
-            value: steps.to_string(),
-            expected: "1 to 1000000",
-        }),
-    }
+    require(
+        (1..=MAX_STEPS).contains(&steps),
+        "steps",
+        steps,
+        "1 to 1000000",
+    )
 }
 
 /// A rule for the integral of a function over `[0, 1]` by its values at chosen positions.

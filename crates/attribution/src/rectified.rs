@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use elucid_graph::{GraphError, ImageBatch};
-use elucid_rules::{Algebra, OpKind, Rules};
+use elucid_rules::{Algebra, OpKind, RuleUse, Rules};
 use elucid_vision::Model;
 
 use crate::attribution::Attribution;
@@ -13,6 +13,44 @@ use crate::network::Network;
 use crate::saliency::Reduce;
 use crate::target::Target;
 use crate::work::Work;
+
+/// The constructors, options and [`Attributor`](crate::Attributor) of a [`Rectified`] method, which is
+/// the constant `RECTIFIED`.
+macro_rules! rectified {
+    ($method:ident) => {
+        impl $method {
+            /// At the network's input.
+            pub fn at_input() -> Self {
+                Self::at(elucid_graph::INPUT)
+            }
+
+            /// At a layer.
+            pub fn at(layer: &str) -> Self {
+                Self {
+                    setup: Setup::at(layer),
+                }
+            }
+
+            $crate::attributor::setup_builders!(batch_size, progress);
+        }
+
+        impl $crate::Attributor for $method {
+            fn name(&self) -> &'static str {
+                METHOD.name
+            }
+
+            fn attribute(
+                &self,
+                network: &dyn $crate::Network,
+                images: &dyn elucid_graph::ImageBatch,
+                target: $crate::Target,
+            ) -> Result<$crate::Attribution, $crate::AttributionError> {
+                RECTIFIED.attribute(&self.setup, network, images, &target)
+            }
+        }
+    };
+}
+pub(crate) use rectified;
 
 /// A method that is the gradient under other rules for ReLU and Clip.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +79,12 @@ impl Rectified {
         let work = Work::new(network, images, target, &setup)?;
         let model = work.model(self.title)?;
         let operators = between(model, &work.layer, &work.target.layer);
-        let activations: Vec<OpKind> = operators
-            .iter()
-            .filter(|(_, algebra)| bends(*algebra))
-            .map(|(kind, _)| *kind)
-            .collect();
-        let rectifies = |kind: &OpKind| matches!(*kind, OpKind::Relu | OpKind::Clip);
+        let mut activations: Vec<OpKind> = Vec::new();
+        for (kind, algebra) in &operators {
+            if bends(*algebra) && !activations.contains(kind) {
+                activations.push(*kind);
+            }
+        }
         // Behind the last activation nothing need be replaced.
         let is_linear_end = activations.is_empty()
             && (model.graph().nodes().iter()).any(|node| rectifies(&node.op.kind()));
@@ -74,14 +112,27 @@ impl Rectified {
             let found = work.gradients(rows, at)?;
             Ok((found.gradient, found.scores))
         })?;
-        Ok(Attribution::new(
-            self.name,
-            &work,
-            values,
-            scores,
-            Reduce::MaxAbs,
-        ))
+        Ok(
+            Attribution::new(self.name, &work, values, scores, Reduce::MaxAbs)
+                .with_rule_uses(self.kept(&work)?),
+        )
     }
+
+    /// Activations that the paper has no formula for, by kind: they kept their true gradient.
+    pub fn kept(&self, work: &Work<'_>) -> Result<Vec<RuleUse>, AttributionError> {
+        let model = work.model(self.title)?;
+        let mut kept = Vec::new();
+        for (kind, algebra) in between(model, &work.layer, &work.target.layer) {
+            if algebra.is_activation() && !rectifies(&kind) {
+                RuleUse::count(&mut kept, &format!("true gradient of {kind}"), 1);
+            }
+        }
+        Ok(kept)
+    }
+}
+
+fn rectifies(kind: &OpKind) -> bool {
+    matches!(*kind, OpKind::Relu | OpKind::Clip)
 }
 
 /// Whether an operator is a nonlinearity that might stand where others have a ReLU.
@@ -93,7 +144,7 @@ fn bends(algebra: Algebra) -> bool {
         )
 }
 
-/// The operators through which layer `to` depends on layer `from`, each once.
+/// The operators through which layer `to` depends on layer `from`.
 fn between(model: &Model, from: &str, to: &str) -> Vec<(OpKind, Algebra)> {
     let graph = model.graph();
     let (Some(from), Some(to)) = (graph.value(from), graph.value(to)) else {
@@ -111,10 +162,7 @@ fn between(model: &Model, from: &str, to: &str) -> Vec<(OpKind, Algebra)> {
         let reads = node.inputs.iter().flatten().any(|v| below.contains(v));
         if reads && node.outputs.iter().any(|v| above.contains(v)) {
             above.extend(node.inputs.iter().flatten());
-            let operator = (node.op.kind(), graph.algebra(node));
-            if !kinds.contains(&operator) {
-                kinds.push(operator);
-            }
+            kinds.push((node.op.kind(), graph.algebra(node)));
         }
     }
     kinds.reverse();

@@ -4,6 +4,9 @@
 //! published for. On a picture whose shorter side has fewer than [`USUAL`] pixels, those that nobody has
 //! given shrink in proportion: a window that covers a whole picture points nowhere.
 
+use crate::error::AttributionError;
+use crate::methods::MethodOptions;
+
 /// The shorter side from which on lengths are as published, in pixels.
 pub(crate) const USUAL: f32 = 128.0;
 
@@ -34,6 +37,20 @@ impl Given {
         self.0.push(option);
     }
 
+    /// Those of these options that are among what was given as text.
+    pub fn read(
+        &mut self,
+        options: &MethodOptions,
+        names: &[&'static str],
+    ) -> Result<(), AttributionError> {
+        for name in names {
+            if options.get::<String>(name, "a value")?.is_some() {
+                self.add(name);
+            }
+        }
+        Ok(())
+    }
+
     pub fn has(&self, option: &str) -> bool {
         self.0.contains(&option)
     }
@@ -56,7 +73,6 @@ impl Given {
 /// Options that shrink, and whether they are whole numbers.
 const SCALED: &[(&str, &str, bool)] = &[
     ("occlusion", "window", true),
-    ("occlusion", "stride", true),
     ("blur-ig", "max-sigma", false),
     ("extremal-perturbation", "step", true),
     ("extremal-perturbation", "sigma", false),

@@ -24,14 +24,14 @@ use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setters, setup_builders};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, MethodOptions, Place};
+use crate::methods::{Build, Method, MethodOption, MethodOptions, Place, option};
 use crate::network::Network;
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, at_least_one, join};
+use crate::work::{Work, at_least_one, join, require};
 
 /// Mean, variance or mean square of the gradient under noise.
 #[derive(Debug, Clone)]
@@ -83,38 +83,27 @@ impl SmoothGrad {
         self
     }
 
-    /// How many gradients are taken, 50 by default.
-    pub fn samples(mut self, samples: usize) -> Self {
-        self.samples = samples;
-        self
-    }
-
-    /// Standard deviation of the noise, as a fraction of the range of the layer's value for each
-    /// image, 0.15 by default.
-    pub fn noise(mut self, fraction: f32) -> Self {
-        self.noise = fraction;
-        self
-    }
-
-    /// Multiplies each gradient by the layer's value without noise before the statistic is taken.
-    /// Captum's noise tunnel around `InputXGradient` multiplies by the value with noise.
-    pub fn times_input(mut self, times_input: bool) -> Self {
-        self.times_input = times_input;
-        self
+    setters! {
+        /// How many gradients are taken, 50 by default.
+        samples(samples: usize);
+        /// Standard deviation of the noise, as a fraction of the range of the layer's value for each
+        /// image, 0.15 by default.
+        noise(fraction: f32);
+        /// Multiplies each gradient by the layer's value without noise before the statistic is taken.
+        /// Captum's noise tunnel around `InputXGradient` multiplies by the value with noise.
+        times_input(times_input: bool);
     }
 
     setup_builders!(rules, batch_size, seed, progress);
 
     fn check(&self) -> Result<(), AttributionError> {
         at_least_one("samples", self.samples)?;
-        match self.noise.is_finite() && self.noise >= 0.0 {
-            true => Ok(()),
-            false => Err(AttributionError::Parameter {
-                parameter: "noise",
-                value: self.noise.to_string(),
-                expected: "0 or more, as a fraction of the range of values",
-            }),
-        }
+        require(
+            self.noise.is_finite() && self.noise >= 0.0,
+            "noise",
+            self.noise,
+            "0 or more, as a fraction of the range of values",
+        )
     }
 }
 
@@ -218,21 +207,17 @@ impl Attributor for SmoothGrad {
 }
 
 const OPTIONS: &[MethodOption] = &[
-    MethodOption {
-        name: "samples",
-        default: "50",
-        help: "how many gradients are taken",
-    },
-    MethodOption {
-        name: "noise",
-        default: "0.15",
-        help: "standard deviation of the noise, as a fraction of the range of values",
-    },
-    MethodOption {
-        name: "times-input",
-        default: "false",
-        help: "true multiplies each gradient by the value without noise",
-    },
+    option("samples", "50", "how many gradients are taken"),
+    option(
+        "noise",
+        "0.15",
+        "standard deviation of the noise, as a fraction of the range of values",
+    ),
+    option(
+        "times-input",
+        "false",
+        "true multiplies each gradient by the value without noise",
+    ),
 ];
 
 fn build(kind: Kind, options: &MethodOptions) -> Result<Box<dyn Attributor>, AttributionError> {
@@ -240,43 +225,39 @@ fn build(kind: Kind, options: &MethodOptions) -> Result<Box<dyn Attributor>, Att
     Ok(Box::new(SmoothGrad {
         setup: options.setup(),
         kind,
-        samples: options
-            .get("samples", "a number of samples")?
-            .unwrap_or(defaults.samples),
-        noise: options
-            .get("noise", "a fraction of the range of values")?
-            .unwrap_or(defaults.noise),
-        times_input: options
-            .get("times-input", "true or false")?
-            .unwrap_or(defaults.times_input),
+        samples: options.get_or("samples", "a number of samples", defaults.samples)?,
+        noise: options.get_or("noise", "a fraction of the range of values", defaults.noise)?,
+        times_input: options.get_or("times-input", "true or false", defaults.times_input)?,
     }))
 }
 
-pub(crate) const SMOOTH_GRAD: Method = Method {
-    name: "smooth-grad",
-    title: "SmoothGrad",
-    place: Place::AnyLayer,
-    needs_model: false,
-    takes_rules: true,
-    random: true,
-    sums_to: "",
-    options: OPTIONS,
-    reference: "Smilkov et al. 2017",
-    build: |options| build(Kind::Mean, options),
-};
+/// A method of this family.
+const fn noisy(
+    name: &'static str,
+    title: &'static str,
+    reference: &'static str,
+    build: Build,
+) -> Method {
+    let method = Method::new(name, title, reference, build);
+    let method = method.at(Place::AnyLayer).takes_rules().random();
+    method.options(OPTIONS)
+}
 
-pub(crate) const VAR_GRAD: Method = Method {
-    name: "var-grad",
-    title: "VarGrad",
-    reference: "Adebayo et al. 2018",
-    build: |options| build(Kind::Variance, options),
-    ..SMOOTH_GRAD
-};
+pub(crate) const SMOOTH_GRAD: Method = noisy(
+    "smooth-grad",
+    "SmoothGrad",
+    "Smilkov et al. 2017",
+    |options| build(Kind::Mean, options),
+);
 
-pub(crate) const SQUARE_GRAD: Method = Method {
-    name: "square-grad",
-    title: "SquareGrad",
-    reference: "Hooker et al. 2019",
-    build: |options| build(Kind::Squared, options),
-    ..SMOOTH_GRAD
-};
+pub(crate) const VAR_GRAD: Method =
+    noisy("var-grad", "VarGrad", "Adebayo et al. 2018", |options| {
+        build(Kind::Variance, options)
+    });
+
+pub(crate) const SQUARE_GRAD: Method = noisy(
+    "square-grad",
+    "SquareGrad",
+    "Hooker et al. 2019",
+    |options| build(Kind::Squared, options),
+);

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::{Activation, ImageBatch, Span};
-use elucid_rules::Rules;
+use elucid_rules::{RuleUse, Rules};
 use elucid_vision::Model;
 use ndarray::{Array2, Array3, Array4, Ix3, s};
 
@@ -126,8 +126,10 @@ impl SpatialAttribution {
             let [_, _, h1, w1] = job.shallow.dims();
             let (unit, scores) = job.direction()?;
             let mut maps = Array4::zeros((scores.nrows(), scores.ncols(), h1, w1));
+            let mut rule_uses = Vec::new();
             for (i, chunk) in groups.chunks(batch).enumerate() {
-                let products = job.products(&unit, chunk)?;
+                let (products, uses) = job.products(&unit, chunk)?;
+                rule_uses = uses;
                 for (group, product) in chunk.iter().zip(products.outer_iter()) {
                     for member in group {
                         let (Some((y0, y1)), Some((x0, x1))) = (member.rows, member.columns) else {
@@ -149,6 +151,7 @@ impl SpatialAttribution {
                 from: from.clone(),
                 to: to.clone(),
                 rules: self.rules.name().to_owned(),
+                rule_uses,
                 cotangents: groups.len(),
             });
         }
@@ -251,7 +254,7 @@ impl Job<'_> {
         &self,
         unit: &Tensor<4>,
         groups: &[Vec<Member>],
-    ) -> Result<Array3<f32>, AttributionError> {
+    ) -> Result<(Array3<f32>, Vec<RuleUse>), AttributionError> {
         let [_, _, h2, w2] = unit.dims();
         let [_, _, h1, w1] = self.shallow.dims();
         let count = groups.len();
@@ -274,6 +277,7 @@ impl Job<'_> {
             .rules(self.rules)
             .feed(self.from, leaf.clone())
             .fetch([self.to])?;
+        let uses = fetched.rule_uses().to_vec();
         let score = (fetched.get(self.to)?.tensor::<4>()? * cotangents).sum();
         // A rule may cut the gradient off.
         let gradient = match score.is_tracked() {
@@ -281,16 +285,18 @@ impl Job<'_> {
             false => None,
         };
         let Some(gradient) = gradient else {
-            return Ok(Array3::zeros((count, h1, w1)));
+            return Ok((Array3::zeros((count, h1, w1)), uses));
         };
         let product = gradient.tensor::<4>()? * self.shallow.clone();
         let maps = Activation::from(product.sum_dim(1).reshape([count, h1, w1])).to_array()?;
         let got = maps.shape().to_vec();
-        maps.into_dimensionality::<Ix3>()
+        let maps = maps
+            .into_dimensionality::<Ix3>()
             .map_err(|_| AttributionError::ReadBack {
                 expected: vec![count, h1, w1],
                 got,
-            })
+            })?;
+        Ok((maps, uses))
     }
 }
 
@@ -302,6 +308,7 @@ pub struct SpatialMaps {
     from: String,
     to: String,
     rules: String,
+    rule_uses: Vec<RuleUse>,
     cotangents: usize,
 }
 
@@ -330,6 +337,11 @@ impl SpatialMaps {
     /// Name of the rules used.
     pub fn rules(&self) -> &str {
         &self.rules
+    }
+
+    /// How many operators between the layers each rule took; empty for the true gradient.
+    pub fn rule_uses(&self) -> &[RuleUse] {
+        &self.rule_uses
     }
 
     /// How many cotangents were propagated; without colouring there is one per deep position.

@@ -1,8 +1,10 @@
 //! What gradient methods have in common: images, a layer, a target, and gradients between them.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use elucid_graph::{Activation, INPUT, ImageBatch};
-use elucid_rules::Rules;
+use elucid_rules::{RuleUse, Rules};
 use elucid_vision::Model;
 use ndarray::{Array, ArrayD, Axis, RemoveAxis};
 
@@ -26,6 +28,8 @@ pub(crate) struct Work<'w> {
     pub rules: Rules,
     pub batch_size: usize,
     input: String,
+    /// How many operators each rule took in the last pass with rules.
+    rule_uses: Arc<Mutex<Vec<RuleUse>>>,
 }
 
 /// Scores of some rows, and their gradient at the layer.
@@ -60,6 +64,7 @@ impl<'w> Work<'w> {
             rules: setup.rules.clone(),
             input: network.layer(INPUT)?,
             images,
+            rule_uses: Arc::default(),
         };
         work.settled()
     }
@@ -82,6 +87,7 @@ impl<'w> Work<'w> {
             batch_size: batch_size(self.network, &layer, &self.target, self.batch_size),
             layer,
             rules: rules.clone(),
+            rule_uses: Arc::default(),
             ..self.clone()
         })
     }
@@ -168,7 +174,22 @@ impl<'w> Work<'w> {
                 (self.layer.as_str(), at),
             ],
         };
-        self.network.run(feeds, &self.target.layer, rules)
+        let (value, uses) = self
+            .network
+            .run_counting(feeds, &self.target.layer, rules)?;
+        if !rules.is_empty() {
+            *self
+                .rule_uses
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = uses;
+        }
+        Ok(value)
+    }
+
+    /// How many operators each rule took in the last pass.
+    pub fn rule_uses(&self) -> Vec<RuleUse> {
+        let uses = self.rule_uses.lock();
+        uses.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn run(
@@ -330,15 +351,25 @@ pub(crate) fn sums(values: &ArrayD<f32>) -> Vec<f64> {
         .collect()
 }
 
-pub(crate) fn at_least_one(parameter: &'static str, value: usize) -> Result<(), AttributionError> {
-    match value {
-        0 => Err(AttributionError::Parameter {
+/// An error about a parameter, unless it `fits`.
+pub(crate) fn require(
+    fits: bool,
+    parameter: &'static str,
+    value: impl ToString,
+    expected: &'static str,
+) -> Result<(), AttributionError> {
+    match fits {
+        true => Ok(()),
+        false => Err(AttributionError::Parameter {
             parameter,
-            value: "0".to_owned(),
-            expected: "1 or more",
+            value: value.to_string(),
+            expected,
         }),
-        _ => Ok(()),
     }
+}
+
+pub(crate) fn at_least_one(parameter: &'static str, value: usize) -> Result<(), AttributionError> {
+    require(value > 0, parameter, value, "1 or more")
 }
 
 fn check_images(images: &Tensor<4>) -> Result<(), AttributionError> {

@@ -1,13 +1,10 @@
 //! Methods on a network whose file fixes a batch of one, at several batch sizes.
 
-#[path = "../../graph/tests/common/mod.rs"]
-mod common;
-
 use burn::tensor::{Tensor, TensorData};
-use common::onnx::Onnx;
-use common::{device, relative_error};
 use elucid_attribution::relevance::RelevanceRules;
 use elucid_attribution::{Attributor, DeepLift, Gradient, IntegratedGradients, Lrp, Rise, Target};
+use elucid_testkit::onnx::Onnx;
+use elucid_testkit::{device, relative_error};
 use elucid_vision::Model;
 use ndarray::{ArrayD, Axis};
 

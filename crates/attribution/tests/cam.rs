@@ -1,40 +1,26 @@
 //! The CAM family against loops over activations and gradients, and against answers by hand; maps,
 //! their sizes and their smoothness against loops.
 
-#[path = "../../graph/tests/common/mod.rs"]
-mod common;
-
 use std::sync::LazyLock;
 
 use burn::tensor::Tensor;
-use common::onnx::{Onnx, floats};
-use common::{device, relative_error};
 use elucid_attribution::{
     AttributionError, Attributor, EigenCam, FEATURES, GradCam, GradCamPlusPlus, Gradient,
     GuidedBackprop, GuidedGradCam, HiResCam, LayerCam, LinearApproximation, Method, MethodOptions,
     Network, Reduce, Saliency, Target, Upsampling, XGradCam,
 };
 use elucid_graph::{INPUT, LOGITS};
+use elucid_testkit::onnx::{Onnx, floats};
+use elucid_testkit::{device, numbers, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, ArrayView4, Axis, Ix4, s};
 
 static MODEL: LazyLock<Model> =
     LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
-/// Numbers in `-1..1`, the same every time.
-fn numbers(count: usize, mut state: u32) -> Vec<f32> {
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
-
 fn noise(count: usize, height: usize, width: usize) -> Tensor<4> {
     let values = numbers(count * 3 * height * width, 0x9E37_79B9);
-    common::tensor(values, [count, 3, height, width]) * 2.0
+    elucid_testkit::tensor(values, [count, 3, height, width]) * 2.0
 }
 
 /// A method's numbers at one image, from `x` and `g` `[C, H W]`.
@@ -266,7 +252,7 @@ fn eigen_cam_by_hand() {
         .node("Flatten", &["pool"], &["y"]);
     let model = Model::from_bytes(onnx.bytes(), &device(), None).unwrap();
     let pixels = vec![2.0, 0.0, 4.0, 6.0, 1.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0];
-    let image = common::tensor(pixels, [1, 3, 2, 2]);
+    let image = elucid_testkit::tensor(pixels, [1, 3, 2, 2]);
     let attribute = |method: EigenCam, image: &Tensor<4>, class| {
         method
             .attribute(&model, image, Target::class(class))

@@ -1,39 +1,25 @@
 //! CAMs that need no gradient, against loops and against answers by hand.
 
-#[path = "../../graph/tests/common/mod.rs"]
-mod common;
-
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Tensor;
-use common::onnx::{Onnx, floats};
-use common::{device, relative_error};
 use elucid_attribution::{
     AblationCam, AttributionError, Attributor, FEATURES, Method, MethodOptions, Network, ScoreCam,
     ScoreWeights, Target,
 };
 use elucid_graph::{INPUT, LOGITS};
+use elucid_testkit::onnx::{Onnx, floats};
+use elucid_testkit::{device, numbers, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array2, Array4, ArrayView2, Axis, Ix2, Ix4};
 
 static MODEL: LazyLock<Model> =
     LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
-/// Numbers in `-1..1`, the same every time.
-fn numbers(count: usize, mut state: u32) -> Vec<f32> {
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
-
 fn noise(count: usize, height: usize, width: usize) -> Tensor<4> {
     let values = numbers(count * 3 * height * width, 0x9E37_79B9);
-    common::tensor(values, [count, 3, height, width]) * 2.0
+    elucid_testkit::tensor(values, [count, 3, height, width]) * 2.0
 }
 
 fn array(x: Tensor<4>) -> Array4<f32> {
@@ -43,7 +29,7 @@ fn array(x: Tensor<4>) -> Array4<f32> {
 
 fn tensor(x: &Array4<f32>) -> Tensor<4> {
     let (n, c, h, w) = x.dim();
-    common::tensor(x.iter().copied().collect(), [n, c, h, w])
+    elucid_testkit::tensor(x.iter().copied().collect(), [n, c, h, w])
 }
 
 /// The logits of one image, with a layer's value in the place of its own if there is one.
@@ -171,7 +157,7 @@ fn by_hand() {
     let model = means();
     // As masks, the channels are (0 1 / 0 0), (1 0 / 0 1/2) and none: the last is of one number.
     let pixels = vec![1.0, 3.0, 1.0, 1.0, 4.0, 0.0, 0.0, 2.0, 5.0, 5.0, 5.0, 5.0];
-    let image = common::tensor(pixels, [1, 3, 2, 2]);
+    let image = elucid_testkit::tensor(pixels, [1, 3, 2, 2]);
     let attribute = |method: &dyn Attributor, class| {
         let got = method
             .attribute(&model, &image, Target::class(class))

@@ -1,20 +1,17 @@
 //! Channel attribution against the notebook's numbers, against networks worked out by hand and
 //! against finite differences.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::cell::Cell;
 use std::sync::LazyLock;
 
 use burn::tensor::Tensor;
-use common::{assets, device, read_npy, relative_error};
 use elucid_attribution::{
     AttributionError, Attributor, ChannelAttribution, ChannelMethod, ChannelValues, ClassRef,
     LinearApproximation, Network, PathFactors, Progress, Quadrature, Side, Target,
 };
 use elucid_graph::{INPUT, LOGITS};
 use elucid_models::photographs;
+use elucid_testkit::{assets, device, read_npy, relative_error};
 use elucid_vision::Model;
 
 static MODEL: LazyLock<Model> =
@@ -42,7 +39,7 @@ fn as_the_notebook_on_googlenet() {
     let folder = assets.join("reference/googlenet/chelsea");
     let model = Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap();
     let (_, values) = read_npy(&folder.join("input.npy"));
-    let images = common::tensor(values, [1, 3, 224, 224]).repeat_dim(0, 2);
+    let images = elucid_testkit::tensor(values, [1, 3, 224, 224]).repeat_dim(0, 2);
     let sums = [[1.501_758_5, 17.263_288_5], [0.771_623_7, 17.953_346_25]];
     let changes = [17.299_371_7, 17.923_110_96];
     let methods = [
@@ -90,7 +87,7 @@ fn toy(channels: usize) -> (Tensor<4>, Vec<f32>) {
         .map(|i| ((i * 7 + 3) % 11) as f32 / 10.0)
         .collect();
     let sums = values.chunks(4).map(|c| c.iter().sum()).collect();
-    (common::tensor(values, [1, channels, 2, 2]), sums)
+    (elucid_testkit::tensor(values, [1, channels, 2, 2]), sums)
 }
 
 fn sums(images: Tensor<4>) -> Tensor<2> {

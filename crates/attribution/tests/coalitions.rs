@@ -1,21 +1,18 @@
 //! Methods that hide groups of pixels, on games small enough to be solved by hand or by trying all
 //! that there is.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::collections::BTreeSet;
 use std::f32::consts::PI;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use burn::tensor::{Tensor, TensorData};
-use common::{device, relative_error, tensor};
 use elucid_attribution::{
     AttributionError, Attributor, Baseline, HsicAttribution, KernelShap, Lime, Method,
     MethodOptions, Network, SegmentAttribution, Segments, ShapleySampling, SobolAttribution,
     Superpixels, Target,
 };
 use elucid_models::photographs;
+use elucid_testkit::{device, relative_error, tensor};
 use elucid_vision::Model;
 use ndarray::{Array2, Axis};
 

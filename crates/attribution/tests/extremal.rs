@@ -1,18 +1,15 @@
 //! Extremal perturbation, on toys and on the embedded network.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use common::{device, relative_error, tensor};
 use elucid_attribution::perturbation::{Perturbation, Reward, Variant};
 use elucid_attribution::{
     AttributionError, Attributor, ExtremalPerturbation, Method, MethodOptions, Target,
 };
 use elucid_models::photographs;
+use elucid_testkit::{device, relative_error, tensor};
 use elucid_vision::Model;
 use ndarray::{Array2, ArrayView2, Axis};
 

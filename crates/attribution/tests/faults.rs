@@ -5,21 +5,18 @@
 //! the plain gradient, without a warning, where ReLU is called as a function. TorchRay's is the plain
 //! gradient in networks of ReLU6.
 
-#[path = "../../graph/tests/common/mod.rs"]
-mod common;
-
 use std::sync::LazyLock;
 
 use burn::tensor::Tensor;
-use common::onnx::{Onnx, floats};
-use common::torchvision::with_weights;
-use common::{assets, device, relative_error};
 use elucid_attribution::{
     AttributionError, Attributor, DeconvNet, Gradient, GuidedBackprop, GuidedGradCam, Target,
 };
 use elucid_graph::LOGITS;
 use elucid_models::photographs;
 use elucid_rules::OpKind;
+use elucid_testkit::generated::with_weights;
+use elucid_testkit::onnx::{Onnx, floats};
+use elucid_testkit::{assets, device, relative_error};
 use elucid_vision::Model;
 use ndarray::ArrayD;
 
@@ -59,7 +56,7 @@ fn a_relu_whose_input_has_a_second_reader() {
             .tensor(floats("dense", &[4, 1], vec![-1., 2., 0.5, -3.]))
             .node("Gemm", &["flat", "dense"], &["y"]),
     );
-    let image = common::tensor(vec![1., 1., 3.], [1, 3, 1, 1]);
+    let image = elucid_testkit::tensor(vec![1., 1., 3.], [1, 3, 1, 1]);
     let [plain, guided, deconvnet] = three_ways(&model, &image);
     // At c: (-1 + 0.5, 2 - 3); guided, the ReLU passes (0, 2), and the second reader all it has.
     assert_eq!(plain, [-0.5, 0., -1.]);
@@ -94,7 +91,7 @@ fn two_layers(activation: impl Fn(Onnx, &str, &str) -> Onnx) -> Model {
 /// | plain | (1, -2, 3) | (3, 0, -3) | (3, 0, -3) | (3, 0, 3) |
 /// | guided | (1, 0, 3) | (1, 4, -3) | (1, 4, 0) | (-3, 9, 0) |
 fn check_two_layers(model: &Model, how: &str) {
-    let image = common::tensor(vec![1., 2., 1.], [1, 3, 1, 1]);
+    let image = elucid_testkit::tensor(vec![1., 2., 1.], [1, 3, 1, 1]);
     let [plain, guided, deconvnet] = three_ways(model, &image);
     assert_eq!(plain, [3., 0., 3.], "{how}");
     assert_eq!(guided, [-3., 9., 0.], "{how}");
@@ -106,13 +103,13 @@ fn a_reused_operator() {
     let model = two_layers(|onnx, from, to| onnx.node("Relu", &[from], &[to]));
     check_two_layers(&model, "Relu");
     // With (1, 2, 5) the third unit of c1 is not active: c1 = (3, 3, -3), c2 = (6, 3, 3).
-    let image = common::tensor(vec![1., 2., 5.], [1, 3, 1, 1]);
+    let image = elucid_testkit::tensor(vec![1., 2., 5.], [1, 3, 1, 1]);
     let [plain, guided, deconvnet] = three_ways(&model, &image);
     assert_eq!(plain, [3., 3., 0.]);
     assert_eq!(guided, [-3., 9., 0.]);
     assert_eq!(deconvnet, guided);
     // A unit at exactly zero is not active: c1 = (0, -3, -2), c2 = (0, 0, 0).
-    let image = common::tensor(vec![1., -1., 1.], [1, 3, 1, 1]);
+    let image = elucid_testkit::tensor(vec![1., -1., 1.], [1, 3, 1, 1]);
     let [plain, guided, deconvnet] = three_ways(&model, &image);
     assert_eq!(plain, [0.; 3]);
     assert_eq!(guided, [0.; 3]);
@@ -181,7 +178,7 @@ fn relu6() {
         .node("Flatten", &["r"], &["flat"])
         .tensor(floats("dense", &[3, 1], vec![-1., 2., 5.]))
         .node("Gemm", &["flat", "dense"], &["y"]);
-    let image = common::tensor(vec![3., 8., 1.], [1, 3, 1, 1]);
+    let image = elucid_testkit::tensor(vec![3., 8., 1.], [1, 3, 1, 1]);
     let [plain, guided, deconvnet] = three_ways(&open(onnx), &image);
     assert_eq!(plain, [-1., 0., 10.]);
     assert_eq!(guided, [0., 0., 10.]);
@@ -203,7 +200,7 @@ fn pools_whose_windows_overlap() {
                 .tensor(floats("dense", &[2, 1], dense.to_vec()))
                 .node("Gemm", &["flat", "dense"], &["y"]),
         );
-        let image = common::tensor(vec![1., 3., 2., 0., 0., 0., 0., 0., 0.], [1, 3, 1, 3]);
+        let image = elucid_testkit::tensor(vec![1., 3., 2., 0., 0., 0., 0., 0., 0.], [1, 3, 1, 3]);
         three_ways(&model, &image).map(|values| values[..3].to_vec())
     };
     // What arrives from both is added up before the ReLU looks at its sign.
@@ -219,7 +216,7 @@ fn pools_whose_windows_overlap() {
 
 #[test]
 fn a_network_without_relu_is_refused() {
-    let image = common::tensor(vec![3., 8., 1.], [1, 3, 1, 1]);
+    let image = elucid_testkit::tensor(vec![3., 8., 1.], [1, 3, 1, 1]);
     let refused = |model: &Model, at: &str| {
         let methods: [&dyn Attributor; 3] = [
             &GuidedBackprop::at(at),
@@ -315,7 +312,8 @@ fn behind_the_last_relu_guided_is_the_gradient() {
 fn mobilenets_relu6_is_guided() {
     let Some(assets) = assets() else { return };
     for file in ["mobilenet_v2", "mobilenet_v2_bn"] {
-        let model = with_weights(&assets.join(format!("models/torchvision/{file}.onnx")));
+        let path = assets.join(format!("models/torchvision/{file}.onnx"));
+        let model = Model::from_bytes(with_weights(&path, 1.0), &device(), None).unwrap();
         let kinds: Vec<OpKind> = model.layers().iter().map(|layer| layer.kind()).collect();
         assert!(kinds.contains(&OpKind::Clip) && !kinds.contains(&OpKind::Relu));
         let picture = elucid_vision::input::decode_image(photographs::chelsea()).unwrap();

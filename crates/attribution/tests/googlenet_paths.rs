@@ -1,15 +1,10 @@
 //! Paths on GoogLeNet: where arrays that Captum computed are less exact, and to one percent on
 //! photographs.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
-use std::path::PathBuf;
 use std::time::Instant;
 
-use burn::tensor::Tensor;
-use common::{assets, device, read_npy, relative_error};
 use elucid_attribution::{Attribution, Attributor, IntegratedGradients, Quadrature, Target};
+use elucid_testkit::{device, read_npy, relative_error};
 use elucid_vision::Model;
 
 /// Largest deviation allowed, relative to the reference's largest value.
@@ -28,27 +23,19 @@ const ONE_IN: usize = 300;
 
 struct Chelsea {
     model: Model,
-    input: Tensor<4>,
-    folder: PathBuf,
-    images: PathBuf,
+    reference: elucid_testkit::Chelsea,
 }
 
 impl Chelsea {
     fn open() -> Option<Self> {
-        let assets = assets()?;
-        let folder = assets.join("reference/googlenet/chelsea");
-        let (_, values) = read_npy(&folder.join("input.npy"));
-        Some(Self {
-            model: Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap(),
-            input: common::tensor(values, [1, 3, 224, 224]),
-            folder,
-            images: assets.join("images"),
-        })
+        let reference = elucid_testkit::Chelsea::find()?;
+        let model = Model::open(&reference.network, &device()).unwrap();
+        Some(Self { model, reference })
     }
 
     /// Both classes of the reference in one batch.
     fn both(&self, method: &dyn Attributor) -> Attribution {
-        let images = self.input.clone().repeat_dim(0, 2);
+        let images = self.reference.input.clone().repeat_dim(0, 2);
         let targets = Target::each([Target::class(282), Target::class(285)]);
         method.attribute(&self.model, &images, targets).unwrap()
     }
@@ -56,7 +43,7 @@ impl Chelsea {
     fn check(&self, file: &str, got: &Attribution, factor: f32, tolerance: f32) {
         for (got, class) in got.values().outer_iter().zip([282, 285]) {
             let path = format!("{class}/{file}");
-            let (_, want) = read_npy(&self.folder.join(&path));
+            let (_, want) = read_npy(&self.reference.folder.join(&path));
             let got: Vec<f32> = match want.len() < got.len() {
                 // Channels, summed over positions.
                 true => got.outer_iter().map(|channel| channel.sum()).collect(),
@@ -137,7 +124,7 @@ fn adaptive_to_one_percent() {
     check("chelsea", &got, start.elapsed().as_secs_f32());
 
     for name in ["china", "coffee", "rocket", "flower"] {
-        let path = chelsea.images.join(format!("{name}_224.png"));
+        let path = chelsea.reference.images.join(format!("{name}_224.png"));
         let photo = chelsea.model.read_image(path).unwrap();
         let scores = chelsea.model.classify(&photo).unwrap();
         let target = Target::class(scores.top_of(0, 1)[0].index);

@@ -1,16 +1,13 @@
 //! Perturbations on GoogLeNet: agreement with arrays that TorchRay and Captum computed.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use common::{assets, device, read_npy, relative_error};
 use elucid_attribution::{
     Attributor, ExtremalPerturbation, FeatureAblation, Occlusion, Rise, RiseScore, Target,
 };
+use elucid_testkit::{device, read_npy, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array2, Array3, Axis};
 
@@ -25,13 +22,11 @@ struct Chelsea {
 
 impl Chelsea {
     fn open() -> Option<Self> {
-        let assets = assets()?;
-        let folder = assets.join("reference/googlenet/chelsea");
-        let (_, values) = read_npy(&folder.join("input.npy"));
+        let reference = elucid_testkit::Chelsea::find()?;
         Some(Self {
-            model: Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap(),
-            input: common::tensor(values, [1, 3, 224, 224]),
-            folder,
+            model: Model::open(&reference.network, &device()).unwrap(),
+            input: reference.input,
+            folder: reference.folder,
         })
     }
 

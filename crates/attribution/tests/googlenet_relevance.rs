@@ -1,13 +1,10 @@
 //! Relevance and DeepLIFT on GoogLeNet and one photograph: what is conserved and complete.
 //! `reference_programs.rs` compares the numbers themselves.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use burn::tensor::Tensor;
-use common::{assets, device, read_npy, relative_error};
 use elucid_attribution::relevance::RelevanceRules;
 use elucid_attribution::{Attributor, Baseline, DeepLift, ExcitationBackprop, Lrp, Target};
+use elucid_testkit::{device, relative_error};
 use elucid_vision::Model;
 
 const CLASSES: [usize; 2] = [282, 285];
@@ -19,12 +16,10 @@ struct Chelsea {
 
 impl Chelsea {
     fn open() -> Option<Self> {
-        let assets = assets()?;
-        let folder = assets.join("reference/googlenet/chelsea");
-        let (_, values) = read_npy(&folder.join("input.npy"));
+        let reference = elucid_testkit::Chelsea::find()?;
         Some(Self {
-            model: Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap(),
-            input: common::tensor(values, [1, 3, 224, 224]),
+            model: Model::open(&reference.network, &device()).unwrap(),
+            input: reference.input,
         })
     }
 }

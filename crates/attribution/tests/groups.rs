@@ -1,14 +1,10 @@
 //! Neuron groups: by hand, on a network with every reducer, and on GoogLeNet.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use burn::tensor::Tensor;
-use common::{assets, device, read_npy, relative_error};
 use elucid_attribution::{
     AttributionError, Attributor, Gradient, Groups, LinearApproximation, NeuronGroups, Progress,
     Target,
@@ -17,6 +13,7 @@ use elucid_factor::reducer::Reduced;
 use elucid_factor::{FactorError, Method, Nmf, Reducer, Reduction, Start, Summary};
 use elucid_graph::{INPUT, LOGITS};
 use elucid_models::photographs;
+use elucid_testkit::{assets, device, read_npy, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Ix4, array};
 
@@ -74,7 +71,7 @@ impl Reduction<f32> for Told {
 /// at the last position.
 #[test]
 fn a_network_by_hand() {
-    let image = common::tensor(vec![1.0, 2.0, 3.0, 0.0, 1.0, 3.0], [1, 2, 1, 3]);
+    let image = elucid_testkit::tensor(vec![1.0, 2.0, 3.0, 0.0, 1.0, 3.0], [1, 2, 1, 3]);
     let network = |x: Tensor<4>| {
         let n = x.dims()[0];
         let first = x.clone().narrow(1, 0, 1).reshape([n, 3]).sum_dim(1);
@@ -317,7 +314,7 @@ fn groups_need_no_target() {
 #[test]
 fn the_batch_size_bounds_what_runs_together() {
     let values = (0..5 * 3 * 4).map(|i| (i % 7) as f32).collect();
-    let images = common::tensor(values, [5, 3, 2, 2]);
+    let images = elucid_testkit::tensor(values, [5, 3, 2, 2]);
     let most = Cell::new(0);
     let network = |x: Tensor<4>| {
         let [n, ..] = x.dims();
@@ -415,7 +412,7 @@ fn six_groups_of_googlenet() {
     let folder = assets.join("reference/googlenet/chelsea");
     let model = Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap();
     let (_, values) = read_npy(&folder.join("input.npy"));
-    let image = common::tensor(values, [1, 3, 224, 224]);
+    let image = elucid_testkit::tensor(values, [1, 3, 224, 224]);
     let targets = [Target::class(285), Target::class(282)];
     let groups = || NeuronGroups::new(6).at("mixed4d").targets(targets.clone());
     let found = groups().compute(&model, &image).unwrap();

@@ -3,18 +3,15 @@
 //! A new method is covered as soon as it is in [`METHODS`]. Options that would make it slow are set
 //! in [`SMALL`]; what is true of some methods only is a list of names at the top.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::sync::{Arc, LazyLock, Mutex};
 
 use burn::tensor::Tensor;
-use common::{device, relative_error};
 use elucid_attribution::{
     Attribution, AttributionError, FEATURES, METHODS, Method, MethodOptions, Network, Place, Target,
 };
 use elucid_graph::{GraphError, INPUT, LOGITS};
 use elucid_models::photographs;
+use elucid_testkit::{device, numbers, relative_error};
 use elucid_vision::Model;
 use ndarray::Axis;
 
@@ -102,15 +99,7 @@ static MODEL: LazyLock<Model> =
 
 /// Two small images of noise.
 static IMAGES: LazyLock<Tensor<4>> = LazyLock::new(|| {
-    let mut state = 0x9E37_79B9_u32;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 22) as f32 - 2.0
-    };
-    let values = (0..2 * 3 * 96 * 96).map(|_| next()).collect();
-    common::tensor(values, [2, 3, 96, 96])
+    elucid_testkit::tensor(numbers(2 * 3 * 96 * 96, 0x9E37_79B9), [2, 3, 96, 96]) * 2.0
 });
 
 /// Two small photographs: paths through noise are too rough to add up in a few steps.
@@ -119,7 +108,7 @@ static PHOTOGRAPHS: LazyLock<Tensor<4>> = LazyLock::new(|| {
     let read = |bytes: &[u8]| {
         let picture = elucid_vision::input::decode_image(bytes).unwrap();
         let values = spec.prepare(&picture).unwrap().tensor;
-        common::tensor(values.into_iter().collect(), [1, 3, 96, 96])
+        elucid_testkit::tensor(values.into_iter().collect(), [1, 3, 96, 96])
     };
     Tensor::cat(
         vec![read(photographs::chelsea()), read(photographs::coffee())],
@@ -344,7 +333,7 @@ fn bad_input_is_named() {
     let nan = {
         let mut values: Vec<f32> = IMAGES.clone().into_data().iter::<f32>().collect();
         values[3 * 96 * 96 + 5] = f32::NAN;
-        common::tensor(values, [2, 3, 96, 96])
+        elucid_testkit::tensor(values, [2, 3, 96, 96])
     };
     for method in METHODS {
         let name = method.name;

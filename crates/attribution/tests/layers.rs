@@ -1,14 +1,11 @@
 //! Gradients at several layers from one recorded pass, against one pass per layer.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use burn::tensor::Tensor;
-use common::{device, relative_error};
 use elucid_attribution::{AttributionError, Attributor, Gradient, Target};
 use elucid_graph::{INPUT, LOGITS};
 use elucid_models::photographs;
 use elucid_rules::Rules;
+use elucid_testkit::{device, relative_error};
 use elucid_vision::Model;
 
 fn open() -> (Model, Tensor<4>) {

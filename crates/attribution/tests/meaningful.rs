@@ -1,18 +1,15 @@
 //! Meaningful perturbation, on toys and on the embedded network.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
-use common::{device, relative_error, tensor};
 use elucid_attribution::perturbation::{Start, Variant};
 use elucid_attribution::{
     AttributionError, Attributor, Baseline, MeaningfulMasks, MeaningfulPerturbation, Method,
     MethodOptions, Target,
 };
 use elucid_models::photographs;
+use elucid_testkit::{device, relative_error, tensor};
 use elucid_vision::Model;
 use ndarray::{Array2, Axis};
 

@@ -1,17 +1,14 @@
 //! The eight networks of TorchRay's tutorial, and two of them with their batch normalisations, under
 //! every method. Their structure is torchvision's, their weights are generated from names.
 
-#[path = "../../graph/tests/common/mod.rs"]
-mod common;
-
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use common::torchvision::with_weights;
-use common::{assets, relative_error};
 use elucid_attribution::{
     Attributor, GradCam, Gradient, LinearApproximation, METHODS, MethodOptions, Target,
 };
+use elucid_testkit::generated::with_weights;
+use elucid_testkit::{assets, device, numbers, relative_error};
 use elucid_vision::Model;
 
 /// Options under which methods are quick, for those that have them.
@@ -30,20 +27,12 @@ const SMALL: &[(&str, &str)] = &[
 ];
 
 fn noise() -> Tensor<4> {
-    let mut state = 0x9E37_79B9_u32;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 22) as f32 - 2.0
-    };
-    let values = (0..3 * 224 * 224).map(|_| next()).collect();
-    common::tensor(values, [1, 3, 224, 224])
+    elucid_testkit::tensor(numbers(3 * 224 * 224, 0x9E37_79B9), [1, 3, 224, 224]) * 2.0
 }
 
 fn open(network: &str) -> Option<Model> {
     let file = assets()?.join(format!("models/torchvision/{network}.onnx"));
-    Some(with_weights(&file))
+    Some(Model::from_bytes(with_weights(&file, 1.0), &device(), None).unwrap())
 }
 
 /// Every method gives finite numbers shaped like its layer, and something to see.

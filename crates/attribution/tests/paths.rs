@@ -1,13 +1,9 @@
 //! The path family on functions worked out by hand, and on SqueezeNet.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 use burn::tensor::{Tensor, activation};
-use common::{device, relative_error, tensor};
 use elucid_attribution::{
     Attribution, AttributionError, Attributor, Baseline, BlurIntegratedGradients,
     GuidedIntegratedGradients, IntegratedGradients, Method, MethodOptions, Network, Quadrature,
@@ -15,6 +11,7 @@ use elucid_attribution::{
 };
 use elucid_graph::{INPUT, LOGITS};
 use elucid_models::photographs;
+use elucid_testkit::{device, relative_error, tensor};
 use elucid_vision::Model;
 use ndarray::{Array1, Axis};
 

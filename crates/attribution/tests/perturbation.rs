@@ -1,29 +1,19 @@
 //! Methods that hide parts of the image, on toys worked out by hand and against slower twins.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Tensor, TensorData};
-use common::{device, relative_error, tensor};
 use elucid_attribution::{
     Attribution, AttributionError, Attributor, Baseline, FeatureAblation, Method, MethodOptions,
     Network, Occlusion, Rise, RiseScore, Target,
 };
+use elucid_testkit::{device, numbers, relative_error, tensor};
 use ndarray::{Array2, Array3, Axis};
 
 /// Numbers between -1 and 1 without a pattern.
 fn noise(count: usize, seed: u32) -> Vec<f32> {
-    let mut state = 0x9E37_79B9_u32 ^ seed.wrapping_mul(0x85EB_CA6B);
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
+    numbers(count, 0x9E37_79B9 ^ seed.wrapping_mul(0x85EB_CA6B))
 }
 
 fn values(x: Tensor<4>) -> Vec<f32> {

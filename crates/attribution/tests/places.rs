@@ -1,17 +1,14 @@
 //! Targets that are no scores of a whole picture, against gradients worked out by hand: numbers of
 //! outputs and layers, regions of dense maps, detected boxes, likeness.
 
-#[path = "../../graph/tests/common/mod.rs"]
-mod common;
-
 use burn::tensor::Tensor;
-use common::device;
-use common::onnx::{Onnx, floats};
 use elucid_attribution::{
     Along, Attribution, AttributionError, Attributor, BoxFormat, DeepLift, DenseMap, Detection,
     GradCam, Gradient, IntegratedGradients, Lrp, METHODS, MethodOptions, Occlusion, Region, Rise,
     Target,
 };
+use elucid_testkit::onnx::{Onnx, floats};
+use elucid_testkit::{device, tensor};
 use elucid_vision::Model;
 use ndarray::{Array2, Array4, array};
 
@@ -28,7 +25,7 @@ fn noise(shape: [usize; 4], seed: u32) -> Tensor<4> {
         (state >> 8) as f32 / (1 << 23) as f32 - 1.0
     };
     let values = (0..shape.iter().product()).map(|_| next()).collect();
-    common::tensor(values, shape)
+    tensor(values, shape)
 }
 
 fn array(x: &Tensor<4>) -> Array4<f32> {
@@ -188,15 +185,15 @@ fn a_component_is_the_part_around_its_pixel() {
             if c == 1 { green[[y, x]] } else { 0.0 }
         },
     );
-    let tensor = common::tensor(image.iter().copied().collect(), [1, 3, 4, 4]);
+    let picture = tensor(image.iter().copied().collect(), [1, 3, 4, 4]);
     let inside = array![[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]].mapv(|v| v == 1);
     for target in [
         Target::region(1, Region::component(1, 1)),
         "1@at:0,0".parse().unwrap(),
     ] {
-        is_sum_over(&gradient(&model, &tensor, target), 0, &image, 1, &inside);
+        is_sum_over(&gradient(&model, &picture, target), 0, &image, 1, &inside);
     }
-    let other = refusal(&model, &tensor, Target::region(1, Region::component(1, 0)));
+    let other = refusal(&model, &picture, Target::region(1, Region::component(1, 0)));
     assert!(other.contains("class 0 is predicted"), "{other}");
 }
 
@@ -418,7 +415,7 @@ fn best(numbers: &[f32], cosine: bool, class: usize) -> f64 {
 fn a_detected_box_is_the_best_anchor() {
     let model = raw();
     let numbers = anchors();
-    let image = common::tensor(numbers.clone(), [1, 3, 2, 4]);
+    let image = tensor(numbers.clone(), [1, 3, 2, 4]);
     for (class, cosine) in [(0, false), (1, false), (0, true), (1, true)] {
         let mut detection = Detection::at("y", class, BOX);
         if cosine {
@@ -450,7 +447,7 @@ fn boxes_are_read_as_they_are_written() {
     let numbers = anchors();
     let want = best(&numbers, false, 0);
     let close = |model: &Model, numbers: Vec<f32>, shape, detection: Detection, want: f64| {
-        let image = common::tensor(numbers, shape);
+        let image = tensor(numbers, shape);
         let found = gradient(model, &image, Target::detection(detection));
         assert!(
             (f64::from(found.scores()[0]) - want).abs() < 1e-5,
@@ -510,7 +507,7 @@ fn boxes_are_read_as_they_are_written() {
         want,
     );
 
-    let image = common::tensor(numbers, [1, 3, 2, 4]);
+    let image = tensor(numbers, [1, 3, 2, 4]);
     for (detection, says) in [
         (at(2), "only 0 to 1"),
         (
@@ -531,7 +528,7 @@ fn boxes_are_read_as_they_are_written() {
 #[test]
 fn d_rise_weighs_masks_by_the_best_detection() {
     let numbers = anchors();
-    let image = common::tensor(numbers.clone(), [1, 3, 2, 4]);
+    let image = tensor(numbers.clone(), [1, 3, 2, 4]);
     let grids = ndarray::Array3::from_shape_fn((6, 2, 2), |(i, y, x)| {
         f32::from(u8::from((i + 2 * y + x) % 3 != 0))
     });
@@ -574,7 +571,7 @@ fn naive(numbers: &[f32]) -> f64 {
 #[test]
 fn likeness_is_the_cosine_of_embeddings() {
     let model = open(Onnx::image([-1, 3, 1, 1]).node("Flatten", &["x"], &["y"]));
-    let image = common::tensor(vec![1.0, -2.0, 2.0], [1, 3, 1, 1]);
+    let image = tensor(vec![1.0, -2.0, 2.0], [1, 3, 1, 1]);
     // |u| = 3, |v| = 5, u.v = 3 - 8.
     let found = gradient(&model, &image, Target::like("y", &[3.0, 4.0, 0.0]));
     let cosine = -5.0 / 15.0;
@@ -585,7 +582,7 @@ fn likeness_is_the_cosine_of_embeddings() {
         assert!((slope - want).abs() < 1e-6, "{slope}, not {want}");
     }
     // Nothing is like nothing, and nothing breaks.
-    let black = common::tensor(vec![0.0; 3], [1, 3, 1, 1]);
+    let black = tensor(vec![0.0; 3], [1, 3, 1, 1]);
     let found = gradient(&model, &black, Target::like("y", &[3.0, 4.0, 0.0]));
     assert_eq!(found.scores(), [0.0]);
     assert!(found.values().iter().all(|v| v.is_finite()));

@@ -1,20 +1,17 @@
 //! GoogLeNet on one photograph, method by method, against arrays that reference programs computed:
 //! the table `docs/agreement.md`, which this test writes when `ELUCID_WRITE_DOCS` is set.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
-use common::{assets, device, read_npy, relative_error};
 use elucid_attribution::{
     Attribution, Attributor, Baseline, ContrastiveExcitationBackprop, DeconvNet, DeepLift,
     ExcitationBackprop, GradCam, Gradient, GuidedBackprop, IntegratedGradients,
     LinearApproximation, Lrp, Quadrature, SpatialAttribution, Target,
 };
 use elucid_rules::Rules;
+use elucid_testkit::{assets, device, read_npy, relative_error};
 use elucid_vision::Model;
 
 /// Largest deviation allowed, relative to the reference's largest value.
@@ -277,7 +274,7 @@ fn unrest_of_deep_lift(model: &Model, input: &Tensor<4>) -> f32 {
 fn compare(assets: &Path) -> Vec<Found> {
     let folder = assets.join("reference/googlenet/chelsea");
     let (_, values) = read_npy(&folder.join("input.npy"));
-    let input: Tensor<4> = common::tensor(values, [1, 3, 224, 224]);
+    let input: Tensor<4> = elucid_testkit::tensor(values, [1, 3, 224, 224]);
     let darker = input.clone() * DARKER;
     let model = Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap();
     let deviation = |file: PathBuf, got: &[f32]| {

@@ -1,11 +1,6 @@
 //! Relevance and DeepLIFT on small networks: by hand, against loops, and what is refused.
 
-#[path = "../../graph/tests/common/mod.rs"]
-mod common;
-
 use burn::tensor::{Tensor, TensorData};
-use common::onnx::{Onnx, floats, small_network};
-use common::{device, relative_error};
 use elucid_attribution::relevance::{
     AlphaBeta, Epsilon, Excitation, Flat, Gamma, Norm, Pass, RelevanceRule, RelevanceRules,
     WSquare, Winner, ZBox, ZPlus,
@@ -16,6 +11,8 @@ use elucid_attribution::{
 };
 use elucid_graph::INPUT;
 use elucid_rules::OpKind;
+use elucid_testkit::onnx::{Onnx, floats, small_network};
+use elucid_testkit::{device, relative_error};
 use elucid_vision::Model;
 
 fn model(network: &Onnx) -> Model {

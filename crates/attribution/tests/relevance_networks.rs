@@ -1,20 +1,18 @@
 //! Relevance and DeepLIFT on torchvision's networks, with weights generated from their names.
 
-#[path = "../../graph/tests/common/mod.rs"]
-mod common;
-
 use std::path::Path;
 
-use common::assets;
-use common::torchvision::with_weights;
 use elucid_attribution::{
     Attribution, Attributor, DeepLift, ExcitationBackprop, FEATURES, Lrp, Target,
 };
 use elucid_models::photographs;
+use elucid_testkit::generated::with_weights;
+use elucid_testkit::{assets, device};
 use elucid_vision::Model;
 
 fn open(assets: &Path, network: &str) -> Model {
-    with_weights(&assets.join(format!("models/torchvision/{network}.onnx")))
+    let file = assets.join(format!("models/torchvision/{network}.onnx"));
+    Model::from_bytes(with_weights(&file, 1.0), &device(), None).unwrap()
 }
 
 /// The first layer whose numbers are 0 or more.

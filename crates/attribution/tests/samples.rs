@@ -1,19 +1,16 @@
 //! Sampling methods on functions worked out by hand, and on SqueezeNet.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use burn::tensor::Tensor;
-use common::{device, relative_error, tensor};
 use elucid_attribution::{
     Attribution, AttributionError, Attributor, Baseline, Gradient, GradientShap,
     IntegratedGradients, LinearApproximation, Method, MethodOptions, Network, Reduce, SmoothGrad,
     Target,
 };
 use elucid_models::photographs;
+use elucid_testkit::{device, relative_error, tensor};
 use elucid_vision::Model;
 use ndarray::{ArrayD, Axis};
 

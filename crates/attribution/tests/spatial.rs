@@ -1,17 +1,14 @@
 //! Layer-to-layer attribution: coloured against one pass per position, and against definitions.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::sync::{Arc, LazyLock, Mutex};
 
 use burn::tensor::Tensor;
-use common::{device, relative_error};
 use elucid_attribution::{
     AttributionError, Attributor, LinearApproximation, SpatialAttribution, Target,
 };
 use elucid_graph::GraphError;
 use elucid_rules::{GradRule, OpKind, Rules};
+use elucid_testkit::{device, relative_error};
 use elucid_vision::Model;
 use ndarray::s;
 
@@ -29,7 +26,7 @@ fn noise(count: usize, height: usize, width: usize) -> Tensor<4> {
             (state >> 8) as f32 / (1 << 24) as f32 * 200.0 - 100.0
         })
         .collect();
-    common::tensor(values, [count, 3, height, width])
+    elucid_testkit::tensor(values, [count, 3, height, width])
 }
 
 fn both_ways(from: &str, to: &str, rules: &Rules, images: &Tensor<4>) -> (usize, usize) {

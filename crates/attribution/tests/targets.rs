@@ -1,17 +1,14 @@
 //! Every target against finite differences and its definition.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::sync::LazyLock;
 
 use burn::tensor::Tensor;
-use common::device;
 use elucid_attribution::{
     AttributionError, Attributor, Gradient, LinearApproximation, Reduce, Target,
 };
 use elucid_graph::LOGITS;
 use elucid_models::photographs;
+use elucid_testkit::device;
 use elucid_vision::Model;
 
 static MODEL: LazyLock<Model> =
@@ -282,11 +279,11 @@ fn chunks_change_nothing() {
     };
     let (together, apart) = (gradient(3).unwrap(), gradient(2).unwrap());
     assert_eq!(apart.values().shape(), [3, 3, 224, 224]);
-    assert!(common::relative_error(apart.values(), together.values()) < 1e-5);
-    assert!(common::relative_error(apart.scores(), together.scores()) < 1e-5);
+    assert!(elucid_testkit::relative_error(apart.values(), together.values()) < 1e-5);
+    assert!(elucid_testkit::relative_error(apart.scores(), together.scores()) < 1e-5);
     let (together, apart) = (linear(3).unwrap(), linear(1).unwrap());
     assert_eq!(apart.map().unwrap().maps().shape(), [3, 13, 13]);
-    assert!(common::relative_error(apart.values(), together.values()) < 1e-5);
+    assert!(elucid_testkit::relative_error(apart.values(), together.values()) < 1e-5);
     for refused in [gradient(0).err(), linear(0).err()] {
         assert!(matches!(refused, Some(AttributionError::Parameter { .. })));
     }

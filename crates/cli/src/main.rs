@@ -3,9 +3,9 @@
 mod args;
 mod commands;
 mod console;
-mod csv;
 mod download;
 mod error;
+mod flags_or;
 mod icons;
 mod interrupt;
 mod names;

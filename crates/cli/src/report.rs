@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use elucid::models::sha256;
 use elucid::prelude::*;
+use elucid::rules::RuleUse;
 use elucid::vision::Guess;
 use elucid::vision::input::file_of;
 use serde::{Deserialize, Serialize};
@@ -227,6 +228,22 @@ impl From<Completeness> for CompletenessFacts {
             sum: completeness.sum,
             expected: completeness.expected,
             error: completeness.error(),
+        }
+    }
+}
+
+/// How many operators a rule took.
+#[derive(Debug, Serialize)]
+pub struct RuleUseFacts {
+    pub rule: String,
+    pub operators: usize,
+}
+
+impl From<&RuleUse> for RuleUseFacts {
+    fn from(used: &RuleUse) -> Self {
+        Self {
+            rule: used.rule.clone(),
+            operators: used.operators,
         }
     }
 }

@@ -2,14 +2,39 @@
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::console::to_json;
 use crate::error::CliError;
+
+/// Flags of putting the results of shards together.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Folders of the shards
+    #[arg(required = true, value_name = "SHARD_DIR")]
+    pub shards: Vec<PathBuf>,
+
+    /// Where the results go: a folder that is new or empty
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+
+    /// Replace the results of an earlier merge in the folder
+    #[arg(long)]
+    pub force: bool,
+
+    /// Go on where shards or parts of them are missing
+    #[arg(long)]
+    pub allow_missing: bool,
+
+    /// Print no remarks
+    #[arg(long, short)]
+    pub quiet: bool,
+}
 
 /// Their name in the folder.
 pub const SETTINGS: &str = "settings.json";

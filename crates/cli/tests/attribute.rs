@@ -578,3 +578,26 @@ fn what_ctrl_c_leaves_is_kept() {
     assert!(failure["error"].as_str().unwrap().contains("Ctrl-C"));
     assert!(map(&desk, "out/rise").iter().any(|&v| v > 0.0));
 }
+
+#[test]
+fn the_report_says_how_many_operators_each_rule_took() {
+    let desk = Desk::squeezenet();
+    let methods = "guided-backprop,gradient,lrp";
+    attribute(
+        &desk,
+        &format!("--image cat.png --method {methods} --out out"),
+    )
+    .ok();
+    let results = report(&desk, "out")["results"].clone();
+    let used = |i: usize| results[i]["rules_used"].clone();
+    // A ReLU behind each of the 26 convolutions.
+    assert_eq!(used(0), json!([{"rule": "guided ReLU", "operators": 26}]));
+    assert_eq!(used(1), json!([]));
+    let counts = used(2).as_array().unwrap().clone();
+    let count = |rule: &str| {
+        let found = counts.iter().find(|used| used["rule"] == rule);
+        found.map_or(0, |used| used["operators"].as_u64().unwrap())
+    };
+    assert_eq!(count("flat"), 1, "{counts:?}");
+    assert!(count("pass") >= 26 && count("winner") >= 3, "{counts:?}");
+}

@@ -262,6 +262,53 @@ fn a_reader_that_leaves_early_is_no_error() {
     }
 }
 
+/// A vision transformer of two blocks for 32 x 32 pixels, by PyTorch's older exporter.
+const TRANSFORMER: &[u8] = include_bytes!("files/vit_tiny.onnx");
+
+#[test]
+fn inspect_shows_blocks() {
+    let desk = Desk::new();
+    std::fs::write(desk.path("vit.onnx"), TRANSFORMER).unwrap();
+    let text = desk.say("inspect --model vit.onnx --blocks").ok().out;
+    for part in [
+        "token grid",
+        "grid 4 x 4, prefix 1",
+        "2 heads, scale 0.2500, packed, keys 1 + 4 x 4",
+        "tokens 1 + 4 x 4",
+        "in all: 2 GELU, 2 attention, 5 layer normalization, 8 linear layer, 1 token grid",
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    let facts = desk.say("inspect --model vit.onnx --blocks --json").json();
+    let blocks = facts["blocks"].as_array().unwrap();
+    assert_eq!(blocks.len(), 18);
+    let attention = blocks
+        .iter()
+        .find(|block| block["block"] == "attention")
+        .unwrap();
+    assert_eq!(attention["module"], "blocks.0.attn");
+    for value in [
+        "q",
+        "k",
+        "v",
+        "packed",
+        "products",
+        "scores",
+        "probabilities",
+    ] {
+        assert!(
+            attention["values"][value].is_string(),
+            "{value} in {attention}"
+        );
+    }
+    // Without the flag nothing is looked for.
+    let plain = desk.say("inspect --model vit.onnx --json").json();
+    assert_eq!(plain["blocks"], serde_json::Value::Null);
+    let none = desk.say("inspect --model squeezenet --blocks").ok().out;
+    assert!(none.contains("no blocks"), "{none}");
+    desk.say("inspect --blocks --tree").refused(2);
+}
+
 /// A network of today's exporter with an operator that nobody knows.
 const MODULES: &[u8] = include_bytes!("files/modules.onnx");
 

@@ -32,7 +32,7 @@ fn each_kind_of_number_is_printed_as_what_it_is() {
     assert!(number.get("probability").is_none());
     let said = desk.say("classify cat.png --model number.onnx").ok();
     let logit = number["logit"].as_f64().unwrap();
-    assert_eq!(said.out.trim(), format!("output  {logit:.2}"));
+    assert_eq!(said.out.trim(), format!("output {logit:.2}"));
     assert!(said.err.contains("note: the one number"), "{}", said.err);
 
     let yes = &guesses(&desk, "--model yes.onnx")[0];

@@ -2,16 +2,13 @@
 //! several inputs, small pictures.
 
 mod common;
-#[allow(dead_code, unused_imports)]
-#[path = "../../graph/tests/common/onnx.rs"]
-mod onnx;
 
 use std::path::Path;
 
 use common::Desk;
+use elucid_testkit::onnx::{Onnx, floats};
 use ndarray::{Array2, Array3, ArrayD, Axis, s};
 use ndarray_npy::{ReadNpyExt, WriteNpyExt};
-use onnx::{Onnx, floats};
 
 const PLAIN: &str = "--scale 1/255 --mean 0 --std 1 --resize squash";
 

@@ -1,12 +1,10 @@
 //! The pages of targets that are no classes, in a real browser.
 
 mod common;
-#[path = "../../render/tests/webdriver/mod.rs"]
-mod webdriver;
 
 use common::Desk;
+use elucid_testkit::browser::Browser;
 use serde_json::json;
-use webdriver::Browser;
 
 /// What a browser reads on the page of several methods on one target.
 fn page(desk: &Desk, flags: &str) -> Option<(Browser, String)> {
@@ -61,11 +59,13 @@ fn the_page_of_a_region_says_which() {
 #[test]
 fn the_page_of_a_detected_box_says_which() {
     let desk = Desk::new().with_files("targets");
-    let flags = "--model boxes.onnx --target 1@detected:15,15,32,32 --boxes cxcywh";
+    let flags = "--model boxes.onnx --target 1@detected:15,15,32,32";
     let Some((browser, text)) = page(&desk, flags) else {
         return;
     };
     let words = "Explained: the score of class 1 detected in the box 15,15,32,32.";
     assert!(text.contains(words), "{text}");
+    assert!(text.contains("--boxes changes it"), "{text}");
+    assert!(text.contains("Grad-CAM\nfeatures\n"), "{text}");
     is_whole(&browser, &text);
 }

@@ -2,6 +2,7 @@
 
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use elucid_rules::AnyRank;
 use ndarray::{ArcArray, ArrayD, IxDyn};
 
 use crate::error::GraphError;
@@ -174,6 +175,18 @@ impl<const D: usize> From<Tensor<D>> for Activation {
     }
 }
 
+impl From<AnyRank> for Activation {
+    fn from(tensor: AnyRank) -> Self {
+        Self(tensor.into_dispatch())
+    }
+}
+
+impl From<Activation> for AnyRank {
+    fn from(activation: Activation) -> Self {
+        Self::from_dispatch(activation.0)
+    }
+}
+
 /// Evaluates an expression with `$x` bound to the tensor at its own rank, from 1 to 8.
 macro_rules! at_rank {
     ($activation:expr, $x:ident => $body:expr) => {{
@@ -226,40 +239,12 @@ pub(crate) trait IntoView {
 
 impl<const D: usize> IntoView for Tensor<D> {
     fn into_view(self, shape: &[usize]) -> Activation {
-        fn to<const D: usize, const D2: usize>(x: Tensor<D>, shape: &[usize]) -> Activation {
-            let mut sizes = [1; D2];
-            sizes[D2 - shape.len()..].copy_from_slice(shape);
-            x.reshape(sizes).into()
-        }
-        match shape.len() {
-            // burn has no rank 0: a scalar is one number in one dimension.
-            0 | 1 => to::<D, 1>(self, shape),
-            2 => to::<D, 2>(self, shape),
-            3 => to::<D, 3>(self, shape),
-            4 => to::<D, 4>(self, shape),
-            5 => to::<D, 5>(self, shape),
-            6 => to::<D, 6>(self, shape),
-            7 => to::<D, 7>(self, shape),
-            _ => to::<D, 8>(self, shape),
-        }
+        AnyRank::from(self).view(shape).into()
     }
 }
 
 impl IntoView for Activation {
     fn into_view(self, shape: &[usize]) -> Activation {
-        if self.shape() == shape {
-            return self;
-        }
-        // A tensor of the wrong static rank would fail burn's shape check.
-        match self.shape().len() {
-            0 | 1 => self.into_cast::<1>().into_view(shape),
-            2 => self.into_cast::<2>().into_view(shape),
-            3 => self.into_cast::<3>().into_view(shape),
-            4 => self.into_cast::<4>().into_view(shape),
-            5 => self.into_cast::<5>().into_view(shape),
-            6 => self.into_cast::<6>().into_view(shape),
-            7 => self.into_cast::<7>().into_view(shape),
-            _ => self.into_cast::<8>().into_view(shape),
-        }
+        AnyRank::from(self).view(shape).into()
     }
 }

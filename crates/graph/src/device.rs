@@ -202,7 +202,7 @@ pub fn auto() -> Chosen {
 /// The CPU.
 #[cfg(feature = "flex")]
 pub fn cpu() -> Chosen {
-    let threads = elucid_rules::cpu_threads();
+    let threads = elucid_kernels::cpu_threads();
     let plural = if threads == 1 { "" } else { "s" };
     Chosen {
         device: Device::flex(),

@@ -77,7 +77,8 @@ pub(crate) fn constants(graph: &mut Graph) -> Result<(), GraphError> {
     Ok(())
 }
 
-fn computed(
+/// The values of a node of which everything is known.
+pub(crate) fn computed(
     graph: &Graph,
     node: &Node,
     inputs: &[Option<Known>],

@@ -154,7 +154,7 @@ impl Graph {
 
     /// What patterns and names of operators are compared with: the value that a node makes, the node's
     /// name, the module that it stands in, and Lucid's name for it.
-    pub(crate) fn names_of(&self, node: &Node) -> Vec<String> {
+    pub(crate) fn find_names(&self, node: &Node) -> Vec<String> {
         let output = node.outputs.first().copied();
         let id = output.and_then(|output| self.producer[output.0]);
         let alias = id.and_then(|id| self.index().inception.alias(self, id));

@@ -2,6 +2,7 @@
 
 mod activation;
 mod attributes;
+mod blocks;
 mod bound;
 mod builder;
 pub mod device;
@@ -20,14 +21,17 @@ mod operator;
 mod ops;
 mod pass;
 mod plan;
-mod proto;
+#[doc(hidden)]
+pub mod proto;
 mod receptive;
 mod record;
 mod registry;
+mod rules;
 mod together;
 
 pub use activation::Activation;
 pub use attributes::{Attribute, Attributes};
+pub use blocks::{Affine, Block, Blocks, GateFunction, Layout, Pattern, Statistics, TokenAxis};
 pub use bound::{BoundGraph, INPUT, ImageBatch, LOGITS};
 pub use builder::GraphBuilder;
 pub use element::ElementType;

@@ -9,7 +9,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, Statistics};
 
 use crate::activation::{Activation, MAX_RANK};
 use crate::error::few;
@@ -178,6 +178,16 @@ pub enum Apart {
     By(Arc<dyn Kernel>),
 }
 
+impl Apart {
+    /// Of what works along an axis of its first input, unless that is the first axis.
+    pub(crate) fn along(axis: i64, inputs: &Operands<'_>) -> Self {
+        match inputs.input(0).map(|x| axis_of(axis, x.shape.len())) {
+            Ok(Ok(1..)) => Self::Rows,
+            _ => Self::No,
+        }
+    }
+}
+
 /// A node's operator with its attributes.
 pub trait Operator: Debug + Send + Sync {
     /// Its name in ONNX.
@@ -219,6 +229,12 @@ pub trait Operator: Debug + Send + Sync {
         false
     }
 
+    /// A number among its attributes by ONNX's name, or what ONNX takes where the file states none; what
+    /// [patterns](crate::Blocks) ask attention and normalisations for. `None` for what has no such attribute.
+    fn number(&self, _attribute: &str) -> Option<f64> {
+        None
+    }
+
     /// Whether it stands for an operator that is not known.
     #[doc(hidden)]
     fn is_missing(&self) -> bool {
@@ -244,6 +260,11 @@ pub trait Kernel: Debug + Send + Sync {
 
     /// The form in which a rule for gradients gets to see it, if there is a special one.
     fn form(&self) -> Option<elucid_rules::Operator<'_>> {
+        None
+    }
+
+    /// Which statistics it divides by, for a normalisation of rows.
+    fn statistics(&self) -> Option<Statistics> {
         None
     }
 
@@ -286,6 +307,34 @@ pub trait Weighted {
     /// The weights with a factor `[O]` multiplied into those of each output channel.
     fn scale_outputs(&self, weight: Activation, factor: Activation) -> Activation;
 }
+
+/// Methods of an [`Operator`] that answer the same whatever its attributes and inputs: a kind of
+/// ONNX's by its name, or a kind that others name.
+macro_rules! facts {
+    (kind: $kind:literal $(, $($rest:tt)*)?) => {
+        $crate::operator::facts!(kind: elucid_rules::OpKind::new($kind) $(, $($rest)*)?);
+    };
+    (kind: $kind:expr $(, $($rest:tt)*)?) => {
+        fn kind(&self) -> elucid_rules::OpKind {
+            $kind
+        }
+
+        $($crate::operator::facts!($($rest)*);)?
+    };
+    (algebra: $algebra:ident $(, $($rest:tt)*)?) => {
+        fn algebra(&self, _constant: &[bool]) -> elucid_rules::Algebra {
+            elucid_rules::Algebra::$algebra
+        }
+
+        $($crate::operator::facts!($($rest)*);)?
+    };
+    (apart: $apart:ident) => {
+        fn apart(&self, _inputs: &$crate::operator::Operands<'_>) -> $crate::operator::Apart {
+            $crate::operator::Apart::$apart
+        }
+    };
+}
+pub(crate) use facts;
 
 /// A kernel that multiplies each channel by a factor and adds an offset, both constant: it can become
 /// part of the weights before it.
@@ -625,6 +674,14 @@ pub(crate) fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
         .ok()
         .filter(|&a| a < rank)
         .ok_or_else(|| format!("axis {axis} is outside a tensor of rank {rank}"))
+}
+
+/// Those that are stated, in their order, else all.
+pub(crate) fn axes_or_all(axes: Option<&[i64]>, rank: usize) -> Result<Vec<usize>, String> {
+    match axes {
+        None => Ok((0..rank).collect()),
+        Some(axes) => axes.iter().map(|&axis| axis_of(axis, rank)).collect(),
+    }
 }
 
 /// Several of them, each once and in order; repetitions are refused.

@@ -1,14 +1,13 @@
 //! One partial execution.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use elucid_rules::{GradRule, Operator, RuleError, Rules, Subject};
+use elucid_rules::{AnyRank, RuleUse, Rules};
 
 use crate::activation::Activation;
 use crate::bound::{BoundGraph, ImageBatch};
 use crate::error::{GraphError, quoted};
-use crate::execute::execute;
+use crate::execute::{Placed, execute};
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::host::{ElementType, HostTensor};
 use crate::operator::{Known, Slots};
@@ -86,8 +85,10 @@ impl<'m> Pass<'m> {
         let Started { runs, requested } = self.start(layers)?;
         let several = runs.len() > 1;
         let mut parts: Vec<Vec<Activation>> = vec![Vec::new(); requested.len()];
+        let mut uses = Vec::new();
         for mut run in runs {
             run.run_all(|_, _, _| {})?;
+            uses.clone_from(&run.rule_uses);
             for ((_, v), parts) in requested.iter().zip(&mut parts) {
                 let activation = run.take(*v).ok_or_else(|| GraphError::Shape {
                     what: format!("the layer {}", quoted(graph.name(*v))),
@@ -110,7 +111,7 @@ impl<'m> Pass<'m> {
                 Ok((name, graph.name(v).to_owned(), activation))
             })
             .collect::<Result<_, GraphError>>()?;
-        Ok(Activations { fetched })
+        Ok(Activations { fetched, uses })
     }
 
     /// Runs what is needed and reads the values of `layers` back: any type, any rank, also empty.
@@ -225,6 +226,7 @@ impl<'m> Pass<'m> {
                 uses,
                 done: 0,
                 keeps: false,
+                rule_uses: Vec::new(),
             }
         };
         let Some(images) = Images::of(model, &feeds)? else {
@@ -307,6 +309,8 @@ pub(crate) struct Run<'m> {
     done: usize,
     /// Whether values stay when their last reader has read them.
     keeps: bool,
+    /// How many operators each rule took through which a gradient goes.
+    rule_uses: Vec<RuleUse>,
 }
 
 impl<'m> Run<'m> {
@@ -319,9 +323,10 @@ impl<'m> Run<'m> {
     /// Plans and runs all of it. `ran` is told each step with the rule that stood in for it.
     pub fn run_all(
         &mut self,
-        mut ran: impl FnMut(&Step, Option<Arc<dyn GradRule>>, &Graph),
+        mut ran: impl FnMut(&Step, Option<Placed>, &Graph),
     ) -> Result<(), GraphError> {
         self.model.check_rules(&self.rules)?;
+        self.rule_uses = self.rules.unused();
         loop {
             let progress = self.planner.advance()?;
             self.run_steps(&mut ran)?;
@@ -343,13 +348,14 @@ impl<'m> Run<'m> {
 
     fn run_steps(
         &mut self,
-        ran: &mut impl FnMut(&Step, Option<Arc<dyn GradRule>>, &Graph),
+        ran: &mut impl FnMut(&Step, Option<Placed>, &Graph),
     ) -> Result<(), GraphError> {
         let graph = self.model.graph();
         while self.done < self.planner.plan.steps.len() {
             let step = self.planner.plan.steps[self.done].clone();
             self.done += 1;
-            let rule = self.model.rule_for(&step, &self.rules)?;
+            let known = &self.planner.plan.known;
+            let rule = self.model.rule_for(&step, known, &self.rules)?;
             ran(&step, rule.clone(), graph);
             let node = &graph.nodes[step.node.0];
             let Some(kernel) = &step.kernel else {
@@ -361,8 +367,16 @@ impl<'m> Run<'m> {
                 continue;
             };
             let inputs = node.inputs.iter();
-            let inputs = inputs.map(|slot| slot.and_then(|v| self.take(v))).collect();
-            let outputs = execute(&**kernel, rule, Slots::new(inputs), &step.outputs);
+            let inputs: Vec<Option<Activation>> =
+                inputs.map(|slot| slot.and_then(|v| self.take(v))).collect();
+            let tracked = |x: &Activation| AnyRank::from(x.clone()).is_tracked();
+            if let Some(placed) = rule
+                .as_ref()
+                .filter(|_| inputs.iter().flatten().any(tracked))
+            {
+                RuleUse::count(&mut self.rule_uses, &placed.rule.name(), 1);
+            }
+            let outputs = execute(kernel, rule, Slots::new(inputs), &step.outputs);
             for ((&value, output), known) in node.outputs.iter().zip(outputs).zip(&step.outputs) {
                 if known.host.is_some() {
                     continue;
@@ -495,83 +509,11 @@ fn check_output(
     })
 }
 
-impl BoundGraph {
-    /// Refuses rules that are about nothing in this network.
-    ///
-    /// # Errors
-    ///
-    /// [`GraphError::Rule`] with [`RuleError::MatchesNothing`] for the first entry that no operator
-    /// fits, unless the rules are [for what is present](Rules::where_present).
-    pub fn check_rules(&self, rules: &Rules) -> Result<(), GraphError> {
-        if rules.is_empty() {
-            return Ok(());
-        }
-        let graph = self.graph();
-        let names: Vec<Vec<String>> = graph.nodes.iter().map(|n| graph.names_of(n)).collect();
-        let names: Vec<Vec<&str>> = names
-            .iter()
-            .map(|names| names.iter().map(String::as_str).collect())
-            .collect();
-        let subjects: Vec<Subject<'_>> = graph
-            .nodes
-            .iter()
-            .zip(&names)
-            .map(|(node, names)| Subject::new(node.op.kind(), graph.algebra(node), names))
-            .collect();
-        Ok(rules.check_matches(&subjects)?)
-    }
-
-    /// The rule that stands in for one step.
-    pub(crate) fn rule_for(
-        &self,
-        step: &Step,
-        rules: &Rules,
-    ) -> Result<Option<Arc<dyn GradRule>>, GraphError> {
-        let (false, Some(kernel)) = (rules.is_empty(), &step.kernel) else {
-            return Ok(None);
-        };
-        let graph = self.graph();
-        let node = &graph.nodes[step.node.0];
-        let names = graph.names_of(node);
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let kind = node.op.kind();
-        let operator = kernel.form();
-        let operator = operator.unwrap_or(Operator::Other(kind, graph.algebra(node)));
-        let rule = rules.bind(&operator, &names)?;
-        if let Some(rule) = &rule {
-            // A rule sees one tensor.
-            let constant = graph.constants_of(node);
-            let others_fixed = constant.iter().skip(1).all(|c| *c);
-            if !others_fixed || operator.algebra().is_weighted() || step.outputs.len() > 1 {
-                return Err(RuleError::Unsupported {
-                    rule: rule.name(),
-                    kind,
-                    supported: Vec::new(),
-                }
-                .into());
-            }
-        }
-        Ok(rule)
-    }
-
-    /// The rules that stand in for the steps of a plan.
-    pub(crate) fn bind_rules(
-        &self,
-        plan: &Plan,
-        rules: &Rules,
-    ) -> Result<Vec<Option<Arc<dyn GradRule>>>, GraphError> {
-        self.check_rules(rules)?;
-        plan.steps
-            .iter()
-            .map(|step| self.rule_for(step, rules))
-            .collect()
-    }
-}
-
 /// What a pass fetched.
 #[derive(Debug, Clone)]
 pub struct Activations {
     pub(crate) fetched: Vec<(String, String, Activation)>,
+    pub(crate) uses: Vec<RuleUse>,
 }
 
 impl Activations {
@@ -593,6 +535,13 @@ impl Activations {
                     .map(|(asked, ..)| asked.clone())
                     .collect(),
             })
+    }
+
+    /// How many operators each rule took, in the order in which they ran: those through which a
+    /// gradient goes, of one image where images [run one by one](BoundGraph::runs_one_by_one). A rule that
+    /// could have taken some and took none stands here with 0.
+    pub fn rule_uses(&self) -> &[RuleUse] {
+        &self.uses
     }
 
     /// Full layer names and values, in the order in which they were fetched.

@@ -2,9 +2,8 @@
 //! deep positions can therefore share one backward pass.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use elucid_rules::{GradRule, Pool2d};
+use elucid_rules::{BoundRule, Pool2d};
 
 use crate::graph::{Graph, ValueId};
 use crate::plan::Plan;
@@ -82,7 +81,7 @@ pub(crate) fn windows(
     plan: &Plan,
     from: ValueId,
     to: ValueId,
-    rule_of: impl Fn(usize) -> Option<Arc<dyn GradRule>>,
+    rule_of: impl Fn(usize) -> Option<BoundRule>,
 ) -> Option<Windows> {
     let image = |v: ValueId| <[usize; 4]>::try_from(plan.known.get(&v)?.shape.as_slice()).ok();
     let [.., h, w] = image(from)?;
@@ -110,7 +109,9 @@ pub(crate) fn windows(
         }
         let extra = match rule_of(index) {
             None => Some([0, 0]),
-            Some(rule) => rule.reach(),
+            Some(BoundRule::OneInput(rule)) => rule.reach(),
+            // Operators of several inputs do not widen what they depend on.
+            Some(BoundRule::Operator(rule)) => rule.reach().filter(|reach| *reach == [0, 0]),
         };
         let shapes = node
             .inputs

@@ -8,14 +8,14 @@ mod step;
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
-use elucid_rules::{Algebra, GradRule};
+use elucid_rules::{Algebra, Depth};
 
 pub use self::step::Step;
 use crate::activation::Activation;
 use crate::bound::BoundGraph;
 use crate::error::{GraphError, quoted};
+use crate::execute::Placed;
 use crate::graph::ValueId;
 use crate::operator::Slots;
 use crate::pass::{Activations, Run};
@@ -29,7 +29,7 @@ use crate::plan;
 pub struct Recording<'m> {
     model: &'m BoundGraph,
     steps: Vec<plan::Step>,
-    rules: Vec<Option<Arc<dyn GradRule>>>,
+    rules: Vec<Option<Placed>>,
     values: HashMap<ValueId, Activation>,
     /// Values that do not depend on what was fed, weights aside.
     known: HashSet<ValueId>,
@@ -166,7 +166,10 @@ impl<'m> Recording<'m> {
                 (asked, self.model.graph().name(value).to_owned(), part)
             })
             .collect();
-        Ok(Activations { fetched })
+        Ok(Activations {
+            fetched,
+            uses: Vec::new(),
+        })
     }
 
     fn check_shape(&self, value: ValueId, part: &Activation) -> Result<(), GraphError> {
@@ -294,6 +297,10 @@ impl<'m> Recording<'m> {
     /// Whether a value is the same whatever was fed: a weight, or a number that follows from sizes.
     fn is_constant(&self, value: ValueId) -> bool {
         self.model.graph().constant(value).is_some() || self.known.contains(&value)
+    }
+
+    fn depth(&self, step: usize) -> Depth {
+        self.model.graph().places().depths[self.steps[step].node.0]
     }
 
     fn algebra(&self, step: usize) -> Algebra {

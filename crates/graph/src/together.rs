@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::Operator as Form;
+use elucid_rules::{Operator as Form, Statistics};
 
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::bound::BoundGraph;
@@ -340,6 +340,10 @@ impl Kernel for Repeated {
     fn form(&self) -> Option<Form<'_>> {
         self.kernel.form()
     }
+
+    fn statistics(&self) -> Option<Statistics> {
+        self.kernel.statistics()
+    }
 }
 
 /// An operator that runs on one image after the other.
@@ -381,6 +385,10 @@ impl Kernel for OneByOne {
 
     fn form(&self) -> Option<Form<'_>> {
         self.kernel.form()
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        self.kernel.statistics()
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

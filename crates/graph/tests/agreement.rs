@@ -1,11 +1,9 @@
 //! Every layer of real networks against ONNX Runtime.
 
-mod common;
-
 use std::path::Path;
 
-use common::{assets, device};
 use elucid_graph::LOGITS;
+use elucid_testkit::{assets, device};
 use elucid_vision::Model;
 use elucid_vision::input::Resize;
 use image::GenericImageView;
@@ -145,19 +143,20 @@ fn logits_and_activations_of_googlenet() {
     let Some(assets) = assets() else { return };
     let model = Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap();
     let folder = assets.join("reference/googlenet/chelsea");
-    let read = |file: &str| -> Vec<f32> { common::read_npy(&folder.join(file)).1 };
-    let input = common::tensor(read("input.npy"), [1, 3, 224, 224]);
+    let read = |file: &str| -> Vec<f32> { elucid_testkit::read_npy(&folder.join(file)).1 };
+    let input = elucid_testkit::tensor(read("input.npy"), [1, 3, 224, 224]);
     let blocks = ["3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"];
     let lucid: Vec<String> = blocks.iter().map(|b| format!("mixed{b}")).collect();
     let mut names: Vec<&str> = lucid.iter().map(String::as_str).collect();
     names.push(LOGITS);
     let fetched = model.pass().input(&input).fetch(&names).unwrap();
     let logits = fetched.get(LOGITS).unwrap().to_array().unwrap();
-    let error = common::relative_error(&logits, &read("logits.npy"));
+    let error = elucid_testkit::relative_error(&logits, &read("logits.npy"));
     assert!(error < 1e-5, "logits deviate by {error:.1e}");
     for (block, name) in blocks.iter().zip(&lucid) {
         let got = fetched.get(name).unwrap().to_array().unwrap();
-        let error = common::relative_error(&got, &read(&format!("act/inception_{block}.npy")));
+        let error =
+            elucid_testkit::relative_error(&got, &read(&format!("act/inception_{block}.npy")));
         assert!(error < 1e-5, "{name} deviates by {error:.1e}");
     }
 }

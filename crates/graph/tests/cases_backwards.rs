@@ -1,11 +1,9 @@
 //! The cases of `tests/cases` backwards: gradients against differences, and weights with their
 //! transposes.
 
-mod common;
-
 use burn::tensor::Tensor;
-use common::{device, tensor};
 use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
+use elucid_testkit::{device, tensor};
 
 /// Families of cases of operators whose derivatives no other test sees.
 const FAMILIES: &[&str] = &[

@@ -1,7 +1,5 @@
 //! Bodies that run, and values that are read back on the way, with gradients.
 
-mod common;
-
 use std::sync::Arc;
 
 use elucid_graph::{
@@ -34,7 +32,7 @@ fn floats(shape: &[usize], values: &[f32]) -> HostTensor {
 }
 
 fn model(graph: Graph) -> BoundGraph {
-    BoundGraph::new(graph, &common::device())
+    BoundGraph::new(graph, &elucid_testkit::device())
 }
 
 /// The values of a layer of a network with one input `x`, and the gradient of their sum at `x`.

@@ -1,7 +1,5 @@
 //! Nodes with attributes and inputs that no exporter writes: every operator refuses them in words.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -253,7 +251,7 @@ fn attempt(name: &str, opset: i64, seed: u64) -> Result<(), String> {
     built.map_err(|e| e.to_string())?;
     builder.output("y0");
     let graph = builder.build().map_err(|e| e.to_string())?;
-    let model = BoundGraph::new(graph, &common::device());
+    let model = BoundGraph::new(graph, &elucid_testkit::device());
     let mut pass = model.pass();
     for (name, tensor, is_live) in &inputs {
         pass = match tensor.float_array().filter(|_| *is_live) {

@@ -5,17 +5,13 @@
 //! `ELUCID_DEVIATIONS=1` prints every value that deviates; `ELUCID_WRITE_DOCS=1` writes `docs/networks.md` again. All of them take some minutes and up to a few
 //! gigabytes of memory.
 
-mod common;
-#[path = "common/modern.rs"]
-mod modern;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, BoundGraph, ElementType, Graph, GraphError, HostTensor, Pass};
-use modern::{input, numbers, sizes, with_weights};
+use elucid_testkit::generated::{input, numbers, sizes, with_weights};
 use serde_json::Value;
 
 /// Of a value, relative to the largest of its tensor.
@@ -391,7 +387,7 @@ fn run(assets: &Path, name: &str) -> Outcome {
     if half || reference.get("outputs_float16").is_some() {
         outcome.note = "half precision, computed in single".to_owned();
     }
-    let model = BoundGraph::new(graph, &common::device());
+    let model = BoundGraph::new(graph, &elucid_testkit::device());
     match compare_values(&model, &inputs, &reference) {
         Ok((worst, not_there)) => {
             outcome.values = Some(worst);
@@ -440,7 +436,7 @@ fn run(assets: &Path, name: &str) -> Outcome {
 
 #[test]
 fn networks_agree() {
-    let Some(assets) = common::assets() else {
+    let Some(assets) = elucid_testkit::assets() else {
         return;
     };
     let folder = assets.join("models/modern");

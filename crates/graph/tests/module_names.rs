@@ -1,14 +1,12 @@
 //! Layers asked for by the names that people know: modules as three exporters write them, and Lucid's
 //! names on InceptionV1, whatever its values are called.
 
-mod common;
-
 use std::time::Instant;
 
-use common::device;
-use common::onnx::Onnx;
 use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
 use elucid_rules::{GuidedRelu, OpKind, Rules};
+use elucid_testkit::device;
+use elucid_testkit::onnx::Onnx;
 use elucid_vision::Model;
 
 const BLOCKS: [&str; 9] = ["3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"];
@@ -130,13 +128,17 @@ fn modules_without_one_result_are_ambiguous_and_misses_offer_modules() {
         (Some("relu_1"), None)
     );
     assert_eq!(modules[7].results(), ["heat", "mask"]);
-    assert!(open(&common::onnx::small_network()).modules().is_empty());
+    assert!(
+        open(&elucid_testkit::onnx::small_network())
+            .modules()
+            .is_empty()
+    );
 }
 
 /// The gradient of the sum of the scores at the input.
 fn gradient(model: &BoundGraph, rules: &Rules) -> Result<Vec<f32>, GraphError> {
     let values = (0..3 * 64).map(|i| ((i * 37 + 11) % 64) as f32 / 32.0 - 1.0);
-    let image = common::tensor(values.collect(), [1, 3, 8, 8]);
+    let image = elucid_testkit::tensor(values.collect(), [1, 3, 8, 8]);
     let leaf = Activation::from(image).require_grad();
     let fetched = model
         .pass()
@@ -355,7 +357,7 @@ fn lucids_names_are_those_of_every_inception() {
         for (block, concat) in BLOCKS.iter().zip(concats) {
             means(&model, &[(&format!("mixed{block}"), concat)]);
         }
-        let x = common::tensor(vec![0.5; 3 * 64 * 64], [1, 3, 64, 64]);
+        let x = elucid_testkit::tensor(vec![0.5; 3 * 64 * 64], [1, 3, 64, 64]);
         let with = |pattern: &str| {
             let rules = Rules::new().on_layers(pattern, GuidedRelu);
             model
@@ -460,7 +462,7 @@ fn hostile_names_break_nothing_and_fill_no_screen() {
 
 /// The modules of a network of the reference files.
 fn reference(file: &str) -> Option<BoundGraph> {
-    let path = common::assets()?.join("models").join(file);
+    let path = elucid_testkit::assets()?.join("models").join(file);
     let graph = Graph::import(std::fs::read(path).unwrap(), None).unwrap();
     Some(BoundGraph::new(graph, &device()))
 }
@@ -468,7 +470,7 @@ fn reference(file: &str) -> Option<BoundGraph> {
 /// The value that a name means, by fetching nothing: a feed of it needs no other.
 #[track_caller]
 fn meant(model: &BoundGraph, asked: &str) -> String {
-    let fed = Activation::from(common::tensor(vec![0.0], [1, 1, 1, 1]));
+    let fed = Activation::from(elucid_testkit::tensor(vec![0.0], [1, 1, 1, 1]));
     let fetched = model.pass().feed(asked, fed).fetch([asked]);
     let fetched = fetched.unwrap_or_else(|error| panic!("{asked}: {error}"));
     let (name, _) = fetched.iter().next().unwrap();
@@ -565,7 +567,7 @@ fn modules_of_real_files_are_found() {
     assert!(meant(&dense, "features.denseblock4").starts_with("/features/denseblock4/"));
     // InceptionV2 is none.
     let second = reference("light/light_inception_v2.onnx").unwrap();
-    let fed = Activation::from(common::tensor(vec![0.0], [1, 1, 1, 1]));
+    let fed = Activation::from(elucid_testkit::tensor(vec![0.0], [1, 1, 1, 1]));
     assert!(
         second
             .pass()

@@ -1,15 +1,13 @@
 //! Networks whose structure is real and whose weights are not.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
-use common::onnx::{Message, ModelProto, Onnx};
-use common::torchvision::with_weights;
-use common::{assets, device, relative_error};
 use elucid_graph::{GraphError, LOGITS};
 use elucid_rules::OpKind;
+use elucid_testkit::generated::with_weights;
+use elucid_testkit::onnx::{Message, ModelProto, Onnx};
+use elucid_testkit::{assets, device, relative_error};
 use elucid_vision::input::InputSpec;
 use elucid_vision::{Model, Photo};
 use serde_json::Value;
@@ -32,13 +30,14 @@ fn chelsea(assets: &Path) -> Tensor<4> {
             values[(c * 224 + y as usize) * 224 + x as usize] = value as f32;
         }
     }
-    common::tensor(values, [1, 3, 224, 224])
+    elucid_testkit::tensor(values, [1, 3, 224, 224])
 }
 
 /// Compares every recorded layer; returns the worst deviation.
 fn agrees(assets: &Path, network: &str) -> f64 {
     let folder = assets.join("models/torchvision");
-    let model = with_weights(&folder.join(format!("{network}.onnx")));
+    let file = folder.join(format!("{network}.onnx"));
+    let model = Model::from_bytes(with_weights(&file, 1.0), &device(), None).unwrap();
     let text = std::fs::read_to_string(folder.join(format!("{network}_layers.json"))).unwrap();
     let reference: Value = serde_json::from_str(&text).unwrap();
     let layers = reference["layers"].as_object().unwrap();

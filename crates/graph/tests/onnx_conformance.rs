@@ -5,8 +5,6 @@
 //! `ELUCID_CASES` runs only the cases whose name or operators contain a text, and prints each failure;
 //! `ELUCID_WRITE_DOCS=1` writes `docs/operators.md` again.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -198,12 +196,14 @@ fn on(value: &HostTensor, device: &Device) -> Activation {
 
 fn open(pack: &Pack, case: &str) -> Result<BoundGraph, String> {
     let graph = Graph::import(pack.model(case), None).map_err(|e| e.to_string())?;
-    Ok(BoundGraph::new(graph, &common::device()))
+    Ok(BoundGraph::new(graph, &elucid_testkit::device()))
 }
 
 /// Whether the outputs of a case are right, or what is wrong.
 fn forward(pack: &Pack, case: &str) -> Result<(), String> {
     let model = open(pack, case)?;
+    // Whatever the operators are, looking for patterns among them is no panic.
+    let _ = model.blocks();
     let expected = pack.tensors(case, "out");
     let names: Vec<String> = expected.iter().map(|(name, _)| name.clone()).collect();
     let pass = fed(&model, &pack.tensors(case, "in"));
@@ -521,7 +521,7 @@ fn outcome(pack: &Pack, row: &Row) -> Outcome {
 }
 
 fn packs() -> Option<Vec<Pack>> {
-    let folder: PathBuf = common::assets()?.join("onnx_node_tests");
+    let folder: PathBuf = elucid_testkit::assets()?.join("onnx_node_tests");
     if !folder.is_dir() {
         println!("SKIPPED: {} is not there", folder.display());
         return None;

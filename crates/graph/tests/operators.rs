@@ -2,13 +2,11 @@
 //!
 //! `scripts/make_operator_cases.py` made the cases and says what they hold.
 
-mod common;
-
 use std::path::Path;
 
 use burn::tensor::Tensor;
-use common::{device, relative_error, tensor};
 use elucid_graph::{BoundGraph, Graph, HostTensor};
+use elucid_testkit::{device, relative_error, tensor};
 
 /// Largest deviation allowed, relative to the output's largest value.
 const TOLERANCE: f32 = 1e-5;

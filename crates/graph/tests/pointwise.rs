@@ -1,11 +1,9 @@
 //! What ONNX's node tests say little about: powers of every sort, bounds that are computed, rounding to
 //! small integers and its derivative, 64-bit integers without a sign.
 
-mod common;
-
-use common::device;
-use common::onnx::{Onnx, TensorProto, data_type, floats};
 use elucid_graph::{Activation, BoundGraph, ElementType, Graph, HostTensor};
+use elucid_testkit::device;
+use elucid_testkit::onnx::{Onnx, TensorProto, data_type, floats};
 
 fn opened(onnx: &Onnx) -> BoundGraph {
     BoundGraph::new(Graph::import(onnx.bytes(), None).unwrap(), &device())

@@ -1,13 +1,11 @@
 //! Operators over positions: what leads back is the transpose, and nothing that a file states panics.
 
-mod common;
-
 use std::path::Path;
 
 use burn::tensor::Tensor;
-use common::onnx::{Onnx, floats};
-use common::{device, tensor};
 use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
+use elucid_testkit::onnx::{Onnx, floats};
+use elucid_testkit::{device, tensor};
 
 /// Numbers from 0 to `below`.
 struct Numbers(u64);

@@ -1,12 +1,10 @@
 //! What holds for every small network and every damaged file.
 
-mod common;
-
 use burn::tensor::Tensor;
-use common::device;
-use common::onnx::{Onnx, floats, small_network};
 use elucid_graph::{INPUT, Windows};
 use elucid_rules::Rules;
+use elucid_testkit::device;
+use elucid_testkit::onnx::{Onnx, floats, small_network};
 use elucid_vision::Model;
 use proptest::prelude::*;
 
@@ -205,7 +203,7 @@ fn network(stages: &[Stage], size: [i64; 2]) -> Onnx {
 
 fn images(shape: [usize; 4]) -> Tensor<4> {
     let count: usize = shape.iter().product();
-    common::tensor(
+    elucid_testkit::tensor(
         (0..count)
             .map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0)
             .collect(),
@@ -275,7 +273,7 @@ proptest! {
             }
             changed.extend(values);
         }
-        let changed = common::tensor(changed, [h * w, 3, h, w]);
+        let changed = elucid_testkit::tensor(changed, [h * w, 3, h, w]);
         let run = |x: &Tensor<4>| {
             model.pass().input(x).fetch(["y"]).unwrap().get("y").unwrap().to_array().unwrap()
         };

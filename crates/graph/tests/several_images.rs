@@ -1,14 +1,11 @@
 //! Several images through files that fix a batch of one: whatever became of the first axis on the way,
 //! the numbers and gradients are those of each image by itself.
 
-mod common;
-#[path = "common/modern.rs"]
-mod modern;
-
 use burn::tensor::{Tensor, TensorData};
-use common::onnx::Onnx;
-use common::{assets, device, relative_error};
 use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
+use elucid_testkit::generated;
+use elucid_testkit::onnx::Onnx;
+use elucid_testkit::{assets, device, relative_error};
 use elucid_vision::Model;
 use ndarray::{ArrayD, Axis};
 use serde_json::Value;
@@ -364,10 +361,10 @@ fn exported_networks_keep_images_apart() {
         let text = std::fs::read_to_string(folder.join(format!("{name}_layers.json"))).unwrap();
         let reference: Value = serde_json::from_str(&text).unwrap();
         let file = folder.join(format!("{name}.onnx"));
-        let bytes = modern::with_weights(&file, reference["gain"].as_f64().unwrap());
+        let bytes = generated::with_weights(&file, reference["gain"].as_f64().unwrap());
         let graph = Graph::import(bytes, Some(&folder)).unwrap();
         let model = BoundGraph::new(graph, &device());
-        let input = modern::input(&reference["inputs"][0], &assets.join("images"));
+        let input = generated::input(&reference["inputs"][0], &assets.join("images"));
         let shape: [usize; 4] = input.shape().try_into().unwrap();
         let one = Tensor::<4>::from_data(TensorData::new(input.floats(), shape), &device());
         let two = one.clone().flip([3]);

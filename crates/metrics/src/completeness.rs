@@ -40,16 +40,14 @@ impl Metric for Completeness {
     }
 }
 
-pub(crate) const METRIC: MetricInfo = MetricInfo {
-    name: "completeness",
-    title: "Completeness error",
-    direction: Direction::Smaller,
-    needs: Needs {
-        attribution: true,
-        ..Needs::MAP
-    },
-    random: false,
-    options: &[],
-    reference: "Sundararajan, Taly and Yan 2017",
-    build: |_| Ok(Box::new(Completeness)),
-};
+pub(crate) const METRIC: MetricInfo = MetricInfo::new(
+    "completeness",
+    "Completeness error",
+    Direction::Smaller,
+    "Sundararajan, Taly and Yan 2017",
+    |_| Ok(Box::new(Completeness)),
+)
+.needs(Needs {
+    attribution: true,
+    ..Needs::MAP
+});

@@ -14,7 +14,7 @@
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome};
+use crate::metric::{Direction, Halt, Metric, NotApplicable, Outcome, described, outcome};
 use crate::table::MetricInfo;
 
 /// The entropy of the map.
@@ -47,13 +47,10 @@ impl Metric for Complexity {
     }
 }
 
-pub(crate) const METRIC: MetricInfo = MetricInfo {
-    name: "complexity",
-    title: "Complexity (entropy)",
-    direction: Direction::Smaller,
-    needs: Needs::MAP,
-    random: false,
-    options: &[],
-    reference: "Bhatt, Weller and Moura 2020",
-    build: |_| Ok(Box::new(Complexity)),
-};
+pub(crate) const METRIC: MetricInfo = MetricInfo::new(
+    "complexity",
+    "Complexity (entropy)",
+    Direction::Smaller,
+    "Bhatt, Weller and Moura 2020",
+    |_| Ok(Box::new(Complexity)),
+);

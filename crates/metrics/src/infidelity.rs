@@ -34,7 +34,7 @@ use crate::metric::{
 };
 use crate::probe::Probe;
 use crate::random::Random;
-use crate::table::{MetricInfo, MetricOption};
+use crate::table::{MetricInfo, option};
 
 /// How the image is changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -188,49 +188,12 @@ impl Metric for Infidelity {
     }
 }
 
-pub(crate) const METRIC: MetricInfo = MetricInfo {
-    name: "infidelity",
-    title: "Infidelity",
-    direction: Direction::Smaller,
-    needs: Needs {
-        attribution: true,
-        ..Needs::SCORES
-    },
-    random: true,
-    options: &[
-        MetricOption {
-            name: "samples",
-            default: "10",
-            help: "how many changes of the image",
-        },
-        MetricOption {
-            name: "noise",
-            default: "0.003",
-            help: "deviation of the noise that changes the image",
-        },
-        MetricOption {
-            name: "square",
-            default: "0",
-            help: "side of the square that is removed instead, 0 for noise",
-        },
-        MetricOption {
-            name: "contributions",
-            default: "false",
-            help: "true: the attribution holds contributions of whole pixels",
-        },
-        MetricOption {
-            name: "normalised",
-            default: "false",
-            help: "true: the attribution is scaled so that the value is smallest",
-        },
-        MetricOption {
-            name: "scale",
-            default: "deviation",
-            help: "what the noise is measured in: deviation (of the image) or absolute",
-        },
-    ],
-    reference: "Yeh et al. 2019; Captum",
-    build: |options| {
+pub(crate) const METRIC: MetricInfo = MetricInfo::new(
+    "infidelity",
+    "Infidelity",
+    Direction::Smaller,
+    "Yeh et al. 2019; Captum",
+    |options| {
         let noise = options.get("noise", 0.003, "a number")?;
         let infidelity = match options.get("square", 0, "a whole number")? {
             0 => Infidelity::noise(noise),
@@ -246,4 +209,37 @@ pub(crate) const METRIC: MetricInfo = MetricInfo {
             ..infidelity
         }))
     },
-};
+)
+.needs(Needs {
+    attribution: true,
+    ..Needs::SCORES
+})
+.random()
+.options(&[
+    option("samples", "10", "how many changes of the image"),
+    option(
+        "noise",
+        "0.003",
+        "deviation of the noise that changes the image",
+    ),
+    option(
+        "square",
+        "0",
+        "side of the square that is removed instead, 0 for noise",
+    ),
+    option(
+        "contributions",
+        "false",
+        "true: the attribution holds contributions of whole pixels",
+    ),
+    option(
+        "normalised",
+        "false",
+        "true: the attribution is scaled so that the value is smallest",
+    ),
+    option(
+        "scale",
+        "deviation",
+        "what the noise is measured in: deviation (of the image) or absolute",
+    ),
+]);

@@ -39,12 +39,12 @@ use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
 use crate::metric::{
-    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, outcome, setters,
+    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, or_reason, outcome, setters,
 };
 use crate::order::descending;
 pub use crate::probe::Curve;
 use crate::probe::Probe;
-use crate::table::{MetricInfo, MetricOption, MetricOptions, OR_USUAL, OrUsual};
+use crate::table::{Build, MetricInfo, MetricOption, MetricOptions, OR_USUAL, OrUsual, option};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -131,15 +131,8 @@ impl InsertionDeletion {
         &self,
         case: &Case<'_>,
     ) -> Result<Result<Curve, crate::NotApplicable>, MetricError> {
-        match self
-            .check()
-            .map_err(Halt::from)
-            .and_then(|()| self.run(case))
-        {
-            Ok(curve) => Ok(Ok(curve)),
-            Err(Halt::Not(reason)) => Ok(Err(reason)),
-            Err(Halt::Error(error)) => Err(error),
-        }
+        self.check()?;
+        or_reason(self.run(case))
     }
 
     fn run(&self, case: &Case<'_>) -> Result<Curve, Halt> {
@@ -282,24 +275,20 @@ fn build(
     }))
 }
 
-const PIXELS: MetricOption = MetricOption {
-    name: "pixels",
-    default: "usual",
-    help: "pixels changed in each step: 224 as usual, a row where the shorter side has less than 128",
-};
+const PIXELS: MetricOption = option(
+    "pixels",
+    "usual",
+    "pixels changed in each step: 224 as usual, a row where the shorter side has less than 128",
+);
 
-const STEPS: MetricOption = MetricOption {
-    name: "steps",
-    default: "64",
-    help: "number of steps",
-};
+const STEPS: MetricOption = option("steps", "64", "number of steps");
 
 const fn baseline(default: &'static str) -> MetricOption {
-    MetricOption {
-        name: "baseline",
+    option(
+        "baseline",
         default,
-        help: "what pixels are that are not there: zero, black, white, mean, blur or noise",
-    }
+        "what pixels are that are not there: zero, black, white, mean, blur or noise",
+    )
 }
 
 const BLUR: MetricOption = baseline("blur");
@@ -310,18 +299,17 @@ const fn info(
     title: &'static str,
     direction: Direction,
     options: &'static [MetricOption],
-    build: fn(&MetricOptions) -> Result<Box<dyn Metric>, MetricError>,
+    build: Build,
 ) -> MetricInfo {
-    MetricInfo {
+    MetricInfo::new(
         name,
         title,
         direction,
-        needs: Needs::SCORES,
-        random: false,
-        options,
-        reference: "Petsiuk, Das and Saenko 2018",
+        "Petsiuk, Das and Saenko 2018",
         build,
-    }
+    )
+    .needs(Needs::SCORES)
+    .options(options)
 }
 
 pub(crate) const METRICS: [&MetricInfo; 4] = [

@@ -5,6 +5,7 @@ pub mod bootstrap;
 mod case;
 pub mod completeness;
 pub mod complexity;
+pub mod csv;
 mod error;
 mod hidden;
 pub mod infidelity;

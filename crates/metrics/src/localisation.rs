@@ -44,7 +44,7 @@ use crate::error::MetricError;
 use crate::metric::{Direction, Halt, Metric, Needs, Outcome, number, outcome};
 use crate::order::descending;
 pub use crate::region::iou;
-use crate::table::{MetricInfo, MetricOption, MetricOptions};
+use crate::table::{Build, MetricInfo, MetricOption, MetricOptions, option};
 
 /// Which values of a map belong to the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,28 +238,27 @@ impl Metric for Localisation {
     }
 }
 
-const REPORT: MetricOption = MetricOption {
-    name: "report",
-    default: "error",
-    help: "error: 1 where the overlap is below one half, else 0; iou: the overlap, larger is better",
-};
+const REPORT: MetricOption = option(
+    "report",
+    "error",
+    "error: 1 where the overlap is below one half, else 0; iou: the overlap, larger is better",
+);
 
 const fn info(
     name: &'static str,
     title: &'static str,
     options: &'static [MetricOption],
-    build: fn(&MetricOptions) -> Result<Box<dyn Metric>, MetricError>,
+    build: Build,
 ) -> MetricInfo {
-    MetricInfo {
+    MetricInfo::new(
         name,
         title,
-        direction: Direction::Smaller,
-        needs: Needs::TRUTH,
-        random: false,
-        options,
-        reference: "Fong and Vedaldi 2017; Zhang et al. 2016; Cao et al. 2015",
+        Direction::Smaller,
+        "Fong and Vedaldi 2017; Zhang et al. 2016; Cao et al. 2015",
         build,
-    }
+    )
+    .needs(Needs::TRUTH)
+    .options(options)
 }
 
 pub(crate) const METRICS: [&MetricInfo; 3] = [
@@ -267,11 +266,7 @@ pub(crate) const METRICS: [&MetricInfo; 3] = [
         "localisation-energy",
         "Localisation error, energy threshold",
         &[
-            MetricOption {
-                name: "alpha",
-                default: "0.6",
-                help: "share of the map's sum that is kept",
-            },
+            option("alpha", "0.6", "share of the map's sum that is kept"),
             REPORT,
         ],
         |options| Localisation::build(options, Threshold::Energy, 0.6),
@@ -280,11 +275,11 @@ pub(crate) const METRICS: [&MetricInfo; 3] = [
         "localisation-value",
         "Localisation error, value threshold",
         &[
-            MetricOption {
-                name: "alpha",
-                default: "0.15",
-                help: "where between smallest and largest value the threshold lies",
-            },
+            option(
+                "alpha",
+                "0.15",
+                "where between smallest and largest value the threshold lies",
+            ),
             REPORT,
         ],
         |options| Localisation::build(options, Threshold::Value, 0.15),
@@ -293,11 +288,7 @@ pub(crate) const METRICS: [&MetricInfo; 3] = [
         "localisation-mean",
         "Localisation error, mean threshold",
         &[
-            MetricOption {
-                name: "alpha",
-                default: "1.5",
-                help: "the threshold as a multiple of the mean",
-            },
+            option("alpha", "1.5", "the threshold as a multiple of the mean"),
             REPORT,
         ],
         |options| Localisation::build(options, Threshold::Mean, 1.5),

@@ -246,6 +246,17 @@ pub(crate) fn outcome(found: Result<f64, Halt>) -> Result<Outcome, MetricError> 
     }
 }
 
+/// What was computed, or the reason why it does not exist.
+pub(crate) fn or_reason<T>(
+    found: Result<T, Halt>,
+) -> Result<Result<T, NotApplicable>, MetricError> {
+    match found {
+        Ok(found) => Ok(Ok(found)),
+        Err(Halt::Not(reason)) => Ok(Err(reason)),
+        Err(Halt::Error(error)) => Err(error),
+    }
+}
+
 /// How many changed images are propagated together by default.
 pub(crate) const BATCH_SIZE: usize = 8;
 

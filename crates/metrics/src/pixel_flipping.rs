@@ -32,12 +32,13 @@ use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::Hidden;
 use crate::metric::{
-    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, described, outcome, setters,
+    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, described, or_reason,
+    outcome, setters,
 };
 use crate::order::descending_of;
 use crate::probe::{Curve, Probe};
 use crate::random::Random;
-use crate::table::{MetricInfo, MetricOption, OR_USUAL, OrUsual};
+use crate::table::{MetricInfo, OR_USUAL, OrUsual, option};
 
 /// What patches are overwritten with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -161,15 +162,8 @@ impl PixelFlipping {
         &self,
         case: &Case<'_>,
     ) -> Result<Result<Curve, crate::NotApplicable>, MetricError> {
-        match self
-            .check()
-            .map_err(Halt::from)
-            .and_then(|()| self.run(case))
-        {
-            Ok(curve) => Ok(Ok(curve)),
-            Err(Halt::Not(reason)) => Ok(Err(reason)),
-            Err(Halt::Error(error)) => Err(error),
-        }
+        self.check()?;
+        or_reason(self.run(case))
     }
 
     fn run(&self, case: &Case<'_>) -> Result<Curve, Halt> {
@@ -262,37 +256,12 @@ impl Metric for PixelFlipping {
     }
 }
 
-pub(crate) const METRIC: MetricInfo = MetricInfo {
-    name: "pixel-flipping",
-    title: "Pixel flipping (AOPC)",
-    direction: Direction::Larger,
-    needs: Needs::SCORES,
-    random: true,
-    options: &[
-        MetricOption {
-            name: "patch",
-            default: "usual",
-            help: "side of a region, in pixels: 9 as usual, less where the shorter side has less than \
-                   128",
-        },
-        MetricOption {
-            name: "steps",
-            default: "100",
-            help: "how many regions are overwritten",
-        },
-        MetricOption {
-            name: "filling",
-            default: "uniform",
-            help: "what regions are overwritten with: uniform, zero, mean, black or white",
-        },
-        MetricOption {
-            name: "probability",
-            default: "false",
-            help: "true: the score is the probability, false: the logit",
-        },
-    ],
-    reference: "Bach et al. 2015; Samek et al. 2017",
-    build: |options| {
+pub(crate) const METRIC: MetricInfo = MetricInfo::new(
+    "pixel-flipping",
+    "Pixel flipping (AOPC)",
+    Direction::Larger,
+    "Bach et al. 2015; Samek et al. 2017",
+    |options| {
         let samek = PixelFlipping::samek();
         Ok(Box::new(PixelFlipping {
             patch: options.get("patch", OrUsual(None), OR_USUAL)?.0,
@@ -303,4 +272,24 @@ pub(crate) const METRIC: MetricInfo = MetricInfo {
             seed: options.first_seed(),
         }))
     },
-};
+)
+.needs(Needs::SCORES)
+.random()
+.options(&[
+    option(
+        "patch",
+        "usual",
+        "side of a region, in pixels: 9 as usual, less where the shorter side has less than 128",
+    ),
+    option("steps", "100", "how many regions are overwritten"),
+    option(
+        "filling",
+        "uniform",
+        "what regions are overwritten with: uniform, zero, mean, black or white",
+    ),
+    option(
+        "probability",
+        "false",
+        "true: the score is the probability, false: the logit",
+    ),
+]);

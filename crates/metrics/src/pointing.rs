@@ -25,7 +25,7 @@ use ndarray::Array2;
 use crate::case::Case;
 use crate::error::MetricError;
 use crate::metric::{Direction, Halt, Metric, Needs, Outcome, described, number, outcome};
-use crate::table::{MetricInfo, MetricOption};
+use crate::table::{MetricInfo, option};
 
 /// Which pixel counts where several share the largest value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -182,29 +182,28 @@ impl ClassMean {
     }
 }
 
-pub(crate) const METRIC: MetricInfo = MetricInfo {
-    name: "pointing",
-    title: "Pointing game",
-    direction: Direction::Larger,
-    needs: Needs::TRUTH,
-    random: false,
-    options: &[
-        MetricOption {
-            name: "tolerance",
-            default: "15",
-            help: "pixels from the object that still hit, 0 for none",
-        },
-        MetricOption {
-            name: "ties",
-            default: "first",
-            help: "which of several largest values counts: first or share",
-        },
-    ],
-    reference: "Zhang et al. 2016; TorchRay",
-    build: |options| {
+pub(crate) const METRIC: MetricInfo = MetricInfo::new(
+    "pointing",
+    "Pointing game",
+    Direction::Larger,
+    "Zhang et al. 2016; TorchRay",
+    |options| {
         Ok(Box::new(Pointing {
             tolerance: options.get("tolerance", 15.0, "a number of pixels")?,
             ties: options.get("ties", Ties::First, "first or share")?,
         }))
     },
-};
+)
+.needs(Needs::TRUTH)
+.options(&[
+    option(
+        "tolerance",
+        "15",
+        "pixels from the object that still hit, 0 for none",
+    ),
+    option(
+        "ties",
+        "first",
+        "which of several largest values counts: first or share",
+    ),
+]);

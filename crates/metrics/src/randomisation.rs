@@ -44,7 +44,7 @@ use crate::metric::{
 use crate::probe::Probe;
 use crate::random::Random;
 use crate::similarity::{Similarity, spearman, ssim};
-use crate::table::{MetricInfo, MetricOption};
+use crate::table::{MetricInfo, option};
 
 /// One stage of the cascade.
 #[derive(Debug, Clone, PartialEq)]
@@ -279,30 +279,12 @@ impl Metric for RandomLogit {
     }
 }
 
-pub(crate) const METRIC: MetricInfo = MetricInfo {
-    name: "mprt",
-    title: "Cascading randomisation of the weights",
-    direction: Direction::Smaller,
-    needs: Needs {
-        model: true,
-        attributor: true,
-        ..Needs::MAP
-    },
-    random: true,
-    options: &[
-        MetricOption {
-            name: "similarity",
-            default: "spearman",
-            help: "spearman or ssim",
-        },
-        MetricOption {
-            name: "stages",
-            default: "all",
-            help: "how many stages are explained at most, evenly spread: all, or a number",
-        },
-    ],
-    reference: "Adebayo et al. 2018",
-    build: |options| {
+pub(crate) const METRIC: MetricInfo = MetricInfo::new(
+    "mprt",
+    "Cascading randomisation of the weights",
+    Direction::Smaller,
+    "Adebayo et al. 2018",
+    |options| {
         let expected = "all, or a whole number";
         let stages = options.get("stages", "all".to_owned(), expected)?;
         Ok(Box::new(ParameterRandomisation {
@@ -314,27 +296,37 @@ pub(crate) const METRIC: MetricInfo = MetricInfo {
             seed: options.first_seed(),
         }))
     },
-};
+)
+.needs(Needs {
+    model: true,
+    attributor: true,
+    ..Needs::MAP
+})
+.random()
+.options(&[
+    option("similarity", "spearman", "spearman or ssim"),
+    option(
+        "stages",
+        "all",
+        "how many stages are explained at most, evenly spread: all, or a number",
+    ),
+]);
 
-pub(crate) const RANDOM_LOGIT: MetricInfo = MetricInfo {
-    name: "random-logit",
-    title: "Random logit",
-    direction: Direction::Smaller,
-    needs: Needs {
-        attributor: true,
-        ..Needs::SCORES
-    },
-    random: true,
-    options: &[MetricOption {
-        name: "similarity",
-        default: "ssim",
-        help: "ssim or spearman",
-    }],
-    reference: "Sixt, Granz and Landgraf 2020",
-    build: |options| {
+pub(crate) const RANDOM_LOGIT: MetricInfo = MetricInfo::new(
+    "random-logit",
+    "Random logit",
+    Direction::Smaller,
+    "Sixt, Granz and Landgraf 2020",
+    |options| {
         Ok(Box::new(RandomLogit {
             similarity: options.get("similarity", Similarity::Ssim, "ssim or spearman")?,
             seed: options.first_seed(),
         }))
     },
-};
+)
+.needs(Needs {
+    attributor: true,
+    ..Needs::SCORES
+})
+.random()
+.options(&[option("similarity", "ssim", "ssim or spearman")]);

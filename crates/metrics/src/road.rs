@@ -39,7 +39,7 @@ use crate::metric::{
 use crate::order::descending;
 use crate::probe::Probe;
 use crate::random::Random;
-use crate::table::{MetricInfo, MetricOption};
+use crate::table::{MetricInfo, option};
 
 /// Which pixels are removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -354,36 +354,12 @@ impl Metric for Road {
     }
 }
 
-pub(crate) const METRIC: MetricInfo = MetricInfo {
-    name: "road",
-    title: "ROAD, remove and debias",
-    direction: Direction::Larger,
-    needs: Needs::SCORES,
-    random: true,
-    options: &[
-        MetricOption {
-            name: "order",
-            default: "combined",
-            help: "combined; most, where smaller is better; or least",
-        },
-        MetricOption {
-            name: "percentages",
-            default: "10+20+30+40+50+60+70+80+90",
-            help: "percentages of the pixels that are removed, joined by +",
-        },
-        MetricOption {
-            name: "noise",
-            default: "0.01",
-            help: "deviation of the noise on removed pixels",
-        },
-        MetricOption {
-            name: "scale",
-            default: "deviation",
-            help: "what the noise is measured in: deviation (of the image) or absolute",
-        },
-    ],
-    reference: "Rong et al. 2022",
-    build: |options| {
+pub(crate) const METRIC: MetricInfo = MetricInfo::new(
+    "road",
+    "ROAD, remove and debias",
+    Direction::Larger,
+    "Rong et al. 2022",
+    |options| {
         let road = Road::new(options.get("order", Order::Combined, "combined, most or least")?);
         let percentages = match options.get("percentages", String::new(), "numbers")? {
             none if none.is_empty() => road.percentages.clone(),
@@ -406,4 +382,24 @@ pub(crate) const METRIC: MetricInfo = MetricInfo {
             ..road
         }))
     },
-};
+)
+.needs(Needs::SCORES)
+.random()
+.options(&[
+    option(
+        "order",
+        "combined",
+        "combined; most, where smaller is better; or least",
+    ),
+    option(
+        "percentages",
+        "10+20+30+40+50+60+70+80+90",
+        "percentages of the pixels that are removed, joined by +",
+    ),
+    option("noise", "0.01", "deviation of the noise on removed pixels"),
+    option(
+        "scale",
+        "deviation",
+        "what the noise is measured in: deviation (of the image) or absolute",
+    ),
+]);

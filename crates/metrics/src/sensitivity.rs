@@ -26,7 +26,7 @@ use crate::metric::{
     number, outcome, setters,
 };
 use crate::random::Random;
-use crate::table::{MetricInfo, MetricOption};
+use crate::table::{MetricInfo, option};
 use elucid_attribution::Target;
 
 /// Sensitivity-max.
@@ -128,34 +128,12 @@ impl Metric for SensitivityMax {
     }
 }
 
-pub(crate) const METRIC: MetricInfo = MetricInfo {
-    name: "sensitivity-max",
-    title: "Sensitivity-max",
-    direction: Direction::Smaller,
-    needs: Needs {
-        attributor: true,
-        ..Needs::MAP
-    },
-    random: true,
-    options: &[
-        MetricOption {
-            name: "radius",
-            default: "0.02",
-            help: "largest change of a number of the image",
-        },
-        MetricOption {
-            name: "samples",
-            default: "10",
-            help: "how many changes of the image",
-        },
-        MetricOption {
-            name: "scale",
-            default: "deviation",
-            help: "what the radius is measured in: deviation (of the image) or absolute",
-        },
-    ],
-    reference: "Yeh et al. 2019; Captum",
-    build: |options| {
+pub(crate) const METRIC: MetricInfo = MetricInfo::new(
+    "sensitivity-max",
+    "Sensitivity-max",
+    Direction::Smaller,
+    "Yeh et al. 2019; Captum",
+    |options| {
         let default = SensitivityMax::new();
         Ok(Box::new(SensitivityMax {
             radius: options.get("radius", default.radius, "a number")?,
@@ -165,4 +143,18 @@ pub(crate) const METRIC: MetricInfo = MetricInfo {
             seed: options.first_seed(),
         }))
     },
-};
+)
+.needs(Needs {
+    attributor: true,
+    ..Needs::MAP
+})
+.random()
+.options(&[
+    option("radius", "0.02", "largest change of a number of the image"),
+    option("samples", "10", "how many changes of the image"),
+    option(
+        "scale",
+        "deviation",
+        "what the radius is measured in: deviation (of the image) or absolute",
+    ),
+]);

@@ -14,7 +14,7 @@
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome};
+use crate::metric::{Direction, Halt, Metric, NotApplicable, Outcome, described, outcome};
 use crate::table::MetricInfo;
 
 /// The Gini index of the map.
@@ -52,13 +52,10 @@ impl Metric for Sparseness {
     }
 }
 
-pub(crate) const METRIC: MetricInfo = MetricInfo {
-    name: "sparseness",
-    title: "Sparseness (Gini index)",
-    direction: Direction::Larger,
-    needs: Needs::MAP,
-    random: false,
-    options: &[],
-    reference: "Chalasani et al. 2020",
-    build: |_| Ok(Box::new(Sparseness)),
-};
+pub(crate) const METRIC: MetricInfo = MetricInfo::new(
+    "sparseness",
+    "Sparseness (Gini index)",
+    Direction::Larger,
+    "Chalasani et al. 2020",
+    |_| Ok(Box::new(Sparseness)),
+);

@@ -46,6 +46,19 @@ pub struct MetricOption {
     pub help: &'static str,
 }
 
+/// An option.
+pub(crate) const fn option(
+    name: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> MetricOption {
+    MetricOption {
+        name,
+        default,
+        help,
+    }
+}
+
 /// A metric by name: what it needs, its options and where it comes from.
 #[derive(Clone, Copy)]
 pub struct MetricInfo {
@@ -63,14 +76,55 @@ pub struct MetricInfo {
     pub options: &'static [MetricOption],
     /// Who published it.
     pub reference: &'static str,
-    pub(crate) build: fn(&MetricOptions) -> Result<Box<dyn Metric>, MetricError>,
+    pub(crate) build: Build,
 }
+
+/// Makes a metric under options.
+pub(crate) type Build = fn(&MetricOptions) -> Result<Box<dyn Metric>, MetricError>;
 
 impl fmt::Debug for MetricInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MetricInfo")
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+/// Entries of the table: what is not said is not so.
+impl MetricInfo {
+    /// A metric that needs the map alone, without options.
+    pub(crate) const fn new(
+        name: &'static str,
+        title: &'static str,
+        direction: Direction,
+        reference: &'static str,
+        build: Build,
+    ) -> Self {
+        Self {
+            name,
+            title,
+            direction,
+            needs: Needs::MAP,
+            random: false,
+            options: &[],
+            reference,
+            build,
+        }
+    }
+
+    pub(crate) const fn needs(self, needs: Needs) -> Self {
+        Self { needs, ..self }
+    }
+
+    pub(crate) const fn random(self) -> Self {
+        Self {
+            random: true,
+            ..self
+        }
+    }
+
+    pub(crate) const fn options(self, options: &'static [MetricOption]) -> Self {
+        Self { options, ..self }
     }
 }
 

@@ -1,15 +1,11 @@
 //! What pixels become that are taken away, in terms of pixels.
 
-#[allow(dead_code, unused_imports)]
-#[path = "../../graph/tests/common/onnx.rs"]
-mod onnx;
-
 use burn::tensor::{Device, Tensor, TensorData};
 use elucid_metrics::pixel_flipping::Filling;
 use elucid_metrics::{Case, Hidden, InsertionDeletion, MetricOptions, PixelFlipping, metric};
+use elucid_testkit::onnx::Onnx;
 use elucid_vision::Model;
 use ndarray::Array2;
-use onnx::Onnx;
 
 const SIDE: usize = 6;
 

@@ -1,14 +1,11 @@
 //! GoogLeNet: agreement with Lucent and Lucid, and icons against photographs.
 
-#[path = "../../graph/tests/common/reference.rs"]
-mod common;
-
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
-use common::{assets, device, read_npy, relative_error, tensor};
 use elucid_graph::{Activation, INPUT};
 use elucid_optvis::{FeatureVis, Fourier, Objective, Parametrisation, Seen};
+use elucid_testkit::{assets, device, read_npy, relative_error, tensor};
 use elucid_vision::{Model, Photo};
 
 const LAYER: &str = "inception_4d";

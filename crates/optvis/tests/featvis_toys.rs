@@ -1,19 +1,16 @@
 //! Objectives, their algebra, parametrisations and the loop, on networks of a few weights.
 
-#[path = "../../graph/tests/common/mod.rs"]
-mod common;
-
 use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use burn::tensor::Tensor;
-use common::onnx::{Onnx, floats};
-use common::{device, relative_error, tensor};
 use elucid_graph::{Activation, GraphError, INPUT};
 use elucid_optvis::{
     Cppn, FeatureVis, Fourier, Maco, Objective, Objectives, Parametrisation, Pixels, Pyramid,
     Random, Seen, Term, Transforms, VisError,
 };
+use elucid_testkit::onnx::{Onnx, floats};
+use elucid_testkit::{device, relative_error, tensor};
 use elucid_vision::Model;
 use ndarray::{Array1, Array2, Array3, Axis};
 

@@ -1,14 +1,12 @@
 //! The pages in a real browser: what is pointed at, what is drawn, and that nothing is fetched.
 
-mod webdriver;
-
 use elucid_render::{
     ColorMap, Figure, Gallery, GallerySection, Picture, SpatialHints, SpatialView, SpatialWidget,
     orange_blue,
 };
+use elucid_testkit::browser::{Browser, key};
 use ndarray::{Array3, Array4, Axis};
 use serde_json::{Value, json};
-use webdriver::{Browser, key};
 
 /// Sides of the page.
 const FROM: usize = 0;

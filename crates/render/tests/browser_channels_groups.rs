@@ -1,16 +1,14 @@
 //! The pages of channels and of groups in a real browser.
 
-mod webdriver;
-
 use std::path::Path;
 
 use elucid_render::{
     ChannelView, ChannelWidget, GroupView, GroupWidget, Picture, RenderError, SpriteMap,
     group_color,
 };
+use elucid_testkit::browser::{Browser, key};
 use ndarray::{Array1, Array2, Array3, array};
 use serde_json::{Value, json};
-use webdriver::{Browser, key};
 
 const HOSTILE: &str = "</script><img src=x onerror=alert(1)>";
 const COUNT: usize = 40;

@@ -7,6 +7,29 @@ use wildmatch::WildMatch;
 
 use crate::{Algebra, OpKind, RuleError};
 
+/// Where an operator stands among the layers with weights.
+///
+/// A *layer* here is an operator with weights (a convolution or a dense layer) with all that follows
+/// it up to the next ones: activations, pools, normalisations. Layers are counted along the longest
+/// path, so that in a network with branches several operators can be, say, the third layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// The number of its layer from the input, 1 for the first; 0 for what comes before all layers.
+    pub from_input: usize,
+    /// The number of its layer from the output, 1 for the last.
+    pub from_output: usize,
+    /// Layers of the network, along the longest path.
+    pub layers: usize,
+}
+
+impl Depth {
+    /// Which part of the layers comes before this one: 0 for the first, below 1 for the last.
+    pub fn fraction(&self) -> f64 {
+        let before = self.from_input.saturating_sub(1);
+        before as f64 / self.layers.max(1) as f64
+    }
+}
+
 /// What an entry of a [`Composite`] looks at.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
@@ -18,6 +41,8 @@ pub struct Subject<'a> {
     pub names: &'a [&'a str],
     /// Whether it has weights and no operator with weights comes before it.
     pub is_first: bool,
+    /// Where it stands, if that is known.
+    pub depth: Option<Depth>,
 }
 
 impl<'a> Subject<'a> {
@@ -28,6 +53,7 @@ impl<'a> Subject<'a> {
             algebra,
             names,
             is_first: false,
+            depth: None,
         }
     }
 }
@@ -45,9 +71,18 @@ pub enum Which {
     /// Those of which a name fits a glob: `*` stands for any text, `/` included, and `?` for any one
     /// character, upper and lower case distinct.
     Named(String, WildMatch),
-    /// The first ones that have weights. Only rules of relevance can stand there: a rule for gradients
-    /// sees no weights, and is refused.
+    /// The first ones that have weights. A rule for one tensor ([`GradRule`](crate::GradRule)) sees no
+    /// weights, and is refused there.
     First,
+    /// Those of the first so many layers: the convolutions and dense layers that fewer others come
+    /// before, and what follows them up to the next ones. What comes before all layers is among them.
+    FirstLayers(usize),
+    /// Those of the last so many layers.
+    LastLayers(usize),
+    /// Those of the layers whose [fraction of depth](Depth::fraction) is at least the first number and
+    /// below the second: `Depth(0.0, 1.0 / 3.0)` is the lower third, and `Depth(2.0 / 3.0, 1.0)` the
+    /// upper one. Ranges that meet leave no layer out and have none in common.
+    Depth(f64, f64),
     /// Those that all of these are about.
     All(Vec<Which>),
     /// Those that any of these is about.
@@ -68,8 +103,24 @@ impl Which {
             Self::Algebra(algebra) => subject.algebra == *algebra,
             Self::Named(_, pattern) => subject.names.iter().any(|name| pattern.matches(name)),
             Self::First => subject.is_first,
+            Self::FirstLayers(n) => subject.depth.is_some_and(|depth| depth.from_input <= *n),
+            Self::LastLayers(n) => subject.depth.is_some_and(|depth| depth.from_output <= *n),
+            Self::Depth(from, to) => subject.depth.is_some_and(|depth| {
+                let fraction = depth.fraction();
+                *from <= fraction && fraction < *to
+            }),
             Self::All(parts) => parts.iter().all(|part| part.matches(subject)),
             Self::Any(parts) => parts.iter().any(|part| part.matches(subject)),
+        }
+    }
+
+    /// Whether it says of which kind or algebra operators are, not only where they stand.
+    pub(crate) fn says_what(&self) -> bool {
+        match self {
+            Self::Kind(_) | Self::Algebra(_) => true,
+            Self::All(parts) => parts.iter().any(Self::says_what),
+            Self::Any(parts) => parts.iter().all(Self::says_what),
+            _ => false,
         }
     }
 
@@ -130,6 +181,11 @@ impl fmt::Display for Which {
             Self::Algebra(algebra) => write!(f, "{algebra}"),
             Self::Named(pattern, _) => write!(f, "`{pattern}`"),
             Self::First => f.write_str("the first layer"),
+            Self::FirstLayers(1) => f.write_str("the first layer and what follows it"),
+            Self::FirstLayers(n) => write!(f, "the first {n} layers"),
+            Self::LastLayers(1) => f.write_str("the last layer and what follows it"),
+            Self::LastLayers(n) => write!(f, "the last {n} layers"),
+            Self::Depth(from, to) => write!(f, "the layers from {from:.2} to {to:.2} of the depth"),
             Self::All(parts) => list(f, parts, " in "),
             Self::Any(parts) => list(f, parts, " or "),
         }
@@ -149,6 +205,8 @@ pub struct Entry<R: ?Sized> {
     pub which: Which,
     /// What they get.
     pub rule: Arc<R>,
+    /// Whether a network may have none of them.
+    pub may_match_nothing: bool,
 }
 
 impl<R: ?Sized> Clone for Entry<R> {
@@ -156,6 +214,7 @@ impl<R: ?Sized> Clone for Entry<R> {
         Self {
             which: self.which.clone(),
             rule: Arc::clone(&self.rule),
+            may_match_nothing: self.may_match_nothing,
         }
     }
 }
@@ -165,6 +224,7 @@ impl<R: ?Sized> Clone for Entry<R> {
 pub struct Composite<R: ?Sized> {
     name: Option<String>,
     entries: Vec<Entry<R>>,
+    must_match_any: bool,
 }
 
 impl<R: ?Sized> Clone for Composite<R> {
@@ -172,6 +232,7 @@ impl<R: ?Sized> Clone for Composite<R> {
         Self {
             name: self.name.clone(),
             entries: self.entries.clone(),
+            must_match_any: self.must_match_any,
         }
     }
 }
@@ -181,17 +242,39 @@ impl<R: ?Sized> Default for Composite<R> {
         Self {
             name: None,
             entries: Vec::new(),
+            must_match_any: false,
         }
     }
 }
 
 impl<R: ?Sized> Composite<R> {
-    /// Appends an entry.
+    /// Appends an entry, which must be about some operator of a network.
     pub fn push(&mut self, which: impl Into<Which>, rule: Arc<R>) {
         self.entries.push(Entry {
             which: which.into(),
             rule,
+            may_match_nothing: false,
         });
+    }
+
+    /// Appends an entry about operators that a network need not have.
+    pub fn push_where_present(&mut self, which: impl Into<Which>, rule: Arc<R>) {
+        self.push(which, rule);
+        if let Some(entry) = self.entries.last_mut() {
+            entry.may_match_nothing = true;
+        }
+    }
+
+    /// Lets all entries so far be about operators that a network does not have.
+    pub fn allow_no_match(&mut self) {
+        for entry in &mut self.entries {
+            entry.may_match_nothing = true;
+        }
+    }
+
+    /// Demands that one entry at least is about some operator of a network.
+    pub fn demand_any_match(&mut self) {
+        self.must_match_any = true;
     }
 
     /// Appends another list, which decides where this one has no match.
@@ -236,31 +319,45 @@ impl<R: ?Sized> Composite<R> {
             .find(|(_, entry)| entry.which.matches(subject) && covers(&entry.rule))
     }
 
-    /// Refuses an entry that is about none of a network's operators.
+    /// Refuses an entry that is about none of a network's operators, unless it is for what is present,
+    /// and a list that is about none although it must be.
     ///
     /// # Errors
     ///
     /// [`RuleError::MatchesNothing`], with the names nearest to its pattern and the kinds that occur.
-    pub fn check_matches<'a>(
+    pub fn check_matches(
         &self,
-        subjects: &[Subject<'a>],
+        subjects: &[Subject<'_>],
         describe: impl Fn(&R) -> String,
     ) -> Result<(), RuleError> {
         let matches = |entry: &Entry<R>| subjects.iter().any(|s| entry.which.matches(s));
-        let unmatched = self.entries.iter().find(|entry| !matches(entry));
-        let Some(entry) = unmatched else {
-            return Ok(());
-        };
-        let mut kinds: Vec<OpKind> = subjects.iter().map(|subject| subject.kind).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let names = subjects.iter().flat_map(|subject| subject.names);
-        Err(RuleError::MatchesNothing {
-            rule: describe(&entry.rule),
-            which: entry.which.to_string(),
-            nearest: nearest(&entry.which.patterns(), names.copied()),
-            kinds,
-        })
+        let mut required = self.entries.iter().filter(|entry| !entry.may_match_nothing);
+        if let Some(entry) = required.find(|entry| !matches(entry)) {
+            return Err(matches_nothing(
+                describe(&entry.rule),
+                &entry.which,
+                subjects,
+            ));
+        }
+        if self.must_match_any && !self.entries.iter().any(matches) {
+            let all = Which::Any(self.entries.iter().map(|e| e.which.clone()).collect());
+            let name = self.name().unwrap_or("custom").to_owned();
+            return Err(matches_nothing(name, &all, subjects));
+        }
+        Ok(())
+    }
+}
+
+fn matches_nothing(rule: String, which: &Which, subjects: &[Subject<'_>]) -> RuleError {
+    let mut kinds: Vec<OpKind> = subjects.iter().map(|subject| subject.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let names = subjects.iter().flat_map(|subject| subject.names);
+    RuleError::MatchesNothing {
+        rule,
+        which: which.to_string(),
+        nearest: nearest(&which.patterns(), names.copied()),
+        kinds,
     }
 }
 

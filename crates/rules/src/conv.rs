@@ -2,115 +2,11 @@ use std::sync::Arc;
 
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use burn::tensor::{Tensor, module};
+use elucid_kernels::conv::{self as kernels, Conv2d, Windows};
+use elucid_kernels::window::{Axis, Geometry};
 
-use crate::cpu::conv::Windows;
-use crate::cpu::{self, Host};
+use crate::host::Host;
 use crate::operation::{self, Operation, Pullback};
-use crate::window::{Axis, Geometry};
-
-/// The parameters of a two-dimensional convolution, with ONNX's defaults. Pairs are height first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Conv2d {
-    /// Steps between windows: 1 by default.
-    pub stride: [usize; 2],
-    /// Zeros around the image: top, left, bottom, right, in ONNX's order; none by default.
-    pub pads: [usize; 4],
-    /// Steps between the elements of a window: 1 by default.
-    pub dilation: [usize; 2],
-    /// Into how many parts the channels of input and output fall, each part of the output seeing
-    /// its part of the input only: 1 by default.
-    pub groups: usize,
-}
-
-impl Default for Conv2d {
-    fn default() -> Self {
-        Self {
-            stride: [1, 1],
-            pads: [0; 4],
-            dilation: [1, 1],
-            groups: 1,
-        }
-    }
-}
-
-impl Conv2d {
-    /// Sets the steps between windows.
-    #[must_use]
-    pub fn stride(mut self, stride: [usize; 2]) -> Self {
-        self.stride = stride;
-        self
-    }
-
-    /// Sets the padding: top, left, bottom, right.
-    #[must_use]
-    pub fn pads(mut self, pads: [usize; 4]) -> Self {
-        self.pads = pads;
-        self
-    }
-
-    /// Sets the steps between the elements of a window.
-    #[must_use]
-    pub fn dilation(mut self, dilation: [usize; 2]) -> Self {
-        self.dilation = dilation;
-        self
-    }
-
-    /// Sets into how many parts the channels fall.
-    #[must_use]
-    pub fn groups(mut self, groups: usize) -> Self {
-        self.groups = groups;
-        self
-    }
-
-    /// Where windows of a weight `[O, I / groups, height, width]` lie in an image.
-    fn windows(&self, image: [usize; 2], weight: [usize; 4]) -> Windows {
-        let [top, left, bottom, right] = self.pads;
-        let axis = |i: usize, before: usize, after: usize| {
-            let (size, kernel, stride) = (image[i], weight[i + 2], self.stride[i]);
-            let dilation = self.dilation[i];
-            assert!(
-                kernel > 0 && stride > 0 && dilation > 0,
-                "the kernel, stride and dilation of a convolution must be 1 or more"
-            );
-            let extent = (kernel - 1) * dilation + 1;
-            let padded = size + before + after;
-            assert!(
-                extent <= padded,
-                "windows of {extent} do not fit into {padded}, an axis of {size} with its padding"
-            );
-            Axis {
-                kernel,
-                stride,
-                before,
-                after,
-                dilation,
-                size,
-                out: (padded - extent) / stride + 1,
-            }
-        };
-        Windows {
-            geometry: Geometry {
-                rows: axis(0, top, bottom),
-                cols: axis(1, left, right),
-            },
-            groups: self.groups,
-        }
-    }
-
-    /// Whether burn's own convolution does better: it has kernels for windows that see one channel.
-    fn is_depthwise(&self, weight: [usize; 4]) -> bool {
-        self.groups > 1 && weight[1] == 1
-    }
-
-    fn check(&self, channels: usize, weight: [usize; 4]) {
-        let [outputs, per_group, ..] = weight;
-        let groups = self.groups;
-        assert!(
-            groups > 0 && outputs.is_multiple_of(groups) && channels == per_group * groups,
-            "a weight [{outputs}, {per_group}, ..] does not fit {channels} channels in {groups} groups"
-        );
-    }
-}
 
 /// A convolution (the field's word; mathematically a cross-correlation), differentiable in `x`:
 /// `[N, I, H, W]` by a weight `[O, I / groups, height, width]` and a bias `[O]` to `[N, O, H', W']`.
@@ -143,7 +39,7 @@ pub fn conv2d(
     let windows = conv.windows([height, width], dims);
     let beside = x.device() == weight.device() && x.dtype() == weight.dtype();
     if beside
-        && !conv.is_depthwise(dims)
+        && !is_depthwise(conv, dims)
         && let Some(convolution) = Convolution::new(&weight, bias.as_ref(), windows)
     {
         return operation::run(x, Arc::new(convolution));
@@ -181,10 +77,10 @@ pub fn conv2d_transpose(
         [weights, rows.out, cols.out],
         "the output of a convolution of {size:?}"
     );
-    if !conv.is_depthwise(dims)
+    if !is_depthwise(conv, dims)
         && let (Some(g), Some(weight)) = (Host::view(&g), Host::view(&weight))
     {
-        return cpu::conv::transpose(&g, &weight, &windows);
+        return transpose(&g, &weight, &windows);
     }
     let rest = |axis: Axis| axis.size + axis.before + axis.after - axis.covered();
     let options = ConvTransposeOptions::new(
@@ -197,6 +93,19 @@ pub fn conv2d_transpose(
     module::conv_transpose2d(g, weight, None, options)
         .narrow(2, rows.before, rows.size)
         .narrow(3, cols.before, cols.size)
+}
+
+/// Whether burn's own convolution does better: it has kernels for windows that see one channel.
+fn is_depthwise(conv: &Conv2d, weight: [usize; 4]) -> bool {
+    conv.groups > 1 && weight[1] == 1
+}
+
+/// The gradient at the input, given the one at the output.
+fn transpose(g: &Host, weight: &Host, windows: &Windows) -> Tensor<4> {
+    let x = kernels::transpose(g.planes(), weight.planes(), windows);
+    let Geometry { rows, cols } = windows.geometry;
+    let ([n, ..], [_, inputs, ..]) = (g.dims(), weight.dims());
+    g.tensor(x, [n, inputs * windows.groups, rows.size, cols.size])
 }
 
 /// Weight and bias in main memory.
@@ -233,12 +142,16 @@ fn beside(x: &Tensor<4>) -> Host {
 impl Operation for Convolution {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let bias = self.bias.as_ref().map(Host::values);
-        cpu::conv::forward(&beside(&x), &self.weight, bias, &self.windows)
+        let x = beside(&x);
+        let y = kernels::forward(x.planes(), self.weight.planes(), bias, &self.windows);
+        let Geometry { rows, cols } = self.windows.geometry;
+        let ([n, ..], [outputs, ..]) = (x.dims(), self.weight.dims());
+        x.tensor(y, [n, outputs, rows.out, cols.out])
     }
 
     fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback) {
         let (weight, windows) = (self.weight.clone(), self.windows);
-        let pullback = Pullback::new(move |g| cpu::conv::transpose(&beside(&g), &weight, &windows));
+        let pullback = Pullback::new(move |g| transpose(&beside(&g), &weight, &windows));
         (self.forward(x), pullback)
     }
 }

@@ -6,22 +6,32 @@ use crate::OpKind;
 pub enum RuleError {
     /// The rule has no backward for this kind of operator.
     #[error(
-        "the rule `{rule}` cannot replace the gradient of {kind}: it is for {}",
-        list(supported)
+        "the rule `{rule}` cannot replace the gradient of {kind}{}",
+        is_for(supported)
     )]
     Unsupported {
         /// The rule's name.
         rule: String,
         /// The operator it was asked to replace.
         kind: OpKind,
-        /// The operators it is for.
+        /// The operators it is for; may be empty where that is not a matter of kinds.
         supported: Vec<OpKind>,
+    },
+    /// The rule cannot stand at this operator.
+    #[error("the rule `{rule}` cannot replace the gradient of {kind}: {reason}")]
+    DoesNotFit {
+        /// The rule's name.
+        rule: String,
+        /// The operator it was asked to replace.
+        kind: OpKind,
+        /// What it lacks, and what would be right.
+        reason: String,
     },
     /// An entry of a list of rules is about no operator of the network.
     #[error(
         "the rule `{rule}` is for {which}, and the network has none{}; its operators are {}",
         near(nearest),
-        list(kinds)
+        list_or(kinds, "none at all")
     )]
     MatchesNothing {
         /// The rule's name.
@@ -37,7 +47,7 @@ pub enum RuleError {
     #[error(
         "no rules are called `{name}`{}; there are {}",
         nearest.map(|n| format!(", did you mean `{n}`?")).unwrap_or_default(),
-        list(presets)
+        list_or(presets, "none")
     )]
     UnknownPreset {
         /// The name asked for.
@@ -56,63 +66,17 @@ fn near(names: &[String]) -> String {
     }
 }
 
-fn list<T: std::fmt::Display>(items: &[T]) -> String {
-    let items: Vec<String> = items.iter().map(T::to_string).collect();
-    items.join(", ")
+fn is_for(kinds: &[OpKind]) -> String {
+    match kinds.is_empty() {
+        true => String::new(),
+        false => format!(": it is for {}", list_or(kinds, "")),
+    }
 }
 
-/// Why a [`Pool2d`](crate::Pool2d) cannot be applied. Axis 0 is the height, axis 1 the width.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PoolError {
-    /// A kernel, stride or dilation of zero.
-    #[error("the {what} of a pool must be at least 1, not {value:?}")]
-    Zero {
-        /// `"kernel"`, `"stride"` or `"dilation"`.
-        what: &'static str,
-        /// The value given, height first.
-        value: [usize; 2],
-    },
-    /// A kernel that does not fit the padded input even once.
-    #[error(
-        "a pool window of {extent} does not fit axis {axis}: the input is {size} long, {padded} with padding"
-    )]
-    WindowTooLarge {
-        /// The axis.
-        axis: usize,
-        /// The window's length, dilation included.
-        extent: usize,
-        /// The input's length.
-        size: usize,
-        /// The input's length with padding.
-        padded: usize,
-    },
-    /// A window that covers nothing but padding, whose maximum or mean does not exist.
-    #[error(
-        "padding of {before} and {after} on axis {axis} leaves a pool window of {extent} without input (the input is {size} long)"
-    )]
-    WindowInPadding {
-        /// The axis.
-        axis: usize,
-        /// Padding before the input.
-        before: usize,
-        /// Padding after the input.
-        after: usize,
-        /// The window's length, dilation included.
-        extent: usize,
-        /// The input's length.
-        size: usize,
-    },
-    /// A length past what any picture has.
-    #[error("a pool with {what} of {value} on axis {axis} is too large (the limit is {limit})")]
-    TooLarge {
-        /// What is too large.
-        what: &'static str,
-        /// Its value.
-        value: usize,
-        /// The axis.
-        axis: usize,
-        /// The largest value allowed.
-        limit: usize,
-    },
+fn list_or<T: std::fmt::Display>(items: &[T], none: &str) -> String {
+    if items.is_empty() {
+        return none.to_owned();
+    }
+    let items: Vec<String> = items.iter().map(T::to_string).collect();
+    items.join(", ")
 }

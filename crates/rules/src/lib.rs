@@ -1,29 +1,47 @@
 #![doc = include_str!("../README.md")]
 
+mod any_rank;
+mod attention;
 mod composite;
 mod conv;
-mod cpu;
 mod error;
+mod host;
 mod kind;
 mod lrn;
 mod operation;
+mod operator_rule;
 mod pool;
+mod products;
 mod relu;
 mod rule;
 mod rules;
 mod smooth;
+mod statistics;
 mod tap;
 mod window;
 
-pub use composite::{Composite, Entry, Subject, Which};
-pub use conv::{Conv2d, conv2d, conv2d_transpose};
-pub use cpu::{cpu_threads, vectorised};
-pub use error::{PoolError, RuleError};
+pub use any_rank::AnyRank;
+pub use attention::{ConstantAttention, UniformAttention};
+pub use composite::{Composite, Depth, Entry, Subject, Which};
+pub use conv::{conv2d, conv2d_transpose};
+pub use elucid_kernels::conv::Conv2d;
+pub use elucid_kernels::lrn::Lrn;
+pub use elucid_kernels::pool::{Pool2d, PoolError};
+pub use error::RuleError;
 pub use kind::{Algebra, InvalidOpKind, OpKind, Operator};
-pub use lrn::{Lrn, local_response_norm};
-pub use pool::{Pool2d, avg_pool2d, max_pool2d};
+pub use lrn::local_response_norm;
+pub use operator_rule::{
+    BoundRule, Execution, Forward, OperatorRule, RuleUse, Site, SiteInput, Statistics,
+    apply_operator, pullback,
+};
+pub use pool::{avg_pool2d, max_pool2d};
+pub use products::{
+    ConstantDivisor, ConstantFactor, Detached, GatedOrUniform, GuidedActivation, SignalTakesAll,
+    UniformProduct,
+};
 pub use relu::{DeconvRelu, GuidedRelu, RedirectedRelu};
 pub use rule::{GradRule, Rule, apply};
 pub use rules::{Rules, TrueRule};
 pub use smooth::SmoothMaxPool;
+pub use statistics::ConstantStatistics;
 pub use tap::Tap;

@@ -2,48 +2,10 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
+use elucid_kernels::lrn::{self, Lrn};
 
-use crate::cpu::{self, Host};
+use crate::host::Host;
 use crate::operation::{self, Operation, Pullback};
-
-/// The parameters of local response normalisation across channels, with ONNX's defaults.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Lrn {
-    /// Channels in a window.
-    pub size: usize,
-    /// The weight of the mean square: 1e-4 by default.
-    pub alpha: f32,
-    /// The exponent: 0.75 by default.
-    pub beta: f32,
-    /// What the mean square is added to: 1 by default.
-    pub bias: f32,
-}
-
-impl Lrn {
-    /// A window of `size` channels, else ONNX's defaults.
-    pub fn new(size: usize) -> Self {
-        Self {
-            size,
-            alpha: 1e-4,
-            beta: 0.75,
-            bias: 1.0,
-        }
-    }
-
-    /// How many channels the window reaches below its own: the smaller half of an even window.
-    pub(crate) fn below(&self) -> usize {
-        (self.size - 1) / 2
-    }
-
-    pub(crate) fn above(&self) -> usize {
-        self.size / 2
-    }
-
-    /// The weight of the sum of squares.
-    pub(crate) fn scale(&self) -> f32 {
-        self.alpha / self.size as f32
-    }
-}
 
 /// Local response normalisation, differentiable: `[N, C, H, W]` to the same shape.
 ///
@@ -71,7 +33,7 @@ impl Operation for Normalisation {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let lrn = &self.0;
         match Host::view(&x) {
-            Some(x) => cpu::lrn::forward(&x, lrn),
+            Some(x) => x.tensor(lrn::forward(x.planes(), lrn), x.dims()),
             None => {
                 let s = scales(&x, lrn);
                 x * s.powf_scalar(-lrn.beta)
@@ -90,7 +52,7 @@ impl Operation for Normalisation {
 /// windows `i` that hold `j`.
 fn backward(x: &Tensor<4>, g: Tensor<4>, lrn: &Lrn) -> Tensor<4> {
     if let (Some(x), Some(g)) = (Host::view(x), Host::view(&g)) {
-        return cpu::lrn::backward(&x, &g, lrn);
+        return x.tensor(lrn::backward(x.planes(), g.planes(), lrn), x.dims());
     }
     let s = scales(x, lrn);
     let power = s.clone().powf_scalar(-lrn.beta);

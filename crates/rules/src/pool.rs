@@ -2,178 +2,13 @@ use std::sync::Arc;
 
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Int, Tensor, module};
+use elucid_kernels::pool::{self as kernels, Pool2d};
+use elucid_kernels::window::Geometry;
 
-use crate::cpu::{self, Host};
+use crate::host::Host;
 use crate::operation::{self, Operation, Pullback};
-use crate::window::{self, Axis, Geometry};
-use crate::{GradRule, OpKind, Operator, PoolError};
-
-/// No picture has an axis this long; past it, sizes could overflow.
-const LONGEST_AXIS: usize = 1 << 24;
-
-/// The windows of a two-dimensional pooling operator. Pairs are height first.
-///
-/// Output `i` of an axis looks at the inputs `i * stride - pad_before + t * dilation` for
-/// `t = 0 .. kernel`, those in the padding left out.
-///
-/// ```
-/// use elucid_rules::Pool2d;
-///
-/// let pool = Pool2d::new([3, 3]).stride([2, 2]).ceil_mode(true);
-/// assert_eq!(pool.output_size([112, 112])?, [56, 56]);
-/// # Ok::<(), elucid_rules::PoolError>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Pool2d {
-    /// Window size.
-    pub kernel: [usize; 2],
-    /// Steps between windows.
-    pub stride: [usize; 2],
-    /// Padding: top, left, bottom, right, in ONNX's order.
-    pub pads: [usize; 4],
-    /// Steps between the elements of a window.
-    pub dilation: [usize; 2],
-    /// Whether the number of windows is rounded up. A window that would start past the input and
-    /// its leading padding is dropped, as in PyTorch and ONNX Runtime.
-    pub ceil_mode: bool,
-}
-
-impl Pool2d {
-    /// Windows of the size `kernel` at every position: stride 1, no padding, no dilation, rounded
-    /// down.
-    pub fn new(kernel: [usize; 2]) -> Self {
-        Self {
-            kernel,
-            stride: [1, 1],
-            pads: [0; 4],
-            dilation: [1, 1],
-            ceil_mode: false,
-        }
-    }
-
-    /// Sets the steps between windows.
-    #[must_use]
-    pub fn stride(mut self, stride: [usize; 2]) -> Self {
-        self.stride = stride;
-        self
-    }
-
-    /// Sets the padding: top, left, bottom, right.
-    #[must_use]
-    pub fn pads(mut self, pads: [usize; 4]) -> Self {
-        self.pads = pads;
-        self
-    }
-
-    /// Sets the steps between the elements of a window.
-    #[must_use]
-    pub fn dilation(mut self, dilation: [usize; 2]) -> Self {
-        self.dilation = dilation;
-        self
-    }
-
-    /// Sets whether the number of windows is rounded up.
-    #[must_use]
-    pub fn ceil_mode(mut self, ceil_mode: bool) -> Self {
-        self.ceil_mode = ceil_mode;
-        self
-    }
-
-    /// The output's height and width for an input `[height, width]`.
-    ///
-    /// # Errors
-    ///
-    /// A [`PoolError`] when a parameter is zero, a size is absurd, the window does not fit, or
-    /// some window would hold nothing but padding.
-    pub fn output_size(&self, input: [usize; 2]) -> Result<[usize; 2], PoolError> {
-        let geometry = self.geometry(input)?;
-        Ok([geometry.rows.out, geometry.cols.out])
-    }
-
-    pub(crate) fn geometry(&self, [height, width]: [usize; 2]) -> Result<Geometry, PoolError> {
-        let parameters = [
-            ("kernel", self.kernel),
-            ("stride", self.stride),
-            ("dilation", self.dilation),
-        ];
-        for (what, value) in parameters {
-            if value.contains(&0) {
-                return Err(PoolError::Zero { what, value });
-            }
-        }
-        Ok(Geometry {
-            rows: self.axis(0, height)?,
-            cols: self.axis(1, width)?,
-        })
-    }
-
-    fn axis(&self, axis: usize, size: usize) -> Result<Axis, PoolError> {
-        let (kernel, stride) = (self.kernel[axis], self.stride[axis]);
-        let (before, after) = (self.pads[axis], self.pads[axis + 2]);
-        let dilation = self.dilation[axis];
-        let extent = (kernel - 1).saturating_mul(dilation).saturating_add(1);
-        let lengths = [
-            ("an input", size),
-            ("a window", extent),
-            ("a stride", stride),
-            ("padding", before),
-            ("padding", after),
-        ];
-        for (what, value) in lengths {
-            if value > LONGEST_AXIS {
-                return Err(PoolError::TooLarge {
-                    what,
-                    value,
-                    axis,
-                    limit: LONGEST_AXIS,
-                });
-            }
-        }
-
-        let padded = size + before + after;
-        let slack = if self.ceil_mode { stride - 1 } else { 0 };
-        if size == 0 || extent > padded + slack {
-            return Err(PoolError::WindowTooLarge {
-                axis,
-                extent,
-                size,
-                padded,
-            });
-        }
-        let mut out = (padded + slack - extent) / stride + 1;
-        if self.ceil_mode && (out - 1) * stride >= size + before {
-            out -= 1;
-        }
-
-        let axis_windows = Axis {
-            kernel,
-            stride,
-            before,
-            after,
-            dilation,
-            size,
-            out,
-        };
-        let all_see_input =
-            before < extent && after < extent && (0..out).all(|o| axis_windows.count(o) > 0);
-        if !all_see_input {
-            return Err(PoolError::WindowInPadding {
-                axis,
-                before,
-                after,
-                extent,
-                size,
-            });
-        }
-        Ok(axis_windows)
-    }
-
-    fn geometry_of(&self, x: &Tensor<4>) -> Geometry {
-        let [_, _, height, width] = x.dims();
-        self.geometry([height, width])
-            .unwrap_or_else(|error| panic!("{error}"))
-    }
-}
+use crate::window::{self, input_dims, output_dims};
+use crate::{GradRule, OpKind, Operator};
 
 /// The maximum of each window, differentiable: `[N, C, H, W]` to `[N, C, H', W']`.
 ///
@@ -206,6 +41,13 @@ pub fn avg_pool2d(x: Tensor<4>, pool: &Pool2d, count_include_pad: bool) -> Tenso
     )
 }
 
+/// The windows of a pool that fits `x`.
+pub(crate) fn geometry_of(pool: &Pool2d, x: &Tensor<4>) -> Geometry {
+    let [_, _, height, width] = x.dims();
+    pool.geometry([height, width])
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
 #[derive(Debug)]
 struct MaxPool(Pool2d);
 
@@ -215,7 +57,7 @@ impl Operation for MaxPool {
     }
 
     fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback) {
-        let geometry = self.0.geometry_of(&x);
+        let geometry = geometry_of(&self.0, &x);
         let (y, positions) = maximum_with_positions(x, &geometry);
         let pullback = Pullback::new(move |g| to_positions(g, &positions, &geometry));
         (y, pullback)
@@ -232,7 +74,7 @@ impl GradRule for TrueMaxPool {
     }
 
     fn backward(&self, x: Tensor<4>, _y: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
-        let geometry = self.0.geometry_of(&x);
+        let geometry = geometry_of(&self.0, &x);
         let (_, positions) = maximum_with_positions(x, &geometry);
         to_positions(g, &positions, &geometry)
     }
@@ -254,12 +96,12 @@ struct AveragePool {
 
 impl Operation for AveragePool {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let geometry = self.pool.geometry_of(&x);
+        let geometry = geometry_of(&self.pool, &x);
         window::weighted_sum(x, &geometry, &geometry.means(self.count_include_pad))
     }
 
     fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback) {
-        let geometry = self.pool.geometry_of(&x);
+        let geometry = geometry_of(&self.pool, &x);
         let weights = geometry.means(self.count_include_pad);
         let y = window::weighted_sum(x, &geometry, &weights);
         let pullback =
@@ -277,9 +119,12 @@ enum Positions {
 }
 
 pub(crate) fn maximum(x: Tensor<4>, pool: &Pool2d) -> Tensor<4> {
-    let geometry = pool.geometry_of(&x);
+    let geometry = geometry_of(pool, &x);
     match Host::view(&x) {
-        Some(x) => cpu::pool::maximum(&x, &geometry),
+        Some(x) => {
+            let y = kernels::maximum(x.planes(), &geometry);
+            x.tensor(y, output_dims(&x, &geometry))
+        }
         None => module::max_pool2d(cover(x, &geometry), covered_pool(&geometry)),
     }
 }
@@ -287,7 +132,8 @@ pub(crate) fn maximum(x: Tensor<4>, pool: &Pool2d) -> Tensor<4> {
 fn maximum_with_positions(x: Tensor<4>, geometry: &Geometry) -> (Tensor<4>, Positions) {
     match Host::view(&x) {
         Some(x) => {
-            let (y, positions) = cpu::pool::maximum_with_positions(&x, geometry);
+            let (y, positions) = kernels::maximum_with_positions(x.planes(), geometry);
+            let y = x.tensor(y, output_dims(&x, geometry));
             (y, Positions::Cpu(positions))
         }
         None => {
@@ -302,7 +148,8 @@ fn to_positions(g: Tensor<4>, positions: &Positions, geometry: &Geometry) -> Ten
     match positions {
         Positions::Cpu(positions) => {
             let g = Host::view(&g).expect("a gradient is where its output is");
-            cpu::pool::to_positions(&g, positions, geometry)
+            let d = kernels::to_positions(g.planes(), positions, geometry);
+            g.tensor(d, input_dims(&g, geometry))
         }
         Positions::Burn(positions) => {
             let Geometry { rows, cols } = geometry;

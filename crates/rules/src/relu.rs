@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, activation};
+use elucid_kernels::relu::gated;
 
-use crate::cpu::{self, Host};
+use crate::host::Host;
 use crate::{GradRule, OpKind, Operator, Rule, RuleError};
 
 const SUPPORTED: [OpKind; 2] = [OpKind::Relu, OpKind::Clip];
@@ -89,7 +90,7 @@ impl Rectifier {
     /// `g` where `min < x < max`, else 0.
     fn gate(&self, x: Tensor<4>, mut g: Tensor<4>) -> Tensor<4> {
         if let (Some(x), Some(g)) = (Host::view(&x), Host::view(&g)) {
-            return cpu::relu::gated(&x, &g, [self.min, self.max], false);
+            return self.gate_on_host(&x, &g, false);
         }
         if self.min.is_finite() {
             g = g.mask_fill(x.clone().lower_equal_scalar(self.min), 0.0);
@@ -100,10 +101,16 @@ impl Rectifier {
         g
     }
 
+    fn gate_on_host(&self, x: &Host, g: &Host, positive_only: bool) -> Tensor<4> {
+        let bounds = [self.min, self.max];
+        let d = gated(x.planes(), g.planes(), bounds, positive_only);
+        g.tensor(d, g.dims())
+    }
+
     /// `max(g, 0)` where `min < x < max`, else 0.
     fn gate_positive(&self, x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
         match (Host::view(&x), Host::view(&g)) {
-            (Some(x), Some(g)) => cpu::relu::gated(&x, &g, [self.min, self.max], true),
+            (Some(x), Some(g)) => self.gate_on_host(&x, &g, true),
             _ => self.gate(x, activation::relu(g)),
         }
     }

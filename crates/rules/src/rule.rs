@@ -5,12 +5,15 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 use crate::operation::{self, Operation, Pullback};
+use crate::operator_rule::{BoundRule, Site, check_one_input};
 use crate::{Operator, RuleError};
 
 /// One operator's output together with a backward that replaces the true one.
 ///
 /// Both functions are plain tensor code without autodiff inside, so a rule runs on every backend.
-/// Tensors are `[N, C, H, W]` for the operators between convolutions.
+/// Tensors are `[N, C, H, W]`; what an operator of another rank reads is viewed so: vectors as images
+/// of one pixel, `[N, C, L]` as `[N, C, L, 1]`. Operators with several inputs that depend on the image,
+/// and those with weights, are for an [`OperatorRule`](crate::OperatorRule).
 ///
 /// A `GradRule` is also a [`Rule`]: give it to [`Rules::on`](crate::Rules::on), or run it by
 /// hand with [`apply`].
@@ -46,7 +49,7 @@ pub trait GradRule: Debug + Send + Sync {
 }
 
 /// The last part of a type's path.
-fn short_type_name<T: ?Sized>() -> String {
+pub(crate) fn short_type_name<T: ?Sized>() -> String {
     let path = type_name::<T>();
     let end = path.find('<').unwrap_or(path.len());
     let start = path[..end].rfind("::").map_or(0, |at| at + 2);
@@ -101,6 +104,18 @@ pub trait Rule: Debug + Send + Sync {
     ///
     /// [`RuleError::Unsupported`] when the rule has no backward for `op`.
     fn bind(self: Arc<Self>, op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError>;
+
+    /// The rule where it is to stand: [`Rule::bind`] unless overridden, for operators of which one
+    /// input depends on the image and which have no weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rule::bind`], and [`RuleError::DoesNotFit`] for other operators.
+    fn place(self: Arc<Self>, site: &Site<'_>) -> Result<BoundRule, RuleError> {
+        let bound = Arc::clone(&self).bind(&site.operator)?;
+        check_one_input(self.name(), site)?;
+        Ok(BoundRule::OneInput(bound))
+    }
 }
 
 impl<R: GradRule + 'static> Rule for R {
@@ -132,5 +147,9 @@ impl<R: Rule + ?Sized> Rule for Arc<R> {
 
     fn bind(self: Arc<Self>, op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError> {
         Arc::clone(&*self).bind(op)
+    }
+
+    fn place(self: Arc<Self>, site: &Site<'_>) -> Result<BoundRule, RuleError> {
+        Arc::clone(&*self).place(site)
     }
 }

@@ -2,20 +2,13 @@ use std::sync::Arc;
 
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, TensorData, module};
+use elucid_kernels::pool::{self as kernels, CENTRE, CORNER, EDGE, EPSILON};
+use elucid_kernels::window::Geometry;
 
-use crate::cpu::{self, Host};
-use crate::pool::maximum;
-use crate::window::{Geometry, weighted_sum, weighted_sum_transpose};
+use crate::host::Host;
+use crate::pool::{geometry_of, maximum};
+use crate::window::{weighted_sum, weighted_sum_transpose};
 use crate::{GradRule, OpKind, Operator, Pool2d, Rule, RuleError};
-
-/// Keeps the smooth surrogate finite where a window is all zero.
-pub(crate) const EPSILON: f32 = 1e-2;
-
-/// The blur's weights relative to its centre: the mean of the four neighbours by `EDGE`, that of
-/// the four diagonals by `CORNER`. They sum to one.
-pub(crate) const CENTRE: f32 = 0.25;
-pub(crate) const EDGE: f32 = 0.5;
-pub(crate) const CORNER: f32 = 0.25;
 
 /// Max-pool whose gradient is that of a smooth function instead.
 ///
@@ -94,13 +87,11 @@ impl GradRule for Bound {
     }
 
     fn backward(&self, x: Tensor<4>, _y: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
-        let [_, _, height, width] = x.dims();
-        let geometry = self
-            .pool
-            .geometry([height, width])
-            .unwrap_or_else(|error| panic!("{error}"));
+        let geometry = geometry_of(&self.pool, &x);
         if let (Some(x), Some(g)) = (Host::view(&x), Host::view(&g)) {
-            return cpu::pool::smooth_gradient(&x, &g, &geometry, self.rule.blur);
+            let blur = self.rule.blur;
+            let d = kernels::smooth_gradient(x.planes(), g.planes(), &geometry, blur);
+            return x.tensor(d, x.dims());
         }
         let gradient = smooth_gradient(x, g, &geometry);
         if self.rule.blur {

@@ -1,111 +1,19 @@
 //! Sums over pooling windows, and the arithmetic of where the windows lie.
 
-use std::ops::Range;
-
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use burn::tensor::{Tensor, TensorData, module};
+use elucid_kernels::pool;
+use elucid_kernels::window::Geometry;
 
-use crate::cpu::{self, Host};
-
-/// The windows along one axis. Constructed by `Pool2d`, which validates.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Axis {
-    pub(crate) kernel: usize,
-    pub(crate) stride: usize,
-    pub(crate) before: usize,
-    pub(crate) after: usize,
-    pub(crate) dilation: usize,
-    pub(crate) size: usize,
-    pub(crate) out: usize,
-}
-
-impl Axis {
-    /// The first element of a window to the last, inclusive.
-    fn extent(&self) -> usize {
-        (self.kernel - 1) * self.dilation + 1
-    }
-
-    /// From the start of the leading padding to the end of the last window.
-    pub(crate) fn covered(&self) -> usize {
-        (self.out - 1) * self.stride + self.extent()
-    }
-
-    /// The window elements of output `o` that fall into the input.
-    pub(crate) fn elements(&self, o: usize) -> Range<usize> {
-        let start = o * self.stride;
-        let first = self.before.saturating_sub(start).div_ceil(self.dilation);
-        let end = (self.size + self.before)
-            .saturating_sub(start)
-            .div_ceil(self.dilation);
-        first..end.clamp(first, self.kernel.max(first))
-    }
-
-    /// Where element `t` of window `o` lies in the input; only for `t` in `elements(o)`.
-    pub(crate) fn position(&self, o: usize, t: usize) -> usize {
-        o * self.stride + t * self.dilation - self.before
-    }
-
-    /// The outputs whose window has its element `t` in the input.
-    pub(crate) fn outputs(&self, t: usize) -> Range<usize> {
-        let offset = t * self.dilation;
-        let first = self.before.saturating_sub(offset).div_ceil(self.stride);
-        let end = (self.size + self.before)
-            .saturating_sub(offset)
-            .div_ceil(self.stride)
-            .min(self.out);
-        first.min(end)..end
-    }
-
-    /// How many elements of window `o` fall into the input.
-    pub(crate) fn count(&self, o: usize) -> usize {
-        self.elements(o).len()
-    }
-
-    /// How many elements of window `o` fall into the input or its padding.
-    fn count_with_padding(&self, o: usize) -> usize {
-        let padded = self.size + self.before + self.after;
-        padded
-            .saturating_sub(o * self.stride)
-            .div_ceil(self.dilation)
-            .min(self.kernel)
-    }
-}
-
-/// The windows of a two-dimensional pool over a plane.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Geometry {
-    pub(crate) rows: Axis,
-    pub(crate) cols: Axis,
-}
-
-impl Geometry {
-    /// One over the number of elements of each window, in row-major order.
-    pub(crate) fn means(&self, count_include_pad: bool) -> Vec<f32> {
-        let count = if count_include_pad {
-            Axis::count_with_padding
-        } else {
-            Axis::count
-        };
-        let cols: Vec<usize> = (0..self.cols.out).map(|o| count(&self.cols, o)).collect();
-        (0..self.rows.out)
-            .map(|o| count(&self.rows, o))
-            .flat_map(|rows| cols.iter().map(move |cols| 1.0 / (rows * cols) as f32))
-            .collect()
-    }
-
-    pub(crate) fn output_len(&self) -> usize {
-        self.rows.out * self.cols.out
-    }
-
-    pub(crate) fn input_len(&self) -> usize {
-        self.rows.size * self.cols.size
-    }
-}
+use crate::host::Host;
 
 /// `weights[o] * sum of window o`, `[N, C, H, W]` to `[N, C, H', W']`.
 pub(crate) fn weighted_sum(x: Tensor<4>, geometry: &Geometry, weights: &[f32]) -> Tensor<4> {
     match Host::view(&x) {
-        Some(x) => cpu::pool::weighted_sum(&x, geometry, weights),
+        Some(x) => {
+            let y = pool::weighted_sum(x.planes(), geometry, weights);
+            x.tensor(y, output_dims(&x, geometry))
+        }
         None => {
             let weights = plane(&x, geometry, weights);
             sum(x, geometry) * weights
@@ -121,12 +29,27 @@ pub(crate) fn weighted_sum_transpose(
     weights: &[f32],
 ) -> Tensor<4> {
     match Host::view(&g) {
-        Some(g) => cpu::pool::weighted_sum_transpose(&g, geometry, weights),
+        Some(g) => {
+            let d = pool::weighted_sum_transpose(g.planes(), geometry, weights);
+            g.tensor(d, input_dims(&g, geometry))
+        }
         None => {
             let weights = plane(&g, geometry, weights);
             sum_transpose(g * weights, geometry)
         }
     }
+}
+
+/// The shape of windows' outputs for the inputs `x`.
+pub(crate) fn output_dims(x: &Host, Geometry { rows, cols }: &Geometry) -> [usize; 4] {
+    let [n, c, _, _] = x.dims();
+    [n, c, rows.out, cols.out]
+}
+
+/// The shape of windows' inputs for the gradients `g` at their outputs.
+pub(crate) fn input_dims(g: &Host, Geometry { rows, cols }: &Geometry) -> [usize; 4] {
+    let [n, c, _, _] = g.dims();
+    [n, c, rows.size, cols.size]
 }
 
 fn plane(like: &Tensor<4>, Geometry { rows, cols }: &Geometry, values: &[f32]) -> Tensor<4> {

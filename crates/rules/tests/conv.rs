@@ -1,11 +1,9 @@
 //! Convolution against loops, burn's own convolution and its autodiff.
 
-mod common;
-
 use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Tensor, TensorData, module};
-use common::{Array, assert_close, cases, indices, value_and_gradient};
 use elucid_rules::{Conv2d, conv2d, conv2d_transpose};
+use elucid_testkit::array::{Array, assert_close, cases, indices, value_and_gradient};
 use proptest::prelude::*;
 
 /// A convolution that fits: what it does, its image, its weight and perhaps a bias.

@@ -1,11 +1,11 @@
 //! Local response normalisation against loops, burn's autodiff, and differences.
 
-mod common;
-
 use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
-use common::{Array, assert_close, cases, directional_difference, indices, value_and_gradient};
 use elucid_rules::{Lrn, local_response_norm};
+use elucid_testkit::array::{
+    Array, assert_close, cases, directional_difference, indices, value_and_gradient,
+};
 use proptest::prelude::*;
 
 /// In double precision, straight from the definition.

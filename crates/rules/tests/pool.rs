@@ -1,14 +1,12 @@
 //! Pooling against loops that can be checked by eye, against burn, and against differences.
 
-mod common;
-
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Tensor, module};
-use common::{
+use elucid_rules::{Pool2d, PoolError, avg_pool2d, max_pool2d};
+use elucid_testkit::array::{
     Array, assert_close, cases, device, directional_difference, indices, output_dims,
     pool_and_dims, value_and_gradient, window,
 };
-use elucid_rules::{Pool2d, PoolError, avg_pool2d, max_pool2d};
 use proptest::prelude::*;
 
 /// Output and gradient of max-pool.

@@ -1,17 +1,15 @@
 //! The built-in rules against loops, and how `Rules` gives them to operators.
 
-mod common;
-
 use std::sync::Arc;
 use std::thread;
 
 use burn::tensor::{Tensor, activation};
-use common::{
-    Array, assert_close, cases, indices, output_dims, pool_and_dims, value_and_gradient, window,
-};
 use elucid_rules::{
     Algebra, DeconvRelu, GradRule, GuidedRelu, OpKind, Operator, Pool2d, Rule, RuleError, Rules,
     SmoothMaxPool, Tap, TrueRule, apply, max_pool2d,
+};
+use elucid_testkit::array::{
+    Array, assert_close, cases, indices, output_dims, pool_and_dims, value_and_gradient, window,
 };
 use proptest::prelude::*;
 

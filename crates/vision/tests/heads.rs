@@ -397,6 +397,12 @@ fn the_output_that_can_be_class_scores_is_taken_and_another_can_be_named() {
     );
     let error = map.classify(&picture()).unwrap_err().to_string();
     assert!(error.contains("a score for each pixel"), "{error}");
+    // What other scores are computed from are features.
+    let features = network(8, &["z", "few"], |b| {
+        b.constant("v", floats(&[8, 2], vec![0.5; 16]))?;
+        b.node("MatMul", "", &["z", "v"], &["few"]).map(|_| ())
+    });
+    assert_eq!(open(features).head().output(), "few");
     // An argmax beside the softmax of the same scores is no second thing to explain.
     let same = network(3, &["label", "p"], |b| {
         b.node_with("ArgMax", "", &["z"], &["label"], |a| a.with("axis", 1_i64))?;

@@ -1,20 +1,16 @@
 //! Inputs of other channels, layouts and types than a photograph's, several of them, and who says how
 //! pictures are prepared.
 
-#[allow(dead_code, unused_imports)]
-#[path = "../../graph/tests/common/onnx.rs"]
-mod onnx;
-
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS};
 use elucid_rules::Rules;
+use elucid_testkit::onnx::{Onnx, data_type, floats};
 use elucid_vision::input::{ChannelOrder, InputError, Resize};
 use elucid_vision::{InputSpec, Layout, Model, ModelError, Opening, Origin, Preparation};
 use image::{DynamicImage, Rgb, RgbImage};
 use ndarray::{Array4, ArrayD, IxDyn};
-use onnx::{Onnx, data_type, floats};
 
 fn device() -> Device {
     Device::flex()
@@ -468,10 +464,13 @@ fn the_metadata_of_a_trainer_say_how_pictures_are_prepared() {
     let with = |entries: &[(&str, &str)]| {
         let mut network = first();
         for (key, value) in entries {
-            network.0.metadata_props.push(onnx::StringStringEntryProto {
-                key: Some((*key).to_owned()),
-                value: Some((*value).to_owned()),
-            });
+            network
+                .0
+                .metadata_props
+                .push(elucid_testkit::onnx::StringStringEntryProto {
+                    key: Some((*key).to_owned()),
+                    value: Some((*value).to_owned()),
+                });
         }
         open(&network)
     };

@@ -27,7 +27,7 @@ use super::by_channel::{CHANNELS, Channels, Seen, Weighed, by_channel};
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, Place, option};
 use crate::network::{FEATURES, Network};
 use crate::target::Target;
 use crate::work::Work;
@@ -120,30 +120,24 @@ fn squares(channel: ArrayView2<'_, f32>) -> f64 {
     channel.iter().map(|&v| f64::from(v).powi(2)).sum()
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "ablation-cam",
-    title: "Ablation-CAM",
-    place: Place::SpatialLayer,
-    needs_model: false,
-    takes_rules: false,
-    random: false,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "relative",
-            default: "false",
-            help: "whether weights are divided by the score: true (the paper) or false",
-        },
-        CHANNELS,
-    ],
-    reference: "Ramaswamy and Desai 2020",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "ablation-cam",
+    "Ablation-CAM",
+    "Ramaswamy and Desai 2020",
+    |options| {
         let mut method = AblationCam::at_features();
         method.setup = options.setup();
-        if let Some(is_relative) = options.get("relative", "true or false")? {
-            method.is_relative = is_relative;
-        }
+        options.read("relative", "true or false", &mut method.is_relative)?;
         method.channels = options.get(CHANNELS.name, "a number of channels")?;
         Ok(Box::new(method))
     },
-};
+)
+.at(Place::SpatialLayer)
+.options(&[
+    option(
+        "relative",
+        "false",
+        "whether weights are divided by the score: true (the paper) or false",
+    ),
+    CHANNELS,
+]);

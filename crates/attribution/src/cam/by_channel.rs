@@ -8,15 +8,15 @@ use super::spatial;
 use crate::attribution::Attribution;
 use crate::attributor::Setup;
 use crate::error::AttributionError;
-use crate::methods::MethodOption;
+use crate::methods::{MethodOption, option};
 use crate::saliency::Reduce;
 use crate::work::{Work, at_least_one, join};
 
-pub(crate) const CHANNELS: MethodOption = MethodOption {
-    name: "channels",
-    default: "",
-    help: "only so many channels, those with most to them; all unless given",
-};
+pub(crate) const CHANNELS: MethodOption = option(
+    "channels",
+    "",
+    "only so many channels, those with most to them; all unless given",
+);
 
 /// Which channels are scored.
 pub(super) struct Channels {

@@ -24,7 +24,7 @@ use super::spatial;
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, Place, option};
 use crate::network::{FEATURES, Network};
 use crate::saliency::Reduce;
 use crate::target::Target;
@@ -172,26 +172,22 @@ fn leading(mut matrix: Array2<f64>) -> Array1<f64> {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "eigen-cam",
-    title: "Eigen-CAM",
-    place: Place::SpatialLayer,
-    needs_model: false,
-    takes_rules: false,
-    random: false,
-    sums_to: "",
-    options: &[MethodOption {
-        name: "centred",
-        default: "false",
-        help: "whether each channel's mean is subtracted first: true (pytorch-grad-cam) or false \
-               (the paper)",
-    }],
-    reference: "Muhammad and Yeasin 2020",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "eigen-cam",
+    "Eigen-CAM",
+    "Muhammad and Yeasin 2020",
+    |options| {
         let centred = options.get("centred", "true or false")?;
         Ok(Box::new(EigenCam {
             setup: options.setup(),
             centred: centred.unwrap_or(false),
         }))
     },
-};
+)
+.at(Place::SpatialLayer)
+.options(&[option(
+    "centred",
+    "false",
+    "whether each channel's mean is subtracted first: true (pytorch-grad-cam) or false \
+               (the paper)",
+)]);

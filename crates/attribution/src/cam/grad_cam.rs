@@ -15,14 +15,10 @@
 //! stretches the map to 0..1 before it upsamples.
 
 use burn::tensor::Tensor;
-use elucid_graph::ImageBatch;
 
-use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
-use crate::error::AttributionError;
+use super::gradient_cam;
+use crate::attributor::Setup;
 use crate::methods::{Method, Place};
-use crate::network::{FEATURES, Network};
-use crate::target::Target;
 
 /// Grad-CAM: activations weighted by each channel's mean gradient.
 #[derive(Debug, Clone)]
@@ -31,54 +27,17 @@ pub struct GradCam {
     pub(crate) setup: Setup,
 }
 
-impl GradCam {
-    /// At a layer of shape `[N, C, H, W]`.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-        }
-    }
-
-    /// At the last convolutional features, [`FEATURES`].
-    pub fn at_features() -> Self {
-        Self::at(FEATURES)
-    }
-
-    setup_builders!(rules, batch_size, progress);
-}
+gradient_cam!(GradCam, weighted);
 
 pub(crate) fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
     x * g.mean_dim(3).mean_dim(2)
 }
 
-impl Attributor for GradCam {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        super::attribute(self.name(), &self.setup, network, images, &target, weighted)
-    }
-}
-
-pub(crate) const METHOD: Method = Method {
-    name: "grad-cam",
-    title: "Grad-CAM",
-    place: Place::SpatialLayer,
-    needs_model: false,
-    takes_rules: true,
-    random: false,
-    sums_to: "",
-    options: &[],
-    reference: "Selvaraju et al. 2017",
-    build: |options| {
+pub(crate) const METHOD: Method =
+    Method::new("grad-cam", "Grad-CAM", "Selvaraju et al. 2017", |options| {
         Ok(Box::new(GradCam {
             setup: options.setup(),
         }))
-    },
-};
+    })
+    .at(Place::SpatialLayer)
+    .takes_rules();

@@ -18,15 +18,10 @@
 //! and TorchRay do not have the method.
 
 use burn::tensor::{Tensor, activation};
-use elucid_graph::ImageBatch;
 
-use super::{guarded, over_positions};
-use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
-use crate::error::AttributionError;
+use super::{gradient_cam, guarded, over_positions};
+use crate::attributor::Setup;
 use crate::methods::{Method, Place};
-use crate::network::{FEATURES, Network};
-use crate::target::Target;
 
 /// Grad-CAM++: activations weighted by positive gradients in closed form.
 #[derive(Debug, Clone)]
@@ -35,55 +30,22 @@ pub struct GradCamPlusPlus {
     pub(crate) setup: Setup,
 }
 
-impl GradCamPlusPlus {
-    /// At a layer of shape `[N, C, H, W]`.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-        }
-    }
-
-    /// At the last convolutional features, [`FEATURES`].
-    pub fn at_features() -> Self {
-        Self::at(FEATURES)
-    }
-
-    setup_builders!(rules, batch_size, progress);
-}
+gradient_cam!(GradCamPlusPlus, weighted);
 
 fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
     let denominator = g.clone() * over_positions(x.clone()) + 2.0;
     x * over_positions(guarded(activation::relu(g), denominator))
 }
 
-impl Attributor for GradCamPlusPlus {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        super::attribute(self.name(), &self.setup, network, images, &target, weighted)
-    }
-}
-
-pub(crate) const METHOD: Method = Method {
-    name: "grad-cam-plus-plus",
-    title: "Grad-CAM++",
-    place: Place::SpatialLayer,
-    needs_model: false,
-    takes_rules: true,
-    random: false,
-    sums_to: "",
-    options: &[],
-    reference: "Chattopadhyay et al. 2018",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "grad-cam-plus-plus",
+    "Grad-CAM++",
+    "Chattopadhyay et al. 2018",
+    |options| {
         Ok(Box::new(GradCamPlusPlus {
             setup: options.setup(),
         }))
     },
-};
+)
+.at(Place::SpatialLayer)
+.takes_rules();

@@ -12,14 +12,10 @@
 //! TorchRay's `linear_approx` is the raw map.
 
 use burn::tensor::Tensor;
-use elucid_graph::ImageBatch;
 
-use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
-use crate::error::AttributionError;
+use super::gradient_cam;
+use crate::attributor::Setup;
 use crate::methods::{Method, Place};
-use crate::network::{FEATURES, Network};
-use crate::target::Target;
 
 /// HiResCAM: activation times gradient.
 #[derive(Debug, Clone)]
@@ -28,54 +24,21 @@ pub struct HiResCam {
     pub(crate) setup: Setup,
 }
 
-impl HiResCam {
-    /// At a layer of shape `[N, C, H, W]`.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-        }
-    }
-
-    /// At the last convolutional features, [`FEATURES`].
-    pub fn at_features() -> Self {
-        Self::at(FEATURES)
-    }
-
-    setup_builders!(rules, batch_size, progress);
-}
+gradient_cam!(HiResCam, weighted);
 
 fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
     x * g
 }
 
-impl Attributor for HiResCam {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        super::attribute(self.name(), &self.setup, network, images, &target, weighted)
-    }
-}
-
-pub(crate) const METHOD: Method = Method {
-    name: "hires-cam",
-    title: "HiResCAM",
-    place: Place::SpatialLayer,
-    needs_model: false,
-    takes_rules: true,
-    random: false,
-    sums_to: "",
-    options: &[],
-    reference: "Draelos and Carin 2020",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "hires-cam",
+    "HiResCAM",
+    "Draelos and Carin 2020",
+    |options| {
         Ok(Box::new(HiResCam {
             setup: options.setup(),
         }))
     },
-};
+)
+.at(Place::SpatialLayer)
+.takes_rules();

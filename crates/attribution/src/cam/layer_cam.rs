@@ -10,14 +10,10 @@
 //! caller, as is the ReLU. pytorch-grad-cam weighs alike and stretches the map to 0..1.
 
 use burn::tensor::{Tensor, activation};
-use elucid_graph::ImageBatch;
 
-use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
-use crate::error::AttributionError;
+use super::gradient_cam;
+use crate::attributor::Setup;
 use crate::methods::{Method, Place};
-use crate::network::{FEATURES, Network};
-use crate::target::Target;
 
 /// LayerCAM: activations weighted by positive gradients.
 #[derive(Debug, Clone)]
@@ -26,54 +22,17 @@ pub struct LayerCam {
     pub(crate) setup: Setup,
 }
 
-impl LayerCam {
-    /// At a layer of shape `[N, C, H, W]`.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-        }
-    }
-
-    /// At the last convolutional features, [`FEATURES`].
-    pub fn at_features() -> Self {
-        Self::at(FEATURES)
-    }
-
-    setup_builders!(rules, batch_size, progress);
-}
+gradient_cam!(LayerCam, weighted);
 
 fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
     x * activation::relu(g)
 }
 
-impl Attributor for LayerCam {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        super::attribute(self.name(), &self.setup, network, images, &target, weighted)
-    }
-}
-
-pub(crate) const METHOD: Method = Method {
-    name: "layer-cam",
-    title: "LayerCAM",
-    place: Place::SpatialLayer,
-    needs_model: false,
-    takes_rules: true,
-    random: false,
-    sums_to: "",
-    options: &[],
-    reference: "Jiang et al. 2021",
-    build: |options| {
+pub(crate) const METHOD: Method =
+    Method::new("layer-cam", "LayerCAM", "Jiang et al. 2021", |options| {
         Ok(Box::new(LayerCam {
             setup: options.setup(),
         }))
-    },
-};
+    })
+    .at(Place::SpatialLayer)
+    .takes_rules();

@@ -59,6 +59,44 @@ use crate::saliency::Reduce;
 use crate::target::Target;
 use crate::work::Work;
 
+/// The constructors, options and [`Attributor`](crate::Attributor) of a method that is a formula of the
+/// activations and the gradients.
+macro_rules! gradient_cam {
+    ($method:ident, $formula:expr) => {
+        impl $method {
+            /// At a layer of shape `[N, C, H, W]`.
+            pub fn at(layer: &str) -> Self {
+                Self {
+                    setup: Setup::at(layer),
+                }
+            }
+
+            /// At the last convolutional features, [`FEATURES`](crate::FEATURES).
+            pub fn at_features() -> Self {
+                Self::at($crate::FEATURES)
+            }
+
+            $crate::attributor::setup_builders!(rules, batch_size, progress);
+        }
+
+        impl $crate::Attributor for $method {
+            fn name(&self) -> &'static str {
+                METHOD.name
+            }
+
+            fn attribute(
+                &self,
+                network: &dyn $crate::Network,
+                images: &dyn elucid_graph::ImageBatch,
+                target: $crate::Target,
+            ) -> Result<$crate::Attribution, $crate::AttributionError> {
+                $crate::cam::attribute(self.name(), &self.setup, network, images, &target, $formula)
+            }
+        }
+    };
+}
+use gradient_cam;
+
 /// Attributes by a formula of the activations and the gradients, both `[N, C, H, W]`.
 fn attribute(
     method: &'static str,

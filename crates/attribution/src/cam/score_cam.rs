@@ -45,7 +45,7 @@ use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, Place, option};
 use crate::network::{FEATURES, Network};
 use crate::perturbation::BASELINE_HELP;
 use crate::random::Random;
@@ -228,39 +228,24 @@ fn softmax(scores: &[f32]) -> Vec<f32> {
     powers.iter().map(|power| (power / sum) as f32).collect()
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "score-cam",
-    title: "Score-CAM",
-    place: Place::SpatialLayer,
-    needs_model: false,
-    takes_rules: false,
-    random: true,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "weights",
-            default: "softmax",
-            help: "how scores become weights: softmax over channels, increase over the score of a \
-                   blank image, or the score itself",
-        },
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: BASELINE_HELP,
-        },
-        CHANNELS,
-    ],
-    reference: "Wang et al. 2020",
-    build: |options| {
+pub(crate) const METHOD: Method =
+    Method::new("score-cam", "Score-CAM", "Wang et al. 2020", |options| {
         let mut method = ScoreCam::at_features();
         method.setup = options.setup();
-        if let Some(weights) = options.get("weights", WEIGHTS)? {
-            method.weights = weights;
-        }
-        if let Some(baseline) = options.get("baseline", BASELINES)? {
-            method.baseline = baseline;
-        }
+        options.read("weights", WEIGHTS, &mut method.weights)?;
+        options.read("baseline", BASELINES, &mut method.baseline)?;
         method.channels = options.get(CHANNELS.name, "a number of channels")?;
         Ok(Box::new(method))
-    },
-};
+    })
+    .at(Place::SpatialLayer)
+    .random()
+    .options(&[
+        option(
+            "weights",
+            "softmax",
+            "how scores become weights: softmax over channels, increase over the score of a \
+                   blank image, or the score itself",
+        ),
+        option("baseline", "zero", BASELINE_HELP),
+        CHANNELS,
+    ]);

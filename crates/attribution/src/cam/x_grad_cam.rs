@@ -12,15 +12,10 @@
 //! stretches it to 0..1.
 
 use burn::tensor::Tensor;
-use elucid_graph::ImageBatch;
 
-use super::{guarded, over_positions};
-use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
-use crate::error::AttributionError;
+use super::{gradient_cam, guarded, over_positions};
+use crate::attributor::Setup;
 use crate::methods::{Method, Place};
-use crate::network::{FEATURES, Network};
-use crate::target::Target;
 
 /// XGrad-CAM: activations weighted by each channel's activation-weighted mean gradient.
 #[derive(Debug, Clone)]
@@ -29,55 +24,18 @@ pub struct XGradCam {
     pub(crate) setup: Setup,
 }
 
-impl XGradCam {
-    /// At a layer of shape `[N, C, H, W]`.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-        }
-    }
-
-    /// At the last convolutional features, [`FEATURES`].
-    pub fn at_features() -> Self {
-        Self::at(FEATURES)
-    }
-
-    setup_builders!(rules, batch_size, progress);
-}
+gradient_cam!(XGradCam, weighted);
 
 fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
     let weight = guarded(over_positions(x.clone() * g), over_positions(x.clone()));
     x * weight
 }
 
-impl Attributor for XGradCam {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        super::attribute(self.name(), &self.setup, network, images, &target, weighted)
-    }
-}
-
-pub(crate) const METHOD: Method = Method {
-    name: "x-grad-cam",
-    title: "XGrad-CAM",
-    place: Place::SpatialLayer,
-    needs_model: false,
-    takes_rules: true,
-    random: false,
-    sums_to: "",
-    options: &[],
-    reference: "Fu et al. 2020",
-    build: |options| {
+pub(crate) const METHOD: Method =
+    Method::new("x-grad-cam", "XGrad-CAM", "Fu et al. 2020", |options| {
         Ok(Box::new(XGradCam {
             setup: options.setup(),
         }))
-    },
-};
+    })
+    .at(Place::SpatialLayer)
+    .takes_rules();

@@ -27,10 +27,11 @@ use ndarray::Array1;
 use crate::attributor::Setup;
 use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::superpixels::SEGMENTS;
-use crate::coalitions::{Coalitional, Game, Superpixels, coalitional, shuffled};
+use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, option};
 use crate::random::Random;
+use crate::work::require;
 
 /// Most samples: 400 MB of their pairs.
 const MAX_SAMPLES: usize = 10_000;
@@ -70,25 +71,19 @@ impl Coalitional for HsicAttribution {
     const IS_COMPLETE: bool = false;
 
     fn check(&self) -> Result<(), AttributionError> {
-        match (2..=MAX_SAMPLES).contains(&self.samples) {
-            true => Ok(()),
-            false => Err(AttributionError::Parameter {
-                parameter: "samples",
-                value: self.samples.to_string(),
-                expected: "2 to 10000",
-            }),
-        }
+        require(
+            (2..=MAX_SAMPLES).contains(&self.samples),
+            "samples",
+            self.samples,
+            "2 to 10000",
+        )
     }
 
     fn coalitions(&self, _segments: usize) -> Result<usize, AttributionError> {
         Ok(self.samples)
     }
 
-    fn values(
-        &self,
-        game: &mut Game<'_, '_>,
-        random: &mut Random,
-    ) -> Result<Array1<f64>, AttributionError> {
+    fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
         let (n, p) = (game.players(), self.samples);
         let ranks: Vec<Vec<usize>> = (0..n).map(|_| shuffled(p, random)).collect();
         let shown = |sample: usize| ranks.iter().map(move |rank| rank[sample] < p / 2);
@@ -146,45 +141,23 @@ fn width(scores: &[f64]) -> Option<f64> {
     [median, largest].into_iter().find(|&width| width > 0.0)
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "hsic",
-    title: "HSIC attribution",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: false,
-    random: true,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "segments",
-            default: "grid:8",
-            help: SEGMENTS,
-        },
-        MethodOption {
-            name: "samples",
-            default: "500",
-            help: "how many coalitions are scored",
-        },
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: HIDDEN,
-        },
-    ],
-    reference: "Novello, Fel and Vigouroux 2022",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "hsic",
+    "HSIC attribution",
+    "Novello, Fel and Vigouroux 2022",
+    |options| {
         let defaults = HsicAttribution::new();
         Ok(Box::new(HsicAttribution {
             setup: options.setup(),
-            superpixels: options
-                .get("segments", SEGMENTS)?
-                .unwrap_or(defaults.superpixels),
-            baseline: options
-                .get("baseline", HIDDEN)?
-                .unwrap_or(defaults.baseline),
-            samples: options
-                .get("samples", "a number of samples")?
-                .unwrap_or(defaults.samples),
+            superpixels: options.get_or("segments", SEGMENTS, defaults.superpixels)?,
+            baseline: options.get_or("baseline", HIDDEN, defaults.baseline)?,
+            samples: options.get_or("samples", "a number of samples", defaults.samples)?,
         }))
     },
-};
+)
+.random()
+.options(&[
+    option("segments", "grid:8", SEGMENTS),
+    option("samples", "500", "how many coalitions are scored"),
+    option("baseline", "zero", HIDDEN),
+]);

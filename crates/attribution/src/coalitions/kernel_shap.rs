@@ -30,9 +30,9 @@ use crate::attributor::Setup;
 use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::least_squares::{add_outer, check_size, solve};
 use crate::coalitions::superpixels::SEGMENTS;
-use crate::coalitions::{Coalitional, Game, Superpixels, coalitional, shuffled};
+use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, option};
 use crate::random::Random;
 use crate::work::{at_least_one, batches};
 
@@ -88,11 +88,7 @@ impl Coalitional for KernelShap {
         Ok(self.all_of(segments).unwrap_or(self.samples))
     }
 
-    fn values(
-        &self,
-        game: &mut Game<'_, '_>,
-        random: &mut Random,
-    ) -> Result<Array1<f64>, AttributionError> {
+    fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
         let n = game.players();
         let share = (game.all() - game.none()) / n as f64;
         let all = self.all_of(n);
@@ -184,45 +180,24 @@ impl Draws {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "kernel-shap",
-    title: "KernelSHAP",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: false,
-    random: true,
-    sums_to: "score - mean score of the baselines, each segment counted once",
-    options: &[
-        MethodOption {
-            name: "segments",
-            default: "slic:50",
-            help: SEGMENTS,
-        },
-        MethodOption {
-            name: "samples",
-            default: "1000",
-            help: "how many coalitions are scored",
-        },
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: HIDDEN,
-        },
-    ],
-    reference: "Lundberg and Lee 2017",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "kernel-shap",
+    "KernelSHAP",
+    "Lundberg and Lee 2017",
+    |options| {
         let defaults = KernelShap::new();
         Ok(Box::new(KernelShap {
             setup: options.setup(),
-            superpixels: options
-                .get("segments", SEGMENTS)?
-                .unwrap_or(defaults.superpixels),
-            baseline: options
-                .get("baseline", HIDDEN)?
-                .unwrap_or(defaults.baseline),
-            samples: options
-                .get("samples", "a number of samples")?
-                .unwrap_or(defaults.samples),
+            superpixels: options.get_or("segments", SEGMENTS, defaults.superpixels)?,
+            baseline: options.get_or("baseline", HIDDEN, defaults.baseline)?,
+            samples: options.get_or("samples", "a number of samples", defaults.samples)?,
         }))
     },
-};
+)
+.random()
+.sums_to("score - mean score of the baselines, each segment counted once")
+.options(&[
+    option("segments", "slic:50", SEGMENTS),
+    option("samples", "1000", "how many coalitions are scored"),
+    option("baseline", "zero", HIDDEN),
+]);

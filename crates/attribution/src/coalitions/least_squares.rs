@@ -3,20 +3,19 @@
 use ndarray::{Array1, Array2, s};
 
 use crate::error::AttributionError;
+use crate::work::require;
 
 /// Segments for which a matrix of all pairs is still a small one: 128 MiB.
 const MAX_SEGMENTS: usize = 4096;
 
 /// Refuses more segments than normal equations can be solved for.
 pub(crate) fn check_size(segments: usize) -> Result<(), AttributionError> {
-    match segments <= MAX_SEGMENTS {
-        true => Ok(()),
-        false => Err(AttributionError::Parameter {
-            parameter: "segments",
-            value: segments.to_string(),
-            expected: "4096 or fewer, for a linear model of them all",
-        }),
-    }
+    require(
+        segments <= MAX_SEGMENTS,
+        "segments",
+        segments,
+        "4096 or fewer, for a linear model of them all",
+    )
 }
 
 /// Adds `weight * x * x^T` to the lower triangle of `matrix`.

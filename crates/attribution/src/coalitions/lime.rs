@@ -30,13 +30,13 @@
 use elucid_graph::INPUT;
 use ndarray::{Array1, Array2};
 
-use crate::attributor::Setup;
+use crate::attributor::{Setup, setters};
 use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::least_squares::{add_outer, check_size, solve};
 use crate::coalitions::superpixels::SEGMENTS;
-use crate::coalitions::{Coalitional, Game, Superpixels, coalitional};
+use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, option};
 use crate::random::Random;
 use crate::work::{at_least_one, batches};
 
@@ -65,24 +65,15 @@ impl Lime {
         }
     }
 
-    /// How many coalitions are scored, the whole image among them, 1000 by default.
-    pub fn samples(mut self, samples: usize) -> Self {
-        self.samples = samples;
-        self
-    }
-
-    /// The distance at which a sample counts 0.61 times as much as the whole image, 0.25 by default.
-    /// Distances are from 0 to 1; most are near 0.29.
-    pub fn kernel_width(mut self, width: f64) -> Self {
-        self.kernel_width = width;
-        self
-    }
-
-    /// How strongly weights are drawn to zero, 1 by default: beside it stands, for each segment,
-    /// about an eighth of the number of samples.
-    pub fn ridge(mut self, ridge: f64) -> Self {
-        self.ridge = ridge;
-        self
+    setters! {
+        /// How many coalitions are scored, the whole image among them, 1000 by default.
+        samples(samples: usize);
+        /// The distance at which a sample counts 0.61 times as much as the whole image, 0.25 by default.
+        /// Distances are from 0 to 1; most are near 0.29.
+        kernel_width(width: f64);
+        /// How strongly weights are drawn to zero, 1 by default: beside it stands, for each segment,
+        /// about an eighth of the number of samples.
+        ridge(ridge: f64);
     }
 }
 
@@ -115,11 +106,7 @@ impl Coalitional for Lime {
         Ok(self.samples - 1)
     }
 
-    fn values(
-        &self,
-        game: &mut Game<'_, '_>,
-        random: &mut Random,
-    ) -> Result<Array1<f64>, AttributionError> {
+    fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
         let n = game.players();
         let mut sums = Sums::new(n);
         // Scores are taken relative to the whole image's, whose weight is 1.
@@ -186,59 +173,31 @@ impl Sums {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "lime",
-    title: "LIME",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: false,
-    random: true,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "segments",
-            default: "slic:50",
-            help: SEGMENTS,
-        },
-        MethodOption {
-            name: "samples",
-            default: "1000",
-            help: "how many coalitions are scored",
-        },
-        MethodOption {
-            name: "kernel-width",
-            default: "0.25",
-            help: "the distance from the whole image, 0 to 1, over which samples count",
-        },
-        MethodOption {
-            name: "ridge",
-            default: "1",
-            help: "how strongly weights are drawn to zero",
-        },
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: HIDDEN,
-        },
-    ],
-    reference: "Ribeiro, Singh and Guestrin 2016",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "lime",
+    "LIME",
+    "Ribeiro, Singh and Guestrin 2016",
+    |options| {
         let defaults = Lime::new();
         Ok(Box::new(Lime {
             setup: options.setup(),
-            superpixels: options
-                .get("segments", SEGMENTS)?
-                .unwrap_or(defaults.superpixels),
-            baseline: options
-                .get("baseline", HIDDEN)?
-                .unwrap_or(defaults.baseline),
-            samples: options
-                .get("samples", "a number of samples")?
-                .unwrap_or(defaults.samples),
-            kernel_width: options
-                .get("kernel-width", "a distance")?
-                .unwrap_or(defaults.kernel_width),
-            ridge: options.get("ridge", "0 or more")?.unwrap_or(defaults.ridge),
+            superpixels: options.get_or("segments", SEGMENTS, defaults.superpixels)?,
+            baseline: options.get_or("baseline", HIDDEN, defaults.baseline)?,
+            samples: options.get_or("samples", "a number of samples", defaults.samples)?,
+            kernel_width: options.get_or("kernel-width", "a distance", defaults.kernel_width)?,
+            ridge: options.get_or("ridge", "0 or more", defaults.ridge)?,
         }))
     },
-};
+)
+.random()
+.options(&[
+    option("segments", "slic:50", SEGMENTS),
+    option("samples", "1000", "how many coalitions are scored"),
+    option(
+        "kernel-width",
+        "0.25",
+        "the distance from the whole image, 0 to 1, over which samples count",
+    ),
+    option("ridge", "1", "how strongly weights are drawn to zero"),
+    option("baseline", "zero", HIDDEN),
+]);

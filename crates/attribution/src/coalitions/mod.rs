@@ -106,12 +106,11 @@ pub(crate) trait Coalitional {
     fn coalitions(&self, segments: usize) -> Result<usize, AttributionError>;
 
     /// One number for each segment.
-    fn values(
-        &self,
-        game: &mut Game<'_, '_>,
-        random: &mut Random,
-    ) -> Result<Array1<f64>, AttributionError>;
+    fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values;
 }
+
+/// One number for each segment.
+type Values = Result<Array1<f64>, AttributionError>;
 
 /// What every method of this family is told.
 pub(crate) struct Parts<'p> {

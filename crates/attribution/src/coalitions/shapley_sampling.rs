@@ -18,9 +18,9 @@ use ndarray::Array1;
 use crate::attributor::Setup;
 use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::superpixels::SEGMENTS;
-use crate::coalitions::{Coalitional, Game, Superpixels, coalitional, shuffled};
+use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, option};
 use crate::random::Random;
 use crate::work::at_least_one;
 
@@ -66,11 +66,7 @@ impl Coalitional for ShapleySampling {
         Ok(self.permutations.saturating_mul(segments.saturating_sub(1)))
     }
 
-    fn values(
-        &self,
-        game: &mut Game<'_, '_>,
-        random: &mut Random,
-    ) -> Result<Array1<f64>, AttributionError> {
+    fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
         let n = game.players();
         let mut sum = Array1::<f64>::zeros(n);
         for _ in 0..self.permutations {
@@ -103,45 +99,32 @@ impl Coalitional for ShapleySampling {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "shapley-sampling",
-    title: "Shapley value sampling",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: false,
-    random: true,
-    sums_to: "score - mean score of the baselines, each segment counted once",
-    options: &[
-        MethodOption {
-            name: "segments",
-            default: "slic:50",
-            help: SEGMENTS,
-        },
-        MethodOption {
-            name: "permutations",
-            default: "25",
-            help: "how many orders of the segments there are",
-        },
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: HIDDEN,
-        },
-    ],
-    reference: "Castro, Gómez and Tejada 2009; Štrumbelj and Kononenko 2010",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "shapley-sampling",
+    "Shapley value sampling",
+    "Castro, Gómez and Tejada 2009; Štrumbelj and Kononenko 2010",
+    |options| {
         let defaults = ShapleySampling::new();
         Ok(Box::new(ShapleySampling {
             setup: options.setup(),
-            superpixels: options
-                .get("segments", SEGMENTS)?
-                .unwrap_or(defaults.superpixels),
-            baseline: options
-                .get("baseline", HIDDEN)?
-                .unwrap_or(defaults.baseline),
-            permutations: options
-                .get("permutations", "a number of orders")?
-                .unwrap_or(defaults.permutations),
+            superpixels: options.get_or("segments", SEGMENTS, defaults.superpixels)?,
+            baseline: options.get_or("baseline", HIDDEN, defaults.baseline)?,
+            permutations: options.get_or(
+                "permutations",
+                "a number of orders",
+                defaults.permutations,
+            )?,
         }))
     },
-};
+)
+.random()
+.sums_to("score - mean score of the baselines, each segment counted once")
+.options(&[
+    option("segments", "slic:50", SEGMENTS),
+    option(
+        "permutations",
+        "25",
+        "how many orders of the segments there are",
+    ),
+    option("baseline", "zero", HIDDEN),
+]);

@@ -29,10 +29,10 @@ use ndarray::Array1;
 use crate::attributor::Setup;
 use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::superpixels::SEGMENTS;
-use crate::coalitions::{Coalitional, Game, Superpixels, coalitional, shuffled};
+use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
 use crate::lines::mean;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, option};
 use crate::random::Random;
 use crate::work::at_least_one;
 
@@ -79,11 +79,7 @@ impl Coalitional for SobolAttribution {
         Ok(self.design.saturating_mul(segments.saturating_add(2)))
     }
 
-    fn values(
-        &self,
-        game: &mut Game<'_, '_>,
-        random: &mut Random,
-    ) -> Result<Array1<f64>, AttributionError> {
+    fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
         let n = game.players();
         let mut changes = Array1::<f64>::zeros(n);
         let mut scores = Vec::with_capacity(2 * self.design);
@@ -138,45 +134,23 @@ fn latin_hypercube(points: usize, columns: usize, random: &mut Random) -> Vec<Ve
     (0..points).map(row).collect()
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "sobol",
-    title: "Sobol attribution",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: false,
-    random: true,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "segments",
-            default: "grid:8",
-            help: SEGMENTS,
-        },
-        MethodOption {
-            name: "design",
-            default: "32",
-            help: "how many points there are; each takes an evaluation for each segment, and two",
-        },
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: HIDDEN,
-        },
-    ],
-    reference: "Fel et al. 2021",
-    build: |options| {
+pub(crate) const METHOD: Method =
+    Method::new("sobol", "Sobol attribution", "Fel et al. 2021", |options| {
         let defaults = SobolAttribution::new();
         Ok(Box::new(SobolAttribution {
             setup: options.setup(),
-            superpixels: options
-                .get("segments", SEGMENTS)?
-                .unwrap_or(defaults.superpixels),
-            baseline: options
-                .get("baseline", HIDDEN)?
-                .unwrap_or(defaults.baseline),
-            design: options
-                .get("design", "a number of points")?
-                .unwrap_or(defaults.design),
+            superpixels: options.get_or("segments", SEGMENTS, defaults.superpixels)?,
+            baseline: options.get_or("baseline", HIDDEN, defaults.baseline)?,
+            design: options.get_or("design", "a number of points", defaults.design)?,
         }))
-    },
-};
+    })
+    .random()
+    .options(&[
+        option("segments", "grid:8", SEGMENTS),
+        option(
+            "design",
+            "32",
+            "how many points there are; each takes an evaluation for each segment, and two",
+        ),
+        option("baseline", "zero", HIDDEN),
+    ]);

@@ -14,16 +14,16 @@ use std::ops::ControlFlow;
 use elucid_graph::ImageBatch;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setters, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, option};
 use crate::network::Network;
 use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, at_least_one};
+use crate::work::{Work, at_least_one, require};
 
 /// Cells along each axis.
 const CELLS: usize = 8;
@@ -61,10 +61,9 @@ impl FeatureAblation {
         self
     }
 
-    /// What hidden pixels become, zero by default.
-    pub fn baseline(mut self, baseline: Baseline) -> Self {
-        self.baseline = baseline;
-        self
+    setters! {
+        /// What hidden pixels become, zero by default.
+        baseline(baseline: Baseline);
     }
 }
 
@@ -93,13 +92,12 @@ impl Attributor for FeatureAblation {
         let size = work.size();
         let cells = self.cells.unwrap_or(CELLS.min(size[0].min(size[1])));
         at_least_one("number of cells", cells)?;
-        if cells > size[0].min(size[1]) {
-            return Err(AttributionError::Parameter {
-                parameter: "number of cells",
-                value: cells.to_string(),
-                expected: "at most the pixels of the shorter side",
-            });
-        }
+        require(
+            cells <= size[0].min(size[1]),
+            "number of cells",
+            cells,
+            "at most the pixels of the shorter side",
+        )?;
         self.baseline.check(&work)?;
         let cell_of = grid(cells, size);
         let count = cells * cells;
@@ -134,36 +132,20 @@ impl Attributor for FeatureAblation {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "feature-ablation",
-    title: "Feature ablation",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: false,
-    random: true,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "cells",
-            default: "8",
-            help: "cells of the grid along each axis",
-        },
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: BASELINE_HELP,
-        },
-    ],
-    reference: "Captum's FeatureAblation",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "feature-ablation",
+    "Feature ablation",
+    "Captum's FeatureAblation",
+    |options| {
         let mut method = FeatureAblation::new();
         method.setup = options.setup();
-        if let Some(cells) = options.get("cells", "a number of cells")? {
-            method.cells = Some(cells);
-        }
-        if let Some(baseline) = options.get("baseline", BASELINES)? {
-            method.baseline = baseline;
-        }
+        method.cells = options.get("cells", "a number of cells")?;
+        options.read("baseline", BASELINES, &mut method.baseline)?;
         Ok(Box::new(method))
     },
-};
+)
+.random()
+.options(&[
+    option("cells", "8", "cells of the grid along each axis"),
+    option("baseline", "zero", BASELINE_HELP),
+]);

@@ -20,17 +20,17 @@ use std::ops::ControlFlow;
 use elucid_graph::ImageBatch;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setters, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, option};
 use crate::network::Network;
 use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::scaled::whole;
 use crate::target::Target;
-use crate::work::{Work, at_least_one};
+use crate::work::{Work, at_least_one, require};
 
 /// Side of the window on photographs, in pixels.
 const WINDOW: usize = 32;
@@ -72,16 +72,15 @@ impl Occlusion {
     }
 
     /// Distance between windows, in pixels; at most the window's side, so that every pixel is
-    /// covered.
+    /// covered. Half the window unless it is given.
     pub fn stride(mut self, pixels: usize) -> Self {
         self.stride = Some(pixels);
         self
     }
 
-    /// What hidden pixels become, zero by default.
-    pub fn baseline(mut self, baseline: Baseline) -> Self {
-        self.baseline = baseline;
-        self
+    setters! {
+        /// What hidden pixels become, zero by default.
+        baseline(baseline: Baseline);
     }
 }
 
@@ -108,13 +107,12 @@ impl Attributor for Occlusion {
         let stride = self.stride.unwrap_or(window.div_ceil(2));
         at_least_one("window", window)?;
         at_least_one("stride", stride)?;
-        if stride > window {
-            return Err(AttributionError::Parameter {
-                parameter: "stride",
-                value: stride.to_string(),
-                expected: "at most the window's side, so that every pixel is covered",
-            });
-        }
+        require(
+            stride <= window,
+            "stride",
+            stride,
+            "at most the window's side, so that every pixel is covered",
+        )?;
         self.baseline.check(&work)?;
         let columns = starts(width, window, stride);
         let windows: Vec<(usize, usize)> = starts(height, window, stride)
@@ -163,44 +161,30 @@ impl Attributor for Occlusion {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "occlusion",
-    title: "Occlusion",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: false,
-    random: true,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "window",
-            default: "32",
-            help: "side of the square window, in pixels; less on images of fewer than 128",
-        },
-        MethodOption {
-            name: "stride",
-            default: "16",
-            help: "distance between windows, in pixels; half the window",
-        },
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: BASELINE_HELP,
-        },
-    ],
-    reference: "Zeiler and Fergus 2014",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "occlusion",
+    "Occlusion",
+    "Zeiler and Fergus 2014",
+    |options| {
         let mut method = Occlusion::new();
         method.setup = options.setup();
-        if let Some(window) = options.get("window", "a number of pixels")? {
-            method.window = Some(window);
-        }
-        if let Some(stride) = options.get("stride", "a number of pixels")? {
-            method.stride = Some(stride);
-        }
-        if let Some(baseline) = options.get("baseline", BASELINES)? {
-            method.baseline = baseline;
-        }
+        method.window = options.get("window", "a number of pixels")?;
+        method.stride = options.get("stride", "a number of pixels")?;
+        options.read("baseline", BASELINES, &mut method.baseline)?;
         Ok(Box::new(method))
     },
-};
+)
+.random()
+.options(&[
+    option(
+        "window",
+        "32",
+        "side of the square window, in pixels; less on images of fewer than 128",
+    ),
+    option(
+        "stride",
+        "",
+        "distance between windows, in pixels; half the window unless it is given",
+    ),
+    option("baseline", "zero", BASELINE_HELP),
+]);

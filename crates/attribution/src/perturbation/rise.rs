@@ -45,10 +45,10 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, Axis};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setters, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place};
+use crate::methods::{Method, option};
 use crate::network::Network;
 use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
 use crate::random::Random;
@@ -149,28 +149,15 @@ impl Rise {
 
     setup_builders!(batch_size, seed, progress);
 
-    /// How many masks.
-    pub fn masks(mut self, masks: usize) -> Self {
-        self.masks = masks;
-        self
-    }
-
-    /// Cells of the grid along each axis.
-    pub fn cells(mut self, cells: usize) -> Self {
-        self.cells = cells;
-        self
-    }
-
-    /// Probability that a cell is kept.
-    pub fn keep(mut self, probability: f32) -> Self {
-        self.keep = probability;
-        self
-    }
-
-    /// What weighs a mask, the probability by default.
-    pub fn score(mut self, score: RiseScore) -> Self {
-        self.score = score;
-        self
+    setters! {
+        /// How many masks.
+        masks(masks: usize);
+        /// Cells of the grid along each axis.
+        cells(cells: usize);
+        /// Probability that a cell is kept.
+        keep(probability: f32);
+        /// What weighs a mask, the probability by default.
+        score(score: RiseScore);
     }
 
     /// What hidden pixels become, zero by default; one baseline.
@@ -645,53 +632,8 @@ impl RiseClassMaps {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "rise",
-    title: "RISE",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: false,
-    random: true,
-    sums_to: "",
-    options: &[
-        MethodOption {
-            name: "preset",
-            default: "paper",
-            help: "paper, torchray or notebook; the options below change it",
-        },
-        MethodOption {
-            name: "masks",
-            default: "8000",
-            help: "number of masks; 6000 of notebook",
-        },
-        MethodOption {
-            name: "cells",
-            default: "7",
-            help: "cells of the grid along each axis; 8 of notebook",
-        },
-        MethodOption {
-            name: "keep",
-            default: "0.5",
-            help: "probability that a cell is kept; 0.1 of notebook",
-        },
-        MethodOption {
-            name: "score",
-            default: "probability",
-            help: "what weighs a mask: probability, target (as it is) or sigmoid",
-        },
-        MethodOption {
-            name: "baseline",
-            default: "zero",
-            help: BASELINE_HELP,
-        },
-        MethodOption {
-            name: "standard-error",
-            default: "",
-            help: "stop early at this standard error, as a fraction of the map's range",
-        },
-    ],
-    reference: "Petsiuk, Das and Saenko 2018",
-    build: |options| {
+pub(crate) const METHOD: Method =
+    Method::new("rise", "RISE", "Petsiuk, Das and Saenko 2018", |options| {
         let presets = "paper, torchray or notebook";
         let preset: Option<String> = options.get("preset", presets)?;
         let mut method = match preset.as_deref() {
@@ -707,24 +649,43 @@ pub(crate) const METHOD: Method = Method {
             }
         };
         method.setup = options.setup();
-        if let Some(masks) = options.get("masks", "a number")? {
-            method.masks = masks;
-        }
-        if let Some(cells) = options.get("cells", "a number")? {
-            method.cells = cells;
-        }
-        if let Some(keep) = options.get("keep", "a number above 0 and at most 1")? {
-            method.keep = keep;
-        }
-        if let Some(score) = options.get("score", SCORES)? {
-            method.score = score;
-        }
-        if let Some(baseline) = options.get("baseline", BASELINES)? {
-            method.baseline = baseline;
-        }
+        options.read("masks", "a number", &mut method.masks)?;
+        options.read("cells", "a number", &mut method.cells)?;
+        options.read("keep", "a number above 0 and at most 1", &mut method.keep)?;
+        options.read("score", SCORES, &mut method.score)?;
+        options.read("baseline", BASELINES, &mut method.baseline)?;
         if let Some(fraction) = options.get("standard-error", "a number above 0")? {
             method.standard_error = Some(fraction);
         }
         Ok(Box::new(method))
-    },
-};
+    })
+    .random()
+    .options(&[
+        option(
+            "preset",
+            "paper",
+            "paper, torchray or notebook; the options below change it",
+        ),
+        option("masks", "8000", "number of masks; 6000 of notebook"),
+        option(
+            "cells",
+            "7",
+            "cells of the grid along each axis; 8 of notebook",
+        ),
+        option(
+            "keep",
+            "0.5",
+            "probability that a cell is kept; 0.1 of notebook",
+        ),
+        option(
+            "score",
+            "probability",
+            "what weighs a mask: probability, target (as it is) or sigmoid",
+        ),
+        option("baseline", "zero", BASELINE_HELP),
+        option(
+            "standard-error",
+            "",
+            "stop early at this standard error, as a fraction of the map's range",
+        ),
+    ]);

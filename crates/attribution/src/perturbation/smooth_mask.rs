@@ -2,7 +2,7 @@
 
 use std::f32::consts::{LN_2, LOG2_E, SQRT_2};
 
-use elucid_rules::vectorised;
+use elucid_kernels::vectorised;
 use rayon::prelude::*;
 
 use crate::error::AttributionError;

@@ -12,13 +12,24 @@ use crate::error::AttributionError;
 /// gradient.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Epsilon {
-    epsilon: f32,
+    stabiliser: Stabiliser,
 }
 
 impl Epsilon {
     /// With another epsilon, above 0.
     pub fn new(epsilon: f32) -> Self {
-        Self { epsilon }
+        Self {
+            stabiliser: Stabiliser::Epsilon(epsilon),
+        }
+    }
+
+    /// With an epsilon of `factor` times the root of the mean square of the operator's output, for each
+    /// image: Montavon et al., *Layer-wise relevance propagation: an overview* (2019), whose code adds it
+    /// whatever the sign of `y`.
+    pub fn relative(factor: f32) -> Self {
+        Self {
+            stabiliser: Stabiliser::Relative(factor),
+        }
     }
 }
 
@@ -30,7 +41,11 @@ impl Default for Epsilon {
 
 impl RelevanceRule for Epsilon {
     fn name(&self) -> String {
-        format!("epsilon {}", self.epsilon)
+        match self.stabiliser {
+            Stabiliser::Relative(factor) => format!("epsilon {factor} of the output's size"),
+            Stabiliser::Epsilon(epsilon) => format!("epsilon {epsilon}"),
+            Stabiliser::Guard => "epsilon 0".to_owned(),
+        }
     }
 
     fn covers(&self, step: &Step<'_>) -> bool {
@@ -38,7 +53,7 @@ impl RelevanceRule for Epsilon {
     }
 
     fn check(&self) -> Result<(), AttributionError> {
-        Stabiliser::Epsilon(self.epsilon).check()
+        self.stabiliser.check()
     }
 
     fn propagate(
@@ -49,8 +64,9 @@ impl RelevanceRule for Epsilon {
         let Some(op) = Weighted::new(step, relevance, &self.name())? else {
             return Ok(vec![None; step.inputs()]);
         };
-        let stabiliser = Stabiliser::Epsilon(self.epsilon);
-        let quotient = stabiliser.divide(op.relevance.clone(), step.output().rows());
+        let quotient = self
+            .stabiliser
+            .divide(op.relevance.clone(), step.output().rows());
         let terms = [Term::new(&op.x, &op.weights.weight, None)];
         op.slots(op.hand_down(&terms, quotient)?)
     }

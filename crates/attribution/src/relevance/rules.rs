@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use elucid_graph::{Activation, Recording, Step};
-use elucid_rules::{Algebra, Composite, Subject, Which};
+use elucid_graph::{Activation, BoundGraph, GraphError, Recording, Step};
+use elucid_rules::{Algebra, Composite, RuleUse, Subject, Which};
 
 use super::excitation::Inhibition;
 use super::{
@@ -13,7 +13,8 @@ use crate::error::AttributionError;
 ///
 /// An entry matches an operator when its kind, its layer's name or its place fits and the rule
 /// [covers](RelevanceRule::covers) it. Operators that only move numbers ([`Algebra::Moves`]) need no
-/// entry: relevance moves with them. Any other operator that matches nothing is an error.
+/// entry: relevance moves with them. Any other operator that matches nothing is an error, and so is an
+/// entry that no operator of the network fits, but for those of the composites here.
 ///
 /// ```
 /// use elucid_attribution::relevance::{Gamma, RelevanceRules, WSquare};
@@ -31,6 +32,9 @@ pub struct RelevanceRules {
     keeps_batch_norm: bool,
 }
 
+/// Operators with weights.
+const WEIGHTED: [Algebra; 2] = [Algebra::Convolution, Algebra::Dense];
+
 impl RelevanceRules {
     /// The names that [`RelevanceRules::composite`] knows.
     pub const COMPOSITES: &'static [&'static str] = &[
@@ -40,6 +44,7 @@ impl RelevanceRules {
         "epsilon-gamma-box",
         "epsilon-alpha2-beta1",
         "epsilon-alpha2-beta1-flat",
+        "composite-lrp",
     ];
 
     /// No rules.
@@ -65,7 +70,7 @@ impl RelevanceRules {
     /// `EpsilonPlusFlat`.
     pub fn epsilon_plus_flat() -> Self {
         Self::new()
-            .on_first(Flat)
+            .offer(Which::First, Flat)
             .composed("epsilon-plus-flat", ZPlus::default())
     }
 
@@ -82,7 +87,7 @@ impl RelevanceRules {
 
     fn gamma_with(bounds: ZBox) -> Self {
         Self::new()
-            .on_first(bounds)
+            .offer(Which::First, bounds)
             .composed("epsilon-gamma-box", Gamma::default())
     }
 
@@ -95,15 +100,33 @@ impl RelevanceRules {
     /// The same with [`Flat`] on the first layer.
     pub fn epsilon_alpha2_beta1_flat() -> Self {
         Self::new()
-            .on_first(Flat)
+            .offer(Which::First, Flat)
             .composed("epsilon-alpha2-beta1-flat", AlphaBeta::alpha2_beta1())
+    }
+
+    /// By depth, as the composite of Montavon et al., *Layer-wise relevance propagation: an overview*
+    /// (2019): [`ZBox::pixels`] on the first layer, [`Gamma`] 0.25 below 7/16 of the
+    /// [depth](elucid_rules::Depth::fraction), from there to 13/16 [`Epsilon::relative`] 0.25, and
+    /// [`Epsilon`] 1e-9 above, which is LRP-0.
+    ///
+    /// The chapter says lower, middle and upper layers; the fractions are where its code for VGG-16
+    /// changes rules, which has 16 layers with weights: 7 below, 6 in the middle, and the 3 dense ones.
+    pub fn composite_lrp() -> Self {
+        let weighted = |from, to| Which::All(vec![WEIGHTED.into(), Which::Depth(from, to)]);
+        Self::new()
+            .offer(Which::First, ZBox::pixels())
+            .offer(weighted(0.0, 7.0 / 16.0), Gamma::default())
+            .offer(weighted(7.0 / 16.0, 13.0 / 16.0), Epsilon::relative(0.25))
+            .offer(WEIGHTED, Epsilon::new(1e-9))
+            .between_layers(Norm::default())
+            .named("composite-lrp")
     }
 
     /// [`Excitation`] on every weighted operator, [`Norm::guarded`] on average pools and sums;
     /// batch normalisations are kept and passed.
     pub fn excitation_backprop() -> Self {
         Self::new()
-            .on([Algebra::Convolution, Algebra::Dense], Excitation)
+            .offer(WEIGHTED, Excitation)
             .between_layers(Norm::guarded())
             .keeping_batch_norm()
             .named("excitation-backprop")
@@ -119,21 +142,22 @@ impl RelevanceRules {
             "epsilon-gamma-box" => Self::epsilon_gamma_pixels(),
             "epsilon-alpha2-beta1" => Self::epsilon_alpha2_beta1(),
             "epsilon-alpha2-beta1-flat" => Self::epsilon_alpha2_beta1_flat(),
+            "composite-lrp" => Self::composite_lrp(),
             _ => return None,
         })
     }
 
     fn composed(self, name: &str, convolutions: impl RelevanceRule + 'static) -> Self {
-        self.on(Algebra::Convolution, convolutions)
-            .on(Algebra::Dense, Epsilon::default())
+        self.offer(Algebra::Convolution, convolutions)
+            .offer(Algebra::Dense, Epsilon::default())
             .between_layers(Norm::default())
             .named(name)
     }
 
     /// Rules for what lies between weighted operators.
     fn between_layers(self, sums: Norm) -> Self {
-        self.on([Algebra::Linear, Algebra::Sum], sums)
-            .on(
+        self.offer([Algebra::Linear, Algebra::Sum], sums)
+            .offer(
                 [
                     Algebra::Activation,
                     Algebra::Gate,
@@ -142,7 +166,13 @@ impl RelevanceRules {
                 ],
                 Pass,
             )
-            .on([Algebra::Maximum, Algebra::Minimum], Winner)
+            .offer([Algebra::Maximum, Algebra::Minimum], Winner)
+    }
+
+    /// An entry about operators that a network need not have.
+    fn offer(mut self, which: impl Into<Which>, rule: impl RelevanceRule + 'static) -> Self {
+        self.list.push_where_present(which, Arc::new(rule));
+        self
     }
 
     /// Gives operators a rule: all of one kind, of several, of an [`Algebra`], or of any [`Which`].
@@ -200,11 +230,11 @@ impl RelevanceRules {
 
     /// The rule for one operator; `None` when nothing covers it.
     pub fn find(&self, step: &Step<'_>) -> Option<&dyn RelevanceRule> {
-        let names = step.names();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let names: Vec<&str> = step.names().iter().map(String::as_str).collect();
         let has_weights = step.weights().is_some();
         let subject = Subject {
             is_first: has_weights && step.is_first(),
+            depth: Some(step.depth()),
             ..Subject::new(step.kind(), step.algebra(), &names)
         };
         match self.list.find(&subject, |rule| rule.covers(step)) {
@@ -222,6 +252,24 @@ impl RelevanceRules {
             .try_for_each(|entry| entry.rule.check())
     }
 
+    /// Refuses an entry that is about none of the operators of `model`.
+    pub(crate) fn check_matches(&self, model: &BoundGraph) -> Result<(), AttributionError> {
+        let describe = |rule: &(dyn RelevanceRule + 'static)| rule.name();
+        let check = |subjects: &[Subject<'_>]| self.list.check_matches(subjects, describe);
+        Ok(model.with_subjects(check).map_err(GraphError::from)?)
+    }
+
+    /// The rules that have to take something, with no operator taken yet.
+    fn unused(&self) -> Vec<RuleUse> {
+        let mut uses = Vec::new();
+        for entry in self.list.entries() {
+            if !entry.may_match_nothing {
+                RuleUse::count(&mut uses, &entry.rule.name(), 0);
+            }
+        }
+        uses
+    }
+
     /// The recording as these rules want it.
     pub(crate) fn prepare<'m>(&self, recording: Recording<'m>) -> Recording<'m> {
         match self.keeps_batch_norm {
@@ -231,7 +279,7 @@ impl RelevanceRules {
     }
 
     /// Hands `seed` down from one layer to another, after checking that every operator on the way is
-    /// covered.
+    /// covered. Says how many operators each rule took.
     pub(crate) fn hand_down(
         &self,
         method: &str,
@@ -239,8 +287,16 @@ impl RelevanceRules {
         from: &str,
         seed: Activation,
         to: &str,
-    ) -> Result<Activation, AttributionError> {
-        self.hand_down_by(method, recording, from, seed, to, |step| self.find(step))
+    ) -> Result<(Activation, Vec<RuleUse>), AttributionError> {
+        let mut uses = self.unused();
+        for step in recording.steps(from, &[to])? {
+            if let Some(rule) = self.find(&step).filter(|_| !step.is_absorbed()) {
+                RuleUse::count(&mut uses, &rule.name(), 1);
+            }
+        }
+        let arrived =
+            self.hand_down_by(method, recording, from, seed, to, |step| self.find(step))?;
+        Ok((arrived, uses))
     }
 
     /// The same, with the weights of the operator called `inhibited` negated.

@@ -18,6 +18,8 @@ const NO_RESPONSE: f32 = 1e-30;
 pub(super) enum Stabiliser {
     /// `y + epsilon` where `y >= 0`, `y - epsilon` elsewhere.
     Epsilon(f32),
+    /// The same with epsilon times the root of the mean square of the image's `y`.
+    Relative(f32),
     /// No relevance goes through a response of 0.
     Guard,
 }
@@ -29,6 +31,13 @@ impl Stabiliser {
                 let below = response.clone().lower_scalar(0.0).float();
                 relevance / (response + (below * -2.0 + 1.0) * epsilon)
             }
+            Self::Relative(epsilon) => {
+                let square = (response.clone() * response.clone()).mean_dim(1);
+                // Where all responses are 0, so is all relevance.
+                let size = square.sqrt().mul_scalar(epsilon).clamp_min(NO_RESPONSE);
+                let below = response.clone().lower_scalar(0.0).float();
+                relevance / (response + (below * -2.0 + 1.0) * size)
+            }
             Self::Guard => {
                 let none = response.clone().abs().lower_scalar(NO_RESPONSE);
                 let quotient = relevance / response.mask_fill(none.clone(), 1.0);
@@ -39,7 +48,9 @@ impl Stabiliser {
 
     pub fn check(self) -> Result<(), AttributionError> {
         match self {
-            Self::Epsilon(epsilon) if !(epsilon > 0.0 && epsilon.is_finite()) => {
+            Self::Epsilon(epsilon) | Self::Relative(epsilon)
+                if !(epsilon > 0.0 && epsilon.is_finite()) =>
+            {
                 Err(AttributionError::Parameter {
                     parameter: "epsilon",
                     value: epsilon.to_string(),

@@ -25,6 +25,7 @@ pub use self::detection::{BoxFormat, Detection};
 use self::region::BoundRegion;
 pub use self::region::{DenseMap, Region};
 use self::traced::before_probabilities;
+pub(crate) use self::traced::{moved_to, probability_of};
 
 /// A class by its index or by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use elucid_graph::{Activation, Graph, INPUT, Node, ValueId};
+use elucid_graph::{Activation, Graph, INPUT, ValueId};
 use elucid_rules::{Algebra, OpKind};
 use elucid_vision::Model;
 use ndarray::{ArcArray, IxDyn};
@@ -32,7 +32,7 @@ pub(super) fn before_probabilities(model: &Model, layer: &str, along: &[Along]) 
     let starts = starts(graph, output);
     if !starts
         .iter()
-        .any(|&start| scores_of(graph, start).is_some())
+        .any(|&start| probability_of(graph, start).is_some())
     {
         return None;
     }
@@ -73,7 +73,7 @@ pub(super) fn before_probabilities(model: &Model, layer: &str, along: &[Along]) 
         if found.is_some() {
             return None;
         }
-        found = Some((scores_of(graph, start)?, weights));
+        found = Some((probability_of(graph, start)?, weights));
     }
     let (scores, weights) = found?;
     Some(Traced {
@@ -93,10 +93,7 @@ fn starts(graph: &Graph, output: ValueId) -> Vec<ValueId> {
     let (mut starts, mut seen) = (Vec::new(), HashSet::from([output]));
     let mut next = vec![output];
     while let Some(value) = next.pop() {
-        let from: Vec<ValueId> = match graph.producer(value) {
-            Some(node) if graph.algebra(node) == Algebra::Moves => moved(node),
-            _ => Vec::new(),
-        };
+        let from = moved_to(graph, value);
         if from.is_empty() {
             starts.push(value);
         }
@@ -106,17 +103,22 @@ fn starts(graph: &Graph, output: ValueId) -> Vec<ValueId> {
     starts
 }
 
-/// The inputs whose numbers an operator moves, the first of most.
-fn moved(node: &Node) -> Vec<ValueId> {
-    let count = match node.op.kind() {
-        OpKind::Concat => node.inputs.len(),
-        _ => 1,
+/// The values whose numbers an operator moves to this one, the first input of most; none where it
+/// computes.
+pub(crate) fn moved_to(graph: &Graph, value: ValueId) -> Vec<ValueId> {
+    let Some(node) = graph.producer(value) else {
+        return Vec::new();
+    };
+    let count = match (graph.algebra(node), node.op.kind()) {
+        (Algebra::Moves, OpKind::Concat) => node.inputs.len(),
+        (Algebra::Moves, _) => 1,
+        _ => 0,
     };
     node.inputs.iter().take(count).copied().flatten().collect()
 }
 
 /// What a sigmoid or a softmax makes this value of.
-fn scores_of(graph: &Graph, value: ValueId) -> Option<ValueId> {
+pub(crate) fn probability_of(graph: &Graph, value: ValueId) -> Option<ValueId> {
     let node = graph.producer(value)?;
     let is_probability =
         node.op.kind() == OpKind::Sigmoid || graph.algebra(node) == Algebra::Softmax;

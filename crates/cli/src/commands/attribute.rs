@@ -13,7 +13,9 @@ use crate::console::{Output, table};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::options::{MethodFlags, parse_fraction, reductions};
-use crate::report::{Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RunFacts, Step};
+use crate::report::{
+    Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RuleUseFacts, RunFacts, Step,
+};
 use crate::session::Session;
 use crate::target::{self, TargetFacts};
 
@@ -68,7 +70,8 @@ pub struct AttributeArgs {
     #[arg(long = "layer", value_name = "LAYER,...", value_delimiter = ',')]
     layers: Vec<String>,
 
-    /// Which gradients: true, smooth, smooth-blur, guided or deconvnet
+    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation or
+    /// attn-lrp
     #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
     rules: Option<Rules>,
 
@@ -153,6 +156,8 @@ struct ResultFacts {
     target: String,
     score: f32,
     rules: String,
+    /// How many operators each rule took; empty for the true gradient.
+    rules_used: Vec<RuleUseFacts>,
     /// All options of the method, defaults included.
     options: BTreeMap<&'static str, String>,
     /// What hides pixels, or where a path begins, in words; absent for methods without a baseline.

@@ -11,7 +11,9 @@ use crate::args::{ModelArgs, OutArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
 use crate::page_icons::{IconFacts, PageIconArgs};
-use crate::report::{Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RunFacts, Step};
+use crate::report::{
+    Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RuleUseFacts, RunFacts, Step,
+};
 use crate::session::Session;
 use crate::target::{self, TargetFacts};
 
@@ -55,7 +57,8 @@ pub struct ChannelsArgs {
     #[arg(long, value_name = "NAME,...", default_value = "linear", value_parser = parse_methods)]
     method: MethodList,
 
-    /// Which gradients: true, smooth, smooth-blur, guided or deconvnet
+    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation or
+    /// attn-lrp
     #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
     rules: Option<Rules>,
 
@@ -143,6 +146,8 @@ struct ResultFacts {
     /// In words.
     description: String,
     rules: String,
+    /// How many operators each rule took; empty for the true gradient.
+    rules_used: Vec<RuleUseFacts>,
     /// `f(A) - f(B)`.
     score: f32,
     /// `f(A)` and `f(B)`.
@@ -203,6 +208,7 @@ pub fn run(args: &ChannelsArgs) -> Result<(), CliError> {
                 method: view.name,
                 description: view.found.method().to_string(),
                 rules: view.found.rules().to_owned(),
+                rules_used: view.found.rule_uses().iter().map(Into::into).collect(),
                 score: view.found.score(),
                 sides: view.found.side_scores(),
                 completeness: view.found.completeness().into(),

@@ -111,6 +111,9 @@ fn print(out: &mut Output, classified: &Classified, by: Probabilities) -> Result
             vec![said, g.label.clone(), of]
         }
     };
+    if let ([only], Probabilities::None) = (&classified.guesses[..], by) {
+        return out.line(format!("{} {:.2}", only.label, only.logit));
+    }
     let rows: Vec<_> = classified.guesses.iter().map(row).collect();
     let right: &[usize] = if by == Probabilities::None {
         &[1]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use elucid::models::Labels;
 use elucid::prelude::*;
 use elucid::render::file::write_atomically;
@@ -11,11 +11,12 @@ use elucid::vision::HeadKind;
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::{Output, to_json};
 use crate::error::CliError;
+use crate::flags_or::FlagsOr;
 use crate::options::{MethodFlags, parse_fraction, reductions};
 use crate::output::REPORT;
 use crate::report::{BURN, Clock, HeadFacts, InputFacts, ModelFacts, remarks};
 use crate::session::Session;
-use crate::settings::{SETTINGS, Shard, parse_shard};
+use crate::settings::{MergeArgs, SETTINGS, Shard, parse_shard};
 
 use self::compute::Work;
 use self::data::{Data, Item};
@@ -37,45 +38,12 @@ mod settings;
 mod summary;
 
 /// An evaluation, or something done with evaluations.
-#[derive(Debug)]
-pub enum EvaluateArgs {
-    Evaluate(Box<Evaluation>),
-    Other(EvaluateCommand),
-}
+pub type EvaluateArgs = FlagsOr<Evaluation, EvaluateCommand>;
 
 #[derive(Debug, Subcommand)]
 pub enum EvaluateCommand {
     /// Put the results of shards together, and sum them up
-    Merge(merge::MergeArgs),
-}
-
-// Required flags and a subcommand that needs none of them are more than can be derived.
-impl Args for EvaluateArgs {
-    fn augment_args(command: Command) -> Command {
-        EvaluateCommand::augment_subcommands(Evaluation::augment_args(command))
-            .subcommand_required(false)
-            .arg_required_else_help(false)
-            .args_conflicts_with_subcommands(true)
-            .subcommand_negates_reqs(true)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for EvaluateArgs {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(match matches.subcommand_name() {
-            Some(_) => Self::Other(EvaluateCommand::from_arg_matches(matches)?),
-            None => Self::Evaluate(Box::new(Evaluation::from_arg_matches(matches)?)),
-        })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
+    Merge(MergeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -122,7 +90,8 @@ pub struct Evaluation {
     #[arg(long, value_name = "LAYER")]
     layer: Option<String>,
 
-    /// Which gradients: true, smooth, smooth-blur, guided or deconvnet
+    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation or
+    /// attn-lrp
     #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
     rules: Option<Rules>,
 
@@ -198,8 +167,8 @@ impl Evaluation {
 
 pub fn run(args: EvaluateArgs) -> Result<(), CliError> {
     match args {
-        EvaluateArgs::Evaluate(args) => evaluate(&args),
-        EvaluateArgs::Other(EvaluateCommand::Merge(args)) => merge::run(&args),
+        EvaluateArgs::Flags(args) => evaluate(&args),
+        EvaluateArgs::Command(EvaluateCommand::Merge(args)) => merge::run(&args),
     }
 }
 

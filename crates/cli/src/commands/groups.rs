@@ -54,7 +54,8 @@ pub struct GroupsArgs {
     #[arg(long, value_name = "NAME", default_value_t = Method::Nmf)]
     reducer: Method,
 
-    /// Which gradients: true, smooth, smooth-blur, guided or deconvnet
+    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation or
+    /// attn-lrp
     #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
     rules: Option<Rules>,
 

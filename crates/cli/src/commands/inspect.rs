@@ -1,9 +1,9 @@
 //! `elucid inspect`: what a network is made of.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use clap::{Args, ValueEnum};
-use elucid::graph::Obstacle;
+use elucid::graph::{Block, Blocks, Graph, Obstacle, ValueId};
 use elucid::prelude::*;
 use elucid::vision::{Head, HeadKind};
 use serde::Serialize;
@@ -41,6 +41,12 @@ pub struct InspectArgs {
     #[arg(long)]
     tree: bool,
 
+    /// Print the blocks of operators that are one thing (attention, a normalisation, a gate, a linear layer
+    /// and its bias) instead of the layers: for each the module, the layer that it makes, what the axes of that
+    /// are, and what there is to tell: heads, grids, prefixes
+    #[arg(long, conflicts_with = "tree")]
+    blocks: bool,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -74,6 +80,9 @@ struct Facts {
     /// With `--tree`.
     #[serde(skip_serializing_if = "Option::is_none")]
     modules: Option<Vec<ModuleFacts>>,
+    /// With `--blocks`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks: Option<Vec<BlockFacts>>,
     /// What stops a part of the network.
     not_supported: Vec<ObstacleFacts>,
     /// What has no shape before an image is seen.
@@ -105,6 +114,46 @@ struct ModuleFacts {
     result: Option<String>,
     shape: Option<Vec<usize>>,
     results: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct BlockFacts {
+    block: String,
+    /// Absent where the file names none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<String>,
+    output: String,
+    /// What the axes of the output are.
+    layout: String,
+    details: String,
+    inputs: Vec<String>,
+    /// The values that matter in it: `q`, `scores`, `mean`.
+    values: BTreeMap<String, String>,
+    /// What its operators make beside the output.
+    inside: Vec<String>,
+    /// Those of them that operators outside read, too.
+    read_elsewhere: Vec<String>,
+}
+
+impl BlockFacts {
+    fn of(block: &Block, blocks: &Blocks, graph: &Graph) -> Self {
+        let name = |value: &ValueId| graph.name(*value).to_owned();
+        let names = |values: &[ValueId]| values.iter().map(name).collect();
+        let values = block.values().into_iter();
+        Self {
+            block: block.name().to_owned(),
+            module: Some(block.module(graph)).filter(|module| !module.is_empty()),
+            output: name(&block.output()),
+            layout: blocks.layout(block.output()).to_string(),
+            details: block.details(),
+            inputs: names(block.inputs()),
+            values: values
+                .map(|(field, value)| (field.to_owned(), name(&value)))
+                .collect(),
+            inside: names(block.inside()),
+            read_elsewhere: names(block.read_elsewhere()),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -161,6 +210,22 @@ fn facts(model: &Model, args: &InspectArgs) -> Result<Facts, CliError> {
         None => model.layers().to_vec(),
     };
     let modules = args.tree.then(|| modules(model, &layers));
+    let blocks = match args.blocks {
+        true => {
+            let graph = model.graph();
+            let found = match args.size {
+                Some(size) => model.blocks_for(size)?,
+                None => model.blocks()?,
+            };
+            Some(
+                found
+                    .iter()
+                    .map(|block| BlockFacts::of(block, &found, graph))
+                    .collect(),
+            )
+        }
+        false => None,
+    };
     let obstacles = model.obstacles();
     let (later, never): (Vec<_>, Vec<_>) = obstacles.iter().partition(|o| o.is_supported());
     let listed = layers
@@ -181,6 +246,7 @@ fn facts(model: &Model, args: &InspectArgs) -> Result<Facts, CliError> {
         remarks: remarks(model),
         layers: listed.map(LayerFacts::from).collect(),
         modules,
+        blocks,
         not_supported: never.into_iter().map(ObstacleFacts::from).collect(),
         sized_by_image: later.into_iter().map(ObstacleFacts::from).collect(),
     })
@@ -302,9 +368,10 @@ fn print(out: &mut Output, facts: &Facts, model: &Model) -> Result<(), CliError>
         out.line(line)?;
     }
     out.line("")?;
-    match &facts.modules {
-        Some(modules) => print_tree(out, modules)?,
-        None => print_layers(out, &facts.layers)?,
+    match (&facts.blocks, &facts.modules) {
+        (Some(blocks), _) => print_blocks(out, blocks)?,
+        (None, Some(modules)) => print_tree(out, modules)?,
+        (None, None) => print_layers(out, &facts.layers)?,
     }
     if !facts.not_supported.is_empty() {
         out.line("")?;
@@ -363,6 +430,45 @@ fn print_layers(out: &mut Output, layers: &[LayerFacts]) -> Result<(), CliError>
     }
     out.line("")?;
     out.line("* where branches join or a stage ends: a useful place to look")
+}
+
+fn print_blocks(out: &mut Output, blocks: &[BlockFacts]) -> Result<(), CliError> {
+    if blocks.is_empty() {
+        return out.line("no blocks: each operator stands for itself");
+    }
+    let has_modules = blocks.iter().any(|block| block.module.is_some());
+    let mut rows = vec![
+        ["block", "module", "layer", "axes", ""]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    rows.extend(blocks.iter().map(|block| {
+        vec![
+            block.block.clone(),
+            block.module.as_deref().map(shortened).unwrap_or_default(),
+            shortened(&block.output),
+            block.layout.clone(),
+            block.details.clone(),
+        ]
+    }));
+    if !has_modules {
+        for row in &mut rows {
+            row.remove(1);
+        }
+    }
+    for line in table(&rows, &[]) {
+        out.line(line)?;
+    }
+    out.line("")?;
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for block in blocks {
+        *counts.entry(&block.block).or_default() += 1;
+    }
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(name, n)| format!("{n} {name}"))
+        .collect();
+    out.line(format!("in all: {}", counts.join(", ")))
 }
 
 fn print_tree(out: &mut Output, modules: &[ModuleFacts]) -> Result<(), CliError> {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::args::{ModelArgs, OutArgs, RunArgs};
 use crate::console::Output;
 use crate::error::CliError;
-use crate::report::{Clock, GuessFacts, ImageFacts, LayerFacts, RunFacts, Step};
+use crate::report::{Clock, GuessFacts, ImageFacts, LayerFacts, RuleUseFacts, RunFacts, Step};
 use crate::session::Session;
 
 use self::compute::Work;
@@ -105,6 +105,8 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct RuleFacts {
     name: String,
+    /// How many operators between the layers each rule took.
+    rules_used: Vec<RuleUseFacts>,
     /// How many cotangents were propagated; one for each deep position at most.
     cotangents: usize,
 }
@@ -138,6 +140,7 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
             .iter()
             .map(|view| RuleFacts {
                 name: view.rules.name().to_owned(),
+                rules_used: view.maps.rule_uses().iter().map(Into::into).collect(),
                 cotangents: view.maps.cotangents(),
             })
             .collect(),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
+use clap::{Args, Subcommand};
 use elucid::prelude::*;
 use elucid::render::file::write_atomically;
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::{Output, to_json};
 use crate::error::CliError;
+use crate::flags_or::FlagsOr;
 use crate::icons::{Channels, IconArgs, IconFacts, channel_count, parse_channels, parse_side};
 use crate::output::REPORT;
 use crate::report::{BURN, Clock, InputFacts, ModelFacts, Step, remarks};
 use crate::session::Session;
-use crate::settings::{SETTINGS, Shard, parse_shard};
+use crate::settings::{MergeArgs, SETTINGS, Shard, parse_shard};
 
 use self::folder::Folder;
 
@@ -26,45 +27,12 @@ const PICTURE: &str = "sprites.png";
 const DESCRIPTION: &str = "sprites.json";
 
 /// A sprite map, or something done with sprite maps.
-#[derive(Debug)]
-pub enum SpritemapArgs {
-    Make(Box<Making>),
-    Other(SpritemapCommand),
-}
+pub type SpritemapArgs = FlagsOr<Making, SpritemapCommand>;
 
 #[derive(Debug, Subcommand)]
 pub enum SpritemapCommand {
     /// Put the maps of shards together
-    Merge(merge::MergeArgs),
-}
-
-// Required flags and a subcommand that needs none of them are more than can be derived.
-impl Args for SpritemapArgs {
-    fn augment_args(command: Command) -> Command {
-        SpritemapCommand::augment_subcommands(Making::augment_args(command))
-            .subcommand_required(false)
-            .arg_required_else_help(false)
-            .args_conflicts_with_subcommands(true)
-            .subcommand_negates_reqs(true)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for SpritemapArgs {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(match matches.subcommand_name() {
-            Some(_) => Self::Other(SpritemapCommand::from_arg_matches(matches)?),
-            None => Self::Make(Box::new(Making::from_arg_matches(matches)?)),
-        })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
+    Merge(MergeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -195,8 +163,8 @@ struct Report<'r> {
 
 pub fn run(args: SpritemapArgs) -> Result<(), CliError> {
     match args {
-        SpritemapArgs::Make(args) => make(&args),
-        SpritemapArgs::Other(SpritemapCommand::Merge(args)) => merge::run(&args),
+        SpritemapArgs::Flags(args) => make(&args),
+        SpritemapArgs::Command(SpritemapCommand::Merge(args)) => merge::run(&args),
     }
 }
 

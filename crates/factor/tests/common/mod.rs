@@ -2,7 +2,6 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, ArrayD};
@@ -10,22 +9,9 @@ use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
 
-/// The folder with the arrays of chelsea, below the one named by `ELUCID_ASSETS`, else `../shared`
-/// beside the workspace; says so and gives `None` when there is none.
+/// The folder with the arrays of chelsea; says so and gives `None` when there is none.
 pub fn chelsea() -> Option<PathBuf> {
-    let folder = std::env::var_os("ELUCID_ASSETS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    if folder.join("models").is_dir() {
-        return Some(folder.join("reference/googlenet/chelsea"));
-    }
-    let _ = writeln!(
-        std::io::stderr(),
-        "SKIPPED: no reference files in {} (set ELUCID_ASSETS to their folder)",
-        folder.display()
-    );
-    None
+    Some(elucid_testkit::assets()?.join("reference/googlenet/chelsea"))
 }
 
 pub fn read(folder: &Path, name: &str) -> ArrayD<f32> {

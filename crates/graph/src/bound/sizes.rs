@@ -131,7 +131,7 @@ impl BoundGraph {
         let plan = Plan::new(graph, &[(from, Known::activation(shape(from)))], &[to])?;
         let rules = self.bind_rules(&plan, rules)?;
         Ok(receptive::windows(graph, &plan, from, to, |i| {
-            rules[i].clone()
+            rules[i].as_ref().map(|placed| placed.rule.clone())
         }))
     }
 

@@ -3,10 +3,12 @@
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use super::Layers;
 use super::inception::Inception;
 use crate::graph::{Graph, NodeId, ValueId};
+use crate::rules::Places;
 
 /// Which nodes stand in which module, who reads what, and which blocks are InceptionV1's.
 #[derive(Debug, Clone)]
@@ -19,6 +21,8 @@ pub(crate) struct Index {
     readers: Vec<Vec<NodeId>>,
     outputs: HashSet<ValueId>,
     pub inception: Inception,
+    /// What lists of rules look at.
+    pub places: OnceLock<Places>,
 }
 
 /// `a`, `a.b`, `a.b.c`, `ab`: a module comes before what is in it, and that before all others.
@@ -53,6 +57,7 @@ impl Index {
             readers,
             outputs: graph.outputs.iter().copied().collect(),
             inception: Inception::default(),
+            places: OnceLock::new(),
         };
         made.inception = Inception::find(graph, &made);
         made

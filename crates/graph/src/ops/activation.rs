@@ -7,7 +7,7 @@ use elucid_rules::{Algebra, OpKind};
 
 use super::pointwise::Function;
 use crate::activation::Activation;
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -220,17 +220,7 @@ fn gate(
 pub(crate) struct Relu;
 
 impl Operator for Relu {
-    fn kind(&self) -> OpKind {
-        OpKind::Relu
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Activation
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
-    }
+    facts!(kind: OpKind::Relu, algebra: Activation, apart: Rows);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;

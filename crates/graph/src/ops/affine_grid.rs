@@ -5,12 +5,11 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView};
 use crate::host::MAX_ELEMENTS;
 use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, sizes,
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, facts, sizes,
 };
 use crate::registry::Entry;
 
@@ -26,13 +25,7 @@ struct AffineGrid {
 }
 
 impl Operator for AffineGrid {
-    fn kind(&self) -> OpKind {
-        OpKind::new("AffineGrid")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Linear
-    }
+    facts!(kind: "AffineGrid", algebra: Linear);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let theta = inputs.floats(0)?;

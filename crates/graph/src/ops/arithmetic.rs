@@ -1,62 +1,36 @@
 //! The four basic operations, the larger and the smaller of two, and the remainder.
 
-use std::sync::Arc;
-
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::Algebra;
 
 use super::pointwise::Pairwise;
-use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::Operator;
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry::onnx("Add", 1, |a| {
-        read(a, "Add", |_| Algebra::Sum, add, |a, b| a + b)
+        Pairwise::new(a, "Add", |_| Algebra::Sum, add, |a, b| a + b).read()
     }),
     Entry::onnx("Sub", 1, |a| {
-        read(a, "Sub", |_| Algebra::Sum, subtract, |a, b| a - b)
+        Pairwise::new(a, "Sub", |_| Algebra::Sum, subtract, |a, b| a - b).read()
     }),
     Entry::onnx("Mul", 1, |a| {
-        read(a, "Mul", product, multiply, |a, b| a * b)
+        Pairwise::new(a, "Mul", product, multiply, |a, b| a * b).read()
     }),
-    Entry::onnx("Div", 1, |a| read(a, "Div", quotient, divide, |a, b| a / b)),
+    Entry::onnx("Div", 1, |a| {
+        Pairwise::new(a, "Div", quotient, divide, |a, b| a / b).read()
+    }),
     Entry::onnx("Mod", 10, |a| {
         let fmod = a.flag("fmod");
-        match fmod {
-            true => read(a, "Mod", rest, remainder, truncated_remainder),
-            false => read(a, "Mod", rest, modulo, |a, b| {
+        let pairwise = match fmod {
+            true => Pairwise::new(a, "Mod", rest, remainder, truncated_remainder),
+            false => Pairwise::new(a, "Mod", rest, modulo, |a, b| {
                 a.clone() - (a / b.clone()).floor() * b
             }),
-        }
+        };
+        pairwise.read()
     }),
 ];
-
-fn read(
-    a: &Attributes,
-    kind: &'static str,
-    algebra: fn(&[bool]) -> Algebra,
-    host: fn(&HostTensor, &HostTensor, &[usize]) -> Result<HostTensor, String>,
-    tensor: fn(Tensor<1>, Tensor<1>) -> Tensor<1>,
-) -> Result<Arc<dyn Operator>, String> {
-    Ok(Arc::new(Pairwise {
-        kind: OpKind::new(kind),
-        axis: legacy_axis(a),
-        algebra,
-        host,
-        tensor,
-        result: None,
-    }))
-}
-
-/// Before opset 7 the second operand was aligned explicitly, and only if asked for.
-pub(super) fn legacy_axis(a: &Attributes) -> Option<i64> {
-    match a.opset() < 7 && a.flag("broadcast") {
-        true => a.int("axis"),
-        false => None,
-    }
-}
 
 fn product(constant: &[bool]) -> Algebra {
     match constant {

@@ -144,6 +144,19 @@ impl Operator for Attention {
         }
     }
 
+    fn number(&self, attribute: &str) -> Option<f64> {
+        let heads = |which: usize| self.heads[which].map(|heads| heads as f64);
+        match attribute {
+            "q_num_heads" => heads(0),
+            "kv_num_heads" => heads(1),
+            "scale" => self.scale.map(f64::from),
+            "softcap" => Some(self.softcap.into()),
+            "is_causal" => Some(u8::from(self.causal).into()),
+            "qk_matmul_output_mode" => Some(f64::from(self.scores as u8)),
+            _ => None,
+        }
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let [q_heads, kv_heads] = self.heads;
         let q = Sizes::of(&inputs.operand(0)?.shape, q_heads, "queries")?;

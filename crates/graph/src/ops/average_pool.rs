@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind, avg_pool2d};
+use elucid_rules::{OpKind, avg_pool2d};
 
 use super::window::{Pooling, Window};
 use crate::activation::Activation;
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -24,17 +24,7 @@ struct AveragePool {
 }
 
 impl Operator for AveragePool {
-    fn kind(&self) -> OpKind {
-        OpKind::AveragePool
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Linear
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
-    }
+    facts!(kind: OpKind::AveragePool, algebra: Linear, apart: Rows);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let kind = inputs.floats(0)?.kind;

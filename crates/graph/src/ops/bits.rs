@@ -6,7 +6,7 @@ use elucid_rules::{Algebra, OpKind};
 
 use super::pointwise::Pair;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size};
+use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -103,13 +103,7 @@ fn integers<'a>(inputs: &Operands<'a>, slot: usize) -> Result<&'a HostTensor, Re
 struct BitwiseNot;
 
 impl Operator for BitwiseNot {
-    fn kind(&self) -> OpKind {
-        OpKind::new("BitwiseNot")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
+    facts!(kind: "BitwiseNot", algebra: Decision);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = integers(inputs, 0)?;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use burn::tensor::ops::PadMode;
-use elucid_rules::{Algebra, OpKind};
 
 use super::slice::sliced;
 use crate::activation::{Activation, at_rank};
 use crate::host::{HostTensor, Range};
 use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_host_size, sizes,
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axes_or_all, check_host_size,
+    facts, sizes,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -25,25 +25,13 @@ struct CenterCropPad {
 }
 
 impl Operator for CenterCropPad {
-    fn kind(&self) -> OpKind {
-        OpKind::new("CenterCropPad")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: "CenterCropPad", algebra: Moves);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;
         let rank = x.shape.len();
         let stated = sizes(&inputs.list(1, "the shape")?)?;
-        let axes: Vec<usize> = match &self.axes {
-            None => (0..rank).collect(),
-            Some(axes) => axes
-                .iter()
-                .map(|&axis| axis_of(axis, rank))
-                .collect::<Result<_, _>>()?,
-        };
+        let axes = axes_or_all(self.axes.as_deref(), rank)?;
         if stated.len() != axes.len() {
             return Err(format!("{} sizes for {} axes", stated.len(), axes.len()).into());
         }

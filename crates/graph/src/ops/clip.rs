@@ -10,7 +10,7 @@ use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView};
 use crate::host::HostTensor;
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -38,19 +38,13 @@ struct Clip {
 }
 
 impl Operator for Clip {
-    fn kind(&self) -> OpKind {
-        OpKind::Clip
-    }
+    facts!(kind: OpKind::Clip, apart: Rows);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         match constant.iter().skip(1).all(|c| *c) {
             true => Algebra::Activation,
             false => Algebra::Other,
         }
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

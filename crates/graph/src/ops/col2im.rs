@@ -6,14 +6,13 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_rules::{Algebra, OpKind};
 
 use super::transpose::permuted;
 use super::window::{Axis, Window};
 use crate::activation::{Activation, IntoView};
 use crate::host::MAX_ELEMENTS;
 use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, sizes,
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, facts, sizes,
 };
 use crate::registry::Entry;
 
@@ -28,13 +27,7 @@ const LARGEST_MATRIX: usize = 1 << 26;
 struct Col2Im(Window);
 
 impl Operator for Col2Im {
-    fn kind(&self) -> OpKind {
-        OpKind::new("Col2Im")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Linear
-    }
+    facts!(kind: "Col2Im", algebra: Linear);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.floats(0)?;

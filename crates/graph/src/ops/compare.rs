@@ -4,9 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::OpKind;
 
-use super::arithmetic::legacy_axis;
 use super::pointwise::{Pairwise, decides};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
@@ -62,12 +60,6 @@ fn read(
     host: fn(&HostTensor, &HostTensor, &[usize]) -> Result<HostTensor, String>,
     tensor: fn(Tensor<1>, Tensor<1>) -> Tensor<1>,
 ) -> Result<Arc<dyn Operator>, String> {
-    Ok(Arc::new(Pairwise {
-        kind: OpKind::new(kind),
-        axis: legacy_axis(a),
-        algebra: decides,
-        host,
-        tensor,
-        result: Some(ElementType::Bool),
-    }))
+    let comparison = Pairwise::new(a, kind, decides, host, tensor);
+    comparison.giving(ElementType::Bool).read()
 }

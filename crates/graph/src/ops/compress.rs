@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use super::pick;
-use crate::operator::{Operands, Operator, Refused, Resolved, axis_of, check_host_size};
+use crate::operator::{Operands, Operator, Refused, Resolved, axis_of, check_host_size, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("Compress", 9, |a| {
@@ -20,13 +18,7 @@ struct Compress {
 }
 
 impl Operator for Compress {
-    fn kind(&self) -> OpKind {
-        OpKind::new("Compress")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: "Compress", algebra: Moves);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;

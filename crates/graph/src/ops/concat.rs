@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::OpKind;
 
 use crate::activation::{Activation, at_rank};
 use crate::error::few;
 use crate::host::HostTensor;
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_host_size,
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_host_size,
+    facts,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -26,13 +27,7 @@ struct Concat {
 }
 
 impl Operator for Concat {
-    fn kind(&self) -> OpKind {
-        OpKind::Concat
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: OpKind::Concat, algebra: Moves);
 
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
         match inputs.input(0).map(|x| axis_of(self.axis, x.shape.len())) {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::OpKind;
 
 use crate::attributes::{Attribute, Attributes};
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size, sizes};
+use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size, facts, sizes};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -51,13 +51,7 @@ fn stated(a: &Attributes) -> Result<HostTensor, String> {
 struct Constant(HostTensor);
 
 impl Operator for Constant {
-    fn kind(&self) -> OpKind {
-        OpKind::Constant
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
+    facts!(kind: OpKind::Constant, algebra: Decision);
 
     fn resolve(&self, _inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         Ok(Resolved::known(self.0.clone()))
@@ -69,13 +63,7 @@ impl Operator for Constant {
 struct Filled(HostTensor);
 
 impl Operator for Filled {
-    fn kind(&self) -> OpKind {
-        OpKind::ConstantOfShape
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
+    facts!(kind: OpKind::ConstantOfShape, algebra: Decision);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let shape = sizes(&inputs.list(0, "the shape")?)?;

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use elucid_rules::{Algebra, OpKind, Pool2d};
 
-use super::convolution::{Convolution, scaled};
+use super::convolution::{
+    Convolution, convolution_or_product, has_constant_weights, scaled, weight_and_bias,
+};
 use super::window::{Axis, Window, spatial};
 use crate::activation::Activation;
 use crate::attributes::Attributes;
 use crate::error::few;
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights,
+use crate::operator::{
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, facts,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -113,19 +115,10 @@ pub(super) fn check_bias(
 }
 
 impl Operator for Conv {
-    fn kind(&self) -> OpKind {
-        OpKind::Conv
-    }
+    facts!(kind: OpKind::Conv, apart: Rows);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
-        match constant.iter().skip(1).all(|c| *c) {
-            true => Algebra::Convolution,
-            false => Algebra::Product,
-        }
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
+        convolution_or_product(constant)
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
@@ -163,14 +156,11 @@ impl Kernel for Convolution {
 
 impl Weighted for Convolution {
     fn is_weighted(&self, constant: &[bool]) -> bool {
-        constant.iter().skip(1).all(|c| *c)
+        has_constant_weights(constant)
     }
 
-    fn weights(&self, mut inputs: Slots) -> Option<Weights> {
-        Some(Weights {
-            weight: inputs.maybe(1)?,
-            bias: inputs.maybe(2),
-        })
+    fn weights(&self, inputs: Slots) -> Option<Weights> {
+        weight_and_bias(inputs)
     }
 
     fn linear(&self, x: Activation, weight: &Activation, bias: Option<&Activation>) -> Activation {

@@ -6,16 +6,19 @@
 use std::sync::Arc;
 
 use burn::tensor::ops::PadMode;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::Algebra;
 
 use super::conv::{check_bias, check_kernel, groups};
-use super::convolution::{Convolution, scaled};
+use super::convolution::{
+    Convolution, convolution_or_product, has_constant_weights, scaled, weight_and_bias,
+};
 use super::window::{Axis, Padding, Window, spatial};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::error::few;
 use crate::host::MAX_ELEMENTS;
-use crate::operator::{Apart, 
+use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, check_size,
+    facts,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -70,19 +73,10 @@ impl ConvTranspose {
 }
 
 impl Operator for ConvTranspose {
-    fn kind(&self) -> OpKind {
-        OpKind::new("ConvTranspose")
-    }
+    facts!(kind: "ConvTranspose", apart: Rows);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
-        match constant.iter().skip(1).all(|c| *c) {
-            true => Algebra::Convolution,
-            false => Algebra::Product,
-        }
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
+        convolution_or_product(constant)
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
@@ -199,14 +193,11 @@ impl Kernel for Spread {
 
 impl Weighted for Spread {
     fn is_weighted(&self, constant: &[bool]) -> bool {
-        constant.iter().skip(1).all(|c| *c)
+        has_constant_weights(constant)
     }
 
-    fn weights(&self, mut inputs: Slots) -> Option<Weights> {
-        Some(Weights {
-            weight: inputs.maybe(1)?,
-            bias: inputs.maybe(2),
-        })
+    fn weights(&self, inputs: Slots) -> Option<Weights> {
+        weight_and_bias(inputs)
     }
 
     fn linear(&self, x: Activation, weight: &Activation, bias: Option<&Activation>) -> Activation {

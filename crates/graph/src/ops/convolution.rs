@@ -2,12 +2,12 @@
 
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use burn::tensor::{Tensor, module};
-use elucid_rules::{Conv2d, conv2d, conv2d_transpose};
+use elucid_rules::{Algebra, Conv2d, conv2d, conv2d_transpose};
 
 use super::window::Axis;
 use crate::activation::{Activation, IntoView};
 use crate::host::MAX_ELEMENTS;
-use crate::operator::{Refused, check_size};
+use crate::operator::{Refused, Slots, Weights, check_size};
 
 /// The windows of a convolution along one to three axes.
 #[derive(Debug, Clone)]
@@ -157,6 +157,27 @@ fn as_image(x: Activation) -> Tensor<4> {
 fn as_sequence(x: Tensor<4>) -> Activation {
     let [n, c, _, l] = x.dims();
     x.into_view(&[n, c, l])
+}
+
+/// Whether everything behind the first input is a constant.
+pub(super) fn has_constant_weights(constant: &[bool]) -> bool {
+    constant.iter().skip(1).all(|c| *c)
+}
+
+/// What a convolution is to rules: with computed weights, a product.
+pub(super) fn convolution_or_product(constant: &[bool]) -> Algebra {
+    match has_constant_weights(constant) {
+        true => Algebra::Convolution,
+        false => Algebra::Product,
+    }
+}
+
+/// The second input and the third.
+pub(super) fn weight_and_bias(mut inputs: Slots) -> Option<Weights> {
+    Some(Weights {
+        weight: inputs.maybe(1)?,
+        bias: inputs.maybe(2),
+    })
 }
 
 /// The weight of shape `[_, per_group, ...]` with a factor for each of the outputs that `axis` (0 or

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, at_rank};
 use crate::host::HostTensor;
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of};
+use crate::operator::{
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, facts,
+};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("CumSum", 11, |a| {
@@ -26,13 +27,7 @@ struct CumSum {
 }
 
 impl Operator for CumSum {
-    fn kind(&self) -> OpKind {
-        OpKind::new("CumSum")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Linear
-    }
+    facts!(kind: "CumSum", algebra: Linear);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;

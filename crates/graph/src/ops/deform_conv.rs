@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_rules::{Algebra, OpKind};
 
 use super::conv::{check_bias, check_kernel, groups};
 use super::convolution::Convolution;
@@ -16,7 +15,9 @@ use super::window::{Window, spatial};
 use crate::activation::{Activation, IntoView};
 use crate::error::few;
 use crate::host::MAX_ELEMENTS;
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size};
+use crate::operator::{
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, facts,
+};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("DeformConv", 19, |a| {
@@ -39,13 +40,7 @@ struct DeformConv {
 }
 
 impl Operator for DeformConv {
-    fn kind(&self) -> OpKind {
-        OpKind::new("DeformConv")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
+    facts!(kind: "DeformConv", algebra: Other);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = &inputs.floats(0)?.shape;

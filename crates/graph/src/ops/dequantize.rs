@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use elucid_rules::{Algebra, OpKind};
 
-use super::steps::{Layout, block_size, zero_point};
+use super::steps::{Layout, Scaled, zero_point, zeros};
 use crate::activation::Activation;
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
@@ -22,34 +22,19 @@ pub(super) const ENTRIES: &[Entry] = &[
 ];
 
 fn read(a: &Attributes, kind: &'static str) -> Result<Arc<dyn Operator>, String> {
-    let to = match a.int_or("output_dtype", 0) {
-        0 => None,
-        _ => a.element_type("output_dtype")?,
-    };
-    if let Some(to) = to.filter(|to| !to.is_float()) {
+    let scaled = Scaled::read(a, kind)?;
+    if let Some(to) = scaled.to.filter(|to| !to.is_float()) {
         return Err(format!("output_dtype is {to}, expected floats"));
     }
-    Ok(Arc::new(Dequantize {
-        kind: OpKind::new(kind),
-        axis: a.int_or("axis", 1),
-        block: block_size(a)?,
-        to,
-    }))
+    Ok(Arc::new(Dequantize(scaled)))
 }
 
 #[derive(Debug)]
-struct Dequantize {
-    kind: OpKind,
-    axis: i64,
-    /// Numbers that share a scale, or 0.
-    block: usize,
-    /// The type that is stated, if any.
-    to: Option<ElementType>,
-}
+struct Dequantize(Scaled);
 
 impl Operator for Dequantize {
     fn kind(&self) -> OpKind {
-        self.kind
+        self.0.kind
     }
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
@@ -60,10 +45,7 @@ impl Operator for Dequantize {
     }
 
     fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        match self.block {
-            0 => Apart::Rows,
-            _ => Apart::No,
-        }
+        self.0.apart()
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
@@ -79,13 +61,9 @@ impl Operator for Dequantize {
             let (kind, stated) = (x.kind, zero.kind);
             return Err(format!("the zero point holds {stated}, expected {kind}").into());
         }
-        let layout = Layout::of(&x.shape, &scale.shape, self.axis, self.block)?;
-        let kind = self.to.unwrap_or(scale.kind);
-        let zeros = match zero {
-            None => Some(vec![0]),
-            Some(zero) => zero.host.as_ref().map(HostTensor::ints).transpose()?,
-        };
-        if let (Some(x), Some(scale), Some(zeros)) = (&x.host, &scale.host, zeros) {
+        let layout = self.0.layout(x, scale)?;
+        let kind = self.0.to.unwrap_or(scale.kind);
+        if let (Some(x), Some(scale), Some(zeros)) = (&x.host, &scale.host, zeros(zero)?) {
             let made = on_host(x, &scale.floats(), &zeros, &layout, kind)?;
             return Ok(Resolved::known(made));
         }

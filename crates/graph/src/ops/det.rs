@@ -7,10 +7,9 @@
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
-use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView};
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("Det", 11, |_| Ok(Arc::new(Det)))];
@@ -22,13 +21,7 @@ const WITHOUT_DIVISION: usize = 4;
 struct Det;
 
 impl Operator for Det {
-    fn kind(&self) -> OpKind {
-        OpKind::new("Det")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
+    facts!(kind: "Det", algebra: Other);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.operand(0)?;

@@ -6,12 +6,10 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use super::steps::rounded;
 use crate::activation::{Activation, IntoView};
 use crate::host::ElementType;
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("DynamicQuantizeLinear", 11, |_| {
@@ -25,13 +23,7 @@ struct DynamicQuantize;
 const MOST: f32 = 255.0;
 
 impl Operator for DynamicQuantize {
-    fn kind(&self) -> OpKind {
-        OpKind::new("DynamicQuantizeLinear")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
+    facts!(kind: "DynamicQuantizeLinear", algebra: Other);
 
     fn most_outputs(&self) -> usize {
         3

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::OpKind;
 
 use super::where_::expanded;
 use crate::activation::Activation;
 use crate::error::few;
 use crate::host::broadcast;
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size, sizes,
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size, facts,
+    sizes,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -20,13 +21,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("Expand", 8, |_| Ok(Arc::new(
 struct Expand;
 
 impl Operator for Expand {
-    fn kind(&self) -> OpKind {
-        OpKind::Expand
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: OpKind::Expand, algebra: Moves);
 
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
         let shape = |slot| inputs.optional(slot).map(|known| known.shape.clone());

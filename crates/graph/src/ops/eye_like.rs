@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size};
+use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("EyeLike", 9, |a| {
@@ -24,13 +22,7 @@ struct EyeLike {
 }
 
 impl Operator for EyeLike {
-    fn kind(&self) -> OpKind {
-        OpKind::new("EyeLike")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
+    facts!(kind: "EyeLike", algebra: Decision);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let like = inputs.input(0)?;

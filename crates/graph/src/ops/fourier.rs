@@ -14,7 +14,7 @@ use crate::activation::{Activation, IntoView};
 use crate::attributes::{Attributes, MAX_WINDOW};
 use crate::host::{HostTensor, MAX_ELEMENTS};
 use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_size,
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_size, facts,
 };
 use crate::registry::Entry;
 
@@ -79,13 +79,7 @@ fn size(host: &HostTensor, what: &str) -> Result<usize, Refused> {
 }
 
 impl Operator for Dft {
-    fn kind(&self) -> OpKind {
-        OpKind::new("DFT")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Linear
-    }
+    facts!(kind: "DFT", algebra: Linear);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.operand(0)?;

@@ -5,13 +5,12 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, activation};
-use elucid_rules::{Algebra, OpKind};
 
 use super::conv::Conv;
 use super::convolution::Convolution;
 use crate::activation::Activation;
 use crate::attributes::Attributes;
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::of("com.microsoft", "FusedConv", |a| {
@@ -69,17 +68,7 @@ struct FusedConv {
 }
 
 impl Operator for FusedConv {
-    fn kind(&self) -> OpKind {
-        OpKind::new("com.microsoft.FusedConv")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
-    }
+    facts!(kind: "com.microsoft.FusedConv", algebra: Other, apart: Rows);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let (conv, shape) = self.conv.resolved(inputs)?;

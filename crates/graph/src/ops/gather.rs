@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::OpKind;
 
 use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
 use crate::operator::{
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_host_size,
+    facts,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -24,13 +25,7 @@ struct Gather {
 }
 
 impl Operator for Gather {
-    fn kind(&self) -> OpKind {
-        OpKind::Gather
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: OpKind::Gather, algebra: Moves);
 
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
         let Ok(x) = inputs.input(0) else {

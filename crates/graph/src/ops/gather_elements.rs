@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use super::gather::indices_of;
 use super::pick::{self, each_index, strides};
 use crate::error::few;
-use crate::operator::{Known, Operands, Operator, Refused, Resolved, axis_of, check_host_size};
+use crate::operator::{
+    Known, Operands, Operator, Refused, Resolved, axis_of, check_host_size, facts,
+};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("GatherElements", 11, |a| {
@@ -22,13 +22,7 @@ struct GatherElements {
 }
 
 impl Operator for GatherElements {
-    fn kind(&self) -> OpKind {
-        OpKind::new("GatherElements")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: "GatherElements", algebra: Moves);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use super::gather::indices_of;
 use super::pick;
 use crate::error::few;
-use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size};
+use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("GatherND", 11, |a| {
@@ -23,13 +21,7 @@ struct GatherNd {
 }
 
 impl Operator for GatherNd {
-    fn kind(&self) -> OpKind {
-        OpKind::new("GatherND")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: "GatherND", algebra: Moves);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;

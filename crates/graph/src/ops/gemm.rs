@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use elucid_rules::{Algebra, OpKind};
 
-use super::matmul::{dense, dense_transpose, integers, product, scale_columns};
+use super::matmul::{integers, product};
 use super::named::Named;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::broadcast;
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, aligned,
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, aligned,
+    facts,
 };
 use crate::registry::Entry;
 
@@ -177,17 +178,7 @@ impl Weighted for Gemm {
         })
     }
 
-    fn linear(&self, x: Activation, weight: &Activation, bias: Option<&Activation>) -> Activation {
-        dense(x, weight, bias)
-    }
-
-    fn transpose(&self, g: Activation, weight: &Activation, input: &[usize]) -> Activation {
-        dense_transpose(g, weight, input)
-    }
-
-    fn scale_outputs(&self, weight: Activation, factor: Activation) -> Activation {
-        scale_columns(weight, factor)
-    }
+    super::matmul::dense_weights!();
 }
 
 /// A product of matrices with a function of each number behind it.
@@ -198,13 +189,7 @@ struct FusedGemm {
 }
 
 impl Operator for FusedGemm {
-    fn kind(&self) -> OpKind {
-        OpKind::new("com.microsoft.FusedGemm")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
+    facts!(kind: "com.microsoft.FusedGemm", algebra: Other);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         inputs.operand(0)?;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, Statistics};
 
 use super::layer_normalization::standardised;
 use crate::activation::{Activation, IntoView};
@@ -42,6 +42,14 @@ impl Operator for GroupNormalization {
 
     fn apart(&self, _inputs: &Operands<'_>) -> Apart {
         Apart::Rows
+    }
+
+    fn number(&self, attribute: &str) -> Option<f64> {
+        match attribute {
+            "num_groups" => Some(self.groups as f64),
+            "epsilon" => Some(self.epsilon.into()),
+            _ => None,
+        }
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
@@ -92,5 +100,13 @@ impl Kernel for Normalize {
         };
         let (scale, bias) = (parameter(1), parameter(2));
         vec![(normal * scale + bias).into_view(&outputs[0].shape)]
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        Some(Statistics {
+            row: self.rows[1],
+            centred: true,
+            epsilon: self.epsilon,
+        })
     }
 }

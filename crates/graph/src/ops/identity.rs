@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::OpKind;
 
 use crate::activation::Activation;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size,
+use crate::operator::{
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size, facts,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -23,6 +23,8 @@ struct Identity {
 }
 
 impl Operator for Identity {
+    facts!(algebra: Moves, apart: Rows);
+
     fn kind(&self) -> OpKind {
         match self.dropout {
             true => OpKind::Dropout,
@@ -30,19 +32,11 @@ impl Operator for Identity {
         }
     }
 
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
-
     fn most_outputs(&self) -> usize {
         match self.dropout {
             true => 2,
             false => 1,
         }
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

@@ -32,6 +32,10 @@ impl Operator for InstanceNormalization {
         Apart::Rows
     }
 
+    fn number(&self, attribute: &str) -> Option<f64> {
+        (attribute == "epsilon").then(|| self.epsilon.into())
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.operand(0)?;
         let &[images, channels, ref positions @ ..] = x.shape.as_slice() else {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::OpKind;
 
 use crate::activation::Activation;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -55,19 +55,13 @@ impl Test {
 }
 
 impl Operator for Test {
+    facts!(algebra: Decision, apart: Rows);
+
     fn kind(&self) -> OpKind {
         match self {
             Self::Nan => OpKind::new("IsNaN"),
             Self::Infinite { .. } => OpKind::new("IsInf"),
         }
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

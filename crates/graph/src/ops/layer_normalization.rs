@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, Statistics};
 
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
@@ -83,6 +83,14 @@ impl Operator for LayerNormalization {
         }
     }
 
+    fn number(&self, attribute: &str) -> Option<f64> {
+        match attribute {
+            "axis" => Some(self.axis as f64),
+            "epsilon" => Some(self.epsilon.into()),
+            _ => None,
+        }
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.operand(0)?;
         let shape = x.shape.clone();
@@ -147,6 +155,14 @@ impl Kernel for OverRows {
             made.push(statistic.into_view(&known.shape));
         }
         made
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        Some(Statistics {
+            row: self.rows[1],
+            centred: self.centred,
+            epsilon: self.epsilon,
+        })
     }
 }
 

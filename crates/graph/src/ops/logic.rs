@@ -2,77 +2,52 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
-
-use super::arithmetic::legacy_axis;
 use super::pointwise::{Pairwise, decides};
 use crate::activation::Activation;
-use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry::onnx("And", 1, |a| {
-        read(
+        Pairwise::new(
             a,
             "And",
+            decides,
             |a, b, shape| a.zip_bools(b, shape, |x, y| x && y),
             |a, b| a * b,
         )
+        .read()
     }),
     Entry::onnx("Or", 1, |a| {
-        read(
+        Pairwise::new(
             a,
             "Or",
+            decides,
             |a, b, shape| a.zip_bools(b, shape, |x, y| x || y),
             |a, b| a.max_pair(b),
         )
+        .read()
     }),
     Entry::onnx("Xor", 1, |a| {
-        read(
+        Pairwise::new(
             a,
             "Xor",
+            decides,
             |a, b, shape| a.zip_bools(b, shape, |x, y| x != y),
             |a, b| (a - b).abs(),
         )
+        .read()
     }),
     Entry::onnx("Not", 1, |_| Ok(Arc::new(Not))),
 ];
-
-fn read(
-    a: &Attributes,
-    kind: &'static str,
-    host: fn(&HostTensor, &HostTensor, &[usize]) -> Result<HostTensor, String>,
-    tensor: fn(Tensor<1>, Tensor<1>) -> Tensor<1>,
-) -> Result<Arc<dyn Operator>, String> {
-    Ok(Arc::new(Pairwise {
-        kind: OpKind::new(kind),
-        axis: legacy_axis(a),
-        algebra: decides,
-        host,
-        tensor,
-        result: None,
-    }))
-}
 
 #[derive(Debug)]
 struct Not;
 
 impl Operator for Not {
-    fn kind(&self) -> OpKind {
-        OpKind::new("Not")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
-    }
+    facts!(kind: "Not", algebra: Decision, apart: Rows);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use crate::activation::{Activation, IntoView};
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of};
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, facts,
+};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -28,19 +28,10 @@ struct LpNormalization {
 }
 
 impl Operator for LpNormalization {
-    fn kind(&self) -> OpKind {
-        OpKind::new("LpNormalization")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Normalization
-    }
+    facts!(kind: "LpNormalization", algebra: Normalization);
 
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
-        match inputs.input(0).map(|x| axis_of(self.axis, x.shape.len())) {
-            Ok(Ok(1..)) => Apart::Rows,
-            _ => Apart::No,
-        }
+        Apart::along(self.axis, inputs)
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

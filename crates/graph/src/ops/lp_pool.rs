@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
-use elucid_rules::{Algebra, OpKind, avg_pool2d};
+use elucid_rules::avg_pool2d;
 
 use super::window::{Axis, Pooling, Window, spatial};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
 use crate::host::MAX_ELEMENTS;
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size};
+use crate::operator::{
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, facts,
+};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -45,17 +47,7 @@ struct LpPool {
 }
 
 impl Operator for LpPool {
-    fn kind(&self) -> OpKind {
-        OpKind::new("LpPool")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
-    }
+    facts!(kind: "LpPool", algebra: Other, apart: Rows);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let kind = inputs.floats(0)?.kind;
@@ -129,17 +121,7 @@ struct GlobalLpPool {
 }
 
 impl Operator for GlobalLpPool {
-    fn kind(&self) -> OpKind {
-        OpKind::new("GlobalLpPool")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
-    }
+    facts!(kind: "GlobalLpPool", algebra: Other, apart: Rows);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.floats(0)?;

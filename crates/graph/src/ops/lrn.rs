@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind, local_response_norm};
+use elucid_rules::{OpKind, local_response_norm};
 
 use crate::activation::{Activation, IntoView};
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -27,17 +27,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("LRN", 1, |a| {
 struct Lrn(elucid_rules::Lrn);
 
 impl Operator for Lrn {
-    fn kind(&self) -> OpKind {
-        OpKind::Lrn
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::LocalNormalization
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
-    }
+    facts!(kind: OpKind::Lrn, algebra: LocalNormalization, apart: Rows);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.operand(0)?;

@@ -9,8 +9,8 @@ use super::transpose::permuted;
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
 use crate::host::{HostTensor, MAX_COMPUTED, broadcast};
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, aligned,
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, aligned,
     check_host_size, check_size,
 };
 use crate::registry::Entry;
@@ -19,6 +19,38 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::onnx("MatMul", 1, |_| Ok(Arc::new(MatMul))),
     Entry::of("com.microsoft", "FusedMatMul", read_fused),
 ];
+
+/// The methods of [`Weighted`](crate::operator::Weighted) of operators whose weight is a matrix.
+macro_rules! dense_weights {
+    () => {
+        fn linear(
+            &self,
+            x: $crate::activation::Activation,
+            weight: &$crate::activation::Activation,
+            bias: Option<&$crate::activation::Activation>,
+        ) -> $crate::activation::Activation {
+            $crate::ops::matmul::dense(x, weight, bias)
+        }
+
+        fn transpose(
+            &self,
+            g: $crate::activation::Activation,
+            weight: &$crate::activation::Activation,
+            input: &[usize],
+        ) -> $crate::activation::Activation {
+            $crate::ops::matmul::dense_transpose(g, weight, input)
+        }
+
+        fn scale_outputs(
+            &self,
+            weight: $crate::activation::Activation,
+            factor: $crate::activation::Activation,
+        ) -> $crate::activation::Activation {
+            $crate::ops::matmul::scale_columns(weight, factor)
+        }
+    };
+}
+pub(super) use dense_weights;
 
 #[derive(Debug)]
 struct MatMul;
@@ -236,17 +268,7 @@ impl Weighted for Rearranged {
         })
     }
 
-    fn linear(&self, x: Activation, weight: &Activation, bias: Option<&Activation>) -> Activation {
-        dense(x, weight, bias)
-    }
-
-    fn transpose(&self, g: Activation, weight: &Activation, input: &[usize]) -> Activation {
-        dense_transpose(g, weight, input)
-    }
-
-    fn scale_outputs(&self, weight: Activation, factor: Activation) -> Activation {
-        scale_columns(weight, factor)
-    }
+    dense_weights!();
 }
 
 /// The kernel for factors of these shapes, and the product's shape.
@@ -320,17 +342,7 @@ impl Weighted for Factors {
         })
     }
 
-    fn linear(&self, x: Activation, weight: &Activation, bias: Option<&Activation>) -> Activation {
-        dense(x, weight, bias)
-    }
-
-    fn transpose(&self, g: Activation, weight: &Activation, input: &[usize]) -> Activation {
-        dense_transpose(g, weight, input)
-    }
-
-    fn scale_outputs(&self, weight: Activation, factor: Activation) -> Activation {
-        scale_columns(weight, factor)
-    }
+    dense_weights!();
 }
 
 /// Each row of `x` times a matrix `[inputs, outputs]`, plus a bias that broadcasts to the rows.

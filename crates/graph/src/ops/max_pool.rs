@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind, max_pool2d};
+use elucid_rules::{OpKind, max_pool2d};
 
 use super::window::{Pooling, Window};
 use crate::activation::Activation;
 use crate::host::{ElementType, HostTensor, element_count};
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size,
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size, facts,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -33,13 +33,7 @@ struct MaxPool {
 }
 
 impl Operator for MaxPool {
-    fn kind(&self) -> OpKind {
-        OpKind::MaxPool
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Maximum
-    }
+    facts!(kind: OpKind::MaxPool, algebra: Maximum);
 
     fn most_outputs(&self) -> usize {
         2

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_rules::{Algebra, OpKind};
 
 use super::gather::index_tensor;
 use crate::activation::{Activation, IntoView};
 use crate::host::MAX_ELEMENTS;
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size};
+use crate::operator::{
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, facts,
+};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("MaxRoiPool", 1, |a| {
@@ -29,13 +30,7 @@ struct MaxRoiPool {
 }
 
 impl Operator for MaxRoiPool {
-    fn kind(&self) -> OpKind {
-        OpKind::new("MaxRoiPool")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Maximum
-    }
+    facts!(kind: "MaxRoiPool", algebra: Maximum);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let [n, c, h, w] = inputs.image()?;

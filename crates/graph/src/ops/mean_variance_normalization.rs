@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, at_rank};
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axes_of};
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axes_of, facts,
+};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("MeanVarianceNormalization", 9, |a| {
@@ -21,13 +22,7 @@ struct MeanVarianceNormalization {
 }
 
 impl Operator for MeanVarianceNormalization {
-    fn kind(&self) -> OpKind {
-        OpKind::new("MeanVarianceNormalization")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Normalization
-    }
+    facts!(kind: "MeanVarianceNormalization", algebra: Normalization);
 
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
         let axes = inputs.input(0).map(|x| axes_of(&self.axes, x.shape.len()));

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use crate::attributes::MAX_WINDOW;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size};
+use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("MelWeightMatrix", 17, |a| {
@@ -21,13 +19,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("MelWeightMatrix", 17, |a| {
 struct MelWeightMatrix(ElementType);
 
 impl Operator for MelWeightMatrix {
-    fn kind(&self) -> OpKind {
-        OpKind::new("MelWeightMatrix")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
+    facts!(kind: "MelWeightMatrix", algebra: Other);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let size = |slot, what: &'static str| {

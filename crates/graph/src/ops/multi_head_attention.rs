@@ -56,6 +56,15 @@ impl Common {
         })
     }
 
+    fn number(&self, attribute: &str) -> Option<f64> {
+        match attribute {
+            "num_heads" => Some(self.heads as f64),
+            "scale" => self.scale.map(f64::from),
+            "unidirectional" => Some(u8::from(self.causal).into()),
+            _ => None,
+        }
+    }
+
     /// Reads a padding mask: lengths `[N]`, ends and starts `[2 N]`, or 1 for what counts, `[N, keys]`
     /// or `[N, queries, keys]`.
     fn padding(
@@ -200,6 +209,15 @@ impl Operator for Projected {
 
     fn most_outputs(&self) -> usize {
         2
+    }
+
+    fn number(&self, attribute: &str) -> Option<f64> {
+        let queries = self.widths.as_ref().and_then(|widths| widths.first());
+        match attribute {
+            // That of the queries, the first of three.
+            "qkv_hidden_sizes" => queries.map(|&width| width as f64),
+            _ => self.common.number(attribute),
+        }
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
@@ -375,6 +393,10 @@ impl Operator for Given {
 
     fn most_outputs(&self) -> usize {
         3
+    }
+
+    fn number(&self, attribute: &str) -> Option<f64> {
+        self.0.number(attribute)
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

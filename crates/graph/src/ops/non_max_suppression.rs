@@ -6,12 +6,10 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use super::pick::keys;
 use crate::error::few;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Operands, Operator, Refused, Resolved};
+use crate::operator::{Operands, Operator, Refused, Resolved, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("NonMaxSuppression", 10, |a| {
@@ -26,13 +24,7 @@ struct Suppression {
 }
 
 impl Operator for Suppression {
-    fn kind(&self) -> OpKind {
-        OpKind::new("NonMaxSuppression")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
+    facts!(kind: "NonMaxSuppression", algebra: Decision);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let (boxes, scores) = (inputs.floats(0)?, inputs.floats(1)?);

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use super::pick::each_index;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size};
+use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("NonZero", 9, |_| Ok(Arc::new(NonZero)))];
@@ -15,13 +13,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("NonZero", 9, |_| Ok(Arc::new
 struct NonZero;
 
 impl Operator for NonZero {
-    fn kind(&self) -> OpKind {
-        OpKind::new("NonZero")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
+    facts!(kind: "NonZero", algebra: Decision);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.value(0, "what is not 0")?.cast(ElementType::Bool);

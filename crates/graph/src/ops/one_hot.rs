@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use super::pick::{self, Pick};
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Operands, Operator, Refused, Resolved, axis_of, check_host_size};
+use crate::operator::{Operands, Operator, Refused, Resolved, axis_of, check_host_size, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("OneHot", 9, |a| {
@@ -20,13 +18,7 @@ struct OneHot {
 }
 
 impl Operator for OneHot {
-    fn kind(&self) -> OpKind {
-        OpKind::new("OneHot")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
+    facts!(kind: "OneHot", algebra: Decision);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let (indices, values) = (inputs.input(0)?, inputs.input(2)?);

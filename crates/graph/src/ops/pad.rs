@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use burn::tensor::ops::PadMode;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::OpKind;
 
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::host::{HostTensor, Range};
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_host_size,
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_host_size,
+    facts,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -51,13 +52,7 @@ struct Pad {
 }
 
 impl Operator for Pad {
-    fn kind(&self) -> OpKind {
-        OpKind::Pad
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: OpKind::Pad, algebra: Moves);
 
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
         let x = inputs.input(0).map(|x| x.shape.len());

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView};
+use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor, broadcast};
 use crate::operator::{
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, axis_of,
@@ -116,6 +117,43 @@ pub(super) struct Pairwise {
     pub tensor: fn(Tensor<1>, Tensor<1>) -> Tensor<1>,
     /// Of the result, if it is not that of the first operand.
     pub result: Option<ElementType>,
+}
+
+impl Pairwise {
+    pub fn new(
+        a: &Attributes,
+        kind: &'static str,
+        algebra: fn(&[bool]) -> Algebra,
+        host: fn(&HostTensor, &HostTensor, &[usize]) -> Result<HostTensor, String>,
+        tensor: fn(Tensor<1>, Tensor<1>) -> Tensor<1>,
+    ) -> Self {
+        Self {
+            kind: OpKind::new(kind),
+            axis: legacy_axis(a),
+            algebra,
+            host,
+            tensor,
+            result: None,
+        }
+    }
+
+    /// Of a result of another type than the operands'.
+    pub fn giving(mut self, result: ElementType) -> Self {
+        self.result = Some(result);
+        self
+    }
+
+    pub fn read(self) -> Result<Arc<dyn Operator>, String> {
+        Ok(Arc::new(self))
+    }
+}
+
+/// Before opset 7 the second operand was aligned explicitly, and only if asked for.
+pub(super) fn legacy_axis(a: &Attributes) -> Option<i64> {
+    match a.opset() < 7 && a.flag("broadcast") {
+        true => a.int("axis"),
+        false => None,
+    }
 }
 
 /// Two operands and what they broadcast to.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use elucid_rules::{Algebra, OpKind};
 
-use super::arithmetic::legacy_axis;
+use super::pointwise::legacy_axis;
 use super::pointwise::Pair;
 use crate::activation::{Activation, IntoView};
 use crate::host::{ElementType, HostTensor};

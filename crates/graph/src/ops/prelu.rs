@@ -6,7 +6,9 @@ use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView};
 use crate::host::broadcast;
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned};
+use crate::operator::{
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, facts,
+};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -22,19 +24,13 @@ struct PRelu {
 }
 
 impl Operator for PRelu {
-    fn kind(&self) -> OpKind {
-        OpKind::PRelu
-    }
+    facts!(kind: OpKind::PRelu, apart: Rows);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         match constant {
             [_, false] => Algebra::Other,
             _ => Algebra::Activation,
         }
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use elucid_rules::{Algebra, OpKind};
 
-use super::steps::{Layout, block_size, rounded, small, zero_point};
+use super::steps::{Layout, Scaled, rounded, small, zero_point, zeros};
 use crate::activation::Activation;
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
@@ -26,31 +26,15 @@ pub(super) const ENTRIES: &[Entry] = &[
 ];
 
 fn read(a: &Attributes, kind: &'static str) -> Result<Arc<dyn Operator>, String> {
-    let to = match a.int_or("output_dtype", 0) {
-        0 => None,
-        _ => a.element_type("output_dtype")?,
-    };
-    Ok(Arc::new(Quantize {
-        kind: OpKind::new(kind),
-        axis: a.int_or("axis", 1),
-        block: block_size(a)?,
-        to,
-    }))
+    Ok(Arc::new(Quantize(Scaled::read(a, kind)?)))
 }
 
 #[derive(Debug)]
-struct Quantize {
-    kind: OpKind,
-    axis: i64,
-    /// Numbers that share a scale, or 0.
-    block: usize,
-    /// The type that is stated, if any.
-    to: Option<ElementType>,
-}
+struct Quantize(Scaled);
 
 impl Operator for Quantize {
     fn kind(&self) -> OpKind {
-        self.kind
+        self.0.kind
     }
 
     /// Up to rounding, a constant times the input plus another.
@@ -62,10 +46,7 @@ impl Operator for Quantize {
     }
 
     fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        match self.block {
-            0 => Apart::Rows,
-            _ => Apart::No,
-        }
+        self.0.apart()
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
@@ -75,7 +56,7 @@ impl Operator for Quantize {
         }
         let scale = inputs.floats(1)?;
         let zero = zero_point(inputs, 2, scale)?;
-        let kind = match (zero.map(|zero| zero.kind), self.to) {
+        let kind = match (zero.map(|zero| zero.kind), self.0.to) {
             (Some(kind), Some(stated)) if kind != stated => {
                 return Err(
                     format!("output_dtype is {stated}, the zero point holds {kind}").into(),
@@ -84,12 +65,8 @@ impl Operator for Quantize {
             (Some(kind), _) | (None, Some(kind)) => small(kind)?,
             (None, None) => ElementType::U8,
         };
-        let layout = Layout::of(&x.shape, &scale.shape, self.axis, self.block)?;
-        let zeros = match zero {
-            None => Some(vec![0]),
-            Some(zero) => zero.host.as_ref().map(HostTensor::ints).transpose()?,
-        };
-        if let (Some(x), Some(scale), Some(zeros)) = (&x.host, &scale.host, zeros) {
+        let layout = self.0.layout(x, scale)?;
+        if let (Some(x), Some(scale), Some(zeros)) = (&x.host, &scale.host, zeros(zero)?) {
             let made = on_host(x, &scale.floats(), &zeros, &layout, kind)?;
             return Ok(Resolved::known(made));
         }

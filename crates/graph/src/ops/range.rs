@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use super::pick::same_kind;
 use crate::host::HostTensor;
-use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size};
+use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("Range", 11, |_| Ok(Arc::new(Range)))];
@@ -15,13 +13,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("Range", 11, |_| Ok(Arc::new(
 struct Range;
 
 impl Operator for Range {
-    fn kind(&self) -> OpKind {
-        OpKind::new("Range")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
+    facts!(kind: "Range", algebra: Decision);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let start = inputs.value(0, "the start")?;

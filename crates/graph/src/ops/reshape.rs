@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::OpKind;
 
 use crate::activation::{Activation, IntoView};
 use crate::error::few;
 use crate::host::{MAX_ELEMENTS, element_count};
-use crate::operator::{Apart, 
+use crate::operator::{
     Kernel, Known, LONGEST_LIST, Operands, Operator, Refused, Resolved, Slots, axis_of, check_size,
+    facts,
 };
 use crate::registry::Entry;
 
@@ -55,6 +56,8 @@ enum View {
 }
 
 impl Operator for View {
+    facts!(algebra: Moves, apart: Shape);
+
     fn kind(&self) -> OpKind {
         match self {
             Self::Reshape { .. } => OpKind::Reshape,
@@ -62,14 +65,6 @@ impl Operator for View {
             Self::Squeeze { .. } => OpKind::Squeeze,
             Self::Unsqueeze { .. } => OpKind::Unsqueeze,
         }
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Shape
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

@@ -13,9 +13,9 @@ use super::gather::index_tensor;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor, MAX_ELEMENTS};
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_host_size,
-    check_size, sizes,
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axes_or_all,
+    check_host_size, check_size, sizes,
 };
 use crate::receptive::{Reach, Span, Windows};
 use crate::registry::Entry;
@@ -259,13 +259,7 @@ impl Resize {
     fn stretches(&self, inputs: &Operands<'_>) -> Result<Vec<Stretch>, Refused> {
         let shape = &inputs.input(0)?.shape;
         let rank = shape.len();
-        let axes: Vec<usize> = match &self.axes {
-            None => (0..rank).collect(),
-            Some(axes) => axes
-                .iter()
-                .map(|&axis| axis_of(axis, rank))
-                .collect::<Result<_, _>>()?,
-        };
+        let axes = axes_or_all(self.axes.as_deref(), rank)?;
         // In older versions an input that is not used is empty.
         let filled = |slot: usize| inputs.optional(slot).is_some_and(|k| !k.shape.contains(&0));
         let mut stretches: Vec<Stretch> = shape

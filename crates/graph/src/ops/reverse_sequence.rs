@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use super::pick;
-use crate::operator::{Operands, Operator, Refused, Resolved, axis_of, check_host_size};
+use crate::operator::{Operands, Operator, Refused, Resolved, axis_of, check_host_size, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("ReverseSequence", 10, |a| {
@@ -22,13 +20,7 @@ struct ReverseSequence {
 }
 
 impl Operator for ReverseSequence {
-    fn kind(&self) -> OpKind {
-        OpKind::new("ReverseSequence")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: "ReverseSequence", algebra: Moves);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::OpKind;
 
 use crate::host::{HostTensor, Range};
-use crate::operator::{Operands, Operator, Refused, Resolved};
+use crate::operator::{Operands, Operator, Refused, Resolved, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -25,13 +25,7 @@ struct Shape {
 }
 
 impl Operator for Shape {
-    fn kind(&self) -> OpKind {
-        OpKind::Shape
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
+    facts!(kind: OpKind::Shape, algebra: Decision);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let shape: Vec<_> = inputs.input(0)?.shape.iter().map(|&d| d as i64).collect();
@@ -46,13 +40,7 @@ impl Operator for Shape {
 struct Size;
 
 impl Operator for Size {
-    fn kind(&self) -> OpKind {
-        OpKind::new("Size")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
+    facts!(kind: "Size", algebra: Decision);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let count: usize = inputs.input(0)?.shape.iter().product();

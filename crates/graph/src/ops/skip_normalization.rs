@@ -57,6 +57,10 @@ impl Operator for SkipNormalization {
         4
     }
 
+    fn number(&self, attribute: &str) -> Option<f64> {
+        (attribute == "epsilon").then(|| self.epsilon.into())
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.operand(0)?;
         let shape = x.shape.clone();

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::OpKind;
 
 use super::gather::selected;
 use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
 use crate::host::Range;
 use crate::operator::{
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of,
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, facts,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -39,13 +39,7 @@ struct Stated {
 }
 
 impl Operator for Slice {
-    fn kind(&self) -> OpKind {
-        OpKind::Slice
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: OpKind::Slice, algebra: Moves);
 
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
         match (inputs.input(0), self.ranges(inputs)) {

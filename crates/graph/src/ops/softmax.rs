@@ -9,7 +9,9 @@ use elucid_rules::{Algebra, OpKind};
 use super::lp_normalization::around;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of};
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of,
+};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -57,10 +59,7 @@ impl Operator for Softmax {
     }
 
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
-        match inputs.input(0).map(|x| axis_of(self.axis, x.shape.len())) {
-            Ok(Ok(1..)) => Apart::Rows,
-            _ => Apart::No,
-        }
+        Apart::along(self.axis, inputs)
     }
 
     fn axis(&self) -> Option<i64> {

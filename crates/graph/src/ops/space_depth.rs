@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::OpKind;
 
 use super::transpose::permuted;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::{Attributes, MAX_WINDOW};
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -19,10 +19,10 @@ pub(super) const ENTRIES: &[Entry] = &[
             "CRD" => Order::ChannelFirst,
             other => return Err(format!("mode is \"{other}\", expected DCR or CRD")),
         };
-        Ok(Arc::new(ToSpace { block, order }))
+        Ok(Arc::new(SpaceDepth::ToSpace(block, order)))
     }),
     Entry::onnx("SpaceToDepth", 1, |a| {
-        Ok(Arc::new(ToDepth { block: block(a)? }))
+        Ok(Arc::new(SpaceDepth::ToDepth(block(a)?)))
     }),
 ];
 
@@ -47,82 +47,67 @@ fn image(inputs: &Operands<'_>) -> Result<[usize; 4], Refused> {
     image.map_err(|_| format!("input has shape {shape:?}, expected [N, C, H, W]").into())
 }
 
+/// Which way, and the side of a block.
 #[derive(Debug)]
-struct ToSpace {
-    block: usize,
-    order: Order,
+enum SpaceDepth {
+    ToSpace(usize, Order),
+    ToDepth(usize),
 }
 
-impl Operator for ToSpace {
+impl Operator for SpaceDepth {
+    facts!(algebra: Moves, apart: Rows);
+
     fn kind(&self) -> OpKind {
-        OpKind::new("DepthToSpace")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
+        OpKind::new(match self {
+            Self::ToSpace(..) => "DepthToSpace",
+            Self::ToDepth(_) => "SpaceToDepth",
+        })
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
-        let [n, c, h, w] = image(inputs)?;
-        let b = self.block;
-        if c % (b * b) != 0 {
-            return Err(format!("{c} channels do not fill blocks of {b}x{b}").into());
-        }
-        let left = c / (b * b);
-        let (view, axes) = match self.order {
-            Order::BlockFirst => ([n, b, b, left, h, w], [0, 3, 4, 1, 5, 2]),
-            Order::ChannelFirst => ([n, left, b, b, h, w], [0, 1, 4, 2, 5, 3]),
+        let image = image(inputs)?;
+        let (moved, shape) = match *self {
+            Self::ToSpace(block, order) => to_space(image, block, order)?,
+            Self::ToDepth(block) => to_depth(image, block)?,
         };
-        let (Some(height), Some(width)) = (h.checked_mul(b), w.checked_mul(b)) else {
-            return Err("the output is too large".into());
-        };
-        let moved = Moved {
-            view,
-            axes,
-            from: |b, i| (i / b, i / b),
-            block: b,
-        };
-        moved.resolve(inputs, vec![n, left, height, width])
+        moved.resolve(inputs, shape.to_vec())
     }
 }
 
-#[derive(Debug)]
-struct ToDepth {
-    block: usize,
+fn to_space(image: [usize; 4], b: usize, order: Order) -> Result<(Moved, [usize; 4]), Refused> {
+    let [n, c, h, w] = image;
+    if c % (b * b) != 0 {
+        return Err(format!("{c} channels do not fill blocks of {b}x{b}").into());
+    }
+    let left = c / (b * b);
+    let (view, axes) = match order {
+        Order::BlockFirst => ([n, b, b, left, h, w], [0, 3, 4, 1, 5, 2]),
+        Order::ChannelFirst => ([n, left, b, b, h, w], [0, 1, 4, 2, 5, 3]),
+    };
+    let (Some(height), Some(width)) = (h.checked_mul(b), w.checked_mul(b)) else {
+        return Err("the output is too large".into());
+    };
+    let moved = Moved {
+        view,
+        axes,
+        from: |b, i| (i / b, i / b),
+        block: b,
+    };
+    Ok((moved, [n, left, height, width]))
 }
 
-impl Operator for ToDepth {
-    fn kind(&self) -> OpKind {
-        OpKind::new("SpaceToDepth")
+fn to_depth([n, c, h, w]: [usize; 4], b: usize) -> Result<(Moved, [usize; 4]), Refused> {
+    if h % b != 0 || w % b != 0 {
+        return Err(format!("blocks of {b}x{b} do not fill {h}x{w}").into());
     }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
-    }
-
-    fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
-        let [n, c, h, w] = image(inputs)?;
-        let b = self.block;
-        if h % b != 0 || w % b != 0 {
-            return Err(format!("blocks of {b}x{b} do not fill {h}x{w}").into());
-        }
-        let channels = c.checked_mul(b * b).ok_or("the output is too large")?;
-        let moved = Moved {
-            view: [n, c, h / b, b, w / b, b],
-            axes: [0, 3, 5, 1, 2, 4],
-            from: |b, i| (i * b, i * b + b - 1),
-            block: b,
-        };
-        moved.resolve(inputs, vec![n, channels, h / b, w / b])
-    }
+    let channels = c.checked_mul(b * b).ok_or("the output is too large")?;
+    let moved = Moved {
+        view: [n, c, h / b, b, w / b, b],
+        axes: [0, 3, 5, 1, 2, 4],
+        from: |b, i| (i * b, i * b + b - 1),
+        block: b,
+    };
+    Ok((moved, [n, channels, h / b, w / b]))
 }
 
 /// A view with its axes in another order.

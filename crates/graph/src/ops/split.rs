@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::OpKind;
 
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::error::few;
 use crate::host::Range;
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, sizes,
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, facts, sizes,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -31,13 +31,7 @@ struct Split {
 }
 
 impl Operator for Split {
-    fn kind(&self) -> OpKind {
-        OpKind::Split
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: OpKind::Split, algebra: Moves);
 
     fn most_outputs(&self) -> usize {
         usize::MAX

@@ -2,11 +2,13 @@
 //! blocks, and rounding to integers of a small range.
 
 use burn::tensor::Tensor;
+use elucid_rules::OpKind;
 
 use crate::activation::{Activation, IntoView};
+use crate::attributes::Attributes;
 use crate::error::few;
-use crate::host::ElementType;
-use crate::operator::{Known, Operands, Refused, axis_of};
+use crate::host::{ElementType, HostTensor};
+use crate::operator::{Apart, Known, Operands, Refused, axis_of};
 
 /// How a scale or a zero point belongs to the numbers of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,9 +99,53 @@ impl Layout {
 }
 
 /// The attribute `block_size`.
-pub(super) fn block_size(a: &crate::attributes::Attributes) -> Result<usize, String> {
+fn block_size(a: &Attributes) -> Result<usize, String> {
     let stated = a.int_or("block_size", 0);
     usize::try_from(stated).map_err(|_| format!("attribute block_size is {stated}"))
+}
+
+/// The attributes of an operator to integers or back.
+#[derive(Debug)]
+pub(super) struct Scaled {
+    pub kind: OpKind,
+    axis: i64,
+    /// Numbers that share a scale, or 0.
+    block: usize,
+    /// The type of the output that is stated, if any.
+    pub to: Option<ElementType>,
+}
+
+impl Scaled {
+    pub fn read(a: &Attributes, kind: &'static str) -> Result<Self, String> {
+        Ok(Self {
+            kind: OpKind::new(kind),
+            axis: a.int_or("axis", 1),
+            block: block_size(a)?,
+            to: match a.int_or("output_dtype", 0) {
+                0 => None,
+                _ => a.element_type("output_dtype")?,
+            },
+        })
+    }
+
+    pub fn apart(&self) -> Apart {
+        match self.block {
+            0 => Apart::Rows,
+            _ => Apart::No,
+        }
+    }
+
+    pub fn layout(&self, x: &Known, scale: &Known) -> Result<Layout, Refused> {
+        Layout::of(&x.shape, &scale.shape, self.axis, self.block)
+    }
+}
+
+/// The values of a zero point, 0 where there is none; `None` where they are not known yet.
+pub(super) fn zeros(zero: Option<&Known>) -> Result<Option<Vec<i64>>, String> {
+    match zero {
+        None => Ok(Some(vec![0])),
+        Some(zero) => zero.host.as_ref().map(HostTensor::ints).transpose(),
+    }
 }
 
 /// The zero point in a slot, which must have the shape of its scale.

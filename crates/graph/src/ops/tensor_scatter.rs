@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
 
 use super::gather::selected;
 use crate::activation::{Activation, IntoView};
 use crate::host::HostTensor;
 use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_host_size,
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_host_size, facts,
 };
 use crate::registry::Entry;
 
@@ -32,13 +31,7 @@ struct TensorScatter {
 }
 
 impl Operator for TensorScatter {
-    fn kind(&self) -> OpKind {
-        OpKind::new("TensorScatter")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: "TensorScatter", algebra: Moves);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let (cache, update) = (inputs.input(0)?, inputs.input(1)?);

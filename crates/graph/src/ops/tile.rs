@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use super::gather::selected;
 use crate::activation::Activation;
 use crate::host::MAX_ELEMENTS;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_host_size,
-    check_size, sizes,
+    check_size, facts, sizes,
 };
 use crate::registry::Entry;
 
@@ -39,13 +37,7 @@ impl Tile {
 }
 
 impl Operator for Tile {
-    fn kind(&self) -> OpKind {
-        OpKind::new("Tile")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: "Tile", algebra: Moves);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;

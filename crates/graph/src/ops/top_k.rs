@@ -5,12 +5,10 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use super::pick::{self, keys};
 use crate::host::{ElementType, HostTensor};
 use crate::operator::{
-    Known, Operands, Operator, Refused, Resolved, axis_of, check_host_size, sizes,
+    Known, Operands, Operator, Refused, Resolved, axis_of, check_host_size, facts, sizes,
 };
 use crate::registry::Entry;
 
@@ -35,13 +33,7 @@ struct TopK {
 }
 
 impl Operator for TopK {
-    fn kind(&self) -> OpKind {
-        OpKind::new("TopK")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: "TopK", algebra: Moves);
 
     fn most_outputs(&self) -> usize {
         2

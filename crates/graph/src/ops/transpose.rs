@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::OpKind;
 
 use super::identity::Same;
 use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
 use crate::operator::{
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of,
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, facts,
 };
 use crate::registry::Entry;
 use crate::together::with_images_first;
@@ -25,13 +25,7 @@ struct Transpose {
 }
 
 impl Operator for Transpose {
-    fn kind(&self) -> OpKind {
-        OpKind::Transpose
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: OpKind::Transpose, algebra: Moves);
 
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
         let Ok(x) = inputs.input(0) else {

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use super::where_::expanded;
 use crate::activation::{Activation, IntoView};
 use crate::host::HostTensor;
 use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size,
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size, facts,
 };
 use crate::registry::Entry;
 
@@ -23,13 +21,7 @@ struct Trilu {
 }
 
 impl Operator for Trilu {
-    fn kind(&self) -> OpKind {
-        OpKind::new("Trilu")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Linear
-    }
+    facts!(kind: "Trilu", algebra: Linear);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;

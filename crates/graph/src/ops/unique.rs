@@ -4,11 +4,9 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
-
 use super::pick::{self, keys};
 use crate::host::HostTensor;
-use crate::operator::{Known, Operands, Operator, Refused, Resolved, axis_of};
+use crate::operator::{Known, Operands, Operator, Refused, Resolved, axis_of, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("Unique", 11, |a| {
@@ -25,13 +23,7 @@ struct Unique {
 }
 
 impl Operator for Unique {
-    fn kind(&self) -> OpKind {
-        OpKind::new("Unique")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Moves
-    }
+    facts!(kind: "Unique", algebra: Moves);
 
     fn most_outputs(&self) -> usize {
         4

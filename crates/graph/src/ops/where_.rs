@@ -6,8 +6,8 @@ use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::host::{ElementType, broadcast};
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_host_size,
+use crate::operator::{
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_host_size, facts,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -18,9 +18,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("Where", 9, |_| Ok(Arc::new(W
 struct Where;
 
 impl Operator for Where {
-    fn kind(&self) -> OpKind {
-        OpKind::Where
-    }
+    facts!(kind: OpKind::Where, apart: Stacks);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         match constant {
@@ -28,10 +26,6 @@ impl Operator for Where {
             [true, ..] => Algebra::Moves,
             _ => Algebra::Other,
         }
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Stacks
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

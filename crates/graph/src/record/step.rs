@@ -1,14 +1,15 @@
 //! One operator of a recording.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, Depth, OpKind, pullback};
 
 use super::Recording;
 use crate::activation::{Activation, IntoView};
 use crate::bound::BoundGraph;
 use crate::error::GraphError;
-use crate::execute::image_view;
+use crate::execute::{self, Ready, activations, any_rank};
 use crate::graph::Node;
 use crate::operator::{Kernel, Slots, Weighted, Weights};
 use crate::plan;
@@ -58,14 +59,24 @@ impl<'r> Step<'r> {
 
     /// The layer that it computes, the node's name, the module that it stands in, and Lucid's name
     /// where it has one.
-    pub fn names(&self) -> Vec<String> {
-        self.recording.model.graph().names_of(self.node())
+    pub fn names(&self) -> &'r [String] {
+        &self.recording.model.graph().places().names[self.step().node.0]
+    }
+
+    /// Where it stands among the layers of the network.
+    pub fn depth(&self) -> Depth {
+        self.recording.depth(self.index)
     }
 
     /// The layer that it computes; the first, where it computes several.
     pub fn layer(&self) -> &'r str {
         let graph = self.recording.model.graph();
         graph.name(self.node().outputs[0])
+    }
+
+    /// Place of its node in [`Graph::nodes`](crate::Graph::nodes), as [blocks](crate::Blocks) state nodes.
+    pub fn node_index(&self) -> usize {
+        self.step().node.0
     }
 
     /// Number of input slots.
@@ -241,33 +252,15 @@ impl<'r> Step<'r> {
         inputs: Vec<Option<Activation>>,
         g: &[Option<Activation>],
     ) -> Vec<Option<Activation>> {
-        let leaves: Vec<Option<Activation>> = inputs
-            .into_iter()
-            .enumerate()
-            .map(|(slot, input)| match self.is_live(slot) {
-                true => input.map(Activation::require_grad),
-                false => input,
-            })
-            .collect();
-        let mut total = None;
-        for (output, g) in self.forward(leaves.clone()).into_iter().zip(g) {
-            let Some(g) = g else { continue };
-            let product = (output.rows() * g.rows()).sum();
-            total = Some(match total {
-                Some(before) => before + product,
-                None => product,
-            });
-        }
-        let Some(total) = total.filter(|t| t.is_tracked()) else {
-            return vec![None; leaves.len()];
-        };
-        let gradients = total.backward();
-        (0..leaves.len())
-            .map(|slot| match (&leaves[slot], self.is_live(slot)) {
-                (Some(leaf), true) => leaf.gradient(&gradients),
-                _ => None,
-            })
-            .collect()
+        let g = any_rank(g.to_vec());
+        let found = pullback(&*self.ready(), any_rank(inputs), &self.live, &g);
+        activations(found)
+    }
+
+    fn ready(&self) -> Arc<Ready> {
+        let kernel = self.step().kernel.as_ref();
+        let kernel = kernel.expect("only steps that compute something are walked");
+        Ready::new(kernel, &self.step().outputs)
     }
 
     /// The gradient at each live input, given that at each output: the true one, or that of the
@@ -281,19 +274,18 @@ impl<'r> Step<'r> {
         g: &[Option<Activation>],
     ) -> Result<Vec<Option<Activation>>, GraphError> {
         let mut slots = vec![None; self.inputs()];
-        if let (Some(rule), Some(Some(g))) = (&self.recording.rules[self.index], g.first()) {
-            let Some(x) = self.input(0) else {
-                return Ok(slots);
-            };
-            let shape = x.shape();
-            let image = |a: Activation| {
-                let view = image_view(&a.shape());
-                a.into_view(&view).into_cast::<4>()
-            };
-            let node_output = self.recording.value_of(self.node().outputs[0]);
-            let at_x = rule.backward(image(x), image(node_output), image(g.clone()));
-            slots[0] = Some(at_x.into_view(&shape));
-            return Ok(slots);
+        if let Some(placed) = &self.recording.rules[self.index] {
+            let inputs = (0..self.inputs()).map(|slot| self.input(slot)).collect();
+            let outputs = self.node().outputs.iter();
+            // In the place of an output that nobody reads anything may stand.
+            let any = || self.recording.value_of(self.node().outputs[0]);
+            let outputs = outputs
+                .map(|v| self.recording.maybe_value_of(*v).unwrap_or_else(any))
+                .collect();
+            let ready = self.ready();
+            return Ok(execute::backward(
+                placed, ready, inputs, &self.live, outputs, g,
+            ));
         }
         let only_x = self.is_live(0) && (1..self.inputs()).all(|slot| !self.is_live(slot));
         if let (None, true, Some(weights), Some(Some(g))) =

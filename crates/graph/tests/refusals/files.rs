@@ -1,10 +1,9 @@
 //! What is no model, or one cut short, or in pieces.
 
 use super::{E, of_graph, open, refused};
-use crate::common;
-use crate::common::device;
-use crate::common::onnx::{self, Onnx, external, floats, small_network};
 use elucid_graph::Graph;
+use elucid_testkit::device;
+use elucid_testkit::onnx::{self, Onnx, external, floats, small_network};
 use elucid_vision::Model;
 
 #[test]
@@ -107,7 +106,7 @@ fn data_in_other_files() {
             let opened = open_in(&model(&entries)).unwrap();
             let y = opened
                 .pass()
-                .input(&common::tensor(vec![0.0; 12], [1, 3, 2, 2]))
+                .input(&elucid_testkit::tensor(vec![0.0; 12], [1, 3, 2, 2]))
                 .fetch(["y"])
                 .unwrap();
             let y: Vec<f32> = y

@@ -1,8 +1,8 @@
 //! Graphs that lack something, or say it twice.
 
 use super::{E, HUGE, M, of_graph, open, refused, run};
-use crate::common::device;
-use crate::common::onnx::{Onnx, data_type, small_network};
+use elucid_testkit::device;
+use elucid_testkit::onnx::{Onnx, data_type, small_network};
 use elucid_vision::Model;
 
 #[test]

@@ -1,7 +1,7 @@
 //! Sizes beyond any memory.
 
 use super::{E, HUGE, open, refused};
-use crate::common::onnx::{Onnx, bools, floats};
+use elucid_testkit::onnx::{Onnx, bools, floats};
 
 #[test]
 fn sizes_beyond_any_memory() {

@@ -1,7 +1,5 @@
 //! What cannot be imported or run is refused with an error that names the cause.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod files;
 mod graphs;
 mod limits;
@@ -9,9 +7,9 @@ mod operators;
 mod passes;
 
 use burn::tensor::Tensor;
-use common::device;
-use common::onnx::{Onnx, small_network};
 use elucid_graph::GraphError;
+use elucid_testkit::device;
+use elucid_testkit::onnx::{Onnx, small_network};
 use elucid_vision::{Model, ModelError};
 
 /// A dimension that no product may overflow with.
@@ -31,7 +29,7 @@ fn of_graph<T>(opened: Result<T, ModelError>) -> Result<T, GraphError> {
 
 fn images(shape: [usize; 4]) -> Tensor<4> {
     let count: usize = shape.iter().product();
-    common::tensor(
+    elucid_testkit::tensor(
         (0..count).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect(),
         shape,
     )

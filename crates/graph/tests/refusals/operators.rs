@@ -1,7 +1,7 @@
 //! Operators whose attributes or inputs do not go together.
 
 use super::{E, HUGE, refused, run};
-use crate::common::onnx::{Onnx, floats};
+use elucid_testkit::onnx::{Onnx, floats};
 
 #[test]
 fn attributes_out_of_range() {

@@ -1,10 +1,10 @@
 //! Passes that cannot run and names that mean nothing.
 
 use super::{E, M, images, open, refused};
-use crate::common::device;
-use crate::common::onnx::{Onnx, small_network};
 use burn::tensor::Tensor;
 use elucid_graph::LOGITS;
+use elucid_testkit::device;
+use elucid_testkit::onnx::{Onnx, small_network};
 
 #[test]
 fn passes_that_cannot_run() {

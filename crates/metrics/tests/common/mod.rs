@@ -6,31 +6,17 @@
     reason = "each test binary uses its own part"
 )]
 
-#[path = "../../../graph/tests/common/reference.rs"]
-mod reference;
-
 use burn::tensor::Tensor;
 use elucid_metrics::{Case, Metric, NotApplicable, Outcome};
 use ndarray::{Array2, ArrayView2};
 
-pub use reference::*;
+pub use elucid_testkit::{assets, device, numbers, tensor};
 
 /// Two classes: the sum of all pixels, and zero.
 pub fn sum_network(images: Tensor<4>) -> Tensor<2> {
     let count = images.dims()[0];
     let sums = images.reshape([count as i32, -1]).sum_dim(1);
     Tensor::cat(vec![sums.clone(), sums.zeros_like()], 1)
-}
-
-/// Numbers in `-1..1`, the same every time.
-pub fn numbers(count: usize, mut state: u32) -> Vec<f32> {
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
 }
 
 pub fn noise_image(channels: usize, height: usize, width: usize, state: u32) -> Tensor<4> {

@@ -1,5 +1,7 @@
 //! Which of a network's outputs is explained.
 
+use std::collections::HashSet;
+
 use elucid_graph::{BoundGraph, Graph, ValueId};
 use elucid_rules::OpKind;
 
@@ -158,7 +160,11 @@ fn output(bound: &BoundGraph, asked: &Asked) -> Result<(Candidate, Option<Remark
         }
     }
     let several = all.len() > 1;
-    let best = all.into_iter().min_by_key(|one| rank(graph, one));
+    let scores: Vec<ValueId> = all.iter().map(|one| one.found.scores).collect();
+    let is_read = |one: &Candidate| leads_to_another(graph, one.found.scores, &scores);
+    let best = all
+        .into_iter()
+        .min_by_key(|one| rank(graph, one, is_read(one)));
     let best = best.ok_or_else(|| ModelError::NoLogits {
         reason: "the model names no output, so it has no class scores".to_owned(),
     })?;
@@ -190,15 +196,32 @@ fn few(names: impl ExactSizeIterator<Item = String>) -> Vec<String> {
 }
 
 /// How likely it is that an output is the one that people mean, 0 for most.
-fn rank(graph: &Graph, one: &Candidate) -> usize {
+fn rank(graph: &Graph, one: &Candidate, is_read: bool) -> usize {
+    let is_features = is_read || is_called_embedding(graph.name(one.output));
     match (Form::of(&one.shape), one.found.probabilities) {
         (Form::Row(_), Some(Probabilities::Softmax | Probabilities::Sigmoid)) => 0,
-        (Form::Row(_), None) if !is_called_embedding(graph.name(one.output)) => 1,
+        (Form::Row(_), None) if !is_features => 1,
         (Form::Row(_), _) => 2,
         (Form::Map, _) => 3,
         (Form::Boxes, _) => 4,
         (Form::Other, _) => 5,
     }
+}
+
+/// Whether others of the scores are computed from these, which then are features.
+fn leads_to_another(graph: &Graph, value: ValueId, scores: &[ValueId]) -> bool {
+    let mut waiting: Vec<ValueId> = scores.iter().copied().filter(|v| *v != value).collect();
+    let mut seen: HashSet<ValueId> = HashSet::new();
+    while let Some(next) = waiting.pop() {
+        let Some(node) = graph.producer(next).filter(|_| seen.insert(next)) else {
+            continue;
+        };
+        if node.inputs.contains(&Some(value)) {
+            return true;
+        }
+        waiting.extend(node.inputs.iter().flatten());
+    }
+    false
 }
 
 /// Whether an output's name says that it holds features.

@@ -21,7 +21,7 @@ pub(crate) struct Found {
 /// What a node behind the scores does to them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Step {
-    /// Casts or moves numbers.
+    /// Casts, rounds or moves numbers.
     Moves,
     /// Multiplies them by a positive number.
     Scales(f32),
@@ -63,7 +63,7 @@ fn behind(graph: &Graph, node: &Node) -> Option<(ValueId, Step)> {
     let depends = |value: &ValueId| graph.constant(*value).is_none();
     let step = match node.op.kind().as_str() {
         "Identity" | "Dropout" | "Cast" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze"
-        | "Transpose" => Step::Moves,
+        | "Transpose" | "QuantizeLinear" | "DequantizeLinear" => Step::Moves,
         "Clip" | "Log" | "Exp" => Step::Bends,
         "Min" | "Max" => return with_number(graph, node).map(|(value, _)| (value, Step::Bends)),
         // Keeps a logarithm from zero.

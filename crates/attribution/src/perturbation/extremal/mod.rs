@@ -50,7 +50,7 @@ use elucid_graph::ImageBatch;
 use ndarray::{Array2, Array4, ArrayD, ArrayView2, Axis};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setters, setup_builders};
 use crate::error::AttributionError;
 use crate::network::Network;
 use crate::perturbation::at_input;
@@ -150,37 +150,6 @@ impl ExtremalPerturbation {
         self
     }
 
-    /// What becomes of hidden pixels, blurred by default.
-    pub fn perturbation(mut self, perturbation: Perturbation) -> Self {
-        self.perturbation = perturbation;
-        self
-    }
-
-    /// What a mask is to do, to preserve by default.
-    pub fn variant(mut self, variant: Variant) -> Self {
-        self.variant = variant;
-        self
-    }
-
-    /// What it is rewarded for, the target's score by default.
-    pub fn reward(mut self, reward: Reward) -> Self {
-        self.reward = reward;
-        self
-    }
-
-    /// Most iterations, 800 by default.
-    pub fn iterations(mut self, iterations: usize) -> Self {
-        self.iterations = iterations;
-        self
-    }
-
-    /// A search ends when 50 iterations have changed a pixel of the mask by no more than this on
-    /// average, .002 by default; 0 takes all iterations.
-    pub fn settled(mut self, change: f32) -> Self {
-        self.settled = change;
-        self
-    }
-
     /// Pixels between parameters, 7 by default.
     pub fn step(mut self, pixels: usize) -> Self {
         self.step = pixels;
@@ -195,41 +164,31 @@ impl ExtremalPerturbation {
         self
     }
 
-    /// Coldness of the soft-max pool, 20 by default; below 80.
-    pub fn coldness(mut self, coldness: f32) -> Self {
-        self.coldness = coldness;
-        self
-    }
-
-    /// Levels between blurred and whole, 8 by default; 2 to 1000.
-    pub fn levels(mut self, levels: usize) -> Self {
-        self.levels = levels;
-        self
-    }
-
-    /// Sigma of the strongest blur in pixels, 20 by default.
-    pub fn blur(mut self, sigma: f32) -> Self {
-        self.blur = sigma;
-        self
-    }
-
-    /// Whether the perturbed image is mirrored left to right on even iterations, as it is by default.
-    pub fn jitter(mut self, jitter: bool) -> Self {
-        self.jitter = jitter;
-        self
-    }
-
-    /// Blurs the masks that were found, with a sigma of this fraction of the image's shorter side and
-    /// zeros beyond its edges; 0, the default, leaves them.
-    pub fn smooth(mut self, fraction: f32) -> Self {
-        self.smooth = fraction;
-        self
-    }
-
-    /// Learning rate, .01 by default.
-    pub fn learning_rate(mut self, rate: f32) -> Self {
-        self.learning_rate = rate;
-        self
+    setters! {
+        /// What becomes of hidden pixels, blurred by default.
+        perturbation(perturbation: Perturbation);
+        /// What a mask is to do, to preserve by default.
+        variant(variant: Variant);
+        /// What it is rewarded for, the target's score by default.
+        reward(reward: Reward);
+        /// Most iterations, 800 by default.
+        iterations(iterations: usize);
+        /// A search ends when 50 iterations have changed a pixel of the mask by no more than this on
+        /// average, .002 by default; 0 takes all iterations.
+        settled(change: f32);
+        /// Coldness of the soft-max pool, 20 by default; below 80.
+        coldness(coldness: f32);
+        /// Levels between blurred and whole, 8 by default; 2 to 1000.
+        levels(levels: usize);
+        /// Sigma of the strongest blur in pixels, 20 by default.
+        blur(sigma: f32);
+        /// Whether the perturbed image is mirrored left to right on even iterations, as it is by default.
+        jitter(jitter: bool);
+        /// Blurs the masks that were found, with a sigma of this fraction of the image's shorter side and
+        /// zeros beyond its edges; 0, the default, leaves them.
+        smooth(fraction: f32);
+        /// Learning rate, .01 by default.
+        learning_rate(rate: f32);
     }
 
     /// Share of the last step that is taken again, and share of the new gradient that is left out, .9

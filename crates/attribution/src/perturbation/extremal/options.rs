@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::ExtremalPerturbation;
 use crate::error::AttributionError;
-use crate::methods::{Method, Place, option};
+use crate::methods::{Method, option};
 
 /// What becomes of pixels that a mask hides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,108 +86,102 @@ impl FromStr for Areas {
     }
 }
 
-pub(crate) const METHOD: Method = Method {
-    name: "extremal-perturbation",
-    title: "Extremal perturbation",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: false,
-    random: false,
-    sums_to: "",
-    options: &[
-        option(
-            "areas",
-            "0.1",
-            "areas of the masks as shares of the image, joined by commas",
-        ),
-        option(
-            "perturbation",
-            "blur",
-            "what becomes of hidden pixels: blur, or fade to zero",
-        ),
-        option(
-            "variant",
-            "preserve",
-            "what a mask is to do: preserve, delete or dual",
-        ),
-        option(
-            "reward",
-            "simple",
-            "simple, or contrastive: against the best of all other classes",
-        ),
-        option("iterations", "800", "most iterations"),
-        option(
-            "settled",
-            "0.002",
-            "ends when 50 iterations change a pixel by no more than this on average; 0 never",
-        ),
-        option("step", "7", "pixels between parameters of the mask"),
-        option("sigma", "21", "smoothness of the mask, in pixels"),
-        option(
-            "coldness",
-            "20",
-            "coldness of the soft-max pool that makes the mask",
-        ),
-        option("levels", "8", "levels between blurred and whole"),
-        option("blur", "20", "sigma of the strongest blur, in pixels"),
-        option("jitter", "true", "false never mirrors the image"),
-        option(
-            "mask-smooth",
-            "0",
-            "blurs the masks found, as a fraction of the shorter side",
-        ),
-        option("learning-rate", "0.01", "learning rate"),
-        option(
-            "momentum",
-            "0.9",
-            "share of the last step that is taken again",
-        ),
-        option(
-            "dampening",
-            "0.9",
-            "share of the new gradient that is left out",
-        ),
-        option("area-weight", "300", "weight of the area at first"),
-        option(
-            "area-growth",
-            "1.0035",
-            "growth of the area's weight at each iteration",
-        ),
-    ],
-    reference: "Fong, Patrick and Vedaldi 2019",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "extremal-perturbation",
+    "Extremal perturbation",
+    "Fong, Patrick and Vedaldi 2019",
+    |options| {
         let mut method = ExtremalPerturbation::new();
         method.setup = options.setup();
         if let Some(Areas(areas)) = options.get("areas", "shares of the image, as 0.05,0.1")? {
             method.areas = areas;
         }
-        macro_rules! set {
-            ($($name:literal $field:ident $expected:expr;)*) => {$(
-                if let Some(value) = options.get($name, $expected)? {
-                    method.$field = value;
-                    method.given.add($name);
-                }
-            )*};
-        }
-        set! {
-            "perturbation" perturbation PERTURBATIONS;
-            "variant" variant VARIANTS;
-            "reward" reward REWARDS;
-            "iterations" iterations "a number of iterations";
-            "settled" settled "a number";
-            "step" step "a number of pixels";
-            "sigma" sigma "a number of pixels";
-            "coldness" coldness "a number";
-            "levels" levels "a number of levels";
-            "blur" blur "a number of pixels";
-            "jitter" jitter "true or false";
-            "mask-smooth" smooth "a fraction of the shorter side";
-            "learning-rate" learning_rate "a number";
-            "momentum" momentum "a number from 0 to 1";
-            "dampening" dampening "a number from 0 to 1";
-            "area-weight" area_weight "a number";
-            "area-growth" area_growth "a number";
-        }
+        options.read("perturbation", PERTURBATIONS, &mut method.perturbation)?;
+        options.read("variant", VARIANTS, &mut method.variant)?;
+        options.read("reward", REWARDS, &mut method.reward)?;
+        options.read(
+            "iterations",
+            "a number of iterations",
+            &mut method.iterations,
+        )?;
+        options.read("settled", "a number", &mut method.settled)?;
+        options.read("step", "a number of pixels", &mut method.step)?;
+        options.read("sigma", "a number of pixels", &mut method.sigma)?;
+        options.read("coldness", "a number", &mut method.coldness)?;
+        options.read("levels", "a number of levels", &mut method.levels)?;
+        options.read("blur", "a number of pixels", &mut method.blur)?;
+        options.read("jitter", "true or false", &mut method.jitter)?;
+        options.read(
+            "mask-smooth",
+            "a fraction of the shorter side",
+            &mut method.smooth,
+        )?;
+        options.read("learning-rate", "a number", &mut method.learning_rate)?;
+        options.read("momentum", "a number from 0 to 1", &mut method.momentum)?;
+        options.read("dampening", "a number from 0 to 1", &mut method.dampening)?;
+        options.read("area-weight", "a number", &mut method.area_weight)?;
+        options.read("area-growth", "a number", &mut method.area_growth)?;
+        method.given.read(options, &["step", "sigma"])?;
         Ok(Box::new(method))
     },
-};
+)
+.options(&[
+    option(
+        "areas",
+        "0.1",
+        "areas of the masks as shares of the image, joined by commas",
+    ),
+    option(
+        "perturbation",
+        "blur",
+        "what becomes of hidden pixels: blur, or fade to zero",
+    ),
+    option(
+        "variant",
+        "preserve",
+        "what a mask is to do: preserve, delete or dual",
+    ),
+    option(
+        "reward",
+        "simple",
+        "simple, or contrastive: against the best of all other classes",
+    ),
+    option("iterations", "800", "most iterations"),
+    option(
+        "settled",
+        "0.002",
+        "ends when 50 iterations change a pixel by no more than this on average; 0 never",
+    ),
+    option("step", "7", "pixels between parameters of the mask"),
+    option("sigma", "21", "smoothness of the mask, in pixels"),
+    option(
+        "coldness",
+        "20",
+        "coldness of the soft-max pool that makes the mask",
+    ),
+    option("levels", "8", "levels between blurred and whole"),
+    option("blur", "20", "sigma of the strongest blur, in pixels"),
+    option("jitter", "true", "false never mirrors the image"),
+    option(
+        "mask-smooth",
+        "0",
+        "blurs the masks found, as a fraction of the shorter side",
+    ),
+    option("learning-rate", "0.01", "learning rate"),
+    option(
+        "momentum",
+        "0.9",
+        "share of the last step that is taken again",
+    ),
+    option(
+        "dampening",
+        "0.9",
+        "share of the new gradient that is left out",
+    ),
+    option("area-weight", "300", "weight of the area at first"),
+    option(
+        "area-growth",
+        "1.0035",
+        "growth of the area's weight at each iteration",
+    ),
+]);

@@ -51,7 +51,7 @@ use elucid_graph::ImageBatch;
 use ndarray::{Array3, Axis};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setters, setup_builders};
 use crate::baseline::Baseline;
 use crate::error::AttributionError;
 use crate::network::Network;
@@ -60,7 +60,7 @@ use crate::perturbation::{Variant, at_input};
 use crate::saliency::Reduce;
 use crate::scaled::Given;
 use crate::target::Target;
-use crate::work::{Work, at_least_one};
+use crate::work::{Work, at_least_one, require};
 
 pub use self::masks::MeaningfulMasks;
 pub(crate) use self::options::METHOD;
@@ -138,41 +138,20 @@ impl MeaningfulPerturbation {
 
     setup_builders!(batch_size, seed, progress);
 
-    /// What hidden pixels become, a blur of 10 pixels by default, less on small images.
-    pub fn baseline(mut self, baseline: Baseline) -> Self {
-        self.baseline = baseline;
-        self
-    }
-
-    /// What a mask is to do, to delete by default.
-    pub fn variant(mut self, variant: Variant) -> Self {
-        self.variant = variant;
-        self
-    }
-
-    /// Whether the logit of a class counts as its probability, as it does by default.
-    pub fn probability(mut self, is_probability: bool) -> Self {
-        self.is_probability = is_probability;
-        self
-    }
-
-    /// Most iterations, 300 by default.
-    pub fn iterations(mut self, iterations: usize) -> Self {
-        self.iterations = iterations;
-        self
-    }
-
-    /// A search ends when 50 iterations have changed a pixel of the mask by no more than this on
-    /// average, .002 by default; 0 takes all iterations.
-    pub fn settled(mut self, change: f32) -> Self {
-        self.settled = change;
-        self
-    }
-
-    /// Learning rate of Adam, .1 by default.
-    pub fn learning_rate(mut self, rate: f32) -> Self {
-        self.learning_rate = rate;
-        self
+    setters! {
+        /// What hidden pixels become, a blur of 10 pixels by default, less on small images.
+        baseline(baseline: Baseline);
+        /// What a mask is to do, to delete by default.
+        variant(variant: Variant);
+        /// Whether the logit of a class counts as its probability, as it does by default.
+        probability(is_probability: bool) => is_probability;
+        /// Most iterations, 300 by default.
+        iterations(iterations: usize);
+        /// A search ends when 50 iterations have changed a pixel of the mask by no more than this on
+        /// average, .002 by default; 0 takes all iterations.
+        settled(change: f32);
+        /// Learning rate of Adam, .1 by default.
+        learning_rate(rate: f32);
     }
 
     /// How much is kept at each iteration of the means of the gradient and of its square, and what is
@@ -203,12 +182,6 @@ impl MeaningfulPerturbation {
         self
     }
 
-    /// Exponent of the total variation, 3 by default, at least 1.
-    pub fn beta(mut self, beta: f32) -> Self {
-        self.beta = beta;
-        self
-    }
-
     /// Offsets along each axis that the image takes under the mask, 4 by default; 0 and 1 leave it
     /// where it is.
     pub fn jitter(mut self, pixels: usize) -> Self {
@@ -217,17 +190,14 @@ impl MeaningfulPerturbation {
         self
     }
 
-    /// Standard deviation of normal noise that is added to the parameters at each iteration, 0 by
-    /// default.
-    pub fn noise(mut self, deviation: f32) -> Self {
-        self.noise = deviation;
-        self
-    }
-
-    /// Where the search begins, with a disc by default.
-    pub fn start(mut self, start: Start) -> Self {
-        self.start = start;
-        self
+    setters! {
+        /// Exponent of the total variation, 3 by default, at least 1.
+        beta(beta: f32);
+        /// Standard deviation of normal noise that is added to the parameters at each iteration, 0 by
+        /// default.
+        noise(deviation: f32);
+        /// Where the search begins, with a disc by default.
+        start(start: Start);
     }
 
     /// Of the disc to start with, the pixels by which its radius grows, the sigma in pixels of its
@@ -337,13 +307,12 @@ impl MeaningfulPerturbation {
     /// The masks, with every length as it is stated.
     fn found(&self, work: &Work<'_>) -> Result<MeaningfulMasks, AttributionError> {
         let [height, width] = work.size();
-        if self.jitter > height.min(width) {
-            return Err(AttributionError::Parameter {
-                parameter: "jitter",
-                value: self.jitter.to_string(),
-                expected: "no more than the images have rows and columns",
-            });
-        }
+        require(
+            self.jitter <= height.min(width),
+            "jitter",
+            self.jitter,
+            "no more than the images have rows and columns",
+        )?;
         let grid = MaskGrid::new([height, width], self.scale, self.blur)?;
         let mut found = MeaningfulMasks {
             masks: Array3::zeros((work.count(), height, width)),

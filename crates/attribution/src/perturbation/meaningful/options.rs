@@ -5,87 +5,15 @@ use std::str::FromStr;
 use super::MeaningfulPerturbation;
 use super::start::STARTS;
 use crate::error::AttributionError;
-use crate::methods::{Method, Place, option};
+use crate::methods::{Method, option};
 use crate::perturbation::BASELINE_HELP;
 use crate::perturbation::extremal::VARIANTS;
 
-pub(crate) const METHOD: Method = Method {
-    name: "meaningful-perturbation",
-    title: "Meaningful perturbation",
-    place: Place::Input,
-    needs_model: false,
-    takes_rules: false,
-    random: true,
-    sums_to: "",
-    options: &[
-        option(
-            "preset",
-            "paper",
-            "paper or localisation; the options below change it",
-        ),
-        option("baseline", "blur", BASELINE_HELP),
-        option(
-            "variant",
-            "delete",
-            "what a mask is to do: preserve, delete or dual",
-        ),
-        option(
-            "score",
-            "probability",
-            "what a mask is to take away: probability, or target (as it is)",
-        ),
-        option("iterations", "300", "most iterations"),
-        option(
-            "settled",
-            "0.002",
-            "ends when 50 iterations change a pixel by no more than this on average; 0 never",
-        ),
-        option("learning-rate", "0.1", "learning rate"),
-        option(
-            "adam",
-            "0.9,0.999,1e-8",
-            "decay of the mean gradient and of its mean square, and epsilon",
-        ),
-        option(
-            "mask-scale",
-            "8",
-            "pixels that share a parameter along each axis",
-        ),
-        option(
-            "mask-blur",
-            "5",
-            "sigma of the blur that makes the mask, in pixels",
-        ),
-        option(
-            "l1",
-            "0.0001",
-            "weight of the mask's size; 0.001 of localisation",
-        ),
-        option("tv", "0.01", "weight of its total variation"),
-        option(
-            "tv-beta",
-            "3",
-            "exponent of its total variation; 2 of localisation",
-        ),
-        option(
-            "offsets",
-            "4",
-            "offsets along each axis that the image takes under the mask",
-        ),
-        option(
-            "mask-noise",
-            "0",
-            "standard deviation of noise on the parameters",
-        ),
-        option("start", "disc", STARTS),
-        option(
-            "disc",
-            "5,10,0.01",
-            "of the disc to start with: step and blur in pixels, share of the score left",
-        ),
-    ],
-    reference: "Fong and Vedaldi 2017",
-    build: |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "meaningful-perturbation",
+    "Meaningful perturbation",
+    "Fong and Vedaldi 2017",
+    |options| {
         let presets = "paper or localisation";
         let refuse = |option: &str, value: String, expected: &str| {
             Err(AttributionError::OptionValue {
@@ -106,29 +34,25 @@ pub(crate) const METHOD: Method = Method {
             Some("target") => method.is_probability = false,
             Some(other) => return refuse("score", other.to_owned(), scores),
         }
-        macro_rules! set {
-            ($($name:literal $field:ident $expected:expr;)*) => {$(
-                if let Some(value) = options.get($name, $expected)? {
-                    method.$field = value;
-                    method.given.add($name);
-                }
-            )*};
-        }
-        set! {
-            "baseline" baseline BASELINE_HELP;
-            "variant" variant VARIANTS;
-            "iterations" iterations "a number of iterations";
-            "settled" settled "a number";
-            "learning-rate" learning_rate "a number";
-            "mask-scale" scale "a number of pixels";
-            "mask-blur" blur "a number of pixels";
-            "l1" l1 "a number";
-            "tv" tv "a number";
-            "tv-beta" beta "a number";
-            "offsets" jitter "a number of pixels";
-            "mask-noise" noise "a number";
-            "start" start STARTS;
-        }
+        options.read("baseline", BASELINE_HELP, &mut method.baseline)?;
+        options.read("variant", VARIANTS, &mut method.variant)?;
+        options.read(
+            "iterations",
+            "a number of iterations",
+            &mut method.iterations,
+        )?;
+        options.read("settled", "a number", &mut method.settled)?;
+        options.read("learning-rate", "a number", &mut method.learning_rate)?;
+        options.read("mask-scale", "a number of pixels", &mut method.scale)?;
+        options.read("mask-blur", "a number of pixels", &mut method.blur)?;
+        options.read("l1", "a number", &mut method.l1)?;
+        options.read("tv", "a number", &mut method.tv)?;
+        options.read("tv-beta", "a number", &mut method.beta)?;
+        options.read("offsets", "a number of pixels", &mut method.jitter)?;
+        options.read("mask-noise", "a number", &mut method.noise)?;
+        options.read("start", STARTS, &mut method.start)?;
+        let lengths = ["mask-scale", "mask-blur", "offsets"];
+        method.given.read(options, &lengths)?;
         let three = "three numbers joined by commas";
         if let Some(Three([decay, square_decay, epsilon])) = options.get("adam", three)? {
             method = method.adam(decay, square_decay, epsilon);
@@ -138,7 +62,75 @@ pub(crate) const METHOD: Method = Method {
         }
         Ok(Box::new(method))
     },
-};
+)
+.random()
+.options(&[
+    option(
+        "preset",
+        "paper",
+        "paper or localisation; the options below change it",
+    ),
+    option("baseline", "blur", BASELINE_HELP),
+    option(
+        "variant",
+        "delete",
+        "what a mask is to do: preserve, delete or dual",
+    ),
+    option(
+        "score",
+        "probability",
+        "what a mask is to take away: probability, or target (as it is)",
+    ),
+    option("iterations", "300", "most iterations"),
+    option(
+        "settled",
+        "0.002",
+        "ends when 50 iterations change a pixel by no more than this on average; 0 never",
+    ),
+    option("learning-rate", "0.1", "learning rate"),
+    option(
+        "adam",
+        "0.9,0.999,1e-8",
+        "decay of the mean gradient and of its mean square, and epsilon",
+    ),
+    option(
+        "mask-scale",
+        "8",
+        "pixels that share a parameter along each axis",
+    ),
+    option(
+        "mask-blur",
+        "5",
+        "sigma of the blur that makes the mask, in pixels",
+    ),
+    option(
+        "l1",
+        "0.0001",
+        "weight of the mask's size; 0.001 of localisation",
+    ),
+    option("tv", "0.01", "weight of its total variation"),
+    option(
+        "tv-beta",
+        "3",
+        "exponent of its total variation; 2 of localisation",
+    ),
+    option(
+        "offsets",
+        "4",
+        "offsets along each axis that the image takes under the mask",
+    ),
+    option(
+        "mask-noise",
+        "0",
+        "standard deviation of noise on the parameters",
+    ),
+    option("start", "disc", STARTS),
+    option(
+        "disc",
+        "5,10,0.01",
+        "of the disc to start with: step and blur in pixels, share of the score left",
+    ),
+]);
 
 /// Three numbers as text, joined by commas.
 struct Three([f32; 3]);

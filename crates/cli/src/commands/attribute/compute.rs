@@ -507,6 +507,7 @@ impl<'w> Work<'w> {
             target: photo.target.name.clone(),
             score: attribution.scores().get(i).copied().unwrap_or(f32::NAN),
             rules: attribution.rules().to_owned(),
+            rules_used: attribution.rule_uses().iter().map(Into::into).collect(),
             hidden_by: hidden_by(&options, spec),
             options,
             seed: run.method.random.then_some(self.args.seed),

@@ -17,6 +17,11 @@ pub fn of(work: &Work<'_>, results: &Results) -> Gallery {
         .text(LEDE)
         .fact("Model", work.session.model.name())
         .remarks(work.session.model.remarks());
+    let note = work
+        .photos
+        .first()
+        .and_then(|photo| photo.target.note.as_ref());
+    page = page.remarks(note);
     if let [photo] = &work.photos[..] {
         let guesses = photo.guesses.iter();
         page = page.predictions(guesses.map(Guess::shown));

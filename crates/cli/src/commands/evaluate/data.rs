@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use elucid::models::sha256;
 use elucid::prelude::*;
 
-use crate::csv::{self, Record};
 use crate::error::CliError;
+use elucid::metrics::csv::{self, Record};
 
 /// What a folder may hold instead of a folder for each class; the first that is there counts.
 const LISTS: [&str; 3] = ["boxes.csv", "images.csv", "labels.csv"];

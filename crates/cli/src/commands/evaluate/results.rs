@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::data::Item;
 use super::settings::Settings;
-use crate::csv;
 use crate::error::CliError;
 use crate::settings::{self, SETTINGS};
+use elucid::metrics::csv;
 
 pub const RESULTS: &str = "results.csv";
 pub const SKIPPED: &str = "skipped.csv";

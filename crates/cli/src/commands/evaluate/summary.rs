@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::results::{Measured, Planned};
 use super::settings::Settings;
 use crate::console;
-use crate::csv;
 use crate::error::CliError;
+use elucid::metrics::csv;
 
 pub const SUMMARY: &str = "summary.csv";
 pub const TABLE: &str = "summary.md";

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
 use elucid::prelude::*;
 
 use super::folder::read_map;
@@ -11,33 +10,10 @@ use crate::console::Console;
 use crate::error::CliError;
 use crate::output::{Destination, Files};
 use crate::report::Clock;
-use crate::settings::{self, SETTINGS, Shard};
+use crate::settings::{self, MergeArgs, SETTINGS, Shard};
 
 /// How many channels an error names.
 const NAMED: usize = 20;
-
-#[derive(Debug, Args)]
-pub struct MergeArgs {
-    /// Folders of the shards
-    #[arg(required = true, value_name = "SHARD_DIR")]
-    shards: Vec<PathBuf>,
-
-    /// Where the results go: a folder that is new or empty
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-
-    /// Replace the results of an earlier merge in the folder
-    #[arg(long)]
-    force: bool,
-
-    /// Go on where shards or channels are missing
-    #[arg(long)]
-    allow_missing: bool,
-
-    /// Print no remarks
-    #[arg(long, short)]
-    quiet: bool,
-}
 
 pub fn run(args: &MergeArgs) -> Result<(), CliError> {
     let console = Console::new(args.quiet);

@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+pub mod conv;
+pub mod gemm;
+pub mod lrn;
+mod planes;
+pub mod pool;
+pub mod relu;
+mod threads;
+pub mod window;
+
+pub use planes::Planes;
+pub use threads::{cpu_threads, vectorised};

@@ -1,0 +1,51 @@
+use rayon::prelude::*;
+
+/// How many threads work on the CPU backend: those of rayon's global pool, as many as there are
+/// logical processors unless `RAYON_NUM_THREADS` says otherwise.
+pub fn cpu_threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Below this many elements a task costs more to hand out than to do.
+pub(crate) const TASK: usize = 1 << 14;
+
+/// Runs `f` compiled for the widest vectors that this processor has, found at run time: what is
+/// inlined into `f` is, so kernels, their helpers and `f` itself are to be `inline(always)`.
+#[inline(always)]
+pub fn vectorised(f: impl FnOnce()) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use pulp::Simd;
+        use pulp::x86::{V3, V4};
+
+        if let Some(simd) = V4::try_new() {
+            return Simd::vectorize(simd, f);
+        }
+        if let Some(simd) = V3::try_new() {
+            return Simd::vectorize(simd, f);
+        }
+    }
+    f()
+}
+
+/// Calls `f(scratch, i, chunk)` for each chunk of `len` elements, on all threads.
+pub(crate) fn for_each_chunk<S: Send>(
+    values: &mut [f32],
+    len: usize,
+    scratch: impl Fn() -> S + Send + Sync,
+    f: impl Fn(&mut S, usize, &mut [f32]) + Send + Sync,
+) {
+    if values.is_empty() {
+        return;
+    }
+    values
+        .par_chunks_mut(len)
+        .enumerate()
+        .with_min_len(TASK.div_ceil(len))
+        .for_each_init(scratch, |scratch, (i, chunk)| {
+            vectorised(
+                #[inline(always)]
+                || f(scratch, i, chunk),
+            )
+        });
+}

@@ -1,0 +1,146 @@
+//! What the examples share: arguments of the form `--name value`, and where results go; and what the
+//! studies among them compute, which tests look at too.
+
+pub mod cascade;
+pub mod study;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use elucid::prelude::*;
+use elucid::vision::input::{decode_image, open_image};
+use image::DynamicImage;
+
+/// Arguments with their defaults.
+pub struct Arguments {
+    example: &'static str,
+    values: BTreeMap<&'static str, String>,
+}
+
+impl Arguments {
+    /// Reads the command line. `defaults` names the arguments of the example; all of them also take
+    /// `--image` and `--out`.
+    pub fn read(
+        example: &'static str,
+        defaults: &[(&'static str, &str)],
+    ) -> Result<Self, Box<dyn Error>> {
+        let mut values: BTreeMap<&'static str, String> = [("image", ""), ("out", "")]
+            .into_iter()
+            .chain(defaults.iter().copied())
+            .map(|(name, default)| (name, default.to_owned()))
+            .collect();
+        let mut arguments = std::env::args().skip(1);
+        while let Some(flag) = arguments.next() {
+            let known: Vec<String> = values.keys().map(|name| format!("--{name}")).collect();
+            let slot = flag
+                .strip_prefix("--")
+                .and_then(|name| values.get_mut(name))
+                .ok_or_else(|| format!("unknown flag {flag}; there are {}", known.join(", ")))?;
+            *slot = arguments
+                .next()
+                .ok_or_else(|| format!("{flag} needs a value"))?;
+        }
+        Ok(Self { example, values })
+    }
+
+    /// An argument, or its default.
+    pub fn get(&self, name: &str) -> &str {
+        self.values.get(name).map_or("", String::as_str)
+    }
+
+    /// An argument's items, between commas.
+    pub fn list(&self, name: &str) -> Vec<&str> {
+        let items = self.get(name).split(',').map(str::trim);
+        items.filter(|item| !item.is_empty()).collect()
+    }
+
+    /// The photograph asked for, else one that the library carries.
+    pub fn picture(&self, default: &[u8]) -> Result<DynamicImage, Box<dyn Error>> {
+        Ok(match self.get("image") {
+            "" => decode_image(default)?,
+            path => open_image(path)?,
+        })
+    }
+
+    /// The layer that an argument asks for, else the first of these that the network has, else the one
+    /// where its convolutional features end.
+    pub fn layer(
+        &self,
+        argument: &str,
+        model: &Model,
+        defaults: &[&str],
+    ) -> Result<String, Box<dyn Error>> {
+        Ok(match self.get(argument) {
+            "" => defaults
+                .iter()
+                .find_map(|name| model.layer(name).ok())
+                .map_or_else(
+                    || Network::layer(model, FEATURES),
+                    |layer| Ok(layer.name().to_owned()),
+                )?,
+            name => model.layer(name)?.name().to_owned(),
+        })
+    }
+
+    /// A folder that did not exist: the one asked for, or the first free one of
+    /// `elucid-output/EXAMPLE`, `elucid-output/EXAMPLE-2` and so on.
+    pub fn new_folder(&self) -> std::io::Result<PathBuf> {
+        let asked = self.get("out");
+        if !asked.is_empty() {
+            let folder = PathBuf::from(asked);
+            std::fs::create_dir_all(folder.parent().unwrap_or(Path::new("")))?;
+            std::fs::create_dir(&folder)?;
+            return Ok(folder);
+        }
+        std::fs::create_dir_all("elucid-output")?;
+        let mut folder = PathBuf::from("elucid-output").join(self.example);
+        let mut number = 2;
+        while let Err(error) = std::fs::create_dir(&folder) {
+            if error.kind() != std::io::ErrorKind::AlreadyExists {
+                return Err(error);
+            }
+            folder.set_file_name(format!("{}-{number}", self.example));
+            number += 1;
+        }
+        Ok(folder)
+    }
+}
+
+/// A callback that writes to the terminal, if there is one, how far long work has come.
+pub fn percentage(of: &'static str) -> impl FnMut(Progress) -> ControlFlow<()> + Send {
+    let seen = std::io::stderr().is_terminal();
+    let mut shown = None;
+    move |progress| {
+        let percent = 100 * progress.done / progress.total.max(1);
+        if seen && shown.replace(percent) != Some(percent) {
+            eprint!("\r{of}: {percent:3} %");
+            if percent == 100 {
+                eprintln!();
+            }
+            // Whether anybody sees it makes no difference to the work.
+            let _ = std::io::stderr().flush();
+        }
+        progress.continue_()
+    }
+}
+
+/// What was optimised, as pictures.
+pub fn pictures(icons: &Visualisation) -> Result<Vec<Picture>, Box<dyn Error>> {
+    let picture = icons.all_bytes().map(|icon| Picture::from_rgb(icon.view()));
+    Ok(picture.collect::<Result<_, _>>()?)
+}
+
+/// An example's exit code; its error goes to standard error.
+pub fn exit(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
