@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use elucid::models::{self, Labels};
 use elucid::prelude::*;
-use elucid::vision::{Layout, ModelError, Preparation};
+use elucid::vision::{InputLayout, ModelError, Preparation};
 
 use crate::console::Console;
 use crate::error::CliError;
@@ -147,7 +147,7 @@ pub struct InputArgs {
 
     /// How the input lies: nchw (channels first) or nhwc (channels last) [default: as the file shows]
     #[arg(long, help_heading = INPUT_FLAGS, value_name = "LAYOUT")]
-    layout: Option<Layout>,
+    layout: Option<InputLayout>,
 
     /// The channels that are drawn as red, green and blue, counted from 0
     #[arg(long, help_heading = INPUT_FLAGS, value_name = "R,G,B", value_parser = parse_drawn)]

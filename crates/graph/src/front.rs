@@ -20,14 +20,14 @@ use crate::registry::Registry;
 
 /// Where the channels of an input of pictures lie. Parsed from `nchw` and `nhwc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Layout {
+pub enum InputLayout {
     /// `[N, C, H, W]`, as PyTorch has it.
     ChannelsFirst,
     /// `[N, H, W, C]`, as TensorFlow has it.
     ChannelsLast,
 }
 
-impl fmt::Display for Layout {
+impl fmt::Display for InputLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ChannelsFirst => "nchw",
@@ -36,7 +36,7 @@ impl fmt::Display for Layout {
     }
 }
 
-impl FromStr for Layout {
+impl FromStr for InputLayout {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -55,7 +55,7 @@ const TO_LAST: [i64; 4] = [0, 2, 3, 1];
 impl Graph {
     /// The layout that nodes behind an input of pictures make clear: what they transpose it into, or
     /// what they convolve.
-    pub fn layout_behind(&self, input: ValueId) -> Option<Layout> {
+    pub fn layout_behind(&self, input: ValueId) -> Option<InputLayout> {
         let mut followed = HashSet::from([input]);
         for node in &self.nodes {
             let Some(slot) = node.inputs.first().copied().flatten() else {
@@ -66,11 +66,13 @@ impl Graph {
             }
             match node.op.kind() {
                 OpKind::Transpose if followed.contains(&slot) => match self.order_of(node)?[..] {
-                    [0, 3, 1, 2] => return Some(Layout::ChannelsLast),
-                    [0, 2, 3, 1] => return Some(Layout::ChannelsFirst),
+                    [0, 3, 1, 2] => return Some(InputLayout::ChannelsLast),
+                    [0, 2, 3, 1] => return Some(InputLayout::ChannelsFirst),
                     _ => return None,
                 },
-                OpKind::Conv | OpKind::BatchNormalization => return Some(Layout::ChannelsFirst),
+                OpKind::Conv | OpKind::BatchNormalization => {
+                    return Some(InputLayout::ChannelsFirst);
+                }
                 kind if keeps_axes(kind) => followed.extend(&node.outputs),
                 _ => {}
             }
@@ -108,7 +110,7 @@ impl Graph {
     pub fn of_pictures(
         mut self,
         input: ValueId,
-        layout: Layout,
+        layout: InputLayout,
         channels: usize,
     ) -> Result<(Self, ValueId), GraphError> {
         let Some(place) = self
@@ -121,11 +123,11 @@ impl Graph {
         };
         let stated = self.inputs[place].clone();
         let shape: Vec<Option<usize>> = match layout {
-            Layout::ChannelsFirst => stated.shape.clone(),
-            Layout::ChannelsLast => TO_FIRST.iter().map(|&axis| stated.shape[axis]).collect(),
+            InputLayout::ChannelsFirst => stated.shape.clone(),
+            InputLayout::ChannelsLast => TO_FIRST.iter().map(|&axis| stated.shape[axis]).collect(),
         };
         let shape = vec![shape[0], Some(channels), shape[2], shape[3]];
-        if layout == Layout::ChannelsFirst && stated.kind.is_float() {
+        if layout == InputLayout::ChannelsFirst && stated.kind.is_float() {
             self.inputs[place].shape = shape;
             return Ok((self, input));
         }
@@ -146,15 +148,15 @@ impl Graph {
         let mut first = pictures;
         if !stated.kind.is_float() {
             let typed = match layout {
-                Layout::ChannelsFirst => input,
-                Layout::ChannelsLast => self.add_value(&format!("{name} as {}", stated.kind)),
+                InputLayout::ChannelsFirst => input,
+                InputLayout::ChannelsLast => self.add_value(&format!("{name} as {}", stated.kind)),
             };
             nodes.push(front_node(Arc::new(Taken(stated.kind)), &[pictures], typed));
             first = typed;
         }
         match layout {
-            Layout::ChannelsFirst => nodes.append(&mut self.nodes),
-            Layout::ChannelsLast => {
+            InputLayout::ChannelsFirst => nodes.append(&mut self.nodes),
+            InputLayout::ChannelsLast => {
                 let order = |a: Attributes| a.with("perm", TO_LAST.to_vec());
                 let transpose = self.standard("Transpose", 1, order)?;
                 nodes.push(front_node(transpose, &[first], input));

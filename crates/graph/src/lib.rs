@@ -36,7 +36,7 @@ pub use bound::{BoundGraph, INPUT, ImageBatch, LOGITS};
 pub use builder::GraphBuilder;
 pub use element::ElementType;
 pub use error::GraphError;
-pub use front::Layout;
+pub use front::InputLayout;
 pub use graph::{Graph, GraphInput, Node, ValueId};
 pub use host::{HostTensor, MAX_ELEMENTS};
 pub use import::MAX_FILE;

@@ -12,7 +12,7 @@ mod preparation;
 mod scores;
 mod within;
 
-pub use elucid_graph::Layout;
+pub use elucid_graph::InputLayout;
 pub use error::ModelError;
 pub use head::{Head, HeadKind, Probabilities};
 pub use input::InputSpec;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use elucid_graph::{BoundGraph, Graph, GraphError, Layout, MAX_FILE};
+use elucid_graph::{BoundGraph, Graph, GraphError, InputLayout, MAX_FILE};
 use elucid_models::{Embedded, Entry, Found, Labels, manifest};
 use ndarray::ArrayD;
 
@@ -73,7 +73,7 @@ impl fmt::Display for Remark {
 pub struct Opening {
     spec: Option<InputSpec>,
     preparation: Preparation,
-    layout: Option<Layout>,
+    layout: Option<InputLayout>,
     input: Option<String>,
     feeds: Vec<(String, ArrayD<f32>)>,
     output: Option<String>,
@@ -123,7 +123,7 @@ impl Opening {
     /// Where the channels of the input lie. Unless it is said, the sizes that the file states and the
     /// nodes behind the input say it.
     #[must_use]
-    pub fn layout(mut self, layout: Layout) -> Self {
+    pub fn layout(mut self, layout: InputLayout) -> Self {
         self.layout = Some(layout);
         self
     }

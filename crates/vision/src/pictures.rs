@@ -1,6 +1,6 @@
 //! Which input of a network takes the pictures, and how they lie in it.
 
-use elucid_graph::{Batch, ElementType, Graph, GraphInput, Known, Layout, Operands, ValueId};
+use elucid_graph::{Batch, ElementType, Graph, GraphInput, InputLayout, Known, Operands, ValueId};
 use elucid_rules::OpKind;
 
 use crate::error::ModelError;
@@ -22,7 +22,7 @@ const FEW: usize = 4;
 pub(crate) struct Pictures {
     pub input: ValueId,
     pub kind: ElementType,
-    pub layout: Layout,
+    pub layout: InputLayout,
     /// Whether nothing but the sizes say that channels lie last.
     pub layout_is_guessed: bool,
     pub channels: Option<usize>,
@@ -36,7 +36,7 @@ impl Pictures {
     pub fn find(
         graph: &Graph,
         named: Option<&str>,
-        layout: Option<Layout>,
+        layout: Option<InputLayout>,
         fed: &[String],
     ) -> Result<Self, ModelError> {
         let inputs = graph.inputs();
@@ -101,13 +101,13 @@ impl Pictures {
         let few = |size: Option<usize>| size.is_some_and(|size| (1..=FEW).contains(&size));
         let behind = graph.layout_behind(found.value);
         let by_size = match (few(second), few(fourth)) {
-            (true, false) => Some(Layout::ChannelsFirst),
+            (true, false) => Some(InputLayout::ChannelsFirst),
             // Few columns of pictures as high as they are wide are no channels.
-            (false, true) if third != fourth => Some(Layout::ChannelsLast),
+            (false, true) if third != fourth => Some(InputLayout::ChannelsLast),
             _ => None,
         };
-        let found_layout = by_size.or(behind).unwrap_or(Layout::ChannelsFirst);
-        let is_last = layout.unwrap_or(found_layout) == Layout::ChannelsLast;
+        let found_layout = by_size.or(behind).unwrap_or(InputLayout::ChannelsFirst);
+        let is_last = layout.unwrap_or(found_layout) == InputLayout::ChannelsLast;
         let (channels, stated) = match is_last {
             true => (fourth, [second, third]),
             false => (second, [third, fourth]),

@@ -5,7 +5,7 @@ mod beside;
 use std::fmt;
 
 pub(crate) use beside::{beside, in_metadata};
-use elucid_graph::Layout;
+use elucid_graph::InputLayout;
 
 use crate::input::{ChannelOrder, InputError, InputSpec, Resize};
 
@@ -77,7 +77,7 @@ impl Preparation {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Described {
     pub preparation: Preparation,
-    pub layout: Option<Layout>,
+    pub layout: Option<InputLayout>,
     pub input: Option<String>,
     /// What was asked for and is done another way.
     pub remarks: Vec<String>,

@@ -8,7 +8,7 @@ use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS};
 use elucid_rules::Rules;
 use elucid_testkit::onnx::{Onnx, data_type, floats};
 use elucid_vision::input::{ChannelOrder, InputError, Resize};
-use elucid_vision::{InputSpec, Layout, Model, ModelError, Opening, Origin, Preparation};
+use elucid_vision::{InputLayout, InputSpec, Model, ModelError, Opening, Origin, Preparation};
 use image::{DynamicImage, Rgb, RgbImage};
 use ndarray::{Array4, ArrayD, IxDyn};
 
@@ -170,7 +170,7 @@ fn a_layout_that_only_the_sizes_show_is_remarked_on() {
     assert!(told, "{:?}", model.remarks());
     assert_eq!(model.input_spec().channels(), 3);
     // As it is said to be: 6 channels of 6 x 3.
-    let said = opened(Opening::new().layout(Layout::ChannelsFirst), &dense).unwrap();
+    let said = opened(Opening::new().layout(InputLayout::ChannelsFirst), &dense).unwrap();
     assert_eq!(said.layer(INPUT).unwrap().shape(), [1, 6, 6, 3]);
 }
 
