@@ -51,7 +51,7 @@ impl Superpixels {
     }
 
     /// The same, but no more than an image has pixels along its sides.
-    pub(crate) fn as_far_as_they_fit(mut self) -> Self {
+    pub(crate) fn where_they_fit(mut self) -> Self {
         self.fits = true;
         self
     }

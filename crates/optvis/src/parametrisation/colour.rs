@@ -51,7 +51,7 @@ impl Paint {
             _ => {
                 let lightness = 1.0 / 3_f32.sqrt();
                 let place = |i: usize| {
-                    if i % (channels + 1) == 0 {
+                    if i.is_multiple_of(channels + 1) {
                         lightness
                     } else {
                         0.0

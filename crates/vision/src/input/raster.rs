@@ -164,7 +164,7 @@ impl Pixels {
     pub fn fitted(self, resize: Resize, size: [usize; 2]) -> Self {
         match self {
             Self::Bytes(mut raster)
-                if raster.channels % 2 == 0 && is_resized(&raster, resize, size) =>
+                if raster.channels.is_multiple_of(2) && is_resized(&raster, resize, size) =>
             {
                 each_pixel(&mut raster, |colours, alpha| {
                     for colour in colours {
@@ -182,7 +182,7 @@ impl Pixels {
                 });
                 Self::Bytes(fitted)
             }
-            Self::Numbers(mut raster) if raster.channels % 2 == 0 => {
+            Self::Numbers(mut raster) if raster.channels.is_multiple_of(2) => {
                 each_pixel(&mut raster, |colours, alpha| {
                     colours.iter_mut().for_each(|colour| *colour *= alpha);
                 });
@@ -280,7 +280,7 @@ fn extend<S: Copy>(
     pixel: [S; 4],
     mix: impl Fn([S; 4], bool) -> [S; 4],
 ) {
-    let [grey, r, g, b] = mix(pixel, channels % 2 == 0);
+    let [grey, r, g, b] = mix(pixel, channels.is_multiple_of(2));
     match channels {
         1 => values.push(grey),
         2 => values.extend([grey, pixel[3]]),
