@@ -103,7 +103,9 @@ fn measure_photographs(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let device = elucid::device::auto();
     let name = arguments.get("model");
     // The whole photograph is squashed into the input, so that boxes only need scaling.
-    let spec = *Model::find(name, &device.device, None)?.input_spec();
+    let spec = Model::find(name, &device.device, None)?
+        .input_spec()
+        .clone();
     let spec = spec.with_resize(Resize::Squash)?;
     let [height, width] = spec.size();
     let model = Model::find(name, &device.device, Some(spec))?;

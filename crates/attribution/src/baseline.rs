@@ -4,10 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::{Tensor, TensorData};
+use elucid_vision::InputSpec;
 
 use crate::blur::blurred;
 use crate::error::AttributionError;
 use crate::random::Random;
+use crate::scaled::length;
 use crate::work::{Work, select, to_vec};
 
 /// The image, or images, without the evidence that attributions account for.
@@ -16,16 +18,26 @@ use crate::work::{Work, select, to_vec};
 /// that subtracts the mean colour, as most do, [`zero`](Baseline::zero) is therefore an image of
 /// the mean colour and not a black one.
 ///
-/// As text, as the option `--baseline` has it: `zero`, `constant:V` or `constant:A,B,C` (one
-/// number per channel), `blur:SIGMA`, `noise:LOW:HIGH`, and several of these joined by `+`.
+/// What is said of pixels, [`black`](Baseline::black), [`white`](Baseline::white) or any
+/// [`grey`](Baseline::grey), goes through the preparation of the model's pictures first.
+///
+/// As text, as the option `--baseline` has it: `zero`, `black`, `white`, `mean` (of the image, channel by
+/// channel), `constant:V` or `constant:A,B,C` (one number per channel), `blur` or `blur:SIGMA`, `noise`
+/// (between black and white) or `noise:LOW:HIGH`, and several of these joined by `+`.
 #[derive(Debug, Clone)]
 pub struct Baseline(Vec<Kind>);
 
 #[derive(Debug, Clone)]
 enum Kind {
     Constant(Vec<f32>),
-    Blur(f32),
-    Noise(f32, f32),
+    /// Pixels of one grey, from 0 for black to 1 for white.
+    Grey(f32),
+    /// The mean of each channel.
+    Mean,
+    /// The usual blur, unless it is stated.
+    Blur(Option<f32>),
+    /// Between black and white, unless it is stated.
+    Noise(Option<(f32, f32)>),
     Images(Box<Tensor<4>>),
 }
 
@@ -40,15 +52,46 @@ impl Baseline {
         Self(vec![Kind::Constant(channels.into_iter().collect())])
     }
 
+    /// Black pixels: `(0 - mean) / std` behind the usual preparation.
+    pub fn black() -> Self {
+        Self::grey(0.0)
+    }
+
+    /// White pixels.
+    pub fn white() -> Self {
+        Self::grey(1.0)
+    }
+
+    /// Pixels of one grey, from 0 for black to 1 for white, as the model's preparation of pictures makes
+    /// the network see them.
+    pub fn grey(grey: f32) -> Self {
+        Self(vec![Kind::Grey(grey)])
+    }
+
+    /// The mean of the image, in each channel.
+    pub fn mean() -> Self {
+        Self(vec![Kind::Mean])
+    }
+
     /// The image itself, blurred by a Gaussian of `sigma` pixels, edges replicated.
     pub fn blur(sigma: f32) -> Self {
-        Self(vec![Kind::Blur(sigma)])
+        Self(vec![Kind::Blur(Some(sigma))])
+    }
+
+    /// The same by 10 pixels, and less, in proportion, where the shorter side has fewer than 128.
+    pub fn usual_blur() -> Self {
+        Self(vec![Kind::Blur(None)])
     }
 
     /// Numbers drawn evenly between `low` and `high`, from the method's seed; the same for each
     /// image of a batch.
     pub fn noise(low: f32, high: f32) -> Self {
-        Self(vec![Kind::Noise(low, high)])
+        Self(vec![Kind::Noise(Some((low, high)))])
+    }
+
+    /// The same between what black and white become, in each channel.
+    pub fn pixel_noise() -> Self {
+        Self(vec![Kind::Noise(None)])
     }
 
     /// A given image `[1, C, H, W]`, or one for each image of the batch `[N, C, H, W]`.
@@ -61,6 +104,13 @@ impl Baseline {
         Self(baselines.into_iter().flat_map(|b| b.0).collect())
     }
 
+    /// What hides pixels, in words, for pictures that are prepared as `spec` says: `black pixels, which
+    /// are (-2.118, -2.036, -1.804) behind the preparation`.
+    pub fn in_words(&self, spec: &InputSpec) -> String {
+        let kinds: Vec<String> = self.0.iter().map(|kind| kind.in_words(spec)).collect();
+        kinds.join(", and ")
+    }
+
     /// How many images there are.
     pub(crate) fn count(&self) -> usize {
         self.0.len()
@@ -68,7 +118,7 @@ impl Baseline {
 
     /// Whether other random numbers give other images.
     pub(crate) fn is_random(&self) -> bool {
-        self.0.iter().any(|kind| matches!(kind, Kind::Noise(..)))
+        self.0.iter().any(|kind| matches!(kind, Kind::Noise(_)))
     }
 
     /// Refuses what cannot be a baseline of the images.
@@ -97,12 +147,25 @@ impl Baseline {
                         return refuse(kind.to_string(), "finite numbers");
                     }
                 }
-                Kind::Blur(sigma) => {
+                Kind::Grey(_) | Kind::Noise(None) if spec_of(work).is_none() => {
+                    return refuse(
+                        kind.to_string(),
+                        "zero, constant, mean or blur: nobody says what pixels become for a network \
+                         that is no model",
+                    );
+                }
+                Kind::Grey(grey) => {
+                    if !(0.0..=1.0).contains(grey) {
+                        return refuse(kind.to_string(), "a grey from 0 to 1");
+                    }
+                }
+                Kind::Mean | Kind::Blur(None) | Kind::Noise(None) => {}
+                Kind::Blur(Some(sigma)) => {
                     if !(sigma.is_finite() && *sigma > 0.0) {
                         return refuse(kind.to_string(), "a blur of more than 0 pixels");
                     }
                 }
-                Kind::Noise(low, high) => {
+                Kind::Noise(Some((low, high))) => {
                     if !(low.is_finite() && high.is_finite() && low <= high) {
                         return refuse(kind.to_string(), "noise between two ascending numbers");
                     }
@@ -136,20 +199,38 @@ impl Baseline {
         let shape = explained.dims();
         let [_, channels, height, width] = shape;
         let device = explained.device();
+        let flat = |values: &[f32]| {
+            let channel = |c: usize| values[if values.len() == 1 { 0 } else { c }];
+            let values: Vec<f32> = (0..channels)
+                .flat_map(|c| std::iter::repeat_n(channel(c), height * width))
+                .collect();
+            Tensor::from_data(TensorData::new(values, shape), &device)
+        };
         self.0
             .iter()
             .map(|kind| match kind {
-                Kind::Constant(values) => {
-                    let channel = |c: usize| values[if values.len() == 1 { 0 } else { c }];
-                    let values: Vec<f32> = (0..channels)
-                        .flat_map(|c| std::iter::repeat_n(channel(c), height * width))
-                        .collect();
-                    Tensor::from_data(TensorData::new(values, shape), &device)
+                Kind::Constant(values) => flat(values),
+                Kind::Grey(grey) => match spec_of(work) {
+                    Some(spec) => flat(&spec.of_grey(*grey)),
+                    // Refused before.
+                    None => explained.zeros_like(),
+                },
+                Kind::Mean => explained.clone().mean_dims(&[2, 3]).expand(shape),
+                Kind::Blur(sigma) => {
+                    let usual = length(USUAL_BLUR, [height, width]);
+                    blurred(&explained, sigma.unwrap_or(usual))
                 }
-                Kind::Blur(sigma) => blurred(&explained, *sigma),
-                Kind::Noise(low, high) => {
+                Kind::Noise(ends) => {
                     let row = random.uniform_row(channels * height * width, &device);
-                    (row * (high - low) + *low).reshape(shape)
+                    match (ends, spec_of(work)) {
+                        (Some((low, high)), _) => (row * (high - low) + *low).reshape(shape),
+                        (None, Some(spec)) => {
+                            let [low, high] = spec.range().map(|end| flat(&end));
+                            row.reshape(shape) * (high - low.clone()) + low
+                        }
+                        // Refused before.
+                        (None, None) => row.reshape(shape),
+                    }
                 }
                 Kind::Images(images) => {
                     let images = Tensor::clone(images).without_autodiff().to_device(&device);
@@ -189,6 +270,50 @@ impl fmt::Display for Baseline {
     }
 }
 
+impl Kind {
+    fn in_words(&self, spec: &InputSpec) -> String {
+        let numbers = |values: &[f32]| {
+            let values: Vec<String> = values.iter().map(|v| format!("{v:.3}")).collect();
+            format!("({})", values.join(", "))
+        };
+        let behind = |grey: f32| {
+            let values = numbers(&spec.of_grey(grey));
+            format!("pixels, which are {values} behind the preparation")
+        };
+        match self {
+            Self::Constant(values) => {
+                let all: Vec<f32> = match values[..] {
+                    [one] => vec![one; spec.channels()],
+                    _ => values.clone(),
+                };
+                let pixel = all.iter().zip(spec.std()).zip(spec.mean());
+                let pixel = pixel.map(|((v, std), mean)| (v * std + mean) / spec.scale());
+                let pixel: Vec<String> = pixel.map(|v| format!("{v:.0}")).collect();
+                format!(
+                    "{} behind the preparation, which are pixels of ({}) out of {}",
+                    numbers(&all),
+                    pixel.join(", "),
+                    spec.white()
+                )
+            }
+            Self::Grey(0.0) => format!("black {}", behind(0.0)),
+            Self::Grey(1.0) => format!("white {}", behind(1.0)),
+            Self::Grey(grey) => format!("grey {}", behind(*grey)),
+            Self::Mean => "the mean of the picture in each channel".to_owned(),
+            Self::Blur(sigma) => {
+                let usual = length(USUAL_BLUR, spec.size());
+                let sigma = sigma.unwrap_or(usual);
+                format!("the picture itself, blurred by a Gaussian of {sigma} pixels")
+            }
+            Self::Noise(None) => "random pixels between black and white".to_owned(),
+            Self::Noise(Some((low, high))) => {
+                format!("random numbers from {low} to {high} behind the preparation")
+            }
+            Self::Images(_) => "pictures that were given".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -197,8 +322,14 @@ impl fmt::Display for Kind {
                 let values: Vec<String> = values.iter().map(f32::to_string).collect();
                 write!(f, "constant:{}", values.join(","))
             }
-            Self::Blur(sigma) => write!(f, "blur:{sigma}"),
-            Self::Noise(low, high) => write!(f, "noise:{low}:{high}"),
+            Self::Grey(0.0) => f.write_str("black"),
+            Self::Grey(1.0) => f.write_str("white"),
+            Self::Grey(grey) => write!(f, "grey:{grey}"),
+            Self::Mean => f.write_str("mean"),
+            Self::Blur(None) => f.write_str("blur"),
+            Self::Blur(Some(sigma)) => write!(f, "blur:{sigma}"),
+            Self::Noise(None) => f.write_str("noise"),
+            Self::Noise(Some((low, high))) => write!(f, "noise:{low}:{high}"),
             Self::Images(_) => f.write_str("image"),
         }
     }
@@ -241,8 +372,14 @@ impl FromStr for Baseline {
                         let values = values.split(',').map(number);
                         Ok(Kind::Constant(values.collect::<Result<_, _>>()?))
                     }
-                    ("blur", [sigma]) => Ok(Kind::Blur(number(sigma)?)),
-                    ("noise", [low, high]) => Ok(Kind::Noise(number(low)?, number(high)?)),
+                    ("black", []) => Ok(Kind::Grey(0.0)),
+                    ("white", []) => Ok(Kind::Grey(1.0)),
+                    ("grey", [grey]) => Ok(Kind::Grey(number(grey)?)),
+                    ("mean", []) => Ok(Kind::Mean),
+                    ("blur", []) => Ok(Kind::Blur(None)),
+                    ("blur", [sigma]) => Ok(Kind::Blur(Some(number(sigma)?))),
+                    ("noise", []) => Ok(Kind::Noise(None)),
+                    ("noise", [low, high]) => Ok(Kind::Noise(Some((number(low)?, number(high)?)))),
                     _ => Err(refuse()),
                 }
             })
@@ -252,5 +389,13 @@ impl FromStr for Baseline {
 }
 
 /// What a baseline may be written as.
-pub(crate) const BASELINES: &str =
-    "zero, constant:V, constant:A,B,C, blur:SIGMA, noise:LOW:HIGH, or several joined by +";
+pub(crate) const BASELINES: &str = "zero, black, white, mean, blur, noise, grey:SHARE, constant:V, constant:A,B,C, blur:SIGMA, \
+     noise:LOW:HIGH, or several joined by +";
+
+/// Sigma of the blur that is usual on photographs, in pixels.
+const USUAL_BLUR: f32 = 10.0;
+
+/// How a model's pictures are prepared.
+fn spec_of<'w>(work: &Work<'w>) -> Option<&'w InputSpec> {
+    work.network.as_model().map(|model| model.input_spec())
+}

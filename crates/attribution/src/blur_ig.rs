@@ -28,6 +28,7 @@ use crate::methods::{Method, option};
 use crate::network::Network;
 use crate::quadrature::check_steps;
 use crate::saliency::Reduce;
+use crate::scaled::Given;
 use crate::target::Target;
 use crate::work::{Work, join, require};
 
@@ -37,22 +38,30 @@ use crate::work::{Work, join, require};
 pub struct BlurIntegratedGradients {
     pub(crate) setup: Setup,
     max_sigma: f32,
+    given: Given,
     steps: usize,
 }
 
 impl BlurIntegratedGradients {
-    /// From a blur of 50 pixels in 100 steps.
+    /// From a blur of 50 pixels, fewer on images of less than 128, in 100 steps.
     pub fn new() -> Self {
         Self {
             setup: Setup::at(INPUT),
             max_sigma: 50.0,
+            given: Given::default(),
             steps: 100,
         }
     }
 
+    /// Standard deviation of the blur that the path begins with, in pixels: 50 by default, and
+    /// less, in proportion, on images whose shorter side has fewer than 128.
+    pub fn max_sigma(mut self, pixels: f32) -> Self {
+        self.max_sigma = pixels;
+        self.given.add("max-sigma");
+        self
+    }
+
     setters! {
-        /// Standard deviation of the blur that the path begins with, in pixels, 50 by default.
-        max_sigma(pixels: f32);
         /// How many intervals the path is divided into, 100 by default; one gradient more is taken.
         steps(steps: usize);
     }
@@ -89,12 +98,14 @@ impl Attributor for BlurIntegratedGradients {
     ) -> Result<Attribution, AttributionError> {
         self.check()?;
         let work = Work::new(network, images, &target, &self.setup)?;
+        let mut max_sigma = self.max_sigma;
+        self.given.fit("max-sigma", &mut max_sigma, work.size());
         let points = self.steps + 1;
         let (mut parts, mut scores, mut expected) = (Vec::new(), Vec::new(), Vec::new());
         for image in 0..work.count() {
             let sharp = work.rows(&[image]);
             let on_path = |i: usize| {
-                let sigma = f64::from(self.max_sigma) * (self.steps - i) as f64 / self.steps as f64;
+                let sigma = f64::from(max_sigma) * (self.steps - i) as f64 / self.steps as f64;
                 Activation::from(blurred(&sharp, sigma as f32)).rows()
             };
             let end = Activation::from(sharp.clone());
@@ -132,12 +143,12 @@ pub(crate) const METHOD: Method = Method::new(
     "Blur integrated gradients",
     "Xu, Venugopalan and Sundararajan 2020",
     |options| {
-        let defaults = BlurIntegratedGradients::new();
-        Ok(Box::new(BlurIntegratedGradients {
-            setup: options.setup(),
-            max_sigma: options.get_or("max-sigma", "a number of pixels", defaults.max_sigma)?,
-            steps: options.get_or("steps", "a number of steps", defaults.steps)?,
-        }))
+        let mut method = BlurIntegratedGradients::new();
+        method.setup = options.setup();
+        options.read("max-sigma", "a number of pixels", &mut method.max_sigma)?;
+        options.read("steps", "a number of steps", &mut method.steps)?;
+        method.given.read(options, &["max-sigma"])?;
+        Ok(Box::new(method))
     },
 )
 .takes_rules()
@@ -146,7 +157,8 @@ pub(crate) const METHOD: Method = Method::new(
     option(
         "max-sigma",
         "50",
-        "standard deviation of the blur that the path begins with, in pixels",
+        "standard deviation of the blur that the path begins with, in pixels; less on images of \
+         fewer than 128",
     ),
     option(
         "steps",

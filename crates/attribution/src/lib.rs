@@ -33,6 +33,7 @@ mod recorded;
 mod rectified;
 pub mod relevance;
 pub mod saliency;
+mod scaled;
 pub mod smooth_grad;
 pub mod spatial;
 mod target;

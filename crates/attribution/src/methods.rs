@@ -14,7 +14,7 @@ use crate::network::FEATURES;
 use crate::{
     blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, gradient, gradient_shap,
     guided_backprop, guided_grad_cam, guided_ig, integrated_gradients, linear, lrp, perturbation,
-    smooth_grad,
+    scaled, smooth_grad,
 };
 use elucid_progress::{Progress, Reporter};
 
@@ -184,6 +184,12 @@ impl Method {
 }
 
 impl Method {
+    /// What an option is on images of `[height, width]` where it is not given: lengths in pixels shrink on
+    /// small ones.
+    pub fn default_at(&self, option: &MethodOption, size: [usize; 2]) -> String {
+        scaled::default_at(self.name, option.name, option.default, size)
+    }
+
     /// The method with this name.
     ///
     /// # Errors

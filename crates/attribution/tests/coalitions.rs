@@ -708,7 +708,7 @@ static MODEL: LazyLock<Model> =
     LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 fn photograph(bytes: &[u8], size: [usize; 2]) -> Tensor<4> {
-    let spec = MODEL.input_spec().with_size(size).unwrap();
+    let spec = MODEL.input_spec().clone().with_size(size).unwrap();
     let picture = elucid_vision::input::decode_image(bytes).unwrap();
     let values = spec.prepare(&picture).unwrap().tensor;
     tensor(values.into_iter().collect(), [1, 3, size[0], size[1]])

@@ -662,6 +662,8 @@ fn baselines_and_options_as_text() {
         "blur:4",
         "noise:-1:1",
         "zero+blur:10+noise:0:255",
+        "black+white+grey:0.5",
+        "mean+blur+noise",
     ] {
         assert_eq!(text.parse::<Baseline>().unwrap().to_string(), text);
     }
@@ -669,7 +671,7 @@ fn baselines_and_options_as_text() {
     assert_eq!(signs.to_string(), "constant:10+zero");
     for text in [
         "",
-        "black",
+        "pink",
         "constant",
         "constant:x",
         "blur:",
@@ -710,7 +712,7 @@ fn baselines_and_options_as_text() {
         &[("tolerance", "0.1"), ("steps", "5")],
         &[("start", "one")],
         &[("start", "zero"), ("baseline", "blur:3")],
-        &[("baseline", "black")],
+        &[("baseline", "pink")],
     ] {
         let refused = run(bad);
         assert!(

@@ -645,7 +645,7 @@ fn options_as_text() {
         ("rise", "preset", "captum"),
         ("rise", "score", "logit"),
         ("rise", "masks", "many"),
-        ("occlusion", "baseline", "black"),
+        ("occlusion", "baseline", "pink"),
         ("feature-ablation", "cells", "-1"),
     ] {
         let refused = build(name, &[(option, value)]);

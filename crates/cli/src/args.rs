@@ -7,7 +7,7 @@ use clap::Args;
 use elucid::graph::Bytes;
 use elucid::models::{self, Labels};
 use elucid::prelude::*;
-use elucid::vision::{Opening, Probabilities};
+use elucid::vision::{InputLayout, ModelError, Preparation};
 
 use crate::console::Console;
 use crate::error::CliError;
@@ -139,54 +139,64 @@ pub struct InputArgs {
     #[arg(long, help_heading = INPUT_FLAGS, value_name = "ORDER")]
     channel_order: Option<ChannelOrder>,
 
-    /// Factor on pixel values of 0 to 255: a number, or a fraction such as 1/255
+    /// Factor on pixel values of 0 to 255: a number, or a fraction such as 1/255. Below 1/1000, such as
+    /// 1/4095 or 1/65535, on the values of 16-bit pictures as they are stored
     #[arg(long, help_heading = INPUT_FLAGS, value_name = "FACTOR", value_parser = parse_scale, allow_hyphen_values = true)]
     scale: Option<f32>,
 
     /// Subtracted after scaling: one number, or one per channel as A,B,C in the input's order
     #[arg(long, help_heading = INPUT_FLAGS, value_name = "MEAN", value_parser = parse_channels, allow_hyphen_values = true)]
-    mean: Option<[f32; 3]>,
+    mean: Option<Numbers>,
 
     /// Divisor after the mean: one number, or one per channel as A,B,C in the input's order
     #[arg(long, help_heading = INPUT_FLAGS, value_name = "STD", value_parser = parse_channels, allow_hyphen_values = true)]
-    std: Option<[f32; 3]>,
+    std: Option<Numbers>,
 
     /// How photographs are fitted: crop:PIXELS (of the shorter side, before the crop), squash or
     /// pad
     #[arg(long, help_heading = INPUT_FLAGS, value_name = "WAY")]
     resize: Option<Resize>,
+
+    /// How the input lies: nchw (channels first) or nhwc (channels last) [default: as the file shows]
+    #[arg(long, help_heading = INPUT_FLAGS, value_name = "LAYOUT")]
+    layout: Option<InputLayout>,
+
+    /// The channels that are drawn as red, green and blue, counted from 0
+    #[arg(long, help_heading = INPUT_FLAGS, value_name = "R,G,B", value_parser = parse_drawn)]
+    rgb: Option<[usize; 3]>,
+
+    /// The input that takes the picture, in a network of several
+    #[arg(long, help_heading = INPUT_FLAGS, value_name = "NAME")]
+    input: Option<String>,
+
+    /// The value of another input, held fixed: a .npy file, or FILE.npz:MEMBER. Again for each
+    #[arg(long = "feed", help_heading = INPUT_FLAGS, value_name = "NAME=FILE.npy", value_parser = parse_feed)]
+    feeds: Vec<(String, PathBuf)>,
 }
 
 impl InputArgs {
-    /// Whether any of these flags was given.
-    pub fn any(&self) -> bool {
-        self.input_size.is_some()
-            || self.channel_order.is_some()
-            || self.scale.is_some()
-            || self.mean.is_some()
-            || self.std.is_some()
-            || self.resize.is_some()
-    }
-
-    /// `spec` with what these flags say instead.
-    pub fn apply(&self, mut spec: InputSpec) -> Result<InputSpec, CliError> {
-        let usage = |error: elucid::vision::input::InputError| CliError::Usage(error.to_string());
-        if let Some(size) = self.input_size {
-            spec = spec.with_size(size).map_err(usage)?;
+    /// How a network is opened with these flags.
+    pub fn opening(&self) -> Result<Opening, CliError> {
+        let mut opening = Opening::new().adjusted_by(Preparation {
+            size: self.input_size,
+            order: self.channel_order,
+            scale: self.scale,
+            mean: self.mean.clone().map(|Numbers(mean)| mean),
+            std: self.std.clone().map(|Numbers(std)| std),
+            resize: self.resize,
+            drawn: self.rgb,
+        });
+        if let Some(layout) = self.layout {
+            opening = opening.layout(layout);
         }
-        if let Some(order) = self.channel_order {
-            spec = spec.with_order(order);
+        if let Some(name) = &self.input {
+            opening = opening.input(name);
         }
-        let scale = self.scale.unwrap_or(spec.scale());
-        let (mean, std) = (
-            self.mean.unwrap_or(spec.mean()),
-            self.std.unwrap_or(spec.std()),
-        );
-        spec = spec.with_normalisation(scale, mean, std).map_err(usage)?;
-        if let Some(resize) = self.resize {
-            spec = spec.with_resize(resize).map_err(usage)?;
+        for (name, file) in &self.feeds {
+            let value = elucid::vision::input::open_array(file).map_err(ModelError::from)?;
+            opening = opening.feed(name, value.mapv(|v| v as f32));
         }
-        Ok(spec)
+        Ok(opening)
     }
 }
 
@@ -215,16 +225,33 @@ fn parse_scale(text: &str) -> Result<f32, String> {
     }
 }
 
-fn parse_channels(text: &str) -> Result<[f32; 3], String> {
-    let wrong = || "expected one number, or three as A,B,C".to_owned();
-    let numbers: Vec<f32> = text
-        .split(',')
-        .map(|t| t.trim().parse().map_err(|_| wrong()))
-        .collect::<Result<_, _>>()?;
-    match numbers[..] {
-        [all] => Ok([all; 3]),
-        [a, b, c] => Ok([a, b, c]),
-        _ => Err(wrong()),
+/// One number for all channels, or one for each.
+#[derive(Debug, Clone, PartialEq)]
+struct Numbers(Vec<f32>);
+
+fn parse_channels(text: &str) -> Result<Numbers, String> {
+    let numbers = text.split(',').map(|t| t.trim().parse());
+    let numbers = numbers.collect::<Result<_, _>>();
+    numbers
+        .map(Numbers)
+        .map_err(|_| "expected one number, or one for each channel as A,B,C".to_owned())
+}
+
+fn parse_drawn(text: &str) -> Result<[usize; 3], String> {
+    let numbers = text.split(',').map(|t| t.trim().parse());
+    let numbers: Option<Vec<usize>> = numbers.collect::<Result<_, _>>().ok();
+    match numbers.as_deref() {
+        Some(&[r, g, b]) => Ok([r, g, b]),
+        _ => Err("expected three channels as 3,2,1, counted from 0".to_owned()),
+    }
+}
+
+fn parse_feed(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Ok((name.to_owned(), file.into()))
+        }
+        _ => Err("expected NAME=FILE.npy".to_owned()),
     }
 }
 
@@ -242,8 +269,13 @@ mod tests {
         assert_eq!(parse_scale("1/255"), Ok(1.0 / 255.0));
         assert_eq!(parse_scale("2"), Ok(2.0));
         assert!(parse_scale("1/").is_err());
-        assert_eq!(parse_channels("0.5"), Ok([0.5; 3]));
-        assert_eq!(parse_channels("104, 117,123"), Ok([104.0, 117.0, 123.0]));
-        assert!(parse_channels("1,2").is_err());
+        assert_eq!(parse_channels("0.5"), Ok(Numbers(vec![0.5])));
+        let three = Numbers(vec![104.0, 117.0, 123.0]);
+        assert_eq!(parse_channels("104, 117,123"), Ok(three));
+        assert!(parse_channels("1,,2").is_err());
+        assert_eq!(parse_drawn("3,2, 1"), Ok([3, 2, 1]));
+        assert!(parse_drawn("3,2").is_err());
+        assert_eq!(parse_feed("a=b=c"), Ok(("a".to_owned(), "b=c".into())));
+        assert!(parse_feed("a").is_err());
     }
 }

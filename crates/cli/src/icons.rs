@@ -154,7 +154,7 @@ impl IconArgs {
             Param::Maco => FeatureVis::maco(height),
         };
         let transforms = match self.transforms {
-            TransformSet::Default => Transforms::default(),
+            TransformSet::Default => Transforms::lucid_at(size),
             TransformSet::None => Transforms::none(),
         };
         vis.size(size)

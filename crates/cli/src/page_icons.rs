@@ -79,8 +79,7 @@ impl PageIconArgs {
         let made = made.map_err(|error| {
             CliError::Failure(format!("no icons: {error}; --no-icons goes without them"))
         })?;
-        let pictures = made.images().outer_iter();
-        let pictures = pictures.map(|icon| Picture::from_unit_rgb(icon.permuted_axes([1, 2, 0])));
+        let pictures = made.all_bytes().map(|icon| Picture::from_rgb(icon.view()));
         Ok(Icons {
             pictures: pictures.collect::<Result<_, _>>()?,
             facts: IconFacts {

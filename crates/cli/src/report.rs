@@ -1,5 +1,6 @@
 //! What a run leaves behind for whoever asks later where its numbers came from.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use elucid::models::sha256;
 use elucid::prelude::*;
 use elucid::rules::RuleUse;
 use elucid::vision::Guess;
+use elucid::vision::input::file_of;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
@@ -55,22 +57,39 @@ pub struct InputFacts {
     pub width: usize,
     pub channel_order: String,
     pub scale: f32,
-    pub mean: [f32; 3],
-    pub std: [f32; 3],
+    pub mean: Vec<f32>,
+    pub std: Vec<f32>,
     pub resize: String,
+    /// Who says so; "assumed" where nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preparation: Option<String>,
+    /// Inputs that are held fixed, and what identifies their values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub feeds: BTreeMap<String, String>,
 }
 
 impl InputFacts {
-    pub fn of(spec: &InputSpec) -> Self {
+    /// The same whoever said it: work goes on with the same numbers.
+    pub fn whoever_said_it(self) -> Self {
+        Self {
+            preparation: None,
+            ..self
+        }
+    }
+
+    pub fn of(model: &Model) -> Self {
+        let spec = model.input_spec();
         let [height, width] = spec.size();
         Self {
             height,
             width,
             channel_order: spec.order().to_string(),
             scale: spec.scale(),
-            mean: spec.mean(),
-            std: spec.std(),
+            mean: spec.mean().to_vec(),
+            std: spec.std().to_vec(),
             resize: spec.resize().to_string(),
+            preparation: Some(model.prepared_by().to_string()),
+            feeds: model.feeds().iter().cloned().collect(),
         }
     }
 }
@@ -120,7 +139,7 @@ impl RunFacts {
             versions: Versions::current(),
             device: session.device.clone(),
             model: ModelFacts::of(&session.model),
-            input: InputFacts::of(session.model.input_spec()),
+            input: InputFacts::of(&session.model),
             head: HeadFacts::of(&session.model),
             remarks: remarks(&session.model),
         }
@@ -141,7 +160,7 @@ pub struct ImageFacts {
 
 impl ImageFacts {
     pub fn of(path: &Path) -> Result<Self, CliError> {
-        let sha256 = sha256::of_file(path)
+        let sha256 = sha256::of_file(&file_of(path))
             .map_err(|e| CliError::io(format!("cannot read {}", path.display()), &e))?;
         Ok(Self {
             file: path.display().to_string(),

@@ -6,7 +6,7 @@ use elucid::ModelError;
 use elucid::device::{self, Chosen};
 use elucid::models::ResolveError;
 use elucid::prelude::*;
-use elucid::vision::{Guess, Opening};
+use elucid::vision::Guess;
 
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::Console;
@@ -63,25 +63,20 @@ impl Session {
 }
 
 fn open_model(args: &ModelArgs, device: &Chosen) -> Result<Model, CliError> {
-    let opening = args.head.apply(Opening::new().limits(args.limits()))?;
-    let opened = find(args, device, &opening);
-    if let Err(ModelError::NotFound(missing @ ResolveError::NotPulled { .. })) = &opened {
-        return Err(CliError::Failure(format!("{missing}, or add --pull")));
-    }
-    if !args.input.any() {
-        return Ok(opened?);
-    }
-    // The flags change what is known of the model. A model that does not even open without them,
-    // because it does not take the usual size, has nothing known of it.
-    let known = opened.map_or_else(|_| InputSpec::default(), |model| *model.input_spec());
-    let opening = opening.prepared_by(args.input.apply(known)?);
-    Ok(find(args, device, &opening)?)
-}
-
-fn find(args: &ModelArgs, device: &Chosen, opening: &Opening) -> Result<Model, ModelError> {
-    match args.model.to_str() {
+    let opening = args
+        .head
+        .apply(args.input.opening()?.limits(args.limits()))?;
+    let opened = match args.model.to_str() {
         Some(name) => opening.find(name, &device.device),
         // No known model has such a name, so this is a file.
         None => opening.open(Path::new(&args.model), &device.device),
-    }
+    };
+    opened.map_err(|error| match error {
+        ModelError::NotFound(missing @ ResolveError::NotPulled { .. }) => {
+            CliError::Failure(format!("{missing}, or add --pull"))
+        }
+        // What a flag says of the preparation, or a file beside the network.
+        ModelError::Input(error) => CliError::Usage(error.to_string()),
+        other => other.into(),
+    })
 }

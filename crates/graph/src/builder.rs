@@ -300,6 +300,7 @@ impl GraphBuilder {
             metadata: self.metadata,
             limits: self.limits,
             held: self.held,
+            given: HashSet::new(),
             index: OnceLock::new(),
         };
         fold::constants(&mut graph)?;

@@ -78,7 +78,7 @@ pub(crate) fn constants(graph: &mut Graph) -> Result<(), GraphError> {
         for (&output, value) in node.outputs.iter().zip(values) {
             match is_counted {
                 true => _ = graph.constants.insert(output, value),
-                false => graph.hold(output, value),
+                false => graph.keep(output, value),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A network as its file describes it: typed operators between named values.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use elucid_rules::Algebra;
@@ -65,6 +65,8 @@ pub struct Graph {
     pub(crate) limits: Limits,
     /// Bytes that the constants take.
     pub(crate) held: u64,
+    /// Constants that were given in an input's place, and are no weights.
+    pub(crate) given: HashSet<ValueId>,
     /// What looking up names needs, found when it is first needed.
     pub(crate) index: OnceLock<Index>,
 }
@@ -108,7 +110,7 @@ impl Graph {
     /// The weights: constants of floating-point numbers that nodes read, in the order in which
     /// they are first read.
     pub fn weights(&self) -> impl Iterator<Item = (ValueId, &HostTensor)> {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = self.given.clone();
         self.nodes
             .iter()
             .flat_map(|n| n.inputs.iter().flatten())
@@ -129,14 +131,14 @@ impl Graph {
 
     /// Number of weights: the elements of all constants that nodes read.
     pub fn parameters(&self) -> usize {
-        let read: std::collections::HashSet<_> = self
+        let read: HashSet<_> = self
             .nodes
             .iter()
             .flat_map(|n| n.inputs.iter().flatten())
             .collect();
         self.constants
             .iter()
-            .filter(|(v, _)| read.contains(v))
+            .filter(|(v, _)| read.contains(v) && !self.given.contains(v))
             .map(|(_, t)| t.len())
             .sum()
     }
@@ -203,7 +205,7 @@ impl Graph {
     }
 
     /// Adds a constant.
-    pub(crate) fn hold(&mut self, value: ValueId, host: HostTensor) {
+    pub(crate) fn keep(&mut self, value: ValueId, host: HostTensor) {
         self.held += host_bytes(host.element_type(), host.len());
         self.constants.insert(value, host);
     }

@@ -15,7 +15,7 @@ const TOLERANCE: f64 = 1e-5;
 /// The model, prepared for pictures that already have its size.
 fn open(assets: &Path, model: &str) -> Model {
     let path = assets.join("models").join(model);
-    let spec = *Model::open(&path, &device()).unwrap().input_spec();
+    let spec = Model::open(&path, &device()).unwrap().input_spec().clone();
     Model::open_with(&path, &device(), spec.with_resize(Resize::Squash).unwrap()).unwrap()
 }
 

@@ -37,13 +37,14 @@
 
 use crate::case::Case;
 use crate::error::MetricError;
+use crate::hidden::{HIDDEN, Hidden};
 use crate::metric::{
     BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, or_reason, outcome, setters,
 };
 use crate::order::descending;
 pub use crate::probe::Curve;
 use crate::probe::Probe;
-use crate::table::{Build, MetricInfo, MetricOption, MetricOptions, option};
+use crate::table::{Build, MetricInfo, MetricOption, MetricOptions, OR_USUAL, OrUsual, option};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -53,6 +54,8 @@ enum Way {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
+    /// As many pixels at once as in RISE's program; a row of those that have less than 128 of them.
+    Usual,
     /// So many pixels at once.
     Pixels(usize),
     /// So many steps, of equally many pixels.
@@ -65,6 +68,7 @@ enum Step {
 pub struct InsertionDeletion {
     way: Way,
     step: Step,
+    hidden: Hidden,
     batch_size: usize,
 }
 
@@ -72,7 +76,11 @@ impl InsertionDeletion {
     fn new(way: Way) -> Self {
         Self {
             way,
-            step: Step::Pixels(RISE_PIXELS),
+            step: Step::Usual,
+            hidden: match way {
+                Way::Insertion => Hidden::Blur,
+                Way::Deletion => Hidden::Zero,
+            },
             batch_size: BATCH_SIZE,
         }
     }
@@ -105,6 +113,13 @@ impl InsertionDeletion {
         self
     }
 
+    /// What pixels are that have been taken away, or are not yet there: RISE's blur for insertion and zero
+    /// for deletion by default.
+    pub fn baseline(mut self, hidden: Hidden) -> Self {
+        self.hidden = hidden;
+        self
+    }
+
     setters!(batch_size);
 
     /// The class's probability at every step, or why there is none.
@@ -125,13 +140,15 @@ impl InsertionDeletion {
         let [h, w] = case.size();
         let plane = h * w;
         let pixels = match self.step {
+            Step::Usual if h.min(w) < SMALL => w,
+            Step::Usual => RISE_PIXELS,
             Step::Pixels(pixels) => pixels,
             Step::Count(steps) => plane.div_ceil(steps),
         };
         let steps = plane.div_ceil(pixels);
         let (mut now, then) = match self.way {
-            Way::Deletion => (case.pixels.clone(), vec![0.0; case.pixels.len()]),
-            Way::Insertion => (blurred(&case.pixels, h, w), case.pixels.clone()),
+            Way::Deletion => (case.pixels.clone(), self.hidden.pixels(case)?),
+            Way::Insertion => (self.hidden.pixels(case)?, case.pixels.clone()),
         };
         let changed = |step: usize| (step * pixels).min(plane);
         let scores = Probe::new(case, self.batch_size)?.scores(steps + 1, |step, batch| {
@@ -164,6 +181,9 @@ impl InsertionDeletion {
 /// Pixels a step of RISE's program.
 const RISE_PIXELS: usize = 224;
 
+/// The shorter side below which a step is a row of pixels.
+const SMALL: usize = 128;
+
 /// Steps of the faster form.
 const FAST_STEPS: usize = 64;
 
@@ -188,7 +208,7 @@ fn rise_kernel() -> [f64; SIDE] {
 }
 
 /// An image `[C, H, W]` under RISE's blur, zeros outside.
-fn blurred(pixels: &[f32], height: usize, width: usize) -> Vec<f32> {
+pub(crate) fn blurred(pixels: &[f32], height: usize, width: usize) -> Vec<f32> {
     let kernel = rise_kernel();
     // Along an axis of `size` numbers that lie `stride` apart.
     let along = |values: &[f64], size: usize, stride: usize| -> Vec<f64> {
@@ -224,6 +244,7 @@ impl Metric for InsertionDeletion {
     fn check(&self) -> Result<(), MetricError> {
         at_least_one("batch size", self.batch_size)?;
         match self.step {
+            Step::Usual => Ok(()),
             Step::Pixels(pixels) => at_least_one("pixels", pixels),
             Step::Count(steps) => at_least_one("steps", steps),
         }
@@ -240,19 +261,38 @@ fn build(
     metric: InsertionDeletion,
 ) -> Result<Box<dyn Metric>, MetricError> {
     let step = match metric.step {
-        Step::Pixels(pixels) => Step::Pixels(options.get("pixels", pixels, "a whole number")?),
+        Step::Usual | Step::Pixels(_) => match options.get("pixels", OrUsual(None), OR_USUAL)? {
+            OrUsual(None) => Step::Usual,
+            OrUsual(Some(pixels)) => Step::Pixels(pixels),
+        },
         Step::Count(steps) => Step::Count(options.get("steps", steps, "a whole number")?),
     };
     Ok(Box::new(InsertionDeletion {
         step,
+        hidden: options.get("baseline", metric.hidden, HIDDEN)?,
         batch_size: options.rows(),
         ..metric
     }))
 }
 
-const PIXELS: &[MetricOption] = &[option("pixels", "224", "pixels changed in each step")];
+const PIXELS: MetricOption = option(
+    "pixels",
+    "usual",
+    "pixels changed in each step: 224 as usual, a row where the shorter side has less than 128",
+);
 
-const STEPS: &[MetricOption] = &[option("steps", "64", "number of steps")];
+const STEPS: MetricOption = option("steps", "64", "number of steps");
+
+const fn baseline(default: &'static str) -> MetricOption {
+    option(
+        "baseline",
+        default,
+        "what pixels are that are not there: zero, black, white, mean, blur or noise",
+    )
+}
+
+const BLUR: MetricOption = baseline("blur");
+const ZERO: MetricOption = baseline("zero");
 
 const fn info(
     name: &'static str,
@@ -277,28 +317,28 @@ pub(crate) const METRICS: [&MetricInfo; 4] = [
         "insertion",
         "Insertion, RISE's protocol",
         Direction::Larger,
-        PIXELS,
+        &[PIXELS, BLUR],
         |options| build(options, InsertionDeletion::insertion()),
     ),
     &info(
         "deletion",
         "Deletion, RISE's protocol",
         Direction::Smaller,
-        PIXELS,
+        &[PIXELS, ZERO],
         |options| build(options, InsertionDeletion::deletion()),
     ),
     &info(
         "insertion-fast",
         "Insertion in 64 steps",
         Direction::Larger,
-        STEPS,
+        &[STEPS, BLUR],
         |options| build(options, InsertionDeletion::insertion().fast()),
     ),
     &info(
         "deletion-fast",
         "Deletion in 64 steps",
         Direction::Smaller,
-        STEPS,
+        &[STEPS, ZERO],
         |options| build(options, InsertionDeletion::deletion().fast()),
     ),
 ];

@@ -30,6 +30,7 @@ use ndarray::s;
 
 use crate::case::Case;
 use crate::error::MetricError;
+use crate::hidden::Hidden;
 use crate::metric::{
     BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, described, or_reason,
     outcome, setters,
@@ -37,7 +38,7 @@ use crate::metric::{
 use crate::order::descending_of;
 use crate::probe::{Curve, Probe};
 use crate::random::Random;
-use crate::table::{MetricInfo, option};
+use crate::table::{MetricInfo, OR_USUAL, OrUsual, option};
 
 /// What patches are overwritten with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,7 +50,13 @@ pub enum Filling {
     Zero,
     /// The mean of the image's channel.
     Mean,
+    /// Black pixels, as the model's preparation makes the network see them.
+    Black,
+    /// White pixels, as the model's preparation makes the network see them.
+    White,
 }
+
+const FILLINGS: &str = "uniform, zero, mean, black or white";
 
 impl fmt::Display for Filling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,6 +64,8 @@ impl fmt::Display for Filling {
             Self::Uniform => "uniform",
             Self::Zero => "zero",
             Self::Mean => "mean",
+            Self::Black => "black",
+            Self::White => "white",
         })
     }
 }
@@ -69,20 +78,29 @@ impl FromStr for Filling {
             "uniform" => Ok(Self::Uniform),
             "zero" => Ok(Self::Zero),
             "mean" => Ok(Self::Mean),
+            "black" => Ok(Self::Black),
+            "white" => Ok(Self::White),
             other => Err(MetricError::OptionValue {
                 option: "filling".to_owned(),
                 value: other.to_owned(),
-                expected: "uniform, zero or mean".to_owned(),
+                expected: FILLINGS.to_owned(),
             }),
         }
     }
 }
 
+/// Side of a region on photographs, in pixels.
+const PATCH: usize = 9;
+
+/// The shorter side from which on regions have it.
+const SMALL: usize = 128;
+
 /// The area over the perturbation curve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a metric does nothing until it is asked to measure"]
 pub struct PixelFlipping {
-    patch: usize,
+    /// As it suits the image, unless it is given.
+    patch: Option<usize>,
     steps: usize,
     filling: Filling,
     probability: bool,
@@ -91,10 +109,10 @@ pub struct PixelFlipping {
 }
 
 impl PixelFlipping {
-    /// Regions of 9 x 9 pixels, 100 steps, uniform numbers, the logit.
+    /// Regions of 9 x 9 pixels, smaller where the shorter side has less than 128, 100 steps, uniform numbers, the logit.
     pub fn samek() -> Self {
         Self {
-            patch: 9,
+            patch: None,
             steps: 100,
             filling: Filling::Uniform,
             probability: false,
@@ -105,8 +123,14 @@ impl PixelFlipping {
 
     /// Side of a region, in pixels.
     pub fn patch(mut self, patch: usize) -> Self {
-        self.patch = patch;
+        self.patch = Some(patch);
         self
+    }
+
+    /// Side of a region in images of this shorter side.
+    fn patch_at(&self, shorter: usize) -> usize {
+        let usual = (PATCH as f32 * shorter as f32 / SMALL as f32).round() as usize;
+        self.patch.unwrap_or(usual.clamp(1, PATCH))
     }
 
     /// How many regions are overwritten, one after the other.
@@ -146,13 +170,14 @@ impl PixelFlipping {
         let map = case.finite_map()?;
         let [h, w] = case.size();
         let plane = h * w;
-        let columns = w.div_ceil(self.patch);
+        let patch = self.patch_at(h.min(w));
+        let columns = w.div_ceil(patch);
         let region = |i: usize| {
-            let (y, x) = (i / columns * self.patch, i % columns * self.patch);
-            let end = |at: usize, size: usize| size.min(at.saturating_add(self.patch));
+            let (y, x) = (i / columns * patch, i % columns * patch);
+            let end = |at: usize, size: usize| size.min(at.saturating_add(patch));
             (y..end(y, h), x..end(x, w))
         };
-        let count = columns * h.div_ceil(self.patch);
+        let count = columns * h.div_ceil(patch);
         let means: Vec<f64> = (0..count)
             .map(|i| {
                 let (rows, columns) = region(i);
@@ -162,16 +187,23 @@ impl PixelFlipping {
             .collect();
         let order = descending_of(&means);
         let steps = self.steps.min(count);
-        let fillings: Vec<[f32; 3]> = case
-            .pixels
-            .chunks(plane)
-            .map(|channel| {
-                let low = channel.iter().copied().fold(f32::INFINITY, f32::min);
-                let high = channel.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let sum: f64 = channel.iter().map(|&v| f64::from(v)).sum();
-                [low, high, (sum / plane as f64) as f32]
-            })
-            .collect();
+        let ends = case.pixels.chunks(plane).map(|channel| {
+            let low = channel.iter().copied().fold(f32::INFINITY, f32::min);
+            (
+                low,
+                channel.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+            )
+        });
+        let ends: Vec<(f32, f32)> = ends.collect();
+        // What hides is the same at every pixel of a channel.
+        let hidden = match self.filling {
+            Filling::Uniform | Filling::Zero => Hidden::Zero,
+            Filling::Mean => Hidden::Mean,
+            Filling::Black => Hidden::Black,
+            Filling::White => Hidden::White,
+        };
+        let flat: Vec<f32> = hidden.pixels(case)?.into_iter().step_by(plane).collect();
+        let fillings: Vec<_> = ends.into_iter().zip(flat).collect();
         let mut random = Random::new(self.seed);
         let mut now = case.pixels.clone();
         let mut covered = 0;
@@ -180,13 +212,12 @@ impl PixelFlipping {
             if let Some(before) = step.checked_sub(1) {
                 let (rows, columns) = region(order[before]);
                 covered += rows.len() * columns.len();
-                for (channel, [low, high, mean]) in now.chunks_mut(plane).zip(&fillings) {
+                for (channel, ((low, high), flat)) in now.chunks_mut(plane).zip(&fillings) {
                     for y in rows.clone() {
                         for value in &mut channel[y * w + columns.start..y * w + columns.end] {
                             *value = match self.filling {
                                 Filling::Uniform => low + (high - low) * random.uniform(),
-                                Filling::Zero => 0.0,
-                                Filling::Mean => *mean,
+                                _ => *flat,
                             };
                         }
                     }
@@ -211,7 +242,7 @@ impl Metric for PixelFlipping {
 
     fn check(&self) -> Result<(), MetricError> {
         at_least_one("batch size", self.batch_size)?;
-        at_least_one("patch", self.patch)?;
+        at_least_one("patch", self.patch.unwrap_or(PATCH))?;
         at_least_one("steps", self.steps)
     }
 
@@ -233,9 +264,9 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     |options| {
         let samek = PixelFlipping::samek();
         Ok(Box::new(PixelFlipping {
-            patch: options.get("patch", samek.patch, "a whole number")?,
+            patch: options.get("patch", OrUsual(None), OR_USUAL)?.0,
             steps: options.get("steps", samek.steps, "a whole number")?,
-            filling: options.get("filling", samek.filling, "uniform, zero or mean")?,
+            filling: options.get("filling", samek.filling, FILLINGS)?,
             probability: options.get("probability", samek.probability, "true or false")?,
             batch_size: options.rows(),
             seed: options.first_seed(),
@@ -245,12 +276,16 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
 .needs(Needs::SCORES)
 .random()
 .options(&[
-    option("patch", "9", "side of a region, in pixels"),
+    option(
+        "patch",
+        "usual",
+        "side of a region, in pixels: 9 as usual, less where the shorter side has less than 128",
+    ),
     option("steps", "100", "how many regions are overwritten"),
     option(
         "filling",
         "uniform",
-        "what regions are overwritten with: uniform, zero or mean",
+        "what regions are overwritten with: uniform, zero, mean, black or white",
     ),
     option(
         "probability",

@@ -216,6 +216,23 @@ impl Default for MetricOptions {
     }
 }
 
+/// A number, or `usual`: what suits the image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct OrUsual(pub Option<usize>);
+
+pub(crate) const OR_USUAL: &str = "a whole number, or usual";
+
+impl FromStr for OrUsual {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "usual" => Ok(Self(None)),
+            number => number.parse().map(|number| Self(Some(number))),
+        }
+    }
+}
+
 impl MetricOptions {
     /// Nothing but defaults.
     pub fn new() -> Self {

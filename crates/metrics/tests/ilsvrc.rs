@@ -74,7 +74,11 @@ fn methods_beat_the_centre() {
     let path = assets.join("models/googlenet.onnx");
     let model = Model::open(&path, &device()).unwrap();
     // The pictures are stretched squares, and hardly larger than the input.
-    let spec = model.input_spec().with_resize(Resize::Squash).unwrap();
+    let spec = model
+        .input_spec()
+        .clone()
+        .with_resize(Resize::Squash)
+        .unwrap();
     let model = Model::open_with(&path, &device(), spec).unwrap();
     let size = spec.size();
     let methods: Vec<(&str, f32, Box<dyn Attributor>)> = vec![

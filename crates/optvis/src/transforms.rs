@@ -10,6 +10,9 @@ use crate::random::Random;
 /// The longest side that transforms may make of a picture's, in pixels.
 const MAX_SIDE: usize = 8192;
 
+/// The side of Lucid's pictures, in pixels.
+const USUAL_SIDE: usize = 128;
+
 /// Random changes of what the network sees of a picture, drawn anew at every step, the same for
 /// all images of a step.
 ///
@@ -75,14 +78,22 @@ impl Transforms {
     /// What Lucid does: pad 12, jitter 8, scale by .9, .92, ... 1.1, rotate by -10, -9, ... 10
     /// degrees or one of five more zeros, jitter 4.
     pub fn lucid() -> Self {
+        Self::lucid_at([USUAL_SIDE; 2])
+    }
+
+    /// The same for pictures of `[height, width]`: where the shorter side has fewer than the 128 pixels
+    /// of Lucid's own, pad and jitter shrink in proportion.
+    pub fn lucid_at([height, width]: [usize; 2]) -> Self {
+        let share = height.min(width) as f32 / USUAL_SIDE as f32;
+        let length = |pixels: f32| (pixels * share.min(1.0)).round() as usize;
         let scales = (0..11).map(|i| 1.0 + (i as f32 - 5.0) / 50.0);
         let degrees = (-10..=10).map(|d| d as f32).chain([0.0; 5]);
         Self::none()
-            .pad(12)
-            .jitter(8)
+            .pad(length(12.0))
+            .jitter(length(8.0))
             .scale(scales)
             .rotate(degrees)
-            .jitter(4)
+            .jitter(length(4.0))
     }
 
     /// Then adds a border of `pixels` on each side.

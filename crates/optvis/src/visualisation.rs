@@ -8,6 +8,8 @@ use crate::error::VisError;
 #[derive(Debug, Clone)]
 pub struct Visualisation {
     pub(crate) images: Array4<f32>,
+    /// The channels that are seen as red, green and blue.
+    pub(crate) shown: [usize; 3],
     pub(crate) kept: Vec<Kept>,
     pub(crate) values: Vec<Vec<f32>>,
     pub(crate) steps: Vec<usize>,
@@ -25,27 +27,36 @@ pub struct Visualisation {
 pub struct Kept {
     /// How many steps. An image that settled earlier is as it was then.
     pub step: usize,
-    /// The pictures, `[N, 3, H, W]`, in 0 to 1.
+    /// The pictures, `[N, C, H, W]`, in 0 to 1.
     pub images: Array4<f32>,
 }
 
 impl Visualisation {
-    /// The pictures at the end, `[N, 3, H, W]`: red, green and blue in 0 to 1.
+    /// The pictures at the end, `[N, C, H, W]` in 0 to 1: as many channels as the network takes, three of
+    /// them red, green and blue.
     pub fn images(&self) -> &Array4<f32> {
         &self.images
     }
 
-    /// Picture `index`, `[3, H, W]`; `None` when there are not that many.
+    /// Picture `index`, `[C, H, W]`; `None` when there are not that many.
     pub fn image(&self, index: usize) -> Option<ArrayView3<'_, f32>> {
         let exists = index < self.len();
         exists.then(|| self.images.index_axis(Axis(0), index))
     }
 
-    /// Picture `index` as bytes, `[H, W, 3]`; `None` when there are not that many.
+    /// Picture `index` as bytes, red, green and blue, `[H, W, 3]`; `None` when there are not that many.
+    /// Of a network that takes other than three channels, those are seen that its
+    /// [`InputSpec::drawn`](elucid_vision::InputSpec::drawn) says: one channel is grey.
     pub fn bytes(&self, index: usize) -> Option<Array3<u8>> {
         let image = self.image(index)?;
-        let last = image.permuted_axes([1, 2, 0]);
+        let last = image.select(Axis(0), &self.shown);
+        let last = last.permuted_axes([1, 2, 0]);
         Some(last.map(|v| (v * 255.0).round() as u8))
+    }
+
+    /// Each picture as [`bytes`](Self::bytes).
+    pub fn all_bytes(&self) -> impl Iterator<Item = Array3<u8>> {
+        (0..self.len()).filter_map(|index| self.bytes(index))
     }
 
     /// How many pictures there are.

@@ -49,7 +49,7 @@ fn spectra_and_gradients_are_those_of_lucent() {
         let size = [side, side];
         let values = transposed(&spectrum, size, shape[3]);
         let spectrum_shape = [1, 3, side / 2 + 1, 2 * side];
-        let canvas = Fourier::new().canvas(size, &device()).unwrap();
+        let canvas = Fourier::new().canvas(size, 3, &device()).unwrap();
         let image = canvas.picture(&[tensor(values.clone(), spectrum_shape).into()]);
         let image = image.unwrap();
         let image: Vec<f32> = image.into_data().iter::<f32>().collect();
@@ -135,7 +135,7 @@ fn a_live_channel_has_its_finite_differences() {
     let folder = assets.join("reference/googlenet/featvis/65");
     let (shape, spectrum) = read_npy(&folder.join("spectrum.npy"));
     let values = transposed(&spectrum, [65, 65], shape[3]);
-    let canvas = Fourier::new().canvas([65, 65], &device()).unwrap();
+    let canvas = Fourier::new().canvas([65, 65], 3, &device()).unwrap();
     let channels = {
         let image = canvas.picture(&[tensor(values.clone(), [1, 3, 33, 130]).into()]);
         let pass = model.pass().feed(INPUT, input(image.unwrap()));

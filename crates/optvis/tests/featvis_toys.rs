@@ -351,7 +351,7 @@ fn stacked(each: &[Vec<Activation>]) -> Vec<Activation> {
 fn canvases_of_any_size_paint_each_image_alone() {
     for parametrisation in parametrisations() {
         for [h, w] in [[8, 8], [7, 7], [6, 11], [11, 6], [1, 5], [5, 1], [1, 1]] {
-            let canvas = parametrisation.canvas([h, w], &device()).unwrap();
+            let canvas = parametrisation.canvas([h, w], 3, &device()).unwrap();
             let start = |seed| canvas.start(&mut Random::new(seed));
             let each: Vec<_> = [3, 4, 5].map(start).into();
             let together = canvas.picture(&stacked(&each)).unwrap();
@@ -382,7 +382,7 @@ fn canvases_of_any_size_paint_each_image_alone() {
 fn a_spectrum_is_the_sum_of_its_waves() {
     for [h, w] in [[6, 8], [5, 7], [8, 5]] {
         let parametrisation = Fourier::new().clipped().correlated();
-        let canvas = parametrisation.canvas([h, w], &device()).unwrap();
+        let canvas = parametrisation.canvas([h, w], 3, &device()).unwrap();
         let frequencies = w / 2 + 1;
         for (fy, fx) in [(0, 0), (1, 2), (h - 1, 1), (2, w / 2), (h / 2, 0)] {
             for part in 0..2 {
@@ -430,7 +430,10 @@ fn maco_keeps_its_magnitudes() {
     assert!(relative_error(after.images(), before.images()) > 0.02);
     // Undone by the canvas itself: the standard deviation of the image is 1 before clipping, so
     // compare on a sigmoid, which can be inverted.
-    let canvas = Maco::new().correlated().canvas([h, w], &device()).unwrap();
+    let canvas = Maco::new()
+        .correlated()
+        .canvas([h, w], 3, &device())
+        .unwrap();
     let magnitudes = |seed| {
         let picture = canvas
             .picture(&canvas.start(&mut Random::new(seed)))

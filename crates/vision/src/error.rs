@@ -14,6 +14,13 @@ pub enum ModelError {
     /// The photograph or its preparation.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// No input of the network, or none of those that are left, takes the pictures, or another lacks a
+    /// value.
+    #[error("{reason}")]
+    Pictures {
+        /// What was expected, and which inputs there are, with their shapes.
+        reason: String,
+    },
     /// Neither a file nor a known model has this name.
     #[error(transparent)]
     NotFound(#[from] elucid_models::ResolveError),

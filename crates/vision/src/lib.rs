@@ -8,12 +8,16 @@ mod names;
 mod opening;
 mod photo;
 mod pictures;
+mod preparation;
 mod scores;
+mod within;
 
+pub use elucid_graph::InputLayout;
 pub use error::ModelError;
 pub use head::{Head, HeadKind, Probabilities};
 pub use input::InputSpec;
 pub use model::Model;
 pub use opening::{Opening, Remark};
 pub use photo::Photo;
+pub use preparation::{Origin, Preparation};
 pub use scores::{Guess, Scores};

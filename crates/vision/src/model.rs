@@ -11,10 +11,11 @@ use ndarray::{ArrayD, ArrayViewD};
 
 use crate::error::ModelError;
 use crate::head::Head;
-use crate::input::{InputSpec, open_image};
+use crate::input::{InputSpec, Prepared, is_array, open_array, open_image};
 use crate::names;
 use crate::opening::{Opening, Remark};
 use crate::photo::Photo;
+use crate::preparation::Origin;
 use crate::scores::Scores;
 
 /// A network on a device.
@@ -30,6 +31,9 @@ pub struct Model {
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub spec: InputSpec,
+    pub origin: Origin,
+    /// Inputs that are held fixed, with the SHA-256 of their shapes and values.
+    pub feeds: Vec<(String, String)>,
     pub head: Head,
     pub labels: Option<Labels>,
     pub sha256: String,
@@ -111,7 +115,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`GraphError::Malformed`] unless one input takes colour pictures; as [`Model::open`].
+    /// [`ModelError::Pictures`] unless one input takes pictures; as [`Model::open`].
     pub fn from_graph(
         graph: Graph,
         device: &Device,
@@ -150,6 +154,17 @@ impl Model {
     /// How photographs are prepared.
     pub fn input_spec(&self) -> &InputSpec {
         &self.facts.spec
+    }
+
+    /// Who says how photographs are prepared.
+    pub fn prepared_by(&self) -> &Origin {
+        &self.facts.origin
+    }
+
+    /// The inputs that are [held fixed](Opening::feed), each with the SHA-256 of its value's shape and
+    /// numbers, in hexadecimal.
+    pub fn feeds(&self) -> &[(String, String)] {
+        &self.facts.feeds
     }
 
     /// What was assumed of the network where nobody said it, to be told to whoever reads a result.
@@ -232,29 +247,49 @@ impl Model {
         }
     }
 
-    /// Reads a photograph and prepares it as the network expects.
+    /// Reads a photograph and prepares it as the network expects. An array, `FILE.npy` or
+    /// `FILE.npz:MEMBER`, is the input as it is.
     ///
     /// # Errors
     ///
-    /// [`ModelError::Input`] when the file is no image that can be read.
+    /// [`ModelError::Input`] when the file is no image that can be read, or an array of another shape
+    /// than the input's.
     pub fn read_image(&self, path: impl AsRef<Path>) -> Result<Photo, ModelError> {
-        self.prepare(&open_image(path.as_ref())?)
+        let path = path.as_ref();
+        if is_array(path) {
+            let array = open_array(path)?.mapv(|v| v as f32);
+            let prepared = self.facts.spec.take(array, &path.display().to_string())?;
+            return Ok(self.photo(prepared));
+        }
+        self.prepare(&open_image(path)?)
     }
 
     /// Prepares a decoded picture as the network expects.
     ///
     /// # Errors
     ///
-    /// [`ModelError::Input`] when the picture cannot be resized.
+    /// [`ModelError::Input`] when the picture cannot be resized, or the network takes more channels than
+    /// pictures have.
     pub fn prepare(&self, picture: &image::DynamicImage) -> Result<Photo, ModelError> {
-        let prepared = self.facts.spec.prepare(picture)?;
+        Ok(self.photo(self.facts.spec.prepare(picture)?))
+    }
+
+    /// Takes an array `[C, H, W]` or `[1, C, H, W]` as the network's input, as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Input`] for another shape, or numbers that are not finite.
+    pub fn take(&self, array: ArrayD<f32>) -> Result<Photo, ModelError> {
+        Ok(self.photo(self.facts.spec.take(array, "that was given")?))
+    }
+
+    fn photo(&self, prepared: Prepared) -> Photo {
         let shape: [usize; 4] = prepared.tensor.dim().into();
         let values = prepared.tensor.into_iter().collect::<Vec<f32>>();
-        let tensor = Tensor::from_data(TensorData::new(values, shape), self.device());
-        Ok(Photo {
-            tensor,
+        Photo {
+            tensor: Tensor::from_data(TensorData::new(values, shape), self.device()),
             picture: prepared.shown,
-        })
+        }
     }
 
     /// Class scores of a batch of images.

@@ -1,18 +1,21 @@
 //! From a file, or a graph, to a network: what is known of it, what was said, what is assumed.
 
+mod input;
+
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use elucid_graph::{BoundGraph, Graph, GraphError, Limits, MAX_FILE, Registry};
+use elucid_graph::{BoundGraph, Graph, GraphError, InputLayout, Limits, MAX_FILE, Registry};
 use elucid_models::{Embedded, Entry, Found, Labels, manifest};
+use ndarray::ArrayD;
 
 use crate::error::ModelError;
 use crate::head::{Asked, Probabilities, choose};
 use crate::input::InputSpec;
 use crate::model::{Facts, Model};
 use crate::names;
-use crate::pictures::{default_spec, image_input};
+use crate::preparation::Preparation;
 
 /// Something that was assumed of a network, in a sentence that says how to change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +72,10 @@ impl fmt::Display for Remark {
 #[derive(Debug, Clone, Default)]
 pub struct Opening {
     spec: Option<InputSpec>,
+    preparation: Preparation,
+    layout: Option<InputLayout>,
+    input: Option<String>,
+    feeds: Vec<(String, ArrayD<f32>)>,
     output: Option<String>,
     logits: Option<String>,
     scores: Option<Probabilities>,
@@ -80,6 +87,8 @@ pub struct Opening {
 struct Source {
     graph: Graph,
     known: Option<&'static Entry>,
+    /// Where the file lies.
+    path: Option<PathBuf>,
     name: String,
     sha256: String,
 }
@@ -101,6 +110,37 @@ impl Opening {
     #[must_use]
     pub fn prepared_by(mut self, spec: InputSpec) -> Self {
         self.spec = Some(spec);
+        self
+    }
+
+    /// Pictures are prepared as `preparation` says, and in what it leaves out as they would be without
+    /// it.
+    #[must_use]
+    pub fn adjusted_by(mut self, preparation: Preparation) -> Self {
+        self.preparation = preparation;
+        self
+    }
+
+    /// Where the channels of the input lie. Unless it is said, the sizes that the file states and the
+    /// nodes behind the input say it.
+    #[must_use]
+    pub fn layout(mut self, layout: InputLayout) -> Self {
+        self.layout = Some(layout);
+        self
+    }
+
+    /// Which input takes the picture that is explained, in a network of several.
+    #[must_use]
+    pub fn input(mut self, name: impl Into<String>) -> Self {
+        self.input = Some(name.into());
+        self
+    }
+
+    /// The value of another input, of the shape that it states, which is held fixed: every pass gets it,
+    /// for each picture of a batch. An axis of one may be left out in front.
+    #[must_use]
+    pub fn feed(mut self, name: impl Into<String>, value: ArrayD<f32>) -> Self {
+        self.feeds.push((name.into(), value));
         self
     }
 
@@ -142,6 +182,11 @@ impl Opening {
 
     /// Opens an `.onnx` file.
     ///
+    /// How pictures are prepared is said by this, else known of the file, else said by a file beside it
+    /// (`NAME.json`, `preprocessor_config.json` or timm's `config.json`), by its metadata, or by what its
+    /// first nodes do; else what is usual is assumed, which is among the model's
+    /// [remarks](Model::remarks).
+    ///
     /// # Errors
     ///
     /// [`ModelError::Head`] and [`ModelError::Labels`] when what was said of output and classes does not
@@ -162,7 +207,7 @@ impl Opening {
         }
         let bytes = std::fs::read(path).map_err(read)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        self.import(bytes.into(), path.parent(), name.into_owned(), device)
+        self.import(bytes.into(), Some(path), name.into_owned(), device)
     }
 
     /// Opens a model by its path, or by a name of the manifest (`googlenet`, `squeezenet`).
@@ -201,11 +246,12 @@ impl Opening {
     ///
     /// # Errors
     ///
-    /// [`GraphError::Malformed`] unless one input takes pictures.
+    /// [`ModelError::Pictures`] unless one input takes pictures.
     pub fn graph(&self, graph: Graph, device: &Device) -> Result<Model, ModelError> {
         let source = Source {
             graph,
             known: None,
+            path: None,
             name: "graph".to_owned(),
             sha256: String::new(),
         };
@@ -215,14 +261,20 @@ impl Opening {
     fn import(
         &self,
         bytes: bytes::Bytes,
-        folder: Option<&Path>,
+        path: Option<&Path>,
         name: String,
         device: &Device,
     ) -> Result<Model, ModelError> {
         let sha256 = elucid_models::sha256::of_bytes(&bytes);
         let source = Source {
-            graph: Graph::import_within(bytes, folder, &Registry::standard(), self.limits)?,
+            graph: Graph::import_within(
+                bytes,
+                path.and_then(Path::parent),
+                &Registry::standard(),
+                self.limits,
+            )?,
             known: manifest::by_sha256(&sha256),
+            path: path.map(Path::to_owned),
             name,
             sha256,
         };
@@ -247,19 +299,23 @@ impl Opening {
         let Source {
             graph,
             known,
+            path,
             name,
             sha256,
         } = source;
-        let input = image_input(&graph)?;
-        let spec = match (self.spec, known) {
-            (Some(spec), _) => spec,
-            (None, Some(entry)) => InputSpec::from_manifest(&entry.input)?,
-            (None, None) => default_spec(&graph, input)?,
+        let mut remarks = Vec::new();
+        let described = match known {
+            Some(_) => None,
+            None => input::described(path.as_deref(), &graph)?,
         };
+        let (graph, pictures) = self.placed(graph, described.as_ref(), &mut remarks)?;
+        let (spec, origin) = self.prepared(&graph, &pictures, known, described, &mut remarks)?;
+        let input = pictures.input;
         let bound = BoundGraph::new(graph, device)
             .with_pictures(input, spec.size())?
             .with_range(spec.range());
-        let (scores, head, mut remarks) = choose(&bound, &self.asked(&bound, known))?;
+        let (scores, head, of_head) = choose(&bound, &self.asked(&bound, known))?;
+        remarks.extend(of_head);
         let bound = bound.with_scores(scores);
         let labels = match (&self.labels, known.and_then(Entry::labels)) {
             (Some(labels), _) => {
@@ -277,6 +333,8 @@ impl Opening {
         }
         let facts = Facts {
             spec,
+            origin,
+            feeds: self.feeds.iter().map(input::fed).collect(),
             head,
             labels,
             sha256,

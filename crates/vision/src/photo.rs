@@ -12,7 +12,7 @@ pub struct Photo {
 }
 
 impl Photo {
-    /// The normalised image, `[1, 3, H, W]`.
+    /// The normalised image, `[1, C, H, W]`.
     pub fn tensor(&self) -> &Tensor<4> {
         &self.tensor
     }
@@ -22,7 +22,7 @@ impl Photo {
         &self.picture
     }
 
-    /// Photographs of one model as a batch, `[N, 3, H, W]`.
+    /// Photographs of one model as a batch, `[N, C, H, W]`.
     ///
     /// # Errors
     ///

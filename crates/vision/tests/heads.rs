@@ -107,9 +107,11 @@ fn picture() -> Tensor<4> {
     Tensor::<1>::from_floats(pixels.as_slice(), &Device::flex()).reshape([1, 3, 2, 2])
 }
 
+/// What is remarked on, but for how pictures are prepared.
 fn remarks(model: &Model) -> String {
-    let all: Vec<&str> = model.remarks().iter().map(|remark| remark.text()).collect();
-    all.join("\n")
+    let all = model.remarks().iter().map(|remark| remark.text());
+    let of_heads: Vec<&str> = all.filter(|text| !text.contains("prepared")).collect();
+    of_heads.join("\n")
 }
 
 /// The scores `z` are found, and read as is right.

@@ -130,8 +130,7 @@ pub fn percentage(of: &'static str) -> impl FnMut(Progress) -> ControlFlow<()> +
 
 /// What was optimised, as pictures.
 pub fn pictures(icons: &Visualisation) -> Result<Vec<Picture>, Box<dyn Error>> {
-    let icons = icons.images().outer_iter();
-    let picture = icons.map(|icon| Picture::from_unit_rgb(icon.permuted_axes([1, 2, 0])));
+    let picture = icons.all_bytes().map(|icon| Picture::from_rgb(icon.view()));
     Ok(picture.collect::<Result<_, _>>()?)
 }
 

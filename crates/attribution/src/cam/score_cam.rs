@@ -43,9 +43,12 @@ use ndarray::ArrayView2;
 use super::by_channel::{CHANNELS, Channels, Seen, Weighed, by_channel};
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place, option};
 use crate::network::{FEATURES, Network};
+use crate::perturbation::BASELINE_HELP;
+use crate::random::Random;
 use crate::saliency::resize;
 use crate::target::Target;
 use crate::work::Work;
@@ -88,6 +91,7 @@ pub struct ScoreCam {
     pub(crate) setup: Setup,
     weights: ScoreWeights,
     channels: Option<usize>,
+    baseline: Baseline,
 }
 
 impl ScoreCam {
@@ -97,6 +101,7 @@ impl ScoreCam {
             setup: Setup::at(layer),
             weights: ScoreWeights::Softmax,
             channels: None,
+            baseline: Baseline::zero(),
         }
     }
 
@@ -111,6 +116,12 @@ impl ScoreCam {
         self
     }
 
+    /// What hidden pixels become, zero by default; one baseline.
+    pub fn baseline(mut self, baseline: Baseline) -> Self {
+        self.baseline = baseline;
+        self
+    }
+
     /// Only so many channels, those of the largest standard deviation over positions; all by
     /// default.
     pub fn channels(mut self, channels: usize) -> Self {
@@ -118,7 +129,7 @@ impl ScoreCam {
         self
     }
 
-    setup_builders!(batch_size, progress);
+    setup_builders!(batch_size, progress, seed);
 }
 
 impl Attributor for ScoreCam {
@@ -138,6 +149,18 @@ impl Attributor for ScoreCam {
         };
         channels.check()?;
         let work = Work::new(network, images, &target, &self.setup)?;
+        self.baseline.check(&work)?;
+        if self.baseline.count() != 1 {
+            return Err(AttributionError::Parameter {
+                parameter: "baseline",
+                value: self.baseline.to_string(),
+                expected: "one baseline",
+            });
+        }
+        let hidden = |image: usize| {
+            let mut random = Random::new(self.setup.seed);
+            Tensor::cat(self.baseline.images(&work, image, &mut random), 0)
+        };
         let input = work.at(INPUT, &Rules::new())?;
         let [height, width] = work.size();
         let masked = |seen: &Seen, batch: &[usize]| {
@@ -152,7 +175,10 @@ impl Attributor for ScoreCam {
             }
             let data = TensorData::new(masks, [batch.len(), 1, height, width]);
             let masks = Tensor::<4>::from_data(data, &image.device());
-            input.scores(&vec![seen.image; batch.len()], (image * masks).into())
+            input.scores(
+                &vec![seen.image; batch.len()],
+                shown(image, hidden(seen.image), masks).into(),
+            )
         };
         let weighed = |seen: &Seen, scores: Vec<f32>| match self.weights {
             ScoreWeights::Softmax => Ok(Weighed {
@@ -164,7 +190,7 @@ impl Attributor for ScoreCam {
                 weights: scores,
             }),
             ScoreWeights::Increase => {
-                let nothing = input.rows(&[seen.image]).zeros_like();
+                let nothing = hidden(seen.image);
                 let nothing = input.scores(&[seen.image], nothing.into())?[0];
                 Ok(Weighed {
                     evaluations: scores.len() + 1,
@@ -174,6 +200,11 @@ impl Attributor for ScoreCam {
         };
         by_channel(self.name(), &self.setup, &work, &channels, masked, weighed)
     }
+}
+
+/// An image under masks `[masks, 1, H, W]`, over what lies beneath.
+fn shown(image: Tensor<4>, hidden: Tensor<4>, masks: Tensor<4>) -> Tensor<4> {
+    image * masks.clone() + hidden * (masks.neg() + 1.0)
 }
 
 fn standard_deviation(channel: ArrayView2<'_, f32>) -> f64 {
@@ -202,10 +233,12 @@ pub(crate) const METHOD: Method =
         let mut method = ScoreCam::at_features();
         method.setup = options.setup();
         options.read("weights", WEIGHTS, &mut method.weights)?;
+        options.read("baseline", BASELINES, &mut method.baseline)?;
         method.channels = options.get(CHANNELS.name, "a number of channels")?;
         Ok(Box::new(method))
     })
     .at(Place::SpatialLayer)
+    .random()
     .options(&[
         option(
             "weights",
@@ -213,5 +246,6 @@ pub(crate) const METHOD: Method =
             "how scores become weights: softmax over channels, increase over the score of a \
                    blank image, or the score itself",
         ),
+        option("baseline", "zero", BASELINE_HELP),
         CHANNELS,
     ]);

@@ -20,8 +20,9 @@ pub(crate) enum Hidden {
 }
 
 /// What may be hidden by, as text.
-pub(crate) const HIDDEN: &str = "zero, constant:V, constant:A,B,C, blur:SIGMA, noise:LOW:HIGH, or \
-                                 several joined by +; or segment-mean (the segment's mean colour)";
+pub(crate) const HIDDEN: &str = "zero, black, white, mean, blur, noise, grey:SHARE, constant:V, \
+                                 constant:A,B,C, blur:SIGMA, noise:LOW:HIGH, or several joined by +; \
+                                 or segment-mean (the segment's mean colour)";
 
 impl Hidden {
     /// Zero everywhere.

@@ -51,7 +51,7 @@ impl HsicAttribution {
     pub fn new() -> Self {
         Self {
             setup: Setup::at(INPUT),
-            superpixels: Superpixels::grid(8),
+            superpixels: Superpixels::grid(8).where_they_fit(),
             baseline: Hidden::zero(),
             samples: 500,
         }

@@ -51,7 +51,7 @@ impl KernelShap {
     pub fn new() -> Self {
         Self {
             setup: Setup::at(INPUT),
-            superpixels: Superpixels::slic(50),
+            superpixels: Superpixels::slic(50).where_they_fit(),
             baseline: Hidden::zero(),
             samples: 1000,
         }

@@ -57,7 +57,7 @@ impl Lime {
     pub fn new() -> Self {
         Self {
             setup: Setup::at(INPUT),
-            superpixels: Superpixels::slic(50),
+            superpixels: Superpixels::slic(50).where_they_fit(),
             baseline: Hidden::zero(),
             samples: 1000,
             kernel_width: 0.25,

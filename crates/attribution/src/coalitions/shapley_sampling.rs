@@ -39,7 +39,7 @@ impl ShapleySampling {
     pub fn new() -> Self {
         Self {
             setup: Setup::at(INPUT),
-            superpixels: Superpixels::slic(50),
+            superpixels: Superpixels::slic(50).where_they_fit(),
             baseline: Hidden::zero(),
             permutations: 25,
         }

@@ -275,10 +275,10 @@ pub(crate) fn colours(image: ArrayView3<'_, f32>, spec: Option<&InputSpec>) -> A
     };
     let mut of_pixels = values(&stretched);
     if channels == 3 {
-        if let Some(spec) = spec {
+        if let Some(spec) = spec.filter(|spec| spec.channels() == channels) {
             let restored = |c: usize, v: f32| {
                 let value = f64::from(v) * f64::from(spec.std()[c]) + f64::from(spec.mean()[c]);
-                value / f64::from(spec.scale()) / 255.0
+                value / f64::from(spec.scale()) / f64::from(spec.white())
             };
             let restored = values(&restored);
             // Half a grey level for what rounding does.

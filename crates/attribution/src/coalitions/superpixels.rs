@@ -32,7 +32,11 @@ use crate::work::Work;
 /// As text, as the option `--segments` has it: `grid:8`, `slic:50`, or `slic:50:10` with the
 /// compactness.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Superpixels(Kind);
+pub struct Superpixels {
+    kind: Kind,
+    /// Whether there may be fewer of them, where an image has not that many pixels.
+    fits: bool,
+}
 
 #[derive(Debug, Clone, PartialEq)]
 enum Kind {
@@ -42,10 +46,20 @@ enum Kind {
 }
 
 impl Superpixels {
+    fn of(kind: Kind) -> Self {
+        Self { kind, fits: false }
+    }
+
+    /// The same, but no more than an image has pixels along its sides.
+    pub(crate) fn where_they_fit(mut self) -> Self {
+        self.fits = true;
+        self
+    }
+
     /// The cells of a grid of `cells x cells`: row `y` of an image of height `H` is in row
     /// `floor(y * cells / H)` of the grid, so that cells differ by one pixel at most.
     pub fn grid(cells: usize) -> Self {
-        Self(Kind::Grid(cells))
+        Self::of(Kind::Grid(cells))
     }
 
     /// About so many segments of SLIC, of compactness 10.
@@ -56,7 +70,7 @@ impl Superpixels {
     /// About so many segments of SLIC. `compactness` is a distance of colours in CIELAB that weighs
     /// as much as the distance between two neighbouring centres: the larger, the squarer.
     pub fn slic_with_compactness(segments: usize, compactness: f64) -> Self {
-        Self(Kind::Slic(Slic {
+        Self::of(Kind::Slic(Slic {
             segments,
             compactness,
         }))
@@ -65,7 +79,7 @@ impl Superpixels {
     /// A given map `[H, W]` for all images: pixels of one label are hidden together. Labels need not
     /// follow each other; segments are in ascending order of their labels.
     pub fn labels(labels: Array2<usize>) -> Self {
-        Self(Kind::Labels(labels))
+        Self::of(Kind::Labels(labels))
     }
 
     /// The segments of each image.
@@ -89,7 +103,7 @@ impl Superpixels {
     /// Refuses what can be no segments of any image.
     pub(crate) fn check(&self) -> Result<(), AttributionError> {
         let refuse = |expected| Err(self.refused(expected));
-        match &self.0 {
+        match &self.kind {
             Kind::Grid(0) | Kind::Slic(Slic { segments: 0, .. }) => refuse("1 segment or more"),
             Kind::Slic(slic) if !(slic.compactness.is_finite() && slic.compactness > 0.0) => {
                 refuse("a compactness above 0")
@@ -101,7 +115,16 @@ impl Superpixels {
     pub(crate) fn segments_of(&self, work: &Work<'_>) -> Result<Vec<Segments>, AttributionError> {
         let [height, width] = work.size();
         let same = |segments: Segments| vec![segments; work.count()];
-        match &self.0 {
+        let kind = match (&self.kind, self.fits) {
+            (Kind::Grid(cells), true) => &Kind::Grid(*cells.min(&height.min(width))),
+            (Kind::Slic(slic), true) => {
+                let mut slic = *slic;
+                slic.segments = slic.segments.min(height * width);
+                &Kind::Slic(slic)
+            }
+            (kind, _) => kind,
+        };
+        match kind {
             Kind::Grid(cells) if *cells > height.min(width) => {
                 Err(self.refused("no more cells than the images have rows and columns"))
             }
@@ -150,7 +173,7 @@ impl Superpixels {
 
 impl fmt::Display for Superpixels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.kind {
             Kind::Grid(cells) => write!(f, "grid:{cells}"),
             Kind::Slic(slic) => write!(f, "slic:{}:{}", slic.segments, slic.compactness),
             Kind::Labels(labels) => write!(f, "labels of shape {:?}", labels.shape()),

@@ -25,12 +25,15 @@ use crate::saliency::Reduce;
 use crate::target::Target;
 use crate::work::{Work, at_least_one, require};
 
+/// Cells along each axis.
+const CELLS: usize = 8;
+
 /// Differences of scores when cells of a grid are hidden.
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct FeatureAblation {
     pub(crate) setup: Setup,
-    cells: usize,
+    cells: Option<usize>,
     baseline: Baseline,
 }
 
@@ -41,20 +44,24 @@ impl Default for FeatureAblation {
 }
 
 impl FeatureAblation {
-    /// A grid of 8 x 8 cells, replaced by zero: the mean colour.
+    /// A grid of 8 x 8 cells, or of one for each pixel of the shorter side where that has fewer, replaced by zero: the mean colour.
     pub fn new() -> Self {
         Self {
             setup: at_input(),
-            cells: 8,
+            cells: None,
             baseline: Baseline::zero(),
         }
     }
 
     setup_builders!(batch_size, progress, seed);
 
+    /// Number of cells along each axis.
+    pub fn cells(mut self, cells: usize) -> Self {
+        self.cells = Some(cells);
+        self
+    }
+
     setters! {
-        /// Number of cells along each axis.
-        cells(cells: usize);
         /// What hidden pixels become, zero by default.
         baseline(baseline: Baseline);
     }
@@ -81,18 +88,19 @@ impl Attributor for FeatureAblation {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        at_least_one("number of cells", self.cells)?;
         let work = Work::new(network, images, &target, &self.setup)?;
         let size = work.size();
+        let cells = self.cells.unwrap_or(CELLS.min(size[0].min(size[1])));
+        at_least_one("number of cells", cells)?;
         require(
-            self.cells <= size[0].min(size[1]),
+            cells <= size[0].min(size[1]),
             "number of cells",
-            self.cells,
+            cells,
             "at most the pixels of the shorter side",
         )?;
         self.baseline.check(&work)?;
-        let cell_of = grid(self.cells, size);
-        let count = self.cells * self.cells;
+        let cell_of = grid(cells, size);
+        let count = cells * cells;
         let mask = |i: usize| -> Vec<f32> {
             let keep = |&cell: &usize| if cell == i { 0.0 } else { 1.0 };
             cell_of.iter().map(keep).collect()
@@ -131,7 +139,7 @@ pub(crate) const METHOD: Method = Method::new(
     |options| {
         let mut method = FeatureAblation::new();
         method.setup = options.setup();
-        options.read("cells", "a number of cells", &mut method.cells)?;
+        method.cells = options.get("cells", "a number of cells")?;
         options.read("baseline", BASELINES, &mut method.baseline)?;
         Ok(Box::new(method))
     },

@@ -101,8 +101,8 @@ impl<'w> Perturbed<'w> {
 }
 
 /// Help of the option `baseline` where it is what hidden pixels become.
-pub(crate) const BASELINE_HELP: &str =
-    "what hidden pixels become: zero, constant:V, blur:SIGMA, noise:LOW:HIGH, several joined by +";
+pub(crate) const BASELINE_HELP: &str = "what hidden pixels become: zero, black, white, mean, blur, noise, grey:SHARE, constant:V, \
+     blur:SIGMA, noise:LOW:HIGH, several joined by +";
 
 /// A method's setup: these methods attribute to the input only.
 pub(crate) fn at_input() -> Setup {

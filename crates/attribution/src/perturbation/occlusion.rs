@@ -7,7 +7,8 @@
 //! Captum takes the window and the stride per axis and averages over covering windows, as here.
 //! Where windows do not fit the image the last one of an axis overhangs the edge, and its part
 //! outside is dropped, as in Captum. Xplique's default window is 3 with stride 3. The default here,
-//! window 32 and stride 16, is 169 windows at 224 x 224.
+//! window 32 and stride 16, is 169 windows at 224 x 224; on images of fewer than 128 pixels both shrink
+//! in proportion, and a stride that is not given is half the window.
 //!
 //! Hidden pixels become the [`Baseline`], zero by default: the mean colour for networks that
 //! subtract it. Of several baselines the mean is taken.
@@ -27,16 +28,20 @@ use crate::network::Network;
 use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
+use crate::scaled::whole;
 use crate::target::Target;
 use crate::work::{Work, at_least_one, require};
+
+/// Side of the window on photographs, in pixels.
+const WINDOW: usize = 32;
 
 /// Differences of scores when windows are hidden.
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct Occlusion {
     pub(crate) setup: Setup,
-    window: usize,
-    stride: usize,
+    window: Option<usize>,
+    stride: Option<usize>,
     baseline: Baseline,
 }
 
@@ -47,33 +52,42 @@ impl Default for Occlusion {
 }
 
 impl Occlusion {
-    /// Square windows of 32 pixels, every 16 pixels, replaced by zero: the mean colour.
+    /// Square windows of 32 pixels, fewer on images of less than 128, overlapping by half, replaced by
+    /// zero: the mean colour.
     pub fn new() -> Self {
         Self {
             setup: at_input(),
-            window: 32,
-            stride: 16,
+            window: None,
+            stride: None,
             baseline: Baseline::zero(),
         }
     }
 
     setup_builders!(batch_size, progress, seed);
 
+    /// Side of the square window, in pixels.
+    pub fn window(mut self, pixels: usize) -> Self {
+        self.window = Some(pixels);
+        self
+    }
+
+    /// Distance between windows, in pixels; at most the window's side, so that every pixel is
+    /// covered. Half the window unless it is given.
+    pub fn stride(mut self, pixels: usize) -> Self {
+        self.stride = Some(pixels);
+        self
+    }
+
     setters! {
-        /// Side of the square window, in pixels.
-        window(pixels: usize);
-        /// Distance between windows, in pixels; at most the window's side, so that every pixel is
-        /// covered.
-        stride(pixels: usize);
         /// What hidden pixels become, zero by default.
         baseline(baseline: Baseline);
     }
+}
 
-    /// First pixels of the windows along an axis.
-    fn starts(&self, size: usize) -> Vec<usize> {
-        let last = size.saturating_sub(self.window).div_ceil(self.stride);
-        (0..=last).map(|i| i * self.stride).collect()
-    }
+/// First pixels of the windows along an axis.
+fn starts(size: usize, window: usize, stride: usize) -> Vec<usize> {
+    let last = size.saturating_sub(window).div_ceil(stride);
+    (0..=last).map(|i| i * stride).collect()
 }
 
 impl Attributor for Occlusion {
@@ -87,25 +101,27 @@ impl Attributor for Occlusion {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        at_least_one("window", self.window)?;
-        at_least_one("stride", self.stride)?;
+        let work = Work::new(network, images, &target, &self.setup)?;
+        let [height, width] = work.size();
+        let window = self.window.unwrap_or(whole(WINDOW, [height, width]));
+        let stride = self.stride.unwrap_or(window.div_ceil(2));
+        at_least_one("window", window)?;
+        at_least_one("stride", stride)?;
         require(
-            self.stride <= self.window,
+            stride <= window,
             "stride",
-            self.stride,
+            stride,
             "at most the window's side, so that every pixel is covered",
         )?;
-        let work = Work::new(network, images, &target, &self.setup)?;
         self.baseline.check(&work)?;
-        let [height, width] = work.size();
-        let windows: Vec<(usize, usize)> = self
-            .starts(height)
+        let columns = starts(width, window, stride);
+        let windows: Vec<(usize, usize)> = starts(height, window, stride)
             .into_iter()
-            .flat_map(|y| self.starts(width).into_iter().map(move |x| (y, x)))
+            .flat_map(|y| columns.iter().map(move |&x| (y, x)))
             .collect();
         let pixels = |&(y, x): &(usize, usize)| {
-            let columns = x..(x + self.window).min(width);
-            let rows = y..(y + self.window).min(height);
+            let columns = x..(x + window).min(width);
+            let rows = y..(y + window).min(height);
             rows.flat_map(move |row| columns.clone().map(move |column| row * width + column))
         };
         let mask = |i: usize| {
@@ -152,15 +168,23 @@ pub(crate) const METHOD: Method = Method::new(
     |options| {
         let mut method = Occlusion::new();
         method.setup = options.setup();
-        options.read("window", "a number of pixels", &mut method.window)?;
-        options.read("stride", "a number of pixels", &mut method.stride)?;
+        method.window = options.get("window", "a number of pixels")?;
+        method.stride = options.get("stride", "a number of pixels")?;
         options.read("baseline", BASELINES, &mut method.baseline)?;
         Ok(Box::new(method))
     },
 )
 .random()
 .options(&[
-    option("window", "32", "side of the square window, in pixels"),
-    option("stride", "16", "distance between windows, in pixels"),
+    option(
+        "window",
+        "32",
+        "side of the square window, in pixels; less on images of fewer than 128",
+    ),
+    option(
+        "stride",
+        "",
+        "distance between windows, in pixels; half the window unless it is given",
+    ),
     option("baseline", "zero", BASELINE_HELP),
 ]);

@@ -38,6 +38,7 @@
 
 use std::ops::ControlFlow;
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
 use elucid_graph::ImageBatch;
 use ndarray::linalg::general_mat_mul;
@@ -45,10 +46,11 @@ use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, Axis};
 
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::methods::{Method, option};
 use crate::network::Network;
-use crate::perturbation::{Perturbed, at_input, per_pixel};
+use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::{Target, probabilities};
@@ -87,6 +89,7 @@ pub struct Rise {
     divide_by_keep: bool,
     score: RiseScore,
     standard_error: Option<f32>,
+    baseline: Baseline,
     given: Option<(Array3<f32>, Vec<[usize; 2]>)>,
 }
 
@@ -120,6 +123,7 @@ impl Rise {
             divide_by_keep: true,
             score: RiseScore::Probability,
             standard_error: None,
+            baseline: Baseline::zero(),
             given: None,
         }
     }
@@ -154,6 +158,12 @@ impl Rise {
         keep(probability: f32);
         /// What weighs a mask, the probability by default.
         score(score: RiseScore);
+    }
+
+    /// What hidden pixels become, zero by default; one baseline.
+    pub fn baseline(mut self, baseline: Baseline) -> Self {
+        self.baseline = baseline;
+        self
     }
 
     /// Stops before all masks are used when the standard error of the map, averaged over pixels, is
@@ -215,6 +225,21 @@ impl Rise {
             }
         }
         Ok(())
+    }
+
+    /// What lies under the masks of an image, `[1, C, H, W]`.
+    fn hidden(&self, work: &Work<'_>, image: usize) -> Result<Tensor<4>, AttributionError> {
+        self.baseline.check(work)?;
+        let mut random = Random::new(self.setup.seed);
+        let mut hidden = self.baseline.images(work, image, &mut random);
+        match (hidden.pop(), hidden.is_empty()) {
+            (Some(only), true) => Ok(only),
+            _ => Err(AttributionError::Parameter {
+                parameter: "baseline",
+                value: self.baseline.to_string(),
+                expected: "one baseline",
+            }),
+        }
     }
 
     /// Mask `i`, `[H, W]`: made from the seed and the number alone, so that none need be stored.
@@ -319,7 +344,7 @@ impl Rise {
         };
         let mut perturbed = Perturbed::new(&weighing, &self.setup, self.masks);
         for image in 0..work.count() {
-            let hidden = work.rows(&[image]).zeros_like();
+            let hidden = self.hidden(work, image)?;
             let mut tally = Tally::new(size[0] * size[1]);
             let mask = |i| self.mask(i, size);
             let ended = perturbed.scores(image, &hidden, self.masks, mask, |masks, scores| {
@@ -374,7 +399,7 @@ impl Rise {
         let mut sums: Vec<Array2<f32>> = Vec::new();
         let mut counts = Vec::new();
         for image in 0..work.count() {
-            let hidden = work.rows(&[image]).zeros_like();
+            let hidden = self.hidden(&work, image)?;
             let mut sum = Array2::zeros((0, pixels));
             let mut count = 0;
             let mask = |i| self.mask(i, size);
@@ -628,6 +653,7 @@ pub(crate) const METHOD: Method =
         options.read("cells", "a number", &mut method.cells)?;
         options.read("keep", "a number above 0 and at most 1", &mut method.keep)?;
         options.read("score", SCORES, &mut method.score)?;
+        options.read("baseline", BASELINES, &mut method.baseline)?;
         if let Some(fraction) = options.get("standard-error", "a number above 0")? {
             method.standard_error = Some(fraction);
         }
@@ -656,6 +682,7 @@ pub(crate) const METHOD: Method =
             "probability",
             "what weighs a mask: probability, target (as it is) or sigmoid",
         ),
+        option("baseline", "zero", BASELINE_HELP),
         option(
             "standard-error",
             "",

@@ -35,7 +35,7 @@ pub struct AttributeArgs {
     #[command(flatten)]
     run: RunArgs,
 
-    /// A photograph: PNG, JPEG, WebP, BMP or GIF; several with the flag repeated
+    /// A photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or an array: .npy, FILE.npz:MEMBER; several with the flag repeated
     #[arg(long = "image", required = true, value_name = "FILE")]
     images: Vec<PathBuf>,
 
@@ -160,6 +160,8 @@ struct ResultFacts {
     rules_used: Vec<RuleUseFacts>,
     /// All options of the method, defaults included.
     options: BTreeMap<&'static str, String>,
+    /// What hides pixels, or where a path begins, in words; absent for methods without a baseline.
+    hidden_by: Option<String>,
     /// Absent where nothing is random.
     seed: Option<u64>,
     /// Absent where nothing is promised.
@@ -184,6 +186,8 @@ struct MapFacts {
     colors: String,
     /// Whether there is nothing to see: no number above zero, and none below in a signed map.
     blank: bool,
+    /// Whether it is the same everywhere, so that it points nowhere.
+    constant: bool,
 }
 
 #[derive(Debug, Serialize)]

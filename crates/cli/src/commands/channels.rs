@@ -38,7 +38,7 @@ pub struct ChannelsArgs {
     #[command(flatten)]
     run: RunArgs,
 
-    /// The photograph: PNG, JPEG, WebP, BMP or GIF
+    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or an array: .npy, FILE.npz:MEMBER
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
 

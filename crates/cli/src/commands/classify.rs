@@ -14,7 +14,7 @@ use crate::session::Session;
 
 #[derive(Debug, Args)]
 pub struct ClassifyArgs {
-    /// Photographs: PNG, JPEG, WebP, BMP or GIF
+    /// Photographs: PNG, JPEG, WebP, BMP, GIF or TIFF; arrays: .npy, or FILE.npz:MEMBER
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
 
@@ -67,7 +67,7 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
         let report = Report {
             images: images.collect::<Result<_, _>>()?,
             model: ModelFacts::of(&session.model),
-            input: InputFacts::of(session.model.input_spec()),
+            input: InputFacts::of(&session.model),
             head: HeadFacts::of(&session.model),
             remarks: remarks(&session.model),
             device: session.device,

@@ -142,7 +142,7 @@ impl Evaluation {
             elucid: env!("CARGO_PKG_VERSION").to_owned(),
             burn: BURN.to_owned(),
             model: ModelFacts::of(model),
-            input: InputFacts::of(model.input_spec()),
+            input: InputFacts::of(model).whoever_said_it(),
             head: Some(HeadFacts::of(model)),
             class_names: model.labels().map(|labels| labels.set().to_owned()),
             names: unknown_names(model),

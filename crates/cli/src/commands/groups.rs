@@ -32,7 +32,7 @@ pub struct GroupsArgs {
     #[command(flatten)]
     run: RunArgs,
 
-    /// The photograph: PNG, JPEG, WebP, BMP or GIF
+    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or an array: .npy, FILE.npz:MEMBER
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
 

@@ -237,7 +237,7 @@ fn facts(model: &Model, args: &InspectArgs) -> Result<Facts, CliError> {
         opset: model.graph().opset(),
         parameters: model.graph().parameters(),
         input_layer: model.layer(INPUT)?.name().to_owned(),
-        input: InputFacts::of(model.input_spec()),
+        input: InputFacts::of(model),
         outputs: outputs(model),
         head: HeadFacts::of(model),
         logits: model.logits().ok().map(|l| l.name().to_owned()),
@@ -348,8 +348,15 @@ fn print(out: &mut Output, facts: &Facts, model: &Model) -> Result<(), CliError>
             format!(
                 "(pixel * {} - {}) / {}",
                 input.scale,
-                triple(input.mean),
-                triple(input.std)
+                listed(&input.mean),
+                listed(&input.std)
+            ),
+        ),
+        (
+            "",
+            format!(
+                "preparation: {}",
+                input.preparation.as_deref().unwrap_or_default()
             ),
         ),
         ("outputs", named_outputs(&facts.outputs)),
@@ -514,6 +521,7 @@ fn shortened(name: &str) -> String {
     }
 }
 
-fn triple([a, b, c]: [f32; 3]) -> String {
-    format!("({a}, {b}, {c})")
+fn listed(values: &[f32]) -> String {
+    let values: Vec<String> = values.iter().map(f32::to_string).collect();
+    format!("({})", values.join(", "))
 }

@@ -105,7 +105,7 @@ impl Settings {
             elucid: env!("CARGO_PKG_VERSION").to_owned(),
             burn: BURN.to_owned(),
             model: ModelFacts::of(model),
-            input: InputFacts::of(model.input_spec()),
+            input: InputFacts::of(model).whoever_said_it(),
             layer: layer.name().to_owned(),
             count: channel_count(layer)?,
             size: args.size,

@@ -17,9 +17,9 @@ use crate::parametrisation::Canvas;
 use crate::random::Random;
 use crate::transforms::Change;
 
-/// From red, green and blue in 0 to 1 to the network's input.
+/// From channels in 0 to 1, red, green and blue where there are three, to the network's input.
 pub(super) struct Input {
-    /// `[1, 3, 1, 1]`, in the order of the network's channels.
+    /// `[1, C, 1, 1]`, in the order of the network's channels.
     factor: Tensor<4>,
     offset: Tensor<4>,
     reversed: bool,
@@ -28,13 +28,15 @@ pub(super) struct Input {
 impl Input {
     pub(super) fn new(spec: &InputSpec, device: &Device) -> Self {
         let (mean, std) = (spec.mean(), spec.std());
-        let column = |values: [f32; 3]| {
-            Tensor::from_data(TensorData::new(values.to_vec(), [1, 3, 1, 1]), device)
+        let channels = spec.channels();
+        let column = |value: &dyn Fn(usize) -> f32| {
+            let values: Vec<f32> = (0..channels).map(value).collect();
+            Tensor::from_data(TensorData::new(values, [1, channels, 1, 1]), device)
         };
         Self {
-            factor: column(std.map(|std| 255.0 * spec.scale() / std)),
-            offset: column([0, 1, 2].map(|c| -mean[c] / std[c])),
-            reversed: spec.order() == ChannelOrder::Bgr,
+            factor: column(&|c| spec.white() * spec.scale() / std[c]),
+            offset: column(&|c| -mean[c] / std[c]),
+            reversed: is_reversed(spec),
         }
     }
 
@@ -44,6 +46,19 @@ impl Input {
             false => pictures,
         };
         ordered * self.factor.clone() + self.offset.clone()
+    }
+}
+
+/// Whether pictures of red, green and blue are turned around for the network.
+fn is_reversed(spec: &InputSpec) -> bool {
+    spec.channels() == 3 && spec.order() == ChannelOrder::Bgr
+}
+
+/// The channels of a picture that are shown as red, green and blue.
+pub(super) fn shown(spec: &InputSpec) -> [usize; 3] {
+    match is_reversed(spec) {
+        true => spec.drawn().map(|c| 2 - c),
+        false => spec.drawn(),
     }
 }
 
@@ -102,12 +117,13 @@ impl Job<'_> {
         let mut series: Vec<Vec<f32>> = vec![Vec::new(); objectives.len()];
         let mut settled = vec![false; objectives.len()];
         let mut kept = Vec::new();
+        let transforms = vis.transforms_used();
         for step in 0..vis.steps {
             let leaves: Vec<Activation> = parameters
                 .iter()
                 .map(|parameter| parameter.clone().require_grad())
                 .collect();
-            let change = vis.transforms.draw(vis.size, &mut random);
+            let change = transforms.draw(vis.size, &mut random);
             let values = self.values(objectives, joint, &leaves, &change, &vis.rules_at(step))?;
             let gradients = (-values.clone().sum()).backward();
             let values = Activation::from(values).to_array()?;
@@ -236,7 +252,12 @@ impl Job<'_> {
             .into_dimensionality::<Ix4>()
             .map_err(|_| VisError::Shape {
                 what: "the pictures",
-                expected: vec![0, 3, self.vis.size[0], self.vis.size[1]],
+                expected: vec![
+                    0,
+                    self.model.input_spec().channels(),
+                    self.vis.size[0],
+                    self.vis.size[1],
+                ],
                 got: shape,
             })
     }

@@ -51,7 +51,8 @@ pub struct FeatureVis {
     steps: usize,
     keep: Vec<usize>,
     rate: f32,
-    transforms: Transforms,
+    /// As they suit the size, unless they are given.
+    transforms: Option<Transforms>,
     redirected: usize,
     settled: Option<(usize, f32)>,
     seed: u64,
@@ -100,7 +101,7 @@ impl FeatureVis {
             steps: 512,
             keep: Vec::new(),
             rate: 0.05,
-            transforms: Transforms::lucid(),
+            transforms: None,
             redirected: 16,
             settled: None,
             seed: 0,
@@ -139,9 +140,9 @@ impl FeatureVis {
     }
 
     /// What happens to the pictures before the network sees them, default
-    /// [`Transforms::lucid`].
+    /// [`Transforms::lucid_at`] their size.
     pub fn transforms(mut self, transforms: Transforms) -> Self {
-        self.transforms = transforms;
+        self.transforms = Some(transforms);
         self
     }
 
@@ -302,12 +303,14 @@ impl FeatureVis {
         let mut layers: Vec<String> = objectives.iter().flat_map(Objective::layers).collect();
         layers.sort_unstable();
         layers.dedup();
-        let canvas = self.parametrisation.canvas(self.size, model.device())?;
+        let spec = model.input_spec();
+        let parametrisation = &self.parametrisation;
+        let canvas = parametrisation.canvas(self.size, spec.channels(), model.device())?;
         let job = Job {
             vis: self,
             model,
             network_size: self.network_size(model, &layers)?,
-            input: Input::new(model.input_spec(), model.device()),
+            input: Input::new(spec, model.device()),
             canvas: &*canvas,
             layers: &layers,
         };
@@ -335,6 +338,7 @@ impl FeatureVis {
         names.dedup();
         let kept = self.keep.iter().zip(&found.kept);
         Ok(Visualisation {
+            shown: job::shown(spec),
             images: join(&found.images)?,
             kept: kept
                 .map(|(&step, parts)| {
@@ -349,7 +353,7 @@ impl FeatureVis {
             layers: names,
             objectives: objectives.iter().map(Objective::to_string).collect(),
             parametrisation: self.parametrisation.name(),
-            transforms: self.transforms.to_string(),
+            transforms: self.transforms_used().to_string(),
             network_size: job.network_size,
         })
     }
@@ -382,13 +386,18 @@ impl FeatureVis {
         layers: &[String],
     ) -> Result<Option<[usize; 2]>, VisError> {
         let own = model.input_spec().size();
-        for size in self.transforms.sizes(self.size)? {
+        for size in self.transforms_used().sizes(self.size)? {
             if model.shapes_for(layers, size).is_err() {
                 model.shapes_for(layers, own)?;
                 return Ok(Some(own));
             }
         }
         Ok(None)
+    }
+
+    fn transforms_used(&self) -> Transforms {
+        let usual = || Transforms::lucid_at(self.size);
+        self.transforms.clone().unwrap_or_else(usual)
     }
 
     /// The rules of one step.

@@ -47,7 +47,7 @@ impl Objective {
         Self::new(Penalty::Boundary { width, constant })
     }
 
-    /// The root mean square difference from a picture `[3, H, W]`, red, green and blue in 0 to 1,
+    /// The root mean square difference from a picture `[C, H, W]`, channels in 0 to 1,
     /// of the size that is rendered. Subtract it to stay near, add it to get away.
     pub fn input_difference<'a>(picture: impl Into<ArrayView3<'a, f32>>) -> Self {
         let picture = picture.into();

@@ -31,32 +31,48 @@ impl Default for Colour {
 #[derive(Debug)]
 pub(crate) struct Paint {
     colour: Colour,
-    /// `[1, 3, 3]`
+    /// `[1, C, C]`
     matrix: Tensor<3>,
-    /// `[1, 3, 1, 1]`
+    /// `[1, C, 1, 1]`
     mean: Tensor<4>,
 }
 
 impl Paint {
-    pub fn new(colour: Colour, device: &Device) -> Self {
+    /// For `channels` channels. What is no picture of three colours has no known correlation: each
+    /// channel is one plane, as strong as the lightness of colours.
+    pub fn new(colour: Colour, channels: usize, device: &Device) -> Self {
         let column = |j: usize| {
             let squares = CORRELATION.iter().map(|row| row[j] * row[j]);
             squares.sum::<f32>().sqrt()
         };
         let norm = (0..3).map(column).fold(0.0, f32::max);
-        let values: Vec<f32> = CORRELATION.concat().iter().map(|v| v / norm).collect();
-        let mean = match colour.decorrelated {
-            true => MEAN,
-            false => [0.5; 3],
+        let values: Vec<f32> = match channels {
+            3 => CORRELATION.concat().iter().map(|v| v / norm).collect(),
+            _ => {
+                let lightness = 1.0 / 3_f32.sqrt();
+                let place = |i: usize| {
+                    if i.is_multiple_of(channels + 1) {
+                        lightness
+                    } else {
+                        0.0
+                    }
+                };
+                (0..channels * channels).map(place).collect()
+            }
         };
+        let mean = match colour.decorrelated && channels == 3 {
+            true => MEAN.to_vec(),
+            false => vec![0.5; channels],
+        };
+        let shape = [1, channels, channels];
         Self {
             colour,
-            matrix: Tensor::from_data(TensorData::new(values, [1, 3, 3]), device),
-            mean: Tensor::from_data(TensorData::new(mean.to_vec(), [1, 3, 1, 1]), device),
+            matrix: Tensor::from_data(TensorData::new(values, shape), device),
+            mean: Tensor::from_data(TensorData::new(mean, [1, channels, 1, 1]), device),
         }
     }
 
-    /// `[N, 3, H, W]` of any numbers to colours; zeros become grey, or ImageNet's mean colour
+    /// `[N, C, H, W]` of any numbers to colours; zeros become grey, or ImageNet's mean colour
     /// where decorrelated colours are clipped.
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
         let [n, c, h, w] = x.dims();
@@ -64,7 +80,7 @@ impl Paint {
             true => {
                 let planes = x.reshape([n, c, h * w]);
                 let matrix = self.matrix.clone().repeat_dim(0, n);
-                matrix.matmul(planes).reshape([n, 3, h, w])
+                matrix.matmul(planes).reshape([n, c, h, w])
             }
             false => x,
         };

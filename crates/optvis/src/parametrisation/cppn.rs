@@ -63,7 +63,12 @@ impl Parametrisation for Cppn {
         "cppn".to_owned()
     }
 
-    fn canvas(&self, size: [usize; 2], device: &Device) -> Result<Box<dyn Canvas>, VisError> {
+    fn canvas(
+        &self,
+        size: [usize; 2],
+        channels: usize,
+        device: &Device,
+    ) -> Result<Box<dyn Canvas>, VisError> {
         let (layers, hidden) = (self.layers, self.hidden);
         refuse_unless((1..=64).contains(&layers), "layers", layers, "1 to 64")?;
         refuse_unless((1..=1024).contains(&hidden), "units", hidden, "1 to 1024")?;
@@ -75,6 +80,7 @@ impl Parametrisation for Cppn {
             .collect();
         Ok(Box::new(CppnCanvas {
             size,
+            channels,
             layers,
             hidden,
             coordinates: Tensor::from_data(TensorData::new(values, [1, h * w, 2]), device),
@@ -86,6 +92,7 @@ impl Parametrisation for Cppn {
 #[derive(Debug)]
 struct CppnCanvas {
     size: [usize; 2],
+    channels: usize,
     layers: usize,
     hidden: usize,
     /// x and y of every pixel, `[1, H W, 2]`.
@@ -98,7 +105,11 @@ impl CppnCanvas {
     fn units(&self, layer: usize) -> [usize; 2] {
         [
             if layer == 0 { 2 } else { 2 * self.hidden },
-            if layer == self.layers { 3 } else { self.hidden },
+            if layer == self.layers {
+                self.channels
+            } else {
+                self.hidden
+            },
         ]
     }
 }
@@ -150,6 +161,6 @@ impl Canvas for CppnCanvas {
         }
         let [h, w] = self.size;
         let planes = activation::sigmoid(x).swap_dims(1, 2);
-        Ok(planes.reshape([count, 3, h, w]))
+        Ok(planes.reshape([count, self.channels, h, w]))
     }
 }

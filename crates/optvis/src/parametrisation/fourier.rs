@@ -14,7 +14,7 @@ use crate::random::Random;
 /// deviation .01, and `scale = 1 / max(f, 1 / max(H, W))^decay` for a frequency `f` in cycles per
 /// pixel.
 ///
-/// The parameter is `[N, 3, W / 2 + 1, 2 H]`: horizontal frequencies 0 to W / 2, and the real
+/// The parameter is `[N, C, W / 2 + 1, 2 H]`: horizontal frequencies 0 to W / 2, and the real
 /// parts of all vertical frequencies followed by the imaginary ones. The transform is exact for
 /// odd widths too; Lucid makes an image one pixel wider and crops it.
 ///
@@ -65,7 +65,12 @@ impl Parametrisation for Fourier {
         "fourier".to_owned()
     }
 
-    fn canvas(&self, size: [usize; 2], device: &Device) -> Result<Box<dyn Canvas>, VisError> {
+    fn canvas(
+        &self,
+        size: [usize; 2],
+        channels: usize,
+        device: &Device,
+    ) -> Result<Box<dyn Canvas>, VisError> {
         positive("standard deviation", self.sd)?;
         let decay = f64::from(self.decay);
         refuse_unless(decay.is_finite(), "decay", decay, "a number")?;
@@ -74,10 +79,10 @@ impl Parametrisation for Fourier {
         let scale = |f: f64| f.max(least).powf(-decay) / 4.0;
         Ok(Box::new(FourierCanvas {
             sd: self.sd,
-            shape: InverseFourier::shape(size),
+            shape: InverseFourier::shape(size, channels),
             scale: InverseFourier::radial(size, device, scale),
             inverse: InverseFourier::new(size, device),
-            paint: Paint::new(self.colour, device),
+            paint: Paint::new(self.colour, channels, device),
             device: device.clone(),
         }))
     }

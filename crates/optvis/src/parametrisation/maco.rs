@@ -22,7 +22,7 @@ use crate::random::Random;
 /// paper's authors take normal ones, which begin with a bright corner. The paper's transparency,
 /// the accumulated gradient, is not computed.
 ///
-/// The parameter is `[N, 3, W / 2 + 1, H]`, in radians.
+/// The parameter is `[N, C, W / 2 + 1, H]`, in radians.
 ///
 /// Source: Fel, Boissin, Boutin, Picard, Novello, Colin, Linsley, Rousseau, Cadène, Goetschalckx,
 /// Gardes and Serre, *Unlocking Feature Visualization for Deeper Networks with MAgnitude
@@ -63,16 +63,21 @@ impl Parametrisation for Maco {
         "maco".to_owned()
     }
 
-    fn canvas(&self, size: [usize; 2], device: &Device) -> Result<Box<dyn Canvas>, VisError> {
+    fn canvas(
+        &self,
+        size: [usize; 2],
+        channels: usize,
+        device: &Device,
+    ) -> Result<Box<dyn Canvas>, VisError> {
         let decay = f64::from(self.decay);
         refuse_unless(decay.is_finite(), "decay", decay, "a number")?;
         let magnitude = |f: f64| if f > 0.0 { f.powf(-decay) } else { 0.0 };
         Ok(Box::new(MacoCanvas {
-            shape: [3, size[1] / 2 + 1, size[0]],
+            shape: [channels, size[1] / 2 + 1, size[0]],
             // The second half is that of the imaginary parts.
             magnitude: InverseFourier::radial(size, device, magnitude).narrow(3, 0, size[0]),
             inverse: InverseFourier::new(size, device),
-            paint: Paint::new(self.colour, device),
+            paint: Paint::new(self.colour, channels, device),
             device: device.clone(),
         }))
     }

@@ -31,13 +31,18 @@ pub trait Parametrisation: Debug + Send + Sync {
     /// A name for reports.
     fn name(&self) -> String;
 
-    /// Prepares for pictures of `[height, width]` pixels: what every step needs and no step
-    /// changes is made here.
+    /// Prepares for pictures of `[height, width]` pixels in as many channels as the network takes: what
+    /// every step needs and no step changes is made here. Three channels are red, green and blue.
     ///
     /// # Errors
     ///
     /// [`VisError::Parameter`] for its own parameters.
-    fn canvas(&self, size: [usize; 2], device: &Device) -> Result<Box<dyn Canvas>, VisError>;
+    fn canvas(
+        &self,
+        size: [usize; 2],
+        channels: usize,
+        device: &Device,
+    ) -> Result<Box<dyn Canvas>, VisError>;
 }
 
 /// A [`Parametrisation`] at one size, on one device.
@@ -46,8 +51,8 @@ pub trait Canvas: Debug + Send + Sync {
     /// generator gives the same parameters.
     fn start(&self, random: &mut Random) -> Vec<Activation>;
 
-    /// The pictures `[N, 3, H, W]`, red, green and blue in 0 to 1, that the parameters of `N`
-    /// images make, each tensor `[N, ...]`. Differentiable; image `i` depends on row `i` of the
+    /// The pictures `[N, C, H, W]`, channels in 0 to 1, three of them red, green and blue, that the
+    /// parameters of `N` images make, each tensor `[N, ...]`. Differentiable; image `i` depends on row `i` of the
     /// parameters only.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::error::{VisError, positive};
 use crate::random::Random;
 
 /// One number for each pixel and colour component, normal with standard deviation .01 at first.
-/// The parameter is `[N, 3, H, W]`.
+/// The parameter is `[N, C, H, W]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pixels {
     sd: f32,
@@ -46,12 +46,17 @@ impl Parametrisation for Pixels {
         "pixels".to_owned()
     }
 
-    fn canvas(&self, size: [usize; 2], device: &Device) -> Result<Box<dyn Canvas>, VisError> {
+    fn canvas(
+        &self,
+        size: [usize; 2],
+        channels: usize,
+        device: &Device,
+    ) -> Result<Box<dyn Canvas>, VisError> {
         positive("standard deviation", self.sd)?;
         Ok(Box::new(PixelCanvas {
             sd: self.sd,
-            size,
-            paint: Paint::new(self.colour, device),
+            shape: [channels, size[0], size[1]],
+            paint: Paint::new(self.colour, channels, device),
             device: device.clone(),
         }))
     }
@@ -60,19 +65,18 @@ impl Parametrisation for Pixels {
 #[derive(Debug)]
 struct PixelCanvas {
     sd: f32,
-    size: [usize; 2],
+    shape: [usize; 3],
     paint: Paint,
     device: Device,
 }
 
 impl Canvas for PixelCanvas {
     fn start(&self, random: &mut Random) -> Vec<Activation> {
-        let [h, w] = self.size;
-        vec![random.normals(self.sd, [1, 3, h, w], &self.device).into()]
+        let [c, h, w] = self.shape;
+        vec![random.normals(self.sd, [1, c, h, w], &self.device).into()]
     }
 
     fn picture(&self, parameters: &[Activation]) -> Result<Tensor<4>, VisError> {
-        let [h, w] = self.size;
-        Ok(self.paint.apply(only(parameters, [3, h, w])?))
+        Ok(self.paint.apply(only(parameters, self.shape)?))
     }
 }

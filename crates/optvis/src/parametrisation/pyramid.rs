@@ -13,7 +13,7 @@ use crate::random::Random;
 /// `max(1, side / 2^l)` pixels along each side and being enlarged by bilinear interpolation. Four
 /// levels by default, normal with standard deviation .01 at first.
 ///
-/// Parameter `l` is `[N, 3, H / 2^l, W / 2^l]`.
+/// Parameter `l` is `[N, C, H / 2^l, W / 2^l]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pyramid {
     levels: usize,
@@ -59,7 +59,12 @@ impl Parametrisation for Pyramid {
         "pyramid".to_owned()
     }
 
-    fn canvas(&self, size: [usize; 2], device: &Device) -> Result<Box<dyn Canvas>, VisError> {
+    fn canvas(
+        &self,
+        size: [usize; 2],
+        channels: usize,
+        device: &Device,
+    ) -> Result<Box<dyn Canvas>, VisError> {
         positive("standard deviation", self.sd)?;
         let fits = (1..=16).contains(&self.levels);
         refuse_unless(fits, "number of levels", self.levels, "1 to 16")?;
@@ -73,8 +78,9 @@ impl Parametrisation for Pyramid {
         };
         Ok(Box::new(PyramidCanvas {
             sd: self.sd,
+            channels,
             levels: (0..self.levels).map(level).collect(),
-            paint: Paint::new(self.colour, device),
+            paint: Paint::new(self.colour, channels, device),
             device: device.clone(),
         }))
     }
@@ -90,6 +96,7 @@ struct Level {
 #[derive(Debug)]
 struct PyramidCanvas {
     sd: f32,
+    channels: usize,
     levels: Vec<Level>,
     paint: Paint,
     device: Device,
@@ -99,7 +106,9 @@ impl Canvas for PyramidCanvas {
     fn start(&self, random: &mut Random) -> Vec<Activation> {
         let mut one = |level: &Level| {
             let [h, w] = level.size;
-            random.normals(self.sd, [1, 3, h, w], &self.device).into()
+            random
+                .normals(self.sd, [1, self.channels, h, w], &self.device)
+                .into()
         };
         self.levels.iter().map(&mut one).collect()
     }
@@ -115,7 +124,7 @@ impl Canvas for PyramidCanvas {
         let mut sum: Option<Tensor<4>> = None;
         for (i, (level, parameter)) in self.levels.iter().zip(parameters).enumerate() {
             let [h, w] = level.size;
-            let mut image = only(std::slice::from_ref(parameter), [3, h, w])?;
+            let mut image = only(std::slice::from_ref(parameter), [self.channels, h, w])?;
             if i > 0 {
                 image = along_rows(along_columns(image, &level.vertical), &level.horizontal);
             }
@@ -125,7 +134,7 @@ impl Canvas for PyramidCanvas {
             });
         }
         // There is a level or more.
-        let sum = sum.unwrap_or_else(|| Tensor::zeros([1, 3, 1, 1], &self.device));
+        let sum = sum.unwrap_or_else(|| Tensor::zeros([1, self.channels, 1, 1], &self.device));
         Ok(self.paint.apply(sum))
     }
 }

@@ -52,10 +52,10 @@ impl InverseFourier {
         }
     }
 
-    /// Shape of one image's spectrum: colours, horizontal frequencies 0 to W / 2, and the real
+    /// Shape of one image's spectrum: channels, horizontal frequencies 0 to W / 2, and the real
     /// parts of all vertical frequencies followed by the imaginary ones.
-    pub fn shape([h, w]: [usize; 2]) -> [usize; 3] {
-        [3, w / 2 + 1, 2 * h]
+    pub fn shape([h, w]: [usize; 2], channels: usize) -> [usize; 3] {
+        [channels, w / 2 + 1, 2 * h]
     }
 
     /// `value` of each frequency's distance from 0 in cycles per pixel, shaped like a spectrum:
@@ -66,7 +66,7 @@ impl InverseFourier {
         matrix(shape, device, of).reshape([1, 1, shape[0], shape[1]])
     }
 
-    /// Spectra `[N, 3, W / 2 + 1, 2 H]` to images `[N, 3, H, W]`.
+    /// Spectra `[N, C, W / 2 + 1, 2 H]` to images `[N, C, H, W]`.
     pub fn apply(&self, spectrum: Tensor<4>) -> Tensor<4> {
         let [n, c, frequencies, parts] = spectrum.dims();
         let h = parts / 2;

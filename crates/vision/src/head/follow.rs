@@ -29,6 +29,8 @@ enum Step {
     Bends,
     /// Says which is the largest, or how they are ordered.
     Decides { axis: Option<i64> },
+    /// Takes the largest: of the classes behind a softmax, else perhaps of positions.
+    Largest,
     /// Compares them with a number.
     Compares(f32),
 }
@@ -46,6 +48,11 @@ pub(crate) fn follow(graph: &Graph, output: ValueId) -> Found {
         };
         passed.push((next, step));
         value = next;
+    }
+    // Nothing makes probabilities: a maximum is a pool, whose results are the scores.
+    if let Some(pool) = passed.iter().position(|(_, step)| *step == Step::Largest) {
+        passed.truncate(pool);
+        value = passed.last().map_or(output, |(value, _)| *value);
     }
     raw(graph, output, &passed, value)
 }
@@ -72,7 +79,8 @@ fn behind(graph: &Graph, node: &Node) -> Option<(ValueId, Step)> {
         "ArgMax" | "TopK" | "Hardmax" => Step::Decides {
             axis: node.op.axis(),
         },
-        "ReduceMax" | "Not" | "Round" | "Floor" | "Ceil" | "Where" => Step::Decides { axis: None },
+        "ReduceMax" => Step::Largest,
+        "Not" | "Round" | "Floor" | "Ceil" | "Where" => Step::Decides { axis: None },
         "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" => {
             let (value, number) = with_number(graph, node)?;
             return Some((value, Step::Compares(number)));

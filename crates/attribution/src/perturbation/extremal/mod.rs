@@ -57,6 +57,7 @@ use crate::perturbation::at_input;
 use crate::perturbation::pyramid::Pyramid;
 use crate::perturbation::smooth_mask::SmoothMask;
 use crate::saliency::Reduce;
+use crate::scaled::Given;
 use crate::target::Target;
 use crate::work::{Work, at_least_one};
 
@@ -92,6 +93,7 @@ pub struct ExtremalPerturbation {
     dampening: f32,
     area_weight: f32,
     area_growth: f32,
+    given: Given,
 }
 
 impl Default for ExtremalPerturbation {
@@ -101,7 +103,8 @@ impl Default for ExtremalPerturbation {
 }
 
 impl ExtremalPerturbation {
-    /// A tenth of the image, preserved.
+    /// A tenth of the image, preserved; on images of fewer than 128 pixels, the mask's step and smoothness
+    /// shrink in proportion. The blur does not: more of it hides more.
     pub fn new() -> Self {
         Self {
             setup: at_input(),
@@ -123,6 +126,7 @@ impl ExtremalPerturbation {
             dampening: 0.9,
             area_weight: 300.0,
             area_growth: 1.0035,
+            given: Given::default(),
         }
     }
 
@@ -146,6 +150,20 @@ impl ExtremalPerturbation {
         self
     }
 
+    /// Pixels between parameters, 7 by default.
+    pub fn step(mut self, pixels: usize) -> Self {
+        self.step = pixels;
+        self.given.add("step");
+        self
+    }
+
+    /// Smoothness of masks in pixels, 21 by default.
+    pub fn sigma(mut self, pixels: f32) -> Self {
+        self.sigma = pixels;
+        self.given.add("sigma");
+        self
+    }
+
     setters! {
         /// What becomes of hidden pixels, blurred by default.
         perturbation(perturbation: Perturbation);
@@ -158,10 +176,6 @@ impl ExtremalPerturbation {
         /// A search ends when 50 iterations have changed a pixel of the mask by no more than this on
         /// average, .002 by default; 0 takes all iterations.
         settled(change: f32);
-        /// Pixels between parameters, 7 by default.
-        step(pixels: usize);
-        /// Smoothness of masks in pixels, 21 by default.
-        sigma(pixels: f32);
         /// Coldness of the soft-max pool, 20 by default; below 80.
         coldness(coldness: f32);
         /// Levels between blurred and whole, 8 by default; 2 to 1000.
@@ -266,6 +280,19 @@ impl ExtremalPerturbation {
             }
         };
         let work = Work::new(network, images, &target, &self.setup)?;
+        self.fitted(work.size()).found(&work)
+    }
+
+    /// The same with the lengths that nobody gave as they suit images of that size.
+    fn fitted(&self, size: [usize; 2]) -> Self {
+        let mut fitted = self.clone();
+        self.given.fit_whole("step", &mut fitted.step, size);
+        self.given.fit("sigma", &mut fitted.sigma, size);
+        fitted
+    }
+
+    /// The masks, with every length as it is stated.
+    fn found(&self, work: &Work<'_>) -> Result<ExtremalMasks, AttributionError> {
         let [height, width] = work.size();
         let shape = SmoothMask::new([height, width], self.step, self.sigma, self.coldness)?;
         let pairs: Vec<(usize, usize)> = (0..work.count())
@@ -291,7 +318,7 @@ impl ExtremalPerturbation {
                 searches.push(Search::new(image, area, pyramid, shape.parameters()));
             }
             for iteration in 0..self.iterations {
-                self.advance(&work, &shape, &mut searches, iteration, sides)?;
+                self.advance(work, &shape, &mut searches, iteration, sides)?;
                 count.done += searches.len();
                 let left = self.iterations - iteration - 1;
                 let (ended, under_way): (Vec<_>, Vec<_>) = searches
@@ -339,7 +366,8 @@ impl ExtremalPerturbation {
         parameters: ArrayView2<'_, f32>,
         size: [usize; 2],
     ) -> Result<Array2<f32>, AttributionError> {
-        self.check()?;
+        let fitted = self.fitted(size);
+        fitted.check()?;
         let refuse = |value, expected| {
             Err(AttributionError::Parameter {
                 parameter: "parameters of the mask",
@@ -347,7 +375,7 @@ impl ExtremalPerturbation {
                 expected,
             })
         };
-        let [rows, columns] = size.map(|side| side.div_ceil(self.step));
+        let [rows, columns] = size.map(|side| side.div_ceil(fitted.step));
         if parameters.dim() != (rows, columns) {
             return refuse(
                 format!("{:?}", parameters.dim()),
@@ -357,7 +385,7 @@ impl ExtremalPerturbation {
         if !parameters.iter().all(|p| (0.0..=1.0).contains(p)) {
             return refuse("other numbers".to_owned(), "numbers from 0 to 1");
         }
-        let shape = SmoothMask::new(size, self.step, self.sigma, self.coldness)?;
+        let shape = SmoothMask::new(size, fitted.step, fitted.sigma, fitted.coldness)?;
         let parameters: Vec<f32> = parameters.iter().copied().collect();
         let mask = shape.cropped(&shape.full_mask(&parameters).values);
         let got = vec![mask.len()];
@@ -389,7 +417,8 @@ impl ExtremalPerturbation {
         }
         let mask: Vec<f32> = mask.iter().copied().collect();
         let image = image.clone().without_autodiff();
-        let pixels = self.pyramid(&image)?.under(&mask);
+        let fitted = self.fitted([shape[2], shape[3]]);
+        let pixels = fitted.pyramid(&image)?.under(&mask);
         Ok(Tensor::from_data(
             TensorData::new(pixels, shape),
             &image.device(),

@@ -121,6 +121,7 @@ pub(crate) const METHOD: Method = Method::new(
         options.read("dampening", "a number from 0 to 1", &mut method.dampening)?;
         options.read("area-weight", "a number", &mut method.area_weight)?;
         options.read("area-growth", "a number", &mut method.area_growth)?;
+        method.given.read(options, &["step", "sigma"])?;
         Ok(Box::new(method))
     },
 )

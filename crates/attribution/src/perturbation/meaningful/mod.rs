@@ -58,6 +58,7 @@ use crate::network::Network;
 use crate::perturbation::mask_grid::MaskGrid;
 use crate::perturbation::{Variant, at_input};
 use crate::saliency::Reduce;
+use crate::scaled::Given;
 use crate::target::Target;
 use crate::work::{Work, at_least_one, require};
 
@@ -91,6 +92,7 @@ pub struct MeaningfulPerturbation {
     disc_step: f32,
     disc_blur: f32,
     disc_left: f32,
+    given: Given,
 }
 
 impl Default for MeaningfulPerturbation {
@@ -100,11 +102,11 @@ impl Default for MeaningfulPerturbation {
 }
 
 impl MeaningfulPerturbation {
-    /// As in the paper.
+    /// As in the paper; on images of fewer than 128 pixels, lengths in pixels shrink in proportion.
     pub fn new() -> Self {
         Self {
             setup: at_input(),
-            baseline: Baseline::blur(10.0),
+            baseline: Baseline::usual_blur(),
             variant: Variant::Delete,
             is_probability: true,
             iterations: 300,
@@ -124,6 +126,7 @@ impl MeaningfulPerturbation {
             disc_step: 5.0,
             disc_blur: 10.0,
             disc_left: 0.01,
+            given: Given::default(),
         }
     }
 
@@ -136,7 +139,7 @@ impl MeaningfulPerturbation {
     setup_builders!(batch_size, seed, progress);
 
     setters! {
-        /// What hidden pixels become, a blur of 10 pixels by default.
+        /// What hidden pixels become, a blur of 10 pixels by default, less on small images.
         baseline(baseline: Baseline);
         /// What a mask is to do, to delete by default.
         variant(variant: Variant);
@@ -158,11 +161,18 @@ impl MeaningfulPerturbation {
         self
     }
 
-    setters! {
-        /// Pixels that share a parameter along each axis, 8 by default.
-        scale(pixels: usize);
-        /// Sigma in pixels of the blur that makes a mask of parameters, 5 by default; 0 leaves squares.
-        mask_blur(sigma: f32) => blur;
+    /// Pixels that share a parameter along each axis, 8 by default.
+    pub fn scale(mut self, pixels: usize) -> Self {
+        self.scale = pixels;
+        self.given.add("mask-scale");
+        self
+    }
+
+    /// Sigma in pixels of the blur that makes a mask of parameters, 5 by default; 0 leaves squares.
+    pub fn mask_blur(mut self, sigma: f32) -> Self {
+        self.blur = sigma;
+        self.given.add("mask-blur");
+        self
     }
 
     /// Weights of the sum of all parameters and of their total variation, 1e-4 and 1e-2 by default;
@@ -172,12 +182,17 @@ impl MeaningfulPerturbation {
         self
     }
 
+    /// Offsets along each axis that the image takes under the mask, 4 by default; 0 and 1 leave it
+    /// where it is.
+    pub fn jitter(mut self, pixels: usize) -> Self {
+        self.jitter = pixels;
+        self.given.add("offsets");
+        self
+    }
+
     setters! {
         /// Exponent of the total variation, 3 by default, at least 1.
         beta(beta: f32);
-        /// Offsets along each axis that the image takes under the mask, 4 by default; 0 and 1 leave it
-        /// where it is.
-        jitter(pixels: usize);
         /// Standard deviation of normal noise that is added to the parameters at each iteration, 0 by
         /// default.
         noise(deviation: f32);
@@ -190,7 +205,19 @@ impl MeaningfulPerturbation {
     /// default.
     pub fn disc(mut self, step: f32, blur: f32, left: f32) -> Self {
         (self.disc_step, self.disc_blur, self.disc_left) = (step, blur, left);
+        self.given.add("disc");
         self
+    }
+
+    /// The same with the lengths that nobody gave as they suit images of that size.
+    fn fitted(&self, size: [usize; 2]) -> Self {
+        let mut fitted = self.clone();
+        self.given.fit_whole("mask-scale", &mut fitted.scale, size);
+        self.given.fit("mask-blur", &mut fitted.blur, size);
+        self.given.fit_whole("offsets", &mut fitted.jitter, size);
+        self.given.fit("disc", &mut fitted.disc_step, size);
+        self.given.fit("disc", &mut fitted.disc_blur, size);
+        fitted
     }
 
     fn check(&self) -> Result<(), AttributionError> {
@@ -274,6 +301,11 @@ impl MeaningfulPerturbation {
         };
         let work = Work::new(network, images, &target, &self.setup)?;
         self.baseline.check(&work)?;
+        self.fitted(work.size()).found(&work)
+    }
+
+    /// The masks, with every length as it is stated.
+    fn found(&self, work: &Work<'_>) -> Result<MeaningfulMasks, AttributionError> {
         let [height, width] = work.size();
         require(
             self.jitter <= height.min(width),
@@ -294,12 +326,12 @@ impl MeaningfulPerturbation {
         for chunk in all.chunks(together) {
             let mut searches = Vec::with_capacity(chunk.len());
             for &image in chunk {
-                let mut search = Search::new(&work, image, self, &grid)?;
-                self.begin(&work, &grid, &mut search)?;
+                let mut search = Search::new(work, image, self, &grid)?;
+                self.begin(work, &grid, &mut search)?;
                 searches.push(search);
             }
             for iteration in 0..self.iterations {
-                self.advance(&work, &grid, &mut searches)?;
+                self.advance(work, &grid, &mut searches)?;
                 done += searches.len();
                 let left = self.iterations - iteration - 1;
                 let (ended, under_way): (Vec<_>, Vec<_>) = searches

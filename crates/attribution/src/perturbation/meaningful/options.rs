@@ -51,6 +51,8 @@ pub(crate) const METHOD: Method = Method::new(
         options.read("offsets", "a number of pixels", &mut method.jitter)?;
         options.read("mask-noise", "a number", &mut method.noise)?;
         options.read("start", STARTS, &mut method.start)?;
+        let lengths = ["mask-scale", "mask-blur", "offsets"];
+        method.given.read(options, &lengths)?;
         let three = "three numbers joined by commas";
         if let Some(Three([decay, square_decay, epsilon])) = options.get("adam", three)? {
             method = method.adam(decay, square_decay, epsilon);
@@ -68,7 +70,7 @@ pub(crate) const METHOD: Method = Method::new(
         "paper",
         "paper or localisation; the options below change it",
     ),
-    option("baseline", "blur:10", BASELINE_HELP),
+    option("baseline", "blur", BASELINE_HELP),
     option(
         "variant",
         "delete",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use elucid::attribution::{AttributionError, Method, MethodOptions, Place};
+use elucid::attribution::{AttributionError, Baseline, Method, MethodOptions, Place};
 use elucid::prelude::*;
 use elucid::vision::Guess;
 use indicatif::ProgressBar;
@@ -64,12 +64,12 @@ impl Run {
     }
 
     /// All options in effect.
-    fn all_options(&self) -> BTreeMap<&'static str, String> {
+    fn all_options(&self, size: [usize; 2]) -> BTreeMap<&'static str, String> {
         let option = |option: &elucid::attribution::MethodOption| {
             let given = self.options.get(option.name).cloned();
             (
                 option.name,
-                given.unwrap_or_else(|| option.default.to_owned()),
+                given.unwrap_or_else(|| self.method.default_at(option, size)),
             )
         };
         self.method.options.iter().map(option).collect()
@@ -480,15 +480,25 @@ impl<'w> Work<'w> {
                     run.method.name, drawn.layer.name, photo.name
                 ));
             }
+            let constant = map.len() > 1 && map.iter().all(|v| Some(v) == map.first());
+            if constant && !blank {
+                self.session.console.note(format!(
+                    "{} at {}, {}: the map is constant: it is the same everywhere and points nowhere",
+                    run.method.name, drawn.layer.name, photo.name
+                ));
+            }
             map_facts = Some(MapFacts {
                 reduction: maps.reduction.to_string(),
                 height: map.nrows(),
                 width: map.ncols(),
                 colors: maps.style.colors().to_string(),
                 blank,
+                constant,
             });
             overlay = Some(over.clone()).filter(|_| self.is_grid());
         }
+        let spec = self.session.model.input_spec();
+        let options = run.all_options(spec.size());
         let facts = ResultFacts {
             method: run.method.name,
             title: run.method.title,
@@ -498,7 +508,8 @@ impl<'w> Work<'w> {
             score: attribution.scores().get(i).copied().unwrap_or(f32::NAN),
             rules: attribution.rules().to_owned(),
             rules_used: attribution.rule_uses().iter().map(Into::into).collect(),
-            options: run.all_options(),
+            hidden_by: hidden_by(&options, spec),
+            options,
             seed: run.method.random.then_some(self.args.seed),
             completeness: attribution.completeness().get(i).copied().map(Into::into),
             evaluations: attribution.evaluations().get(i).copied().unwrap_or(1),
@@ -531,6 +542,16 @@ impl<'w> Work<'w> {
         let layer = run.layer.as_deref().unwrap_or_default();
         names::unique([run.method.name, layer, stem], taken)
     }
+}
+
+/// What hides pixels, in words.
+fn hidden_by(options: &BTreeMap<&'static str, String>, spec: &InputSpec) -> Option<String> {
+    let baseline = options.get("baseline")?;
+    if baseline == "segment-mean" {
+        return Some("the mean colour of each segment".to_owned());
+    }
+    let baseline: Baseline = baseline.parse().ok()?;
+    Some(baseline.in_words(spec))
 }
 
 /// Refuses more than memory and a page should hold, before minutes are spent on it.

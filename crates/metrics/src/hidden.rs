@@ -1,0 +1,107 @@
+//! What pixels become when they are taken away.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::case::Case;
+use crate::error::MetricError;
+use crate::random::Random;
+
+/// What pixels become when they are taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hidden {
+    /// Zeros of the prepared image, mostly the mean colour.
+    Zero,
+    /// Black pixels, as the model's preparation makes the network see them.
+    Black,
+    /// White pixels, as the model's preparation makes the network see them.
+    White,
+    /// The mean of the image, in each channel.
+    Mean,
+    /// The image itself under RISE's blur.
+    Blur,
+    /// Pixels drawn evenly between black and white.
+    Noise,
+}
+
+pub(crate) const HIDDEN: &str = "zero, black, white, mean, blur or noise";
+
+const NAMES: [(&str, Hidden); 6] = [
+    ("zero", Hidden::Zero),
+    ("black", Hidden::Black),
+    ("white", Hidden::White),
+    ("mean", Hidden::Mean),
+    ("blur", Hidden::Blur),
+    ("noise", Hidden::Noise),
+];
+
+impl fmt::Display for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = NAMES.iter().find(|(_, hidden)| hidden == self);
+        f.write_str(name.map_or("", |(name, _)| name))
+    }
+}
+
+impl FromStr for Hidden {
+    type Err = MetricError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let name = NAMES.iter().find(|(name, _)| *name == text.trim());
+        name.map(|(_, hidden)| *hidden)
+            .ok_or_else(|| MetricError::OptionValue {
+                option: "baseline".to_owned(),
+                value: text.to_owned(),
+                expected: HIDDEN.to_owned(),
+            })
+    }
+}
+
+impl Hidden {
+    /// The image `[C, H, W]` of a case without any of its pixels; noise is the same for every image.
+    pub(crate) fn pixels(self, case: &Case<'_>) -> Result<Vec<f32>, MetricError> {
+        let [height, width] = case.size();
+        let plane = height * width;
+        let flat = |values: Vec<f32>| -> Vec<f32> {
+            let values = values.into_iter();
+            values.flat_map(|v| std::iter::repeat_n(v, plane)).collect()
+        };
+        let spec = || {
+            let model = case.network.as_model();
+            let spec = model.map(|model| model.input_spec());
+            spec.ok_or_else(|| MetricError::OptionValue {
+                option: "baseline".to_owned(),
+                value: self.to_string(),
+                expected:
+                    "zero, mean or blur: nobody says what pixels become for a network that is \
+                           no model"
+                        .to_owned(),
+            })
+        };
+        Ok(match self {
+            Self::Zero => vec![0.0; case.pixels.len()],
+            Self::Black => flat(spec()?.of_grey(0.0)),
+            Self::White => flat(spec()?.of_grey(1.0)),
+            Self::Mean => flat(means(&case.pixels, plane)),
+            Self::Blur => crate::insertion_deletion::blurred(&case.pixels, height, width),
+            Self::Noise => {
+                let [low, high] = spec()?.range();
+                let mut random = Random::new(0);
+                let ends = low.into_iter().zip(high);
+                let channels = ends.map(|(low, high)| {
+                    let pixel = |_| low + (high - low) * random.uniform();
+                    (0..plane).map(pixel).collect::<Vec<f32>>()
+                });
+                channels.flatten().collect()
+            }
+        })
+    }
+}
+
+/// The mean of each channel.
+fn means(pixels: &[f32], plane: usize) -> Vec<f32> {
+    let mean = |channel: &[f32]| {
+        let sum: f64 = channel.iter().map(|&v| f64::from(v)).sum();
+        (sum / plane as f64) as f32
+    };
+    pixels.chunks(plane).map(mean).collect()
+}
