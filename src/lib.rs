@@ -32,7 +32,7 @@ pub mod prelude {
         XGradCam,
     };
     pub use elucid_graph::device::DeviceChoice;
-    pub use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, Layer};
+    pub use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, Layer, Limits};
     pub use elucid_optvis::{
         FeatureVis, Objective, Objectives, Parametrisation, Transforms, Visualisation,
     };

@@ -289,7 +289,7 @@ impl Pair<'_, '_> {
                 inputs[slot] = Some(Activation::from_rows((x.rows() + base) * 0.5, &x)?);
             }
         }
-        Ok(self.step.pullback(inputs, &[Some(m.clone())]))
+        Ok(self.step.pullback(inputs, &[Some(m.clone())])?)
     }
 
     fn quotient(&self, m: &Activation) -> Result<Vec<Option<Activation>>, AttributionError> {
@@ -320,7 +320,7 @@ impl Pair<'_, '_> {
         let mut gradients = match or_gradient {
             true => {
                 let inputs = Self::inputs(self.step);
-                self.step.pullback(inputs, &[Some(m.clone())])
+                self.step.pullback(inputs, &[Some(m.clone())])?
             }
             false => self.slots(),
         };
@@ -347,8 +347,10 @@ impl Pair<'_, '_> {
         let part = |difference: Tensor<2>| Activation::from_rows(m.rows() * difference, &y);
         let gained = part(best.clone() - y0)?;
         let lost = part(y.rows() - best)?;
-        let gained = self.step.pullback(Self::inputs(self.step), &[Some(gained)]);
-        let lost = self.base.pullback(Self::inputs(self.base), &[Some(lost)]);
+        let gained = self
+            .step
+            .pullback(Self::inputs(self.step), &[Some(gained)])?;
+        let lost = self.base.pullback(Self::inputs(self.base), &[Some(lost)])?;
         for (slot, parts) in gained.into_iter().zip(lost).enumerate() {
             let ((Some(gained), Some(lost)), Some((x, base))) = (parts, self.values(slot)) else {
                 continue;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
+use elucid::graph::Bytes;
 use elucid::models::{self, Labels};
 use elucid::prelude::*;
 use elucid::vision::{Opening, Probabilities};
@@ -67,6 +68,10 @@ pub struct ModelArgs {
     #[arg(long)]
     pub pull: bool,
 
+    /// The most memory that the network may take, opened and in a pass on one image: 2GB, 1.5GiB
+    #[arg(long, value_name = "SIZE", default_value_t = Bytes(Limits::MEMORY))]
+    memory_limit: Bytes,
+
     #[command(flatten)]
     pub input: InputArgs,
 
@@ -112,6 +117,13 @@ impl HeadArgs {
             opening = opening.labels(labels);
         }
         Ok(opening)
+    }
+}
+
+impl ModelArgs {
+    /// The limits within which the network is opened.
+    pub fn limits(&self) -> Limits {
+        Limits::default().with_memory(self.memory_limit.0)
     }
 }
 

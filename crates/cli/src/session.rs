@@ -63,7 +63,7 @@ impl Session {
 }
 
 fn open_model(args: &ModelArgs, device: &Chosen) -> Result<Model, CliError> {
-    let opening = args.head.apply(Opening::new())?;
+    let opening = args.head.apply(Opening::new().limits(args.limits()))?;
     let opened = find(args, device, &opening);
     if let Err(ModelError::NotFound(missing @ ResolveError::NotPulled { .. })) = &opened {
         return Err(CliError::Failure(format!("{missing}, or add --pull")));

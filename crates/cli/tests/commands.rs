@@ -196,6 +196,22 @@ fn bad_usage_is_one_line_and_exit_code_2() {
 }
 
 #[test]
+fn memory_is_limited() {
+    let desk = Desk::squeezenet();
+    let message = desk.say("inspect --memory-limit 1MB").refused(1);
+    for part in ["more than the limit of 1 MB", "--memory-limit"] {
+        assert!(message.contains(part), "{message}");
+    }
+    // Opened, but no pass through it.
+    desk.say("inspect --memory-limit 12MB").ok();
+    let image = "classify --memory-limit 9MB cat.png";
+    let message = desk.say(image).refused(1);
+    assert!(message.contains("a pass on one image"), "{message}");
+    let message = desk.say("inspect --memory-limit lots").refused(2);
+    assert!(message.contains("2GB, 1.5GiB or 300MB"), "{message}");
+}
+
+#[test]
 fn files_that_are_none_are_refused() {
     let desk = Desk::new();
     let model = squeezenet();

@@ -194,7 +194,7 @@ impl BoundGraph {
     }
 
     /// The input that takes pictures.
-    fn image(&self) -> Result<ValueId, GraphError> {
+    pub(crate) fn image(&self) -> Result<ValueId, GraphError> {
         self.inner.pictures.ok_or_else(|| GraphError::Malformed {
             reason: "the graph has no input of pictures".to_owned(),
         })

@@ -11,6 +11,7 @@ use crate::error::GraphError;
 use crate::fold;
 use crate::graph::{Graph, GraphInput, Node, NodeId, ValueId};
 use crate::host::{ElementType, HostTensor};
+use crate::limits::{Limits, host_bytes};
 use crate::operator::Operator;
 use crate::registry::Registry;
 
@@ -43,6 +44,8 @@ pub struct GraphBuilder {
     captures: Vec<String>,
     metadata: BTreeMap<String, String>,
     is_body: bool,
+    limits: Limits,
+    held: u64,
 }
 
 /// The newest operator set that is understood.
@@ -64,6 +67,18 @@ impl GraphBuilder {
             opset,
             ..Self::default()
         }
+    }
+
+    /// With other limits than the usual ones.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Says how many bytes are taken already, those of the constants included.
+    pub(crate) fn set_held(&mut self, held: u64) {
+        self.held = held;
     }
 
     /// Something inside another graph: what it reads and nobody makes is taken from there.
@@ -125,6 +140,7 @@ impl GraphBuilder {
         if self.is_given(value) {
             return Err(made_twice(name));
         }
+        self.held += host_bytes(tensor.element_type(), tensor.len());
         self.constants.insert(value, tensor);
         Ok(self)
     }
@@ -220,8 +236,8 @@ impl GraphBuilder {
             let value = match output.is_empty() {
                 false => self.id(output),
                 true => {
-                    let behind = outputs[last - 1];
-                    self.id(&format!("{behind}#unnamed output {i}"))
+                    let place = self.nodes.len();
+                    self.id(&format!("#{place}/unnamed output {i}"))
                 }
             };
             made.push(value);
@@ -282,6 +298,8 @@ impl GraphBuilder {
             captures: self.captures,
             opset: self.opset,
             metadata: self.metadata,
+            limits: self.limits,
+            held: self.held,
             index: OnceLock::new(),
         };
         fold::constants(&mut graph)?;

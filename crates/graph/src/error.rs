@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use elucid_rules::RuleError;
 
 use crate::device::DeviceError;
+use crate::limits::Excess;
 
 /// An error from importing, looking up or running a network.
 #[derive(Debug, thiserror::Error)]
@@ -71,14 +72,16 @@ pub enum GraphError {
         /// Why it could not be read.
         reason: String,
     },
-    /// A tensor would be larger than this program allocates at once.
-    #[error("{what} would hold {shape:?} elements, more than the limit of {limit}")]
+    /// More memory would be taken than [`Limits`](crate::Limits) allow.
+    #[error("{what} would take {}", Excess { needed: *needed, held: *held, limit: *limit })]
     TooLarge {
-        /// The tensor or node.
+        /// The tensor, node or pass.
         what: String,
-        /// Its shape.
-        shape: Vec<u64>,
-        /// The largest number of elements allowed.
+        /// The bytes that it would take.
+        needed: u64,
+        /// The bytes that are taken already.
+        held: u64,
+        /// The most bytes allowed.
         limit: u64,
     },
     /// No layer has this name.

@@ -18,15 +18,16 @@ pub(crate) struct Placed {
 
 /// Runs one node, or the rule that stands in for it, on its inputs.
 ///
-/// `outputs` states the shapes to make. Everything was checked when the node was resolved.
+/// `outputs` states the shapes to make. Everything was checked when the node was resolved; what is left
+/// is a device that does not hand numbers over.
 pub(crate) fn execute(
     kernel: &Arc<dyn Kernel>,
     placed: Option<Placed>,
     mut inputs: Slots,
     outputs: &[Known],
-) -> Vec<Activation> {
+) -> Result<Vec<Activation>, String> {
     let Some(Placed { rule, site }) = placed else {
-        return kernel.run(inputs, outputs);
+        return kernel.try_run(inputs, outputs);
     };
     match rule {
         BoundRule::OneInput(rule) => {
@@ -34,12 +35,12 @@ pub(crate) fn execute(
             // Such rules are written for images; vectors become images of one pixel.
             let view = image_view(&x.shape());
             let x = x.into_view(&view).into_cast::<4>();
-            vec![apply(x, rule).into_view(&outputs[0].shape)]
+            Ok(vec![apply(x, rule).into_view(&outputs[0].shape)])
         }
         BoundRule::Operator(rule) => {
-            let operator = Ready::new(kernel, outputs);
+            let operator = Runnable::new(kernel, outputs);
             let made = apply_operator(rule, operator, any_rank(inputs.into_slots()), site);
-            made.into_iter().map(Activation::from).collect()
+            Ok(made.into_iter().map(Activation::from).collect())
         }
     }
 }
@@ -54,12 +55,12 @@ pub(crate) fn activations(slots: Vec<Option<AnyRank>>) -> Vec<Option<Activation>
 
 /// A resolved operator, as rules get to run it.
 #[derive(Debug)]
-pub(crate) struct Ready {
+pub(crate) struct Runnable {
     kernel: Arc<dyn Kernel>,
     outputs: Vec<Known>,
 }
 
-impl Ready {
+impl Runnable {
     pub fn new(kernel: &Arc<dyn Kernel>, outputs: &[Known]) -> Arc<Self> {
         Arc::new(Self {
             kernel: Arc::clone(kernel),
@@ -68,7 +69,7 @@ impl Ready {
     }
 }
 
-impl Forward for Ready {
+impl Forward for Runnable {
     fn forward(&self, inputs: Vec<Option<AnyRank>>) -> Vec<AnyRank> {
         let inputs = Slots::new(activations(inputs));
         let made = self.kernel.run(inputs, &self.outputs).into_iter();
@@ -83,7 +84,7 @@ impl Forward for Ready {
 /// The gradients of a rule at the inputs of an operator that ran.
 pub(crate) fn backward(
     placed: &Placed,
-    operator: Arc<Ready>,
+    operator: Arc<Runnable>,
     inputs: Vec<Option<Activation>>,
     live: &[bool],
     outputs: Vec<Activation>,

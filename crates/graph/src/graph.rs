@@ -5,10 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use elucid_rules::Algebra;
 
-use crate::error::{GraphError, quoted};
+use crate::error::{GraphError, few, quoted};
 use crate::host::{ElementType, HostTensor};
+use crate::limits::{Ledger, Limits, Scope, host_bytes};
 use crate::names::Index;
-use crate::operator::{self, Batch, Known, Operands, Operator, Refused, Resolved};
+use crate::operator::{self, Batch, Known, Operands, Operator, Ready, Refused};
 
 /// Index of a named value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +62,9 @@ pub struct Graph {
     pub(crate) opset: i64,
     /// What the file says of itself.
     pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) limits: Limits,
+    /// Bytes that the constants take.
+    pub(crate) held: u64,
     /// What looking up names needs, found when it is first needed.
     pub(crate) index: OnceLock<Index>,
 }
@@ -188,13 +192,31 @@ impl Graph {
         node.op.algebra(&self.constants_of(node))
     }
 
-    /// Resolves one node.
+    /// How much memory may be taken.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// What is taken of that, with `computed` bytes beside the constants.
+    pub(crate) fn ledger(&self, computed: u64) -> Ledger {
+        Ledger::new(self.limits, self.held.saturating_add(computed))
+    }
+
+    /// Adds a constant.
+    pub(crate) fn hold(&mut self, value: ValueId, host: HostTensor) {
+        self.held += host_bytes(host.element_type(), host.len());
+        self.constants.insert(value, host);
+    }
+
+    /// Resolves one node within what the ledger leaves.
     pub(crate) fn resolve_node(
         &self,
         node: &Node,
         inputs: &[Option<Known>],
         batch: Batch,
-    ) -> Result<Resolved, Refused> {
+        ledger: Ledger,
+    ) -> Result<Ready, Refused> {
+        let _scope = Scope::enter(ledger);
         let operands = Operands::new(inputs, node.outputs.len(), batch);
         operator::resolve(&*node.op, &operands)
     }
@@ -206,9 +228,12 @@ impl Graph {
             Refused::NeedsValue { what, .. } => {
                 format!("{what} depends on the image, so no sizes are known before it is seen")
             }
-            Refused::TooLarge { shape, limit } => {
-                let what = format!("the output of {}", self.label(node));
-                return crate::import::too_large(&what, &shape, limit);
+            Refused::TooLarge { shape, excess } => {
+                let what = match shape.as_slice() {
+                    [] => format!("what {} makes", self.label(node)),
+                    shape => format!("{} with a tensor of {}", self.label(node), few(shape)),
+                };
+                return excess.of(what);
             }
         };
         GraphError::Operator {

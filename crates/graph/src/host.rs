@@ -5,12 +5,9 @@ use ndarray::{ArcArray, ArrayViewD, Axis, IxDyn, Zip};
 
 pub use crate::element::ElementType;
 
-/// The largest number of elements that one tensor may hold: 4 GiB of `f32`.
+/// The largest number of elements that one tensor may hold, 4 GiB of `f32`, however much memory
+/// [`Limits`](crate::Limits) allow.
 pub const MAX_ELEMENTS: usize = 1 << 30;
-
-/// The largest number of elements that the values computed ahead of a pass may hold together:
-/// a few bytes of a file can ask for any number of them.
-pub(crate) const MAX_COMPUTED: usize = 1 << 28;
 
 pub(crate) type Array<T> = ArcArray<T, IxDyn>;
 

@@ -10,15 +10,18 @@ mod element;
 mod error;
 mod execute;
 mod fold;
+mod footprint;
 mod graph;
 mod host;
 mod import;
 mod layers;
+mod limits;
 mod names;
 mod obstacles;
 mod operator;
 mod ops;
 mod pass;
+mod place;
 mod plan;
 #[doc(hidden)]
 pub mod proto;
@@ -39,6 +42,7 @@ pub use graph::{Graph, GraphInput, Node, ValueId};
 pub use host::{HostTensor, MAX_ELEMENTS};
 pub use import::MAX_FILE;
 pub use layers::Layer;
+pub use limits::{Bytes, Excess, Limits};
 pub use names::Module;
 pub use obstacles::Obstacle;
 pub use operator::{

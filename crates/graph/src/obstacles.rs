@@ -73,7 +73,9 @@ pub(crate) fn find(graph: &Graph, input: Option<(ValueId, Vec<usize>)>) -> Vec<O
                     add(true, id, reason);
                 }
                 Refused::Unsupported(reason) | Refused::Reason(reason) => add(false, id, reason),
-                Refused::TooLarge { .. } => add(false, id, "it is too large".to_owned()),
+                Refused::TooLarge { excess, .. } => {
+                    add(false, id, format!("it would take {excess}"));
+                }
             }
         }
     }

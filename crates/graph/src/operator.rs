@@ -13,7 +13,9 @@ use elucid_rules::{Algebra, OpKind, Statistics};
 
 use crate::activation::{Activation, MAX_RANK};
 use crate::error::few;
-use crate::host::{ElementType, HostTensor, MAX_COMPUTED, MAX_ELEMENTS, element_count};
+use crate::host::{ElementType, HostTensor, element_count};
+use crate::limits::{self, Excess};
+use crate::place::Branch;
 use crate::receptive::{Reach, Windows};
 
 /// What is known of a value before the network runs.
@@ -75,12 +77,12 @@ impl Known {
 pub enum Refused {
     /// In words: what was expected and what came.
     Reason(String),
-    /// A tensor would be larger than the limit.
+    /// A tensor would take more memory than is allowed.
     TooLarge {
-        /// Its shape.
+        /// Its shape; empty for several tensors together.
         shape: Vec<usize>,
-        /// The most elements allowed.
-        limit: usize,
+        /// The numbers.
+        excess: Excess,
     },
     /// Sizes follow from the values of an input that the network has yet to compute.
     NeedsValue {
@@ -113,6 +115,15 @@ pub struct Batch {
     pub stated: Option<usize>,
     /// In this pass.
     pub actual: Option<usize>,
+}
+
+impl Batch {
+    /// How many of what the file states go through this pass: images, where it states one or leaves the
+    /// batch open.
+    pub(crate) fn images(self) -> usize {
+        let (stated, actual) = (self.stated.unwrap_or(1), self.actual.unwrap_or(1));
+        (actual / stated.max(1)).max(1)
+    }
 }
 
 /// What a node computes, with every size known.
@@ -171,11 +182,17 @@ pub enum Apart {
     /// All its inputs have as many rows as its output, and no row depends on another, as in a `Concat`
     /// along another axis.
     Joined,
-    /// Its output holds the numbers of its first input in their order, perhaps repeated within a row,
-    /// and its kernel goes by nothing but the shape of the output.
+    /// Its kernel for one image does for any number of them: it looks at no axis 0 but that of its first
+    /// input and its output, and no row depends on another image's. The other inputs are parameters.
     Shape,
     /// It does with this kernel, which is for any number of images.
     By(Arc<dyn Kernel>),
+    /// It does with this kernel, when each input in these slots holds the values of every image one behind
+    /// the other. What is in other slots must be the same for all images.
+    Blocks(Arc<dyn Kernel>, Vec<usize>),
+    /// The inputs in these slots have as many rows as its output, and no row depends on another. The
+    /// other inputs are parameters, and must be the same for all images.
+    RowsOf(Vec<usize>),
 }
 
 impl Apart {
@@ -235,6 +252,12 @@ pub trait Operator: Debug + Send + Sync {
         None
     }
 
+    /// The body that stands in its place, given those of its inputs that are constants.
+    #[doc(hidden)]
+    fn branch(&self, _constants: &[Option<&HostTensor>]) -> Option<Branch> {
+        None
+    }
+
     /// Whether it stands for an operator that is not known.
     #[doc(hidden)]
     fn is_missing(&self) -> bool {
@@ -247,6 +270,20 @@ pub trait Kernel: Debug + Send + Sync {
     /// Computes the outputs. The tensors have the shapes that were resolved, and so must what is
     /// returned; in the place of an output that is known anything may stand.
     fn run(&self, inputs: Slots, outputs: &[Known]) -> Vec<Activation>;
+
+    /// The same for a kernel that reads numbers back, which a device may fail to hand over.
+    ///
+    /// # Errors
+    ///
+    /// In words, when it did.
+    fn try_run(&self, inputs: Slots, outputs: &[Known]) -> Result<Vec<Activation>, String> {
+        Ok(self.run(inputs, outputs))
+    }
+
+    /// Bytes that it holds beside its inputs and outputs while it runs.
+    fn working(&self) -> u64 {
+        0
+    }
 
     /// Whether it can do with a first input that holds no numbers, for which there is no tensor.
     fn takes_empty(&self) -> bool {
@@ -587,8 +624,17 @@ impl<'a> Operands<'a> {
     }
 }
 
+/// A node that is resolved and checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Ready {
+    pub resolved: Resolved,
+    /// Bytes of the tensors that its operator asked for room for: those between its inputs and outputs,
+    /// as the scores of an attention.
+    pub working: u64,
+}
+
 /// Resolves an operator and checks what comes out: nothing unchecked may reach burn.
-pub(crate) fn resolve(operator: &dyn Operator, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
+pub(crate) fn resolve(operator: &dyn Operator, inputs: &Operands<'_>) -> Result<Ready, Refused> {
     if inputs.outputs() == 0 {
         return Err("it names no output".into());
     }
@@ -599,7 +645,8 @@ pub(crate) fn resolve(operator: &dyn Operator, inputs: &Operands<'_>) -> Result<
             inputs.outputs()
         )));
     }
-    let mut resolved = operator.resolve(inputs)?;
+    let (resolved, working) = limits::asked(|| operator.resolve(inputs));
+    let mut resolved = resolved?;
     if resolved.outputs.len() < inputs.outputs() {
         let made = resolved.outputs.len();
         return Err(format!("it makes {made} outputs, {} are named", inputs.outputs()).into());
@@ -622,7 +669,7 @@ pub(crate) fn resolve(operator: &dyn Operator, inputs: &Operands<'_>) -> Result<
             }
         }
     }
-    Ok(resolved)
+    Ok(Ready { resolved, working })
 }
 
 /// What burn computes with: a few dimensions, none of them empty.
@@ -634,30 +681,33 @@ pub(crate) fn check_computable(shape: &[usize]) -> Result<(), Refused> {
         )
         .into());
     }
-    check_size(shape, MAX_ELEMENTS)?;
+    limits::allow_device(shape)?;
     if shape.contains(&0) {
         return Err(format!("a tensor of shape {shape:?} holds no numbers").into());
     }
     Ok(())
 }
 
-/// Refuses more than `limit` elements.
-pub(crate) fn check_size(shape: &[usize], limit: usize) -> Result<(), Refused> {
-    match element_count(shape) {
-        Some(count) if count <= limit => Ok(()),
-        _ => Err(Refused::TooLarge {
-            shape: shape.to_vec(),
-            limit,
-        }),
-    }
+/// Refuses a tensor on a device that takes more memory than is allowed.
+pub(crate) fn check_size(shape: &[usize]) -> Result<(), Refused> {
+    limits::check_device(shape)
 }
 
-/// Checks a value that is about to be computed on the host.
+/// The same for a value that is about to be computed on the host.
 pub(crate) fn check_host_size(shape: &[usize]) -> Result<(), Refused> {
     if shape.len() > LONGEST_LIST {
         return Err(format!("{} dimensions are too many", shape.len()).into());
     }
-    check_size(shape, MAX_COMPUTED)
+    limits::check_host(shape)
+}
+
+/// Refuses a computation on the host of more steps than can be waited for.
+pub(crate) fn check_work(bounds: &[usize]) -> Result<(), Refused> {
+    const MOST: usize = 1 << 28;
+    match element_count(bounds) {
+        Some(count) if count <= MOST => Ok(()),
+        _ => Err(format!("more than {MOST} products of integers").into()),
+    }
 }
 
 /// Far more dimensions than any tensor has.

@@ -8,6 +8,7 @@ use crate::activation::Activation;
 use crate::bound::{BoundGraph, ImageBatch};
 use crate::error::{GraphError, quoted};
 use crate::execute::{Placed, execute};
+use crate::footprint;
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::host::{ElementType, HostTensor};
 use crate::operator::{Known, Slots};
@@ -210,7 +211,7 @@ impl<'m> Pass<'m> {
             requested.push((name.as_ref().to_owned(), value));
         }
         let fetches: Vec<ValueId> = requested.iter().map(|(_, v)| *v).collect();
-        let run = |planner: Planner<'m>, values: HashMap<ValueId, Activation>| {
+        let run = |planner: Planner<'m>, values: HashMap<ValueId, Activation>, images: usize| {
             let mut uses: HashMap<ValueId, usize> = HashMap::new();
             let reads = planner
                 .needed()
@@ -223,15 +224,18 @@ impl<'m> Pass<'m> {
                 rules: self.rules.clone(),
                 planner,
                 values,
+                readers: uses.clone(),
                 uses,
                 done: 0,
+                images,
                 keeps: false,
                 rule_uses: Vec::new(),
             }
         };
         let Some(images) = Images::of(model, &feeds)? else {
             let planner = Planner::new(graph, &feeds, &fetches)?;
-            let runs = vec![run(planner, values)];
+            let images = planner.images();
+            let runs = vec![run(planner, values, images)];
             return Ok(Started { runs, requested });
         };
         let mut planner = Planner::new(graph, &images.single, &fetches)?;
@@ -248,9 +252,11 @@ impl<'m> Pass<'m> {
             }
             let is_host = |value| feeds.iter().any(|(v, k)| *v == value && k.host.is_some());
             let reads_hosts = images.live.iter().any(|value| is_host(*value));
-            let plan = images.plan(graph, &planner.plan, &fetches);
+            let plan = images
+                .plan(graph, &planner.plan, &fetches)
+                .map(|several| several.plan);
             if let Some(plan) = plan.filter(|_| !reads_hosts) {
-                let runs = vec![run(planner.with_plan(plan), values)];
+                let runs = vec![run(planner.with_plan(plan), values, images.count)];
                 return Ok(Started { runs, requested });
             }
         }
@@ -271,7 +277,7 @@ impl<'m> Pass<'m> {
                 (*value, fed)
             });
             let planner = Planner::new(graph, &one, &fetches)?;
-            runs.push(run(planner, of_image.collect()));
+            runs.push(run(planner, of_image.collect(), 1));
         }
         Ok(Started { runs, requested })
     }
@@ -303,10 +309,13 @@ pub(crate) struct Run<'m> {
     rules: Rules,
     planner: Planner<'m>,
     values: HashMap<ValueId, Activation>,
-    /// How many readers each value has left.
+    /// How many readers each value has, and how many are left.
+    readers: HashMap<ValueId, usize>,
     uses: HashMap<ValueId, usize>,
     /// Steps that ran.
     done: usize,
+    /// How many images it is for.
+    images: usize,
     /// Whether values stay when their last reader has read them.
     keeps: bool,
     /// How many operators each rule took through which a gradient goes.
@@ -329,6 +338,7 @@ impl<'m> Run<'m> {
         self.rule_uses = self.rules.unused();
         loop {
             let progress = self.planner.advance()?;
+            self.check_memory()?;
             self.run_steps(&mut ran)?;
             match progress {
                 Progress::Done => return Ok(()),
@@ -344,6 +354,22 @@ impl<'m> Run<'m> {
                 }
             }
         }
+    }
+
+    /// Refuses a pass that would take more memory than is allowed.
+    fn check_memory(&self) -> Result<(), GraphError> {
+        let values = self.values.values();
+        let is_tracked = values
+            .map(Activation::device)
+            .any(|device| device.is_autodiff());
+        footprint::check(
+            self.model.graph(),
+            &self.planner.plan,
+            &self.readers,
+            self.keeps || is_tracked,
+            self.planner.computed(),
+            self.images,
+        )
     }
 
     fn run_steps(
@@ -377,6 +403,10 @@ impl<'m> Run<'m> {
                 RuleUse::count(&mut self.rule_uses, &placed.rule.name(), 1);
             }
             let outputs = execute(kernel, rule, Slots::new(inputs), &step.outputs);
+            let outputs = outputs.map_err(|reason| GraphError::Operator {
+                node: graph.label(node),
+                reason,
+            })?;
             for ((&value, output), known) in node.outputs.iter().zip(outputs).zip(&step.outputs) {
                 if known.host.is_some() {
                     continue;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::error::GraphError;
-use crate::graph::{Graph, NodeId, ValueId};
-use crate::host::{HostTensor, MAX_COMPUTED};
-use crate::import::too_large;
-use crate::operator::{Batch, Kernel, Known, Refused};
+use crate::graph::{Graph, Node, NodeId, ValueId};
+use crate::host::HostTensor;
+use crate::limits::{Ledger, host_bytes, spend};
+use crate::operator::{Batch, Kernel, Known, Ready, Refused, Resolved};
 
 /// One node to run.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub(crate) struct Step {
     /// `None` when all outputs are known.
     pub kernel: Option<Arc<dyn Kernel>>,
     pub outputs: Vec<Known>,
+    /// Bytes of the tensors between.
+    pub working: u64,
 }
 
 /// A partial execution, checked and ready to run.
@@ -90,7 +92,8 @@ pub(crate) struct Planner<'g> {
     told: HashMap<ValueId, HostTensor>,
     needed: Vec<bool>,
     next: usize,
-    computed: usize,
+    /// Bytes of the values that follow from shapes alone.
+    computed: u64,
     batch: Batch,
     /// Whether nodes that cannot be reached are no error.
     lenient: bool,
@@ -209,6 +212,36 @@ impl<'g> Planner<'g> {
         true
     }
 
+    /// What is taken: each image of a batch may take as much as one.
+    fn ledger(&self) -> Ledger {
+        self.graph.ledger(self.computed).for_each(self.images())
+    }
+
+    /// Counts what is known of a node's outputs.
+    fn take(&mut self, node: &Node, resolved: &Resolved) -> Result<(), GraphError> {
+        let known = resolved.outputs.iter().filter_map(|o| o.host.as_ref());
+        let made = known
+            .map(|host| host_bytes(host.element_type(), host.len()))
+            .sum();
+        let ledger = self.ledger();
+        let what = || format!("what {} makes of shapes", self.graph.label(node));
+        ledger.check(made).map_err(|excess| excess.of(what()))?;
+        // A body counts in the ledger of the node that it belongs to.
+        spend(made).map_err(|refused| self.graph.refusal(node, refused))?;
+        self.computed += made;
+        Ok(())
+    }
+
+    /// How many images it is for.
+    pub fn images(&self) -> usize {
+        self.batch.images()
+    }
+
+    /// Bytes of the values that follow from shapes alone.
+    pub fn computed(&self) -> u64 {
+        self.computed
+    }
+
     fn plan_node(&mut self, id: NodeId) -> Result<Option<Progress>, GraphError> {
         let graph = self.graph;
         let node = &graph.nodes[id.0];
@@ -226,9 +259,9 @@ impl<'g> Planner<'g> {
             };
             inputs.push(Some(known));
         }
-        let resolved = loop {
-            match graph.resolve_node(node, &inputs, self.batch) {
-                Ok(resolved) => break resolved,
+        let Ready { resolved, working } = loop {
+            match graph.resolve_node(node, &inputs, self.batch, self.ledger()) {
+                Ok(ready) => break ready,
                 Err(refused @ Refused::NeedsValue { slot, .. }) => {
                     let value = node.inputs.get(slot).copied().flatten();
                     let known = inputs.get_mut(slot).and_then(Option::as_mut);
@@ -251,12 +284,8 @@ impl<'g> Planner<'g> {
                 Err(refused) => return Err(graph.refusal(node, refused)),
             }
         };
+        self.take(node, &resolved)?;
         for (&value, output) in node.outputs.iter().zip(&resolved.outputs) {
-            self.computed += output.host.as_ref().map_or(0, HostTensor::len);
-            if self.computed > MAX_COMPUTED {
-                let what = "what follows from shapes alone";
-                return Err(too_large(what, &[self.computed], MAX_COMPUTED));
-            }
             // A fed value stays what was fed.
             let known = self.plan.known.entry(value);
             known.or_insert_with(|| output.clone());
@@ -265,6 +294,7 @@ impl<'g> Planner<'g> {
             node: id,
             kernel: resolved.kernel,
             outputs: resolved.outputs,
+            working,
         });
         Ok(None)
     }

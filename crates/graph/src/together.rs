@@ -18,9 +18,10 @@ use elucid_rules::{Operator as Form, Statistics};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::bound::BoundGraph;
 use crate::error::{GraphError, quoted};
-use crate::graph::{Graph, Node, ValueId};
+use crate::graph::{Graph, Node, NodeId, ValueId};
+use crate::limits::device_bytes;
 use crate::operator::{self, Apart, Batch, Kernel, Known, Operands, Slots, check_computable};
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Planner, Progress, Step};
 use crate::receptive::{Reach, Windows};
 
 /// What several images feed to a network that takes one.
@@ -80,9 +81,10 @@ impl Images {
 
     /// The plan for all images at once, made from that for one; `None` where the pass must run image by
     /// image.
-    pub fn plan(&self, graph: &Graph, single: &Plan, fetches: &[ValueId]) -> Option<Plan> {
+    pub fn plan(&self, graph: &Graph, single: &Plan, fetches: &[ValueId]) -> Option<Several> {
         let fed: HashMap<ValueId, &Known> = self.single.iter().map(|(v, k)| (*v, k)).collect();
         let mut live = self.live.clone();
+        let mut one_by_one = Vec::new();
         let mut plan = Plan {
             steps: Vec::with_capacity(single.steps.len()),
             known: single.known.clone(),
@@ -115,7 +117,10 @@ impl Images {
                 outputs: &step.outputs,
                 images: self,
             };
-            let (kernel, outputs) = lift.step()?;
+            let (kernel, outputs, is_apart) = lift.step()?;
+            if !is_apart {
+                one_by_one.push(step.node);
+            }
             for (&value, output) in node.outputs.iter().zip(&outputs) {
                 // A fed value stays what was fed.
                 if output.host.is_none() && !fed.contains_key(&value) {
@@ -127,12 +132,13 @@ impl Images {
                 node: step.node,
                 kernel: Some(kernel),
                 outputs,
+                working: step.working.saturating_mul(self.count as u64),
             });
         }
         fetches
             .iter()
             .all(|value| live.contains(value))
-            .then_some(plan)
+            .then_some(Several { plan, one_by_one })
     }
 
     /// What is known of a value of all images; `None` where it has no axis along which they could lie.
@@ -141,6 +147,48 @@ impl Images {
         let first = shape.first_mut()?;
         *first = first.checked_mul(self.count)?;
         Some(Known::computed(shape, one.kind))
+    }
+}
+
+/// A plan for several images.
+#[derive(Debug)]
+pub(crate) struct Several {
+    pub plan: Plan,
+    /// The nodes that run on one image after the other.
+    one_by_one: Vec<NodeId>,
+}
+
+impl BoundGraph {
+    /// The operators that run on one image after the other when several are given to a file that fixes
+    /// a batch of one, on their way to `layers`: `Einsum "attention/scores"`. All of them where the
+    /// [whole pass does](Model::runs_one_by_one).
+    ///
+    /// # Errors
+    ///
+    /// As [`Pass::fetch`](crate::Pass::fetch).
+    pub fn operators_one_by_one<S: AsRef<str>>(
+        &self,
+        layers: impl IntoIterator<Item = S>,
+    ) -> Result<Vec<String>, GraphError> {
+        let graph = self.graph();
+        let image = self.image()?;
+        let mut shape = self.layer_of(image)?.shape().to_vec();
+        shape[0] = 2;
+        let values = layers.into_iter().map(|name| self.value(name.as_ref()));
+        let values = values.collect::<Result<Vec<ValueId>, GraphError>>()?;
+        let Some(images) = Images::of(self, &[(image, Known::activation(shape))])? else {
+            return Ok(Vec::new());
+        };
+        let mut planner = Planner::new(graph, &images.single, &values)?;
+        let label = |id: NodeId| graph.label(&graph.nodes[id.0]);
+        let several = match planner.advance()? {
+            Progress::Done => images.plan(graph, &planner.plan, &values),
+            Progress::Blocked { .. } => None,
+        };
+        Ok(match several {
+            Some(several) => several.one_by_one.into_iter().map(label).collect(),
+            None => planner.needed().map(label).collect(),
+        })
     }
 }
 
@@ -192,7 +240,8 @@ struct Lift<'l> {
 }
 
 impl Lift<'_> {
-    fn step(&self) -> Option<(Arc<dyn Kernel>, Vec<Known>)> {
+    /// The kernel, what it makes, and whether it computes all images at once.
+    fn step(&self) -> Option<(Arc<dyn Kernel>, Vec<Known>, bool)> {
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for one in self.outputs {
             outputs.push(match one.host {
@@ -204,8 +253,10 @@ impl Lift<'_> {
                 }
             });
         }
-        let kernel = self.at_once(&outputs).unwrap_or_else(|| self.one_by_one());
-        Some((kernel, outputs))
+        Some(match self.at_once(&outputs) {
+            Some(kernel) => (kernel, outputs, true),
+            None => (self.one_by_one(), outputs, false),
+        })
     }
 
     /// The kernel that computes all images at once, where that is sure.
@@ -220,7 +271,51 @@ impl Lift<'_> {
             Apart::Joined => self.resolve(&self.repeated(true)?, outputs),
             Apart::Shape => only_first.then(|| self.kernel.clone()),
             Apart::By(kernel) => only_first.then_some(kernel),
+            Apart::Blocks(kernel, slots) => {
+                let repeated = self.fixed_of(&slots)?;
+                Some(self.repeating(kernel, &repeated))
+            }
+            Apart::RowsOf(slots) => {
+                let rows = self.outputs.first()?.shape.first();
+                let fits = |slot: &usize| match &self.inputs[*slot] {
+                    Some(input) => input.shape.first() == rows,
+                    None => false,
+                };
+                slots.iter().all(fits).then_some(())?;
+                self.resolve(&self.fixed_of(&slots)?, outputs)
+            }
         }
+    }
+
+    /// Which of these slots hold the same for all images; `None` where another one does not.
+    fn fixed_of(&self, slots: &[usize]) -> Option<Vec<usize>> {
+        let live = self.live.iter().enumerate().filter(|(_, live)| **live);
+        let only_these = live.map(|(slot, _)| slot).all(|slot| slots.contains(&slot));
+        let filled = |slot: &&usize| self.inputs.get(**slot).is_some_and(Option::is_some);
+        let fixed = slots
+            .iter()
+            .filter(filled)
+            .filter(|slot| !self.live[**slot]);
+        only_these.then(|| fixed.copied().collect())
+    }
+
+    /// A kernel that needs some of its inputs once for each image.
+    fn repeating(&self, kernel: Arc<dyn Kernel>, slots: &[usize]) -> Arc<dyn Kernel> {
+        if slots.is_empty() {
+            return kernel;
+        }
+        let bytes = |slot: &usize| {
+            self.inputs[*slot]
+                .as_ref()
+                .map_or(0, |x| device_bytes(&x.shape))
+        };
+        let each = slots.iter().map(bytes).fold(0, u64::saturating_add);
+        Arc::new(Repeated {
+            kernel,
+            slots: slots.to_vec(),
+            count: self.images.count,
+            repeated: each.saturating_mul(self.images.count as u64),
+        })
     }
 
     /// The slots whose tensor, the same for all images, has to be repeated for each; `None` where
@@ -253,7 +348,7 @@ impl Lift<'_> {
             }
         }
         let operands = Operands::new(&inputs, self.node.outputs.len(), Batch::default());
-        let resolved = operator::resolve(&*self.node.op, &operands).ok()?;
+        let resolved = operator::resolve(&*self.node.op, &operands).ok()?.resolved;
         let same = resolved.outputs.len() == outputs.len()
             && resolved
                 .outputs
@@ -265,14 +360,7 @@ impl Lift<'_> {
                         && made.host.is_some() == expected.host.is_some()
                 });
         let kernel = resolved.kernel.filter(|_| same)?;
-        Some(match repeated {
-            [] => kernel,
-            _ => Arc::new(Repeated {
-                kernel,
-                slots: repeated.to_vec(),
-                count: self.images.count,
-            }),
-        })
+        Some(self.repeating(kernel, repeated))
     }
 
     fn one_by_one(&self) -> Arc<dyn Kernel> {
@@ -321,16 +409,27 @@ struct Repeated {
     kernel: Arc<dyn Kernel>,
     slots: Vec<usize>,
     count: usize,
+    /// Bytes of the repetitions.
+    repeated: u64,
 }
 
 impl Kernel for Repeated {
     fn run(&self, inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+        self.try_run(inputs, outputs).unwrap_or_default()
+    }
+
+    fn try_run(&self, inputs: Slots, outputs: &[Known]) -> Result<Vec<Activation>, String> {
         let inputs = inputs.into_slots().into_iter().enumerate();
         let inputs = inputs.map(|(slot, input)| match self.slots.contains(&slot) {
             true => input.map(|x| at_rank!(x, x => x.repeat_dim(0, self.count))),
             false => input,
         });
-        self.kernel.run(Slots::new(inputs.collect()), outputs)
+        self.kernel.try_run(Slots::new(inputs.collect()), outputs)
+    }
+
+    fn working(&self) -> u64 {
+        let repeated = self.kernel.working();
+        repeated.saturating_add(self.repeated)
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {
@@ -359,7 +458,11 @@ struct OneByOne {
 }
 
 impl Kernel for OneByOne {
-    fn run(&self, inputs: Slots, _outputs: &[Known]) -> Vec<Activation> {
+    fn run(&self, inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+        self.try_run(inputs, outputs).unwrap_or_default()
+    }
+
+    fn try_run(&self, inputs: Slots, _outputs: &[Known]) -> Result<Vec<Activation>, String> {
         let inputs = inputs.into_slots();
         let mut parts: Vec<Vec<Activation>> = vec![Vec::new(); self.outputs.len()];
         for image in 0..self.count {
@@ -368,19 +471,27 @@ impl Kernel for OneByOne {
                 (Some(input), Some(len)) => Some(rows(input, image * len, *len)),
                 (input, _) => input.clone(),
             });
-            let made = self.kernel.run(Slots::new(inputs.collect()), &self.outputs);
+            let inputs = Slots::new(inputs.collect());
+            let made = self.kernel.try_run(inputs, &self.outputs)?;
             for (parts, made) in parts.iter_mut().zip(made) {
                 parts.push(made);
             }
         }
         let joins = parts.into_iter().zip(&self.outputs);
-        joins
-            .filter_map(|(parts, known)| match known.host {
-                // In the place of what is known anything may stand.
-                Some(_) => parts.into_iter().next(),
-                None => joined(parts),
-            })
-            .collect()
+        let joins = joins.filter_map(|(parts, known)| match known.host {
+            // In the place of what is known anything may stand.
+            Some(_) => parts.into_iter().next(),
+            None => joined(parts),
+        });
+        Ok(joins.collect())
+    }
+
+    fn working(&self) -> u64 {
+        // What each image makes is there until it is joined.
+        let made = self.outputs.iter().map(|known| device_bytes(&known.shape));
+        let all = made.fold(0_u64, u64::saturating_add);
+        all.saturating_mul(self.count as u64)
+            .saturating_add(self.kernel.working())
     }
 
     fn form(&self) -> Option<Form<'_>> {

@@ -298,3 +298,148 @@ fn detections_behind_a_suppression_are_differentiable() {
     assert!((gradient[1] - expected[0] * (1.0 - expected[0])).abs() < 1e-6);
     assert!((gradient[2] - expected[1] * (1.0 - expected[1])).abs() < 1e-6);
 }
+
+/// A branch: nodes between values of its own and of the graph around it.
+fn branch(fill: impl FnOnce(Onnx) -> Onnx, outputs: &[&str]) -> GraphProto {
+    let onnx = outputs
+        .iter()
+        .fold(fill(Onnx::new()), |o, name| o.output(name));
+    onnx.0.graph.unwrap()
+}
+
+/// Adds an `If` to a network.
+fn choose(onnx: Onnx, condition: &str, outputs: &[&str], [yes, no]: [GraphProto; 2]) -> Onnx {
+    let mut onnx = onnx.node("If", &[condition], outputs).named("gate");
+    let node = onnx.graph().node.last_mut().unwrap();
+    for (name, body) in [("then_branch", yes), ("else_branch", no)] {
+        node.attribute.push(AttributeProto {
+            name: Some(name.to_owned()),
+            g: Some(Box::new(body)),
+            kind: Some(5),
+            ..Default::default()
+        });
+    }
+    onnx
+}
+
+fn kinds(graph: &Graph) -> Vec<String> {
+    let nodes = graph.nodes().iter();
+    nodes.map(|node| node.op.kind().to_string()).collect()
+}
+
+#[test]
+fn a_branch_that_a_constant_chooses_is_put_in_place() {
+    let branches = || {
+        let yes = branch(
+            |o| {
+                let o = o.weight("twice", &[1]);
+                let o = o.node("Neg", &["a"], &["inside"]).within("head.gate");
+                // A name that the graph around it has, too.
+                let o = o.node("Abs", &["inside"], &["b"]);
+                o.node("Mul", &["b", "twice"], &["made"])
+            },
+            &["made", "a", "twice"],
+        );
+        let no = branch(
+            |o| o.weight("half", &[1]).node("Exp", &["a"], &["grown"]),
+            &["grown", "grown", "half"],
+        );
+        [yes, no]
+    };
+    let network = |condition: bool| {
+        let mut flag = bools("flag", 1);
+        flag.dims = Vec::new();
+        flag.raw_data = Some(vec![u8::from(condition)].into());
+        let onnx = Onnx::new()
+            .input("x", &[-1, 2])
+            .tensor(flag)
+            // What the condition is follows from constants.
+            .node("Not", &["flag"], &["off"])
+            .node("Not", &["off"], &["on"])
+            .node("Relu", &["x"], &["a"])
+            .node("Sigmoid", &["x"], &["b"]);
+        let onnx = choose(onnx, "on", &["first", "second", "third"], branches());
+        let onnx =
+            onnx.node("Add", &["first", "second"], &["sum"])
+                .node("Mul", &["sum", "third"], &["y"]);
+        model(Graph::import(onnx.bytes(), None).unwrap())
+    };
+    let x = floats(&[1, 2], &[2.0, -3.0]);
+    // The weight of one number is 7 / 40 - 0.5.
+    let weight = 7.0 / 40.0 - 0.5;
+    let close = |got: &[f32], expected: [f32; 2]| {
+        let far = got.iter().zip(expected).map(|(g, e)| (g - e).abs());
+        assert!(far.fold(0.0, f32::max) < 1e-5, "{got:?} {expected:?}");
+    };
+
+    let yes = network(true);
+    assert_eq!(
+        kinds(yes.graph()),
+        [
+            "Relu", "Sigmoid", "Neg", "Abs", "Mul", "Identity", "Add", "Mul"
+        ]
+    );
+    // |-a| w + a, times w.
+    let (values, gradient) = run(&yes, &x, "y");
+    close(&values, [(2.0 * weight + 2.0) * weight, 0.0]);
+    close(&gradient, [(weight + 1.0) * weight, 0.0]);
+    // What is inside can be asked for by its name, its module, and where that is taken by both.
+    assert_eq!(run(&yes, &x, "inside").0, [-2.0, 0.0]);
+    close(&run(&yes, &x, "b").0, [0.880_797, 0.047_426]);
+    assert_eq!(run(&yes, &x, "gate/b").0, [2.0, 0.0]);
+    let inside = yes.graph().value("inside").unwrap();
+    assert_eq!(yes.graph().producer(inside).unwrap().module, "head.gate");
+
+    let no = network(false);
+    assert_eq!(
+        kinds(no.graph()),
+        ["Relu", "Sigmoid", "Exp", "Identity", "Add", "Mul"]
+    );
+    let (values, _) = run(&no, &x, "y");
+    let grown = [2.0_f32.exp(), 1.0];
+    close(&values, grown.map(|v| 2.0 * v * weight));
+}
+
+#[test]
+fn branches_in_branches_are_put_in_place() {
+    let inner = |op: &str| branch(|o| o.node(op, &["x"], &["z"]), &["z"]);
+    let outer = |ops: [&str; 2]| {
+        let fill = |o: Onnx| {
+            // Known in the branch only.
+            let o = o.tensor(bools("yes", 1));
+            choose(o, "yes", &["out"], ops.map(inner))
+        };
+        branch(fill, &["out"])
+    };
+    let onnx = Onnx::new().input("x", &[-1, 2]).tensor(bools("one", 1));
+    let bodies = [outer(["Abs", "Exp"]), outer(["Sin", "Cos"])];
+    let onnx = choose(onnx, "one", &["first"], bodies);
+    // The same names once more.
+    let bodies = [outer(["Neg", "Exp"]), outer(["Sin", "Cos"])];
+    let onnx = choose(onnx, "one", &["second"], bodies);
+    let onnx = onnx.node("Add", &["first", "second"], &["y"]);
+    let network = model(Graph::import(onnx.bytes(), None).unwrap());
+    assert_eq!(kinds(network.graph()), ["Abs", "Neg", "Add"]);
+    let x = floats(&[1, 2], &[2.0, -3.0]);
+    let (values, gradient) = run(&network, &x, "y");
+    assert_eq!((values, gradient), (vec![0.0, 6.0], vec![0.0, -2.0]));
+}
+
+#[test]
+fn a_branch_that_does_not_fit_is_an_error() {
+    let one = || branch(|o| o.node("Abs", &["x"], &["z"]), &["z"]);
+    let onnx = Onnx::new().input("x", &[-1, 2]).tensor(bools("one", 1));
+    let onnx = choose(onnx, "one", &["first", "second"], [one(), one()]);
+    let onnx = onnx.node("Add", &["first", "second"], &["y"]);
+    let refused = Graph::import(onnx.bytes(), None).and_then(|graph| {
+        let network = model(graph);
+        let x = floats(&[1, 2], &[2.0, -3.0]);
+        let x = Activation::from_array(x.float_array().unwrap(), network.device());
+        network.pass().feed("x", x).read(["y"]).map(|_| ())
+    });
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(refused, GraphError::Operator { .. }),
+        "{refused:?}"
+    );
+}

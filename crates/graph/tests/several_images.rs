@@ -1,14 +1,22 @@
 //! Several images through files that fix a batch of one: whatever became of the first axis on the way,
 //! the numbers and gradients are those of each image by itself.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
 use elucid_testkit::generated;
-use elucid_testkit::onnx::Onnx;
+use elucid_testkit::onnx::{Onnx, floats};
 use elucid_testkit::{assets, device, relative_error};
 use elucid_vision::Model;
 use ndarray::{ArrayD, Axis};
 use serde_json::Value;
+
+/// Networks of which something runs image by image: the operator, or nothing for all of it.
+const IMAGE_BY_IMAGE: &[(&str, &str)] = &[
+    // Sizes depend on what is found in each image.
+    ("tv_ssdlite320_mobilenet_v3_large", ""),
+];
 
 /// Images of the small networks, `[N, 3, 8, 8]`.
 fn images(count: usize) -> Tensor<4> {
@@ -198,6 +206,91 @@ fn divided_by_a_scalar() -> Onnx {
     scored(network, "scaled", 192)
 }
 
+/// A picture brought to a size that is written down with its batch.
+fn resized() -> Onnx {
+    let network = image()
+        .list("size", &[1, 3, 5, 11])
+        .node("Resize", &["x", "", "", "size"], &["scaled"])
+        .text("mode", "linear");
+    scored(network, "scaled", 165)
+}
+
+/// Some numbers replaced by others of the image, some by constants, some added to.
+fn scattered() -> Onnx {
+    let mut places = floats("places", &[2, 2], Vec::new());
+    places.data_type = Some(7);
+    places.int64_data = vec![0, 2, 0, 1];
+    let mut rows = places.clone();
+    rows.name = Some("rows".to_owned());
+    rows.dims = vec![2, 1];
+    rows.int64_data = vec![3, 1];
+    let network = windows()
+        .tensor(places)
+        .tensor(rows)
+        .list("start", &[0])
+        .list("end", &[2])
+        .list("axis", &[1])
+        .node("Slice", &["x", "start", "end", "axis"], &["two"])
+        .list("four", &[2, 8, 8])
+        .node("Reshape", &["two", "four"], &["updates"])
+        .node("ScatterND", &["x", "places", "updates"], &["swapped"])
+        .weight("fixed", &[2, 16, 3])
+        .node("ScatterND", &["w", "rows", "fixed"], &["set"])
+        .node("ScatterND", &["set", "rows", "fixed"], &["raised"])
+        .text("reduction", "add")
+        .opset(16)
+        .list("whole", &[1, 192])
+        .node("Reshape", &["raised", "whole"], &["one"])
+        .node("Reshape", &["swapped", "whole"], &["other"])
+        .node("Mul", &["one", "other"], &["both"]);
+    scored(network, "both", 192)
+}
+
+/// Queries and keys in the first axis, which is cut.
+fn cut() -> Onnx {
+    let network = windows()
+        .list("rows", &[2, 2])
+        .node("Split", &["w", "rows"], &["left", "right"])
+        .node("Tanh", &["right"], &["bent"])
+        .node("Mul", &["left", "bent"], &["product"]);
+    scored(network, "product", 96)
+}
+
+/// A picture sampled at fixed places, and places moved by the picture.
+fn sampled() -> Onnx {
+    let network = image()
+        .opset(16)
+        .weight("grid", &[1, 4, 5, 2])
+        .node("GridSample", &["x", "grid"], &["warped"])
+        .node("GlobalAveragePool", &["warped"], &["mean"])
+        .list("three", &[1, 3, 1, 1])
+        .node("Reshape", &["mean", "three"], &["mean3"])
+        .weight("shift", &[1, 3, 1, 1])
+        .node("Mul", &["mean3", "shift"], &["moved"])
+        .node("ReduceMean", &["moved"], &["offset"])
+        .ints("axes", &[1])
+        .node("Add", &["grid", "offset"], &["places"])
+        .node("GridSample", &["x", "places"], &["again"])
+        .node("Concat", &["warped", "again"], &["all_of_it"])
+        .int("axis", 1);
+    scored(network, "all_of_it", 120)
+}
+
+/// An attention whose products are sums by letters, within the image and within windows of it.
+fn by_letters() -> Onnx {
+    let network = windows()
+        .node("Einsum", &["w", "w"], &["scores"])
+        .text("equation", "bqc,bkc->bqk")
+        .node("Softmax", &["scores"], &["weights"])
+        .weight("values", &[4, 16, 3])
+        .node("Einsum", &["weights", "values"], &["fixed"])
+        .text("equation", "...qk,...kc->...qc")
+        .weight("mix", &[3, 5])
+        .node("Einsum", &["fixed", "mix"], &["mixed"])
+        .text("equation", "bqc,cd->bdq");
+    scored(network, "mixed", 320)
+}
+
 /// Name, network, and whether images go together.
 fn networks() -> Vec<(&'static str, Onnx, bool)> {
     vec![
@@ -210,6 +303,11 @@ fn networks() -> Vec<(&'static str, Onnx, bool)> {
         ("positions first", positions_first(), true),
         ("against three", against_three(), true),
         ("normalised", normalised(), true),
+        ("resized", resized(), true),
+        ("scattered", scattered(), true),
+        ("cut", cut(), true),
+        ("sampled", sampled(), true),
+        ("by letters", by_letters(), true),
         ("divided by a scalar", divided_by_a_scalar(), false),
     ]
 }
@@ -269,6 +367,66 @@ fn small_networks_keep_images_apart() {
         assert_eq!(model.runs_one_by_one(["y"]).unwrap(), !together, "{name}");
         for count in [2, 3, 4] {
             agree(name, &model, "y", &images(count), [1e-6; 2]);
+        }
+    }
+}
+
+/// What has no way of its own for several images is computed image by image, and nothing else.
+#[test]
+fn operators_that_run_image_by_image_are_named() {
+    let named = |network: &Onnx| open(network).operators_one_by_one(["y"]).unwrap();
+    for network in [
+        cut(),
+        resized(),
+        scattered(),
+        sampled(),
+        by_letters(),
+        class_token(),
+    ] {
+        assert_eq!(named(&network), Vec::<String>::new());
+    }
+    assert_eq!(named(&summed_up()), ["CumSum \"make_sums\""]);
+    assert_eq!(named(&divided_by_a_scalar()).len(), 4);
+}
+
+/// The operators of today's networks that are computed image by image, with how many there are.
+#[test]
+fn exported_networks_run_together() {
+    let Some(assets) = assets() else { return };
+    let Ok(files) = std::fs::read_dir(assets.join("models/modern")) else {
+        return;
+    };
+    let paths = files.map(|file| file.unwrap().path());
+    let mut paths: Vec<_> = paths
+        .filter(|p| p.extension() == Some("onnx".as_ref()))
+        .collect();
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        // Networks with other inputs than a picture are not run so.
+        let Ok(model) = Model::open(&path, &device()) else {
+            continue;
+        };
+        let graph = model.graph();
+        let ends: Vec<&str> = graph.outputs().iter().map(|&v| graph.name(v)).collect();
+        let Ok(whole) = model.runs_one_by_one(&ends) else {
+            continue;
+        };
+        let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+        for operator in model.operators_one_by_one(&ends).unwrap() {
+            let (kind, _) = operator.split_once(' ').unwrap();
+            *kinds.entry(kind.to_owned()).or_default() += 1;
+        }
+        println!("{name}: image by image {whole}, {kinds:?}");
+        found.push((name, whole, kinds));
+    }
+    for (name, whole, kinds) in found {
+        let expected = IMAGE_BY_IMAGE.iter().find(|(network, _)| *network == name);
+        match expected {
+            Some((_, "")) => assert!(whole, "{name}"),
+            Some((_, kind)) => assert!(!whole && kinds.keys().eq([*kind]), "{name}: {kinds:?}"),
+            None => assert!(!whole && kinds.is_empty(), "{name}: {kinds:?}"),
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod array;
 pub mod browser;
 pub mod generated;
+pub mod hostile;
 pub mod onnx;
 mod reference;
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use burn::tensor::Device;
-use elucid_graph::{BoundGraph, Graph, GraphError, MAX_FILE};
+use elucid_graph::{BoundGraph, Graph, GraphError, Limits, MAX_FILE, Registry};
 use elucid_models::{Embedded, Entry, Found, Labels, manifest};
 
 use crate::error::ModelError;
@@ -73,6 +73,7 @@ pub struct Opening {
     logits: Option<String>,
     scores: Option<Probabilities>,
     labels: Option<Labels>,
+    limits: Limits,
 }
 
 /// A graph, and where it came from.
@@ -132,13 +133,21 @@ impl Opening {
         self
     }
 
+    /// What the network may take in memory, now and in passes: more, or less, than 2 GB.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Opens an `.onnx` file.
     ///
     /// # Errors
     ///
     /// [`ModelError::Head`] and [`ModelError::Labels`] when what was said of output and classes does not
     /// fit the network;
-    /// [`ModelError::Graph`] when the file cannot be read or imported, or is no network of pictures.
+    /// [`ModelError::Graph`] when the file cannot be read or imported, takes more memory than the
+    /// [limits](Opening::limits) allow, or is no network of pictures.
     pub fn open(&self, path: impl AsRef<Path>, device: &Device) -> Result<Model, ModelError> {
         let path = path.as_ref();
         let read = |source| GraphError::Read {
@@ -212,7 +221,7 @@ impl Opening {
     ) -> Result<Model, ModelError> {
         let sha256 = elucid_models::sha256::of_bytes(&bytes);
         let source = Source {
-            graph: Graph::import(bytes, folder)?,
+            graph: Graph::import_within(bytes, folder, &Registry::standard(), self.limits)?,
             known: manifest::by_sha256(&sha256),
             name,
             sha256,

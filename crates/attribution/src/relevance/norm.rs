@@ -94,7 +94,7 @@ impl RelevanceRule for Norm {
         let quotient = self.stabiliser.divide(relevance.rows(), output.rows());
         let quotient = Some(Activation::from_rows(quotient, &output)?);
         let inputs: Vec<_> = (0..step.inputs()).map(|slot| step.input(slot)).collect();
-        step.pullback(inputs.clone(), &[quotient])
+        step.pullback(inputs.clone(), &[quotient])?
             .into_iter()
             .zip(inputs)
             .map(|(back, x)| match (back, x) {

@@ -279,10 +279,8 @@ impl BoundGraph {
     ///
     /// As [`Graph::blocks`].
     pub fn blocks(&self) -> Result<Blocks, GraphError> {
-        match self.layer(INPUT).map(Layer::shape) {
-            Ok(&[_, _, height, width]) => self.blocks_for([height, width]),
-            _ => self.graph().blocks(&[]),
-        }
+        let input = self.layer(INPUT).map(Layer::shape);
+        self.blocks_of(input.ok().map(<[usize]>::to_vec))
     }
 
     /// The same for an image of another height and width.
@@ -291,14 +289,18 @@ impl BoundGraph {
     ///
     /// As [`Graph::blocks`].
     pub fn blocks_for(&self, [height, width]: [usize; 2]) -> Result<Blocks, GraphError> {
-        let image = match self.layer(INPUT).map(Layer::shape) {
-            Ok(&[images, channels, _, _]) => {
-                vec![(self.value(INPUT)?, vec![images, channels, height, width])]
-            }
-            // A graph that is no model of pictures has the sizes of its file.
-            _ => Vec::new(),
+        let sized = |layer: &Layer| match *layer.shape() {
+            [images, channels, _, _] => Some(vec![images, channels, height, width]),
+            _ => None,
         };
-        self.graph().blocks(&image)
+        self.blocks_of(self.layer(INPUT).ok().and_then(sized))
+    }
+
+    /// A graph that is no network of pictures has the sizes of its file.
+    fn blocks_of(&self, image: Option<Vec<usize>>) -> Result<Blocks, GraphError> {
+        let image = image.map(|shape| Ok((self.value(INPUT)?, shape)));
+        let image: Result<Vec<_>, GraphError> = image.into_iter().collect();
+        self.graph().blocks(&image?)
     }
 
     /// What the axes of a layer are. For several layers, ask [`Blocks::layout`].

@@ -8,7 +8,7 @@ use crate::error::GraphError;
 use crate::fold;
 use crate::graph::{Graph, Node, ValueId};
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Apart, Batch, Kernel, Known, Operands};
+use crate::operator::{Apart, Batch, Kernel, Known, Operands, Ready};
 use crate::plan::Plan;
 
 /// The nodes that a pattern has found to be its own.
@@ -238,11 +238,16 @@ impl<'g> View<'g> {
     /// Runs a node on numbers; `None` where it cannot.
     pub fn run(&self, i: usize, inputs: &[Option<Known>]) -> Option<Vec<HostTensor>> {
         let node = self.node(i);
-        let resolved = self
+        let ready = self.resolve(node, inputs)?;
+        fold::computed(self.graph, node, inputs, ready.resolved).ok()
+    }
+
+    fn resolve(&self, node: &Node, inputs: &[Option<Known>]) -> Option<Ready> {
+        let ledger = self.graph.ledger(0);
+        let ready = self
             .graph
-            .resolve_node(node, inputs, Batch::default())
-            .ok()?;
-        fold::computed(self.graph, node, inputs, resolved).ok()
+            .resolve_node(node, inputs, Batch::default(), ledger);
+        ready.ok()
     }
 
     /// Where a transposition takes each axis of its output from.
@@ -252,10 +257,7 @@ impl<'g> View<'g> {
         let shape: Vec<usize> = (0..rank).map(|axis| axis + 1).collect();
         let known = Known::computed(shape, ElementType::F32);
         let node = self.node(i);
-        let resolved = self
-            .graph
-            .resolve_node(node, &[Some(known)], Batch::default());
-        let outputs = resolved.ok()?.outputs;
+        let outputs = self.resolve(node, &[Some(known)])?.resolved.outputs;
         let sizes = &outputs.first()?.shape;
         sizes.iter().map(|size| size.checked_sub(1)).collect()
     }

@@ -1,5 +1,6 @@
 //! ONNX bytes to a [`Graph`].
 
+mod decoded;
 mod node;
 mod tensor;
 
@@ -8,11 +9,11 @@ use std::path::Path;
 use bytes::Bytes;
 use prost::Message;
 
-pub(crate) use self::tensor::too_large;
 use crate::builder::{GraphBuilder, NEWEST_OPSET, nameless};
 use crate::error::GraphError;
 use crate::graph::Graph;
-use crate::host::{ElementType, MAX_ELEMENTS};
+use crate::host::ElementType;
+use crate::limits::{Ledger, Limits};
 use crate::names::Scopes;
 use crate::proto::{FunctionProto, GraphProto, ModelProto, ValueInfoProto};
 use crate::registry::{Registry, canonical};
@@ -46,12 +47,30 @@ impl Graph {
         folder: Option<&Path>,
         registry: &Registry,
     ) -> Result<Self, GraphError> {
+        Self::import_within(bytes, folder, registry, Limits::default())
+    }
+
+    /// The same with other limits to the memory that it takes, now and in passes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Graph::import`], and [`GraphError::TooLarge`] with the numbers when they do not suffice.
+    pub fn import_within(
+        bytes: impl Into<Bytes>,
+        folder: Option<&Path>,
+        registry: &Registry,
+        limits: Limits,
+    ) -> Result<Self, GraphError> {
         let bytes = bytes.into();
         if bytes.is_empty() {
             return Err(GraphError::Decode {
                 reason: "the file is empty".to_owned(),
             });
         }
+        let mut ledger = Ledger::new(limits, 0);
+        let decoded = decoded::bytes(&bytes);
+        let taken = ledger.hold(decoded);
+        taken.map_err(|excess| excess.of("decoding the file"))?;
         let model = ModelProto::decode(bytes).map_err(|e| GraphError::Decode {
             reason: format!("{e}; the file is cut short, or not an ONNX file"),
         })?;
@@ -71,14 +90,18 @@ impl Graph {
             functions: &model.functions,
             opsets: Opsets::of(&model)?,
             scopes: Scopes::of(&model),
+            limits,
         };
-        let mut builder = GraphBuilder::with(registry, source.opsets.onnx);
-        let mut total = 0;
-        source.fill(&mut builder, graph, &mut total, 0)?;
+        let mut builder = GraphBuilder::with(registry, source.opsets.onnx).limits(limits);
+        source.fill(&mut builder, graph, &mut ledger, 0)?;
+        drop(source);
         for entry in &model.metadata_props {
             let (key, value) = (entry.key.as_deref(), entry.value.as_deref());
             builder.metadata(key.unwrap_or_default(), value.unwrap_or_default());
         }
+        drop(model);
+        ledger.release(decoded);
+        builder.set_held(ledger.held());
         builder.build()
     }
 }
@@ -140,19 +163,20 @@ pub(crate) struct Source<'a> {
     pub functions: &'a [FunctionProto],
     pub opsets: Opsets,
     pub scopes: Scopes,
+    pub limits: Limits,
 }
 
 /// How deep bodies and functions may stand in each other.
 pub(crate) const DEEPEST: usize = 32;
 
 impl Source<'_> {
-    /// Puts a graph of the file into `builder`. `total` counts the elements of all constants, `depth`
-    /// the bodies around it.
+    /// Puts a graph of the file into `builder`. `ledger` counts what is taken, `depth` the bodies
+    /// around it.
     fn fill(
         &self,
         builder: &mut GraphBuilder,
         graph: &GraphProto,
-        total: &mut usize,
+        ledger: &mut Ledger,
         depth: usize,
     ) -> Result<(), GraphError> {
         if depth > DEEPEST {
@@ -166,24 +190,14 @@ impl Source<'_> {
                 return Err(nameless("an initializer"));
             }
             let what = format!("initializer \"{name}\"");
-            let value = tensor::decode(tensor, &what, self.folder)?;
-            // Many tensors may name the same bytes of one external file.
-            *total += value.len();
-            if *total > MAX_ELEMENTS {
-                return Err(too_large(
-                    "all initializers together",
-                    &[*total],
-                    MAX_ELEMENTS,
-                ));
-            }
+            let value = tensor::decode(tensor, &what, self.folder, ledger)?;
             builder.constant(name, value)?;
         }
         for sparse in &graph.sparse_initializer {
             let name = sparse.values.as_ref().and_then(|v| v.name.as_deref());
             let name = name.unwrap_or_default();
             let what = format!("initializer \"{name}\"");
-            let value = tensor::decode_sparse(sparse, &what, self.folder)?;
-            *total += value.len();
+            let value = tensor::decode_sparse(sparse, &what, self.folder, ledger)?;
             builder.constant(name, value)?;
         }
         for info in &graph.input {
@@ -194,7 +208,7 @@ impl Source<'_> {
                 builder.input(name, kind, &shape)?;
             }
         }
-        self.nodes(builder, &graph.node, total, depth)?;
+        self.nodes(builder, &graph.node, ledger, depth)?;
         for output in &graph.output {
             builder.output(output.name.as_deref().unwrap_or_default());
         }

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use elucid_rules::OpKind;
+use prost::Message;
 
 use super::{DEEPEST, Source, tensor};
 use crate::attributes::{Attribute, Attributes};
 use crate::builder::{GraphBuilder, Missing};
 use crate::error::GraphError;
+use crate::graph::Node;
+use crate::limits::Ledger;
 use crate::operator::Operator;
 use crate::proto::{AttributeProto, FunctionProto, NodeProto};
 use crate::registry::canonical;
@@ -29,17 +32,29 @@ mod kind {
 /// More nodes than any network has: functions that call functions could make any number.
 const MOST_NODES: usize = 1 << 20;
 
+/// Bytes that a name takes beside its letters, with what looks it up.
+const NAME: u64 = 100;
+
+/// Bytes that one byte of a file may become when a function's node is copied.
+const COPIED: u64 = 8;
+
+/// Takes bytes for a node.
+fn hold(ledger: &mut Ledger, bytes: u64, label: &str) -> Result<(), GraphError> {
+    let taken = ledger.hold(bytes);
+    taken.map_err(|excess| excess.of(label))
+}
+
 impl Source<'_> {
     pub(super) fn nodes(
         &self,
         builder: &mut GraphBuilder,
         nodes: &[NodeProto],
-        total: &mut usize,
+        ledger: &mut Ledger,
         depth: usize,
     ) -> Result<(), GraphError> {
         // An error in one node must not hide that of an earlier one.
         for node in nodes {
-            self.node(builder, node, total, depth)?;
+            self.node(builder, node, ledger, depth)?;
         }
         Ok(())
     }
@@ -48,7 +63,7 @@ impl Source<'_> {
         &self,
         builder: &mut GraphBuilder,
         node: &NodeProto,
-        total: &mut usize,
+        ledger: &mut Ledger,
         depth: usize,
     ) -> Result<(), GraphError> {
         if builder.node_count() >= MOST_NODES {
@@ -67,21 +82,26 @@ impl Source<'_> {
                     && f.overload.as_deref().unwrap_or_default() == overload
             });
             return match function {
-                Some(function) => self.call(builder, node, function, total, depth + 1),
-                None => self.missing(builder, node),
+                Some(function) => self.call(builder, node, function, ledger, depth + 1),
+                None => self.missing(builder, node, ledger),
             };
         };
-        let (attributes, captures) = self.attributes(node, opset, total, depth)?;
+        let (attributes, captures) = self.attributes(node, opset, ledger, depth)?;
         let operator = (entry.parse)(&attributes).map_err(|reason| GraphError::Operator {
             node: label(node),
             reason,
         })?;
-        self.place(builder, node, operator, &captures)
+        self.place(builder, node, operator, &captures, ledger)
     }
 
-    fn missing(&self, builder: &mut GraphBuilder, node: &NodeProto) -> Result<(), GraphError> {
+    fn missing(
+        &self,
+        builder: &mut GraphBuilder,
+        node: &NodeProto,
+        ledger: &mut Ledger,
+    ) -> Result<(), GraphError> {
         let operator = Missing(OpKind::named(&full_op_type(node)));
-        self.place(builder, node, Arc::new(operator), &[])
+        self.place(builder, node, Arc::new(operator), &[], ledger)
     }
 
     fn place(
@@ -90,7 +110,15 @@ impl Source<'_> {
         node: &NodeProto,
         operator: Arc<dyn Operator>,
         captures: &[String],
+        ledger: &mut Ledger,
     ) -> Result<(), GraphError> {
+        let names = node.input.iter().chain(&node.output).chain(captures);
+        let names = names.chain(&node.name).map(|name| name.len() as u64 + NAME);
+        hold(
+            ledger,
+            size_of::<Node>() as u64 + names.sum::<u64>(),
+            &label(node),
+        )?;
         let inputs = node.input.iter().chain(captures).map(String::as_str);
         let outputs: Vec<&str> = node.output.iter().map(String::as_str).collect();
         let name = node.name.as_deref().unwrap_or_default();
@@ -106,14 +134,14 @@ impl Source<'_> {
         &self,
         node: &NodeProto,
         opset: i64,
-        total: &mut usize,
+        ledger: &mut Ledger,
         depth: usize,
     ) -> Result<(Attributes, Vec<String>), GraphError> {
         let mut attributes = Attributes::new(opset, node.input.len(), node.output.len());
         let mut bodies = Vec::new();
         for proto in &node.attribute {
             let name = proto.name.as_deref().unwrap_or_default();
-            let value = self.attribute(proto, &label(node), total, depth)?;
+            let value = self.attribute(proto, &label(node), ledger, depth)?;
             if let Attribute::Graph(body) = &value {
                 bodies.push((name.to_owned(), body.captures.clone()));
             }
@@ -128,7 +156,7 @@ impl Source<'_> {
         &self,
         proto: &AttributeProto,
         label: &str,
-        total: &mut usize,
+        ledger: &mut Ledger,
         depth: usize,
     ) -> Result<Attribute, GraphError> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -164,11 +192,8 @@ impl Source<'_> {
                 let what = format!("{label}: attribute {name}");
                 match proto.t.as_ref() {
                     None => Attribute::Unreadable("it holds no tensor".to_owned()),
-                    Some(tensor) => match tensor::decode(tensor, &what, self.folder) {
-                        Ok(value) => {
-                            *total += value.len();
-                            Attribute::Tensor(value)
-                        }
+                    Some(tensor) => match tensor::decode(tensor, &what, self.folder, ledger) {
+                        Ok(value) => Attribute::Tensor(value),
                         Err(GraphError::Malformed { reason }) => Attribute::Unreadable(reason),
                         Err(other) => return Err(other),
                     },
@@ -179,7 +204,8 @@ impl Source<'_> {
                 match proto.sparse_tensor.as_ref() {
                     None => Attribute::Unreadable("it holds no tensor".to_owned()),
                     Some(tensor) => {
-                        Attribute::Tensor(tensor::decode_sparse(tensor, &what, self.folder)?)
+                        let value = tensor::decode_sparse(tensor, &what, self.folder, ledger);
+                        Attribute::Tensor(value?)
                     }
                 }
             }
@@ -187,9 +213,13 @@ impl Source<'_> {
                 None => Attribute::Unreadable("it holds no graph".to_owned()),
                 Some(body) => {
                     let inside = GraphBuilder::with(self.registry, self.opsets.onnx);
-                    let mut inside = inside.body();
-                    self.fill(&mut inside, body, total, depth + 1)?;
-                    Attribute::Graph(Arc::new(inside.build()?))
+                    let mut inside = inside.body().limits(self.limits);
+                    self.fill(&mut inside, body, ledger, depth + 1)?;
+                    inside.set_held(ledger.held());
+                    let body = inside.build()?;
+                    let folded = body.held.saturating_sub(ledger.held());
+                    hold(ledger, folded, label)?;
+                    Attribute::Graph(Arc::new(body))
                 }
             },
             other => Attribute::Unreadable(format!("attributes of type {other} are not supported")),
@@ -202,7 +232,7 @@ impl Source<'_> {
         builder: &mut GraphBuilder,
         node: &NodeProto,
         function: &FunctionProto,
-        total: &mut usize,
+        ledger: &mut Ledger,
         depth: usize,
     ) -> Result<(), GraphError> {
         if depth > DEEPEST {
@@ -243,6 +273,8 @@ impl Source<'_> {
             ..self.clone()
         };
         for template in &function.node {
+            let length = prefix.len() + template.encoded_len();
+            hold(ledger, COPIED * length as u64, &label(node))?;
             let mut copy = template.clone();
             copy.input = template.input.iter().map(renamed).collect();
             copy.output = template.output.iter().map(renamed).collect();
@@ -251,12 +283,17 @@ impl Source<'_> {
                 copy.metadata_props = node.metadata_props.clone();
             }
             copy.attribute = attributes_of_call(template, node, function);
+            let given = copy
+                .attribute
+                .iter()
+                .map(|attribute| attribute.encoded_len() as u64);
+            hold(ledger, COPIED * given.sum::<u64>(), &label(node))?;
             for attribute in &mut copy.attribute {
                 if let Some(body) = &mut attribute.g {
                     rename_captured(body, &renamed);
                 }
             }
-            inside.node(builder, &copy, total, depth)?;
+            inside.node(builder, &copy, ledger, depth)?;
         }
         // What a function hands through has no node of its own.
         for (inside, outside) in function.output.iter().zip(&node.output) {

@@ -6,8 +6,9 @@ use std::path::{Component, Path, PathBuf};
 
 use half::{bf16, f16};
 
-use crate::error::GraphError;
+use crate::error::{GraphError, few};
 use crate::host::{ElementType, HostTensor, MAX_ELEMENTS, element_count};
+use crate::limits::{Excess, Ledger, device_bytes, host_bytes, widest_bytes};
 use crate::operator::LONGEST_LIST;
 use crate::proto::{SparseTensorProto, TensorProto};
 
@@ -19,12 +20,13 @@ pub(crate) fn decode(
     tensor: &TensorProto,
     what: &str,
     folder: Option<&Path>,
+    ledger: &mut Ledger,
 ) -> Result<HostTensor, GraphError> {
     let malformed = |reason: String| GraphError::Malformed {
         reason: format!("{what}: {reason}"),
     };
     let shape = dimensions(&tensor.dims, what)?;
-    let count = element_count(&shape).ok_or_else(|| too_large(what, &shape, MAX_ELEMENTS))?;
+    let count = counted(&shape, what, *ledger)?;
     let number = tensor.data_type.unwrap_or(0);
     let kind = ElementType::from_onnx(number)
         .ok_or_else(|| malformed(format!("element type {number} is not supported")))?;
@@ -32,6 +34,9 @@ pub(crate) fn decode(
 
     let external;
     let raw: Option<&[u8]> = if tensor.data_location == Some(EXTERNAL) {
+        let too_large = |excess: Excess| excess.of(format!("{what}, {} in a file", few(&shape)));
+        let both = host_bytes(kind, count) + (count * width) as u64;
+        ledger.check(both).map_err(too_large)?;
         external = read_external(tensor, what, folder, count * width)?;
         Some(&external)
     } else {
@@ -46,6 +51,15 @@ pub(crate) fn decode(
             raw.len()
         )));
     }
+
+    // Typed data are there already, whatever the shape says.
+    let taken = match raw {
+        Some(_) => count,
+        None => typed_length(tensor, kind),
+    };
+    let too_large = |excess: Excess| excess.of(format!("{what}, of shape {}", few(&shape)));
+    let taken = host_bytes(kind, taken);
+    ledger.hold(taken).map_err(too_large)?;
 
     // Each arm reads raw bytes if there are any, else the typed field that ONNX assigns.
     macro_rules! values {
@@ -133,11 +147,36 @@ pub(crate) fn decode(
     .map_err(malformed)
 }
 
+/// The number of elements of a shape that memory has room for, in the narrowest type.
+fn counted(shape: &[usize], what: &str, ledger: Ledger) -> Result<usize, GraphError> {
+    let needed = device_bytes(shape) / 4;
+    let too_large = |excess: Excess| excess.of(format!("{what}, of shape {}", few(shape)));
+    ledger.check(needed).map_err(too_large)?;
+    element_count(shape).ok_or_else(|| GraphError::Malformed {
+        reason: format!(
+            "{what}: a tensor of shape {} has more than {MAX_ELEMENTS} elements",
+            few(shape)
+        ),
+    })
+}
+
+/// Elements in the field that ONNX assigns to a type.
+fn typed_length(tensor: &TensorProto, kind: ElementType) -> usize {
+    match kind {
+        ElementType::F32 => tensor.float_data.len(),
+        ElementType::F64 => tensor.double_data.len(),
+        ElementType::I64 => tensor.int64_data.len(),
+        ElementType::U64 | ElementType::U32 => tensor.uint64_data.len(),
+        _ => tensor.int32_data.len(),
+    }
+}
+
 /// Decodes a tensor of which only some elements are stated; the others are 0.
 pub(crate) fn decode_sparse(
     tensor: &SparseTensorProto,
     what: &str,
     folder: Option<&Path>,
+    ledger: &mut Ledger,
 ) -> Result<HostTensor, GraphError> {
     let malformed = |reason: String| GraphError::Malformed {
         reason: format!("{what}: {reason}"),
@@ -148,9 +187,14 @@ pub(crate) fn decode_sparse(
         ));
     };
     let shape = dimensions(&tensor.dims, what)?;
-    let count = element_count(&shape).ok_or_else(|| too_large(what, &shape, MAX_ELEMENTS))?;
-    let values = decode(values, what, folder)?;
-    let indices = decode(indices, what, folder)?;
+    let too_large = |excess: Excess| excess.of(format!("{what}, of shape {}", few(&shape)));
+    // Once as numbers, once as what they are.
+    ledger
+        .hold(widest_bytes(&shape).saturating_mul(2))
+        .map_err(too_large)?;
+    let count = counted(&shape, what, *ledger)?;
+    let values = decode(values, what, folder, ledger)?;
+    let indices = decode(indices, what, folder, ledger)?;
     let places = indices.ints().map_err(malformed)?;
     // Flat indices, or one index for each dimension.
     let flat: Option<Vec<usize>> = match indices.shape() {
@@ -191,14 +235,6 @@ pub(crate) fn dimensions(dims: &[i64], what: &str) -> Result<Vec<usize>, GraphEr
             })
         })
         .collect()
-}
-
-pub(crate) fn too_large(what: &str, shape: &[usize], limit: usize) -> GraphError {
-    GraphError::TooLarge {
-        what: what.to_owned(),
-        shape: shape.iter().map(|&d| d as u64).collect(),
-        limit: limit as u64,
-    }
 }
 
 fn read_external(

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use burn::tensor::{Tensor, TensorData};
 
 use crate::activation::{Activation, IntoView};
-use crate::host::MAX_ELEMENTS;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, facts, sizes,
 };
@@ -42,8 +41,8 @@ impl Operator for AffineGrid {
             .into());
         }
         let shape = [&[n][..], size, &[rank]].concat();
-        check_size(&shape, MAX_ELEMENTS)?;
-        check_size(&[size, &[rank + 1]].concat(), MAX_ELEMENTS)?;
+        check_size(&shape)?;
+        check_size(&[size, &[rank + 1]].concat())?;
         let kernel = Mapped {
             size: size.to_vec(),
             align_corners: self.align_corners,

@@ -14,9 +14,9 @@ use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::host::{ElementType, MAX_ELEMENTS, broadcast};
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_size,
+use crate::host::{ElementType, broadcast};
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_size,
 };
 use crate::registry::Entry;
 
@@ -138,7 +138,9 @@ impl Operator for Attention {
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
         // A mask of three axes is one for each head.
         let mask = inputs.optional(3).map(|mask| mask.shape.len());
-        match (4..7).all(|slot| inputs.optional(slot).is_none()) && matches!(mask, None | Some(2 | 4)) {
+        match (4..7).all(|slot| inputs.optional(slot).is_none())
+            && matches!(mask, None | Some(2 | 4))
+        {
             true => Apart::Stacks,
             false => Apart::No,
         }
@@ -185,7 +187,8 @@ impl Operator for Attention {
         }
         let total = k.length + past;
         let scores = [q.batch, q.heads, q.length, total];
-        check_size(&scores, MAX_ELEMENTS)?;
+        // The scores, and what softmax makes of them.
+        check_size(&[&[2], &scores[..]].concat())?;
         let mut mask = None;
         if let Some(known) = inputs.optional(3) {
             let is_bool = known.kind == ElementType::Bool;

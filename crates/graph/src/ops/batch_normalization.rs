@@ -14,7 +14,9 @@ use elucid_rules::{Algebra, OpKind};
 use super::layer_normalization::standardised;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::operator::{Apart, BatchNorm, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{
+    Apart, BatchNorm, Kernel, Known, Operands, Operator, Refused, Resolved, Slots,
+};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 

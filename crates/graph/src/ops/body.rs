@@ -15,10 +15,9 @@ use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
 use crate::error::{GraphError, few};
 use crate::fold;
 use crate::graph::{Graph, ValueId};
-use crate::host::{HostTensor, MAX_ELEMENTS, Range};
-use crate::operator::{
-    Kernel, Known, Operands, Refused, Resolved, Slots, check_host_size, check_size,
-};
+use crate::host::{HostTensor, Range, element_count};
+use crate::limits::{self, Excess, device_bytes, host_bytes};
+use crate::operator::{Kernel, Known, Operands, Refused, Resolved, Slots, check_size};
 use crate::plan::{Planner, Progress, Step};
 
 /// The most nodes that one node may come to with all its bodies, and theirs.
@@ -56,21 +55,29 @@ struct Instruction {
     kernel: Arc<dyn Kernel>,
     inputs: Vec<Option<Source>>,
     outputs: Vec<Known>,
+    /// Bytes of the tensors between.
+    working: u64,
     /// Its first output among those of all instructions.
     first: usize,
 }
 
 impl Instruction {
+    /// Bytes that it takes beside its inputs and outputs.
+    fn room(&self) -> u64 {
+        self.kernel.working().saturating_add(self.working)
+    }
+
     fn run(
         &self,
         device: &Device,
         mut take: impl FnMut(&Source) -> Option<Activation>,
-    ) -> Vec<Activation> {
+    ) -> Result<Vec<Activation>, String> {
         let slots = self.inputs.iter().map(|source| match source.as_ref()? {
             Source::Host(host) => Activation::of_host(host, device),
             source => take(source),
         });
-        self.kernel.run(Slots::new(slots.collect()), &self.outputs)
+        self.kernel
+            .try_run(Slots::new(slots.collect()), &self.outputs)
     }
 }
 
@@ -187,8 +194,6 @@ impl<'a> Tracer<'a> {
         sources: &mut HashMap<ValueId, Source>,
         step: Step,
     ) -> Result<(), Refused> {
-        let known = step.outputs.iter().filter_map(|known| known.host.as_ref());
-        Budget::spend(known.map(|host| host.len() / 4096).sum())?;
         let Some(kernel) = step.kernel else {
             return Ok(());
         };
@@ -199,7 +204,7 @@ impl<'a> Tracer<'a> {
             host.map(|host| Source::Host(host.clone()))
                 .or_else(|| sources.get(value).cloned())
         });
-        let first = self.emit(kernel, inputs.collect(), step.outputs);
+        let first = self.emit(kernel, inputs.collect(), step.outputs, step.working);
         for (i, value) in node.outputs.iter().enumerate() {
             sources.entry(*value).or_insert(Source::Made(first + i));
         }
@@ -211,6 +216,7 @@ impl<'a> Tracer<'a> {
         kernel: Arc<dyn Kernel>,
         inputs: Vec<Option<Source>>,
         outputs: Vec<Known>,
+        working: u64,
     ) -> usize {
         let first = self.makers.len();
         let live = inputs.iter().flatten().any(|source| match source {
@@ -225,6 +231,7 @@ impl<'a> Tracer<'a> {
             kernel,
             inputs,
             outputs,
+            working,
             first,
         });
         first
@@ -278,11 +285,17 @@ impl<'a> Tracer<'a> {
         }
         for i in needed {
             let instruction = &self.instructions[i];
+            // What is computed ahead is there beside what the pass computes.
+            let made = instruction
+                .outputs
+                .iter()
+                .map(|known| device_bytes(&known.shape));
+            limits::spend(made.fold(instruction.room(), u64::saturating_add))?;
             let made = instruction.run(&device, |source| match source {
                 Source::Slot(slot) => given.get(slot).cloned().flatten(),
                 Source::Made(value) => self.ahead.get(value).cloned(),
                 Source::Host(_) => None,
-            });
+            })?;
             let first = instruction.first;
             self.ahead.extend(
                 made.into_iter()
@@ -345,13 +358,20 @@ impl<'a> Tracer<'a> {
             _ => None,
         });
         if let Some(hosts) = hosts.collect::<Option<Vec<_>>>() {
-            check_host_size(&shape)?;
+            limits::spend(host_bytes(
+                first.kind,
+                element_count(&shape).unwrap_or(usize::MAX),
+            ))?;
             let mut one = shape.clone();
             one[axis] = 1;
             let hosts = hosts.iter().map(|host| host.reshape(&one));
             let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
             let hosts: Vec<&HostTensor> = hosts.iter().collect();
             return Ok(Traced::host(HostTensor::concat(&hosts, axis)?));
+        }
+        let empty = Known::empty(&shape, first.kind).and_then(|known| known.host);
+        if let Some(empty) = empty {
+            return Ok(Traced::host(empty));
         }
         check_device(&shape)?;
         let inputs = parts.iter().map(|part| Some(part.source.clone())).collect();
@@ -369,6 +389,7 @@ impl<'a> Tracer<'a> {
                 len: 1,
             };
             shape.remove(axis);
+            limits::spend(host_bytes(host.element_type(), shape.iter().product()))?;
             return Ok(Traced::host(host.slice(&ranges).reshape(&shape)?));
         }
         shape.remove(axis);
@@ -382,7 +403,7 @@ impl<'a> Tracer<'a> {
         inputs: Vec<Option<Source>>,
         known: Known,
     ) -> Traced {
-        let made = self.emit(Arc::new(kernel), inputs, vec![known.clone()]);
+        let made = self.emit(Arc::new(kernel), inputs, vec![known.clone()], 0);
         Traced {
             known,
             source: Source::Made(made),
@@ -430,6 +451,19 @@ fn known_host<'k>(
 fn refused(error: GraphError) -> Refused {
     match error {
         GraphError::UnsupportedOperators(_) => Refused::Unsupported(error.to_string()),
+        GraphError::TooLarge {
+            needed,
+            held,
+            limit,
+            ..
+        } => Refused::TooLarge {
+            shape: Vec::new(),
+            excess: Excess {
+                needed,
+                held,
+                limit,
+            },
+        },
         _ => Refused::Reason(format!("in its body, {error}")),
     }
 }
@@ -438,7 +472,7 @@ fn check_device(shape: &[usize]) -> Result<(), Refused> {
     if shape.len() > MAX_RANK {
         return Err(format!("{} has more than {MAX_RANK} dimensions", few(shape)).into());
     }
-    check_size(shape, MAX_ELEMENTS)
+    check_size(shape)
 }
 
 /// Kernels one after the other.
@@ -475,7 +509,11 @@ impl Program {
 }
 
 impl Kernel for Program {
-    fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+    fn run(&self, inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+        self.try_run(inputs, outputs).unwrap_or_default()
+    }
+
+    fn try_run(&self, mut inputs: Slots, outputs: &[Known]) -> Result<Vec<Activation>, String> {
         let slots: Vec<Option<Activation>> = (0..inputs.len()).map(|i| inputs.maybe(i)).collect();
         let device = slots.iter().flatten().next().map(Activation::device);
         let device = device.unwrap_or_else(fold::device);
@@ -485,7 +523,7 @@ impl Kernel for Program {
                 Source::Slot(slot) => slots[*slot].clone(),
                 Source::Made(value) => values.get(value).cloned(),
                 Source::Host(_) => None,
-            });
+            })?;
             values.extend((instruction.first..).zip(made));
             for value in done {
                 values.remove(value);
@@ -504,9 +542,26 @@ impl Kernel for Program {
             });
         // In the place of what is known anything may stand.
         let nothing = || Activation::from_host(vec![0.0], &[1], &device);
-        results
+        Ok(results
             .map(|result| result.unwrap_or_else(nothing))
-            .collect()
+            .collect())
+    }
+
+    fn working(&self) -> u64 {
+        let mut sizes: HashMap<usize, u64> = HashMap::new();
+        let (mut held, mut most) = (0_u64, 0_u64);
+        for (instruction, done) in self.instructions.iter().zip(&self.done) {
+            for (value, known) in (instruction.first..).zip(&instruction.outputs) {
+                let bytes = device_bytes(&known.shape);
+                held = held.saturating_add(bytes);
+                sizes.insert(value, bytes);
+            }
+            most = most.max(held.saturating_add(instruction.room()));
+            for value in done {
+                held = held.saturating_sub(sizes.remove(value).unwrap_or(0));
+            }
+        }
+        most
     }
 
     fn takes_empty(&self) -> bool {

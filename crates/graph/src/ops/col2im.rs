@@ -10,7 +10,6 @@ use burn::tensor::{Tensor, TensorData};
 use super::transpose::permuted;
 use super::window::{Axis, Window};
 use crate::activation::{Activation, IntoView};
-use crate::host::MAX_ELEMENTS;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, facts, sizes,
 };
@@ -19,9 +18,6 @@ use crate::registry::Entry;
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("Col2Im", 18, |a| {
     Ok(Arc::new(Col2Im(Window::read(a)?)))
 })];
-
-/// The largest matrix that places the numbers of an axis.
-const LARGEST_MATRIX: usize = 1 << 26;
 
 #[derive(Debug)]
 struct Col2Im(Window);
@@ -56,12 +52,12 @@ impl Operator for Col2Im {
             .into());
         };
         let shape = [&[n, columns / whole][..], &size].concat();
-        check_size(&shape, MAX_ELEMENTS)?;
+        check_size(&shape)?;
         for i in 0..size.len() {
-            check_size(&[block[i], counts[i], size[i]], LARGEST_MATRIX)?;
+            check_size(&[block[i], counts[i], size[i]])?;
             // With the axes before it put back and those behind it still in blocks.
             let parts = [&size[..=i], &block[i + 1..], &counts[i + 1..]].concat();
-            check_size(&[&shape[..2], &parts].concat(), MAX_ELEMENTS)?;
+            check_size(&[&shape[..2], &parts].concat())?;
         }
         let kernel = Fold { axes, size, counts };
         Ok(Resolved::typed(kernel, shape, x.kind))

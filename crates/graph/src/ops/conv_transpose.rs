@@ -15,10 +15,9 @@ use super::convolution::{
 use super::window::{Axis, Padding, Window, spatial};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::error::few;
-use crate::host::MAX_ELEMENTS;
 use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, check_size,
-    facts,
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights,
+    check_size, facts,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -139,13 +138,13 @@ impl Operator for ConvTranspose {
             behind.push(out - reached);
         }
         let shape = [&[n, outputs][..], &made].concat();
-        check_size(&shape, MAX_ELEMENTS)?;
+        check_size(&shape)?;
         let conv = Convolution::new(axes, groups)?;
         if conv.positions(&base).as_deref() != Some(size) {
             return Err(format!("windows of {kernel:?} do not fit an output of {base:?}").into());
         }
         // What the windows write.
-        check_size(&[&[per_group][..], kernel, size].concat(), MAX_ELEMENTS)?;
+        check_size(&[&[per_group][..], kernel, size].concat())?;
         conv.check(&[&[n, outputs][..], &base].concat(), 1, size)?;
         let kernel = Spread { conv, base, behind };
         Ok(Resolved::typed(kernel, shape, inputs.input(0)?.kind))

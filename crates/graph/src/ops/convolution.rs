@@ -6,7 +6,6 @@ use elucid_rules::{Algebra, Conv2d, conv2d, conv2d_transpose};
 
 use super::window::Axis;
 use crate::activation::{Activation, IntoView};
-use crate::host::MAX_ELEMENTS;
 use crate::operator::{Refused, Slots, Weights, check_size};
 
 /// The windows of a convolution along one to three axes.
@@ -49,7 +48,7 @@ impl Convolution {
         for (size, axis) in padded.iter_mut().skip(2).zip(&self.axes) {
             *size = size.saturating_add(axis.before).saturating_add(axis.after);
         }
-        check_size(&padded, MAX_ELEMENTS)?;
+        check_size(&padded)?;
         let mut read = vec![per_group];
         read.extend(self.axes.iter().map(|axis| axis.kernel));
         match positions {
@@ -58,7 +57,7 @@ impl Convolution {
             }
             _ => read.extend(positions),
         }
-        check_size(&read, MAX_ELEMENTS)
+        check_size(&read)
     }
 
     fn conv2d(&self) -> Conv2d {

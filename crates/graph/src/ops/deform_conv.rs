@@ -14,7 +14,6 @@ use super::sampling::{Interpolation, Outside, sampled};
 use super::window::{Window, spatial};
 use crate::activation::{Activation, IntoView};
 use crate::error::few;
-use crate::host::MAX_ELEMENTS;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, facts,
 };
@@ -71,15 +70,12 @@ impl Operator for DeformConv {
         let positions = conv
             .positions(size)
             .ok_or_else(|| format!("a kernel of {kernel:?} does not fit an input of {size:?}"))?;
-        check_size(kernel, MAX_ELEMENTS)?;
+        check_size(kernel)?;
         let taps: usize = kernel.iter().product();
         let shape = [&[n, out][..], &positions].concat();
-        check_size(&shape, MAX_ELEMENTS)?;
-        check_size(&[&[n, c, taps][..], &positions].concat(), MAX_ELEMENTS)?;
-        check_size(
-            &[&[n, parts, taps, size.len()][..], &positions].concat(),
-            MAX_ELEMENTS,
-        )?;
+        check_size(&shape)?;
+        check_size(&[&[n, c, taps][..], &positions].concat())?;
+        check_size(&[&[n, parts, taps, size.len()][..], &positions].concat())?;
         let slots = [(2, parts * taps * size.len()), (4, parts * taps)];
         for (slot, channels) in slots {
             let expected = [&[n, channels][..], &positions].concat();

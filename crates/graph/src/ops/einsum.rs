@@ -13,10 +13,10 @@ use super::gather::selected;
 use super::matmul::{dense, dense_transpose, scale_columns};
 use super::transpose::permuted;
 use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
-use crate::host::{HostTensor, MAX_COMPUTED, MAX_ELEMENTS};
+use crate::host::HostTensor;
 use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights,
-    check_host_size, check_size,
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights,
+    check_host_size, check_size, check_work,
 };
 use crate::registry::Entry;
 
@@ -135,6 +135,10 @@ impl Operator for Einsum {
         }
     }
 
+    fn apart(&self, inputs: &Operands<'_>) -> Apart {
+        self.rows(inputs).map_or(Apart::No, Apart::RowsOf)
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let Equation { operands, output } = &self.0;
         if inputs.len() != operands.len() {
@@ -187,6 +191,43 @@ impl Operator for Einsum {
         }
         let kernel = Sum::plan(terms, wanted, &sizes)?;
         Ok(Resolved::typed(kernel, shape, kind))
+    }
+}
+
+impl Einsum {
+    /// The operands whose first axis is that of the output; `None` where one has it elsewhere.
+    fn rows(&self, inputs: &Operands<'_>) -> Option<Vec<usize>> {
+        let Equation { operands, output } = &self.0;
+        let first = |parts: &[Part], rank: usize| {
+            let named = labels(parts, &vec![1; rank]).ok()?;
+            let (first, rest) = named.split_first()?;
+            Some((*first, rest.to_vec()))
+        };
+        let ranks = (0..operands.len()).map(|slot| Some(inputs.optional(slot)?.shape.len()));
+        let ranks = ranks.collect::<Option<Vec<usize>>>()?;
+        let letters = |parts: &[Part]| parts.iter().filter(|part| **part != Part::Dots).count();
+        let dots = operands.iter().zip(&ranks).map(|(parts, rank)| {
+            let has_dots = parts.contains(&Part::Dots);
+            rank.checked_sub(letters(parts))
+                .filter(|_| has_dots)
+                .unwrap_or(0)
+        });
+        let dots = dots.max().unwrap_or(0);
+        let has_dots = output.contains(&Part::Dots);
+        let rank = letters(output) + if has_dots { dots } else { 0 };
+        let (row, rest) = first(output, rank)?;
+        if rest.contains(&row) {
+            return None;
+        }
+        let mut rows = Vec::new();
+        for (slot, (parts, rank)) in operands.iter().zip(ranks).enumerate() {
+            match first(parts, rank) {
+                Some((_, rest)) if rest.contains(&row) => return None,
+                Some((label, _)) if label == row => rows.push(slot),
+                _ => {}
+            }
+        }
+        Some(rows)
     }
 }
 
@@ -376,7 +417,7 @@ impl Sum {
                     "a product with more than {MAX_RANK} axes"
                 )));
             }
-            check_size(&shape, MAX_ELEMENTS)?;
+            check_size(&shape)?;
             let [s, r, k, c] = [&stack, &rows, &inner, &columns].map(|labels| count_of(labels));
             steps.push(Step {
                 orders: [
@@ -529,7 +570,7 @@ fn integers(
         .filter(|label| !wanted.contains(label));
     let all: Vec<Label> = wanted.iter().copied().chain(summed).collect();
     let bounds: Vec<usize> = all.iter().map(|label| sizes[label]).collect();
-    check_size(&bounds, MAX_COMPUTED)?;
+    check_work(&bounds)?;
     let values: Vec<Vec<i64>> = hosts.iter().map(|h| h.ints()).collect::<Result<_, _>>()?;
     let mut steps: Vec<Vec<usize>> = Vec::new();
     for (host, labels) in hosts.iter().zip(named) {

@@ -12,7 +12,7 @@ use elucid_rules::{Algebra, OpKind};
 use super::gather::index_tensor;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::{Attributes, MAX_WINDOW};
-use crate::host::{HostTensor, MAX_ELEMENTS};
+use crate::host::HostTensor;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_size, facts,
 };
@@ -123,9 +123,9 @@ impl Operator for Dft {
 impl Transform {
     /// Refuses matrices that are too large.
     fn check(&self) -> Result<(), Refused> {
-        check_size(&[self.bins, self.length.min(self.view[1])], MAX_ELEMENTS)?;
+        check_size(&[self.bins, self.length.min(self.view[1])])?;
         let [outer, _, inner, _] = self.view;
-        check_size(&[outer, self.bins, inner, 2], MAX_ELEMENTS)
+        check_size(&[outer, self.bins, inner, 2])
     }
 
     /// `[1, bins, samples]` of a function of the angle.
@@ -223,7 +223,7 @@ impl Operator for Stft {
             return Err(format!("frames of {frame} samples in a signal of {length}").into());
         };
         let frames = spare / step + 1;
-        check_size(&[batch, frames, frame, parts], MAX_ELEMENTS)?;
+        check_size(&[batch, frames, frame, parts])?;
         let bins = bins(frame, self.half);
         let transform = Transform {
             view: [batch * frames, frame, 1, parts],

@@ -12,8 +12,8 @@ use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView};
 use crate::host::broadcast;
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, do_not_broadcast,
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, do_not_broadcast,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;

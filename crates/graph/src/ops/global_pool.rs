@@ -10,8 +10,12 @@ use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolve
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
-    Entry::onnx("GlobalAveragePool", 1, |_| Ok(Arc::new(GlobalPool { max: false }))),
-    Entry::onnx("GlobalMaxPool", 1, |_| Ok(Arc::new(GlobalPool { max: true }))),
+    Entry::onnx("GlobalAveragePool", 1, |_| {
+        Ok(Arc::new(GlobalPool { max: false }))
+    }),
+    Entry::onnx("GlobalMaxPool", 1, |_| {
+        Ok(Arc::new(GlobalPool { max: true }))
+    }),
 ];
 
 #[derive(Debug)]

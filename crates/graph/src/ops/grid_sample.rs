@@ -13,8 +13,9 @@ use super::sampling::{Interpolation, Outside, sampled};
 use super::window::spatial;
 use crate::activation::{Activation, IntoView};
 use crate::error::few;
-use crate::host::MAX_ELEMENTS;
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size};
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size,
+};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("GridSample", 16, |a| {
@@ -67,6 +68,10 @@ impl Operator for GridSample {
         }
     }
 
+    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
+        Apart::Joined
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = &inputs.floats(0)?.shape;
         let ([n, c], size) = spatial(inputs.input(0)?)?;
@@ -89,7 +94,7 @@ impl Operator for GridSample {
             .into());
         }
         let shape = [&[n, c][..], positions].concat();
-        check_size(&shape, MAX_ELEMENTS)?;
+        check_size(&shape)?;
         let kernel = Sample {
             how: *self,
             size: size.to_vec(),

@@ -18,8 +18,8 @@ pub(super) const ENTRIES: &[Entry] = &[
 ];
 
 #[derive(Debug)]
-struct Identity {
-    dropout: bool,
+pub(crate) struct Identity {
+    pub(crate) dropout: bool,
 }
 
 impl Operator for Identity {

@@ -12,8 +12,8 @@ use elucid_rules::{Algebra, OpKind, Statistics};
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, broadcast};
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, axis_of,
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, axis_of,
 };
 use crate::registry::Entry;
 

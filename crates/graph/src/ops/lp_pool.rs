@@ -12,7 +12,6 @@ use elucid_rules::avg_pool2d;
 use super::window::{Axis, Pooling, Window, spatial};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
-use crate::host::MAX_ELEMENTS;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, facts,
 };
@@ -71,7 +70,7 @@ impl Operator for LpPool {
             });
         }
         let outer = [stated.input[0], stated.input[1]];
-        check_size(&[&outer[..], &size].concat(), MAX_ELEMENTS)?;
+        check_size(&[&outer[..], &size].concat())?;
         let count = axes.iter().map(|axis| axis.kernel as f64).product();
         let pooling = Pooling::new(outer, &size, axes, false)?;
         if pooling.shape != stated.shape {

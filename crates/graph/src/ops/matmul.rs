@@ -8,10 +8,10 @@ use elucid_rules::{Algebra, OpKind};
 use super::transpose::permuted;
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
-use crate::host::{HostTensor, MAX_COMPUTED, broadcast};
+use crate::host::{HostTensor, broadcast};
 use crate::operator::{
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, aligned,
-    check_host_size, check_size,
+    check_host_size, check_work,
 };
 use crate::registry::Entry;
 
@@ -110,7 +110,7 @@ pub(super) fn integers(
     };
     let stack = broadcast(stack_a, stack_b).ok_or("stacks that do not broadcast")?;
     let work: Vec<usize> = stack.iter().copied().chain([m, n, k]).collect();
-    check_size(&work, MAX_COMPUTED)?;
+    check_work(&work)?;
     let whole = |host: &HostTensor, view: &[usize], matrix: &[usize]| {
         let full: Vec<usize> = stack.iter().chain(matrix).copied().collect();
         check_host_size(&full)?;

@@ -9,6 +9,7 @@ use elucid_rules::{OpKind, max_pool2d};
 use super::window::{Pooling, Window};
 use crate::activation::Activation;
 use crate::host::{ElementType, HostTensor, element_count};
+use crate::limits::widest_bytes;
 use crate::operator::{
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size, facts,
 };
@@ -57,6 +58,8 @@ impl Operator for MaxPool {
         };
         let located = |places: Vec<i64>| HostTensor::of_ints(ElementType::I64, &shape, places);
         if !x.kind.is_float() {
+            // Each number with its place.
+            check_host_size(&[&[3], x.shape.as_slice()].concat())?;
             check_host_size(&shape)?;
             let host = inputs.value(0, "what is pooled")?;
             let (largest, places) = search.run(&host.ints()?);
@@ -71,6 +74,7 @@ impl Operator for MaxPool {
                 Some(search)
             }
             _ => {
+                check_host_size(&[&[3], x.shape.as_slice()].concat())?;
                 check_host_size(&shape)?;
                 let host = inputs.value(0, "positions that a device cannot count")?;
                 let (_, places) = search.run(&host.floats());
@@ -90,17 +94,34 @@ struct Largest {
 }
 
 impl Kernel for Largest {
-    fn run(&self, mut inputs: Slots, _outputs: &[Known]) -> Vec<Activation> {
+    fn run(&self, inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+        self.try_run(inputs, outputs).unwrap_or_default()
+    }
+
+    fn try_run(&self, mut inputs: Slots, _outputs: &[Known]) -> Result<Vec<Activation>, String> {
         let x = inputs.take(0);
-        let places = self.located.as_ref().map(|search| {
-            let read = x.to_host(ElementType::F32, &x.shape());
-            let values = read.expect("a device hands its numbers over").floats();
+        let locate = |search: &Search| {
+            let values = x.to_host(ElementType::F32, &x.shape())?.floats();
             let (_, places) = search.run(&values);
             let places = places.into_iter().map(|p| p as f32).collect();
-            Activation::from_host(places, &self.pooling.shape, &x.device())
-        });
+            Ok::<_, String>(Activation::from_host(
+                places,
+                &self.pooling.shape,
+                &x.device(),
+            ))
+        };
+        let places = self.located.as_ref().map(locate).transpose()?;
         let largest = self.pooling.run(x, max_pool2d);
-        std::iter::once(largest).chain(places).collect()
+        Ok(std::iter::once(largest).chain(places).collect())
+    }
+
+    fn working(&self) -> u64 {
+        // Each number on the host, with its place.
+        let searched = self
+            .located
+            .as_ref()
+            .map(|search| widest_bytes(&search.pooling.input));
+        searched.map_or(0, |bytes| bytes.saturating_mul(3))
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

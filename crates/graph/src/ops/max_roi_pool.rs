@@ -9,7 +9,6 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::gather::index_tensor;
 use crate::activation::{Activation, IntoView};
-use crate::host::MAX_ELEMENTS;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, facts,
 };
@@ -39,7 +38,7 @@ impl Operator for MaxRoiPool {
             return Err(format!("boxes have shape {got:?}, expected [boxes, 5]").into());
         };
         let shape = vec![count, c, self.pooled[0], self.pooled[1]];
-        check_size(&shape, MAX_ELEMENTS)?;
+        check_size(&shape)?;
         let boxes = inputs.value(1, "the boxes")?.floats();
         let boxes = boxes.chunks_exact(5).map(|b| {
             let image = b[0];
@@ -57,9 +56,9 @@ impl Operator for MaxRoiPool {
         };
         for roi in &kernel.boxes {
             // Cells are gathered with as many rows as the tallest has, then with as many columns.
-            check_size(&[c, roi.rows.len(), longest(&roi.rows), w], MAX_ELEMENTS)?;
+            check_size(&[c, roi.rows.len(), longest(&roi.rows), w])?;
             let cells = [c, roi.rows.len(), roi.columns.len(), longest(&roi.columns)];
-            check_size(&cells, MAX_ELEMENTS)?;
+            check_size(&cells)?;
         }
         Ok(Resolved::typed(kernel, shape, inputs.input(0)?.kind))
     }

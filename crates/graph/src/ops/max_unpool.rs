@@ -12,7 +12,8 @@ use elucid_rules::{Algebra, OpKind};
 use super::gather::index_tensor;
 use super::window::{Window, spatial};
 use crate::activation::{Activation, IntoView, at_rank};
-use crate::host::{ElementType, HostTensor, MAX_ELEMENTS};
+use crate::host::{ElementType, HostTensor};
+use crate::limits::widest_bytes;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, sizes,
 };
@@ -72,7 +73,7 @@ impl Operator for MaxUnpool {
                 format!("an output of {shape:?} does not hold windows over {inner:?}").into(),
             );
         }
-        check_size(&shape, MAX_ELEMENTS)?;
+        check_size(&shape)?;
         let known = places.host.clone();
         let kernel = PutBack { inner, known };
         Ok(Resolved::typed(kernel, shape, inputs.input(0)?.kind))
@@ -88,14 +89,17 @@ struct PutBack {
 }
 
 impl Kernel for PutBack {
-    fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+    fn run(&self, inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+        self.try_run(inputs, outputs).unwrap_or_default()
+    }
+
+    fn try_run(&self, mut inputs: Slots, outputs: &[Known]) -> Result<Vec<Activation>, String> {
         let x = inputs.take(0);
         let places = match &self.known {
             Some(known) => known.clone(),
             None => {
                 let places = inputs.take(1);
-                let read = places.to_host(ElementType::I64, &places.shape());
-                read.expect("a device hands its numbers over")
+                places.to_host(ElementType::I64, &places.shape())?
             }
         };
         let count: usize = self.inner.iter().product();
@@ -118,8 +122,16 @@ impl Kernel for PutBack {
             .map(|(out, inner)| (0, out - inner))
             .collect();
         match behind.iter().all(|&(_, n)| n == 0) {
-            true => vec![y],
-            false => vec![at_rank!(y, y => y.pad(behind.as_slice(), PadMode::Constant(0.0)))],
+            true => Ok(vec![y]),
+            false => {
+                let padding = PadMode::Constant(0.0);
+                Ok(vec![at_rank!(y, y => y.pad(behind.as_slice(), padding))])
+            }
         }
+    }
+
+    fn working(&self) -> u64 {
+        // Where each number comes from, and the numbers before they are padded.
+        widest_bytes(&self.inner).saturating_mul(2)
     }
 }

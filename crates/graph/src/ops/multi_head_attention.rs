@@ -13,7 +13,7 @@ use super::attention::{Sizes, attend, heads, hiding, misfit};
 use super::matmul::dense;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::host::{MAX_ELEMENTS, broadcast};
+use crate::host::broadcast;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_host_size,
     check_size,
@@ -120,7 +120,8 @@ impl Common {
         let [q, k, v] = sizes;
         let total = k.length + past;
         let scores = [q.batch, q.heads, q.length, total];
-        check_size(&scores, MAX_ELEMENTS)?;
+        // The scores, and what softmax makes of them.
+        check_size(&[&[2], &scores[..]].concat())?;
         if inputs.optional(slots.bias).is_some() {
             let stated = &inputs.operand(slots.bias)?.shape;
             let fits = broadcast(&scores, stated).as_deref() == Some(&scores[..]);
@@ -243,7 +244,7 @@ impl Operator for Projected {
         if widths.iter().sum::<usize>() != total || widths[0] != widths[1] {
             return Err(format!("weights of {total} columns for widths {widths:?}").into());
         }
-        check_size(&[batch, length, total], MAX_ELEMENTS)?;
+        check_size(&[batch, length, total])?;
         let heads = Some(self.common.heads);
         let size = |width| Sizes::of(&[batch, length, width], heads, "inputs");
         let sizes = [size(widths[0])?, size(widths[1])?, size(widths[2])?];

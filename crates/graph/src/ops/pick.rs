@@ -1,7 +1,7 @@
 //! Numbers of a tensor in another order, by their places: what many operators come down to.
 
 use crate::activation::{Activation, IntoView};
-use crate::host::{ElementType, HostTensor, MAX_ELEMENTS};
+use crate::host::{ElementType, HostTensor};
 use crate::operator::{Kernel, Known, Refused, Resolved, Slots, check_host_size, check_size};
 
 /// Rows of `width` numbers, by their places among all rows of an input.
@@ -45,7 +45,7 @@ pub(super) fn picked(
             Ok((None, Known::host(host.pick(&flat, &shape)?)))
         }
         None => {
-            check_size(&shape, MAX_ELEMENTS)?;
+            check_size(&shape)?;
             Ok((
                 Some(Pick {
                     slot: 0,

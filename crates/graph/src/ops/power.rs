@@ -8,8 +8,8 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use elucid_rules::{Algebra, OpKind};
 
-use super::pointwise::legacy_axis;
 use super::pointwise::Pair;
+use super::pointwise::legacy_axis;
 use crate::activation::{Activation, IntoView};
 use crate::host::{ElementType, HostTensor};
 use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};

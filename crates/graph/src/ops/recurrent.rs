@@ -19,7 +19,6 @@ use elucid_rules::{Algebra, OpKind};
 use super::named::Named;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::host::MAX_ELEMENTS;
 use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size};
 use crate::registry::Entry;
 
@@ -204,7 +203,7 @@ impl Operator for Recurrent {
                 }
             }
         }
-        check_size(&[length, batch, rows], MAX_ELEMENTS)?;
+        check_size(&[length, batch, rows])?;
         let lengths = match inputs.optional(4) {
             None => None,
             Some(_) => {

@@ -10,8 +10,8 @@ use elucid_rules::{Algebra, OpKind};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axes_of, check_host_size,
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axes_of, check_host_size,
 };
 use crate::registry::Entry;
 

@@ -6,10 +6,10 @@ use elucid_rules::OpKind;
 
 use crate::activation::{Activation, IntoView};
 use crate::error::few;
-use crate::host::{MAX_ELEMENTS, element_count};
+use crate::host::element_count;
 use crate::operator::{
-    Kernel, Known, LONGEST_LIST, Operands, Operator, Refused, Resolved, Slots, axis_of, check_size,
-    facts,
+    Kernel, Known, LONGEST_LIST, Operands, Operator, Refused, Resolved, Slots, axis_of,
+    check_size, facts,
 };
 use crate::registry::Entry;
 
@@ -125,7 +125,7 @@ fn reshaped(
         });
     }
     if let Some(i) = free {
-        check_size(&shape, MAX_ELEMENTS)?;
+        check_size(&shape)?;
         let rest = element_count(&shape).unwrap_or(0);
         let all = element_count(&x.shape).unwrap_or(0);
         if rest == 0 || !all.is_multiple_of(rest) {

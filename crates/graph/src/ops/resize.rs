@@ -12,7 +12,7 @@ use elucid_rules::{Algebra, OpKind};
 use super::gather::index_tensor;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::host::{ElementType, HostTensor, MAX_ELEMENTS};
+use crate::host::{ElementType, HostTensor};
 use crate::operator::{
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axes_or_all,
     check_host_size, check_size, sizes,
@@ -197,15 +197,19 @@ impl Operator for Resize {
         }
     }
 
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
+    fn apart(&self, inputs: &Operands<'_>) -> Apart {
+        // Whatever the file has written in for the batch, rows that stay are resized each by itself.
+        match self.stretches(inputs).ok().as_deref() {
+            Some([rows, ..]) if self.keeps(rows) => Apart::Shape,
+            _ => Apart::No,
+        }
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;
         let stretches = self.stretches(inputs)?;
         let shape: Vec<usize> = stretches.iter().map(|s| s.to).collect();
-        check_size(&shape, MAX_ELEMENTS)?;
+        check_size(&shape)?;
         if shape.contains(&0) {
             if x.host.is_none() {
                 let from = &x.shape;
@@ -222,9 +226,7 @@ impl Operator for Resize {
         }
         let mut along = Vec::new();
         for (axis, &stretch) in stretches.iter().enumerate() {
-            let crops = self.coordinates == Coordinates::TfCropAndResize;
-            let keeps = stretch.from == stretch.to && stretch.scale == 1.0;
-            if keeps && (!crops || stretch.region == (0.0, 1.0)) {
+            if self.keeps(&stretch) {
                 continue;
             }
             along.push(self.along(axis, stretch)?);
@@ -237,7 +239,7 @@ impl Operator for Resize {
         let mut between = x.shape.clone();
         for a in &along {
             between[a.axis] = a.taps.len();
-            check_size(&between, MAX_ELEMENTS)?;
+            check_size(&between)?;
         }
         if !x.kind.is_float() {
             check_host_size(&shape)?;
@@ -346,6 +348,13 @@ impl Resize {
         }
     }
 
+    /// Whether an axis stays as it is.
+    fn keeps(&self, stretch: &Stretch) -> bool {
+        let crops = self.coordinates == Coordinates::TfCropAndResize;
+        let is_whole = !crops || stretch.region == (0.0, 1.0);
+        stretch.from == stretch.to && stretch.scale == 1.0 && is_whole
+    }
+
     /// Where output `i` is in the input; `None` outside a region of interest.
     fn coordinate(&self, s: Stretch, i: usize) -> Option<f64> {
         // Where the nearest position counts, 3 / 0.6 has to be 5, as it is in the precision in which 0.6
@@ -386,6 +395,8 @@ impl Resize {
     fn along(&self, axis: usize, s: Stretch) -> Result<Along, Refused> {
         let last = s.from - 1;
         let inside = |at: f64| at.clamp(0.0, last as f64) as usize;
+        // A list for each position.
+        check_host_size(&[s.to, 6])?;
         let taps = (0..s.to).map(|i| {
             let Some(at) = self.coordinate(s, i) else {
                 return Ok(Vec::new());
@@ -406,9 +417,7 @@ impl Resize {
             };
             let start = (-radius / shrink).floor() + 1.0;
             let count = 2.0 - 2.0 * start;
-            if count > MAX_ELEMENTS as f64 {
-                return Err(Refused::from("too many neighbours"));
-            }
+            check_host_size(&[s.to, 2, count as usize])?;
             let mut taps: Vec<(usize, f64)> = Vec::with_capacity(count as usize);
             let mut total = 0.0;
             for k in 0..count as usize {
@@ -498,7 +507,7 @@ impl Along {
         let sums = if self.is_selection() {
             Sums::Pick(self.taps.iter().map(|taps| taps[0].0).collect())
         } else if self.from <= DENSE || most > MOST_TAPS {
-            check_size(&[to, self.from], MAX_ELEMENTS / 4)?;
+            check_size(&[to, self.from])?;
             let mut matrix = vec![0.0; to * self.from];
             for (row, taps) in matrix.chunks_exact_mut(self.from).zip(&self.taps) {
                 for &(at, weight) in taps {

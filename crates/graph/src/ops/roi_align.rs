@@ -13,7 +13,6 @@ use elucid_rules::{Algebra, OpKind};
 use super::gather::{indices_of, selected};
 use crate::activation::{Activation, IntoView};
 use crate::error::few;
-use crate::host::MAX_ELEMENTS;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size, check_size,
 };
@@ -108,7 +107,7 @@ impl Operator for RoiAlign {
         // As many pixels are looked at.
         let bins = [count, self.height, self.width, most, 4];
         check_host_size(&bins)?;
-        check_size(&[bins.as_slice(), &[channels]].concat(), MAX_ELEMENTS)?;
+        check_size(&[bins.as_slice(), &[channels]].concat())?;
         let mut sampled = Sampled {
             places: Vec::new(),
             weights: Vec::new(),

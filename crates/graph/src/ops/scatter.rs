@@ -20,7 +20,7 @@ use crate::attributes::Attributes;
 use crate::error::few;
 use crate::host::{ElementType, HostTensor};
 use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size,
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size,
 };
 use crate::registry::Entry;
 
@@ -75,23 +75,20 @@ impl Operator for Scatter {
         }
     }
 
+    fn apart(&self, inputs: &Operands<'_>) -> Apart {
+        match self.blocks(inputs) {
+            Ok(Some(blocks)) => Apart::Blocks(Arc::new(blocks), vec![0, 2]),
+            _ => Apart::No,
+        }
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let (x, updates) = (inputs.input(0)?, inputs.input(2)?);
         same_kind(x.kind, updates.kind)?;
         if x.kind == ElementType::Bool && self.how != How::Replace {
             return Err("booleans are replaced, and not combined".into());
         }
-        let (places, width) = match self.axis {
-            Some(axis) => {
-                let stated = &inputs.input(1)?.shape;
-                if updates.shape != *stated {
-                    let (updates, stated) = (few(&updates.shape), few(stated));
-                    return Err(format!("updates {updates} for indices {stated}").into());
-                }
-                (gather_elements::places(inputs, x, axis)?, 1)
-            }
-            None => rows(inputs, x, updates)?,
-        };
+        let (places, width) = self.places(inputs)?;
         if places.is_empty() || width == 0 {
             // Nothing is replaced.
             return Ok(match x.settled() {
@@ -106,6 +103,8 @@ impl Operator for Scatter {
             return Ok(Resolved::known(self.on_host(x, updates, &places, width)?));
         }
         check_host_size(&[count])?;
+        // A list for each place.
+        check_host_size(&[places.len(), 6])?;
         let kernel = Replaced::new(&places, count, width, self.how);
         Ok(Resolved::typed(kernel, x.shape.clone(), x.kind))
     }
@@ -138,6 +137,35 @@ fn rows(inputs: &Operands<'_>, x: &Known, updates: &Known) -> Result<(Vec<usize>
 }
 
 impl Scatter {
+    /// The place of each update among the slices of the first input, and the size of a slice.
+    fn places(&self, inputs: &Operands<'_>) -> Result<(Vec<usize>, usize), Refused> {
+        let (x, updates) = (inputs.input(0)?, inputs.input(2)?);
+        let Some(axis) = self.axis else {
+            return rows(inputs, x, updates);
+        };
+        let stated = &inputs.input(1)?.shape;
+        if updates.shape != *stated {
+            let (updates, stated) = (few(&updates.shape), few(stated));
+            return Err(format!("updates {updates} for indices {stated}").into());
+        }
+        Ok((gather_elements::places(inputs, x, axis)?, 1))
+    }
+
+    /// The same for any number of images.
+    fn blocks(&self, inputs: &Operands<'_>) -> Result<Option<Blocks>, Refused> {
+        let x = inputs.input(0)?;
+        let (places, width) = self.places(inputs)?;
+        if !x.kind.is_float() || places.is_empty() || width == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Blocks {
+            count: x.shape.iter().product::<usize>() / width,
+            places,
+            width,
+            how: self.how,
+        }))
+    }
+
     fn on_host(
         &self,
         x: &HostTensor,
@@ -281,6 +309,26 @@ impl How {
             }
             Self::Replace => b.into(),
         }
+    }
+}
+
+/// The same places in each of several images.
+#[derive(Debug)]
+struct Blocks {
+    /// In one image.
+    places: Vec<usize>,
+    count: usize,
+    width: usize,
+    how: How,
+}
+
+impl Kernel for Blocks {
+    fn run(&self, inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+        let rows = outputs[0].shape.iter().product::<usize>() / self.width;
+        let starts = (0..rows).step_by(self.count.max(1));
+        let places = starts.flat_map(|start| self.places.iter().map(move |place| start + place));
+        let places: Vec<usize> = places.collect();
+        Replaced::new(&places, rows, self.width, self.how).run(inputs, outputs)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use elucid_rules::OpKind;
 
-use crate::activation::{Activation, IntoView, at_rank};
+use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
 use crate::error::few;
 use crate::host::Range;
 use crate::operator::{
@@ -12,6 +12,7 @@ use crate::operator::{
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
+use crate::together::with_images_first;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("Split", 1, |a| {
     let sizes = match a.opset() < 13 {
@@ -44,6 +45,7 @@ impl Operator for Split {
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
         match inputs.input(0).map(|x| axis_of(self.axis, x.shape.len())) {
             Ok(Ok(1..)) => Apart::Rows,
+            Ok(Ok(0)) => self.each(inputs).unwrap_or(Apart::No),
             _ => Apart::No,
         }
     }
@@ -101,6 +103,37 @@ impl Operator for Split {
             });
         }
         Ok(Resolved::of(Cut { axis, sizes: parts }, known))
+    }
+}
+
+impl Split {
+    /// The rows of each image cut, where an axis for the images has room.
+    fn each(&self, inputs: &Operands<'_>) -> Option<Apart> {
+        let shape = inputs.optional(0)?.shape.clone();
+        let parts = self.resolve(inputs).ok()?.outputs;
+        let sizes = parts.iter().map(|part| part.shape.first().copied());
+        let sizes = sizes.collect::<Option<Vec<usize>>>()?;
+        let fits = shape.len() < MAX_RANK && !sizes.contains(&0);
+        fits.then(|| Apart::By(Arc::new(CutEach { shape, sizes })))
+    }
+}
+
+/// Cuts the first axis of each of several images.
+#[derive(Debug)]
+struct CutEach {
+    /// Of one image.
+    shape: Vec<usize>,
+    sizes: Vec<usize>,
+}
+
+impl Kernel for CutEach {
+    fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+        let x = with_images_first(inputs.take(0), &self.shape);
+        let cut = Cut {
+            axis: 1,
+            sizes: self.sizes.clone(),
+        };
+        cut.run(Slots::new(vec![Some(x)]), outputs)
     }
 }
 

@@ -10,8 +10,8 @@ use elucid_rules::{Algebra, OpKind};
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor, broadcast};
-use crate::operator::{Apart, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_host_size,
+use crate::operator::{
+    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_host_size,
     do_not_broadcast,
 };
 use crate::receptive::{Reach, Windows};

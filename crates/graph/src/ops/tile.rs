@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::gather::selected;
 use crate::activation::Activation;
-use crate::host::MAX_ELEMENTS;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_host_size,
     check_size, facts, sizes,
@@ -54,7 +53,7 @@ impl Operator for Tile {
             .map(|(&size, &n)| size.checked_mul(n));
         let shape: Option<Vec<usize>> = shape.collect();
         let shape = shape.ok_or("the sizes overflow")?;
-        check_size(&shape, MAX_ELEMENTS)?;
+        check_size(&shape)?;
         if let Some(empty) = Known::empty(&shape, x.kind) {
             return Ok(Resolved {
                 kernel: None,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::pick::{self, keys};
 use crate::host::HostTensor;
-use crate::operator::{Known, Operands, Operator, Refused, Resolved, axis_of, facts};
+use crate::operator::{
+    Known, Operands, Operator, Refused, Resolved, axis_of, check_host_size, facts,
+};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("Unique", 11, |a| {
@@ -50,6 +52,8 @@ impl Operator for Unique {
                 .find(|order| order.is_ne())
                 .unwrap_or(std::cmp::Ordering::Equal)
         };
+        // A list for each slice that is unlike the others.
+        check_host_size(&[size, 7])?;
         let mut order: Vec<usize> = (0..size).collect();
         order.sort_by(|&a, &b| compare(a, b));
         // Sorting is stable, so the first of equal ones comes first.

@@ -3,13 +3,13 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, Depth, OpKind, pullback};
+use elucid_rules::{Algebra, Depth, OpKind};
 
 use super::Recording;
 use crate::activation::{Activation, IntoView};
 use crate::bound::BoundGraph;
 use crate::error::GraphError;
-use crate::execute::{self, Ready, activations, any_rank};
+use crate::execute::{self, Runnable};
 use crate::graph::Node;
 use crate::operator::{Kernel, Slots, Weighted, Weights};
 use crate::plan;
@@ -241,26 +241,64 @@ impl<'r> Step<'r> {
     }
 
     /// Runs the operator on other inputs of the same shapes, without any rule.
-    pub fn forward(&self, inputs: Vec<Option<Activation>>) -> Vec<Activation> {
-        self.kernel().run(Slots::new(inputs), &self.step().outputs)
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Operator`] when the device does not hand numbers over that the operator goes by.
+    pub fn forward(&self, inputs: Vec<Option<Activation>>) -> Result<Vec<Activation>, GraphError> {
+        let made = self
+            .kernel()
+            .try_run(Slots::new(inputs), &self.step().outputs);
+        made.map_err(|reason| GraphError::Operator {
+            node: self.recording.model.graph().label(self.node()),
+            reason,
+        })
     }
 
     /// The true gradient at `inputs` instead of the values that were recorded, given the gradient
     /// at each output.
+    ///
+    /// # Errors
+    ///
+    /// As [`Step::forward`].
     pub fn pullback(
         &self,
         inputs: Vec<Option<Activation>>,
         g: &[Option<Activation>],
-    ) -> Vec<Option<Activation>> {
-        let g = any_rank(g.to_vec());
-        let found = pullback(&*self.ready(), any_rank(inputs), &self.live, &g);
-        activations(found)
+    ) -> Result<Vec<Option<Activation>>, GraphError> {
+        let leaves: Vec<Option<Activation>> = inputs
+            .into_iter()
+            .enumerate()
+            .map(|(slot, input)| match self.is_live(slot) {
+                true => input.map(Activation::require_grad),
+                false => input,
+            })
+            .collect();
+        let mut total = None;
+        for (output, g) in self.forward(leaves.clone())?.into_iter().zip(g) {
+            let Some(g) = g else { continue };
+            let product = (output.rows() * g.rows()).sum();
+            total = Some(match total {
+                Some(before) => before + product,
+                None => product,
+            });
+        }
+        let Some(total) = total.filter(|t| t.is_tracked()) else {
+            return Ok(vec![None; leaves.len()]);
+        };
+        let gradients = total.backward();
+        Ok((0..leaves.len())
+            .map(|slot| match (&leaves[slot], self.is_live(slot)) {
+                (Some(leaf), true) => leaf.gradient(&gradients),
+                _ => None,
+            })
+            .collect())
     }
 
-    fn ready(&self) -> Arc<Ready> {
+    fn ready(&self) -> Arc<Runnable> {
         let kernel = self.step().kernel.as_ref();
         let kernel = kernel.expect("only steps that compute something are walked");
-        Ready::new(kernel, &self.step().outputs)
+        Runnable::new(kernel, &self.step().outputs)
     }
 
     /// The gradient at each live input, given that at each output: the true one, or that of the
@@ -295,6 +333,6 @@ impl<'r> Step<'r> {
             return Ok(slots);
         }
         let inputs = (0..self.inputs()).map(|slot| self.input(slot)).collect();
-        Ok(self.pullback(inputs, g))
+        self.pullback(inputs, g)
     }
 }
