@@ -107,18 +107,18 @@ impl BoundTarget {
     /// Refuses a target that names no units which `method` could begin with: a cosine, or a detected
     /// box, whose overlap is none.
     pub fn check_units(&self, method: &str) -> Result<(), AttributionError> {
-        self.refuse(&|score| match score {
-            Score::Cosine(_, text) => Some(text.clone()),
-            Score::Detection(detection) => Some(detection.text().to_owned()),
-            _ => None,
-        }
-        .map(|text| {
+        self.refuse(&|score| {
+            let text = match score {
+                Score::Cosine(_, text) => text.clone(),
+                Score::Detection(detection) => detection.text().to_owned(),
+                _ => return None,
+            };
             let reason = format!(
                 "{method} begins with chances of units of the layer, which this target has none of; \
                  name a number of the layer instead, as NAME[INDEX,...]"
             );
-            (text, reason)
-        }))
+            Some((text, reason))
+        })
     }
 
     fn refuse(
