@@ -6,6 +6,8 @@ use elucid_graph::{
     Activation, BoundGraph, ElementType, Graph, GraphBuilder, GraphError, HostTensor,
 };
 
+use elucid_testkit::onnx::{AttributeProto, GraphProto, Onnx, bools};
+
 const F32: ElementType = ElementType::F32;
 
 /// A body or a network.

@@ -7,9 +7,9 @@ use elucid_rules::{
     Algebra, AnyRank, ConstantStatistics, Execution, GradRule, GuidedActivation, OpKind,
     OperatorRule, Rules, SignalTakesAll, UniformProduct, Which,
 };
+use elucid_testkit::generated;
 use elucid_testkit::onnx::{Onnx, floats};
 use elucid_testkit::{device, relative_error};
-use elucid_vision::Model;
 
 fn open(file: Onnx) -> BoundGraph {
     BoundGraph::new(Graph::import(file.bytes(), None).unwrap(), &device())

@@ -80,7 +80,7 @@ fn methods_beat_the_centre() {
         .with_resize(Resize::Squash)
         .unwrap();
     let model = Model::open_with(&path, &device(), spec).unwrap();
-    let size = spec.size();
+    let size = model.input_spec().size();
     let methods: Vec<(&str, f32, Box<dyn Attributor>)> = vec![
         ("gradient", 0.02, Box::new(Gradient::at_input())),
         ("grad-cam", 0.0, Box::new(GradCam::at_features())),

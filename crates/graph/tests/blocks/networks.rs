@@ -7,8 +7,7 @@ use elucid_graph::{Blocks, Graph, Layout, Pattern, TokenAxis};
 
 use serde_json::Value;
 
-use crate::common;
-use crate::modern::sizes;
+use elucid_testkit::generated::sizes;
 
 /// A network, and how often each block occurs in it. Linear layers and batch normalisations depend on the
 /// exporter and are counted where they say something.

@@ -6,8 +6,6 @@ use std::path::PathBuf;
 use elucid_graph::{Block, Blocks, Graph, Layout, Pattern};
 use serde_json::Value;
 
-use crate::common;
-
 struct File {
     name: String,
     graph: Graph,
