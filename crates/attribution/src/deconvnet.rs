@@ -13,8 +13,8 @@
 //!
 //! Captum and TorchRay miss the same ReLUs as in guided backpropagation: those called as functions,
 //! and ReLU6. A network that has no ReLU at all between layer and target is refused, with the
-//! activations it has ([`AttributionError::NoRectifier`]); other activations keep their true gradient,
-//! and the result says how many did ([`Attribution::rule_uses`]).
+//! activations it has ([`AttributionError::NoRectifier`](crate::AttributionError::NoRectifier)); other activations keep their true gradient,
+//! and the result says how many did ([`Attribution::rule_uses`](crate::Attribution::rule_uses)).
 
 use crate::attributor::Setup;
 use crate::methods::{Method, Place};

@@ -17,8 +17,8 @@
 //! `Relu`, `Clip`, or `Max` with zero. TorchRay lets `x = 0` pass, against its documentation.
 //!
 //! The paper has no formula for other activations, which keep their true gradient; the result says how
-//! many did ([`Attribution::rule_uses`]). A network that has no ReLU at all between layer and target is
-//! refused, with the activations it has ([`AttributionError::NoRectifier`]): its guided backpropagation
+//! many did ([`Attribution::rule_uses`](crate::Attribution::rule_uses)). A network that has no ReLU at all between layer and target is
+//! refused, with the activations it has ([`AttributionError::NoRectifier`](crate::AttributionError::NoRectifier)): its guided backpropagation
 //! would be the plain gradient. Who wants them treated alike says so: [`Gradient`](crate::Gradient) under
 //! rules that put [`GuidedActivation`](elucid_rules::GuidedActivation) on them.
 

@@ -40,7 +40,7 @@ fn gradient(model: &Model, image: &Tensor<4>, target: Target) -> Attribution {
 
 fn refusal(model: &Model, image: &Tensor<4>, target: Target) -> String {
     let found = Gradient::at_input().attribute(model, image, target);
-    found.err().expect("it is refused").to_string()
+    found.expect_err("it is refused").to_string()
 }
 
 fn four(attribution: &Attribution) -> Array4<f32> {

@@ -161,7 +161,7 @@ pub(crate) struct Several {
 impl BoundGraph {
     /// The operators that run on one image after the other when several are given to a file that fixes
     /// a batch of one, on their way to `layers`: `Einsum "attention/scores"`. All of them where the
-    /// [whole pass does](Model::runs_one_by_one).
+    /// [whole pass does](BoundGraph::runs_one_by_one).
     ///
     /// # Errors
     ///

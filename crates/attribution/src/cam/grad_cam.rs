@@ -6,7 +6,7 @@
 //!
 //! Source: Selvaraju et al., *Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 //! Localization*, ICCV 2017, <https://arxiv.org/abs/1610.02391>. The paper looks at the last
-//! convolutional layer, which is the default here ([`FEATURES`]), takes the ReLU of the map and
+//! convolutional layer, which is the default here ([`FEATURES`](crate::FEATURES)), takes the ReLU of the map and
 //! upsamples it bilinearly. Here both are the caller's choice, in either order:
 //! `map.positive().upsampled()`.
 //!

@@ -52,10 +52,10 @@ impl fmt::Display for ClassRef {
     }
 }
 
-/// One side of [`Target::difference`].
+/// One side of [`Target::difference`](crate::Target::difference).
 ///
 /// A number or a text is a class. The text that users type, in which `none` and `logsumexp` are
-/// words, is parsed by [`Target`]'s [`FromStr`].
+/// words, is parsed by [`Target`](crate::Target)'s [`FromStr`](std::str::FromStr).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Side {
     /// Nothing: 0, so that the other side stands alone.

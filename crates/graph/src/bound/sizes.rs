@@ -75,7 +75,7 @@ impl BoundGraph {
     ///
     /// # Errors
     ///
-    /// As [`Pass::fetch`].
+    /// As [`Pass::fetch`](crate::Pass::fetch).
     pub fn runs_one_by_one<S: AsRef<str>>(
         &self,
         layers: impl IntoIterator<Item = S>,
@@ -110,7 +110,7 @@ impl BoundGraph {
     ///
     /// # Errors
     ///
-    /// As [`Pass::fetch`].
+    /// As [`Pass::fetch`](crate::Pass::fetch).
     pub fn windows(
         &self,
         from: &str,
@@ -140,7 +140,7 @@ impl BoundGraph {
     ///
     /// # Errors
     ///
-    /// As [`Pass::fetch`].
+    /// As [`Pass::fetch`](crate::Pass::fetch).
     pub fn pass_elements(
         &self,
         from: &str,
