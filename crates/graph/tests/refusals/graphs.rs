@@ -1,9 +1,7 @@
 //! Graphs that lack something, or say it twice.
 
-use super::{E, HUGE, M, of_graph, open, refused, run};
-use elucid_testkit::device;
+use super::{E, HUGE, M, of_graph, open, opened, refused, run};
 use elucid_testkit::onnx::{Onnx, data_type, small_network};
-use elucid_vision::Model;
 
 #[test]
 fn graphs_that_lack_something() {
@@ -18,7 +16,7 @@ fn graphs_that_lack_something() {
     let constant = Onnx::new()
         .node("Constant", &[], &["y"])
         .float("value_float", 1.0);
-    refused!(open(&constant), E::Malformed { .. }, "no input");
+    refused!(opened(&constant), M::Pictures { .. }, "no input");
     refused!(
         open(&Onnx::image(image).output("x")),
         E::Malformed { .. },
@@ -124,48 +122,29 @@ fn nodes_in_any_order_run() {
 #[test]
 fn inputs_that_are_no_images() {
     let relu = |m: Onnx| m.node("Relu", &["x"], &["y"]);
-    for shape in [
-        &[1, 3][..],
-        &[1, 3, 8],
-        &[1, 3, 8, 8, 8],
-        &[1, 4, 8, 8],
-        &[],
-    ] {
+    for shape in [&[1, 3][..], &[1, 3, 8], &[1, 3, 8, 8, 8], &[]] {
         refused!(
-            open(&relu(Onnx::new().input("x", shape))),
-            E::Malformed { .. },
+            opened(&relu(Onnx::new().input("x", shape))),
+            M::Pictures { .. },
             "\"x\"",
-            "[N, 3, H, W]"
+            "[N, C, H, W]"
         );
     }
-    let two = relu(Onnx::image([1, 3, 8, 8]).input("z", &[1, 3, 8, 8]));
-    refused!(
-        open(&two),
-        E::Malformed { .. },
-        "\"x\"",
-        "\"z\"",
-        "one input"
-    );
     let side = Onnx::image([1, 3, 8, 8])
         .input("z", &[1, 7])
         .node("Add", &["x", "z"], &["y"]);
-    refused!(run(&side), E::NotCut { .. }, "\"z\" is not fed");
+    refused!(opened(&side), M::Pictures { .. }, "\"z\" lacks a value");
     for (kind, name) in [
-        (data_type::UINT8, "uint8"),
-        (data_type::INT64, "int64"),
         (data_type::BOOL, "bool"),
         (8, "element type 8"),
         (99, "element type 99"),
     ] {
         let typed = relu(Onnx::new().typed_input("x", kind, &[1, 3, 8, 8]));
-        refused!(open(&typed), E::Malformed { .. }, "\"x\"", name);
+        let error = opened(&typed).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("\"x\"") && error.contains(name), "{error}");
     }
     let huge = relu(Onnx::image([1, 3, HUGE, 8]));
-    refused!(
-        Model::from_bytes(huge.bytes(), &device(), None),
-        M::Input(_),
-        HUGE
-    );
+    refused!(opened(&huge), M::Input(_), HUGE);
 }
 
 #[test]

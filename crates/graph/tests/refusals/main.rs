@@ -15,8 +15,12 @@ use elucid_vision::{Model, ModelError};
 /// A dimension that no product may overflow with.
 const HUGE: i64 = 1 << 62;
 
+fn opened(onnx: &Onnx) -> Result<Model, ModelError> {
+    Model::from_bytes(onnx.bytes(), &device(), None)
+}
+
 fn open(onnx: &Onnx) -> Result<Model, GraphError> {
-    of_graph(Model::from_bytes(onnx.bytes(), &device(), None))
+    of_graph(opened(onnx))
 }
 
 /// The graph's own error, where nothing but the graph can be wrong.
