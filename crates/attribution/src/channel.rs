@@ -58,8 +58,8 @@ use ndarray::{Array1, ArrayD, ArrayView1, ArrayView2, ArrayView3, ArrayViewD, Ax
 use crate::attribution::{Attribution, Completeness};
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
-use crate::layer_map::Takes;
 use crate::integrated_gradients::{IntegratedGradients, MAX_EVALUATIONS};
+use crate::layer_map::Takes;
 use crate::linear::LinearApproximation;
 use crate::lines::Lines;
 use crate::network::Network;

@@ -81,6 +81,11 @@ impl LayerMap {
         }
     }
 
+    /// Whether the layer itself is a map `[N, C, H, W]`.
+    pub fn is_plain(self) -> bool {
+        self.layout == Layout::ChannelsFirst
+    }
+
     /// Number of tokens in front that a method does not see.
     pub fn prefix(self) -> usize {
         match self.layout {
@@ -100,20 +105,8 @@ impl LayerMap {
     /// What a method sees of a value of the layer.
     pub fn shown(self, value: Activation) -> Result<Activation, AttributionError> {
         Ok(match self.layout {
-            Layout::ChannelsLast => value.tensor::<4>()?.permute([0, 3, 1, 2]).into(),
-            Layout::Tokens { prefix, grid } if self.maps_tokens => {
-                let [h, w] = grid;
-                let tokens = value.tensor::<3>()?;
-                let [n, count, c] = tokens.dims();
-                if count != prefix + h * w {
-                    return Err(AttributionError::ReadBack {
-                        expected: vec![n, prefix + h * w, c],
-                        got: vec![n, count, c],
-                    });
-                }
-                let tokens = tokens.narrow(1, prefix, h * w);
-                tokens.permute([0, 2, 1]).reshape([n, c, h, w]).into()
-            }
+            Layout::ChannelsLast => self.layout.map_of(&value)?.into(),
+            Layout::Tokens { .. } if self.maps_tokens => self.layout.map_of(&value)?.into(),
             _ => value,
         })
     }
@@ -146,13 +139,23 @@ impl LayerMap {
     /// Numbers that a method gives for the layer as a map; `None` where they are none.
     pub fn drawn(self, values: &ArrayD<f32>) -> Option<ndarray::Array4<f32>> {
         match (self.layout, values.shape()) {
-            (Layout::ChannelsFirst | Layout::ChannelsLast, _) => {
-                values.view().into_dimensionality::<Ix4>().ok().map(|v| v.to_owned())
-            }
-            (Layout::Tokens { .. }, &[_, _, _, _]) if self.maps_tokens => {
-                values.view().into_dimensionality::<Ix4>().ok().map(|v| v.to_owned())
-            }
-            (Layout::Tokens { prefix, grid: [h, w] }, &[n, tokens, c]) if tokens == prefix + h * w => {
+            (Layout::ChannelsFirst | Layout::ChannelsLast, _) => values
+                .view()
+                .into_dimensionality::<Ix4>()
+                .ok()
+                .map(|v| v.to_owned()),
+            (Layout::Tokens { .. }, &[_, _, _, _]) if self.maps_tokens => values
+                .view()
+                .into_dimensionality::<Ix4>()
+                .ok()
+                .map(|v| v.to_owned()),
+            (
+                Layout::Tokens {
+                    prefix,
+                    grid: [h, w],
+                },
+                &[n, tokens, c],
+            ) if tokens == prefix + h * w => {
                 let patches = values.slice_axis(Axis(1), (prefix..tokens).into());
                 let maps = patches.permuted_axes(IxDyn(&[0, 2, 1]));
                 let maps = maps.as_standard_layout().into_owned();
@@ -213,11 +216,16 @@ fn refused(model: &Model, layer: &str, size: [usize; 2], shape: &[usize]) -> Att
     if shape.len() != 4 {
         return not_spatial(layer, shape);
     }
-    let before = model.layers().iter().rev().skip_while(|l| l.name() != layer);
+    let before = model
+        .layers()
+        .iter()
+        .rev()
+        .skip_while(|l| l.name() != layer);
     let nearest = model.layouts(size).ok().and_then(|layouts| {
         let is_map = |layout| matches!(layout, Layout::ChannelsFirst | Layout::ChannelsLast);
         let mut maps = before.filter(|l| is_map(layouts.layout(l.value())));
-        maps.next().map(|l| (l.name().to_owned(), layouts.layout(l.value())))
+        maps.next()
+            .map(|l| (l.name().to_owned(), layouts.layout(l.value())))
     });
     AttributionError::LayerLayout {
         layer: layer.to_owned(),

@@ -160,7 +160,10 @@ fn features(model: &Model) -> Result<&str, AttributionError> {
             && ends_block(layer)
             && layouts.reads_patches(layer.value())
     });
-    let latest = first.into_iter().chain(last).max_by_key(|(place, _)| *place);
+    let latest = first
+        .into_iter()
+        .chain(last)
+        .max_by_key(|(place, _)| *place);
     latest
         .map(|(_, layer)| layer.name())
         .ok_or_else(|| needs_layer(model))

@@ -109,7 +109,9 @@ impl SpatialAttribution {
         let front = from_map.front(fetched.get(&from)?)?;
         drop(fetched);
 
-        let groups = self.groups(model, &from, &to, size, &shallow, &deep)?;
+        // Windows are those of rows and columns in their usual place.
+        let windowed = (from_map.is_plain() && to_map.is_plain()).then_some(size);
+        let groups = self.groups(model, &from, &to, windowed, &shallow, &deep)?;
         let batch = match self.batch_size {
             Some(batch) => batch,
             None => {
@@ -166,21 +168,21 @@ impl SpatialAttribution {
         Ok(results)
     }
 
-    /// Deep positions in groups whose windows do not overlap.
+    /// Deep positions in groups whose windows do not overlap, for images of a size; one by one without.
     fn groups(
         &self,
         model: &Model,
         from: &str,
         to: &str,
-        size: [usize; 2],
+        size: Option<[usize; 2]>,
         shallow: &Tensor<4>,
         deep: &Tensor<4>,
     ) -> Result<Vec<Vec<Member>>, AttributionError> {
         let [_, _, h1, w1] = shallow.dims();
         let [_, _, h2, w2] = deep.dims();
-        let windows = match self.colouring {
-            true => model.windows(from, to, &self.rules, size)?,
-            false => None,
+        let windows = match size.filter(|_| self.colouring) {
+            Some(size) => model.windows(from, to, &self.rules, size)?,
+            None => None,
         };
         Ok(match windows {
             Some(windows) => {
@@ -212,15 +214,13 @@ impl SpatialAttribution {
 }
 
 /// The activation as `[N, C, H, W]`.
-fn spatial(
-    map: LayerMap,
-    at: &Activation,
-    layer: &str,
-) -> Result<Tensor<4>, AttributionError> {
-    map.shown(at.clone())?.tensor::<4>().map_err(|_| AttributionError::NotSpatial {
-        layer: layer.to_owned(),
-        shape: at.shape(),
-    })
+fn spatial(map: LayerMap, at: &Activation, layer: &str) -> Result<Tensor<4>, AttributionError> {
+    map.shown(at.clone())?
+        .tensor::<4>()
+        .map_err(|_| AttributionError::NotSpatial {
+            layer: layer.to_owned(),
+            shape: at.shape(),
+        })
 }
 
 /// A deep position and the shallow window that it depends on.

@@ -64,7 +64,7 @@ pub enum VisError {
     /// The values of a layer are not those of channels, or it is not known which axis these are.
     #[error(
         "layer \"{layer}\" of shape {shape:?} is not known to have channels: it is none of \
-         [N, C, H, W], [N, H, W, C] and [N, C]"
+         [N, C, H, W], [N, H, W, C], [N, C] and tokens on a known grid"
     )]
     NoChannels {
         /// The layer.

@@ -167,7 +167,9 @@ impl Model {
         let &[_, _, height, width] = self.layer(INPUT)?.shape() else {
             return Ok(Layout::Unknown);
         };
-        Ok(self.layouts([height, width])?.layout(self.layer(layer)?.value()))
+        Ok(self
+            .layouts([height, width])?
+            .layout(self.layer(layer)?.value()))
     }
 
     /// What the axes of all layers are for images of this height and width. Those of the last size asked

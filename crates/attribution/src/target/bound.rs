@@ -340,11 +340,7 @@ impl BoundTarget {
         }
     }
 
-    fn image(
-        &self,
-        map: LayerMap,
-        activation: &Activation,
-    ) -> Result<Tensor<4>, AttributionError> {
+    fn image(&self, map: LayerMap, activation: &Activation) -> Result<Tensor<4>, AttributionError> {
         let seen = map.shown(activation.clone())?;
         seen.tensor::<4>()
             .map_err(|_| AttributionError::NotSpatial {

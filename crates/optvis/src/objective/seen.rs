@@ -81,10 +81,7 @@ impl<'s> Seen<'s> {
         };
         let activation = activations.get(name)?;
         let value = match *activation.shape() {
-            [_, _, _, _] => match self.model.layout(name)? {
-                Layout::ChannelsLast => activation.tensor::<4>()?.permute([0, 3, 1, 2]),
-                _ => activation.tensor::<4>()?,
-            },
+            [_, _, _, _] | [_, _, _] => self.model.layout(name)?.map_of(activation)?,
             [n, c] => activation.tensor::<2>()?.reshape([n, c, 1, 1]),
             ref shape => {
                 return Err(VisError::NoChannels {
@@ -110,7 +107,8 @@ pub(crate) fn channels(model: &Model, layer: &str) -> Result<usize, VisError> {
     match (layer.shape(), model.layout(layer.name())?) {
         ([_, channels], _)
         | ([_, channels, _, _], Layout::ChannelsFirst)
-        | ([_, _, _, channels], Layout::ChannelsLast) => Ok(*channels),
+        | ([_, _, _, channels], Layout::ChannelsLast)
+        | ([_, _, channels], Layout::Tokens { .. }) => Ok(*channels),
         (shape, _) => Err(VisError::NoChannels {
             layer: layer.name().to_owned(),
             shape: shape.to_vec(),

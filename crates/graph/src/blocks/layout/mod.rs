@@ -374,7 +374,8 @@ fn channels_first(shape: &[usize]) -> Option<Traced> {
 
 fn axes(roles: [Role; 4], shape: &[usize]) -> Traced {
     let axes = roles.into_iter().zip(shape);
-    axes.map(|(role, &size)| Some(Axis::of(role, size))).collect()
+    axes.map(|(role, &size)| Some(Axis::of(role, size)))
+        .collect()
 }
 
 /// Some of the numbers: where each comes from is found by moving their numbers.

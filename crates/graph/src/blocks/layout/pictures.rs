@@ -2,11 +2,50 @@
 
 use std::collections::HashMap;
 
+use burn::tensor::Tensor;
 use elucid_rules::{Algebra, OpKind};
 
 use super::super::view::View;
 use super::{Axes, Layout};
+use crate::activation::Activation;
+use crate::error::GraphError;
 use crate::graph::ValueId;
+
+impl Layout {
+    /// A value of this layout as a map `[N, C, H, W]`: of tokens the patches, without what stands in front.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Shape`] for a value that has not these axes, and where they are
+    /// [`Unknown`](Layout::Unknown).
+    pub fn map_of(self, value: &Activation) -> Result<Tensor<4>, GraphError> {
+        match self {
+            Self::ChannelsFirst => value.tensor::<4>(),
+            Self::ChannelsLast => Ok(value.tensor::<4>()?.permute([0, 3, 1, 2])),
+            Self::Tokens {
+                prefix,
+                grid: [h, w],
+            } => {
+                let tokens = value.tensor::<3>()?;
+                let [n, count, c] = tokens.dims();
+                if count != prefix + h * w {
+                    return Err(GraphError::Shape {
+                        what: "the tokens".to_owned(),
+                        expected: format!("[N, {prefix} + {h} * {w}, C]"),
+                        got: vec![n, count, c],
+                    });
+                }
+                let patches = tokens.narrow(1, prefix, h * w).permute([0, 2, 1]);
+                Ok(patches.reshape([n, c, h, w]))
+            }
+            Self::Unknown => Err(GraphError::Shape {
+                what: "a layer of unknown layout".to_owned(),
+                expected: "[N, C, H, W], [N, H, W, C] or tokens on a known grid".to_owned(),
+                got: value.shape(),
+            }),
+        }
+    }
+}
 
 /// What the axes of the layers are of a network that takes pictures `[N, C, H, W]`.
 ///
@@ -24,7 +63,9 @@ impl Layouts {
     pub(in super::super) fn of(view: &View<'_>, pictures: ValueId) -> Self {
         let axes = Axes::of(view, Some(pictures));
         let mut layouts = axes.layouts(view);
-        let images = view.shape(pictures).and_then(|shape| shape.first().copied());
+        let images = view
+            .shape(pictures)
+            .and_then(|shape| shape.first().copied());
         for i in view.running() {
             for &value in &view.node(i).outputs {
                 let is_open = |layouts: &HashMap<_, _>| {
@@ -56,7 +97,10 @@ impl Layouts {
 /// Whether node `i` makes a map `[N, C, H, W]` of such a map, or by convolution.
 fn stays_map(view: &View<'_>, layouts: &HashMap<ValueId, Layout>, i: usize) -> bool {
     let keeps_axes = match view.algebra(i) {
-        Algebra::Moves => view.is(i, &[OpKind::Concat, OpKind::Pad, OpKind::Slice, OpKind::Split]),
+        Algebra::Moves => view.is(
+            i,
+            &[OpKind::Concat, OpKind::Pad, OpKind::Slice, OpKind::Split],
+        ),
         Algebra::Product => !view.is(i, &[OpKind::MatMul]),
         Algebra::Dense | Algebra::Mixture | Algebra::Other => false,
         _ => true,
@@ -73,10 +117,7 @@ fn stays_map(view: &View<'_>, layouts: &HashMap<ValueId, Layout>, i: usize) -> b
 }
 
 /// For each sequence of tokens with some in front, whether anything that follows reads its patches.
-fn patches_read(
-    view: &View<'_>,
-    layouts: &HashMap<ValueId, Layout>,
-) -> HashMap<ValueId, bool> {
+fn patches_read(view: &View<'_>, layouts: &HashMap<ValueId, Layout>) -> HashMap<ValueId, bool> {
     let mut reads: HashMap<ValueId, bool> = HashMap::new();
     let running: Vec<usize> = view.running().collect();
     for &i in running.iter().rev() {
@@ -85,12 +126,13 @@ fn patches_read(
                 continue;
             };
             let is_read = view.readers(value).iter().any(|&reader| {
-                view.node(reader).outputs.iter().any(|made| {
-                    match layouts.get(made) {
+                view.node(reader)
+                    .outputs
+                    .iter()
+                    .any(|made| match layouts.get(made) {
                         Some(Layout::Tokens { .. }) => reads.get(made).copied().unwrap_or(true),
                         _ => !takes_prefix(view, reader, value, *made, prefix),
-                    }
-                })
+                    })
             });
             // What is fetched from the end is asked for as it is.
             reads.insert(value, is_read || view.graph.outputs().contains(&value));
@@ -106,6 +148,8 @@ fn takes_prefix(view: &View<'_>, i: usize, from: ValueId, made: ValueId, prefix:
         return false;
     };
     super::sources(view, i, from, made).is_some_and(|sources| {
-        sources.iter().all(|source| source / channels.max(1) % tokens.max(1) < prefix)
+        sources
+            .iter()
+            .all(|source| source / channels.max(1) % tokens.max(1) < prefix)
     })
 }
