@@ -3,9 +3,10 @@
 use std::fmt;
 
 use elucid_rules::RuleUse;
-use ndarray::{Array3, ArrayD, ArrayView3, Axis, Ix4};
+use ndarray::{Array3, ArrayD, ArrayView3, Axis};
 
 use crate::error::AttributionError;
+use crate::layer_map::LayerMap;
 use crate::saliency::{Reduce, Saliency};
 use crate::work::Work;
 
@@ -49,6 +50,7 @@ pub struct Attribution {
     evaluations: Vec<usize>,
     planned: Vec<usize>,
     tolerance_met: Vec<bool>,
+    map: LayerMap,
 }
 
 impl Attribution {
@@ -72,6 +74,7 @@ impl Attribution {
             evaluations: vec![1; scores.len()],
             planned: Vec::new(),
             tolerance_met: Vec::new(),
+            map: work.map,
             values,
             scores,
         }
@@ -130,7 +133,8 @@ impl Attribution {
         self.method
     }
 
-    /// The values, `[N, ...]` and shaped like the layer; `[N, 1, H, W]` from methods that hide all
+    /// The values, `[N, ...]` and shaped like the layer, `[N, C, H, W]` at a layer `[N, H, W, C]`, and for
+    /// methods of maps at one of tokens, too; `[N, 1, H, W]` from methods that hide all
     /// channels of a pixel together.
     pub fn values(&self) -> &ArrayD<f32> {
         &self.values
@@ -207,7 +211,8 @@ impl Attribution {
     ///
     /// # Errors
     ///
-    /// [`AttributionError::NotSpatial`] when the layer is not `[N, C, H, W]`.
+    /// [`AttributionError::NotSpatial`] when the layer has no positions,
+    /// [`AttributionError::LayerLayout`] when it is not known which axes they are.
     pub fn map(&self) -> Result<Saliency, AttributionError> {
         self.saliency(self.reduce)
     }
@@ -216,16 +221,13 @@ impl Attribution {
     ///
     /// # Errors
     ///
-    /// [`AttributionError::NotSpatial`] when the layer is not `[N, C, H, W]`.
+    /// [`AttributionError::NotSpatial`] when the layer has no positions,
+    /// [`AttributionError::LayerLayout`] when it is not known which axes they are.
     pub fn saliency(&self, reduce: Reduce) -> Result<Saliency, AttributionError> {
         let values = self
-            .values
-            .view()
-            .into_dimensionality::<Ix4>()
-            .map_err(|_| AttributionError::NotSpatial {
-                layer: self.layer.clone(),
-                shape: self.values.shape().to_vec(),
-            })?;
+            .map
+            .drawn(&self.values)
+            .ok_or_else(|| self.map.no_map(&self.layer, self.values.shape()))?;
         let (n, _, h, w) = values.dim();
         let mut maps = Array3::zeros((n, h, w));
         for (image, mut map) in values.axis_iter(Axis(0)).zip(maps.outer_iter_mut()) {

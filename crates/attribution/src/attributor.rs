@@ -8,6 +8,7 @@ use elucid_rules::Rules;
 
 use crate::attribution::Attribution;
 use crate::error::AttributionError;
+use crate::layer_map::Takes;
 use crate::network::Network;
 use crate::target::Target;
 use elucid_progress::{Progress, Reporter};
@@ -23,8 +24,8 @@ pub trait Attributor: fmt::Debug + Send + Sync {
     /// Attributes `target` for each image of the batch.
     ///
     /// `network` is a [`Model`](elucid_vision::Model) or a closure from images `[N, C, H, W]` to
-    /// scores `[N, K]`. The result is shaped like the layer, one entry per image; methods that hide
-    /// all channels of a pixel together give one number for them, `[N, 1, H, W]`.
+    /// scores `[N, K]`. The result is shaped like the layer, one entry per image, and `[N, C, H, W]` at a
+    /// layer `[N, H, W, C]`; methods that hide all channels of a pixel together give one number for them, `[N, 1, H, W]`.
     ///
     /// # Errors
     ///
@@ -69,6 +70,8 @@ pub(crate) struct Setup {
     pub progress: Reporter,
     /// Whether a method that can gives what it has when the progress callback asks to stop.
     pub keeps_partial: bool,
+    /// What the layer is taken for.
+    pub takes: Takes,
 }
 
 impl Setup {
@@ -80,6 +83,15 @@ impl Setup {
             seed: 0,
             progress: Reporter::default(),
             keeps_partial: false,
+            takes: Takes::Numbers,
+        }
+    }
+
+    /// The same, where the layer is taken for something else than numbers.
+    pub fn taking(&self, takes: Takes) -> Self {
+        Self {
+            takes,
+            ..self.clone()
         }
     }
 

@@ -59,6 +59,7 @@ use crate::attribution::{Attribution, Completeness};
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
 use crate::integrated_gradients::{IntegratedGradients, MAX_EVALUATIONS};
+use crate::layer_map::Takes;
 use crate::linear::LinearApproximation;
 use crate::lines::Lines;
 use crate::network::Network;
@@ -253,8 +254,8 @@ impl ChannelAttribution {
     ///
     /// # Errors
     ///
-    /// Those of [`Attributor::attribute`], and [`AttributionError::NotSpatial`] for layers that are
-    /// neither `[N, C, H, W]` nor `[N, C]`.
+    /// Those of [`Attributor::attribute`], and [`AttributionError::NotSpatial`] for layers without
+    /// channels, [`AttributionError::LayerLayout`] for those whose axes are not known.
     pub fn compute(
         &self,
         network: &dyn Network,
@@ -262,7 +263,8 @@ impl ChannelAttribution {
         target: Target,
     ) -> Result<Vec<ChannelValues>, AttributionError> {
         self.method.check()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let setup = self.setup.taking(Takes::Channels);
+        let work = Work::new(network, images, &target, &setup)?;
         let target_names = target.names(work.count());
         let (mut image, mut zero) = (Vec::new(), Vec::new());
         for rows in work.batches() {
@@ -279,7 +281,7 @@ impl ChannelAttribution {
         let found = match self.method {
             ChannelMethod::Linear => {
                 let mut linear = LinearApproximation::at(&self.setup.layer);
-                linear.setup = self.setup.clone();
+                linear.setup = setup;
                 linear.attribute(network, images, target)
             }
             ChannelMethod::Path { quadrature, steps } => self
@@ -330,7 +332,7 @@ impl ChannelAttribution {
 
     fn integrated(&self, method: IntegratedGradients) -> IntegratedGradients {
         let mut method = method.from_zero_activations();
-        method.setup = self.setup.clone();
+        method.setup = self.setup.taking(Takes::Channels);
         method
     }
 

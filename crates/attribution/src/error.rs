@@ -1,7 +1,7 @@
 //! What can go wrong while explaining.
 
 use elucid_factor::FactorError;
-use elucid_graph::GraphError;
+use elucid_graph::{GraphError, Layout};
 use elucid_vision::ModelError;
 
 /// An error from an attribution method.
@@ -21,6 +21,21 @@ pub enum AttributionError {
         layer: String,
         /// Its shape.
         shape: Vec<usize>,
+    },
+    /// It is not known which axes of the layer are channels, and which are positions.
+    #[error(
+        "the layout of layer \"{layer}\" of shape {shape:?} is not known: something between the picture and \
+         it moves axes, so that none can be told to be its channels; this needs a layer [N, C, H, W], \
+         [N, H, W, C] or of tokens on a known grid{}",
+        nearest.as_ref().map_or(String::new(), |(n, layout)| format!(", such as \"{n}\", {layout}"))
+    )]
+    LayerLayout {
+        /// The layer.
+        layer: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The nearest layer before it whose layout is known.
+        nearest: Option<(String, Layout)>,
     },
     /// A position or channel that the layer does not have.
     #[error("{what} {index} is outside layer \"{layer}\", which has {size}")]

@@ -68,7 +68,7 @@ impl Gradient {
         )?;
         let works = layers
             .into_iter()
-            .map(|layer| input.at(layer.as_ref(), &self.setup.rules))
+            .map(|layer| input.at(layer.as_ref(), &self.setup.rules, self.setup.takes))
             .collect::<Result<Vec<_>, _>>()?;
         let names: Vec<&str> = works.iter().map(|work| work.layer.as_str()).collect();
         let mut parts: Vec<Vec<_>> = vec![Vec::new(); works.len()];
@@ -98,7 +98,8 @@ impl Gradient {
                 step.gradient(g).map_err(AttributionError::from)
             })?;
             for (work, parts) in works.iter().zip(&mut parts) {
-                parts.push(arrived.get(&work.layer)?.to_array()?);
+                let values = work.map.shown(arrived.get(&work.layer)?.clone())?;
+                parts.push(values.to_array()?);
             }
             done += rows.len();
             self.setup.progress.report(done, input.count())?;

@@ -55,6 +55,7 @@ use ndarray::{Array1, Array2, Array3, Array4, ArrayView2, ArrayView3, ArrayView4
 
 use crate::attributor::{Setup, setup_builders};
 use crate::error::AttributionError;
+use crate::layer_map::Takes;
 use crate::network::{FEATURES, Network};
 use crate::target::Target;
 use crate::work::{Work, at_least_one, join};
@@ -132,7 +133,8 @@ impl NeuronGroups {
     ///
     /// # Errors
     ///
-    /// [`AttributionError::NotSpatial`] for a layer that is not `[N, C, H, W]`,
+    /// [`AttributionError::NotSpatial`] for a layer without positions,
+    /// [`AttributionError::LayerLayout`] for one whose axes are not known,
     /// [`AttributionError::NegativeActivations`] where the reducer takes none,
     /// [`AttributionError::TooManyGroups`] for more than there can be,
     /// [`AttributionError::Factor`] for other activations that the reducer cannot take, and those of
@@ -168,7 +170,7 @@ impl NeuronGroups {
         }
         // Groups need no score, and a network without classes has none.
         let nothing = Target::position(&self.setup.layer, 0, 0);
-        let work = Work::new(network, images, &nothing, &self.setup)?;
+        let work = Work::new(network, images, &nothing, &self.setup.taking(Takes::Map))?;
         let targets = self.targets.iter().map(|target| work.about(target));
         let works = targets.collect::<Result<Vec<_>, _>>()?;
         let layer = Layer::read(&work)?;

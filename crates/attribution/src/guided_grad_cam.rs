@@ -27,6 +27,7 @@ use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::cam;
 use crate::error::AttributionError;
 use crate::guided_backprop;
+use crate::layer_map::Takes;
 use crate::methods::{Method, option};
 use crate::network::{FEATURES, Network};
 use crate::rectified::Rectified;
@@ -154,7 +155,7 @@ impl Attributor for GuidedGradCam {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         let guided = RECTIFIED.work(&self.setup, network, images, &target)?;
-        let cam = guided.at(&self.cam_layer, &Rules::new())?;
+        let cam = guided.at(&self.cam_layer, &Rules::new(), Takes::Map)?;
         let (values, scores) = guided.each_batch(&self.setup.progress, |rows, at| {
             let found = guided.gradients(rows, at)?;
             let product = found.gradient.tensor::<4>()? * self.maps(&cam, rows)?;

@@ -10,6 +10,7 @@ use elucid_rules::Rules;
 use crate::attributor::{Attributor, BATCH_SIZE, Setup};
 use crate::by_name::{self, OptionTexts};
 use crate::error::AttributionError;
+use crate::layer_map::Takes;
 use crate::network::FEATURES;
 use crate::{
     blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, gradient, gradient_shap,
@@ -324,6 +325,7 @@ impl MethodOptions {
             seed: self.seed,
             progress: self.progress.clone(),
             keeps_partial: self.keeps_partial,
+            takes: Takes::Numbers,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use burn::tensor::{Device, Tensor};
-use elucid_graph::{Activation, GraphError, INPUT, LOGITS, Layer};
+use elucid_graph::{Activation, GraphError, INPUT, LOGITS, Layer, Layout};
 use elucid_rules::{Algebra, OpKind, RuleUse, Rules};
 use elucid_vision::{Model, Probabilities};
 
@@ -128,25 +128,61 @@ impl Network for Model {
 }
 
 /// The last layer with positions before the scores that is no pool and no map of classes: a notable one
-/// if there is any.
+/// if there is any. Maps `[N, H, W, C]` and tokens that are joined, bent or convolved count as well, if
+/// what follows reads their positions.
 fn features(model: &Model) -> Result<&str, AttributionError> {
+    let &[_, _, height, width] = model.layer(INPUT)?.shape() else {
+        return Err(needs_layer(model));
+    };
+    let layouts = model.layouts([height, width])?;
     let map = || DenseMap::of(model).map(|map| map.classes());
     let classes = model.classes().ok().or_else(|| map().ok()).unwrap_or(0);
     let before = before_scores(model);
     let candidates = || {
-        before.iter().rev().copied().filter(|layer| {
-            matches!(layer.shape(), [_, c, h, w] if h * w > 1 && *c != classes)
+        before.iter().enumerate().rev().filter(|(_, layer)| {
+            layouts.layout(layer.value()) == Layout::ChannelsFirst
+                && matches!(layer.shape(), [_, c, h, w] if h * w > 1 && *c != classes)
                 && makes_features(layer)
         })
     };
-    candidates()
-        .find(|layer| layer.is_notable())
+    let first = candidates()
+        .find(|(_, layer)| layer.is_notable())
         // The heads of a transformer are products with four dimensions, and no maps.
-        .or_else(|| candidates().find(|layer| layer.kind() != OpKind::Mul))
-        .map(|layer| layer.name())
-        .ok_or_else(|| AttributionError::NeedsLayer {
-            network: model.name().to_owned(),
-        })
+        .or_else(|| candidates().find(|(_, layer)| layer.kind() != OpKind::Mul));
+    let last = before.iter().enumerate().rev().find(|(_, layer)| {
+        let (positions, channels) = match (layouts.layout(layer.value()), layer.shape()) {
+            (Layout::ChannelsLast, &[_, h, w, c]) => (h * w, c),
+            (Layout::Tokens { grid: [h, w], .. }, &[_, _, c]) => (h * w, c),
+            _ => return false,
+        };
+        positions > 1
+            && channels != classes
+            && ends_block(layer)
+            && layouts.reads_patches(layer.value())
+    });
+    let latest = first
+        .into_iter()
+        .chain(last)
+        .max_by_key(|(place, _)| *place);
+    latest
+        .map(|(_, layer)| layer.name())
+        .ok_or_else(|| needs_layer(model))
+}
+
+fn needs_layer(model: &Model) -> AttributionError {
+    AttributionError::NeedsLayer {
+        network: model.name().to_owned(),
+    }
+}
+
+/// Sums of branches, and what is bent or convolved: what normalisations are written out as is not among
+/// them, nor a projection.
+fn ends_block(layer: &Layer) -> bool {
+    match layer.algebra() {
+        Algebra::Sum | Algebra::Activation | Algebra::Gate | Algebra::Convolution => true,
+        Algebra::Moves => layer.kind() == OpKind::Concat,
+        _ => false,
+    }
 }
 
 /// The layers in front of the scores, without those that only compute them, however they are moved or

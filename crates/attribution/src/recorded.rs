@@ -64,7 +64,8 @@ impl Work<'_> {
         for rows in self.batches() {
             let recorded = self.record(model, self.rows(&rows), &rows)?;
             scores.extend(&recorded.scores);
-            parts.push(attribute(recorded, &rows)?.to_array()?);
+            let values = attribute(recorded, &rows)?;
+            parts.push(self.map.shown(values)?.to_array()?);
             progress.report(scores.len(), self.count())?;
         }
         Ok((join(&parts)?, scores))

@@ -18,6 +18,7 @@ use elucid_vision::Model;
 use ndarray::{Array2, Array3, Array4, Ix3, s};
 
 use crate::error::AttributionError;
+use crate::layer_map::{LayerMap, Takes};
 use crate::work::at_least_one;
 use elucid_progress::{Progress, Reporter};
 
@@ -40,7 +41,7 @@ pub struct SpatialAttribution {
 }
 
 impl SpatialAttribution {
-    /// From layer `from` (shallow) to layer `to` (deep), both of shape `[N, C, H, W]`.
+    /// From layer `from` (shallow) to layer `to` (deep), both with positions.
     pub fn between(from: &str, to: &str) -> Self {
         Self {
             from: from.to_owned(),
@@ -99,12 +100,18 @@ impl SpatialAttribution {
         let images = images.images(model.device());
         let [count, _, height, width] = images.dims();
         let size = [height, width];
+        let maps = [&from, &to].map(|layer| LayerMap::of(model, layer, size, Takes::Map));
+        let [from_map, to_map] = maps;
+        let (from_map, to_map) = (from_map?, to_map?);
         let fetched = model.pass().input(&images).fetch([&from, &to])?;
-        let shallow = spatial(fetched.get(&from)?, &from)?;
-        let deep = spatial(fetched.get(&to)?, &to)?;
+        let shallow = spatial(from_map, fetched.get(&from)?, &from)?;
+        let deep = spatial(to_map, fetched.get(&to)?, &to)?;
+        let front = from_map.front(fetched.get(&from)?)?;
         drop(fetched);
 
-        let groups = self.groups(model, &from, &to, size, &shallow, &deep)?;
+        // Windows are those of rows and columns in their usual place.
+        let windowed = (from_map.is_plain() && to_map.is_plain()).then_some(size);
+        let groups = self.groups(model, &from, &to, windowed, &shallow, &deep)?;
         let batch = match self.batch_size {
             Some(batch) => batch,
             None => {
@@ -120,6 +127,9 @@ impl SpatialAttribution {
                 rules: &self.rules,
                 from: &from,
                 to: &to,
+                from_map,
+                to_map,
+                front: front.clone().map(|front| front.narrow(0, image, 1)),
                 shallow: shallow.clone().narrow(0, image, 1),
                 deep: deep.clone().narrow(0, image, 1),
             };
@@ -158,21 +168,21 @@ impl SpatialAttribution {
         Ok(results)
     }
 
-    /// Deep positions in groups whose windows do not overlap.
+    /// Deep positions in groups whose windows do not overlap, for images of a size; one by one without.
     fn groups(
         &self,
         model: &Model,
         from: &str,
         to: &str,
-        size: [usize; 2],
+        size: Option<[usize; 2]>,
         shallow: &Tensor<4>,
         deep: &Tensor<4>,
     ) -> Result<Vec<Vec<Member>>, AttributionError> {
         let [_, _, h1, w1] = shallow.dims();
         let [_, _, h2, w2] = deep.dims();
-        let windows = match self.colouring {
-            true => model.windows(from, to, &self.rules, size)?,
-            false => None,
+        let windows = match size.filter(|_| self.colouring) {
+            Some(size) => model.windows(from, to, &self.rules, size)?,
+            None => None,
         };
         Ok(match windows {
             Some(windows) => {
@@ -204,11 +214,13 @@ impl SpatialAttribution {
 }
 
 /// The activation as `[N, C, H, W]`.
-fn spatial(at: &Activation, layer: &str) -> Result<Tensor<4>, AttributionError> {
-    at.tensor::<4>().map_err(|_| AttributionError::NotSpatial {
-        layer: layer.to_owned(),
-        shape: at.shape(),
-    })
+fn spatial(map: LayerMap, at: &Activation, layer: &str) -> Result<Tensor<4>, AttributionError> {
+    map.shown(at.clone())?
+        .tensor::<4>()
+        .map_err(|_| AttributionError::NotSpatial {
+            layer: layer.to_owned(),
+            shape: at.shape(),
+        })
 }
 
 /// A deep position and the shallow window that it depends on.
@@ -224,6 +236,10 @@ struct Job<'j> {
     rules: &'j Rules,
     from: &'j str,
     to: &'j str,
+    from_map: LayerMap,
+    to_map: LayerMap,
+    /// The tokens in front of the shallow map, `[1, prefix, C1]`, if it is of tokens.
+    front: Option<Tensor<3>>,
     /// `[1, C1, H1, W1]`
     shallow: Tensor<4>,
     /// `[1, C2, H2, W2]`
@@ -271,14 +287,16 @@ impl Job<'_> {
         // the activations along the batch.
         let copies = self.shallow.clone().repeat_dim(0, count);
         let leaf = Activation::from(copies).require_grad();
+        let front = self.front.clone().map(|front| front.repeat_dim(0, count));
         let fetched = self
             .model
             .pass()
             .rules(self.rules)
-            .feed(self.from, leaf.clone())
+            .feed(self.from, self.from_map.laid_out(leaf.clone(), front)?)
             .fetch([self.to])?;
         let uses = fetched.rule_uses().to_vec();
-        let score = (fetched.get(self.to)?.tensor::<4>()? * cotangents).sum();
+        let reached = spatial(self.to_map, fetched.get(self.to)?, self.to)?;
+        let score = (reached * cotangents).sum();
         // A rule may cut the gradient off.
         let gradient = match score.is_tracked() {
             true => leaf.gradient(&score.backward()),

@@ -1,5 +1,6 @@
 //! What gradient methods have in common: images, a layer, a target, and gradients between them.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -10,6 +11,7 @@ use ndarray::{Array, ArrayD, Axis, RemoveAxis};
 
 use crate::attributor::Setup;
 use crate::error::AttributionError;
+use crate::layer_map::{LayerMap, Takes};
 use crate::network::Network;
 use crate::target::{BoundTarget, Target};
 use elucid_progress::Reporter;
@@ -30,6 +32,10 @@ pub(crate) struct Work<'w> {
     input: String,
     /// How many operators each rule took in the last pass with rules.
     rule_uses: Arc<Mutex<Vec<RuleUse>>>,
+    /// What is seen of the layer.
+    pub map: LayerMap,
+    /// For each image the tokens in front that are not seen, `[1, prefix, C]`.
+    fronts: Arc<Mutex<HashMap<usize, Tensor<3>>>>,
 }
 
 /// Scores of some rows, and their gradient at the layer.
@@ -54,6 +60,8 @@ impl<'w> Work<'w> {
         .without_autodiff();
         check_images(&images)?;
         let layer = network.layer(&setup.layer)?;
+        let [_, _, height, width] = images.dims();
+        let map = LayerMap::of(network, &layer, [height, width], setup.takes)?;
         let bound = target.bind(network)?;
         let work = Self {
             network,
@@ -65,6 +73,8 @@ impl<'w> Work<'w> {
             input: network.layer(INPUT)?,
             images,
             rule_uses: Arc::default(),
+            map,
+            fronts: Arc::default(),
         };
         work.settled()
     }
@@ -81,9 +91,11 @@ impl<'w> Work<'w> {
     }
 
     /// The same images and target with another layer or other rules.
-    pub fn at(&self, layer: &str, rules: &Rules) -> Result<Self, AttributionError> {
+    pub fn at(&self, layer: &str, rules: &Rules, takes: Takes) -> Result<Self, AttributionError> {
         let layer = self.network.layer(layer)?;
         Ok(Self {
+            map: LayerMap::of(self.network, &layer, self.size(), takes)?,
+            fronts: Arc::default(),
             batch_size: batch_size(self.network, &layer, &self.target, self.batch_size),
             layer,
             rules: rules.clone(),
@@ -144,13 +156,38 @@ impl<'w> Work<'w> {
         select(&self.images, rows)
     }
 
-    /// The value of the layer for some images.
+    /// The value of the layer for some images, as it is [seen](LayerMap::shown).
     pub fn activation(&self, images: Tensor<4>) -> Result<Activation, AttributionError> {
         if self.is_input() {
             return Ok(images.into());
         }
+        self.map.shown(self.laid_out(images)?)
+    }
+
+    /// The value of the layer for some images, as the network lays it out.
+    fn laid_out(&self, images: Tensor<4>) -> Result<Activation, AttributionError> {
         let feeds = vec![(self.input.as_str(), images.into())];
         self.network.run(feeds, &self.layer, &Rules::new())
+    }
+
+    /// The tokens in front of what is seen of the layer, for these images; `None` where there are none.
+    fn front(&self, rows: &[usize]) -> Result<Option<Tensor<3>>, AttributionError> {
+        if self.map.prefix() == 0 {
+            return Ok(None);
+        }
+        let mut fronts = self.fronts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut each = Vec::with_capacity(rows.len());
+        for &image in rows {
+            let front = match fronts.get(&image) {
+                Some(front) => Some(front.clone()),
+                None => self.map.front(&self.laid_out(self.rows(&[image]))?)?,
+            };
+            if let Some(front) = front {
+                fronts.insert(image, front.clone());
+                each.push(front);
+            }
+        }
+        Ok(Some(Tensor::cat(each, 0)))
     }
 
     /// The value of the layer for some of the images.
@@ -171,7 +208,10 @@ impl<'w> Work<'w> {
             // Other branches than the layer's keep the values that the image gives them.
             false => vec![
                 (self.input.as_str(), self.rows(rows).into()),
-                (self.layer.as_str(), at),
+                (
+                    self.layer.as_str(),
+                    self.map.laid_out(at, self.front(rows)?)?,
+                ),
             ],
         };
         let (value, uses) = self

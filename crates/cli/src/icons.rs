@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{ControlFlow, RangeInclusive};
 
 use clap::{Args, ValueEnum};
-use elucid::attribution::Progress;
+use elucid::attribution::{Progress, map_shape};
 use elucid::optvis::{MAX_SIDE, VisError};
 use elucid::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -255,8 +255,8 @@ impl Channels {
     /// # Errors
     ///
     /// The layer does not have one of them.
-    pub fn of(&self, layer: &Layer) -> Result<Vec<usize>, CliError> {
-        let count = channel_count(layer)?;
+    pub fn of(&self, model: &Model, layer: &Layer) -> Result<Vec<usize>, CliError> {
+        let count = channel_count(model, layer)?;
         if let Some(range) = self.0.iter().find(|range| *range.end() >= count) {
             return Err(CliError::from(VisError::Channel {
                 layer: layer.name().to_owned(),
@@ -273,9 +273,10 @@ impl Channels {
 }
 
 /// How many channels a layer has.
-pub fn channel_count(layer: &Layer) -> Result<usize, CliError> {
+pub fn channel_count(model: &Model, layer: &Layer) -> Result<usize, CliError> {
     match layer.shape() {
-        [_, channels] | [_, channels, _, _] => Ok(*channels),
+        [_, channels] => Ok(*channels),
+        [_, _, _] | [_, _, _, _] => Ok(map_shape(model, layer.name())?[1]),
         shape => Err(CliError::from(VisError::NoChannels {
             layer: layer.name().to_owned(),
             shape: shape.to_vec(),

@@ -34,7 +34,9 @@ mod together;
 
 pub use activation::Activation;
 pub use attributes::{Attribute, Attributes};
-pub use blocks::{Affine, Block, Blocks, GateFunction, Layout, Pattern, Statistics, TokenAxis};
+pub use blocks::{
+    Affine, Block, Blocks, GateFunction, Layout, Layouts, Pattern, Statistics, TokenAxis,
+};
 pub use bound::{BoundGraph, INPUT, ImageBatch, LOGITS};
 pub use builder::GraphBuilder;
 pub use element::ElementType;

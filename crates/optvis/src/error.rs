@@ -61,8 +61,11 @@ pub enum VisError {
         /// `[height, width]` of the layer.
         size: [usize; 2],
     },
-    /// The values of a layer are not those of channels, `[N, C, H, W]` or `[N, C]`.
-    #[error("layer \"{layer}\" has shape {shape:?}, not [N, C, H, W] or [N, C]")]
+    /// The values of a layer are not those of channels, or it is not known which axis these are.
+    #[error(
+        "layer \"{layer}\" of shape {shape:?} is not known to have channels: it is none of \
+         [N, C, H, W], [N, H, W, C], [N, C] and tokens on a known grid"
+    )]
     NoChannels {
         /// The layer.
         layer: String,

@@ -2,10 +2,12 @@
 
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use elucid_graph::{BoundGraph, Graph, GraphError, ImageBatch, LOGITS, Layer};
+use elucid_graph::{
+    BoundGraph, Graph, GraphError, INPUT, ImageBatch, LOGITS, Layer, Layout, Layouts,
+};
 use elucid_models::{EMBEDDED, Labels};
 use ndarray::{ArrayD, ArrayViewD};
 
@@ -25,7 +27,11 @@ use crate::scores::Scores;
 pub struct Model {
     bound: BoundGraph,
     facts: Arc<Facts>,
+    layouts: Arc<Mutex<Option<LayoutsOf>>>,
 }
+
+/// What the axes of layers are for images of this height and width.
+type LayoutsOf = ([usize; 2], Arc<Layouts>);
 
 /// What is known of a network beside its graph.
 #[derive(Debug, Clone)]
@@ -128,6 +134,7 @@ impl Model {
         Self {
             bound,
             facts: Arc::new(facts),
+            layouts: Arc::default(),
         }
     }
 
@@ -149,6 +156,36 @@ impl Model {
     /// those that fit.
     pub fn layer(&self, name: &str) -> Result<&Layer, GraphError> {
         self.bound.layer(name)
+    }
+
+    /// What the axes of a layer are for images of the model's size.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::layer`] and [`BoundGraph::layouts_for`].
+    pub fn layout(&self, layer: &str) -> Result<Layout, GraphError> {
+        let &[_, _, height, width] = self.layer(INPUT)?.shape() else {
+            return Ok(Layout::Unknown);
+        };
+        Ok(self
+            .layouts([height, width])?
+            .layout(self.layer(layer)?.value()))
+    }
+
+    /// What the axes of all layers are for images of this height and width. Those of the last size asked
+    /// for are kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`BoundGraph::layouts_for`].
+    pub fn layouts(&self, size: [usize; 2]) -> Result<Arc<Layouts>, GraphError> {
+        let mut kept = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, layouts)) = kept.as_ref().filter(|(of, _)| *of == size) {
+            return Ok(Arc::clone(layouts));
+        }
+        let layouts = Arc::new(self.bound.layouts_for(size)?);
+        *kept = Some((size, Arc::clone(&layouts)));
+        Ok(layouts)
     }
 
     /// How photographs are prepared.
@@ -328,6 +365,7 @@ impl Model {
         Ok(Self {
             bound: self.bound.with_weights(replace)?,
             facts: Arc::clone(&self.facts),
+            layouts: Arc::clone(&self.layouts),
         })
     }
 }

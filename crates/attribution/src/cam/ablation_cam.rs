@@ -27,6 +27,7 @@ use super::by_channel::{CHANNELS, Channels, Seen, Weighed, by_channel};
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
+use crate::layer_map::Takes;
 use crate::methods::{Method, Place, option};
 use crate::network::{FEATURES, Network};
 use crate::target::Target;
@@ -89,7 +90,8 @@ impl Attributor for AblationCam {
             matters: squares,
         };
         channels.check()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let setup = self.setup.taking(Takes::Map);
+        let work = Work::new(network, images, &target, &setup)?;
         let ablated = |seen: &Seen, batch: &[usize]| {
             let count = seen.channels();
             let mut keep = vec![1.0; batch.len() * count];

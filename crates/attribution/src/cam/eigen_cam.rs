@@ -24,6 +24,7 @@ use super::spatial;
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
+use crate::layer_map::Takes;
 use crate::methods::{Method, Place, option};
 use crate::network::{FEATURES, Network};
 use crate::saliency::Reduce;
@@ -73,7 +74,8 @@ impl Attributor for EigenCam {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let setup = self.setup.taking(Takes::Map);
+        let work = Work::new(network, images, &target, &setup)?;
         let (values, scores) = work.each_batch(&self.setup.progress, |rows, at| {
             let mut x = spatial(&work, &at)?;
             let scores = work.scores(rows, at)?;

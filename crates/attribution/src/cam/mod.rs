@@ -54,6 +54,7 @@ pub use self::{
 use crate::attribution::Attribution;
 use crate::attributor::Setup;
 use crate::error::AttributionError;
+use crate::layer_map::Takes;
 use crate::network::Network;
 use crate::saliency::Reduce;
 use crate::target::Target;
@@ -106,7 +107,7 @@ fn attribute(
     target: &Target,
     formula: fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
 ) -> Result<Attribution, AttributionError> {
-    let work = Work::new(network, images, target, setup)?;
+    let work = Work::new(network, images, target, &setup.taking(Takes::Map))?;
     let (values, scores) = work.each_batch(&setup.progress, |rows, at| {
         let x = spatial(&work, &at)?;
         let found = work.gradients(rows, at)?;

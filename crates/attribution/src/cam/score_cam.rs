@@ -45,6 +45,7 @@ use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
+use crate::layer_map::Takes;
 use crate::methods::{Method, Place, option};
 use crate::network::{FEATURES, Network};
 use crate::perturbation::BASELINE_HELP;
@@ -148,7 +149,8 @@ impl Attributor for ScoreCam {
             matters: standard_deviation,
         };
         channels.check()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let setup = self.setup.taking(Takes::Map);
+        let work = Work::new(network, images, &target, &setup)?;
         self.baseline.check(&work)?;
         if self.baseline.count() != 1 {
             return Err(AttributionError::Parameter {
@@ -161,7 +163,7 @@ impl Attributor for ScoreCam {
             let mut random = Random::new(self.setup.seed);
             Tensor::cat(self.baseline.images(&work, image, &mut random), 0)
         };
-        let input = work.at(INPUT, &Rules::new())?;
+        let input = work.at(INPUT, &Rules::new(), Takes::Numbers)?;
         let [height, width] = work.size();
         let masked = |seen: &Seen, batch: &[usize]| {
             let image = input.rows(&[seen.image]);

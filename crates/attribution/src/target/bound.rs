@@ -12,6 +12,7 @@ use super::detection::BoundDetection;
 use super::region::BoundRegion;
 use super::{Closure, refused, similarity};
 use crate::error::AttributionError;
+use crate::layer_map::LayerMap;
 
 /// A target whose classes and layers exist in the network.
 #[derive(Clone)]
@@ -36,8 +37,8 @@ pub(super) enum Score {
     Probability(usize, Probabilities),
     Improbability(usize),
     Contrast(usize),
-    Neuron([usize; 3]),
-    Position([usize; 2]),
+    Neuron([usize; 3], LayerMap),
+    Position([usize; 2], LayerMap),
     Closure(Closure),
     Element(Vec<Along>),
     /// The sum of all numbers of an image times these.
@@ -275,8 +276,8 @@ impl BoundTarget {
                 let others = logits.mask_fill(is_own.repeat_dim(0, images), f32::NEG_INFINITY);
                 Ok(own - others.max_dim(1).reshape([images]))
             }
-            Score::Neuron([channel, row, col]) => {
-                let x = self.image(activation)?;
+            Score::Neuron([channel, row, col], map) => {
+                let x = self.image(*map, activation)?;
                 let [_, c, h, w] = x.dims();
                 self.check("channel", *channel, c)?;
                 self.check("row", *row, h)?;
@@ -287,8 +288,8 @@ impl BoundTarget {
                     .narrow(3, *col, 1);
                 Ok(one.reshape([images]))
             }
-            Score::Position([row, col]) => {
-                let x = self.image(activation)?;
+            Score::Position([row, col], map) => {
+                let x = self.image(*map, activation)?;
                 let [_, c, h, w] = x.dims();
                 self.check("row", *row, h)?;
                 self.check("column", *col, w)?;
@@ -339,9 +340,9 @@ impl BoundTarget {
         }
     }
 
-    fn image(&self, activation: &Activation) -> Result<Tensor<4>, AttributionError> {
-        activation
-            .tensor::<4>()
+    fn image(&self, map: LayerMap, activation: &Activation) -> Result<Tensor<4>, AttributionError> {
+        let seen = map.shown(activation.clone())?;
+        seen.tensor::<4>()
             .map_err(|_| AttributionError::NotSpatial {
                 layer: self.layer.clone(),
                 shape: activation.shape(),

@@ -17,6 +17,7 @@ use elucid_graph::LOGITS;
 use elucid_vision::Probabilities;
 
 use crate::error::AttributionError;
+use crate::layer_map::LayerMap;
 use crate::network::Network;
 
 pub use self::axes::Along;
@@ -353,8 +354,14 @@ impl Target {
                 channel,
                 row,
                 column,
-            } => at(layer, Score::Neuron([*channel, *row, *column])),
-            Kind::Position { layer, row, column } => at(layer, Score::Position([*row, *column])),
+            } => at(
+                layer,
+                Score::Neuron([*channel, *row, *column], LayerMap::at(network, layer)?),
+            ),
+            Kind::Position { layer, row, column } => at(
+                layer,
+                Score::Position([*row, *column], LayerMap::at(network, layer)?),
+            ),
             Kind::Closure { layer, score } => at(layer, Score::Closure(Arc::clone(score))),
             Kind::Element {
                 layer,

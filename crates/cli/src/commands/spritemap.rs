@@ -97,7 +97,7 @@ impl Settings {
     fn new(args: &Making, model: &Model) -> Result<Self, CliError> {
         let layer = model.layer(&args.layer)?;
         let channels = args.channels.as_ref().map(|channels| {
-            let mut channels = channels.of(layer)?;
+            let mut channels = channels.of(model, layer)?;
             channels.sort_unstable();
             Ok::<_, CliError>(channels)
         });
@@ -107,7 +107,7 @@ impl Settings {
             model: ModelFacts::of(model),
             input: InputFacts::of(model).whoever_said_it(),
             layer: layer.name().to_owned(),
-            count: channel_count(layer)?,
+            count: channel_count(model, layer)?,
             size: args.size,
             icons: args.icons.facts(),
             channels: channels.transpose()?,

@@ -22,7 +22,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub use self::affine::Affine;
 pub use self::gate::GateFunction;
-pub use self::layout::Layout;
+pub use self::layout::{Layout, Layouts};
 pub use self::norm::Statistics;
 pub use self::pattern::{Pattern, TokenAxis};
 use self::view::View;
@@ -178,7 +178,7 @@ impl Blocks {
             }
         }
         blocks.extend(view.running().filter_map(|i| squeeze::find(view, i)));
-        let axes = layout::Axes::of(view);
+        let axes = layout::Axes::of(view, None);
         for block in &mut blocks {
             if let Pattern::Attention {
                 k,
@@ -256,6 +256,10 @@ impl Graph {
     ///
     /// [`GraphError::Operator`] when a node does not fit the shapes.
     pub fn blocks(&self, shapes: &[(ValueId, Vec<usize>)]) -> Result<Blocks, GraphError> {
+        Ok(Blocks::find(&self.view(shapes)?))
+    }
+
+    fn view(&self, shapes: &[(ValueId, Vec<usize>)]) -> Result<View<'_>, GraphError> {
         let feeds: Vec<(ValueId, Known)> = self
             .inputs()
             .iter()
@@ -266,7 +270,7 @@ impl Graph {
                 (input.value, Known::computed(shape, input.kind))
             })
             .collect();
-        Ok(Blocks::find(&View::new(self, &feeds)?))
+        View::new(self, &feeds)
     }
 }
 
@@ -290,15 +294,35 @@ impl BoundGraph {
     /// # Errors
     ///
     /// As [`Graph::blocks`].
-    pub fn blocks_for(&self, [height, width]: [usize; 2]) -> Result<Blocks, GraphError> {
-        let image = match self.layer(INPUT).map(Layer::shape) {
+    pub fn blocks_for(&self, size: [usize; 2]) -> Result<Blocks, GraphError> {
+        self.graph().blocks(&self.image_of(size)?)
+    }
+
+    /// What the axes of all layers are for an image of this height and width, when the images of this
+    /// network are `[N, C, H, W]`.
+    ///
+    /// They are looked for at each call: keep the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::UnknownLayer`] when no input takes pictures, and as [`Graph::blocks`].
+    pub fn layouts_for(&self, size: [usize; 2]) -> Result<Layouts, GraphError> {
+        let view = self.graph().view(&self.image_of(size)?)?;
+        Ok(Layouts::of(&view, self.value(INPUT)?))
+    }
+
+    /// The shape of an input of pictures for one image of this size.
+    fn image_of(
+        &self,
+        [height, width]: [usize; 2],
+    ) -> Result<Vec<(ValueId, Vec<usize>)>, GraphError> {
+        Ok(match self.layer(INPUT).map(Layer::shape) {
             Ok(&[images, channels, _, _]) => {
                 vec![(self.value(INPUT)?, vec![images, channels, height, width])]
             }
             // A graph that is no model of pictures has the sizes of its file.
             _ => Vec::new(),
-        };
-        self.graph().blocks(&image)
+        })
     }
 
     /// What the axes of a layer are. For several layers, ask [`Blocks::layout`].

@@ -1,7 +1,7 @@
 //! What an objective sees of one step.
 
 use burn::tensor::Tensor;
-use elucid_graph::Activations;
+use elucid_graph::{Activations, Layout};
 use elucid_vision::Model;
 
 use crate::error::VisError;
@@ -65,12 +65,13 @@ impl<'s> Seen<'s> {
         self.of_item(self.pictures.clone())
     }
 
-    /// The value of a layer, `[N, C, H, W]`; layers without positions have one.
+    /// The value of a layer, `[N, C, H, W]`, whichever order the network has its axes in; layers without
+    /// positions have one.
     ///
     /// # Errors
     ///
     /// [`VisError::Graph`] when the term does not list the layer, [`VisError::NoChannels`] when it
-    /// is neither `[N, C, H, W]` nor `[N, C]`.
+    /// has no channels.
     pub fn layer(&self, name: &str) -> Result<Tensor<4>, VisError> {
         let Some(activations) = self.activations else {
             return Err(VisError::NoChannels {
@@ -80,7 +81,7 @@ impl<'s> Seen<'s> {
         };
         let activation = activations.get(name)?;
         let value = match *activation.shape() {
-            [_, _, _, _] => activation.tensor::<4>()?,
+            [_, _, _, _] | [_, _, _] => self.model.layout(name)?.map_of(activation)?,
             [n, c] => activation.tensor::<2>()?.reshape([n, c, 1, 1]),
             ref shape => {
                 return Err(VisError::NoChannels {
@@ -103,9 +104,12 @@ impl<'s> Seen<'s> {
 /// How many channels a layer has.
 pub(crate) fn channels(model: &Model, layer: &str) -> Result<usize, VisError> {
     let layer = model.layer(layer)?;
-    match layer.shape() {
-        [_, channels] | [_, channels, _, _] => Ok(*channels),
-        shape => Err(VisError::NoChannels {
+    match (layer.shape(), model.layout(layer.name())?) {
+        ([_, channels], _)
+        | ([_, channels, _, _], Layout::ChannelsFirst)
+        | ([_, _, _, channels], Layout::ChannelsLast)
+        | ([_, _, channels], Layout::Tokens { .. }) => Ok(*channels),
+        (shape, _) => Err(VisError::NoChannels {
             layer: layer.name().to_owned(),
             shape: shape.to_vec(),
         }),

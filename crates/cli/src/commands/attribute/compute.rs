@@ -422,6 +422,12 @@ impl<'w> Work<'w> {
             Ok(maps) => maps,
             // There are numbers, but nothing to draw.
             Err(AttributionError::NotSpatial { .. }) => return Ok(Drawn { layer, maps: None }),
+            Err(error @ AttributionError::LayerLayout { .. }) => {
+                self.session
+                    .console
+                    .note(format!("no map is drawn: {error}"));
+                return Ok(Drawn { layer, maps: None });
+            }
             Err(error) => return Err(error.into()),
         };
         let style = MapStyle::of(small.maps().view());

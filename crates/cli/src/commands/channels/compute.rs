@@ -1,6 +1,6 @@
 //! The numbers, and the icons of the channels that are shown.
 
-use elucid::attribution::{AttributionError, ChannelValues};
+use elucid::attribution::{ChannelValues, map_shape};
 use elucid::prelude::*;
 use elucid::render::top_and_bottom;
 use elucid::vision::{Guess, HeadKind};
@@ -57,14 +57,11 @@ impl<'w> Work<'w> {
     ) -> Result<Self, CliError> {
         let model = &session.model;
         let layer = model.layer(&Network::layer(model, &args.layer)?)?;
-        if !matches!(layer.shape().len(), 2 | 4) {
-            return Err(CliError::from(AttributionError::NotSpatial {
-                layer: layer.name().to_owned(),
-                shape: layer.shape().to_vec(),
-            }));
+        if layer.shape().len() != 2 {
+            map_shape(model, layer.name())?;
         }
         if let Some(sprites) = &sprites {
-            sprites::check(sprites, layer)?;
+            sprites::check(sprites, model, layer)?;
         }
         Ok(Self {
             session,

@@ -7,6 +7,7 @@ use elucid::prelude::*;
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::icons::channel_count;
 
 /// A sprite map, and where it was.
 pub struct Sprites {
@@ -74,7 +75,7 @@ fn the_only_map(folder: &Path) -> Result<PathBuf, CliError> {
 }
 
 /// Refuses the map of another layer.
-pub fn check(sprites: &Sprites, layer: &Layer) -> Result<(), CliError> {
+pub fn check(sprites: &Sprites, model: &Model, layer: &Layer) -> Result<(), CliError> {
     let file = sprites.file.display();
     let map = &sprites.map;
     if map.layer() != layer.name() {
@@ -84,7 +85,7 @@ pub fn check(sprites: &Sprites, layer: &Layer) -> Result<(), CliError> {
             layer.name()
         )));
     }
-    let channels = layer.shape().get(1).copied().unwrap_or(0);
+    let channels = channel_count(model, layer)?;
     if map.count() != channels {
         return Err(CliError::Failure(format!(
             "{file} is a sprite map of {} channels, and \"{}\" has {channels}",

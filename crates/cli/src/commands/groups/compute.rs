@@ -1,6 +1,6 @@
 //! The groups, what they add to the targets, and their icons.
 
-use elucid::attribution::{AttributionError, Groups};
+use elucid::attribution::{AttributionError, Groups, map_shape};
 use elucid::prelude::*;
 use elucid::vision::Guess;
 
@@ -50,12 +50,7 @@ impl<'w> Work<'w> {
     pub fn new(session: &'w Session, args: &'w GroupsArgs) -> Result<Self, CliError> {
         let model = &session.model;
         let layer = model.layer(&Network::layer(model, &args.layer)?)?;
-        if layer.shape().len() != 4 {
-            return Err(CliError::from(AttributionError::NotSpatial {
-                layer: layer.name().to_owned(),
-                shape: layer.shape().to_vec(),
-            }));
-        }
+        map_shape(model, layer.name())?;
         Ok(Self {
             session,
             args,

@@ -1,6 +1,6 @@
 //! The numbers: maps between the layers, and hints of the classes.
 
-use elucid::attribution::AttributionError;
+use elucid::attribution::{AttributionError, map_shape};
 use elucid::prelude::*;
 use elucid::vision::Guess;
 use ndarray::{Array3, Axis};
@@ -42,6 +42,8 @@ pub struct Work<'w> {
     pub from: &'w Layer,
     /// The deep layer.
     pub to: &'w Layer,
+    /// `[height, width]` of their maps.
+    sizes: [[usize; 2]; 2],
 }
 
 impl<'w> Work<'w> {
@@ -54,6 +56,7 @@ impl<'w> Work<'w> {
             args,
             from,
             to,
+            sizes: [positions(model, from)?, positions(model, to)?],
         };
         work.check()?;
         Ok(work)
@@ -78,28 +81,19 @@ impl<'w> Work<'w> {
         }
         let views = self.args.rules.0.len();
         let mut values = views;
-        for layer in [self.from, self.to] {
-            let &[_, _, rows, columns] = layer.shape() else {
-                return Err(CliError::from(AttributionError::NotSpatial {
-                    layer: layer.name().to_owned(),
-                    shape: layer.shape().to_vec(),
-                }));
-            };
+        for [rows, columns] in self.sizes {
             values = values.saturating_mul(rows).saturating_mul(columns);
         }
         // Two bytes a value, in base64.
         if values.saturating_mul(2).div_ceil(3).saturating_mul(4) <= SpatialWidget::MAX_BYTES {
             return Ok(());
         }
-        let positions = |layer: &Layer| {
-            let count = layer.shape()[2..].iter().product::<usize>();
-            format!("{count} positions of \"{}\"", layer.name())
-        };
+        let [from, to] = self.sizes.map(|[rows, columns]| rows * columns);
         Err(CliError::Failure(format!(
-            "{} by {} do not fit in a page of {} MiB when there are {views} sets of rules; take \
-             deeper layers, or fewer --rules",
-            positions(self.to),
-            positions(self.from),
+            "{to} positions of \"{}\" by {from} positions of \"{}\" do not fit in a page of {} MiB when \
+             there are {views} sets of rules; take deeper layers, or fewer --rules",
+            self.to.name(),
+            self.from.name(),
             SpatialWidget::MAX_BYTES >> 20,
         )))
     }
@@ -196,27 +190,33 @@ impl<'w> Work<'w> {
         if classes.is_empty() {
             return Ok(None);
         }
-        let at = |layer: &Layer| -> Result<Array3<f32>, AttributionError> {
-            let method = LinearApproximation::at(layer.name()).rules(rules);
-            let [_, _, rows, columns] = [0, 1, 2, 3].map(|axis| layer.shape()[axis]);
-            let mut maps = Array3::zeros((0, rows, columns));
-            for class in classes {
-                let target = Target::class(class.index);
-                let map = method
-                    .attribute(&self.session.model, photo, target)?
-                    .map()?;
-                maps.append(Axis(0), map.maps().view()).map_err(|_| {
-                    AttributionError::ReadBack {
-                        expected: vec![1, rows, columns],
-                        got: map.maps().shape().to_vec(),
-                    }
-                })?;
-            }
-            Ok(maps)
-        };
+        let at =
+            |layer: &Layer, [rows, columns]: [usize; 2]| -> Result<Array3<f32>, AttributionError> {
+                let method = LinearApproximation::at(layer.name()).rules(rules);
+                let mut maps = Array3::zeros((0, rows, columns));
+                for class in classes {
+                    let target = Target::class(class.index);
+                    let map = method
+                        .attribute(&self.session.model, photo, target)?
+                        .map()?;
+                    maps.append(Axis(0), map.maps().view()).map_err(|_| {
+                        AttributionError::ReadBack {
+                            expected: vec![1, rows, columns],
+                            got: map.maps().shape().to_vec(),
+                        }
+                    })?;
+                }
+                Ok(maps)
+            };
         Ok(Some(SpatialHints {
-            from: at(self.from)?,
-            to: at(self.to)?,
+            from: at(self.from, self.sizes[0])?,
+            to: at(self.to, self.sizes[1])?,
         }))
     }
+}
+
+/// `[height, width]` of a layer's map.
+fn positions(model: &Model, layer: &Layer) -> Result<[usize; 2], AttributionError> {
+    let [_, _, rows, columns] = map_shape(model, layer.name())?;
+    Ok([rows, columns])
 }

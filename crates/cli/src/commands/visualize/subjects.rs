@@ -59,13 +59,13 @@ impl<'m> Subjects<'m> {
         let mut subjects = Self::none_of(model.layer(name)?);
         let layer = subjects.layer;
         if let Some(channels) = &args.of.channels {
-            for number in channels.of(layer)? {
+            for number in channels.of(model, layer)? {
                 let objective = Objective::channel(layer.name(), number);
                 subjects.add(Subject::Channel(number), objective);
             }
         }
         if let Some(path) = &args.of.directions {
-            let directions = directions::read(path, layer.name(), channel_count(layer)?)?;
+            let directions = directions::read(path, layer.name(), channel_count(model, layer)?)?;
             check_memory(directions.nrows(), args.size)?;
             for (number, direction) in directions.outer_iter().enumerate() {
                 let objective = Objective::direction(layer.name(), direction);

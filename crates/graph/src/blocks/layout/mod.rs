@@ -7,11 +7,14 @@
 //! is known again.
 
 mod axis;
+mod pictures;
 
 use std::collections::HashMap;
 use std::fmt;
 
 use elucid_rules::{Algebra, OpKind};
+
+pub use self::pictures::Layouts;
 
 use self::axis::{Axis, Role, Traced, chosen, remade, reshaped, resized, size};
 use super::view::{Nodes, View};
@@ -59,12 +62,17 @@ pub(super) struct Axes {
 }
 
 impl Axes {
-    pub fn of(view: &View<'_>) -> Self {
+    /// The input `pictures` is `[N, C, H, W]`; of others the sizes tell.
+    pub fn of(view: &View<'_>, pictures: Option<ValueId>) -> Self {
         let mut axes = Self {
             traced: HashMap::new(),
         };
         for input in view.graph.inputs() {
-            if let Some(traced) = view.shape(input.value).and_then(of_picture) {
+            let of_shape = match pictures == Some(input.value) {
+                true => channels_first,
+                false => of_picture,
+            };
+            if let Some(traced) = view.shape(input.value).and_then(of_shape) {
                 axes.traced.insert(input.value, traced);
             }
         }
@@ -350,21 +358,24 @@ fn layout(traced: &Traced) -> Layout {
 /// A picture has three channels, or one with transparency four.
 fn of_picture(shape: &[usize]) -> Option<Traced> {
     let is_colour = |size: usize| matches!(size, 1 | 3 | 4);
-    let roles = match *shape {
-        [_, channels, _, _] if is_colour(channels) => {
-            [Role::Image, Role::Channel, Role::Row, Role::Column]
+    match *shape {
+        [_, channels, _, last] if !is_colour(channels) && is_colour(last) => {
+            let roles = [Role::Image, Role::Row, Role::Column, Role::Channel];
+            Some(axes(roles, shape))
         }
-        [_, _, _, channels] if is_colour(channels) => {
-            [Role::Image, Role::Row, Role::Column, Role::Channel]
-        }
-        [_, _, _, _] => [Role::Image, Role::Channel, Role::Row, Role::Column],
-        _ => return None,
-    };
+        _ => channels_first(shape),
+    }
+}
+
+fn channels_first(shape: &[usize]) -> Option<Traced> {
+    let roles = [Role::Image, Role::Channel, Role::Row, Role::Column];
+    (shape.len() == roles.len()).then(|| axes(roles, shape))
+}
+
+fn axes(roles: [Role; 4], shape: &[usize]) -> Traced {
     let axes = roles.into_iter().zip(shape);
-    Some(
-        axes.map(|(role, &size)| Some(Axis::of(role, size)))
-            .collect(),
-    )
+    axes.map(|(role, &size)| Some(Axis::of(role, size)))
+        .collect()
 }
 
 /// Some of the numbers: where each comes from is found by moving their numbers.
