@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use elucid_graph::{ElementType, GraphBuilder, HostTensor};
 use elucid_models::Labels;
-use elucid_vision::{Model, ModelError, Opening, Probabilities};
+use elucid_vision::{InputSpec, Model, ModelError, Opening, Probabilities};
 
 /// A network of so many scores, whose file says this of itself.
 fn network(classes: usize, metadata: &[(&str, &str)]) -> elucid_graph::Graph {
@@ -23,7 +23,8 @@ fn network(classes: usize, metadata: &[(&str, &str)]) -> elucid_graph::Graph {
 }
 
 fn opened(by: Probabilities, classes: usize, metadata: &[(&str, &str)]) -> Model {
-    let opening = Opening::new().scores(by);
+    let spec = InputSpec::new([1, 1]).unwrap();
+    let opening = Opening::new().scores(by).prepared_by(spec);
     let graph = network(classes, metadata);
     opening.graph(graph, &Device::flex()).unwrap()
 }
