@@ -21,13 +21,25 @@ impl Output {
 
     /// Prints a line.
     pub fn line(&mut self, line: impl AsRef<str>) -> Result<(), CliError> {
-        writeln!(self.0, "{}", line.as_ref().trim_end()).map_err(|e| gone(&e))
+        self.write(&printable(line.as_ref().trim_end()))
     }
 
     /// Prints a value as JSON.
     pub fn json(&mut self, value: &impl Serialize) -> Result<(), CliError> {
         let text = to_json(value)?;
-        self.line(text)
+        let mut shown = String::with_capacity(text.len());
+        for c in text.chars() {
+            match c != '\n' && is_unprintable(c) {
+                // Only in strings, where JSON has this spelling for the same character.
+                true => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+                false => shown.push(c),
+            }
+        }
+        self.write(&shown)
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), CliError> {
+        writeln!(self.0, "{text}").map_err(|e| gone(&e))
     }
 
     /// Makes what was printed visible.
@@ -40,6 +52,42 @@ fn gone(error: &io::Error) -> CliError {
     match error.kind() {
         ErrorKind::BrokenPipe => CliError::ReaderGone,
         _ => CliError::io("cannot write to standard output", error),
+    }
+}
+
+/// A line with what would move a terminal's cursor, colour it or turn its text around made visible:
+/// names come from files.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_unprintable(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// Control characters, ends of lines included, and those that change the direction of text.
+fn is_unprintable(c: char) -> bool {
+    let turns = matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    let ends_line = matches!(c, '\u{2028}' | '\u{2029}');
+    c.is_control() || turns || ends_line
+}
+
+/// A cell that fits a line: of a very long one, which no program gave, the ends.
+fn shortened(cell: &str, most: usize) -> String {
+    const END: usize = 60;
+    match cell.chars().count() {
+        count if count > most => {
+            let first: String = cell.chars().take(most.saturating_sub(END)).collect();
+            let last: String = cell.chars().skip(count - END).collect();
+            format!("{first}...{last}")
+        }
+        _ => cell.to_owned(),
     }
 }
 
@@ -64,7 +112,7 @@ impl Console {
     /// A remark.
     pub fn note(&self, remark: impl AsRef<str>) {
         if !self.quiet {
-            let _ = writeln!(io::stderr(), "{}", remark.as_ref());
+            let _ = writeln!(io::stderr(), "{}", printable(remark.as_ref()));
         }
     }
 
@@ -89,7 +137,7 @@ impl Console {
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style.progress_chars("=> "));
         }
-        bar.set_message(label.to_owned());
+        bar.set_message(printable(label));
         if visible {
             bar.enable_steady_tick(Duration::from_millis(200));
         }
@@ -107,8 +155,23 @@ pub fn follow(bar: &ProgressBar) -> impl FnMut(Progress) -> ControlFlow<()> + Se
     }
 }
 
-/// Rows with their columns aligned; `right` says which columns hold numbers.
+/// Rows with their columns aligned; `right` says which columns hold numbers. What is longer than a
+/// name that somebody could have given loses its middle.
 pub fn table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
+    /// The longest cell.
+    const LONGEST: usize = 200;
+    /// The longest at the end of a row, where lists stand.
+    const LAST: usize = 2000;
+    /// Columns are as wide as their cells, up to here.
+    const WIDEST: usize = 120;
+    let fitting = |row: &Vec<String>| -> Vec<String> {
+        let fit = |(column, cell): (usize, &String)| {
+            let is_last = column + 1 == row.len();
+            shortened(&printable(cell), if is_last { LAST } else { LONGEST })
+        };
+        row.iter().enumerate().map(fit).collect()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(fitting).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter()
@@ -116,6 +179,7 @@ pub fn table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
             .map(|c| c.chars().count())
             .max()
             .unwrap_or(0)
+            .min(WIDEST)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let line = |row: &Vec<String>| {
@@ -133,12 +197,28 @@ pub fn table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::table;
+    use super::{printable, table};
 
     #[test]
     fn columns_are_aligned() {
         let rows = [["a", "1"], ["é longer", "10"]].map(|r| r.map(str::to_owned).to_vec());
         assert_eq!(table(&rows, &[1]), ["a          1", "é longer  10"]);
         assert!(table(&[], &[]).is_empty());
+    }
+
+    #[test]
+    fn long_names_lose_their_middle() {
+        let row = |name: String| vec![name, "1".to_owned()];
+        let lines = table(&[row("n".repeat(70_000)), row("b".to_owned())], &[1]);
+        assert!(lines[0].contains("n...n") && lines[0].len() < 300);
+        assert!(lines[1].ends_with('1') && lines[1].len() < 300);
+        let last = table(&[vec!["n".repeat(70_000)]], &[0]);
+        assert!(last[0].len() < 3000);
+    }
+
+    #[test]
+    fn terminals_are_left_alone() {
+        let shown = printable("a\u{1b}[31m\u{202e}\u{9b}\r\né");
+        assert_eq!(shown, "a\\u{1b}[31m\\u{202e}\\u{9b}\\r\\né");
     }
 }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
+use crate::console::printable;
+
 /// Exit code for arguments that cannot be right, as opposed to 1 for work that failed.
 const USAGE: u8 = 2;
 
@@ -96,12 +98,7 @@ fn one_line(message: &str) -> String {
         if !line.is_empty() {
             line.push_str(if line.ends_with(':') { " " } else { "; " });
         }
-        for c in part.chars() {
-            match c.is_control() {
-                true => line.extend(c.escape_default()),
-                false => line.push(c),
-            }
-        }
+        line.push_str(&printable(part));
     }
     line
 }

@@ -1,5 +1,7 @@
 //! What is explained, as a flag and as facts.
 
+use std::path::Path;
+
 use elucid::prelude::*;
 use elucid::vision::Guess;
 use serde::Serialize;
@@ -210,6 +212,24 @@ pub fn class(text: &str, model: &Model, ranked: &[Guess]) -> Result<Guess, CliEr
     guess
         .cloned()
         .ok_or_else(|| CliError::Failure(format!("the network gives class {index} no score")))
+}
+
+/// Refuses scores that are no numbers, which rank no class and which nothing explains.
+pub fn finite(ranked: &[Guess], picture: &Path) -> Result<(), CliError> {
+    // A class may be ruled out, by minus infinity, as long as not all of them are.
+    let is_wrong = |guess: &Guess| {
+        let is_ruled_out = guess.logit.is_infinite() && guess.logit < 0.0;
+        let is_no_share = guess.probability.is_some_and(f32::is_nan);
+        is_no_share || !(guess.logit.is_finite() || is_ruled_out)
+    };
+    let all_out = !ranked.is_empty() && ranked.iter().all(|guess| !guess.logit.is_finite());
+    match all_out || ranked.iter().any(is_wrong) {
+        true => Err(CliError::Failure(format!(
+            "the network's scores are not finite for {}: they hold NaN or an infinity",
+            picture.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Whether the text is this word.

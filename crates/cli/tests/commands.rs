@@ -6,6 +6,7 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 
 use common::{Desk, squeezenet};
+use elucid_testkit::onnx::{Onnx, floats};
 
 #[test]
 fn inspect_names_every_layer() {
@@ -381,4 +382,53 @@ fn inspect_shows_modules_and_what_stops() {
     assert_eq!(plain["not_supported"], serde_json::json!([]));
     let none = desk.say("inspect --tree").ok().out;
     assert!(none.contains("the file names no modules"), "{none}");
+}
+
+/// The mean of each channel, weighed into two scores, with layers of these names.
+fn means(pooled: &str, flat: &str, weight: f32) -> Onnx {
+    Onnx::image([1, 3, 8, 8])
+        .node("GlobalAveragePool", &["x"], &[pooled])
+        .node("Flatten", &[pooled], &[flat])
+        .tensor(floats("w", &[3, 2], vec![weight; 6]))
+        .node("MatMul", &[flat, "w"], &["y"])
+}
+
+#[test]
+fn names_neither_fill_nor_drive_a_terminal() {
+    let desk = Desk::new();
+    let network = means(&"n".repeat(70_000), "\u{1b}[31m\u{202e}flat", 0.5);
+    std::fs::write(desk.path("net.onnx"), network.bytes()).unwrap();
+    let text = desk.say("inspect --model net.onnx").ok();
+    assert!(text.out.contains("n...n"), "{}", text.out);
+    assert!(
+        text.out.contains("\\u{1b}[31m\\u{202e}flat"),
+        "{}",
+        text.out
+    );
+    assert!(text.out.lines().all(|line| line.chars().count() < 3000));
+    assert!(!format!("{}{}", text.out, text.err).contains(['\u{1b}', '\u{202e}']));
+
+    let json = desk.say("inspect --model net.onnx --json").ok();
+    assert!(!json.out.contains(['\u{1b}', '\u{202e}']));
+    let facts = json.json();
+    let layers = facts["layers"].as_array().unwrap();
+    let mut names = layers.iter().map(|layer| &layer["name"]);
+    assert!(names.any(|name| name == "\u{1b}[31m\u{202e}flat"));
+}
+
+#[test]
+fn scores_that_are_no_numbers_are_refused() {
+    let desk = Desk::new();
+    let network = means("gap", "flat", f32::MAX);
+    std::fs::write(desk.path("net.onnx"), network.bytes()).unwrap();
+    for command in [
+        "classify cat.png",
+        "classify cat.png --json",
+        "attribute --image cat.png --method gradient --target 0 --out out",
+    ] {
+        let plain = "--model net.onnx --scale 1 --mean 0 --std 1 --resize squash";
+        let message = desk.say(&format!("{command} {plain}")).refused(1);
+        assert!(message.contains("scores are not finite"), "{message}");
+    }
+    assert!(!desk.path("out").exists());
 }

@@ -227,6 +227,15 @@ impl BoundGraph {
             .ok_or_else(|| self.why_unlisted(value))
     }
 
+    /// A tensor of `shape` in a value's place: numbers of the type that the network has there.
+    pub(crate) fn fed(&self, value: ValueId, shape: Vec<usize>) -> Known {
+        let kind = match self.layer_of(value) {
+            Ok(layer) => layer.element,
+            Err(_) => self.graph().stated_kind(value),
+        };
+        Known::computed(shape, kind)
+    }
+
     /// Why a value of the graph is no layer with a known shape.
     fn why_unlisted(&self, value: ValueId) -> GraphError {
         let graph = self.graph();
@@ -240,7 +249,7 @@ impl BoundGraph {
         let Ok(shape) = self.layer_of(image).map(|layer| layer.shape.clone()) else {
             return unknown;
         };
-        match Plan::new(graph, &[(image, Known::activation(shape))], &[value]) {
+        match Plan::new(graph, &[(image, self.fed(image, shape))], &[value]) {
             Ok(_) => unknown,
             Err(reason) => reason,
         }

@@ -119,6 +119,12 @@ impl Graph {
             .filter(|(_, host)| host.element_type().is_float())
     }
 
+    /// What an input's elements are; floating-point numbers of anything else.
+    pub(crate) fn stated_kind(&self, value: ValueId) -> ElementType {
+        let input = self.inputs.iter().find(|input| input.value == value);
+        input.map_or(ElementType::F32, |input| input.kind)
+    }
+
     /// Version of the default operator set.
     pub fn opset(&self) -> i64 {
         self.opset

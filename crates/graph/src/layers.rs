@@ -6,6 +6,7 @@ use elucid_rules::{Algebra, OpKind};
 
 use crate::error::GraphError;
 use crate::graph::{Graph, Node, ValueId};
+use crate::host::ElementType;
 use crate::operator::Known;
 use crate::plan::Plan;
 
@@ -18,6 +19,7 @@ pub struct Layer {
     algebra: Algebra,
     module: String,
     pub(crate) shape: Vec<usize>,
+    pub(crate) element: ElementType,
     notable: bool,
 }
 
@@ -71,7 +73,8 @@ pub(crate) fn list_layers(
         .and_then(|i| i.shape.get(1).copied().flatten())
         .unwrap_or(3);
     let shape = vec![1, channels, height, width];
-    let plan = Plan::reachable(graph, &[(input, Known::activation(shape.clone()))])?;
+    let kind = graph.stated_kind(input);
+    let plan = Plan::reachable(graph, &[(input, Known::computed(shape.clone(), kind))])?;
     let notable = notable_values(graph, &plan);
     let mut layers = vec![Layer {
         value: input,
@@ -80,6 +83,7 @@ pub(crate) fn list_layers(
         algebra: Algebra::Moves,
         module: String::new(),
         shape,
+        element: kind,
         notable: false,
     }];
     for step in &plan.steps {
@@ -95,6 +99,7 @@ pub(crate) fn list_layers(
                 algebra: graph.algebra(node),
                 module: node.module.clone(),
                 shape: known.shape.clone(),
+                element: known.kind,
                 notable: notable.contains(&value),
             });
         }

@@ -63,7 +63,7 @@ pub(crate) fn find(graph: &Graph, input: Option<(ValueId, Vec<usize>)>) -> Vec<O
     if let Some((input, shape)) = input {
         let mut left_out = Vec::new();
         // A network that opened was planned before, in the same way.
-        let feed = [(input, Known::activation(shape))];
+        let feed = [(input, Known::computed(shape, graph.stated_kind(input)))];
         let _ = Plan::reachable_or(graph, &feed, |id, refused| left_out.push((id, refused)));
         for (id, refused) in left_out {
             match refused {

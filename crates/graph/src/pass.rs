@@ -487,10 +487,8 @@ fn check_feed(
 ) -> Result<ElementType, GraphError> {
     let shape = fed.shape();
     let graph = model.graph();
-    let input = graph.inputs().iter().find(|input| input.value == value);
-    let kind = input.map_or(ElementType::F32, |input| input.kind);
     let Ok(layer) = model.layer_of(value) else {
-        return Ok(kind);
+        return Ok(graph.stated_kind(value));
     };
     // Everything but batch, height and width belongs to the network.
     let stated = layer.shape();
@@ -499,7 +497,7 @@ fn check_feed(
         && !shape.contains(&0)
         && (stated.len() < 2 || stated[1] == shape[1]);
     if fits {
-        return Ok(kind);
+        return Ok(layer.element);
     }
     let mut expected: Vec<String> = stated.iter().map(ToString::to_string).collect();
     if let Some(batch) = expected.first_mut() {

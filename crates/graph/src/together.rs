@@ -176,7 +176,7 @@ impl BoundGraph {
         shape[0] = 2;
         let values = layers.into_iter().map(|name| self.value(name.as_ref()));
         let values = values.collect::<Result<Vec<ValueId>, GraphError>>()?;
-        let Some(images) = Images::of(self, &[(image, Known::activation(shape))])? else {
+        let Some(images) = Images::of(self, &[(image, self.fed(image, shape))])? else {
             return Ok(Vec::new());
         };
         let mut planner = Planner::new(graph, &images.single, &values)?;

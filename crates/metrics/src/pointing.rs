@@ -13,8 +13,9 @@
 //!
 //! Where several pixels share the largest value, TorchRay takes whichever the tensor library
 //! returns. Here the first in row-major order counts ([`Ties::First`]), or all of them count with
-//! equal shares ([`Ties::Share`]), which makes a constant map as good as chance. A map of nothing
-//! but zeros therefore points to the upper left corner, and mostly misses.
+//! equal shares ([`Ties::Share`]), which makes a constant map as good as chance. With
+//! [`Ties::First`] a constant map of several pixels, such as one of nothing but zeros, points nowhere
+//! and is a miss (0), wherever the object lies.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,7 +31,7 @@ use crate::table::{MetricInfo, option};
 /// Which pixel counts where several share the largest value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Ties {
-    /// The first in row-major order.
+    /// The first in row-major order; of a constant map none, which is a miss.
     #[default]
     First,
     /// All of them: the share of hits among them.
@@ -104,6 +105,10 @@ impl Pointing {
         let map = case.finite_map()?;
         let mask = case.true_pixels()?;
         let largest = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let is_constant = map.len() > 1 && map.iter().all(|value| *value == largest);
+        if is_constant && self.ties == Ties::First {
+            return Ok(0.0);
+        }
         let peaks = map
             .indexed_iter()
             .filter(|(_, value)| **value == largest)

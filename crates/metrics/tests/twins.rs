@@ -394,6 +394,8 @@ proptest! {
                 hit |= distance < tolerance || distance == 0.0;
             }
         }
+        // A constant map points nowhere.
+        hit &= map.len() == 1 || map.iter().any(|value| *value != map[[0, 0]]);
         let metric = Pointing::exact().tolerance(tolerance);
         let boxes = [[x0, y0, x1, y1].map(|v| v as f32)];
         let got = with_case(&image, &map, |case| {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData, activation};
-use elucid_graph::{Activation, INPUT};
+use elucid_graph::{Activation, BoundGraph, INPUT};
 
 use super::region::map_class;
 use super::similarity::{cosine, direction};
@@ -268,6 +268,12 @@ impl Detection {
         let shape = model.bound().layer(layer)?.shape().to_vec();
         let before = self.format.before_classes();
         let classes = model.labels().map(|labels| labels.len());
+        if let Some(other) = other_half(model.bound(), layer, &shape) {
+            return Err(self.wrong(format!(
+                "the network keeps boxes and scores in two outputs, \"{layer}\" {shape:?} and {other}, \
+                 and a detected box is one row of numbers; one score is OUTPUT[ANCHOR,CLASS]"
+            )));
+        }
         let (anchors_last, numbers) = match shape[..] {
             [_, a, b] => {
                 let last = self.format.anchors_lie_last(a, b, classes).ok_or_else(|| {
@@ -457,6 +463,23 @@ impl BoundDetection {
         let both = own + (xmax - xmin) * (ymax - ymin) - within.clone();
         within / both
     }
+}
+
+/// The output that holds the scores of the anchors whose boxes `layer` holds, or the other way round: of
+/// `[N, A, 4]` and `[N, A, K]`. Named with its shape.
+fn other_half(bound: &BoundGraph, layer: &str, shape: &[usize]) -> Option<String> {
+    let &[_, anchors, numbers] = shape else {
+        return None;
+    };
+    let is_half = |shape: &[usize]| match *shape {
+        [_, a, n] => a == anchors && (n == 4) != (numbers == 4),
+        _ => false,
+    };
+    let outputs = bound.outputs().into_iter();
+    let mut named = outputs.filter_map(|(value, shape)| Some((bound.graph().name(value), shape?)));
+    named
+        .find(|(name, shape)| *name != layer && is_half(shape))
+        .map(|(name, shape)| format!("\"{name}\" {shape:?}"))
 }
 
 #[cfg(test)]

@@ -214,6 +214,13 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     let interrupt = Interrupt::watch()?;
     let work = Work::new(&session, args, runs, interrupt.clone(), &mut clock)?;
     let results = work.compute(&mut clock)?;
+    // Of a network without a row of scores, or of a target inside it.
+    if let Some(result) = results.facts.iter().find(|r| !r.score.is_finite()) {
+        return Err(CliError::Failure(format!(
+            "the network's score of {} is not finite for {}",
+            result.target, result.image
+        )));
+    }
 
     let page = match work.is_grid() {
         true => {

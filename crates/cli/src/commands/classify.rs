@@ -11,6 +11,7 @@ use crate::console::{Output, table};
 use crate::error::CliError;
 use crate::report::{GuessFacts, HeadFacts, InputFacts, ModelFacts, remarks};
 use crate::session::Session;
+use crate::target;
 
 #[derive(Debug, Args)]
 pub struct ClassifyArgs {
@@ -91,7 +92,9 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
 
 fn classify(session: &Session, path: &Path, top: usize) -> Result<Classified, CliError> {
     let photo = session.model.read_image(path)?;
-    let guesses = session.model.classify(&photo)?.top(top);
+    let mut guesses = session.model.classify(&photo)?.top(usize::MAX);
+    target::finite(&guesses, path)?;
+    guesses.truncate(top);
     Ok(Classified {
         image: path.display().to_string(),
         guesses: guesses.into_iter().map(GuessFacts::from).collect(),

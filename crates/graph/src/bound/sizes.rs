@@ -6,7 +6,6 @@ use super::BoundGraph;
 use crate::error::GraphError;
 use crate::graph::ValueId;
 use crate::layers::{Layer, list_layers};
-use crate::operator::Known;
 use crate::plan::{Plan, Planner, Progress};
 use crate::receptive::{self, Windows};
 use crate::together::Images;
@@ -27,7 +26,7 @@ impl BoundGraph {
         let graph = self.graph();
         let input = self.image().and_then(|image| self.layer_of(image));
         let plan = input.and_then(|input| {
-            let feed = (input.value, Known::activation(input.shape.clone()));
+            let feed = (input.value, self.fed(input.value, input.shape.clone()));
             Plan::reachable(graph, &[feed])
         });
         let shape = |value| Some(plan.as_ref().ok()?.known.get(&value)?.shape.clone());
@@ -55,7 +54,7 @@ impl BoundGraph {
         if let [_, _, height, width] = input.as_mut_slice() {
             [*height, *width] = size;
         }
-        let plan = Plan::new(self.graph(), &[(image, Known::activation(input))], &values)?;
+        let plan = Plan::new(self.graph(), &[(image, self.fed(image, input))], &values)?;
         let shape = |value| plan.known.get(value).map(|k| k.shape.clone());
         Ok(values
             .iter()
@@ -88,7 +87,7 @@ impl BoundGraph {
         shape[0] = 2;
         let values = layers.into_iter().map(|name| self.value(name.as_ref()));
         let values = values.collect::<Result<Vec<ValueId>, GraphError>>()?;
-        let feeds = [(image, Known::activation(shape))];
+        let feeds = [(image, self.fed(image, shape))];
         let Some(images) = Images::of(self, &feeds)? else {
             return Ok(false);
         };
@@ -128,7 +127,7 @@ impl BoundGraph {
                 .map(|l| l.shape.clone())
                 .unwrap_or_default()
         };
-        let plan = Plan::new(graph, &[(from, Known::activation(shape(from)))], &[to])?;
+        let plan = Plan::new(graph, &[(from, self.fed(from, shape(from)))], &[to])?;
         let rules = self.bind_rules(&plan, rules)?;
         Ok(receptive::windows(graph, &plan, from, to, |i| {
             rules[i].as_ref().map(|placed| placed.rule.clone())
@@ -155,7 +154,7 @@ impl BoundGraph {
             .map(|l| l.shape.clone());
         let shape = shape.unwrap_or_default();
         let fed = shape.iter().product::<usize>();
-        let plan = Plan::new(self.graph(), &[(from, Known::activation(shape))], &[to])?;
+        let plan = Plan::new(self.graph(), &[(from, self.fed(from, shape))], &[to])?;
         let computed = plan
             .steps
             .iter()

@@ -255,6 +255,7 @@ impl<'w> Work<'w> {
             for path in &args.images {
                 let image = model.read_image(path)?;
                 let ranked = session.ranked(&image)?;
+                target::finite(&ranked, path)?;
                 let (target, facts) = match &liked {
                     Some(found) => found.clone(),
                     None => choose(args, session, &ranked)?,

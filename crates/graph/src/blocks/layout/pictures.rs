@@ -63,6 +63,8 @@ impl Layouts {
     pub(in super::super) fn of(view: &View<'_>, pictures: ValueId) -> Self {
         let axes = Axes::of(view, Some(pictures));
         let mut layouts = axes.layouts(view);
+        // Whatever its sizes look like.
+        layouts.insert(pictures, Layout::ChannelsFirst);
         let images = view
             .shape(pictures)
             .and_then(|shape| shape.first().copied());
