@@ -238,7 +238,9 @@ fn channels_groups_positions_and_paths_are_those_of_the_twin() {
 
         let [want, got] = each.map(|model| {
             let position = Target::position("sum", 1, 2);
-            Gradient::new().attribute(model, &images, position).unwrap()
+            Gradient::at_input()
+                .attribute(model, &images, position)
+                .unwrap()
         });
         close(got.values(), want.values(), "a position");
 
@@ -324,6 +326,50 @@ fn a_layer_of_unknown_axes_is_refused_with_a_near_one() {
     let spatial = SpatialAttribution::between("c", "bent");
     assert!(spatial.compute(&model, &images).is_err());
     assert_eq!(Network::layer(&model, FEATURES).unwrap(), "c");
+}
+
+/// Maps of ordinary networks, in whatever spelling, are maps: only what is moved about between two
+/// reshapes, as to shuffle channels, may be none.
+#[test]
+fn layers_of_ordinary_networks_are_channels_first() {
+    let mut models = vec![Model::find("squeezenet", &device(), None).unwrap()];
+    match elucid_testkit::assets() {
+        None => println!("SKIPPED: no ../shared"),
+        Some(assets) => {
+            let files = [
+                "googlenet.onnx",
+                "torchvision/resnet18.onnx",
+                "torchvision/mobilenet_v2.onnx",
+                "light/light_densenet121.onnx",
+                "light/light_inception_v2.onnx",
+                "modern/tv_efficientnet_v2_s.onnx",
+            ];
+            let paths = files.map(|file| assets.join("models").join(file));
+            models.extend(paths.iter().filter_map(|path| match path.is_file() {
+                true => Some(Model::open(path, &device()).unwrap()),
+                false => {
+                    println!("SKIPPED: {} is not there", path.display());
+                    None
+                }
+            }));
+        }
+    }
+    for model in models {
+        let maps = model
+            .layers()
+            .iter()
+            .filter(|layer| layer.shape().len() == 4);
+        for layer in maps {
+            let layout = model.layout(layer.name()).unwrap();
+            assert_eq!(
+                layout,
+                Layout::ChannelsFirst,
+                "{}: {}",
+                model.name(),
+                layer.name()
+            );
+        }
+    }
 }
 
 /// `../shared/models/modern`: the last block's features of networks as they are exported.
