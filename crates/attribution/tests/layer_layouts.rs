@@ -400,22 +400,13 @@ fn the_default_layer_of_modern_networks() {
             shape,
             "{name}: {layer}"
         );
-        // Late in the network, and what it says reaches the scores.
+        // Their weights are no more than filled in: where it lies is what can be seen.
         let all = model.layers();
         let place = all.iter().position(|l| l.name() == layer).unwrap();
         assert!(
             place * 10 > all.len() * 7,
             "{name}: {layer} is {place} of {}",
             all.len()
-        );
-        let [_, _, h, w] = <[usize; 4]>::try_from(model.layer("@input").unwrap().shape()).unwrap();
-        let image = tensor(numbers(3 * h * w, 7), [1, 3, h, w]);
-        let cam = GradCam::at_features()
-            .attribute(&model, &image, Target::class(1))
-            .unwrap();
-        assert!(
-            cam.map().unwrap().maps().iter().any(|v| *v != 0.0),
-            "{name}: {layer}"
         );
     }
 }
