@@ -11,7 +11,9 @@ use crate::error::AttributionError;
 use crate::target::{ClassRef, DenseMap, moved_to, probability_of};
 
 /// Names the layer where convolutional features end: the last one with positions before classes are
-/// formed, `inception_5b/output` of GoogLeNet. It is resolved by methods, not by the model.
+/// formed, `inception_5b/output` of GoogLeNet. Of a transformer it is the sum at the end of the last block
+/// whose patches reach the scores: the last but one where only a class token is classified. It is resolved
+/// by methods, not by the model.
 pub const FEATURES: &str = "@features";
 
 /// A function from images to class scores.
@@ -157,7 +159,7 @@ fn features(model: &Model) -> Result<&str, AttributionError> {
         };
         positions > 1
             && channels != classes
-            && ends_block(layer)
+            && ends_block(model, layer)
             && layouts.reads_patches(layer.value())
     });
     let latest = first
@@ -176,10 +178,19 @@ fn needs_layer(model: &Model) -> AttributionError {
 }
 
 /// Sums of branches, and what is bent or convolved: what normalisations are written out as is not among
-/// them, nor a projection.
-fn ends_block(layer: &Layer) -> bool {
+/// them, nor a bias or a projection.
+fn ends_block(model: &Model, layer: &Layer) -> bool {
     match layer.algebra() {
-        Algebra::Sum | Algebra::Activation | Algebra::Gate | Algebra::Convolution => true,
+        Algebra::Activation | Algebra::Gate | Algebra::Convolution => true,
+        Algebra::Sum => {
+            let graph = model.graph();
+            let node = graph.producer(layer.value());
+            let inputs = node
+                .into_iter()
+                .flat_map(|node| node.inputs.iter().flatten());
+            let branches = inputs.filter(|&&value| graph.constant(value).is_none());
+            layer.kind() != OpKind::Sub && branches.count() > 1
+        }
         Algebra::Moves => layer.kind() == OpKind::Concat,
         _ => false,
     }

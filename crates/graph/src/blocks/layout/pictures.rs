@@ -56,7 +56,7 @@ impl Layout {
 #[derive(Debug, Clone)]
 pub struct Layouts {
     layouts: HashMap<ValueId, Layout>,
-    prefixes: HashMap<ValueId, bool>,
+    reads: HashMap<ValueId, bool>,
 }
 
 impl Layouts {
@@ -79,8 +79,8 @@ impl Layouts {
                 }
             }
         }
-        let prefixes = patches_read(view, &layouts);
-        Self { layouts, prefixes }
+        let reads = patches_read(view, &layouts);
+        Self { layouts, reads }
     }
 
     /// What the axes of a value are.
@@ -92,7 +92,7 @@ impl Layouts {
     /// behind the last attention of a transformer whose class token is all that is classified, it does
     /// not. `true` for whatever is no sequence.
     pub fn reads_patches(&self, value: ValueId) -> bool {
-        self.prefixes.get(&value).copied().unwrap_or(true)
+        self.reads.get(&value).copied().unwrap_or(true)
     }
 }
 
@@ -118,22 +118,38 @@ fn stays_map(view: &View<'_>, layouts: &HashMap<ValueId, Layout>, i: usize) -> b
     }
 }
 
-/// For each sequence of tokens with some in front, whether anything that follows reads its patches.
+/// For each sequence of tokens, and what is computed of each of them, whether anything that follows reads
+/// the patches.
 fn patches_read(view: &View<'_>, layouts: &HashMap<ValueId, Layout>) -> HashMap<ValueId, bool> {
+    let mut prefixes: HashMap<usize, usize> = HashMap::new();
+    for (&value, layout) in layouts {
+        if let (&Layout::Tokens { prefix, .. }, Some(&[_, tokens, _])) = (layout, view.shape(value))
+        {
+            let most = prefixes.entry(tokens).or_default();
+            *most = prefix.max(*most);
+        }
+    }
+    let tokens = |value: ValueId| match view.shape(value) {
+        Some(&[_, tokens, _]) => prefixes.get(&tokens).map(|&prefix| (tokens, prefix)),
+        _ => None,
+    };
     let mut reads: HashMap<ValueId, bool> = HashMap::new();
     let running: Vec<usize> = view.running().collect();
     for &i in running.iter().rev() {
         for &value in &view.node(i).outputs {
-            let Some(&Layout::Tokens { prefix, .. }) = layouts.get(&value) else {
+            let Some((count, prefix)) = tokens(value) else {
                 continue;
             };
             let is_read = view.readers(value).iter().any(|&reader| {
+                let is_each = is_each_token(view, reader);
                 view.node(reader)
                     .outputs
                     .iter()
-                    .any(|made| match layouts.get(made) {
-                        Some(Layout::Tokens { .. }) => reads.get(made).copied().unwrap_or(true),
-                        _ => !takes_prefix(view, reader, value, *made, prefix),
+                    .any(|&made| match tokens(made) {
+                        Some((same, _)) if is_each && same == count => {
+                            reads.get(&made).copied().unwrap_or(true)
+                        }
+                        _ => !takes_prefix(view, reader, value, made, prefix),
                     })
             });
             // What is fetched from the end is asked for as it is.
@@ -141,6 +157,17 @@ fn patches_read(view: &View<'_>, layouts: &HashMap<ValueId, Layout>) -> HashMap<
         }
     }
     reads
+}
+
+/// Whether node `i` computes each token from itself where it keeps their number.
+fn is_each_token(view: &View<'_>, i: usize) -> bool {
+    match view.algebra(i) {
+        Algebra::Product => !view.is(i, &[OpKind::MatMul]),
+        Algebra::Other => view.kind(i).as_str().contains("LayerNormalization"),
+        Algebra::Moves => !view.is(i, &[OpKind::Transpose]),
+        Algebra::Mixture | Algebra::Convolution => false,
+        _ => true,
+    }
 }
 
 /// Whether node `i` takes tokens in front of the patches of `from` and no others.
