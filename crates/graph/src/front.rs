@@ -65,11 +65,13 @@ impl Graph {
                 continue;
             }
             match node.op.kind() {
-                OpKind::Transpose if followed.contains(&slot) => match self.order_of(node)?[..] {
-                    [0, 3, 1, 2] => return Some(InputLayout::ChannelsLast),
-                    [0, 2, 3, 1] => return Some(InputLayout::ChannelsFirst),
-                    _ => return None,
-                },
+                OpKind::Transpose if followed.contains(&slot) => {
+                    match self.permutation(node, 4)?[..] {
+                        [0, 3, 1, 2] => return Some(InputLayout::ChannelsLast),
+                        [0, 2, 3, 1] => return Some(InputLayout::ChannelsFirst),
+                        _ => return None,
+                    }
+                }
                 OpKind::Conv | OpKind::BatchNormalization => {
                     return Some(InputLayout::ChannelsFirst);
                 }
@@ -80,21 +82,21 @@ impl Graph {
         None
     }
 
-    /// The order of axes that a `Transpose` of four makes.
-    fn order_of(&self, node: &Node) -> Option<Vec<usize>> {
-        let sizes = [2, 3, 5, 7];
-        let inputs = [Some(Known::activation(sizes.to_vec()))];
-        let operands = Operands::new(&inputs, 1, Batch::default());
-        let shape = node
+    /// Which axis of its input each axis of a `Transpose`'s output is, of a value of `rank` axes; `None` of
+    /// other operators, and where it does not take such a value.
+    pub fn permutation(&self, node: &Node, rank: usize) -> Option<Vec<usize>> {
+        if node.op.kind() != OpKind::Transpose {
+            return None;
+        }
+        // Axes of different sizes tell where they went.
+        let sizes: Vec<usize> = (1..=rank).collect();
+        let inputs = [Some(Known::activation(sizes))];
+        let resolved = node
             .op
-            .resolve(&operands)
-            .ok()?
-            .outputs
-            .first()?
-            .shape
-            .clone();
-        let place = |size: &usize| sizes.iter().position(|s| s == size);
-        shape.iter().map(place).collect()
+            .resolve(&Operands::new(&inputs, 1, Batch::default()));
+        let outputs = resolved.ok()?.outputs;
+        let sizes = &outputs.first()?.shape;
+        sizes.iter().map(|size| size.checked_sub(1)).collect()
     }
 
     /// The graph with an input of pictures `[N, C, H, W]` of floating-point numbers under the name of
@@ -179,7 +181,9 @@ impl Graph {
             let known = first.and_then(|value| firsts.get(&value).copied());
             if node.op.kind() == OpKind::Transpose
                 && let Some(known) = known
-                && self.order_of(&node).is_some_and(|order| order == TO_FIRST)
+                && self
+                    .permutation(&node, 4)
+                    .is_some_and(|order| order == TO_FIRST)
             {
                 let op = self.standard("Identity", 1, |a| a)?;
                 let inputs = vec![Some(known)];

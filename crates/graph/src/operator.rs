@@ -247,7 +247,7 @@ pub trait Operator: Debug + Send + Sync {
     }
 
     /// A number among its attributes by ONNX's name, or what ONNX takes where the file states none; what
-    /// [patterns](crate::Blocks) ask attention and normalisations for. `None` for what has no such attribute.
+    /// [patterns](crate::Blocks) and heads ask for. `None` for what has no such attribute.
     fn number(&self, _attribute: &str) -> Option<f64> {
         None
     }

@@ -44,6 +44,12 @@ fn network(
     builder.constant("two", ints(&[2])).unwrap();
     builder.constant("first", ints(&[0])).unwrap();
     builder.constant("flat", ints(&[-1])).unwrap();
+    builder.constant("square", ints(&[2, 2])).unwrap();
+    builder.constant("whole", ints(&[1, -1])).unwrap();
+    let mix = (0..classes * classes).map(|i| i as f32 / 7.0).collect();
+    builder
+        .constant("mix", floats(&[classes, classes], mix))
+        .unwrap();
     builder
         .node("Flatten", "flatten", &["x"], &["rows"])
         .unwrap();
@@ -462,6 +468,61 @@ fn maps_lie_as_the_network_made_them() {
             (head.kind(), head.scores(), head.axis(), head.count()),
             (HeadKind::Map, "z", Some(1), Some(2)),
             "{i}"
+        );
+    }
+}
+
+/// What turns decisions round, moves classes, or makes other numbers of probabilities, is no head.
+#[test]
+fn what_is_reversed_moved_or_made_of_probabilities_has_none() {
+    let softmax = "Softmax axis=1";
+    let mut all: Vec<Graph> = Vec::new();
+    for head in [
+        vec!["Sigmoid", "Less half"],
+        vec!["Sigmoid", "LessOrEqual half"],
+        vec!["Sigmoid", "Greater half _"],
+        vec!["Sigmoid", "Greater half", "Not", "Cast to=1"],
+        vec!["Sigmoid", "Greater half", "Where zero one"],
+        vec!["Less zero", "Cast to=1"],
+        vec![softmax, "TopK two largest=0"],
+        vec![softmax, "Reshape square", "Transpose", "Reshape whole"],
+        vec!["Sigmoid", "ReduceMax last"],
+        vec![softmax, "MatMul mix"],
+        vec!["Tanh", "Mul half", "Add half"],
+    ] {
+        all.push(chain(4, &head));
+    }
+    let share = |power: &'static str, sum: &'static str| {
+        network(4, &["y"], move |b| {
+            b.node(power, "", &["z"], &["e"])?;
+            b.node(sum, "", &["e", "last"], &["sum"])?;
+            b.node("Div", "", &["e", "sum"], &["y"]).map(|_| ())
+        })
+    };
+    all.push(share("Softplus", "ReduceSum"));
+    all.push(network(4, &["y"], |b| {
+        b.node("Sigmoid", "", &["z"], &["p"])?;
+        b.node("Neg", "", &["z"], &["n"])?;
+        b.node("Sigmoid", "", &["n"], &["q"])?;
+        b.node("Mul", "", &["p", "q"], &["y"]).map(|_| ())
+    }));
+    for (i, graph) in all.into_iter().enumerate() {
+        let model = open(graph);
+        let remarks = remarks(&model);
+        println!("{i}: {remarks}");
+        assert_eq!(model.head().probabilities(), Probabilities::None, "{i}");
+        assert_ne!(model.head().scores(), "z", "{i}");
+        assert!(remarks.contains("--logits"), "{i}: {remarks}");
+    }
+    // The constant on the other side, and the larger number for yes, keep the sense.
+    for head in [
+        vec!["Sigmoid", "Less half _"],
+        vec!["Sigmoid", "Greater half", "Where one zero"],
+    ] {
+        found(
+            &open(chain(4, &head)),
+            Probabilities::Sigmoid,
+            HeadKind::Labels,
         );
     }
 }

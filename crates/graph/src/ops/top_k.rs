@@ -39,6 +39,10 @@ impl Operator for TopK {
         2
     }
 
+    fn number(&self, attribute: &str) -> Option<f64> {
+        (attribute == "largest").then(|| f64::from(u8::from(self.largest)))
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;
         let axis = axis_of(self.axis, x.shape.len())?;

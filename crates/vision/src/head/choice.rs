@@ -69,8 +69,7 @@ fn shape_of(bound: &BoundGraph, value: ValueId) -> Vec<usize> {
 }
 
 fn candidate(bound: &BoundGraph, output: ValueId, is_raw: bool) -> Candidate {
-    let graph = bound.graph();
-    let mut found = follow(graph, output);
+    let mut found = follow(bound, output);
     if is_raw
         && found
             .probabilities
@@ -103,7 +102,7 @@ fn named_scores(
         Some(name) => vec![named_output(graph, name)?],
         None => graph.outputs().to_vec(),
     };
-    let ends = |value: &ValueId| follow(graph, *value).scores == layer.value();
+    let ends = |value: &ValueId| follow(bound, *value).scores == layer.value();
     let reads = graph.nodes().iter().find_map(|node| {
         let squash = squash(graph, *node.outputs.first()?)?;
         (squash.scores == layer.value()).then_some(squash)
@@ -289,7 +288,8 @@ fn read(
     if let (Some(text), None, true) = (
         &found.remark,
         asked.scores,
-        matches!(form, Form::Row(_) | Form::Map),
+        // A decision has no shape: it is no floating-point number.
+        matches!(form, Form::Row(_) | Form::Map) || candidate.shape.is_empty(),
     ) {
         say(text.clone());
     }

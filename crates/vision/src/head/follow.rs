@@ -1,6 +1,6 @@
 //! From an output backwards to the scores that it is made of.
 
-use elucid_graph::{Graph, Node, ValueId};
+use elucid_graph::{BoundGraph, Graph, Node, ValueId};
 use elucid_rules::{Algebra, OpKind};
 
 use super::Probabilities;
@@ -31,19 +31,24 @@ enum Step {
     Decides { axis: Option<i64> },
     /// Takes the largest: of the classes behind a softmax, else perhaps of positions.
     Largest,
-    /// Compares them with a number.
+    /// Says where they are larger than a number.
     Compares(f32),
+    /// Turns a decision round, or decides something else.
+    Reverses,
+    /// Puts the classes, or positions, in another order.
+    Reorders,
 }
 
 /// Follows `output` backwards.
-pub(crate) fn follow(graph: &Graph, output: ValueId) -> Found {
+pub(crate) fn follow(bound: &BoundGraph, output: ValueId) -> Found {
+    let graph = bound.graph();
     let mut value = output;
     let mut passed: Vec<(ValueId, Step)> = Vec::new();
     loop {
         if let Some(found) = squash(graph, value) {
-            return through(graph, output, &passed, value, found);
+            return through(bound, output, &passed, value, found);
         }
-        let Some((next, step)) = graph.producer(value).and_then(|node| behind(graph, node)) else {
+        let Some((next, step)) = graph.producer(value).and_then(|node| behind(bound, node)) else {
             break;
         };
         passed.push((next, step));
@@ -58,12 +63,18 @@ pub(crate) fn follow(graph: &Graph, output: ValueId) -> Found {
 }
 
 /// The value that a node of a head is about, and what the node does to it.
-fn behind(graph: &Graph, node: &Node) -> Option<(ValueId, Step)> {
+fn behind(bound: &BoundGraph, node: &Node) -> Option<(ValueId, Step)> {
+    let graph = bound.graph();
     let first = input(node, 0)?;
     let depends = |value: &ValueId| graph.constant(*value).is_none();
     let step = match node.op.kind().as_str() {
-        "Identity" | "Dropout" | "Cast" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze"
-        | "Transpose" | "QuantizeLinear" | "DequantizeLinear" => Step::Moves,
+        "Identity" | "Dropout" | "Cast" | "QuantizeLinear" | "DequantizeLinear" => Step::Moves,
+        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" => {
+            match keeps_order(bound, node, None) {
+                true => Step::Moves,
+                false => Step::Reorders,
+            }
+        }
         "Clip" | "Log" | "Exp" => Step::Bends,
         "Min" | "Max" => return with_number(graph, node).map(|(value, _)| (value, Step::Bends)),
         // Keeps a logarithm from zero.
@@ -76,23 +87,115 @@ fn behind(graph: &Graph, node: &Node) -> Option<(ValueId, Step)> {
             return (factor > 0.0).then_some((value, Step::Scales(factor)));
         }
         "Div" => Step::Scales(1.0 / number(graph, input(node, 1)?).filter(|by| *by > 0.0)?),
+        "ArgMin" => Step::Reverses,
+        // Nothing but how it prints itself says which way it sorts.
+        "TopK" if node.op.number("largest") == Some(0.0) => Step::Reverses,
         "ArgMax" | "TopK" | "Hardmax" => Step::Decides {
             axis: node.op.axis(),
         },
         "ReduceMax" => Step::Largest,
-        "Not" | "Round" | "Floor" | "Ceil" | "Where" => Step::Decides { axis: None },
-        "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" => {
+        "Not" => Step::Reverses,
+        "Where" => {
+            let chosen = |slot| number(graph, input(node, slot)?);
+            match (chosen(1), chosen(2)) {
+                (Some(yes), Some(no)) if yes > no => Step::Decides { axis: None },
+                _ => Step::Reverses,
+            }
+        }
+        "Round" | "Floor" | "Ceil" => Step::Decides { axis: None },
+        kind @ ("Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual") => {
             let (value, number) = with_number(graph, node)?;
-            return Some((value, Step::Compares(number)));
+            let step = match kind.starts_with("Greater") == (value == first) {
+                true => Step::Compares(number),
+                false => Step::Reverses,
+            };
+            return Some((value, step));
         }
         _ => return None,
     };
     Some((first, step)).filter(|(value, _)| depends(value))
 }
 
+/// The shape of a value for one image.
+fn shape_of(bound: &BoundGraph, value: ValueId) -> Option<Vec<usize>> {
+    let layer = bound.layers().iter().find(|layer| layer.value() == value);
+    layer.map(|layer| layer.shape().to_vec()).or_else(|| {
+        let outputs = bound.outputs();
+        let output = outputs.into_iter().find(|(output, _)| *output == value);
+        output.and_then(|(_, shape)| shape)
+    })
+}
+
+/// Whether a node that moves numbers leaves all axes whole and in their order, but for those of size 1
+/// and for the classes, which may come last or come back from there; `classes` is the axis where they
+/// are before, `None` where it is not known.
+fn keeps_order(bound: &BoundGraph, node: &Node, classes: Option<i64>) -> bool {
+    let shape = |value: Option<ValueId>| shape_of(bound, value?);
+    let Some(before) = shape(input(node, 0)) else {
+        return false;
+    };
+    if node.op.kind() != OpKind::Transpose {
+        let wide = |shape: Vec<usize>| shape.into_iter().filter(|n| *n != 1).collect::<Vec<_>>();
+        let after = shape(node.outputs.first().copied());
+        return after.is_some_and(|after| wide(after) == wide(before));
+    }
+    if before.iter().filter(|size| **size != 1).count() < 2 {
+        return true;
+    }
+    let Some(order) = bound.graph().permutation(node, before.len()) else {
+        return false;
+    };
+    let moved: Vec<usize> = order
+        .iter()
+        .copied()
+        .filter(|axis| before.get(*axis).is_some_and(|size| *size != 1))
+        .collect();
+    match order[..] {
+        [0, 2, 3, 1] => matches!(classes, None | Some(1 | -3)),
+        [0, 3, 1, 2] => matches!(classes, None | Some(3 | -1)),
+        _ => moved.windows(2).all(|pair| pair[0] < pair[1]),
+    }
+}
+
+/// Why what stands behind a softmax or a sigmoid cannot be looked through, if it cannot.
+fn obstacle(
+    bound: &BoundGraph,
+    output: ValueId,
+    passed: &[(ValueId, Step)],
+    squash: Squash,
+) -> Option<&'static str> {
+    let graph = bound.graph();
+    if passed.iter().any(|(_, step)| *step == Step::Reverses) {
+        return Some("reversed by a decision");
+    }
+    // What each step makes is what the step before it reads.
+    let made = std::iter::once(output).chain(passed.iter().map(|(value, _)| *value));
+    let is_wide = |node: &&Node| {
+        let shape = input(node, 0).and_then(|value| shape_of(bound, value));
+        shape.is_none_or(|shape| shape.iter().filter(|size| **size != 1).count() > 1)
+    };
+    let turned: Vec<&Node> = made
+        .filter_map(|value| graph.producer(value))
+        .filter(|node| node.op.kind() == OpKind::Transpose)
+        .filter(is_wide)
+        .collect();
+    let is_turned = match turned[..] {
+        [] => false,
+        [node] => !keeps_order(bound, node, squash.axis),
+        _ => true,
+    };
+    if is_turned || passed.iter().any(|(_, step)| *step == Step::Reorders) {
+        return Some("put in another order");
+    }
+    let row = shape_of(bound, squash.scores)
+        .is_some_and(|shape| shape.iter().filter(|size| **size != 1).count() < 2);
+    let is_largest = passed.iter().any(|(_, step)| *step == Step::Largest);
+    (is_largest && !(row && squash.by == Probabilities::Softmax)).then_some("made one by a maximum")
+}
+
 /// What ends in a softmax or a sigmoid, which makes `value`.
 fn through(
-    graph: &Graph,
+    bound: &BoundGraph,
     output: ValueId,
     passed: &[(ValueId, Step)],
     value: ValueId,
@@ -100,6 +203,21 @@ fn through(
 ) -> Found {
     /// Shares, percentages, and what is kept in eight bits or in thousandths.
     const FACTORS: [f32; 4] = [1.0, 100.0, 255.0, 1000.0];
+    let graph = bound.graph();
+    if let Some(why) = obstacle(bound, output, passed, squash) {
+        let (name, scores) = (graph.name(output), graph.name(squash.scores));
+        return Found {
+            scores: output,
+            probabilities: Some(Probabilities::None),
+            axis: None,
+            remark: Some(format!(
+                "output \"{name}\" is a {} {why}, which is not looked through: its numbers are \
+                 explained as they are, and are no logits; --logits {scores} explains what goes into \
+                 the {}",
+                squash.by, squash.by
+            )),
+        };
+    }
     let factor: f32 = passed.iter().map(|(_, step)| step.factor()).product();
     let known = FACTORS
         .into_iter()
@@ -178,7 +296,7 @@ fn raw(graph: &Graph, output: ValueId, passed: &[(ValueId, Step)], end: ValueId)
              --logits {before} explains what comes before"
         )
     };
-    if let Some(node) = hidden(graph, end) {
+    if let Some(node) = hidden(graph, end).filter(|_| !is_normalised(graph, end)) {
         return found(
             behind_casts(graph, output),
             none,
@@ -189,6 +307,10 @@ fn raw(graph: &Graph, output: ValueId, passed: &[(ValueId, Step)], end: ValueId)
                 label(graph, node)
             )),
         );
+    }
+    if passed.iter().any(|(_, step)| *step == Step::Reverses) {
+        let remark = bent("a decision that is reversed", Some(end));
+        return found(output, none, Some(remark));
     }
     let decided = passed
         .iter()
@@ -283,32 +405,113 @@ fn is_normalised(graph: &Graph, value: ValueId) -> bool {
 /// The node at `end`, where probabilities stand before it and nothing with weights between.
 fn hidden(graph: &Graph, end: ValueId) -> Option<&Node> {
     /// Heads are short.
-    const MOST: usize = 64;
+    const MOST: usize = 256;
     let first = graph.producer(end)?;
-    let mut waiting: Vec<ValueId> = Vec::new();
+    // With each value, whether only sums, factors and moves stand between it and the end.
+    let mut waiting: Vec<(ValueId, bool)> = vec![(end, true)];
     let mut seen = 0;
-    let passes = |node: &Node| {
-        matches!(
-            graph.algebra(node),
-            Algebra::Moves | Algebra::Affine | Algebra::Sum | Algebra::Linear | Algebra::Decision
-        )
-    };
-    let mut look = |node: &Node, waiting: &mut Vec<ValueId>| {
+    while let Some((value, is_plain)) = waiting.pop() {
+        let Some(node) = graph.producer(value) else {
+            continue;
+        };
         seen += 1;
-        if passes(node) && seen < MOST {
-            waiting.extend(node.inputs.iter().flatten());
+        if seen > MOST {
+            break;
         }
-    };
-    look(first, &mut waiting);
-    while let Some(value) = waiting.pop() {
-        if squash(graph, value).is_some() {
+        if is_share(graph, node) || squash(graph, value).is_some() {
             return Some(first);
         }
-        if let Some(node) = graph.producer(value) {
-            look(node, &mut waiting);
+        let algebra = graph.algebra(node);
+        let is_bent = matches!(node.op.kind().as_str(), "Tanh" | "HardSigmoid" | "Softsign");
+        if value != end && is_plain && is_bent {
+            return Some(first);
         }
+        if is_weighted(graph, node) {
+            if node.inputs.iter().flatten().any(|v| is_softmax(graph, *v)) {
+                return Some(first);
+            }
+            continue;
+        }
+        let keeps = matches!(
+            algebra,
+            Algebra::Moves
+                | Algebra::Affine
+                | Algebra::Sum
+                | Algebra::Linear
+                | Algebra::Decision
+                | Algebra::Maximum
+                | Algebra::Minimum
+        );
+        let inputs = node.inputs.iter().flatten();
+        waiting.extend(inputs.map(|input| (*input, is_plain && keeps)));
     }
     None
+}
+
+/// Whether a node multiplies by weights, which may be kept in eight bits.
+fn is_weighted(graph: &Graph, node: &Node) -> bool {
+    let algebra = graph.algebra(node);
+    if matches!(
+        algebra,
+        Algebra::Convolution | Algebra::Dense | Algebra::Mixture
+    ) {
+        return true;
+    }
+    let kind = node.op.kind();
+    let kind = kind.as_str();
+    if matches!(kind, "DynamicQuantizeLinear" | "LSTM" | "GRU" | "RNN") {
+        return true;
+    }
+    let is_product = ["Conv", "MatMul", "Gemm", "Einsum"]
+        .iter()
+        .any(|part| kind.contains(part));
+    let is_constant = |value: ValueId| {
+        let before = || input(graph.producer(value)?, 0);
+        graph.constant(value).is_some()
+            || before().is_some_and(|value| graph.constant(value).is_some())
+    };
+    is_product
+        && node
+            .inputs
+            .iter()
+            .take(5)
+            .flatten()
+            .any(|v| is_constant(*v))
+}
+
+/// Whether a value is a softmax, perhaps moved: no hidden layer is one.
+fn is_softmax(graph: &Graph, mut value: ValueId) -> bool {
+    loop {
+        if squash(graph, value).is_some_and(|found| found.by == Probabilities::Softmax) {
+            return true;
+        }
+        let moved = graph
+            .producer(value)
+            .filter(|node| graph.algebra(node) == Algebra::Moves);
+        match moved.and_then(|node| input(node, 0)) {
+            Some(next) => value = next,
+            None => return false,
+        }
+    }
+}
+
+/// Whether a node divides by a sum: its numbers are shares.
+fn is_share(graph: &Graph, node: &Node) -> bool {
+    let divisor = match node.op.kind().as_str() {
+        "Div" => input(node, 1),
+        "Reciprocal" => input(node, 0),
+        _ => None,
+    };
+    let mut next = divisor;
+    while let Some(node) = next.and_then(|value| graph.producer(value)) {
+        next = match node.op.kind().as_str() {
+            "ReduceSum" | "ReduceL1" => return true,
+            "Expand" | "Clip" | "Unsqueeze" | "Reshape" | "Identity" | "Cast" => input(node, 0),
+            "Add" | "Max" => with_number(graph, node).map(|(value, _)| value),
+            _ => None,
+        };
+    }
+    false
 }
 
 /// `Gather "pick"`.
