@@ -328,6 +328,34 @@ fn a_layer_of_unknown_axes_is_refused_with_a_near_one() {
     assert_eq!(Network::layer(&model, FEATURES).unwrap(), "c");
 }
 
+/// One channel among sizes of one.
+#[test]
+fn one_channel_is_a_channel() {
+    for shape in [[1, 1, 8, 8], [1, 1, 4, 3], [1, 5, 4, 4], [1, 4, 6, 1]] {
+        let onnx = Onnx::image(shape)
+            .weight("filters", &[1, shape[1], 1, 1])
+            .weight("head", &[shape[2] * shape[3], CLASSES])
+            .node("Conv", &["x", "filters"], &["c"])
+            .node("Relu", &["c"], &["r"])
+            .node("Flatten", &["r"], &["row"])
+            .node("MatMul", &["row", "head"], &["y"]);
+        let model = model(&onnx);
+        for layer in ["@input", "c", "r"] {
+            assert_eq!(
+                model.layout(layer).unwrap(),
+                Layout::ChannelsFirst,
+                "{layer} {shape:?}"
+            );
+        }
+        let [_, c, h, w] = shape.map(|n| n as usize);
+        let image = tensor(numbers(c * h * w, 3), [1, c, h, w]);
+        let found = Gradient::at_input()
+            .attribute(&model, &image, Target::class(0))
+            .unwrap();
+        assert_eq!(found.map().unwrap().maps().dim(), (1, h, w));
+    }
+}
+
 /// Maps of ordinary networks, in whatever spelling, are maps: only what is moved about between two
 /// reshapes, as to shuffle channels, may be none.
 #[test]

@@ -63,6 +63,10 @@ impl Layouts {
     pub(in super::super) fn of(view: &View<'_>, pictures: ValueId) -> Self {
         let axes = Axes::of(view, Some(pictures));
         let mut layouts = axes.layouts(view);
+        // One channel has no parts by which it could be told.
+        if view.shape(pictures).is_some_and(|shape| shape.len() == 4) {
+            layouts.insert(pictures, Layout::ChannelsFirst);
+        }
         let images = view
             .shape(pictures)
             .and_then(|shape| shape.first().copied());
