@@ -1,5 +1,6 @@
-//! The cases of inputs, small pictures and layouts, where the folder of cases lies beside the checkout:
-//! small networks whose right answers can be worked out by hand, with the program that judges them.
+//! The cases of inputs, small pictures and layouts, where the folder of cases lies beside the
+//! checkout: small networks whose right answers can be worked out by hand, with the program that
+//! judges them.
 
 use std::path::Path;
 use std::process::{Command, Output};
