@@ -160,7 +160,7 @@ pub struct ImageFacts {
 
 impl ImageFacts {
     pub fn of(path: &Path) -> Result<Self, CliError> {
-        let sha256 = sha256::of_file(&file_of(path))
+        let sha256 = sha256::of_file(file_of(path))
             .map_err(|e| CliError::io(format!("cannot read {}", path.display()), &e))?;
         Ok(Self {
             file: path.display().to_string(),
