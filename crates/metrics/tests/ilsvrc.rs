@@ -79,7 +79,7 @@ fn methods_beat_the_centre() {
         .clone()
         .with_resize(Resize::Squash)
         .unwrap();
-    let model = Model::open_with(&path, &device(), spec).unwrap();
+    let model = Model::open_with(&path, &device(), spec.clone()).unwrap();
     let size = spec.size();
     let methods: Vec<(&str, f32, Box<dyn Attributor>)> = vec![
         ("gradient", 0.02, Box::new(Gradient::at_input())),
