@@ -212,8 +212,8 @@ fn channels_groups_positions_and_paths_are_those_of_the_twin() {
                 assert_eq!(got.values().len(), c as usize);
                 close(got.values(), want.values(), "channels");
                 close(
-                    &got.maps().unwrap(),
-                    &want.maps().unwrap(),
+                    got.maps().unwrap(),
+                    want.maps().unwrap(),
                     "maps of channels",
                 );
             }
@@ -223,12 +223,8 @@ fn channels_groups_positions_and_paths_are_those_of_the_twin() {
             let groups = NeuronGroups::new(2).at("r").targets([Target::class(1)]);
             groups.compute(model, &images).unwrap()
         });
-        close(&got.factors(), &want.factors(), "groups");
-        close(
-            &got.effects()[0].maps(),
-            &want.effects()[0].maps(),
-            "effects",
-        );
+        close(got.factors(), want.factors(), "groups");
+        close(got.effects()[0].maps(), want.effects()[0].maps(), "effects");
 
         let [want, got] = each.map(|model| {
             let spatial = SpatialAttribution::between("r", "sum");
