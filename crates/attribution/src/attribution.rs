@@ -133,8 +133,8 @@ impl Attribution {
         self.method
     }
 
-    /// The values, `[N, ...]` and shaped like the layer, `[N, C, H, W]` at a layer `[N, H, W, C]`, and for
-    /// methods of maps at one of tokens, too; `[N, 1, H, W]` from methods that hide all
+    /// The values, `[N, ...]` and shaped like the layer, `[N, C, H, W]` at a layer `[N, H, W, C]`,
+    /// and for methods of maps at one of tokens, too; `[N, 1, H, W]` from methods that hide all
     /// channels of a pixel together.
     pub fn values(&self) -> &ArrayD<f32> {
         &self.values

@@ -24,8 +24,9 @@ pub trait Attributor: fmt::Debug + Send + Sync {
     /// Attributes `target` for each image of the batch.
     ///
     /// `network` is a [`Model`](elucid_vision::Model) or a closure from images `[N, C, H, W]` to
-    /// scores `[N, K]`. The result is shaped like the layer, one entry per image, and `[N, C, H, W]` at a
-    /// layer `[N, H, W, C]`; methods that hide all channels of a pixel together give one number for them, `[N, 1, H, W]`.
+    /// scores `[N, K]`. The result is shaped like the layer, one entry per image, and `[N, C, H,
+    /// W]` at a layer `[N, H, W, C]`; methods that hide all channels of a pixel together give one
+    /// number for them, `[N, 1, H, W]`.
     ///
     /// # Errors
     ///

@@ -24,9 +24,9 @@ pub enum AttributionError {
     },
     /// It is not known which axes of the layer are channels, and which are positions.
     #[error(
-        "the layout of layer \"{layer}\" of shape {shape:?} is not known: something between the picture and \
-         it moves axes, so that none can be told to be its channels; this needs a layer [N, C, H, W], \
-         [N, H, W, C] or of tokens on a known grid{}",
+        "the layout of layer \"{layer}\" of shape {shape:?} is not known: something between the \
+         picture and it moves axes, so that none can be told to be its channels; this needs a \
+         layer [N, C, H, W], [N, H, W, C] or of tokens on a known grid{}",
         nearest.as_ref().map_or(String::new(), |(n, layout)| format!(", such as \"{n}\", {layout}"))
     )]
     LayerLayout {

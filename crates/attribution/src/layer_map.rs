@@ -1,8 +1,8 @@
 //! Layers as maps `[N, C, H, W]`, however the network lays them out.
 //!
-//! `[N, H, W, C]` is transposed. Of tokens `[N, prefix + h w, C]` those in front are left out, and the
-//! rest are rows of a grid: `[N, C, h, w]`. A method that feeds a map back has it laid out again, with the
-//! tokens in front that the image itself gives.
+//! `[N, H, W, C]` is transposed. Of tokens `[N, prefix + h w, C]` those in front are left out, and
+//! the rest are rows of a grid: `[N, C, h, w]`. A method that feeds a map back has it laid out
+//! again, with the tokens in front that the image itself gives.
 
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, Layer, Layout};
@@ -38,8 +38,8 @@ impl LayerMap {
     ///
     /// # Errors
     ///
-    /// [`AttributionError::LayerLayout`] for a layer whose axes are not known to be those of a map, where one
-    /// is needed.
+    /// [`AttributionError::LayerLayout`] for a layer whose axes are not known to be those of a map,
+    /// where one is needed.
     pub fn of(
         network: &dyn Network,
         layer: &str,
@@ -94,7 +94,8 @@ impl LayerMap {
         }
     }
 
-    /// The tokens in front that a method does not see, `[N, prefix, C]`; `None` where there are none.
+    /// The tokens in front that a method does not see, `[N, prefix, C]`; `None` where there are
+    /// none.
     pub fn front(self, value: &Activation) -> Result<Option<Tensor<3>>, AttributionError> {
         Ok(match self.prefix() {
             0 => None,
@@ -181,13 +182,14 @@ impl LayerMap {
     }
 }
 
-/// The shape `[1, C, H, W]` of the map that a method sees of a layer `[N, C, H, W]`, `[N, H, W, C]` or
-/// `[N, prefix + H W, C]`, for images of the model's size.
+/// The shape `[1, C, H, W]` of the map that a method sees of a layer `[N, C, H, W]`, `[N, H, W, C]`
+/// or `[N, prefix + H W, C]`, for images of the model's size.
 ///
 /// # Errors
 ///
-/// [`AttributionError::NotSpatial`] for a layer without positions, [`AttributionError::LayerLayout`] where it
-/// is not known which axes they are, and as [`Network::layer`].
+/// [`AttributionError::NotSpatial`] for a layer without positions,
+/// [`AttributionError::LayerLayout`] where it is not known which axes they are, and as
+/// [`Network::layer`].
 pub fn map_shape(model: &Model, layer: &str) -> Result<[usize; 4], AttributionError> {
     let layer = Network::layer(model, layer)?;
     let shape = model.layer(&layer)?.shape();

@@ -64,8 +64,8 @@ pub enum Place {
     Input,
     /// Any layer; the input unless one is named.
     AnyLayer,
-    /// A layer with channels and positions: `[N, C, H, W]`, or `[N, H, W, C]` and tokens on a known grid,
-    /// which are presented as such; [`FEATURES`] unless one is named.
+    /// A layer with channels and positions: `[N, C, H, W]`, or `[N, H, W, C]` and tokens on a known
+    /// grid, which are presented as such; [`FEATURES`] unless one is named.
     SpatialLayer,
 }
 

@@ -11,9 +11,9 @@ use crate::error::AttributionError;
 use crate::target::{ClassRef, DenseMap, moved_to, probability_of};
 
 /// Names the layer where convolutional features end: the last one with positions before classes are
-/// formed, `inception_5b/output` of GoogLeNet. Of a transformer it is the sum at the end of the last block
-/// whose patches reach the scores: the last but one where only a class token is classified. It is resolved
-/// by methods, not by the model.
+/// formed, `inception_5b/output` of GoogLeNet. Of a transformer it is the sum at the end of the
+/// last block whose patches reach the scores: the last but one where only a class token is
+/// classified. It is resolved by methods, not by the model.
 pub const FEATURES: &str = "@features";
 
 /// A function from images to class scores.
@@ -130,8 +130,8 @@ impl Network for Model {
 }
 
 /// The last layer with positions before the scores that is no pool and no map of classes: a notable one
-/// if there is any. Maps `[N, H, W, C]` and tokens that are joined, bent or convolved count as well, if
-/// what follows reads their positions.
+/// if there is any. Maps `[N, H, W, C]` and tokens that are joined, bent or convolved count as
+/// well, if what follows reads their positions.
 fn features(model: &Model) -> Result<&str, AttributionError> {
     let &[_, _, height, width] = model.layer(INPUT)?.shape() else {
         return Err(needs_layer(model));
@@ -177,8 +177,8 @@ fn needs_layer(model: &Model) -> AttributionError {
     }
 }
 
-/// Sums of branches, and what is bent or convolved: what normalisations are written out as is not among
-/// them, nor a bias or a projection.
+/// Sums of branches, and what is bent or convolved: what normalisations are written out as is not
+/// among them, nor a bias or a projection.
 fn ends_block(model: &Model, layer: &Layer) -> bool {
     match layer.algebra() {
         Algebra::Activation | Algebra::Gate | Algebra::Convolution => true,

@@ -168,7 +168,8 @@ impl SpatialAttribution {
         Ok(results)
     }
 
-    /// Deep positions in groups whose windows do not overlap, for images of a size; one by one without.
+    /// Deep positions in groups whose windows do not overlap, for images of a size; one by one
+    /// without.
     fn groups(
         &self,
         model: &Model,

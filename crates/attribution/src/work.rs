@@ -170,7 +170,8 @@ impl<'w> Work<'w> {
         self.network.run(feeds, &self.layer, &Rules::new())
     }
 
-    /// The tokens in front of what is seen of the layer, for these images; `None` where there are none.
+    /// The tokens in front of what is seen of the layer, for these images; `None` where there are
+    /// none.
     fn front(&self, rows: &[usize]) -> Result<Option<Tensor<3>>, AttributionError> {
         if self.map.prefix() == 0 {
             return Ok(None);

@@ -212,8 +212,8 @@ fn channels_groups_positions_and_paths_are_those_of_the_twin() {
                 assert_eq!(got.values().len(), c as usize);
                 close(got.values(), want.values(), "channels");
                 close(
-                    &got.maps().unwrap(),
-                    &want.maps().unwrap(),
+                    got.maps().unwrap(),
+                    want.maps().unwrap(),
                     "maps of channels",
                 );
             }
@@ -223,12 +223,8 @@ fn channels_groups_positions_and_paths_are_those_of_the_twin() {
             let groups = NeuronGroups::new(2).at("r").targets([Target::class(1)]);
             groups.compute(model, &images).unwrap()
         });
-        close(&got.factors(), &want.factors(), "groups");
-        close(
-            &got.effects()[0].maps(),
-            &want.effects()[0].maps(),
-            "effects",
-        );
+        close(got.factors(), want.factors(), "groups");
+        close(got.effects()[0].maps(), want.effects()[0].maps(), "effects");
 
         let [want, got] = each.map(|model| {
             let spatial = SpatialAttribution::between("r", "sum");
@@ -326,6 +322,34 @@ fn a_layer_of_unknown_axes_is_refused_with_a_near_one() {
     let spatial = SpatialAttribution::between("c", "bent");
     assert!(spatial.compute(&model, &images).is_err());
     assert_eq!(Network::layer(&model, FEATURES).unwrap(), "c");
+}
+
+/// One channel among sizes of one.
+#[test]
+fn one_channel_is_a_channel() {
+    for shape in [[1, 1, 8, 8], [1, 1, 4, 3], [1, 5, 4, 4], [1, 4, 6, 1]] {
+        let onnx = Onnx::image(shape)
+            .weight("filters", &[1, shape[1], 1, 1])
+            .weight("head", &[shape[2] * shape[3], CLASSES])
+            .node("Conv", &["x", "filters"], &["c"])
+            .node("Relu", &["c"], &["r"])
+            .node("Flatten", &["r"], &["row"])
+            .node("MatMul", &["row", "head"], &["y"]);
+        let model = model(&onnx);
+        for layer in ["@input", "c", "r"] {
+            assert_eq!(
+                model.layout(layer).unwrap(),
+                Layout::ChannelsFirst,
+                "{layer} {shape:?}"
+            );
+        }
+        let [_, c, h, w] = shape.map(|n| n as usize);
+        let image = tensor(numbers(c * h * w, 3), [1, c, h, w]);
+        let found = Gradient::at_input()
+            .attribute(&model, &image, Target::class(0))
+            .unwrap();
+        assert_eq!(found.map().unwrap().maps().dim(), (1, h, w));
+    }
 }
 
 /// Maps of ordinary networks, in whatever spelling, are maps: only what is moved about between two

@@ -1,10 +1,11 @@
-//! The cases of inputs and small pictures, where the folder of cases lies beside the checkout: small
-//! networks whose right answers can be worked out by hand, with the program that judges them.
+//! The cases of inputs, small pictures and layouts, where the folder of cases lies beside the
+//! checkout: small networks whose right answers can be worked out by hand, with the program that
+//! judges them.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-const CASES: [&str; 12] = [
+const CASES: [&str; 14] = [
     "grey-channel",
     "grey-icons",
     "channels-last",
@@ -17,6 +18,8 @@ const CASES: [&str; 12] = [
     "small-picture",
     "orientation",
     "company",
+    "swin",
+    "bias-behind-transpose",
 ];
 
 fn python(program: &Path, arguments: &[&str]) -> Option<Output> {

@@ -172,8 +172,8 @@ impl Model {
             .layout(self.layer(layer)?.value()))
     }
 
-    /// What the axes of all layers are for images of this height and width. Those of the last size asked
-    /// for are kept.
+    /// What the axes of all layers are for images of this height and width. Those of the last size
+    /// asked for are kept.
     ///
     /// # Errors
     ///

@@ -298,8 +298,8 @@ impl BoundGraph {
         self.graph().blocks(&self.image_of(size)?)
     }
 
-    /// What the axes of all layers are for an image of this height and width, when the images of this
-    /// network are `[N, C, H, W]`.
+    /// What the axes of all layers are for an image of this height and width, when the images of
+    /// this network are `[N, C, H, W]`.
     ///
     /// They are looked for at each call: keep the answer.
     ///

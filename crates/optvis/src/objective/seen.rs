@@ -65,8 +65,8 @@ impl<'s> Seen<'s> {
         self.of_item(self.pictures.clone())
     }
 
-    /// The value of a layer, `[N, C, H, W]`, whichever order the network has its axes in; layers without
-    /// positions have one.
+    /// The value of a layer, `[N, C, H, W]`, whichever order the network has its axes in; layers
+    /// without positions have one.
     ///
     /// # Errors
     ///

@@ -90,8 +90,8 @@ impl<'w> Work<'w> {
         }
         let [from, to] = self.sizes.map(|[rows, columns]| rows * columns);
         Err(CliError::Failure(format!(
-            "{to} positions of \"{}\" by {from} positions of \"{}\" do not fit in a page of {} MiB when \
-             there are {views} sets of rules; take deeper layers, or fewer --rules",
+            "{to} positions of \"{}\" by {from} positions of \"{}\" do not fit in a page of {} MiB \
+             when there are {views} sets of rules; take deeper layers, or fewer --rules",
             self.to.name(),
             self.from.name(),
             SpatialWidget::MAX_BYTES >> 20,

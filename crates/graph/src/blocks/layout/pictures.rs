@@ -12,7 +12,8 @@ use crate::error::GraphError;
 use crate::graph::ValueId;
 
 impl Layout {
-    /// A value of this layout as a map `[N, C, H, W]`: of tokens the patches, without what stands in front.
+    /// A value of this layout as a map `[N, C, H, W]`: of tokens the patches, without what stands
+    /// in front.
     ///
     /// # Errors
     ///
@@ -49,10 +50,10 @@ impl Layout {
 
 /// What the axes of the layers are of a network that takes pictures `[N, C, H, W]`.
 ///
-/// As [`Blocks::layout`](crate::Blocks::layout), but the picture's own axes are not guessed from their
-/// sizes, and a map stays one through operators that are not understood, as long as none of them moves
-/// axes: from a convolution on a value `[N, _, _, _]` is `[N, C, H, W]` until something is transposed,
-/// reshaped or multiplied by a matrix.
+/// As [`Blocks::layout`](crate::Blocks::layout), but the picture's own axes are not guessed from
+/// their sizes, and a map stays one through operators that are not understood, as long as none of
+/// them moves axes: from a convolution on a value `[N, _, _, _]` is `[N, C, H, W]` until something
+/// is transposed, reshaped or multiplied by a matrix.
 #[derive(Debug, Clone)]
 pub struct Layouts {
     layouts: HashMap<ValueId, Layout>,
@@ -63,8 +64,10 @@ impl Layouts {
     pub(in super::super) fn of(view: &View<'_>, pictures: ValueId) -> Self {
         let axes = Axes::of(view, Some(pictures));
         let mut layouts = axes.layouts(view);
-        // Whatever its sizes look like.
-        layouts.insert(pictures, Layout::ChannelsFirst);
+        // One channel has no parts by which it could be told.
+        if view.shape(pictures).is_some_and(|shape| shape.len() == 4) {
+            layouts.insert(pictures, Layout::ChannelsFirst);
+        }
         let images = view
             .shape(pictures)
             .and_then(|shape| shape.first().copied());
@@ -88,9 +91,9 @@ impl Layouts {
         self.layouts.get(&value).copied().unwrap_or_default()
     }
 
-    /// Whether what follows reads the patches of a sequence of tokens, rather than those in front only:
-    /// behind the last attention of a transformer whose class token is all that is classified, it does
-    /// not. `true` for whatever is no sequence.
+    /// Whether what follows reads the patches of a sequence of tokens, rather than those in front
+    /// only: behind the last attention of a transformer whose class token is all that is
+    /// classified, it does not. `true` for whatever is no sequence.
     pub fn reads_patches(&self, value: ValueId) -> bool {
         self.reads.get(&value).copied().unwrap_or(true)
     }
@@ -118,8 +121,8 @@ fn stays_map(view: &View<'_>, layouts: &HashMap<ValueId, Layout>, i: usize) -> b
     }
 }
 
-/// For each sequence of tokens, and what is computed of each of them, whether anything that follows reads
-/// the patches.
+/// For each sequence of tokens, and what is computed of each of them, whether anything that follows
+/// reads the patches.
 fn patches_read(view: &View<'_>, layouts: &HashMap<ValueId, Layout>) -> HashMap<ValueId, bool> {
     let mut prefixes: HashMap<usize, usize> = HashMap::new();
     for (&value, layout) in layouts {
