@@ -16,8 +16,8 @@ use super::window::{Axis, Padding, Window, spatial};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::error::few;
 use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights,
-    check_size, facts,
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, check_size,
+    facts,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;

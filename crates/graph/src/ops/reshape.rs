@@ -8,8 +8,8 @@ use crate::activation::{Activation, IntoView};
 use crate::error::few;
 use crate::host::element_count;
 use crate::operator::{
-    Kernel, Known, LONGEST_LIST, Operands, Operator, Refused, Resolved, Slots, axis_of,
-    check_size, facts,
+    Kernel, Known, LONGEST_LIST, Operands, Operator, Refused, Resolved, Slots, axis_of, check_size,
+    facts,
 };
 use crate::registry::Entry;
 
