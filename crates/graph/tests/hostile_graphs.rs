@@ -3,6 +3,7 @@
 //!
 //! `ELUCID_RUNS` says how many files, `ELUCID_SEED` where to begin; `scripts/fuzz` runs a million.
 
+use std::backtrace::Backtrace;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
@@ -106,7 +107,10 @@ fn no_file_panics_or_takes_more_than_it_may() {
         reached: Default::default(),
         found: Mutex::default(),
     };
-    std::panic::set_hook(Box::new(|_| {}));
+    // With `RUST_BACKTRACE=1` the way to it, too.
+    std::panic::set_hook(Box::new(|panic| {
+        println!("{panic}\n{}", Backtrace::capture());
+    }));
     std::thread::scope(|scope| {
         for _ in 0..number("ELUCID_THREADS", 2) {
             scope.spawn(|| findings.work(&folder));
