@@ -33,7 +33,7 @@ pub(crate) struct Chain {
 
 impl Chain {
     /// That of a linear layer or of a batch normalisation.
-    pub fn of(view: &View<'_>, block: &Block) -> Option<Self> {
+    pub(super) fn of(view: &View<'_>, block: &Block) -> Option<Self> {
         let (weighted, steps) = match block.pattern() {
             Pattern::Linear { weighted, bias, .. } => (*weighted, vec![Affine::Plus(*bias)]),
             Pattern::BatchNorm {
