@@ -178,7 +178,8 @@ pub(crate) const METHOD: Method = Method::new(
         "composite",
         "epsilon-plus-flat",
         "which rule where: epsilon, epsilon-plus, epsilon-plus-flat, epsilon-gamma-box, \
-                   epsilon-alpha2-beta1, epsilon-alpha2-beta1-flat or composite-lrp",
+                   epsilon-alpha2-beta1, epsilon-alpha2-beta1-flat, composite-lrp, attn-lrp, cp-lrp or \
+                   cp-lrp-gamma",
     ),
     option(
         "low",

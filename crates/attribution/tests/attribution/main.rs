@@ -7,6 +7,7 @@ mod channels;
 mod coalitions;
 mod extremal;
 mod faults;
+mod gated_references;
 mod googlenet_paths;
 mod googlenet_perturbation;
 mod googlenet_relevance;
