@@ -2,6 +2,7 @@
 
 mod agreement;
 mod blocks;
+mod builder;
 mod cases_backwards;
 mod control_flow;
 mod hostile_graphs;
