@@ -5,8 +5,10 @@ use std::fmt;
 use elucid_rules::RuleUse;
 use ndarray::{Array3, ArrayD, ArrayView3, Axis};
 
+use crate::attributor::Attributor;
 use crate::error::AttributionError;
 use crate::layer_map::LayerMap;
+use crate::options::Configuration;
 use crate::saliency::{Reduce, Saliency};
 use crate::work::Work;
 
@@ -39,7 +41,8 @@ impl Completeness {
 pub struct Attribution {
     values: ArrayD<f32>,
     scores: Vec<f32>,
-    method: &'static str,
+    method: String,
+    configuration: Configuration,
     layer: String,
     target: String,
     rules: String,
@@ -56,14 +59,28 @@ pub struct Attribution {
 impl Attribution {
     /// `values` is `[N, ...]` and shaped like the layer of `work`.
     pub(crate) fn new(
-        method: &'static str,
+        method: &dyn Attributor,
+        work: &Work<'_>,
+        values: ArrayD<f32>,
+        scores: Vec<f32>,
+        reduce: Reduce,
+    ) -> Self {
+        let configuration = method.configuration(work.size());
+        Self::named(method.name(), configuration, work, values, scores, reduce)
+    }
+
+    /// The same of what is no method of the table.
+    pub(crate) fn named(
+        method: &str,
+        configuration: Configuration,
         work: &Work<'_>,
         values: ArrayD<f32>,
         scores: Vec<f32>,
         reduce: Reduce,
     ) -> Self {
         Self {
-            method,
+            method: method.to_owned(),
+            configuration,
             layer: work.layer.clone(),
             target: work.target_name.clone(),
             rules: work.rules.name().to_owned(),
@@ -129,8 +146,13 @@ impl Attribution {
     }
 
     /// The method's name.
-    pub fn method(&self) -> &'static str {
-        self.method
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The method's own options, as they were in effect on images of this size.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 
     /// The values, `[N, ...]` and shaped like the layer, `[N, C, H, W]` at a layer `[N, H, W, C]`,

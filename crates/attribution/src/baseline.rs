@@ -335,6 +335,8 @@ impl fmt::Display for Kind {
     }
 }
 
+crate::settings!(Baseline);
+
 impl FromStr for Baseline {
     type Err = AttributionError;
 

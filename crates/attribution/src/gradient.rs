@@ -110,17 +110,13 @@ impl Gradient {
             .map(|(work, parts)| {
                 let values = join(&parts)?;
                 let scores = scores.clone();
-                Ok(Attribution::new(
-                    self.name(),
-                    work,
-                    values,
-                    scores,
-                    Reduce::MaxAbs,
-                ))
+                Ok(Attribution::new(self, work, values, scores, Reduce::MaxAbs))
             })
             .collect()
     }
 }
+
+crate::options!(Gradient {});
 
 impl Attributor for Gradient {
     fn name(&self) -> &'static str {
@@ -139,7 +135,7 @@ impl Attributor for Gradient {
             Ok((found.gradient, found.scores))
         })?;
         Ok(Attribution::new(
-            self.name(),
+            self,
             &work,
             values,
             scores,
@@ -152,11 +148,7 @@ pub(crate) const METHOD: Method = Method::new(
     "gradient",
     "Gradient",
     "Simonyan, Vedaldi and Zisserman 2013",
-    |options| {
-        Ok(Box::new(Gradient {
-            setup: options.setup(),
-        }))
-    },
+    |options| options.apply(Gradient::at_input()),
 )
 .at(Place::AnyLayer)
 .takes_rules();

@@ -138,7 +138,7 @@ impl<'w> Work<'w> {
     }
 
     /// The model.
-    pub fn model(&self, method: &'static str) -> Result<&'w Model, AttributionError> {
+    pub fn model(&self, method: &str) -> Result<&'w Model, AttributionError> {
         self.network
             .as_model()
             .ok_or_else(|| AttributionError::NeedsModel {

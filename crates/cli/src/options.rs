@@ -57,17 +57,22 @@ pub fn taken_by_others(
 
 /// Every option of any method, once, with what the help says of it.
 fn known() -> BTreeMap<&'static str, String> {
-    let mut known: BTreeMap<&'static str, Vec<(&'static str, Vec<&'static str>)>> = BTreeMap::new();
+    let mut known: BTreeMap<&'static str, Vec<(String, Vec<&'static str>)>> = BTreeMap::new();
     for method in METHODS {
-        for option in method.options {
+        for option in method.all_options() {
+            let values = match option.name {
+                "preset" => method.presets.join(", "),
+                _ => option.values.to_owned(),
+            };
+            let text = format!("{}: {values}", option.help);
             let helps = known.entry(option.name).or_default();
-            match helps.iter_mut().find(|(help, _)| *help == option.help) {
+            match helps.iter_mut().find(|(help, _)| *help == text) {
                 Some((_, methods)) => methods.push(method.name),
-                None => helps.push((option.help, vec![method.name])),
+                None => helps.push((text, vec![method.name])),
             }
         }
     }
-    let text = |helps: Vec<(&'static str, Vec<&'static str>)>| {
+    let text = |helps: Vec<(String, Vec<&'static str>)>| {
         let parts = helps.into_iter().map(|(help, methods)| {
             let help = capitalised(help.trim_end_matches('.'));
             format!("{help} [{}]", methods.join(", "))
@@ -162,8 +167,8 @@ mod tests {
     #[test]
     fn every_option_of_every_method_is_a_flag() {
         for method in METHODS {
-            for option in method.options {
-                for value in [option.default, "-1,-2.5", "-"] {
+            for option in method.all_options() {
+                for value in ["7", "-1,-2.5", "-"] {
                     let flag = format!("--{}", option.name);
                     let flags = Program::try_parse_from(["p", &flag, value]).unwrap().flags;
                     assert_eq!(flags.of(method)[option.name], value);

@@ -1,10 +1,9 @@
 //! `elucid attribute`: what in a photograph speaks for a target, by one method or several.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use elucid::attribution::{BoxFormat, METHODS, Method};
+use elucid::attribution::{BoxFormat, Configuration, METHODS, Method};
 use elucid::prelude::*;
 use serde::Serialize;
 
@@ -158,8 +157,8 @@ struct ResultFacts {
     rules: String,
     /// How many operators each rule took; empty for the true gradient.
     rules_used: Vec<RuleUseFacts>,
-    /// All options of the method, defaults included.
-    options: BTreeMap<&'static str, String>,
+    /// The method's options as they were in effect: those that had no part in it are absent.
+    options: Configuration,
     /// What hides pixels, or where a path begins, in words; absent for methods without a baseline.
     hidden_by: Option<String>,
     /// Absent where nothing is random.

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use elucid::attribution::{METHODS, Method, MethodOptions, Place};
+use elucid::attribution::{Configuration, METHODS, Method, MethodOptions, Place};
 use elucid::metrics::{Metric, MetricOptions, metric};
 use elucid::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::Evaluation;
-use crate::commands::methods::default_layer;
 use crate::error::CliError;
 use crate::options::{parse_fraction, taken_by_others};
 
@@ -103,8 +102,8 @@ pub struct MethodFacts {
     pub title: String,
     pub layer: String,
     pub rules: String,
-    /// All options of the method, defaults included.
-    pub options: BTreeMap<String, String>,
+    /// The method's options in effect on pictures of the network's size.
+    pub options: Configuration,
     /// How channels became a map; `usual` for the method's own way.
     pub reduce: String,
     /// Standard deviation of the smoothing as a fraction of the longer side; 0 for none.
@@ -150,7 +149,7 @@ impl Entry {
                     entry.options.insert(option.to_owned(), value.to_owned());
                 }
                 option => {
-                    let own = method.options.iter().map(|option| option.name);
+                    let own = method.all_options().map(|option| option.name);
                     let known: Vec<&str> = own.chain(COMMON).collect();
                     return Err(format!(
                         "{} has no option \"{option}\"; it takes {}",
@@ -171,7 +170,7 @@ impl Entry {
     fn layer<'a>(&'a self, args: &'a Evaluation) -> &'a str {
         let common = args.layer.as_deref();
         let common = common.filter(|_| self.method.place != Place::Input);
-        (self.layer.as_deref().or(common)).unwrap_or(default_layer(self.method))
+        (self.layer.as_deref().or(common)).unwrap_or(self.method.own_layer())
     }
 
     fn rules<'a>(&'a self, args: &'a Evaluation) -> Option<&'a Rules> {
@@ -221,12 +220,7 @@ impl Entry {
 
     /// The method as it will be applied.
     pub fn facts(&self, args: &Evaluation, model: &Model) -> Result<MethodFacts, CliError> {
-        let given = self.given(args);
-        let options = self.method.options.iter().map(|option| {
-            let given = given.get(option.name).cloned();
-            let value = given.unwrap_or_else(|| option.default.to_owned());
-            (option.name.to_owned(), value)
-        });
+        let built = self.method.build(&self.options(args))?;
         let look = self.look(args);
         Ok(MethodFacts {
             name: self.name.clone(),
@@ -236,7 +230,7 @@ impl Entry {
             rules: (self.rules(args))
                 .map_or("true", |rules| rules.name())
                 .to_owned(),
-            options: options.collect(),
+            options: built.configuration(model.input_spec().size()),
             reduce: look.reduce.map_or("usual".to_owned(), |r| r.to_string()),
             smooth: look.smooth,
         })
