@@ -113,26 +113,25 @@ impl Attributor for DeepLift {
         self.baseline.check(&work)?;
         let count = self.baseline.count();
         let mut differences = Vec::new();
-        let (values, scores) =
-            work.each_recording(model, &self.setup.progress, |recorded, rows| {
-                let x = &recorded.recording;
-                let at = x.value(&work.layer)?;
-                let mut total = at.rows().zeros_like();
-                let mut mean = vec![0.0; rows.len()];
-                for baselines in self.baselines(&work, rows) {
-                    let baseline = work.record(model, baselines, rows)?;
-                    for (mean, score) in mean.iter_mut().zip(&baseline.scores) {
-                        *mean += f64::from(*score) / count as f64;
-                    }
-                    let base = &baseline.recording;
-                    let multipliers = hand_down(&work, x, base, recorded.gradient.clone())?;
-                    let difference = at.rows() - base.value(&work.layer)?.rows();
-                    total = total + multipliers.rows() * difference;
+        let (values, scores) = work.each_recording(model, |recorded, rows| {
+            let x = &recorded.recording;
+            let at = x.value(&work.layer)?;
+            let mut total = at.rows().zeros_like();
+            let mut mean = vec![0.0; rows.len()];
+            for baselines in self.baselines(&work, rows) {
+                let baseline = work.record(model, baselines, rows)?;
+                for (mean, score) in mean.iter_mut().zip(&baseline.scores) {
+                    *mean += f64::from(*score) / count as f64;
                 }
-                let pairs = recorded.scores.iter().zip(mean);
-                differences.extend(pairs.map(|(x, mean)| f64::from(*x) - mean));
-                Ok(Activation::from_rows(total / count as f32, at)?)
-            })?;
+                let base = &baseline.recording;
+                let multipliers = hand_down(&work, x, base, recorded.gradient.clone())?;
+                let difference = at.rows() - base.value(&work.layer)?.rows();
+                total = total + multipliers.rows() * difference;
+            }
+            let pairs = recorded.scores.iter().zip(mean);
+            differences.extend(pairs.map(|(x, mean)| f64::from(*x) - mean));
+            Ok(Activation::from_rows(total / count as f32, at)?)
+        })?;
         Ok(Attribution::new(self, &work, values, scores, Reduce::Sum).expecting(differences))
     }
 }

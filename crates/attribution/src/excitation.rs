@@ -125,21 +125,20 @@ impl Attributor for ExcitationBackprop {
         let model = work.model(self.name())?;
         self.rules.check_matches(model)?;
         let (mut started, mut uses) = (Vec::new(), Vec::new());
-        let (values, scores) =
-            work.each_recording(model, &self.setup.progress, |recorded, _rows| {
-                if !self.allow_input {
-                    check_layer(&work, &recorded.recording)?;
-                }
-                started.extend(sums(&recorded.gradient.to_array()?));
-                let recording = self.rules.prepare(recorded.recording);
-                let (from, to) = (&work.target.layer, &work.layer);
-                let seed = recorded.gradient;
-                let (arrived, used) =
-                    self.rules
-                        .hand_down(self.name(), &recording, from, seed, to)?;
-                uses = used;
-                Ok(arrived)
-            })?;
+        let (values, scores) = work.each_recording(model, |recorded, _rows| {
+            if !self.allow_input {
+                check_layer(&work, &recorded.recording)?;
+            }
+            started.extend(sums(&recorded.gradient.to_array()?));
+            let recording = self.rules.prepare(recorded.recording);
+            let (from, to) = (&work.target.layer, &work.layer);
+            let seed = recorded.gradient;
+            let (arrived, used) = self
+                .rules
+                .hand_down(self.name(), &recording, from, seed, to)?;
+            uses = used;
+            Ok(arrived)
+        })?;
         Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)
             .with_rules(self.rules.name(), uses)
             .expecting(started))
@@ -265,33 +264,32 @@ impl Attributor for ContrastiveExcitationBackprop {
         let model = work.model(self.name())?;
         self.rules.check_matches(model)?;
         let mut uses = Vec::new();
-        let (values, scores) =
-            work.each_recording(model, &self.setup.progress, |recorded, _rows| {
-                if !self.allow_input {
-                    check_layer(&work, &recorded.recording)?;
-                }
-                let recording = self.rules.prepare(recorded.recording);
-                let (top, seed) = (&work.target.layer, recorded.gradient);
-                let (contrast, classifier) = self.contrast(&work, &recording)?;
-                let (method, rules) = (self.name(), &self.rules);
-                let against = rules.hand_down_against(
-                    method,
-                    &recording,
-                    top,
-                    seed.clone(),
-                    &contrast,
-                    &classifier,
-                )?;
-                let (for_it, above) = rules.hand_down(method, &recording, top, seed, &contrast)?;
-                let difference = Activation::from_rows(for_it.rows() - against.rows(), &for_it)?;
-                let (arrived, below) =
-                    rules.hand_down(method, &recording, &contrast, difference, &work.layer)?;
-                uses = above;
-                for used in below {
-                    RuleUse::count(&mut uses, &used.rule, used.operators);
-                }
-                Ok(arrived)
-            })?;
+        let (values, scores) = work.each_recording(model, |recorded, _rows| {
+            if !self.allow_input {
+                check_layer(&work, &recorded.recording)?;
+            }
+            let recording = self.rules.prepare(recorded.recording);
+            let (top, seed) = (&work.target.layer, recorded.gradient);
+            let (contrast, classifier) = self.contrast(&work, &recording)?;
+            let (method, rules) = (self.name(), &self.rules);
+            let against = rules.hand_down_against(
+                method,
+                &recording,
+                top,
+                seed.clone(),
+                &contrast,
+                &classifier,
+            )?;
+            let (for_it, above) = rules.hand_down(method, &recording, top, seed, &contrast)?;
+            let difference = Activation::from_rows(for_it.rows() - against.rows(), &for_it)?;
+            let (arrived, below) =
+                rules.hand_down(method, &recording, &contrast, difference, &work.layer)?;
+            uses = above;
+            for used in below {
+                RuleUse::count(&mut uses, &used.rule, used.operators);
+            }
+            Ok(arrived)
+        })?;
         Ok(
             Attribution::new(self, &work, values, scores, Reduce::Positive)
                 .with_rules(self.rules.name(), uses),

@@ -58,7 +58,7 @@ impl Upsampling {
     }
 }
 
-words!(Upsampling, "interpolation", UPSAMPLINGS = "bilinear (the paper) or nearest (Captum)",
+words!(Upsampling, "interpolation", UPSAMPLINGS = "bilinear or nearest",
     "bilinear" => Bilinear, "nearest" => Nearest);
 
 /// Guided Grad-CAM: guided backpropagation times the positive part of Grad-CAM.
@@ -104,7 +104,7 @@ crate::options!(GuidedGradCam {
     }
     {
         /// How the Grad-CAM map is upsampled; bilinearly by default.
-        upsampling: Upsampling as "interpolation", "how the Grad-CAM gets the size of the images",
+        upsampling: Upsampling as "interpolation", "how the Grad-CAM gets the size of the images; bilinear in the paper, nearest in Captum",
         UPSAMPLINGS
     }
 });
@@ -155,7 +155,7 @@ impl Attributor for GuidedGradCam {
     ) -> Result<Attribution, AttributionError> {
         let guided = RECTIFIED.work(&self.setup, network, images, &target)?;
         let cam = guided.at(&self.cam_layer, &Rules::new(), Takes::Map)?;
-        let (values, scores) = guided.each_batch(&self.setup.progress, |rows, at| {
+        let (values, scores) = guided.each_batch(|rows, at| {
             let found = guided.gradients(rows, at)?;
             let product = found.gradient.tensor::<4>()? * self.maps(&cam, rows)?;
             Ok((product.into(), found.scores))

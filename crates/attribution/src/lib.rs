@@ -69,8 +69,8 @@ pub use integrated_gradients::IntegratedGradients;
 pub use layer_map::map_shape;
 pub use linear::LinearApproximation;
 pub use lrp::Lrp;
-pub use methods::{Build, METHODS, Method, MethodOptions, Place};
-pub use network::{FEATURES, Network};
+pub use methods::{Build, METHODS, Method, MethodOptions, Methods, Place};
+pub use network::{FEATURES, LayerWeights, Network, ReplaceWeights};
 pub use options::{Configurable, Configuration, MethodOption, Setting};
 pub use perturbation::{
     ExtremalMasks, ExtremalPerturbation, FeatureAblation, MeaningfulMasks, MeaningfulPerturbation,
@@ -83,3 +83,4 @@ pub use scaled::{Length, Scaled};
 pub use smooth_grad::SmoothGrad;
 pub use spatial::{SpatialAttribution, SpatialMaps};
 pub use target::{Along, BoxFormat, ClassRef, DenseMap, Detection, Region, Side, Target};
+pub use work::{Gradients, Work};

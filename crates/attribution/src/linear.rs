@@ -53,7 +53,7 @@ impl Attributor for LinearApproximation {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         let work = Work::new(network, images, &target, &self.setup)?;
-        let (values, scores) = work.each_batch(&self.setup.progress, |rows, at| {
+        let (values, scores) = work.each_batch(|rows, at| {
             let found = work.gradients(rows, at.clone())?;
             let product = Activation::from_rows(at.rows() * found.gradient.rows(), &at)?;
             Ok((product, found.scores))

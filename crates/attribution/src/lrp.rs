@@ -140,17 +140,16 @@ impl Attributor for Lrp {
         self.rules.check_matches(model)?;
         let method = format!("{} ({})", self.name(), self.rules.name());
         let (mut started, mut uses) = (Vec::new(), Vec::new());
-        let (values, scores) =
-            work.each_recording(model, &self.setup.progress, |recorded, _rows| {
-                let at = &recorded.at_target;
-                let start = Activation::from_rows(at.rows() * recorded.gradient.rows(), at)?;
-                started.extend(sums(&start.to_array()?));
-                let recording = self.rules.prepare(recorded.recording);
-                let (from, to) = (&work.target.layer, &work.layer);
-                let (arrived, used) = self.rules.hand_down(&method, &recording, from, start, to)?;
-                uses = used;
-                Ok(arrived)
-            })?;
+        let (values, scores) = work.each_recording(model, |recorded, _rows| {
+            let at = &recorded.at_target;
+            let start = Activation::from_rows(at.rows() * recorded.gradient.rows(), at)?;
+            started.extend(sums(&start.to_array()?));
+            let recording = self.rules.prepare(recorded.recording);
+            let (from, to) = (&work.target.layer, &work.layer);
+            let (arrived, used) = self.rules.hand_down(&method, &recording, from, start, to)?;
+            uses = used;
+            Ok(arrived)
+        })?;
         Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)
             .with_rules(self.rules.name(), uses)
             .expecting(started))

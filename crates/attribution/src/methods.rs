@@ -183,6 +183,76 @@ impl Method {
     }
 }
 
+/// Methods by name: those of the table, and one's own.
+///
+/// Whoever works with a table of methods takes one of these, and so knows methods that this library
+/// does not: galleries, the command line (`elucid_cli::Program`), whatever goes through them by name.
+///
+/// ```
+/// use elucid_attribution::{Method, Methods, Occlusion};
+///
+/// const COARSE: Method = Method::new("coarse", "Occlusion of quarters", "here", |options| {
+///     options.apply(Occlusion::new().window(64).stride(64))
+/// });
+/// let methods = Methods::standard().with(COARSE);
+/// assert_eq!(methods.find("coarse")?.title, "Occlusion of quarters");
+/// assert!(methods.find("rise").is_ok());
+/// # Ok::<(), elucid_attribution::AttributionError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Methods(Vec<Method>);
+
+impl Methods {
+    /// Those of the table [`METHODS`].
+    pub fn standard() -> Self {
+        Self(METHODS.iter().map(|method| **method).collect())
+    }
+
+    /// None at all.
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// With one more, in the place of one of the same name if there is one.
+    #[must_use]
+    pub fn with(mut self, method: Method) -> Self {
+        match self.0.iter_mut().find(|known| known.name == method.name) {
+            Some(known) => *known = method,
+            None => self.0.push(method),
+        }
+        self
+    }
+
+    /// All of them, in the order in which they came.
+    pub fn iter(&self) -> std::slice::Iter<'_, Method> {
+        self.0.iter()
+    }
+
+    /// The method with this name.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::UnknownMethod`], with the nearest name there is.
+    pub fn find(&self, name: &str) -> Result<&Method, AttributionError> {
+        let all: Vec<&Method> = self.0.iter().collect();
+        by_name::find(&all, name, |method| method.name).map_err(|nearest| {
+            AttributionError::UnknownMethod {
+                name: name.to_owned(),
+                nearest,
+            }
+        })
+    }
+}
+
+impl<'m> IntoIterator for &'m Methods {
+    type Item = &'m Method;
+    type IntoIter = std::slice::Iter<'m, Method>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 /// What a method's options begin with.
 const PRESET: &str = "preset";
 

@@ -109,7 +109,7 @@ impl Rectified {
         target: &Target,
     ) -> Result<Attribution, AttributionError> {
         let work = self.work(setup, network, images, target)?;
-        let (values, scores) = work.each_batch(&setup.progress, |rows, at| {
+        let (values, scores) = work.each_batch(|rows, at| {
             let found = work.gradients(rows, at)?;
             Ok((found.gradient, found.scores))
         })?;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use elucid::attribution::{METHODS, Method};
+use elucid::attribution::Method;
 use elucid::prelude::Reduce;
 
 use crate::error::CliError;
+use crate::known;
 
 const HEADING: &str = "Method options (defaults: elucid methods NAME)";
 
@@ -28,7 +29,7 @@ impl MethodFlags {
         for name in self.0.keys() {
             let takes = |method: &&'static Method| method.takes(name);
             if !methods.iter().any(takes) {
-                let takers = METHODS.iter().copied().filter(takes);
+                let takers = known::methods().filter(takes);
                 return Err(taken_by_others(name, methods, takers));
             }
         }
@@ -56,9 +57,9 @@ pub fn taken_by_others(
 }
 
 /// Every option of any method, once, with what the help says of it.
-fn known() -> BTreeMap<&'static str, String> {
+fn flags() -> BTreeMap<&'static str, String> {
     let mut known: BTreeMap<&'static str, Vec<(String, Vec<&'static str>)>> = BTreeMap::new();
-    for method in METHODS {
+    for method in known::methods() {
         for option in method.all_options() {
             let values = match option.name {
                 "preset" => method.presets.join(", "),
@@ -117,7 +118,7 @@ fn parse_value(text: &str) -> Result<String, String> {
 
 impl Args for MethodFlags {
     fn augment_args(command: Command) -> Command {
-        known().into_iter().fold(command, |command, (name, help)| {
+        flags().into_iter().fold(command, |command, (name, help)| {
             command.arg(
                 Arg::new(name)
                     .long(name)
@@ -143,7 +144,7 @@ impl FromArgMatches for MethodFlags {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for name in known().into_keys() {
+        for name in flags().into_keys() {
             if let Some(value) = matches.get_one::<String>(name) {
                 self.0.insert(name, value.clone());
             }
@@ -155,6 +156,7 @@ impl FromArgMatches for MethodFlags {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use elucid::attribution::METHODS;
 
     use super::*;
 

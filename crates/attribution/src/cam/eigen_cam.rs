@@ -81,7 +81,7 @@ impl Attributor for EigenCam {
     ) -> Result<Attribution, AttributionError> {
         let setup = self.setup.taking(Takes::Map);
         let work = Work::new(network, images, &target, &setup)?;
-        let (values, scores) = work.each_batch(&self.setup.progress, |rows, at| {
+        let (values, scores) = work.each_batch(|rows, at| {
             let mut x = spatial(&work, &at)?;
             let scores = work.scores(rows, at)?;
             let sums = x.clone().sum_dim(3).sum_dim(2);

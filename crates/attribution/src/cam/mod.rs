@@ -110,7 +110,7 @@ fn attribute(
     formula: fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
 ) -> Result<Attribution, AttributionError> {
     let work = Work::new(network, images, target, &setup.taking(Takes::Map))?;
-    let (values, scores) = work.each_batch(&setup.progress, |rows, at| {
+    let (values, scores) = work.each_batch(|rows, at| {
         let x = spatial(&work, &at)?;
         let found = work.gradients(rows, at)?;
         let g = spatial(&work, &found.gradient)?;

@@ -147,7 +147,7 @@ impl Superpixels {
                 Err(self.refused("no more segments than pixels"))
             }
             Kind::Slic(slic) => {
-                let spec = work.network.as_model().map(|model| model.input_spec());
+                let spec = work.network.input_spec();
                 let cut = |image: usize| {
                     let image = elucid_graph::Activation::from(work.rows(&[image])).to_array()?;
                     let shape = image.shape().to_vec();

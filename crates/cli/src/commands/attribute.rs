@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use elucid::attribution::{BoxFormat, Configuration, METHODS, Method};
+use elucid::attribution::{BoxFormat, Configuration, Method};
 use elucid::prelude::*;
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use crate::args::{ModelArgs, OutArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
+use crate::known;
 use crate::options::{MethodFlags, parse_fraction, reductions};
 use crate::report::{
     Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RuleUseFacts, RunFacts, Step,
@@ -107,8 +108,8 @@ fn parse_methods(text: &str) -> Result<MethodList, String> {
     let mut methods: Vec<&'static Method> = Vec::new();
     for name in text.split(',').map(str::trim) {
         let named = match name {
-            "all" => METHODS.to_vec(),
-            name => vec![Method::find(name).map_err(|error| error.to_string())?],
+            "all" => known::methods().collect(),
+            name => vec![known::method(name)?],
         };
         for method in named {
             if methods.iter().all(|known| known.name != method.name) {

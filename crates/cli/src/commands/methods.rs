@@ -1,16 +1,17 @@
 //! `elucid methods`: the attribution methods, what they need and what they take.
 
 use clap::Args;
-use elucid::attribution::{METHODS, Method, Place};
+use elucid::attribution::{Method, Place};
 use serde::Serialize;
 
 use crate::console::{Output, table};
 use crate::error::CliError;
+use crate::known;
 
 #[derive(Debug, Args)]
 pub struct MethodsArgs {
     /// A method, to be shown in full
-    #[arg(value_name = "NAME", value_parser = Method::find)]
+    #[arg(value_name = "NAME", value_parser = known::method)]
     method: Option<&'static Method>,
 
     /// Print JSON
@@ -93,7 +94,7 @@ pub fn run(args: &MethodsArgs) -> Result<(), CliError> {
         Some(method) if args.json => out.json(&Facts::from(method))?,
         Some(method) => show(&mut out, &method.into())?,
         None => {
-            let all: Vec<Facts> = METHODS.iter().map(|method| (*method).into()).collect();
+            let all: Vec<Facts> = known::methods().map(Facts::from).collect();
             match args.json {
                 true => out.json(&all)?,
                 false => list(&mut out, &all)?,

@@ -15,6 +15,7 @@ use ndarray::Axis;
 use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
+use crate::known;
 use crate::names;
 use crate::options::taken_by_others;
 use crate::output::Files;
@@ -70,7 +71,7 @@ pub fn runs(args: &AttributeArgs) -> Result<Vec<Run>, CliError> {
     let methods = &args.method.0;
     let takes_layer = |method: &&'static Method| method.place != Place::Input;
     let takes_rules = |method: &&'static Method| method.takes_rules;
-    let all = elucid::attribution::METHODS.iter().copied();
+    let all = known::methods();
     if !args.layers.is_empty() && !methods.iter().any(takes_layer) {
         return Err(taken_by_others("layer", methods, all.filter(takes_layer)));
     }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use elucid::attribution::{Configuration, METHODS, Method, MethodOptions, Place};
-use elucid::metrics::{Metric, MetricOptions, metric};
+use elucid::attribution::{Configuration, Method, MethodOptions, Place};
+use elucid::metrics::{Metric, MetricOptions};
 use elucid::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::Evaluation;
 use crate::error::CliError;
+use crate::known;
 use crate::options::{parse_fraction, taken_by_others};
 
 /// What an entry may say of any method, besides the method's own options.
@@ -56,7 +57,7 @@ pub fn parse_methods(text: &str) -> Result<Entries, String> {
     let mut entries: Vec<Entry> = Vec::new();
     for item in split(text) {
         let named = match item.as_str() {
-            "all" => METHODS.iter().map(|method| Entry::plain(method)).collect(),
+            "all" => known::methods().map(Entry::plain).collect(),
             item => vec![Entry::parse(item)?],
         };
         for entry in named {
@@ -72,7 +73,8 @@ pub fn parse_methods(text: &str) -> Result<Entries, String> {
 pub fn parse_metrics(text: &str) -> Result<MetricNames, String> {
     let mut names: Vec<String> = Vec::new();
     for item in split(text) {
-        metric(&item, &MetricOptions::new()).map_err(|error| error.to_string())?;
+        let known = known::metrics().metric(&item, &MetricOptions::new());
+        known.map_err(|error| error.to_string())?;
         if !names.contains(&item) {
             names.push(item);
         }
@@ -90,7 +92,11 @@ pub fn metrics(
     if let Some(batch_size) = batch_size {
         options = options.batch_size(batch_size as usize);
     }
-    names.iter().map(|name| metric(name, &options)).collect()
+    let metrics = known::metrics();
+    names
+        .iter()
+        .map(|name| metrics.metric(name, &options))
+        .collect()
 }
 
 /// A method as it was applied, for whoever asks later.
@@ -125,7 +131,7 @@ impl Entry {
 
     fn parse(item: &str) -> Result<Self, String> {
         let (name, list) = item.split_once(':').unwrap_or((item, ""));
-        let method = Method::find(name).map_err(|error| error.to_string())?;
+        let method = known::method(name)?;
         let mut entry = Self::plain(method);
         let mut said = Vec::new();
         for part in list.split(',').filter(|part| !part.is_empty()) {
@@ -244,7 +250,7 @@ pub fn check(args: &Evaluation) -> Result<(), CliError> {
     args.options.check(&methods)?;
     let takes_layer = |method: &&'static Method| method.place != Place::Input;
     let takes_rules = |method: &&'static Method| method.takes_rules;
-    let all = METHODS.iter().copied();
+    let all = known::methods();
     if args.layer.is_some() && !methods.iter().any(takes_layer) {
         return Err(taken_by_others("layer", &methods, all.filter(takes_layer)));
     }
@@ -285,6 +291,8 @@ impl Look {
 
 #[cfg(test)]
 mod tests {
+    use elucid::attribution::METHODS;
+
     use super::*;
 
     #[test]
