@@ -89,7 +89,8 @@ fn explain() -> Result<(), Box<dyn Error>> {
         let method = methods.find(name)?;
         let attributor = method.build(&MethodOptions::new())?;
         let found = attributor.attribute(&model, &photo, Target::class(class))?;
-        println!("{found} ({})", found.configuration());
+        println!("{found}");
+        println!("  options: {}", found.configuration());
         let map = match method.place {
             Place::SpatialLayer => found.saliency(Reduce::Positive)?.upsampled(),
             _ => found.map()?.torchray(0.02),
