@@ -43,6 +43,7 @@ pub struct GraphBuilder {
     outputs: Vec<String>,
     captures: Vec<String>,
     metadata: BTreeMap<String, String>,
+    module: String,
     is_body: bool,
     limits: Limits,
     held: u64,
@@ -214,7 +215,15 @@ impl GraphBuilder {
         inputs: &[&str],
         outputs: &[&str],
     ) -> Result<&mut Self, GraphError> {
-        self.place(operator, name, "", inputs, outputs)
+        let module = self.module.clone();
+        self.place(operator, name, &module, inputs, outputs)
+    }
+
+    /// Nodes from here on stand in this module of the program that the network comes from: `layer4.1`. They
+    /// can be asked for by its path then. An empty path ends it.
+    pub fn within(&mut self, module: &str) -> &mut Self {
+        module.clone_into(&mut self.module);
+        self
     }
 
     /// The same with the module that the node stands in.

@@ -11,6 +11,10 @@ pub enum ModelError {
     /// The network could not be imported or run.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// A module's forward pass could not be captured.
+    #[cfg(feature = "capture")]
+    #[error(transparent)]
+    Capture(#[from] elucid_capture::CaptureError),
     /// The photograph or its preparation.
     #[error(transparent)]
     Input(#[from] InputError),

@@ -1,0 +1,6 @@
+//! Captured modules against burn's own forward pass.
+
+mod common;
+mod functions;
+mod modules;
+mod normal;
