@@ -109,7 +109,9 @@ impl Aligned<'_> {
         if let Some(known) = self.same.get(&a) {
             return match *known == b {
                 true => Ok(()),
-                false => Err("operations read other values for another number of images".to_owned()),
+                false => {
+                    Err("operations read other values for another number of images".to_owned())
+                }
             };
         }
         self.same.insert(a, b);
@@ -119,7 +121,8 @@ impl Aligned<'_> {
         if !self.sizes.contains_key(&a) {
             self.sizes.insert(a, sizes(x.shape(), y.shape())?);
         }
-        let is_given = a == self.two.image || self.two.beside.iter().any(|(_, given)| given.id == a);
+        let is_given =
+            a == self.two.image || self.two.beside.iter().any(|(_, given)| given.id == a);
         if is_given {
             return Ok(());
         }
@@ -199,7 +202,9 @@ pub(crate) fn name(operation: &OperationIr) -> String {
     // `NumericFloat(F32, Add(BinaryOpIr ..`: an element type is no operation.
     let is_kind = |part: &str| {
         let mut chars = part.chars();
-        let first = chars.next().is_some_and(|c| matches!(c, 'F' | 'I' | 'U' | 'B'));
+        let first = chars
+            .next()
+            .is_some_and(|c| matches!(c, 'F' | 'I' | 'U' | 'B'));
         first && chars.clone().next().is_some() && chars.all(|c| c.is_ascii_digit() || c == 'F')
     };
     let found = parts.find(|part| part.starts_with(char::is_uppercase) && !is_kind(part));

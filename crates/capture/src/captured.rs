@@ -68,7 +68,10 @@ impl Captured {
         beside: &[Beside],
         forward: impl Fn(&M, Tensor<4>, &Inputs) -> O,
     ) -> Result<Self, CaptureError> {
-        if let Some(beside) = beside.iter().find(|b| b.name.is_empty() || b.name == "input") {
+        if let Some(beside) = beside
+            .iter()
+            .find(|b| b.name.is_empty() || b.name == "input")
+        {
             let name = &beside.name;
             return Err(CaptureError::Inputs {
                 reason: format!("\"{name}\" cannot be the name of an input beside the images"),

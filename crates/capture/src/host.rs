@@ -7,7 +7,9 @@ use elucid_graph::{ElementType, HostTensor};
 /// precision, and integers have 64 bits.
 pub(crate) fn kind_of(dtype: DType) -> Result<ElementType, String> {
     match dtype {
-        DType::QFloat(_) => Err("weights are quantized: call `dequantize` on them first".to_owned()),
+        DType::QFloat(_) => {
+            Err("weights are quantized: call `dequantize` on them first".to_owned())
+        }
         DType::Bool(_) => Ok(ElementType::Bool),
         dtype if dtype.is_float() => Ok(ElementType::F32),
         dtype if dtype.is_int() || dtype.is_uint() => Ok(ElementType::I64),

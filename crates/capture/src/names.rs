@@ -8,7 +8,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::program::{Constant, Id, Line, Program};
-use crate::record::module_of;
 
 /// What a value is called, and which module its line stands in.
 #[derive(Debug)]
@@ -25,7 +24,14 @@ fn leaves_module(operator: &str) -> bool {
         || operator.starts_with("Reduce")
         || matches!(
             operator,
-            "Pad" | "Reshape" | "Softmax" | "LogSoftmax" | "Slice" | "Transpose" | "Identity" | "Resize"
+            "Pad"
+                | "Reshape"
+                | "Softmax"
+                | "LogSoftmax"
+                | "Slice"
+                | "Transpose"
+                | "Identity"
+                | "Resize"
         )
 }
 
@@ -43,11 +49,10 @@ fn snake(operator: &str) -> String {
     out
 }
 
-/// What holds a module; nothing for those of the network itself.
+/// What holds a module or a parameter; nothing for those of the network itself.
 fn container(path: &str) -> &str {
     path.rsplit_once('.').map_or("", |(container, _)| container)
 }
-
 
 fn common(a: &str, b: &str) -> String {
     let same = a.split('.').zip(b.split('.')).take_while(|(a, b)| a == b);
@@ -67,11 +72,15 @@ struct Namer<'p> {
     fixed: HashSet<Id>,
     /// For what is fixed: the path of the first parameter in it.
     paths: HashMap<Id, String>,
+    /// Modules that hold others, so that a line which reads a parameter of their own is not all of them.
+    holders: HashSet<String>,
     /// The last value of those that read a module's parameters: the module's own.
     last: HashMap<String, Id>,
     /// What the modules of a value's readers have in common.
     readers: HashMap<Id, String>,
     homes: HashMap<Id, String>,
+    /// Values of lines that read parameters.
+    anchored: HashSet<Id>,
     ancestors: HashMap<Id, BTreeSet<Id>>,
     used: HashSet<String>,
     counts: HashMap<String, usize>,
@@ -97,13 +106,23 @@ impl<'p> Namer<'p> {
             }
         }
         used.extend(program.inputs.iter().map(|input| input.name.clone()));
+        let mut holders: HashSet<String> = HashSet::from([String::new()]);
+        for path in paths.values() {
+            let mut module = container(path);
+            while !module.is_empty() {
+                module = container(module);
+                holders.insert(module.to_owned());
+            }
+        }
         let mut namer = Self {
             program,
             fixed,
             paths,
+            holders,
             last: HashMap::new(),
             readers: HashMap::new(),
             homes: HashMap::new(),
+            anchored: HashSet::new(),
             ancestors: HashMap::new(),
             used,
             counts: HashMap::new(),
@@ -118,6 +137,15 @@ impl<'p> Namer<'p> {
         found.map(String::as_str)
     }
 
+    /// What stands around the module that a parameter belongs to.
+    fn around<'a>(&self, path: &'a str) -> &'a str {
+        let module = container(path);
+        match self.holders.contains(module) {
+            true => module,
+            false => container(module),
+        }
+    }
+
     fn is_fixed(&self, line: &Line) -> bool {
         line.outputs.iter().all(|id| self.fixed.contains(id))
     }
@@ -128,23 +156,29 @@ impl<'p> Namer<'p> {
                 continue;
             }
             let home = match self.parameter(line) {
-                Some(path) => Some(container(module_of(path)).to_owned()),
-                None => line.outputs.iter().find_map(|id| self.readers.get(id).cloned()),
+                Some(path) => Some(self.around(path).to_owned()),
+                None => line
+                    .outputs
+                    .iter()
+                    .find_map(|id| self.readers.get(id).cloned()),
             };
             let Some(home) = home else {
                 continue;
             };
             for id in line.read() {
                 let joined = self.readers.get(&id).map(|other| common(other, &home));
-                self.readers.insert(id, joined.unwrap_or_else(|| home.clone()));
+                self.readers
+                    .insert(id, joined.unwrap_or_else(|| home.clone()));
             }
         }
         for line in &self.program.lines {
             if self.is_fixed(line) {
                 continue;
             }
-            if let (Some(path), Some(&out)) = (self.parameter(line), line.outputs.first()) {
-                self.last.insert(module_of(path).to_owned(), out);
+            if let (Some(path), Some(&out)) = (self.parameter(line), line.outputs.first())
+                && !self.holders.contains(container(path))
+            {
+                self.last.insert(container(path).to_owned(), out);
             }
         }
     }
@@ -167,7 +201,11 @@ impl<'p> Namer<'p> {
         }
         for line in &program.lines {
             if self.is_fixed(line) {
-                let path = self.parameter(line).map(module_of).unwrap_or_default().to_owned();
+                let path = self
+                    .parameter(line)
+                    .map(container)
+                    .unwrap_or_default()
+                    .to_owned();
                 for &out in &line.outputs {
                     let name = self.unique(&joined(&path, &snake(line.operator)));
                     values.insert(out, name);
@@ -196,25 +234,32 @@ impl<'p> Namer<'p> {
         let parameter = self.parameter(line).map(ToOwned::to_owned);
         let made = match parameter {
             Some(path) => {
-                let home = module_of(&path);
-                let is_last = out.is_some() && self.last.get(home).copied() == out;
-                // A parameter of the network itself has no module: its line is called after it.
-                match is_last {
-                    true if path.contains('.') => (home.to_owned(), home.to_owned()),
-                    _ if path.contains('.') => (home.to_owned(), joined(home, &kind)),
-                    _ => (String::new(), joined(&path, &kind)),
-                }
+                let home = container(&path).to_owned();
+                let is_last = out.is_some() && self.last.get(&home).copied() == out;
+                let name = match is_last {
+                    true => home.clone(),
+                    // Of a module that holds others, the parameter says more than the module.
+                    false if self.holders.contains(&home) => joined(&path, &kind),
+                    false => joined(&home, &kind),
+                };
+                self.anchored.extend(out);
+                (home, name)
             }
             None => {
                 let of = |id: &Id| self.homes.get(id).cloned().unwrap_or_default();
                 let branch = match line.operator {
-                    "Add" | "Mul" => self.branch(&data),
+                    "Add" | "Mul" | "Concat" => self.branch(&data),
                     _ => None,
                 };
                 let mut home = match branch {
-                    // A residual sum belongs to what holds the whole branch that is added.
+                    // A residual sum belongs to what holds the whole branch that is added: as far as its
+                    // lines have parameters, which say it best.
                     Some(branch) => {
-                        let home = shared(branch.iter().map(of));
+                        let anchored = branch.iter().filter(|id| self.anchored.contains(id));
+                        let home = match anchored.clone().next() {
+                            Some(_) => shared(anchored.map(of)),
+                            None => shared(branch.iter().map(of)),
+                        };
                         match self.last.contains_key(&home) {
                             true => container(&home).to_owned(),
                             false => home,
@@ -248,7 +293,8 @@ impl<'p> Namer<'p> {
         let between = |x: Id, y: Id| {
             let above = self.ancestors.get(&x).filter(|above| above.contains(&y))?;
             let before = self.ancestors.get(&y);
-            let is_between = |id: &&Id| **id != y && before.is_none_or(|before| !before.contains(id));
+            let is_between =
+                |id: &&Id| **id != y && before.is_none_or(|before| !before.contains(id));
             let mut branch: BTreeSet<Id> = above.iter().filter(is_between).copied().collect();
             branch.insert(x);
             Some(branch)

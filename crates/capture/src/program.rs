@@ -169,7 +169,9 @@ impl Program {
     /// Whether nothing but constants leads to a value: for each value, in the program's order.
     pub fn fixed(&self) -> HashSet<Id> {
         let constants = (0..self.values.len()).map(Id);
-        let mut fixed: HashSet<Id> = constants.filter(|id| self.value(*id).constant.is_some()).collect();
+        let mut fixed: HashSet<Id> = constants
+            .filter(|id| self.value(*id).constant.is_some())
+            .collect();
         for line in &self.lines {
             if line.read().all(|id| fixed.contains(&id)) {
                 fixed.extend(&line.outputs);
@@ -204,7 +206,11 @@ impl Program {
 
     /// The paths of the parameters that lines read.
     pub fn parameters(&self) -> HashSet<&str> {
-        let read = self.lines.iter().flat_map(Line::read).chain(self.outputs.iter().copied());
+        let read = self
+            .lines
+            .iter()
+            .flat_map(Line::read)
+            .chain(self.outputs.iter().copied());
         read.filter_map(|id| match &self.value(id).constant {
             Some(Constant::Parameter(path)) => Some(path.as_str()),
             _ => None,

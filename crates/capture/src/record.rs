@@ -189,7 +189,7 @@ fn advice(panic: &str) -> String {
              `to_device(&x.device())`",
         ),
         (
-            "different backends",
+            "not on the same device",
             "it brings tensors of another device together with the input: make them on the input's \
              device, as in `Tensor::zeros(shape, &x.device())`, or move them there by \
              `to_device(&x.device())`",

@@ -45,10 +45,12 @@ pub(crate) fn write(
         let name = outputs.first().copied().unwrap_or_default();
         let attributes = line.attributes.clone();
         writer.builder.within(module);
-        writer.builder.node_with(line.operator, name, &inputs, &outputs, |with| {
-            let attributes = attributes.into_iter();
-            attributes.fold(with, |with, (name, value)| with.with(name, value))
-        })?;
+        writer
+            .builder
+            .node_with(line.operator, name, &inputs, &outputs, |with| {
+                let attributes = attributes.into_iter();
+                attributes.fold(with, |with, (name, value)| with.with(name, value))
+            })?;
     }
     writer.builder.within("");
     for (place, output) in program.outputs.iter().enumerate() {
@@ -57,7 +59,9 @@ pub(crate) fn write(
         // An output is made by a node: what is given, or returned before, is handed on by one.
         if is_again || !writer.is_made(*output) {
             let again = format!("output_{place}");
-            writer.builder.node("Identity", &again, &[&name], &[&again])?;
+            writer
+                .builder
+                .node("Identity", &again, &[&name], &[&again])?;
             writer.builder.output(&again);
         } else {
             writer.builder.output(&name);
@@ -79,7 +83,10 @@ struct Writer<'p> {
 
 impl Writer<'_> {
     fn is_made(&self, id: Id) -> bool {
-        self.program.lines.iter().any(|line| line.outputs.contains(&id))
+        self.program
+            .lines
+            .iter()
+            .any(|line| line.outputs.contains(&id))
     }
 
     fn name(&self, id: Id) -> String {
@@ -138,14 +145,16 @@ impl Writer<'_> {
                     let factor = format!("{part}/times");
                     let value = HostTensor::from_ints(vec![*times as i64]);
                     self.builder.constant(&factor, value)?;
-                    self.builder.node("Mul", &part, &[&images, &factor], &[&part])?;
+                    self.builder
+                        .node("Mul", &part, &[&images, &factor], &[&part])?;
                 }
             }
             parts.push(part);
         }
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let axis = |with: elucid_graph::Attributes| with.with("axis", 0);
-        self.builder.node_with("Concat", &base, &parts, &[&base], axis)?;
+        self.builder
+            .node_with("Concat", &base, &parts, &[&base], axis)?;
         Ok(base)
     }
 
@@ -154,9 +163,14 @@ impl Writer<'_> {
             return Ok(images.clone());
         }
         let name = "#images".to_owned();
-        let input = self.program.inputs.first().map_or("", |input| input.name.as_str());
+        let input = self
+            .program
+            .inputs
+            .first()
+            .map_or("", |input| input.name.as_str());
         let first = |with: elucid_graph::Attributes| with.with("start", 0).with("end", 1);
-        self.builder.node_with("Shape", &name, &[input], &[&name], first)?;
+        self.builder
+            .node_with("Shape", &name, &[input], &[&name], first)?;
         self.images = Some(name.clone());
         Ok(name)
     }

@@ -86,7 +86,9 @@ impl Model {
             });
         };
         let captured = source.captured.refreshed(module)?;
-        let model = source.opening.of_captured(captured, &source.name, source.device.clone())?;
+        let model = source
+            .opening
+            .of_captured(captured, &source.name, source.device.clone())?;
         match self.labels() {
             Some(labels) if model.labels() != Some(labels) => model.with_labels(labels.clone()),
             _ => Ok(model),

@@ -6,7 +6,9 @@ use super::Uses;
 use crate::program::{Id, Line, Program, Size};
 
 /// Operators whose operands are aligned at their last axes.
-const ALIGNED: [&str; 9] = ["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu", "MatMul"];
+const ALIGNED: [&str; 9] = [
+    "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu", "MatMul",
+];
 
 /// Constants that were given axes of one in front are read without them.
 pub(super) fn operands(program: &mut Program) {

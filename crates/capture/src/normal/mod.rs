@@ -49,11 +49,16 @@ impl Uses {
 
     /// The same where nothing but one line reads the value, so that it can disappear.
     fn inner<'p>(&self, program: &'p Program, id: Id, operator: &str) -> Option<&'p Line> {
-        self.is_inner(program, id).then(|| self.maker(program, id, operator))?
+        self.is_inner(program, id)
+            .then(|| self.maker(program, id, operator))?
     }
 
     fn is_inner(&self, program: &Program, id: Id) -> bool {
-        !program.is_kept(id) && self.readers.get(&id).is_some_and(|readers| readers.len() == 1)
+        !program.is_kept(id)
+            && self
+                .readers
+                .get(&id)
+                .is_some_and(|readers| readers.len() == 1)
     }
 
     /// The place of the only line that reads a value, if it is of this operator.

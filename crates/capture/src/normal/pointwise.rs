@@ -14,9 +14,9 @@ use crate::program::{Id, Line, Program};
 /// Where functions are compared: on both sides, close to zero and far from it, and at no number at which
 /// one of them would have a kink.
 const AT: [f64; 26] = [
-    -29.137, -20.771, -12.391, -7.913, -6.217, -4.831, -3.719, -3.117, -2.639, -2.113, -1.647, -1.213,
-    -0.871, -0.613, -0.431, -0.217, -0.043, 0.031, 0.189, 0.457, 0.787, 1.319, 2.357, 4.673, 9.241,
-    27.391,
+    -29.137, -20.771, -12.391, -7.913, -6.217, -4.831, -3.719, -3.117, -2.639, -2.113, -1.647,
+    -1.213, -0.871, -0.613, -0.431, -0.217, -0.043, 0.031, 0.189, 0.457, 0.787, 1.319, 2.357,
+    4.673, 9.241, 27.391,
 ];
 
 /// How far a function may be from another at one of those points.
@@ -79,7 +79,10 @@ fn functions_of(
         return Vec::new();
     }
     // A constant of many numbers is not one function for all of them.
-    if operands.iter().any(|id| program.value(*id).constant.is_some()) {
+    if operands
+        .iter()
+        .any(|id| program.value(*id).constant.is_some())
+    {
         return Vec::new();
     }
     let as_it_is = |id: Id| Function {
@@ -127,10 +130,12 @@ fn joined(
     for point in 0..AT.len() {
         let inputs: Option<Vec<f64>> = line
             .read()
-            .map(|id| match operands.iter().position(|operand| *operand == id) {
-                Some(operand) => Some(parts[operand].at[point]),
-                None => program.scalar(id),
-            })
+            .map(
+                |id| match operands.iter().position(|operand| *operand == id) {
+                    Some(operand) => Some(parts[operand].at[point]),
+                    None => program.scalar(id),
+                },
+            )
             .collect();
         at.push(evaluate(line, &inputs?)?);
     }
@@ -266,7 +271,10 @@ fn known(program: &Program, function: &Function) -> Option<Known> {
     }
     let mut numbers: Vec<f64> = vec![1.0];
     for line in function.lines.iter().map(|&place| &program.lines[place]) {
-        let found = line.read().filter_map(|id| program.scalar(id)).map(f64::abs);
+        let found = line
+            .read()
+            .filter_map(|id| program.scalar(id))
+            .map(f64::abs);
         numbers.extend(found.filter(|number| *number > 0.0 && number.is_finite()));
     }
     numbers.sort_by(f64::total_cmp);
@@ -276,7 +284,9 @@ fn known(program: &Program, function: &Function) -> Option<Known> {
     let mut tries = vec![
         Known::new("Sigmoid", sigmoid),
         Known::new("Tanh", f64::tanh),
-        Known::new("Gelu", |x| x / 2.0 * (1.0 + libm::erf(x / std::f64::consts::SQRT_2))),
+        Known::new("Gelu", |x| {
+            x / 2.0 * (1.0 + libm::erf(x / std::f64::consts::SQRT_2))
+        }),
         Known {
             attributes: vec![("approximate", Attribute::Text("tanh".to_owned()))],
             ..Known::new("Gelu", |x| {
@@ -291,7 +301,9 @@ fn known(program: &Program, function: &Function) -> Option<Known> {
     let slope = low / lowest;
     tries.push(match slope.abs() < NEAR {
         true => Known::new("Relu", |x| x.max(0.0)),
-        false => Known::new("LeakyRelu", move |x| x.max(0.0) + slope * x.min(0.0)).with("alpha", slope),
+        false => {
+            Known::new("LeakyRelu", move |x| x.max(0.0) + slope * x.min(0.0)).with("alpha", slope)
+        }
     });
     let alpha = -low;
     tries.push(Known::new("Elu", move |x| elu(x, alpha)).with("alpha", alpha));
@@ -307,7 +319,11 @@ fn known(program: &Program, function: &Function) -> Option<Known> {
     if share > 0.0 && share < 1.0 {
         let alpha = (share / (1.0 - share)).ln() / x;
         // The least multiple of what a constant of the file could mean.
-        let alpha = numbers.iter().copied().find(|n| (n - alpha).abs() < 1e-4).unwrap_or(alpha);
+        let alpha = numbers
+            .iter()
+            .copied()
+            .find(|n| (n - alpha).abs() < 1e-4)
+            .unwrap_or(alpha);
         tries.push(Known::new("Swish", move |x| x * sigmoid(alpha * x)).with("alpha", alpha));
     }
     for number in numbers {
@@ -315,7 +331,9 @@ fn known(program: &Program, function: &Function) -> Option<Known> {
             scale: number,
             ..Known::new("Softplus", move |x| softplus(number * x) / number)
         });
-        let celu = Known::new("Celu", move |x| x.max(0.0) + (number * ((x / number).exp() - 1.0)).min(0.0));
+        let celu = Known::new("Celu", move |x| {
+            x.max(0.0) + (number * ((x / number).exp() - 1.0)).min(0.0)
+        });
         tries.push(celu.with("alpha", number));
         let passes = move |x: f64| if x > number { x } else { 0.0 };
         tries.push(Known::new("ThresholdedRelu", passes).with("alpha", number));

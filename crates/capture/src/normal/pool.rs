@@ -26,7 +26,8 @@ pub(super) fn padded(program: &mut Program) {
 fn own_padding(program: &Program, uses: &Uses, line: &Line) -> Option<(Id, Vec<i64>)> {
     let is_maximum = line.operator == "MaxPool";
     let counts = line.operator == "AveragePool" && line.int("count_include_pad") == Some(1);
-    let is_plain = line.ints("pads")?.iter().all(|&pad| pad == 0) && line.int("ceil_mode") != Some(1);
+    let is_plain =
+        line.ints("pads")?.iter().all(|&pad| pad == 0) && line.int("ceil_mode") != Some(1);
     if !is_plain || !(is_maximum || counts) {
         return None;
     }
@@ -39,10 +40,17 @@ fn own_padding(program: &Program, uses: &Uses, line: &Line) -> Option<(Id, Vec<i
     };
     let pads = program.known(pad.input(1)?)?.ints().ok()?;
     let (before, after) = pads.split_at(pads.len() / 2);
-    let is_inside = [before, after].iter().all(|pads| pads.iter().take(2).all(|&pad| pad == 0));
+    let is_inside = [before, after]
+        .iter()
+        .all(|pads| pads.iter().take(2).all(|&pad| pad == 0));
     // A window must touch something that is there.
     let kernel = line.ints("kernel_shape")?;
-    let reaches = |pads: &[i64]| pads.iter().skip(2).zip(kernel).all(|(pad, size)| pad < size);
+    let reaches = |pads: &[i64]| {
+        pads.iter()
+            .skip(2)
+            .zip(kernel)
+            .all(|(pad, size)| pad < size)
+    };
     if !fits || !is_inside || !reaches(before) || !reaches(after) {
         return None;
     }
@@ -68,7 +76,9 @@ pub(super) fn means(program: &mut Program) {
 }
 
 fn both(program: &Program, uses: &Uses, line: &Line) -> Option<(Id, Vec<i64>)> {
-    if !matches!(line.operator, "ReduceMean" | "ReduceSum" | "ReduceMax") || line.int("keepdims") != Some(1) {
+    if !matches!(line.operator, "ReduceMean" | "ReduceSum" | "ReduceMax")
+        || line.int("keepdims") != Some(1)
+    {
         return None;
     }
     let before = uses.inner(program, line.input(0)?, line.operator)?;

@@ -45,7 +45,12 @@ impl Translator<'_> {
             }
             Ir::Gather(r) => {
                 let inputs = [self.read(&r.tensor)?, self.read(&r.indices)?];
-                self.simple("GatherElements", &inputs, &r.out, vec![("axis", int(r.dim))])
+                self.simple(
+                    "GatherElements",
+                    &inputs,
+                    &r.out,
+                    vec![("axis", int(r.dim))],
+                )
             }
             Ir::GatherNd(r) => {
                 let inputs = [self.read(&r.data)?, self.read(&r.indices)?];
@@ -79,8 +84,13 @@ impl Translator<'_> {
                 let indices = self.reshaped(indices, sizes);
                 let whole = self.sizes_of(r.value.id);
                 let shape = self.size_list(&whole);
-                let indices =
-                    self.piece("Expand", &[indices, shape], whole, ElementType::I64, Vec::new());
+                let indices = self.piece(
+                    "Expand",
+                    &[indices, shape],
+                    whole,
+                    ElementType::I64,
+                    Vec::new(),
+                );
                 let reduction = ("reduction", text(update(&r.update)?));
                 let attributes = vec![("axis", int(r.dim)), reduction];
                 self.simple("ScatterElements", &[x, indices, value], &r.out, attributes)
@@ -116,9 +126,11 @@ impl Translator<'_> {
                     let shape = self.size_list(&to);
                     return self.simple("Expand", &[x, shape], &r.out, Vec::new());
                 }
-                if from.iter().zip(&to).any(|(a, b)| {
-                    matches!((a, b), (Size::Fixed(_), Size::Images(_)))
-                }) {
+                if from
+                    .iter()
+                    .zip(&to)
+                    .any(|(a, b)| matches!((a, b), (Size::Fixed(_), Size::Images(_))))
+                {
                     return Err("how often it repeats follows the number of images".to_owned());
                 }
                 let mut times = vec![1; from.len()];
@@ -127,7 +139,11 @@ impl Translator<'_> {
                 self.simple("Tile", &[x, times], &r.out, Vec::new())
             }
             Ir::Cat(r) => {
-                let inputs: Vec<Id> = r.tensors.iter().map(|x| self.read(x)).collect::<Result<_, _>>()?;
+                let inputs: Vec<Id> = r
+                    .tensors
+                    .iter()
+                    .map(|x| self.read(x))
+                    .collect::<Result<_, _>>()?;
                 if let &[only] = inputs.as_slice() {
                     self.alias(&r.out, only);
                     return Ok(());
@@ -207,7 +223,11 @@ impl Translator<'_> {
         let made = self.piece(
             operator,
             &[number, axes],
-            if axis.is_some() { sizes.clone() } else { Vec::new() },
+            if axis.is_some() {
+                sizes.clone()
+            } else {
+                Vec::new()
+            },
             ElementType::I64,
             vec![("keepdims", flag(keeps))],
         );
@@ -258,7 +278,13 @@ impl Translator<'_> {
         let mut inside = vec![0..1; shape.len()];
         for (axis, range) in r.ranges.iter().enumerate() {
             let whole = shape[axis];
-            let wrap = |place: isize| if place < 0 { place + whole as isize } else { place };
+            let wrap = |place: isize| {
+                if place < 0 {
+                    place + whole as isize
+                } else {
+                    place
+                }
+            };
             let start = wrap(range.start);
             let end = range.end.map_or(whole as isize, wrap);
             if start == 0 && end == whole as isize && range.step == 1 {
@@ -294,7 +320,9 @@ impl Translator<'_> {
         let pads = self.list(pads.concat());
         let kind = self.program.value(x).kind;
         let zero = match kind {
-            ElementType::Bool => self.program.numbers(HostTensor::of_bools(&[], vec![false])?),
+            ElementType::Bool => self
+                .program
+                .numbers(HostTensor::of_bools(&[], vec![false])?),
             ElementType::I64 => self.int(0),
             _ => self.float(0.0),
         };
@@ -323,7 +351,12 @@ impl Translator<'_> {
         let windows = self.piece("Gather", &[x, indices], gathered, kind, attributes);
         let mut order: Vec<usize> = (0..rank).filter(|&axis| axis != r.dim + 1).collect();
         order.push(r.dim + 1);
-        self.simple("Transpose", &[windows], &r.out, vec![("perm", ints(&order))])
+        self.simple(
+            "Transpose",
+            &[windows],
+            &r.out,
+            vec![("perm", ints(&order))],
+        )
     }
 
     /// Padding, with whatever burn pads.

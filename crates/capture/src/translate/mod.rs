@@ -81,7 +81,9 @@ impl Translator<'_> {
     fn inputs(&mut self) -> Result<(), CaptureError> {
         let image = [("input", self.recording.image, false)];
         let beside = &self.recording.beside;
-        let beside = beside.iter().map(|(name, given)| (name.as_str(), given.id, given.is_int));
+        let beside = beside
+            .iter()
+            .map(|(name, given)| (name.as_str(), given.id, given.is_int));
         for (name, id, is_int) in image.into_iter().chain(beside) {
             let kind = match is_int {
                 true => ElementType::I64,
@@ -98,7 +100,9 @@ impl Translator<'_> {
 
     fn finish(mut self) -> Result<Program, CaptureError> {
         for &output in &self.recording.outputs {
-            let id = self.value(output).map_err(|reason| CaptureError::Inputs { reason })?;
+            let id = self
+                .value(output)
+                .map_err(|reason| CaptureError::Inputs { reason })?;
             self.program.outputs.push(id);
         }
         for (id, mark) in &self.recording.marks {
@@ -115,7 +119,10 @@ impl Translator<'_> {
         if program.value(id).constant.is_some() {
             return;
         }
-        let maker = program.lines.iter().position(|line| line.outputs.contains(&id));
+        let maker = program
+            .lines
+            .iter()
+            .position(|line| line.outputs.contains(&id));
         if maker.is_some() && program.value(id).mark.is_none() {
             program.value_mut(id).mark = Some(name.to_owned());
             return;
@@ -251,7 +258,8 @@ impl Translator<'_> {
     }
 
     fn list(&mut self, values: impl IntoIterator<Item = i64>) -> Id {
-        self.program.numbers(HostTensor::from_ints(values.into_iter().collect()))
+        self.program
+            .numbers(HostTensor::from_ints(values.into_iter().collect()))
     }
 
     /// A list of sizes, some of which may follow the batch.

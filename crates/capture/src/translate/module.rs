@@ -69,21 +69,42 @@ impl Translator<'_> {
                 let pads = o.padding.map(|p| (p, p));
                 let mut window = window(&r.weight, &o.stride, &o.dilation, &pads, o.groups);
                 window.push(("output_padding", ints(&o.padding_out)));
-                self.weighted("ConvTranspose", &r.x, &r.weight, r.bias.as_ref(), &r.out, window)
+                self.weighted(
+                    "ConvTranspose",
+                    &r.x,
+                    &r.weight,
+                    r.bias.as_ref(),
+                    &r.out,
+                    window,
+                )
             }
             Ir::ConvTranspose2d(r) => {
                 let o = &r.options;
                 let pads = o.padding.map(|p| (p, p));
                 let mut window = window(&r.weight, &o.stride, &o.dilation, &pads, o.groups);
                 window.push(("output_padding", ints(&o.padding_out)));
-                self.weighted("ConvTranspose", &r.x, &r.weight, r.bias.as_ref(), &r.out, window)
+                self.weighted(
+                    "ConvTranspose",
+                    &r.x,
+                    &r.weight,
+                    r.bias.as_ref(),
+                    &r.out,
+                    window,
+                )
             }
             Ir::ConvTranspose3d(r) => {
                 let o = &r.options;
                 let pads = o.padding.map(|p| (p, p));
                 let mut window = window(&r.weight, &o.stride, &o.dilation, &pads, o.groups);
                 window.push(("output_padding", ints(&o.padding_out)));
-                self.weighted("ConvTranspose", &r.x, &r.weight, r.bias.as_ref(), &r.out, window)
+                self.weighted(
+                    "ConvTranspose",
+                    &r.x,
+                    &r.weight,
+                    r.bias.as_ref(),
+                    &r.out,
+                    window,
+                )
             }
             Ir::DeformableConv2d(r) => {
                 let o = &r.options;
@@ -175,7 +196,9 @@ impl Translator<'_> {
     /// Where a pool found its maxima is of no use but to undo it.
     fn indices(&mut self, out: &TensorIr) -> Result<(), Refused> {
         let operations = &self.recording.operations;
-        let is_read = operations.iter().any(|op| op.inputs().any(|x| x.id == out.id));
+        let is_read = operations
+            .iter()
+            .any(|op| op.inputs().any(|x| x.id == out.id));
         match is_read || self.recording.outputs.contains(&out.id) {
             true => Err("the places of its maxima are read".to_owned()),
             false => Ok(()),
@@ -225,7 +248,9 @@ impl Translator<'_> {
             InterpolateModeIr::Nearest | InterpolateModeIr::NearestExact => "nearest",
             InterpolateModeIr::Bilinear => "linear",
             InterpolateModeIr::Bicubic => "cubic",
-            InterpolateModeIr::Lanczos3 => return Err("Lanczos's filter has no counterpart".to_owned()),
+            InterpolateModeIr::Lanczos3 => {
+                return Err("Lanczos's filter has no counterpart".to_owned());
+            }
         };
         let is_exact = matches!(r.options.mode, InterpolateModeIr::NearestExact);
         let position = match (mode, r.options.align_corners) {
@@ -240,7 +265,11 @@ impl Translator<'_> {
             ("axes", ints(&[2, 3])),
         ];
         if mode == "nearest" {
-            let rounded = if is_exact { "round_prefer_ceil" } else { "floor" };
+            let rounded = if is_exact {
+                "round_prefer_ceil"
+            } else {
+                "floor"
+            };
             attributes.push(("nearest_mode", text(rounded)));
         }
         if mode == "cubic" {
@@ -248,7 +277,12 @@ impl Translator<'_> {
         }
         let sizes = self.list(r.output_size.map(|size| size as i64));
         let out = self.made(&r.out)?;
-        self.line("Resize", vec![Some(x), None, None, Some(sizes)], vec![out], attributes);
+        self.line(
+            "Resize",
+            vec![Some(x), None, None, Some(sizes)],
+            vec![out],
+            attributes,
+        );
         Ok(())
     }
 
@@ -278,7 +312,11 @@ impl Translator<'_> {
 
     /// `softmax(scale q kᵀ + masks) v`, written out, as rules for attention want it.
     fn attention(&mut self, r: &AttentionOpIr) -> Result<(), Refused> {
-        let (q, k, v) = (self.read(&r.query)?, self.read(&r.key)?, self.read(&r.value)?);
+        let (q, k, v) = (
+            self.read(&r.query)?,
+            self.read(&r.key)?,
+            self.read(&r.value)?,
+        );
         let (tall, wide) = (dims(&r.query), dims(&r.key));
         let scale = match &r.options.scale {
             Some(scale) => scalar(scale),
@@ -287,7 +325,13 @@ impl Translator<'_> {
         let k = self.permuted(k, &[0, 1, 3, 2]);
         let mut sizes = self.program.sizes(q).to_vec();
         sizes[3] = Size::Fixed(wide[2]);
-        let mut scores = self.piece("MatMul", &[q, k], sizes.clone(), ElementType::F32, Vec::new());
+        let mut scores = self.piece(
+            "MatMul",
+            &[q, k],
+            sizes.clone(),
+            ElementType::F32,
+            Vec::new(),
+        );
         let factor = self.float(scale);
         scores = self.with("Mul", scores, factor);
         if let Some(cap) = &r.options.softcap {
@@ -320,7 +364,13 @@ impl Translator<'_> {
 
     fn masked(&mut self, mask: Id, with: f64, x: Id, sizes: &[Size]) -> Id {
         let value = self.float(with);
-        self.piece("Where", &[mask, value, x], sizes.to_vec(), ElementType::F32, Vec::new())
+        self.piece(
+            "Where",
+            &[mask, value, x],
+            sizes.to_vec(),
+            ElementType::F32,
+            Vec::new(),
+        )
     }
 
     /// Windows as columns, `[N, C k k, L]`: a convolution whose weights pick one number each.

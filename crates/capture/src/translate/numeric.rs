@@ -170,9 +170,11 @@ impl Translator<'_> {
             Ir::GridSample2d(r) => return self.grid_sample(r),
             Ir::Random(_) => return Err(CHANCE.to_owned()),
             Ir::Quantize(_) | Ir::Dequantize(_) => {
-                return Err("quantized tensors have no counterpart: call `dequantize` on the module's \
+                return Err(
+                    "quantized tensors have no counterpart: call `dequantize` on the module's \
                             weights first"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
             Ir::Cross(_) | Ir::ArcTan2(_) => return Err(String::new()),
         };
@@ -196,7 +198,13 @@ impl Translator<'_> {
         }
         let sizes = self.sizes_of(out.id);
         let mut piece = |operator, x, y| {
-            self.piece(operator, &[x, y], sizes.clone(), ElementType::F32, Vec::new())
+            self.piece(
+                operator,
+                &[x, y],
+                sizes.clone(),
+                ElementType::F32,
+                Vec::new(),
+            )
         };
         let quotient = piece("Div", x, y);
         let whole = self.of("Floor", quotient);
@@ -235,7 +243,12 @@ impl Translator<'_> {
     ) -> Result<(), Refused> {
         let x = self.read(input)?;
         let keeps = flag(out.shape.num_dims() == input.shape.num_dims());
-        self.simple(operator, &[x], out, vec![("axis", int(axis)), ("keepdims", keeps)])
+        self.simple(
+            operator,
+            &[x],
+            out,
+            vec![("axis", int(axis)), ("keepdims", keeps)],
+        )
     }
 
     fn ordered(

@@ -28,15 +28,9 @@ pub fn flat<const D: usize>(x: Tensor<D>) -> Tensor<2> {
 pub fn bound(graph: Graph, size: [usize; 2], device: &Device) -> BoundGraph {
     let input = graph.inputs()[0].value;
     let bound = BoundGraph::new(graph, device);
-    bound.with_pictures(input, size).expect("a network of pictures")
-}
-
-/// The first output of a bound graph for images.
-pub fn output(bound: &BoundGraph, x: &Tensor<4>) -> Vec<f32> {
-    let name = bound.graph().name(bound.graph().outputs()[0]).to_owned();
-    let values = bound.pass().input(x).fetch([&name]).expect("a pass");
-    let array = values.get(&name).and_then(|v| v.to_array()).expect("an array");
-    array.into_iter().collect()
+    bound
+        .with_pictures(input, size)
+        .expect("a network of pictures")
 }
 
 /// The largest difference, relative to the largest number or to one.
@@ -46,7 +40,11 @@ pub fn difference(got: &[f32], want: &[f32]) -> f32 {
     let mut largest: f32 = 1.0;
     for (g, w) in got.iter().zip(want) {
         worst = worst.max(if g == w { 0.0 } else { (g - w).abs() });
-        worst = if g.is_nan() != w.is_nan() { f32::INFINITY } else { worst };
+        worst = if g.is_nan() != w.is_nan() {
+            f32::INFINITY
+        } else {
+            worst
+        };
         largest = largest.max(w.abs());
     }
     worst / largest
@@ -64,13 +62,24 @@ pub fn compare<M: Module>(
         return Err(format!("one image at a time: {reason}"));
     }
     let graph = captured.graph().map_err(|e| e.to_string())?;
-    let operators = graph.nodes().iter().map(|n| n.op.kind().to_string()).collect();
+    let operators = graph
+        .nodes()
+        .iter()
+        .map(|n| n.op.kind().to_string())
+        .collect();
     let bound = bound(graph, [image[1], image[2]], &device());
     for count in [1, 3] {
         let x = images(count, image);
         let name = bound.graph().name(bound.graph().outputs()[0]).to_owned();
-        let values = bound.pass().input(&x).fetch([&name]).map_err(|e| e.to_string())?;
-        let got = values.get(&name).and_then(|v| v.to_array()).map_err(|e| e.to_string())?;
+        let values = bound
+            .pass()
+            .input(&x)
+            .fetch([&name])
+            .map_err(|e| e.to_string())?;
+        let got = values
+            .get(&name)
+            .and_then(|v| v.to_array())
+            .map_err(|e| e.to_string())?;
         let got: Vec<f32> = got.into_iter().collect();
         let want: Vec<f32> = forward(module, x).into_data().iter::<f32>().collect();
         let far = difference(&got, &want);

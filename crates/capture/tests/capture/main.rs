@@ -1,6 +1,10 @@
-//! Captured modules against burn's own forward pass.
+//! Captured modules against burn's own forward and backward pass.
 
+mod batches;
 mod common;
 mod functions;
 mod modules;
+mod names;
+mod networks;
 mod normal;
+mod refusals;

@@ -26,7 +26,9 @@ fn functions_of_one_number_are_one_operator() {
         ("Swish", act::silu),
         ("Swish", |x| x.clone() * act::sigmoid(x * 1.702)),
         ("Gelu", act::gelu_approximate),
-        ("Gelu", |x| x.clone() * 0.5 * ((x / std::f64::consts::SQRT_2).erf() + 1.0)),
+        ("Gelu", |x| {
+            x.clone() * 0.5 * ((x / std::f64::consts::SQRT_2).erf() + 1.0)
+        }),
         ("Mish", act::mish),
         ("HardSwish", act::hard_swish),
         ("Elu", |x| act::elu(x, 1.3)),
@@ -56,8 +58,15 @@ fn near_misses_stay_apart() {
 fn linear_layers_are_products_with_their_own_weights() {
     let linear = nn::LinearConfig::new(14, 5).init(&device());
     assert_eq!(operators(&linear, |m, x| m.forward(x)), ["MatMul", "Add"]);
-    let made = compare(&linear, IMAGE, |m, x| m.forward(x.mean_dim(1).mean_dim(2).flatten::<2>(1, 3)));
-    assert_eq!(made, Ok(["ReduceMean", "Reshape", "Gemm"].map(str::to_owned).to_vec()));
+    let made = compare(&linear, IMAGE, |m, x| {
+        m.forward(x.mean_dim(1).mean_dim(2).flatten::<2>(1, 3))
+    });
+    assert_eq!(
+        made,
+        Ok(["ReduceMean", "Reshape", "Gemm"]
+            .map(str::to_owned)
+            .to_vec())
+    );
 }
 
 #[test]
@@ -69,7 +78,10 @@ fn response_normalisation_and_padded_pools_are_one_operator() {
     let padding = nn::PaddingConfig2d::Explicit(0, 0, 1, 1);
     let pool = nn::pool::MaxPool2dConfig::new([3, 3]).with_padding(padding);
     assert_eq!(operators(&pool.init(), |m, x| m.forward(x)), ["MaxPool"]);
-    assert_eq!(operators(&Nothing {}, |_, x| x.mean_dims(&[2, 3])), ["ReduceMean"]);
+    assert_eq!(
+        operators(&Nothing {}, |_, x| x.mean_dims(&[2, 3])),
+        ["ReduceMean"]
+    );
 }
 
 /// What the graph finds in a pass.
@@ -77,22 +89,36 @@ fn blocks<M: Module>(module: &M, forward: impl Fn(&M, Tensor<4>) -> Tensor<2>) -
     let captured = elucid_capture::Captured::of(module, IMAGE, forward).expect("a capture");
     let bound = bound(captured.graph().expect("a graph"), [14, 14], &device());
     let blocks = bound.blocks().expect("blocks");
-    let named = blocks.iter().filter(|block| !matches!(block.pattern(), Pattern::Linear { .. }));
+    let named = blocks
+        .iter()
+        .filter(|block| !matches!(block.pattern(), Pattern::Linear { .. }));
     named.map(|block| block.name().to_owned()).collect()
 }
 
 #[test]
 fn what_stays_apart_is_found_by_the_graph() {
     let group = nn::GroupNormConfig::new(2, 4).init(&device());
-    assert_eq!(blocks(&group, |m, x| flat(m.forward(x))), ["group normalization"]);
+    assert_eq!(
+        blocks(&group, |m, x| flat(m.forward(x))),
+        ["group normalization"]
+    );
     let instance = nn::InstanceNormConfig::new(4).init(&device());
-    assert_eq!(blocks(&instance, |m, x| flat(m.forward(x))), ["group normalization"]);
+    assert_eq!(
+        blocks(&instance, |m, x| flat(m.forward(x))),
+        ["group normalization"]
+    );
     let rms = nn::RmsNormConfig::new(14).init(&device());
-    assert_eq!(blocks(&rms, |m, x| flat(m.forward(x))), ["RMS normalization"]);
+    assert_eq!(
+        blocks(&rms, |m, x| flat(m.forward(x))),
+        ["RMS normalization"]
+    );
     let heads = nn::attention::MultiHeadAttentionConfig::new(14, 2).init(&device());
     let found = blocks(&heads, |m, x| {
         let tokens = x.flatten::<3>(1, 2);
-        flat(m.forward(nn::attention::MhaInput::self_attn(tokens)).context)
+        flat(
+            m.forward(nn::attention::MhaInput::self_attn(tokens))
+                .context,
+        )
     });
     assert_eq!(found, ["attention"]);
 }
