@@ -1,10 +1,11 @@
 //! What burn takes apart, put together again: one line for what is one thing, as an exporter would write
 //! it, so that it has one name and one rule.
 //!
-//! Normalisations, attention and squeeze-and-excitation stay as they are: the graph finds them by itself,
-//! however they are spelled.
+//! Attention and squeeze-and-excitation stay as they are: the graph finds them by itself, however they are
+//! spelled.
 
 mod linear;
+mod norm;
 mod pointwise;
 mod pool;
 mod response;
@@ -20,6 +21,7 @@ pub(crate) fn normalise(program: &mut Program) {
     linear::rows(program);
     linear::biases(program);
     response::find(program);
+    norm::find(program);
     pool::padded(program);
     pool::means(program);
     program.prune();

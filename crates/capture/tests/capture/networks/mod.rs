@@ -205,7 +205,21 @@ network!(mobile_net, MobileNet, "blocks.1", ["guided-backprop", "deconvnet", "lr
 network!(dense_net, DenseNet, "transition", []);
 network!(vgg, Vgg, "features.3", []);
 network!(u_net, UNet, "middle", []);
-network!(conv_next, ConvNext, "stages.1.0", []);
+// No rectifier, and layer normalisation, for which the usual rules have nothing.
+network!(
+    conv_next,
+    ConvNext,
+    "stages.1.0",
+    [
+        "guided-backprop",
+        "deconvnet",
+        "deep-lift",
+        "guided-grad-cam",
+        "excitation-backprop",
+        "contrastive-excitation-backprop",
+        "lrp"
+    ]
+);
 // No rectifier, and products and softmax of attention, for which the usual rules have nothing.
 network!(
     vision_transformer,
