@@ -4,12 +4,19 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Importing, looking up or running a network.
+    /// Importing a network.
+    #[error(transparent)]
+    Import(#[from] elucid_onnx::ImportError),
+    /// Making, looking up or running a network.
     #[error(transparent)]
     Graph(#[from] elucid_graph::GraphError),
     /// Opening a network, preparing a picture for it, or naming its classes.
     #[error(transparent)]
     Model(#[from] elucid_vision::ModelError),
+    /// A forward pass that cannot be captured, or parameters that do not fit.
+    #[cfg(feature = "capture")]
+    #[error(transparent)]
+    Capture(#[from] elucid_capture::CaptureError),
     /// An attribution method.
     #[error(transparent)]
     Attribution(#[from] elucid_attribution::AttributionError),

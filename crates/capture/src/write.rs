@@ -44,7 +44,7 @@ pub(crate) fn write(
         let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
         let name = outputs.first().copied().unwrap_or_default();
         let attributes = line.attributes.clone();
-        writer.builder.within(module);
+        writer.builder.module(module);
         writer
             .builder
             .node_with(line.operator, name, &inputs, &outputs, |with| {
@@ -52,7 +52,7 @@ pub(crate) fn write(
                 attributes.fold(with, |with, (name, value)| with.with(name, value))
             })?;
     }
-    writer.builder.within("");
+    writer.builder.module("");
     for (place, output) in program.outputs.iter().enumerate() {
         let name = writer.value(*output)?;
         let is_again = program.outputs[..place].contains(output);

@@ -6,11 +6,12 @@ use elucid_rules::{AnyRank, RuleUse, Rules};
 
 use crate::activation::Activation;
 use crate::bound::{BoundGraph, ImageBatch};
-use crate::error::{GraphError, quoted};
+use crate::error::GraphError;
 use crate::execute::{Placed, execute};
 use crate::footprint;
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::host::{ElementType, HostTensor};
+use crate::message::quoted;
 use crate::operator::{Known, Slots};
 use crate::plan::{Plan, Planner, Progress, Step};
 use crate::record::Recording;

@@ -6,7 +6,11 @@ use burn::tensor::Tensor;
 
 use crate::{Operator, Pool2d, Rule, RuleError, apply};
 
-fn under(x: Tensor<4>, op: &Operator<'_>, rule: impl Rule + 'static) -> Result<Tensor<4>, RuleError> {
+fn under(
+    x: Tensor<4>,
+    op: &Operator<'_>,
+    rule: impl Rule + 'static,
+) -> Result<Tensor<4>, RuleError> {
     let rule = Arc::new(rule).bind(op)?;
     Ok(apply(x, rule))
 }

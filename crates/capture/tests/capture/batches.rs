@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, EmbeddingConfig, Embedding, Linear, LinearConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
 use elucid_capture::{CaptureError, Captured};
@@ -42,7 +42,10 @@ fn spec() -> InputSpec {
 
 fn scores(model: &Model, x: &Tensor<4>) -> Vec<f32> {
     let values = model.pass().input(x).fetch([LOGITS]).expect("a pass");
-    let array = values.get(LOGITS).and_then(|v| v.to_array()).expect("scores");
+    let array = values
+        .get(LOGITS)
+        .and_then(|v| v.to_array())
+        .expect("scores");
     array.into_iter().collect()
 }
 
@@ -107,10 +110,16 @@ fn other_parameters_are_refused() {
     assert_eq!(path, "fc.bias");
     assert!(reason.contains("[6]") && reason.contains("[5]"), "{reason}");
     let other: Linear = LinearConfig::new(4, 5).init(&device());
-    let error = captured.refreshed(&other).expect_err("another module").to_string();
+    let error = captured
+        .refreshed(&other)
+        .expect_err("another module")
+        .to_string();
     assert!(error.contains("conv.bias"), "{error}");
     let embedded = Model::embedded(&device()).expect("a model");
-    assert!(matches!(embedded.refresh(&net), Err(ModelError::Pictures { .. })));
+    assert!(matches!(
+        embedded.refresh(&net),
+        Err(ModelError::Pictures { .. })
+    ));
 }
 
 #[test]
@@ -132,11 +141,19 @@ fn one_image_at_a_time() {
     };
     let model = Model::capture(&net, spec(), forward).expect("a model");
     let remarks: Vec<&str> = model.remarks().iter().map(|r| r.text()).collect();
-    assert!(remarks.iter().any(|r| r.contains("one image at a time")), "{remarks:?}");
+    assert!(
+        remarks.iter().any(|r| r.contains("one image at a time")),
+        "{remarks:?}"
+    );
     let x = images(3, IMAGE);
-    let each: Vec<f32> = (0..3).flat_map(|i| numbers(forward(&net, x.clone().narrow(0, i, 1)))).collect();
+    let each: Vec<f32> = (0..3)
+        .flat_map(|i| numbers(forward(&net, x.clone().narrow(0, i, 1))))
+        .collect();
     assert!(difference(&scores(&model, &x), &each) < NEAR);
-    assert_eq!(model.refresh(&net).expect("a model").remarks().len(), remarks.len());
+    assert_eq!(
+        model.refresh(&net).expect("a model").remarks().len(),
+        remarks.len()
+    );
 }
 
 /// A pass that loops over its images has as many operations as images.
@@ -145,11 +162,17 @@ fn a_loop_over_the_batch() {
     let net = Net::new(&device());
     let forward = |m: &Net, x: Tensor<4>| {
         let images = x.dims()[0];
-        let rows: Vec<Tensor<2>> = (0..images).map(|i| m.forward(x.clone().narrow(0, i, 1))).collect();
+        let rows: Vec<Tensor<2>> = (0..images)
+            .map(|i| m.forward(x.clone().narrow(0, i, 1)))
+            .collect();
         Tensor::cat(rows, 0)
     };
     let captured = Captured::of(&net, IMAGE, forward).expect("a capture");
-    assert!(captured.one_by_one().is_some_and(|r| r.contains("operations")));
+    assert!(
+        captured
+            .one_by_one()
+            .is_some_and(|r| r.contains("operations"))
+    );
     let model = Model::capture(&net, spec(), forward).expect("a model");
     let x = images(3, IMAGE);
     assert!(difference(&scores(&model, &x), &numbers(net.forward(x.clone()))) < NEAR);
@@ -200,7 +223,8 @@ fn half_precision_is_computed_in_single() {
     let net = Net::new(&device());
     let half = net.valid().cast_to_half();
     let captured = Captured::of(&half, IMAGE, |m, x| {
-        m.forward(x.cast(burn::tensor::DType::F16)).cast(burn::tensor::DType::F32)
+        m.forward(x.cast(burn::tensor::DType::F16))
+            .cast(burn::tensor::DType::F32)
     });
     let graph = captured.and_then(|c| c.graph()).expect("a graph");
     let model = Model::from_graph(graph, &device(), Some(spec())).expect("a model");

@@ -8,3 +8,4 @@ mod names;
 mod networks;
 mod normal;
 mod refusals;
+mod wgpu;

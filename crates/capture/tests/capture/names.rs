@@ -27,7 +27,11 @@ fn names(bound: &BoundGraph) -> Vec<&str> {
 #[track_caller]
 fn resolves(bound: &BoundGraph, pairs: &[(&str, &str)]) {
     for (asked, full) in pairs {
-        assert_eq!(bound.layer(asked).map(|l| l.name()).ok(), Some(*full), "{asked}");
+        assert_eq!(
+            bound.layer(asked).map(|l| l.name()).ok(),
+            Some(*full),
+            "{asked}"
+        );
     }
 }
 
@@ -74,8 +78,15 @@ fn an_inception_network() {
             ("fc", "fc"),
         ],
     );
-    let weights: Vec<&str> = bound.graph().weights().map(|(v, _)| bound.graph().name(v)).collect();
-    assert_eq!(weights[..4], ["conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias"]);
+    let weights: Vec<&str> = bound
+        .graph()
+        .weights()
+        .map(|(v, _)| bound.graph().name(v))
+        .collect();
+    assert_eq!(
+        weights[..4],
+        ["conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias"]
+    );
     assert!(weights.contains(&"fc.weight"));
 }
 
@@ -103,7 +114,13 @@ fn residual_networks() {
         ],
     );
     let bound = captured(&zoo::DenseNet::new(), |m, x| m.forward(x));
-    resolves(&bound, &[("block1.0", "block1.0/concat"), ("block1", "block1.1/concat")]);
+    resolves(
+        &bound,
+        &[
+            ("block1.0", "block1.0/concat"),
+            ("block1", "block1.1/concat"),
+        ],
+    );
 }
 
 #[test]
@@ -145,7 +162,10 @@ fn the_pass_names_values_itself() {
     });
     let names = names(&bound);
     let marked = ["input copy", "bent", "also bent", "bent_2", "scores"];
-    let found: Vec<&str> = names.into_iter().filter(|name| marked.contains(name)).collect();
+    let found: Vec<&str> = names
+        .into_iter()
+        .filter(|name| marked.contains(name))
+        .collect();
     assert_eq!(found, marked);
 }
 
@@ -185,7 +205,9 @@ fn several_outputs_and_a_field_called_input() {
         second: LinearConfig::new(4, 2).init(&device()),
     };
     let captured = Captured::of(&net, IMAGE, |m, x| {
-        let x = relu(m.input.forward(x)).mean_dims(&[2, 3]).flatten::<2>(1, 3);
+        let x = relu(m.input.forward(x))
+            .mean_dims(&[2, 3])
+            .flatten::<2>(1, 3);
         let first = m.first.forward(x.clone());
         (first.clone(), [softmax(m.second.forward(x), 1), first])
     });
@@ -203,5 +225,8 @@ fn unknown_names_are_told_the_nearest() {
     let Err(GraphError::UnknownLayer { nearest, .. }) = bound.layer("layer1.0.conv3") else {
         panic!("no such layer");
     };
-    assert!(nearest.iter().any(|name| name.starts_with("layer1.0.conv")), "{nearest:?}");
+    assert!(
+        nearest.iter().any(|name| name.starts_with("layer1.0.conv")),
+        "{nearest:?}"
+    );
 }

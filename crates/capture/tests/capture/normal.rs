@@ -87,9 +87,17 @@ fn response_normalisation_and_padded_pools_are_one_operator() {
 #[test]
 fn normalisations_are_one_operator() {
     let group = nn::GroupNormConfig::new(2, 4).init(&device());
-    assert_eq!(operators(&group, |m, x| m.forward(x)), ["GroupNormalization"]);
-    let instance = nn::InstanceNormConfig::new(4).with_affine(false).init(&device());
-    assert_eq!(operators(&instance, |m, x| m.forward(x)), ["GroupNormalization"]);
+    assert_eq!(
+        operators(&group, |m, x| m.forward(x)),
+        ["GroupNormalization"]
+    );
+    let instance = nn::InstanceNormConfig::new(4)
+        .with_affine(false)
+        .init(&device());
+    assert_eq!(
+        operators(&instance, |m, x| m.forward(x)),
+        ["GroupNormalization"]
+    );
     let rms = nn::RmsNormConfig::new(14).init(&device());
     assert_eq!(operators(&rms, |m, x| m.forward(x)), ["RMSNormalization"]);
 }
@@ -99,7 +107,10 @@ fn attention_is_found_by_the_graph() {
     let heads = nn::attention::MultiHeadAttentionConfig::new(14, 2).init(&device());
     let captured = elucid_capture::Captured::of(&heads, IMAGE, |m, x| {
         let tokens = x.flatten::<3>(1, 2);
-        flat(m.forward(nn::attention::MhaInput::self_attn(tokens)).context)
+        flat(
+            m.forward(nn::attention::MhaInput::self_attn(tokens))
+                .context,
+        )
     });
     let graph = captured.and_then(|c| c.graph()).expect("a graph");
     let bound = bound(graph, [14, 14], &device());

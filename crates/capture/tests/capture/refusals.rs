@@ -58,7 +58,10 @@ fn numbers_that_are_read() {
         }
     });
     assert_eq!(at, "after \"conv\"");
-    assert!(reason.contains("reads numbers") && reason.contains("mask_where"), "{reason}");
+    assert!(
+        reason.contains("reads numbers") && reason.contains("mask_where"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -109,7 +112,11 @@ fn chance_and_what_has_no_counterpart_at_once() {
         .map(|o| (o.operation.as_str(), o.after.as_str()))
         .collect();
     assert_eq!(told, [("Random", "conv"), ("CumProd", "fc")]);
-    assert!(obstacles[0].reason.contains("random numbers"), "{:?}", obstacles[0]);
+    assert!(
+        obstacles[0].reason.contains("random numbers"),
+        "{:?}",
+        obstacles[0]
+    );
 }
 
 #[test]
@@ -137,7 +144,10 @@ fn extension_operations_that_cannot_be_recorded() {
         m.fc.forward(Tensor::from_dispatch(Dispatch::unlisted(y.into_dispatch())))
     });
     assert_eq!(at, "after \"conv\"");
-    assert!(reason.contains("list") && reason.contains("`Capture`"), "{reason}");
+    assert!(
+        reason.contains("list") && reason.contains("`Capture`"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -149,12 +159,17 @@ fn replaced_gradients_inside_a_pass_are_what_they_compute() {
         let x = max_pool(x, &pool, SmoothMaxPool::blurred()).expect("a rule for it");
         m.fc.forward(x.mean_dims(&[2, 3]).flatten(1, 3))
     };
-    let graph = Captured::of(&net, IMAGE, forward).and_then(|c| c.graph()).expect("a graph");
+    let graph = Captured::of(&net, IMAGE, forward)
+        .and_then(|c| c.graph())
+        .expect("a graph");
     assert!(graph.value("conv/relu").is_some());
     let bound = bound(graph, [8, 8], &device());
     let x = images(2, IMAGE);
     let values = bound.pass().input(&x).fetch(["fc"]).expect("a pass");
-    let got = values.get("fc").and_then(|v| v.tensor::<2>()).expect("scores");
+    let got = values
+        .get("fc")
+        .and_then(|v| v.tensor::<2>())
+        .expect("scores");
     let far: f32 = (got - forward(&net, x)).abs().max().into_scalar();
     assert!(far < 1e-5, "{far}");
 }
@@ -167,7 +182,10 @@ fn names_of_inputs() {
     let beside = [Beside::new("state", [4])];
     let error = Captured::with_inputs(&net(), IMAGE, &beside, forward).expect_err("an error");
     let text = error.to_string();
-    assert!(text.contains("\"states\"") && text.contains("\"state\""), "{text}");
+    assert!(
+        text.contains("\"states\"") && text.contains("\"state\""),
+        "{text}"
+    );
     let beside = [Beside::new("states", [2, 2])];
     let error = Captured::with_inputs(&net(), IMAGE, &beside, forward).expect_err("an error");
     assert!(error.to_string().contains("3 axes"), "{error}");
@@ -189,6 +207,8 @@ fn a_failed_capture_is_over() {
         assert!(own.is_ok());
         elucid_capture::layer("marked", m.fc.forward(m.features(x)))
     };
-    let graph = Captured::of(&net(), IMAGE, inner).and_then(|c| c.graph()).expect("a graph");
+    let graph = Captured::of(&net(), IMAGE, inner)
+        .and_then(|c| c.graph())
+        .expect("a graph");
     assert!(graph.value("marked").is_some());
 }

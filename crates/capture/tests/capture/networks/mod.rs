@@ -201,7 +201,12 @@ macro_rules! network {
 network!(inception_v1, InceptionV1, "inception_4a", []);
 network!(res_net, ResNet, "layer2.0", []);
 // What the rules lack is a product of two values, here of squeeze-and-excitation, unless they are told.
-network!(mobile_net, MobileNet, "blocks.1", ["guided-backprop", "deconvnet", "lrp"]);
+network!(
+    mobile_net,
+    MobileNet,
+    "blocks.1",
+    ["guided-backprop", "deconvnet", "lrp"]
+);
 network!(dense_net, DenseNet, "transition", []);
 network!(vgg, Vgg, "features.3", []);
 network!(u_net, UNet, "middle", []);
