@@ -395,7 +395,7 @@ fn a_sum_with_a_constant_is_a_bias_by_hand() {
         close(&of(&Lrp::new(plus)), &[56.0 / 45.0, 112.0 / 45.0, 0.0]);
         // No bias in excitations.
         close(
-            &of(&ExcitationBackprop::at(INPUT).allow_input()),
+            &of(&ExcitationBackprop::at(INPUT).allow_input(true)),
             &[0.5, 1.0, -0.5],
         );
         // Two layers, and no sum.
