@@ -27,5 +27,6 @@ mod relevance;
 mod relevance_networks;
 mod rule_uses;
 mod samples;
+mod shared;
 mod spatial;
 mod targets;
