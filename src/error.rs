@@ -13,6 +13,10 @@ pub enum Error {
     /// Opening a network, preparing a picture for it, or naming its classes.
     #[error(transparent)]
     Model(#[from] elucid_vision::ModelError),
+    /// A forward pass that cannot be captured, or parameters that do not fit.
+    #[cfg(feature = "capture")]
+    #[error(transparent)]
+    Capture(#[from] elucid_capture::CaptureError),
     /// An attribution method.
     #[error(transparent)]
     Attribution(#[from] elucid_attribution::AttributionError),
@@ -37,6 +41,14 @@ pub enum Error {
     /// Preparing a photograph.
     #[error(transparent)]
     Input(#[from] elucid_vision::input::InputError),
+    /// A file of results.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
     /// Finding a model.
     #[error(transparent)]
     Models(#[from] elucid_models::ResolveError),

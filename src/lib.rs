@@ -1,6 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 pub use elucid_attribution as attribution;
+#[cfg(feature = "capture")]
+pub use elucid_capture as capture;
+#[cfg(feature = "capture")]
+pub use elucid_capture::layer;
 pub use elucid_factor as factor;
 pub use elucid_graph as graph;
 pub use elucid_graph::device;
@@ -18,6 +22,7 @@ pub use elucid_vision::ModelError;
 pub use error::Error;
 
 mod error;
+pub mod results;
 
 /// What most programs need.
 pub mod prelude {
@@ -50,5 +55,6 @@ pub mod prelude {
     pub use elucid_vision::input::{ChannelOrder, InputSpec, Resize};
     pub use elucid_vision::{Model, Opening, Photo, Probabilities};
 
+    pub use crate::results::Save;
     pub use crate::{Error, models::photographs};
 }

@@ -1,9 +1,11 @@
 //! The library as a whole, and the pages that it makes.
 
+mod by_hand;
 mod evaluation;
 mod example_page;
 mod googlenet_page;
 mod lucid_pages;
 mod page;
+mod results;
 mod sanity;
 mod wgpu;

@@ -63,6 +63,7 @@ use crate::layer_map::Takes;
 use crate::linear::LinearApproximation;
 use crate::lines::Lines;
 use crate::network::Network;
+use crate::options::Configuration;
 use crate::quadrature::{Quadrature, check_steps};
 use crate::random::Random;
 use crate::saliency::Reduce;
@@ -366,11 +367,15 @@ impl ChannelAttribution {
             scores.push(lines.scores()?.1);
         }
         let evaluations = vec![nodes.len(); work.count()];
-        let name = "stochastic-path";
-        Ok(
-            Attribution::new(name, work, join(&parts)?, scores, Reduce::Sum)
-                .with_evaluations(evaluations),
+        Ok(Attribution::named(
+            "stochastic-path",
+            Configuration::new(),
+            work,
+            join(&parts)?,
+            scores,
+            Reduce::Sum,
         )
+        .with_evaluations(evaluations))
     }
 }
 

@@ -20,27 +20,31 @@
 //!
 //! [`IntegratedGradients`]: crate::IntegratedGradients
 
+use std::ops::{ControlFlow, Range};
+
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::lines::{Lines, mean};
-use crate::methods::{Method, Place, option};
+use crate::methods::{Method, Place};
 use crate::network::Network;
+use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
+use crate::sampling::Samples;
 use crate::target::Target;
-use crate::work::{Work, at_least_one, column, join, require};
+use crate::work::{Work, column, join};
 
 /// Integrated gradients over a distribution of baselines, by sampling.
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct GradientShap {
     pub(crate) setup: Setup,
-    baselines: Baseline,
+    baseline: Baseline,
     samples: usize,
     noise: f32,
 }
@@ -50,7 +54,7 @@ impl GradientShap {
     pub fn new(baselines: Baseline) -> Self {
         Self {
             setup: Setup::at(INPUT),
-            baselines,
+            baseline: baselines,
             samples: 50,
             noise: 0.0,
         }
@@ -63,30 +67,32 @@ impl GradientShap {
         self
     }
 
-    setters! {
-        /// How many gradients are taken, 50 by default.
-        samples(samples: usize);
-        /// Standard deviation of the noise on the layer's value, in its units, 0 by default.
-        noise(deviation: f32);
-    }
-
-    setup_builders!(rules, batch_size, seed, progress);
-
-    fn check(&self) -> Result<(), AttributionError> {
-        at_least_one("samples", self.samples)?;
-        require(
-            self.noise.is_finite() && self.noise >= 0.0,
-            "noise",
-            self.noise,
-            "0 or more, in the units of the layer",
-        )
-    }
+    setup_builders!(rules, batch_size, seed, progress, keep_partial);
 }
+
+crate::options!(GradientShap {
+    {
+        /// The baselines, [`Baseline::several`] for a distribution.
+        baseline: Baseline as "baseline", "where paths begin", BASELINES
+    }
+    {
+        /// How many gradients are taken, 50 by default.
+        samples: usize as "samples", "how many gradients are taken", "1 or more",
+        |samples| *samples > 0
+    }
+    {
+        /// Standard deviation of the noise on the layer's value, in its units, 0 by default.
+        noise: f32 as "noise", "standard deviation of the noise, in the units of the layer",
+        "0 or more", |noise| noise.is_finite() && *noise >= 0.0
+    }
+});
 
 impl Attributor for GradientShap {
     fn name(&self) -> &'static str {
         METHOD.name
     }
+
+    stated!();
 
     fn attribute(
         &self,
@@ -94,54 +100,69 @@ impl Attributor for GradientShap {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        self.check()?;
+        self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
-        self.baselines.check(&work)?;
-        let (mut parts, mut scores, mut expected) = (Vec::new(), Vec::new(), Vec::new());
-        for image in 0..work.count() {
+        self.baseline.check(&work)?;
+        let start = |image| {
             let mut random = Random::new(self.setup.seed);
-            let starts = self.baselines.rows(&work, image, &mut random)?;
+            let starts = self.baseline.rows(&work, image, &mut random)?;
             let lines = Lines::new(&work, image, work.activation_of(&[image])?, starts);
-            let end = lines.end().rows();
-            let device = end.device();
-            let mut sum = end.zeros_like();
-            let mut done = 0;
-            while done < self.samples {
-                let count = work.batch_size.min(self.samples - done);
-                let (mut chosen, mut at, mut noise) = (Vec::new(), Vec::new(), Vec::new());
-                for _ in 0..count {
-                    chosen.push(random.below(lines.count()));
-                    at.push(random.uniform());
-                    if self.noise > 0.0 {
-                        noise.push(random.normal_row(end.dims()[1], &device));
-                    }
-                }
-                let starts = lines.starts(chosen);
-                let mut difference = end.clone() - starts.clone();
-                if !noise.is_empty() {
-                    difference = difference + Tensor::cat(noise, 0) * self.noise;
-                }
-                let values = starts + difference.clone() * column(&at, &device);
-                let found = lines.gradients_at(values)?;
-                sum = sum + (found.gradient.rows() * difference).sum_dim(0);
-                done += count;
-                let total = self.samples * work.count();
-                self.setup
-                    .progress
-                    .report(image * self.samples + done, total)?;
-            }
-            let average = sum / self.samples as f32;
-            parts.push(Activation::from_rows(average, lines.end())?.to_array()?);
-            let (starts, end) = lines.scores()?;
-            expected.push(f64::from(end) - mean(&starts));
-            scores.push(end);
-        }
-        let evaluations = vec![self.samples; scores.len()];
+            let sum = lines.end().rows().zeros_like();
+            Ok(Drawn { lines, random, sum })
+        };
+        let finish = |drawn: Drawn<'_, '_>, samples: usize| {
+            let average = drawn.sum / samples.max(1) as f32;
+            let values = Activation::from_rows(average, drawn.lines.end())?.to_array()?;
+            let (starts, end) = drawn.lines.scores()?;
+            Ok((values, (end, f64::from(end) - mean(&starts))))
+        };
+        let add = |drawn: &mut Drawn<'_, '_>, samples: Range<usize>| {
+            drawn.add(self.noise, samples.len())?;
+            Ok(ControlFlow::Continue(()))
+        };
+        let estimates = work.estimates(Samples::new(self.samples), start, add, finish)?;
+        let estimates = estimates.kept(&work, |image| finish(start(image)?, 0))?;
+        let planned = estimates.planned();
+        let (parts, ends): (Vec<_>, Vec<_>) = estimates.found.into_iter().unzip();
+        let (scores, expected): (Vec<f32>, Vec<f64>) = ends.into_iter().unzip();
         Ok(
-            Attribution::new(self.name(), &work, join(&parts)?, scores, Reduce::AbsSum)
-                .with_evaluations(evaluations)
+            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)
+                .with_evaluations(estimates.samples)
+                .with_planned(planned)
                 .expecting(expected),
         )
+    }
+}
+
+/// The sum over what was drawn for one image.
+struct Drawn<'l, 'w> {
+    lines: Lines<'l, 'w>,
+    random: Random,
+    sum: Tensor<2>,
+}
+
+impl Drawn<'_, '_> {
+    fn add(&mut self, noise: f32, count: usize) -> Result<(), AttributionError> {
+        let end = self.lines.end().rows();
+        let device = end.device();
+        let random = &mut self.random;
+        let (mut chosen, mut at, mut noises) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..count {
+            chosen.push(random.below(self.lines.count()));
+            at.push(random.uniform());
+            if noise > 0.0 {
+                noises.push(random.normal_row(end.dims()[1], &device));
+            }
+        }
+        let starts = self.lines.starts(chosen);
+        let mut difference = end - starts.clone();
+        if !noises.is_empty() {
+            difference = difference + Tensor::cat(noises, 0) * noise;
+        }
+        let values = starts + difference.clone() * column(&at, &device);
+        let found = self.lines.gradients_at(values)?;
+        self.sum = self.sum.clone() + (found.gradient.rows() * difference).sum_dim(0);
+        Ok(())
     }
 }
 
@@ -149,26 +170,11 @@ pub(crate) const METHOD: Method = Method::new(
     "gradient-shap",
     "Gradient SHAP (expected gradients)",
     "Lundberg and Lee 2017; Erion et al. 2021",
-    |options| {
-        let defaults = GradientShap::new(Baseline::zero());
-        Ok(Box::new(GradientShap {
-            setup: options.setup(),
-            baselines: options.get_or("baseline", BASELINES, defaults.baselines)?,
-            samples: options.get_or("samples", "a number of samples", defaults.samples)?,
-            noise: options.get_or("noise", "a standard deviation", defaults.noise)?,
-        }))
-    },
+    |options| options.apply(GradientShap::new(Baseline::zero())),
 )
 .at(Place::AnyLayer)
 .takes_rules()
 .random()
+.keeps_partial()
 .sums_to("score - mean score of the baselines, in expectation")
-.options(&[
-    option("baseline", "zero", BASELINES),
-    option("samples", "50", "how many gradients are taken"),
-    option(
-        "noise",
-        "0",
-        "standard deviation of the noise, in the units of the layer",
-    ),
-]);
+.options(GradientShap::OPTIONS);

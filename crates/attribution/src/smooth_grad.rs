@@ -20,18 +20,23 @@
 //!
 //! Memory: beside a batch of samples, two values of the layer for one image.
 
+use std::ops::ControlFlow;
+
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch};
+use ndarray::ArrayD;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::error::AttributionError;
-use crate::methods::{Build, Method, MethodOption, MethodOptions, Place, option};
+use crate::methods::{Build, Method, Place};
 use crate::network::Network;
+use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
+use crate::sampling::Samples;
 use crate::target::Target;
-use crate::work::{Work, at_least_one, join, require};
+use crate::work::{Work, join};
 
 /// Mean, variance or mean square of the gradient under noise.
 #[derive(Debug, Clone)]
@@ -83,29 +88,28 @@ impl SmoothGrad {
         self
     }
 
-    setters! {
+    setup_builders!(rules, batch_size, seed, progress, keep_partial);
+}
+
+crate::options!(SmoothGrad {
+    {
         /// How many gradients are taken, 50 by default.
-        samples(samples: usize);
+        samples: usize as "samples", "how many gradients are taken", "1 or more",
+        |samples| *samples > 0
+    }
+    {
         /// Standard deviation of the noise, as a fraction of the range of the layer's value for each
         /// image, 0.15 by default.
-        noise(fraction: f32);
+        noise: f32 as "noise", "standard deviation of the noise, as a fraction of the range of values",
+        "0 or more", |noise| noise.is_finite() && *noise >= 0.0
+    }
+    {
         /// Multiplies each gradient by the layer's value without noise before the statistic is taken.
         /// Captum's noise tunnel around `InputXGradient` multiplies by the value with noise.
-        times_input(times_input: bool);
+        times_input: bool as "times-input",
+        "whether each gradient is multiplied by the value without noise", "true or false"
     }
-
-    setup_builders!(rules, batch_size, seed, progress);
-
-    fn check(&self) -> Result<(), AttributionError> {
-        at_least_one("samples", self.samples)?;
-        require(
-            self.noise.is_finite() && self.noise >= 0.0,
-            "noise",
-            self.noise,
-            "0 or more, as a fraction of the range of values",
-        )
-    }
-}
+});
 
 /// Mean and sum of squared differences from it, of rows that come in batches.
 #[derive(Default)]
@@ -148,87 +152,102 @@ impl Attributor for SmoothGrad {
         }
     }
 
+    stated!();
+
     fn attribute(
         &self,
         network: &dyn Network,
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        self.check()?;
+        self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
-        let (mut parts, mut scores) = (Vec::new(), Vec::new());
-        for image in 0..work.count() {
-            let value = work.activation_of(&[image])?;
-            let row = value.rows();
-            let device = row.device();
-            let range = row.clone().max_dim(1) - row.clone().min_dim(1);
-            let deviation = range * self.noise;
-            let mut random = Random::new(self.setup.seed);
-            let mut moments = Moments::default();
-            let mut done = 0;
-            while done < self.samples {
-                let count = work.batch_size.min(self.samples - done);
-                let noise = (0..count).map(|_| random.normal_row(row.dims()[1], &device));
-                let noise = Tensor::cat(noise.collect(), 0);
-                let noisy = row.clone() + noise * deviation.clone();
-                let noisy = Activation::from_rows(noisy, &value)?;
-                let mut found = work.gradients(&vec![image; count], noisy)?.gradient.rows();
-                if self.times_input {
-                    found = found * row.clone();
-                }
-                match self.kind {
-                    Kind::Squared => moments.add(&(found.clone() * found)),
-                    Kind::Mean | Kind::Variance => moments.add(&found),
-                }
-                done += count;
-                let total = self.samples * work.count();
-                self.setup
-                    .progress
-                    .report(image * self.samples + done, total)?;
-            }
-            let result = match self.kind {
-                Kind::Mean | Kind::Squared => moments.mean,
-                Kind::Variance => moments.spread.map(|spread| spread / moments.count),
-            };
-            let result = result.unwrap_or_else(|| row.zeros_like());
-            parts.push(Activation::from_rows(result, &value)?.to_array()?);
-            scores.extend(work.scores(&[image], value)?);
-        }
+        let start = |image| Noisy::new(self, &work, image);
+        let finish = |noisy: Noisy, _| noisy.finish(self, &work);
+        let samples = Samples::new(self.samples);
+        let estimates = work.estimates(
+            samples,
+            start,
+            |noisy, samples| noisy.add(self, &work, samples.len()),
+            finish,
+        )?;
+        let estimates = estimates.kept(&work, |image| finish(start(image)?, 0))?;
+        let planned = estimates.planned();
+        let (parts, scores): (Vec<_>, Vec<_>) = estimates.found.into_iter().unzip();
         let reduce = match self.times_input && self.kind == Kind::Mean {
             true => Reduce::Sum,
             false => Reduce::MaxAbs,
         };
-        let evaluations = vec![self.samples; scores.len()];
-        Ok(
-            Attribution::new(self.name(), &work, join(&parts)?, scores, reduce)
-                .with_evaluations(evaluations),
-        )
+        Ok(Attribution::new(self, &work, join(&parts)?, scores, reduce)
+            .with_evaluations(estimates.samples)
+            .with_planned(planned))
     }
 }
 
-const OPTIONS: &[MethodOption] = &[
-    option("samples", "50", "how many gradients are taken"),
-    option(
-        "noise",
-        "0.15",
-        "standard deviation of the noise, as a fraction of the range of values",
-    ),
-    option(
-        "times-input",
-        "false",
-        "true multiplies each gradient by the value without noise",
-    ),
-];
+/// The gradients around one image's value.
+struct Noisy {
+    image: usize,
+    value: Activation,
+    /// `[1, 1]`
+    deviation: Tensor<2>,
+    random: Random,
+    moments: Moments,
+}
 
-fn build(kind: Kind, options: &MethodOptions) -> Result<Box<dyn Attributor>, AttributionError> {
-    let defaults = SmoothGrad::new(kind);
-    Ok(Box::new(SmoothGrad {
-        setup: options.setup(),
-        kind,
-        samples: options.get_or("samples", "a number of samples", defaults.samples)?,
-        noise: options.get_or("noise", "a fraction of the range of values", defaults.noise)?,
-        times_input: options.get_or("times-input", "true or false", defaults.times_input)?,
-    }))
+impl Noisy {
+    fn new(method: &SmoothGrad, work: &Work<'_>, image: usize) -> Result<Self, AttributionError> {
+        let value = work.activation_of(&[image])?;
+        let row = value.rows();
+        let range = row.clone().max_dim(1) - row.min_dim(1);
+        Ok(Self {
+            image,
+            value,
+            deviation: range * method.noise,
+            random: Random::new(method.setup.seed),
+            moments: Moments::default(),
+        })
+    }
+
+    fn add(
+        &mut self,
+        method: &SmoothGrad,
+        work: &Work<'_>,
+        count: usize,
+    ) -> Result<ControlFlow<()>, AttributionError> {
+        let row = self.value.rows();
+        let device = row.device();
+        let noise = (0..count).map(|_| self.random.normal_row(row.dims()[1], &device));
+        let noise = Tensor::cat(noise.collect(), 0);
+        let noisy = row.clone() + noise * self.deviation.clone();
+        let noisy = Activation::from_rows(noisy, &self.value)?;
+        let found = work.gradients(&vec![self.image; count], noisy)?;
+        let mut found = found.gradient.rows();
+        if method.times_input {
+            found = found * row;
+        }
+        match method.kind {
+            Kind::Squared => self.moments.add(&(found.clone() * found)),
+            Kind::Mean | Kind::Variance => self.moments.add(&found),
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The statistic, zeros of no samples, and the score.
+    fn finish(
+        self,
+        method: &SmoothGrad,
+        work: &Work<'_>,
+    ) -> Result<(ArrayD<f32>, f32), AttributionError> {
+        let moments = self.moments;
+        let result = match method.kind {
+            Kind::Mean | Kind::Squared => moments.mean,
+            Kind::Variance => moments.spread.map(|spread| spread / moments.count),
+        };
+        let result = result.unwrap_or_else(|| self.value.rows().zeros_like());
+        let values = Activation::from_rows(result, &self.value)?.to_array()?;
+        let score = work.scores(&[self.image], self.value)?[0];
+        Ok((values, score))
+    }
 }
 
 /// A method of this family.
@@ -239,25 +258,29 @@ const fn noisy(
     build: Build,
 ) -> Method {
     let method = Method::new(name, title, reference, build);
-    let method = method.at(Place::AnyLayer).takes_rules().random();
-    method.options(OPTIONS)
+    let method = method
+        .at(Place::AnyLayer)
+        .takes_rules()
+        .random()
+        .keeps_partial();
+    method.options(SmoothGrad::OPTIONS)
 }
 
 pub(crate) const SMOOTH_GRAD: Method = noisy(
     "smooth-grad",
     "SmoothGrad",
     "Smilkov et al. 2017",
-    |options| build(Kind::Mean, options),
+    |options| options.apply(SmoothGrad::mean()),
 );
 
 pub(crate) const VAR_GRAD: Method =
     noisy("var-grad", "VarGrad", "Adebayo et al. 2018", |options| {
-        build(Kind::Variance, options)
+        options.apply(SmoothGrad::variance())
     });
 
 pub(crate) const SQUARE_GRAD: Method = noisy(
     "square-grad",
     "SquareGrad",
     "Hooker et al. 2019",
-    |options| build(Kind::Squared, options),
+    |options| options.apply(SmoothGrad::squared()),
 );

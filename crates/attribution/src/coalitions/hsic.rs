@@ -29,9 +29,10 @@ use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
-use crate::methods::{Method, option};
+use crate::methods::Method;
+use crate::options::{Configurable, Setting};
+use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
-use crate::work::require;
 
 /// Most samples: 400 MB of their pairs.
 const MAX_SAMPLES: usize = 10_000;
@@ -56,28 +57,32 @@ impl HsicAttribution {
             samples: 500,
         }
     }
-
-    /// How many coalitions are scored, 2 to 10000, 500 by default.
-    pub fn samples(mut self, samples: usize) -> Self {
-        self.samples = samples;
-        self
-    }
 }
 
 coalitional!(HsicAttribution);
 
-impl Coalitional for HsicAttribution {
-    const NAME: &'static str = METHOD.name;
-    const IS_COMPLETE: bool = false;
-
-    fn check(&self) -> Result<(), AttributionError> {
-        require(
-            (2..=MAX_SAMPLES).contains(&self.samples),
-            "samples",
-            self.samples,
-            "2 to 10000",
-        )
+crate::options!(HsicAttribution {
+    {
+        /// What is hidden together.
+        superpixels: Superpixels as "segments", "what is hidden together", SEGMENTS
     }
+    {
+        /// How many coalitions are scored, 2 to 10000, 500 by default.
+        samples: usize as "samples", "how many coalitions are scored", "2 to 10000",
+        |samples| (2..=MAX_SAMPLES).contains(samples)
+    }
+    {
+        "baseline", HIDDEN_PIXELS, HIDDEN,
+        |method, size| method.baseline.text(size),
+        |method, text| {
+            method.baseline = Setting::read(text)?;
+            Some(())
+        }
+    }
+});
+
+impl Coalitional for HsicAttribution {
+    const IS_COMPLETE: bool = false;
 
     fn coalitions(&self, _segments: usize) -> Result<usize, AttributionError> {
         Ok(self.samples)
@@ -95,17 +100,24 @@ impl Coalitional for HsicAttribution {
             })
             .collect();
         let scores = game.scores(&coalitions)?;
+        // Fewer, where it was stopped.
+        let p = scores.len();
         let Some(width) = width(&scores) else {
             return Ok(Array1::zeros(n));
         };
         // With signs s of 1 and -1, K is s s^T / 2, and centring L is centring s.
-        let sum = (2 * (p / 2)) as f64 - p as f64;
-        let centre = sum / p as f64;
+        let sign = |shown: f32| 2.0 * f64::from(shown) - 1.0;
+        let coalitions = &coalitions[..p];
+        let centre = |player: usize| {
+            let sum: f64 = coalitions.iter().map(|shown| sign(shown[player])).sum();
+            sum / p as f64
+        };
+        let centres: Vec<f64> = (0..n).map(centre).collect();
         let signs: Vec<Vec<f64>> = coalitions
-            .into_iter()
+            .iter()
             .map(|shown| {
-                let sign = |shown: f32| 2.0 * f64::from(shown) - 1.0 - centre;
-                shown.into_iter().map(sign).collect()
+                let each = shown.iter().zip(&centres);
+                each.map(|(&shown, centre)| sign(shown) - centre).collect()
             })
             .collect();
         let mut dependence = Array1::<f64>::zeros(n);
@@ -145,19 +157,8 @@ pub(crate) const METHOD: Method = Method::new(
     "hsic",
     "HSIC attribution",
     "Novello, Fel and Vigouroux 2022",
-    |options| {
-        let defaults = HsicAttribution::new();
-        Ok(Box::new(HsicAttribution {
-            setup: options.setup(),
-            superpixels: options.get_or("segments", SEGMENTS, defaults.superpixels)?,
-            baseline: options.get_or("baseline", HIDDEN, defaults.baseline)?,
-            samples: options.get_or("samples", "a number of samples", defaults.samples)?,
-        }))
-    },
+    |options| options.apply(HsicAttribution::new()),
 )
 .random()
-.options(&[
-    option("segments", "grid:8", SEGMENTS),
-    option("samples", "500", "how many coalitions are scored"),
-    option("baseline", "zero", HIDDEN),
-]);
+.keeps_partial()
+.options(HsicAttribution::OPTIONS);

@@ -52,9 +52,10 @@ pub use self::{
     superpixels::{Segments, Superpixels},
 };
 use crate::attribution::{Attribution, Completeness};
-use crate::attributor::Setup;
+use crate::attributor::{Attributor, Setup};
 use crate::error::AttributionError;
 use crate::network::Network;
+use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
@@ -91,15 +92,9 @@ impl SegmentAttribution {
 }
 
 /// A method of this family: how it turns scores of coalitions into one number per segment.
-pub(crate) trait Coalitional {
-    /// Its name in the table of methods.
-    const NAME: &'static str;
-
+pub(crate) trait Coalitional: Configurable + Attributor {
     /// Whether the numbers add up to the difference between the whole image and the baseline.
     const IS_COMPLETE: bool;
-
-    /// Refuses parameters out of range.
-    fn check(&self) -> Result<(), AttributionError>;
 
     /// How many coalitions of so many segments are scored, beside all and none. Refuses more
     /// segments than the method can take.
@@ -127,7 +122,7 @@ pub(crate) fn explain<M: Coalitional>(
     images: &dyn ImageBatch,
     target: &Target,
 ) -> Result<SegmentAttribution, AttributionError> {
-    method.check()?;
+    method.check_options()?;
     parts.superpixels.check()?;
     let work = Work::new(network, images, target, parts.setup)?;
     parts.baseline.check(&work)?;
@@ -141,25 +136,45 @@ pub(crate) fn explain<M: Coalitional>(
         .iter()
         .fold(0_usize, |a, &b| a.saturating_add(b));
 
+    let planned = evaluations.clone();
     let (mut values, mut scores, mut completeness) = (Vec::new(), Vec::new(), Vec::new());
-    let mut done = 0;
+    let (mut done, mut stopped) = (0, false);
     for (image, segments) in segments.iter().enumerate() {
         let mut random = Random::new(parts.setup.seed);
         let hidden = parts.baseline.images(&work, image, segments, &mut random)?;
-        let progress = |rows: usize| Ok(parts.setup.progress.report(done + rows, total)?);
+        let progress = |rows: usize| match stopped {
+            true => Ok(()),
+            false => work.report(done + rows, total),
+        };
         let mut game = Game::new(&work, image, segments, hidden, &progress)?;
-        let found = method.values(&mut game, &mut random)?;
+        let found = match stopped || game.is_stopped() {
+            true => Array1::zeros(segments.count()),
+            false => method.values(&mut game, &mut random)?,
+        };
         scores.push(game.all() as f32);
         completeness.push(Completeness {
             sum: found.sum(),
             expected: game.all() - game.none(),
         });
         values.push(found);
+        let was_stopped = game.is_stopped();
+        let made = game.evaluations();
         done += evaluations[image];
+        if stopped {
+            // What an image is worth is no sample of it.
+            evaluations[image] = 0;
+        } else if was_stopped {
+            evaluations[image] = made;
+        }
+        stopped = stopped || was_stopped;
     }
     let maps = per_pixel(&segments, &values, work.size())?;
     let attribution =
-        Attribution::new(M::NAME, &work, maps, scores, Reduce::Sum).with_evaluations(evaluations);
+        Attribution::new(method, &work, maps, scores, Reduce::Sum).with_evaluations(evaluations);
+    let attribution = match stopped {
+        true => attribution.with_planned(planned),
+        false => attribution,
+    };
     Ok(SegmentAttribution {
         attribution: match M::IS_COMPLETE {
             true => attribution.with_completeness(completeness),
@@ -206,12 +221,6 @@ macro_rules! coalitional {
         }
 
         impl $method {
-            /// What is hidden together.
-            pub fn superpixels(mut self, superpixels: $crate::coalitions::Superpixels) -> Self {
-                self.superpixels = superpixels;
-                self
-            }
-
             /// What hidden pixels become, [`Baseline::zero`](crate::Baseline::zero) by default: the
             /// mean colour, where preprocessing subtracts it.
             pub fn baseline(mut self, baseline: $crate::Baseline) -> Self {
@@ -227,7 +236,7 @@ macro_rules! coalitional {
                 self
             }
 
-            $crate::attributor::setup_builders!(batch_size, seed, progress);
+            $crate::attributor::setup_builders!(batch_size, seed, progress, keep_partial);
 
             /// The attribution with the segments and their numbers in double precision.
             ///
@@ -253,6 +262,8 @@ macro_rules! coalitional {
             fn name(&self) -> &'static str {
                 METHOD.name
             }
+
+            $crate::attributor::stated!();
 
             fn attribute(
                 &self,

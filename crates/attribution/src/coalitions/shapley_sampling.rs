@@ -20,9 +20,10 @@ use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
-use crate::methods::{Method, option};
+use crate::methods::Method;
+use crate::options::{Configurable, Setting};
+use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
-use crate::work::at_least_one;
 
 /// Shapley values of segments by random orders.
 #[derive(Debug, Clone)]
@@ -44,23 +45,32 @@ impl ShapleySampling {
             permutations: 25,
         }
     }
-
-    /// How many orders there are, 25 by default.
-    pub fn permutations(mut self, permutations: usize) -> Self {
-        self.permutations = permutations;
-        self
-    }
 }
 
 coalitional!(ShapleySampling);
 
-impl Coalitional for ShapleySampling {
-    const NAME: &'static str = METHOD.name;
-    const IS_COMPLETE: bool = true;
-
-    fn check(&self) -> Result<(), AttributionError> {
-        at_least_one("permutations", self.permutations)
+crate::options!(ShapleySampling {
+    {
+        /// What is hidden together.
+        superpixels: Superpixels as "segments", "what is hidden together", SEGMENTS
     }
+    {
+        /// How many orders there are, 25 by default.
+        permutations: usize as "permutations", "how many orders of the segments there are", "1 or more",
+        |permutations| *permutations > 0
+    }
+    {
+        "baseline", HIDDEN_PIXELS, HIDDEN,
+        |method, size| method.baseline.text(size),
+        |method, text| {
+            method.baseline = Setting::read(text)?;
+            Some(())
+        }
+    }
+});
+
+impl Coalitional for ShapleySampling {
+    const IS_COMPLETE: bool = true;
 
     fn coalitions(&self, segments: usize) -> Result<usize, AttributionError> {
         Ok(self.permutations.saturating_mul(segments.saturating_sub(1)))
@@ -69,62 +79,66 @@ impl Coalitional for ShapleySampling {
     fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
         let n = game.players();
         let mut sum = Array1::<f64>::zeros(n);
-        for _ in 0..self.permutations {
-            let order = shuffled(n, random);
-            let mut coalition = vec![0.0; n];
-            let mut before = game.none();
-            // As many at a time as are scored together: of many segments all coalitions of an order
-            // would fill the memory.
-            for players in order.chunks(game.batch_size()) {
-                let coalitions: Vec<Vec<f32>> = players
-                    .iter()
-                    .map(|&player| {
-                        coalition[player] = 1.0;
-                        coalition.clone()
-                    })
-                    .collect();
-                let is_last = coalition.iter().all(|&shown| shown == 1.0);
-                let unknown = coalitions.len() - usize::from(is_last);
-                let mut scores = game.scores(&coalitions[..unknown])?;
-                if is_last {
-                    scores.push(game.all());
-                }
-                for (&player, score) in players.iter().zip(scores) {
-                    sum[player] += score - before;
-                    before = score;
-                }
+        let mut orders = 0;
+        while orders < self.permutations {
+            let Some(differences) = differences(game, random)? else {
+                break;
+            };
+            sum += &differences;
+            orders += 1;
+            if game.is_stopped() {
+                break;
             }
         }
-        Ok(sum / self.permutations as f64)
+        Ok(sum / orders.max(1) as f64)
     }
+}
+
+/// What each segment makes of a difference in one random order; `None` where the work was stopped
+/// before its end.
+fn differences(
+    game: &mut Game<'_, '_>,
+    random: &mut Random,
+) -> Result<Option<Array1<f64>>, AttributionError> {
+    let n = game.players();
+    let mut differences = Array1::<f64>::zeros(n);
+    let order = shuffled(n, random);
+    let mut coalition = vec![0.0; n];
+    let mut before = game.none();
+    // As many at a time as are scored together: of many segments all coalitions of an order would fill the
+    // memory.
+    for players in order.chunks(game.batch_size()) {
+        let coalitions: Vec<Vec<f32>> = players
+            .iter()
+            .map(|&player| {
+                coalition[player] = 1.0;
+                coalition.clone()
+            })
+            .collect();
+        let is_last = coalition.iter().all(|&shown| shown == 1.0);
+        let unknown = coalitions.len() - usize::from(is_last);
+        let mut scores = game.scores(&coalitions[..unknown])?;
+        if scores.len() < unknown || (game.is_stopped() && !is_last) {
+            return Ok(None);
+        }
+        if is_last {
+            scores.push(game.all());
+        }
+        for (&player, score) in players.iter().zip(scores) {
+            differences[player] = score - before;
+            before = score;
+        }
+    }
+    Ok(Some(differences))
 }
 
 pub(crate) const METHOD: Method = Method::new(
     "shapley-sampling",
     "Shapley value sampling",
     "Castro, Gómez and Tejada 2009; Štrumbelj and Kononenko 2010",
-    |options| {
-        let defaults = ShapleySampling::new();
-        Ok(Box::new(ShapleySampling {
-            setup: options.setup(),
-            superpixels: options.get_or("segments", SEGMENTS, defaults.superpixels)?,
-            baseline: options.get_or("baseline", HIDDEN, defaults.baseline)?,
-            permutations: options.get_or(
-                "permutations",
-                "a number of orders",
-                defaults.permutations,
-            )?,
-        }))
-    },
+    |options| options.apply(ShapleySampling::new()),
 )
 .random()
+.keeps_partial()
 .sums_to("score - mean score of the baselines, each segment counted once")
-.options(&[
-    option("segments", "slic:50", SEGMENTS),
-    option(
-        "permutations",
-        "25",
-        "how many orders of the segments there are",
-    ),
-    option("baseline", "zero", HIDDEN),
-]);
+.options(ShapleySampling::OPTIONS);

@@ -32,9 +32,10 @@ use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
 use crate::lines::mean;
-use crate::methods::{Method, option};
+use crate::methods::Method;
+use crate::options::{Configurable, Setting};
+use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
-use crate::work::at_least_one;
 
 /// Total Sobol indices of segments.
 #[derive(Debug, Clone)]
@@ -56,24 +57,34 @@ impl SobolAttribution {
             design: 32,
         }
     }
-
-    /// How many points each of the two designs has, 32 by default; each takes as many evaluations as
-    /// there are segments, and two.
-    pub fn design(mut self, points: usize) -> Self {
-        self.design = points;
-        self
-    }
 }
 
 coalitional!(SobolAttribution);
 
-impl Coalitional for SobolAttribution {
-    const NAME: &'static str = METHOD.name;
-    const IS_COMPLETE: bool = false;
-
-    fn check(&self) -> Result<(), AttributionError> {
-        at_least_one("design", self.design)
+crate::options!(SobolAttribution {
+    {
+        /// What is hidden together.
+        superpixels: Superpixels as "segments", "what is hidden together", SEGMENTS
     }
+    {
+        /// How many points each of the two designs has, 32 by default; each takes as many evaluations as
+        /// there are segments, and two.
+        design: usize as "design",
+        "how many points there are; each takes an evaluation for each segment, and two", "1 or more",
+        |points| *points > 0
+    }
+    {
+        "baseline", HIDDEN_PIXELS, HIDDEN,
+        |method, size| method.baseline.text(size),
+        |method, text| {
+            method.baseline = Setting::read(text)?;
+            Some(())
+        }
+    }
+});
+
+impl Coalitional for SobolAttribution {
+    const IS_COMPLETE: bool = false;
 
     fn coalitions(&self, segments: usize) -> Result<usize, AttributionError> {
         Ok(self.design.saturating_mul(segments.saturating_add(2)))
@@ -83,14 +94,19 @@ impl Coalitional for SobolAttribution {
         let n = game.players();
         let mut changes = Array1::<f64>::zeros(n);
         let mut scores = Vec::with_capacity(2 * self.design);
-        for point in latin_hypercube(self.design, 2 * n, random) {
+        let mut points = 0_u32;
+        'design: for point in latin_hypercube(self.design, 2 * n, random) {
             let (a, b) = point.split_at(n);
             let (a, b) = (a.to_vec(), b.to_vec());
             let ends = game.scores(&[a.clone(), b.clone()])?;
+            let mut of_point = Array1::<f64>::zeros(n);
             let of_a = ends.first().copied().unwrap_or(0.0);
-            scores.extend(ends);
             let players: Vec<usize> = (0..n).collect();
             for players in players.chunks(game.batch_size()) {
+                // A point counts when all that is known of it is there.
+                if game.is_stopped() {
+                    break 'design;
+                }
                 let mixed: Vec<Vec<f32>> = players
                     .iter()
                     .map(|&player| {
@@ -99,10 +115,17 @@ impl Coalitional for SobolAttribution {
                         mixed
                     })
                     .collect();
-                for (&player, score) in players.iter().zip(game.scores(&mixed)?) {
-                    changes[player] += (of_a - score).powi(2);
+                let found = game.scores(&mixed)?;
+                if found.len() < players.len() {
+                    break 'design;
+                }
+                for (&player, score) in players.iter().zip(found) {
+                    of_point[player] = (of_a - score).powi(2);
                 }
             }
+            scores.extend(ends);
+            changes += &of_point;
+            points += 1;
         }
         // Relative to one of them, so that scores that are all the same have none.
         let first = scores.first().copied().unwrap_or(0.0);
@@ -114,7 +137,7 @@ impl Coalitional for SobolAttribution {
             .collect();
         let variance = mean(&squares);
         Ok(match variance > 0.0 {
-            true => changes / (2.0 * self.design as f64 * variance),
+            true => changes / (2.0 * f64::from(points) * variance),
             false => Array1::zeros(n),
         })
     }
@@ -136,21 +159,8 @@ fn latin_hypercube(points: usize, columns: usize, random: &mut Random) -> Vec<Ve
 
 pub(crate) const METHOD: Method =
     Method::new("sobol", "Sobol attribution", "Fel et al. 2021", |options| {
-        let defaults = SobolAttribution::new();
-        Ok(Box::new(SobolAttribution {
-            setup: options.setup(),
-            superpixels: options.get_or("segments", SEGMENTS, defaults.superpixels)?,
-            baseline: options.get_or("baseline", HIDDEN, defaults.baseline)?,
-            design: options.get_or("design", "a number of points", defaults.design)?,
-        }))
+        options.apply(SobolAttribution::new())
     })
     .random()
-    .options(&[
-        option("segments", "grid:8", SEGMENTS),
-        option(
-            "design",
-            "32",
-            "how many points there are; each takes an evaluation for each segment, and two",
-        ),
-        option("baseline", "zero", HIDDEN),
-    ]);
+    .keeps_partial()
+    .options(SobolAttribution::OPTIONS);

@@ -9,23 +9,25 @@
 //!
 //! Memory: `batch_size` images.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use elucid_graph::ImageBatch;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, option};
+use crate::methods::Method;
 use crate::network::Network;
-use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
+use crate::options::{Configurable, Configuration};
+use crate::perturbation::{HIDDEN_PIXELS, Masked, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
+use crate::sampling::Samples;
 use crate::target::Target;
-use crate::work::{Work, at_least_one, require};
+use crate::work::{Work, require};
 
-/// Cells along each axis.
+/// Cells along each axis, where there is no reason for another number.
 const CELLS: usize = 8;
 
 /// Differences of scores when cells of a grid are hidden.
@@ -53,19 +55,26 @@ impl FeatureAblation {
         }
     }
 
-    setup_builders!(batch_size, progress, seed);
+    setup_builders!(batch_size, progress, seed, keep_partial);
 
-    /// Number of cells along each axis.
-    pub fn cells(mut self, cells: usize) -> Self {
-        self.cells = Some(cells);
-        self
-    }
-
-    setters! {
-        /// What hidden pixels become, zero by default.
-        baseline(baseline: Baseline);
+    /// How many cells there are along each axis of images of `[height, width]`.
+    fn cells_at(&self, [height, width]: [usize; 2]) -> usize {
+        self.cells.unwrap_or(CELLS.min(height.min(width)))
     }
 }
+
+crate::options!(FeatureAblation {
+    {
+        /// Number of cells along each axis: 8 by default, or the pixels of the shorter side where there
+        /// are fewer.
+        cells: usize as "cells", "cells of the grid along each axis; 8, where they fit",
+        "1 or more, at most the pixels of the shorter side", |cells| *cells > 0
+    }
+    {
+        /// What hidden pixels become, zero by default.
+        baseline: Baseline as "baseline", HIDDEN_PIXELS, BASELINES
+    }
+});
 
 /// Which cell of a grid each pixel lies in.
 pub(crate) fn grid(cells: usize, [height, width]: [usize; 2]) -> Vec<usize> {
@@ -82,19 +91,23 @@ impl Attributor for FeatureAblation {
         METHOD.name
     }
 
+    fn configuration(&self, size: [usize; 2]) -> Configuration {
+        self.configured(size).with("cells", self.cells_at(size))
+    }
+
     fn attribute(
         &self,
         network: &dyn Network,
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
+        self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         let size = work.size();
-        let cells = self.cells.unwrap_or(CELLS.min(size[0].min(size[1])));
-        at_least_one("number of cells", cells)?;
+        let cells = self.cells_at(size);
         require(
             cells <= size[0].min(size[1]),
-            "number of cells",
+            "cells",
             cells,
             "at most the pixels of the shorter side",
         )?;
@@ -105,30 +118,38 @@ impl Attributor for FeatureAblation {
             let keep = |&cell: &usize| if cell == i { 0.0 } else { 1.0 };
             cell_of.iter().map(keep).collect()
         };
-        let each = count * self.baseline.count();
         let scores = work.all_scores()?;
-        let mut perturbed = Perturbed::new(&work, &self.setup, each);
-        let mut maps = Vec::with_capacity(work.count());
-        for (image, &score) in scores.iter().enumerate() {
+        let start = |image| {
             let mut random = Random::new(self.setup.seed);
-            let mut losses = vec![0.0; count];
-            for hidden in self.baseline.images(&work, image, &mut random) {
-                let mut next = losses.iter_mut();
-                perturbed.scores(image, &hidden, count, mask, |_, scores| {
-                    for (&found, loss) in scores.iter().zip(&mut next) {
-                        *loss += (score - found) / self.baseline.count() as f32;
-                    }
-                    ControlFlow::Continue(())
-                })?;
+            let hidden = self.baseline.images(&work, image, &mut random).into_iter();
+            let hidden: Vec<Masked> = hidden.map(|h| Masked::new(&work, image, h)).collect();
+            Ok((hidden, vec![0.0; count]))
+        };
+        let add = |(hidden, losses): &mut (Vec<Masked>, Vec<f32>), samples: Range<usize>| {
+            let hidden = &hidden[samples.start / count];
+            let cells = samples.map(|i| i % count);
+            let masks: Vec<Vec<f32>> = cells.clone().map(mask).collect();
+            for (cell, found) in cells.zip(hidden.scores(&work, &masks)?) {
+                losses[cell] += (scores[hidden.image] - found) / self.baseline.count() as f32;
             }
-            maps.push(cell_of.iter().map(|&cell| losses[cell]).collect());
-        }
-        let values = per_pixel(maps, size)?;
-        let evaluations = vec![each + 1; work.count()];
-        Ok(
-            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .with_evaluations(evaluations),
-        )
+            Ok(ControlFlow::Continue(()))
+        };
+        let finish = |(_, losses): (Vec<Masked>, Vec<f32>), _| {
+            Ok(cell_of
+                .iter()
+                .map(|&cell| losses[cell])
+                .collect::<Vec<f32>>())
+        };
+        let samples = Samples::in_blocks(self.baseline.count(), count);
+        let estimates = work.estimates(samples, start, add, finish)?;
+        let estimates = estimates.kept(&work, |_| Ok(vec![0.0; cell_of.len()]))?;
+        let planned = estimates.planned();
+        let evaluations = estimates.samples.iter().map(|&samples| samples + 1);
+        let evaluations = evaluations.collect();
+        let values = per_pixel(estimates.found, size)?;
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)
+            .with_evaluations(evaluations)
+            .with_planned(planned))
     }
 }
 
@@ -136,16 +157,8 @@ pub(crate) const METHOD: Method = Method::new(
     "feature-ablation",
     "Feature ablation",
     "Captum's FeatureAblation",
-    |options| {
-        let mut method = FeatureAblation::new();
-        method.setup = options.setup();
-        method.cells = options.get("cells", "a number of cells")?;
-        options.read("baseline", BASELINES, &mut method.baseline)?;
-        Ok(Box::new(method))
-    },
+    |options| options.apply(FeatureAblation::new()),
 )
 .random()
-.options(&[
-    option("cells", "8", "cells of the grid along each axis"),
-    option("baseline", "zero", BASELINE_HELP),
-]);
+.keeps_partial()
+.options(FeatureAblation::OPTIONS);

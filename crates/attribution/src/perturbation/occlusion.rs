@@ -15,32 +15,31 @@
 //!
 //! Memory: `batch_size` images.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use elucid_graph::ImageBatch;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, option};
+use crate::methods::Method;
 use crate::network::Network;
-use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
+use crate::options::{Configurable, Configuration};
+use crate::perturbation::{HIDDEN_PIXELS, Masked, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
-use crate::scaled::whole;
+use crate::sampling::Samples;
+use crate::scaled::Scaled;
 use crate::target::Target;
-use crate::work::{Work, at_least_one, require};
-
-/// Side of the window on photographs, in pixels.
-const WINDOW: usize = 32;
+use crate::work::{Work, require};
 
 /// Differences of scores when windows are hidden.
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct Occlusion {
     pub(crate) setup: Setup,
-    window: Option<usize>,
+    window: Scaled<usize>,
     stride: Option<usize>,
     baseline: Baseline,
 }
@@ -57,30 +56,39 @@ impl Occlusion {
     pub fn new() -> Self {
         Self {
             setup: at_input(),
-            window: None,
+            window: Scaled::usual(32),
             stride: None,
             baseline: Baseline::zero(),
         }
     }
 
-    setup_builders!(batch_size, progress, seed);
+    setup_builders!(batch_size, progress, seed, keep_partial);
+}
 
-    /// Side of the square window, in pixels.
-    pub fn window(mut self, pixels: usize) -> Self {
-        self.window = Some(pixels);
-        self
+crate::options!(Occlusion {
+    {
+        /// Side of the square window, in pixels: 32 by default, and fewer on images of less than 128.
+        window: usize as "window",
+        "side of the square window, in pixels; less on images of fewer than 128", "1 or more",
+        |window| *window > 0
     }
-
-    /// Distance between windows, in pixels; at most the window's side, so that every pixel is
-    /// covered. Half the window unless it is given.
-    pub fn stride(mut self, pixels: usize) -> Self {
-        self.stride = Some(pixels);
-        self
+    {
+        /// Distance between windows, in pixels; at most the window's side, so that every pixel is
+        /// covered. Half the window unless it is given.
+        stride: usize as "stride", "distance between windows, in pixels; half the window unless it is given",
+        "1 or more, at most the window", |stride| *stride > 0
     }
-
-    setters! {
+    {
         /// What hidden pixels become, zero by default.
-        baseline(baseline: Baseline);
+        baseline: Baseline as "baseline", HIDDEN_PIXELS, BASELINES
+    }
+});
+
+impl Occlusion {
+    /// The window and the stride on images of `[height, width]`.
+    fn window_and_stride(&self, size: [usize; 2]) -> (usize, usize) {
+        let window = self.window.at(size);
+        (window, self.stride.unwrap_or(window.div_ceil(2)))
     }
 }
 
@@ -95,18 +103,21 @@ impl Attributor for Occlusion {
         METHOD.name
     }
 
+    fn configuration(&self, size: [usize; 2]) -> Configuration {
+        let (_, stride) = self.window_and_stride(size);
+        self.configured(size).with("stride", stride)
+    }
+
     fn attribute(
         &self,
         network: &dyn Network,
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
+        self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         let [height, width] = work.size();
-        let window = self.window.unwrap_or(whole(WINDOW, [height, width]));
-        let stride = self.stride.unwrap_or(window.div_ceil(2));
-        at_least_one("window", window)?;
-        at_least_one("stride", stride)?;
+        let (window, stride) = self.window_and_stride([height, width]);
         require(
             stride <= window,
             "stride",
@@ -129,62 +140,62 @@ impl Attributor for Occlusion {
             pixels(&windows[i]).for_each(|pixel| keep[pixel] = 0.0);
             keep
         };
-        let each = windows.len() * self.baseline.count();
         let scores = work.all_scores()?;
-        let mut perturbed = Perturbed::new(&work, &self.setup, each);
-        let mut maps = Vec::with_capacity(work.count());
-        for (image, &score) in scores.iter().enumerate() {
+        let start = |image| {
             let mut random = Random::new(self.setup.seed);
-            let mut total = vec![0.0_f64; height * width];
-            let mut covered = vec![0_u32; height * width];
-            for hidden in self.baseline.images(&work, image, &mut random) {
-                let mut next = windows.iter();
-                perturbed.scores(image, &hidden, windows.len(), mask, |_, scores| {
-                    for (&found, window) in scores.iter().zip(&mut next) {
-                        for pixel in pixels(window) {
-                            total[pixel] += f64::from(score - found);
-                            covered[pixel] += 1;
-                        }
-                    }
-                    ControlFlow::Continue(())
-                })?;
+            let hidden = self.baseline.images(&work, image, &mut random).into_iter();
+            Ok(Lost {
+                image,
+                hidden: hidden.map(|h| Masked::new(&work, image, h)).collect(),
+                total: vec![0.0_f64; height * width],
+                covered: vec![0_u32; height * width],
+            })
+        };
+        let add = |lost: &mut Lost, samples: Range<usize>| {
+            let hidden = &lost.hidden[samples.start / windows.len()];
+            let these = samples.map(|i| i % windows.len());
+            let masks: Vec<Vec<f32>> = these.clone().map(mask).collect();
+            for (window, found) in these.zip(hidden.scores(&work, &masks)?) {
+                for pixel in pixels(&windows[window]) {
+                    lost.total[pixel] += f64::from(scores[lost.image] - found);
+                    lost.covered[pixel] += 1;
+                }
             }
-            let mean = |(total, covered): (&f64, &u32)| (total / f64::from(*covered)) as f32;
-            maps.push(total.iter().zip(&covered).map(mean).collect());
-        }
-        let values = per_pixel(maps, [height, width])?;
-        let evaluations = vec![each + 1; work.count()];
-        Ok(
-            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .with_evaluations(evaluations),
-        )
+            Ok(ControlFlow::Continue(()))
+        };
+        // Pixels that no window has covered yet have lost nothing.
+        let mean = |(total, covered): (&f64, &u32)| (total / f64::from(*covered.max(&1))) as f32;
+        let finish = |lost: Lost, _| {
+            let pixels = lost.total.iter().zip(&lost.covered);
+            Ok(pixels.map(mean).collect::<Vec<f32>>())
+        };
+        let samples = Samples::in_blocks(self.baseline.count(), windows.len());
+        let estimates = work.estimates(samples, start, add, finish)?;
+        let estimates = estimates.kept(&work, |_| Ok(vec![0.0; height * width]))?;
+        let planned = estimates.planned();
+        let evaluations = estimates.samples.iter().map(|&samples| samples + 1);
+        let evaluations = evaluations.collect();
+        let values = per_pixel(estimates.found, [height, width])?;
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)
+            .with_evaluations(evaluations)
+            .with_planned(planned))
     }
+}
+
+/// What the score of one image has lost at each pixel.
+struct Lost {
+    image: usize,
+    hidden: Vec<Masked>,
+    total: Vec<f64>,
+    covered: Vec<u32>,
 }
 
 pub(crate) const METHOD: Method = Method::new(
     "occlusion",
     "Occlusion",
     "Zeiler and Fergus 2014",
-    |options| {
-        let mut method = Occlusion::new();
-        method.setup = options.setup();
-        method.window = options.get("window", "a number of pixels")?;
-        method.stride = options.get("stride", "a number of pixels")?;
-        options.read("baseline", BASELINES, &mut method.baseline)?;
-        Ok(Box::new(method))
-    },
+    |options| options.apply(Occlusion::new()),
 )
 .random()
-.options(&[
-    option(
-        "window",
-        "32",
-        "side of the square window, in pixels; less on images of fewer than 128",
-    ),
-    option(
-        "stride",
-        "",
-        "distance between windows, in pixels; half the window unless it is given",
-    ),
-    option("baseline", "zero", BASELINE_HELP),
-]);
+.keeps_partial()
+.options(Occlusion::OPTIONS);

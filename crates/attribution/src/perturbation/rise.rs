@@ -36,7 +36,7 @@
 //! Memory: `batch_size` images and masks, and for each image of the batch a map and its standard
 //! error, whatever the number of masks. [`Rise::all_classes`] holds a map for every class as well.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
@@ -45,16 +45,18 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, Axis};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, option};
+use crate::methods::Method;
 use crate::network::Network;
-use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
+use crate::options::{Configurable, words};
+use crate::perturbation::{HIDDEN_PIXELS, Masked, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
+use crate::sampling::Samples;
 use crate::target::{Target, probabilities};
-use crate::work::{Work, at_least_one, to_vec};
+use crate::work::{Work, to_vec};
 
 /// What weighs a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,14 +70,32 @@ pub enum RiseScore {
     Sigmoid,
 }
 
+words!(RiseScore, "score", SCORES = "probability, target (as it is) or sigmoid",
+    "probability" => Probability, "target" => Target, "sigmoid" => Sigmoid);
+
 /// How a grid becomes a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stretch {
+pub enum RiseStretch {
     /// The grid covers the image and one cell more.
     Paper,
-    /// The same with whole pixels per cell, rounded up.
+    /// The same with whole pixels per cell, rounded up: TorchRay's.
     WholePixels,
 }
+
+words!(RiseStretch, "stretch", STRETCHES = "paper (the image and one cell more) or whole-pixels (per cell)",
+    "paper" => Paper, "whole-pixels" => WholePixels);
+
+/// What the sum of the weighted masks is divided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RiseDivisor {
+    /// `N p`: how often a pixel is kept, as in the paper.
+    Kept,
+    /// `N`, the number of masks: TorchRay's.
+    Masks,
+}
+
+words!(RiseDivisor, "divisor", DIVISORS = "kept (how often a pixel is kept) or masks (their number)",
+    "kept" => Kept, "masks" => Masks);
 
 /// Masks from coarse grids.
 #[derive(Debug, Clone)]
@@ -85,32 +105,53 @@ pub struct Rise {
     masks: usize,
     cells: usize,
     keep: f32,
-    stretch: Stretch,
-    divide_by_keep: bool,
+    stretch: RiseStretch,
+    divisor: RiseDivisor,
     score: RiseScore,
     standard_error: Option<f32>,
     baseline: Baseline,
     given: Option<(Array3<f32>, Vec<[usize; 2]>)>,
 }
 
-impl std::str::FromStr for RiseScore {
-    type Err = AttributionError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "probability" => Ok(Self::Probability),
-            "target" => Ok(Self::Target),
-            "sigmoid" => Ok(Self::Sigmoid),
-            _ => Err(AttributionError::Parameter {
-                parameter: "score",
-                value: format!("\"{text}\""),
-                expected: SCORES,
-            }),
-        }
+crate::options!(Rise {
+    {
+        /// How many masks.
+        masks: usize as "masks", "number of masks", "1 or more", |masks| *masks > 0
     }
-}
-
-const SCORES: &str = "probability, target or sigmoid";
+    {
+        /// Cells of the grid along each axis.
+        cells: usize as "cells", "cells of the grid along each axis",
+        "1 or more, at most the pixels of the shorter side", |cells| *cells > 0
+    }
+    {
+        /// Probability that a cell is kept.
+        keep: f32 as "keep", "probability that a cell is kept", "above 0 and at most 1",
+        |keep| *keep > 0.0 && *keep <= 1.0
+    }
+    {
+        /// What weighs a mask, the probability by default.
+        score: RiseScore as "score", "what weighs a mask", SCORES
+    }
+    {
+        /// How a grid becomes a mask.
+        stretch: RiseStretch as "stretch", "how a grid becomes a mask", STRETCHES
+    }
+    {
+        /// What the sum of the weighted masks is divided by.
+        divisor: RiseDivisor as "divisor", "what the sum of the masks is divided by", DIVISORS
+    }
+    {
+        /// What hidden pixels become, zero by default; one baseline.
+        baseline: Baseline as "baseline", HIDDEN_PIXELS, BASELINES
+    }
+    {
+        /// Stops before all masks are used when the standard error of the map, averaged over pixels, is
+        /// at most this fraction of the map's range (largest minus smallest).
+        standard_error: f32 as "standard-error",
+        "stop early at this standard error, as a fraction of the map's range; never unless given",
+        "above 0", |fraction| *fraction > 0.0 && fraction.is_finite()
+    }
+});
 
 impl Rise {
     fn new(masks: usize, cells: usize, keep: f32) -> Self {
@@ -119,8 +160,8 @@ impl Rise {
             masks,
             cells,
             keep,
-            stretch: Stretch::Paper,
-            divide_by_keep: true,
+            stretch: RiseStretch::Paper,
+            divisor: RiseDivisor::Kept,
             score: RiseScore::Probability,
             standard_error: None,
             baseline: Baseline::zero(),
@@ -136,8 +177,8 @@ impl Rise {
     /// As in TorchRay, but for its sigmoid.
     pub fn torchray() -> Self {
         Self {
-            stretch: Stretch::WholePixels,
-            divide_by_keep: false,
+            stretch: RiseStretch::WholePixels,
+            divisor: RiseDivisor::Masks,
             ..Self::new(8000, 7, 0.5)
         }
     }
@@ -147,31 +188,7 @@ impl Rise {
         Self::new(6000, 8, 0.1)
     }
 
-    setup_builders!(batch_size, seed, progress);
-
-    setters! {
-        /// How many masks.
-        masks(masks: usize);
-        /// Cells of the grid along each axis.
-        cells(cells: usize);
-        /// Probability that a cell is kept.
-        keep(probability: f32);
-        /// What weighs a mask, the probability by default.
-        score(score: RiseScore);
-    }
-
-    /// What hidden pixels become, zero by default; one baseline.
-    pub fn baseline(mut self, baseline: Baseline) -> Self {
-        self.baseline = baseline;
-        self
-    }
-
-    /// Stops before all masks are used when the standard error of the map, averaged over pixels, is
-    /// at most this fraction of the map's range (largest minus smallest).
-    pub fn standard_error(mut self, fraction: f32) -> Self {
-        self.standard_error = Some(fraction);
-        self
-    }
+    setup_builders!(batch_size, seed, progress, keep_partial);
 
     /// Uses these grids `[masks, cells, cells]` of numbers from 0 to 1, with these offsets
     /// `[row, column]` of the image in the stretched grid in pixels, instead of random ones.
@@ -183,8 +200,7 @@ impl Rise {
     }
 
     fn check(&self, size: [usize; 2]) -> Result<(), AttributionError> {
-        at_least_one("number of masks", self.masks)?;
-        at_least_one("number of cells", self.cells)?;
+        self.check_options()?;
         let refuse = |parameter, value: String, expected| {
             Err(AttributionError::Parameter {
                 parameter,
@@ -192,21 +208,9 @@ impl Rise {
                 expected,
             })
         };
-        if !(self.keep > 0.0 && self.keep <= 1.0) {
-            return refuse(
-                "probability of keeping a cell",
-                self.keep.to_string(),
-                "above 0 and at most 1",
-            );
-        }
-        if let Some(fraction) = self.standard_error
-            && !(fraction > 0.0 && fraction.is_finite())
-        {
-            return refuse("standard error", fraction.to_string(), "above 0");
-        }
         if self.cells > size[0].min(size[1]) {
             return refuse(
-                "number of cells",
+                "cells",
                 self.cells.to_string(),
                 "at most the pixels of the shorter side",
             );
@@ -258,8 +262,8 @@ impl Rise {
         let taps = |axis: usize| -> Vec<(usize, usize, f32)> {
             let stretched = (self.cells + 1) * cell[axis];
             let pixels_per_cell = match self.stretch {
-                Stretch::Paper => stretched as f64 / self.cells as f64,
-                Stretch::WholePixels => {
+                RiseStretch::Paper => stretched as f64 / self.cells as f64,
+                RiseStretch::WholePixels => {
                     ((size[axis] + cell[axis]) as f64 / self.cells as f64).ceil()
                 }
             };
@@ -291,9 +295,9 @@ impl Rise {
     }
 
     fn factor(&self) -> f64 {
-        match self.divide_by_keep {
-            true => 1.0 / f64::from(self.keep),
-            false => 1.0,
+        match self.divisor {
+            RiseDivisor::Kept => 1.0 / f64::from(self.keep),
+            RiseDivisor::Masks => 1.0,
         }
     }
 
@@ -334,43 +338,33 @@ impl Rise {
         self.check(size)?;
         let weighing = self.weighing(target, work.network);
         let weighing = Work::new(work.network, images, &weighing, &self.setup)?;
-        let mut maps = RiseMaps {
-            maps: Vec::new(),
-            standard_errors: Vec::new(),
-            masks: Vec::new(),
-            scores: work.all_scores()?,
-            size,
-            is_complete: false,
+        let scores = work.all_scores()?;
+        let start = |image| {
+            let hidden = Masked::new(work, image, self.hidden(work, image)?);
+            Ok((hidden, Tally::new(size[0] * size[1])))
         };
-        let mut perturbed = Perturbed::new(&weighing, &self.setup, self.masks);
-        for image in 0..work.count() {
-            let hidden = self.hidden(work, image)?;
-            let mut tally = Tally::new(size[0] * size[1]);
-            let mask = |i| self.mask(i, size);
-            let ended = perturbed.scores(image, &hidden, self.masks, mask, |masks, scores| {
-                for (mask, &score) in masks.iter().zip(scores) {
-                    tally.add(mask, self.weight(score));
-                }
-                match self.standard_error {
-                    Some(fraction) if tally.is_settled(fraction) => ControlFlow::Break(()),
-                    _ => ControlFlow::Continue(()),
-                }
-            });
-            let cancelled = match ended {
-                Ok(()) => None,
-                Err(error @ AttributionError::Cancelled { .. }) => Some(error),
-                Err(error) => return Err(error),
-            };
-            let (map, standard_error) = tally.finish(self.factor());
-            maps.maps.push(map);
-            maps.standard_errors.push(standard_error);
-            maps.masks.push(tally.count);
-            if cancelled.is_some() {
-                return Ok((maps, cancelled));
+        let add = |(hidden, tally): &mut (Masked, Tally), samples: Range<usize>| {
+            let masks: Vec<Vec<f32>> = samples.map(|i| self.mask(i, size)).collect();
+            for (mask, score) in masks.iter().zip(hidden.scores(&weighing, &masks)?) {
+                tally.add(mask, self.weight(score));
             }
-        }
-        maps.is_complete = true;
-        Ok((maps, None))
+            Ok(match self.standard_error {
+                Some(fraction) if tally.is_settled(fraction) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            })
+        };
+        let finish = |(_, tally): (Masked, Tally), _| Ok(tally.finish(self.factor()));
+        let found = weighing.estimates(Samples::new(self.masks), start, add, finish)?;
+        let (maps, standard_errors) = found.found.into_iter().unzip();
+        let maps = RiseMaps {
+            maps,
+            standard_errors,
+            masks: found.samples,
+            scores,
+            size,
+            is_complete: found.stopped.is_none(),
+        };
+        Ok((maps, found.stopped))
     }
 
     /// The maps of all classes at once, for no more evaluations than one class takes.
@@ -395,53 +389,42 @@ impl Rise {
         let size = work.size();
         self.check(size)?;
         let pixels = size[0] * size[1];
-        let mut perturbed = Perturbed::new(&work, &self.setup, self.masks);
-        let mut sums: Vec<Array2<f32>> = Vec::new();
-        let mut counts = Vec::new();
-        for image in 0..work.count() {
-            let hidden = self.hidden(&work, image)?;
-            let mut sum = Array2::zeros((0, pixels));
-            let mut count = 0;
-            let mask = |i| self.mask(i, size);
-            let ended = perturbed.images(image, &hidden, self.masks, mask, |masks, images| {
-                let scores = work.outputs(images)?.rows();
-                let scores = match self.score {
-                    RiseScore::Probability => probabilities(scores, network.probabilities()),
-                    RiseScore::Target => scores,
-                    RiseScore::Sigmoid => sigmoid(scores),
-                };
-                let classes = scores.dims()[1];
-                let scores = to_vec(&scores.into())?;
-                if count == 0 {
-                    sum = Array2::zeros((classes, pixels));
-                }
-                let masks_of = masks.concat();
-                let shapes = (
-                    ArrayView2::from_shape((masks.len(), classes), &scores),
-                    ArrayView2::from_shape((masks.len(), pixels), &masks_of),
-                );
-                let (Ok(scores), Ok(masks_of)) = shapes else {
-                    return Err(AttributionError::ReadBack {
-                        expected: vec![masks.len(), classes],
-                        got: vec![scores.len()],
-                    });
-                };
-                general_mat_mul(1.0, &scores.t(), &masks_of, 1.0, &mut sum);
-                count += masks.len();
-                Ok(ControlFlow::Continue(()))
-            });
-            let is_cancelled = match ended {
-                Ok(()) => false,
-                Err(AttributionError::Cancelled { .. }) => true,
-                Err(error) => return Err(error),
+        let start = |image| {
+            let hidden = Masked::new(&work, image, self.hidden(&work, image)?);
+            Ok((hidden, Array2::zeros((0, pixels))))
+        };
+        let add = |(hidden, sum): &mut (Masked, Array2<f32>), samples: Range<usize>| {
+            let masks: Vec<Vec<f32>> = samples.map(|i| self.mask(i, size)).collect();
+            let scores = work.outputs(hidden.under(&masks))?.rows();
+            let scores = match self.score {
+                RiseScore::Probability => probabilities(scores, network.probabilities()),
+                RiseScore::Target => scores,
+                RiseScore::Sigmoid => sigmoid(scores),
             };
-            sum *= (self.factor() / count.max(1) as f64) as f32;
-            sums.push(sum);
-            counts.push(count);
-            if is_cancelled {
-                break;
+            let classes = scores.dims()[1];
+            let scores = to_vec(&scores.into())?;
+            if sum.is_empty() {
+                *sum = Array2::zeros((classes, pixels));
             }
-        }
+            let masks_of = masks.concat();
+            let shapes = (
+                ArrayView2::from_shape((masks.len(), classes), &scores),
+                ArrayView2::from_shape((masks.len(), pixels), &masks_of),
+            );
+            let (Ok(scores), Ok(masks_of)) = shapes else {
+                return Err(AttributionError::ReadBack {
+                    expected: vec![masks.len(), classes],
+                    got: vec![scores.len()],
+                });
+            };
+            general_mat_mul(1.0, &scores.t(), &masks_of, 1.0, sum);
+            Ok(ControlFlow::Continue(()))
+        };
+        let finish = |(_, sum): (Masked, Array2<f32>), count: usize| {
+            Ok(sum * (self.factor() / count.max(1) as f64) as f32)
+        };
+        let found = work.estimates(Samples::new(self.masks), start, add, finish)?;
+        let (sums, counts) = (found.found, found.samples);
         let classes = sums.first().map_or(0, |sum| sum.dim().0);
         let mut maps = Array4::zeros((sums.len(), classes, size[0], size[1]));
         for (sum, mut to) in sums.iter().zip(maps.outer_iter_mut()) {
@@ -578,8 +561,10 @@ impl Attributor for Rise {
         METHOD.name
     }
 
+    stated!();
+
     /// One number per pixel, `[N, 1, H, W]`. Unlike [`Rise::maps`], being stopped is an error here,
-    /// unless it was built with [`MethodOptions::keep_partial`](crate::MethodOptions::keep_partial).
+    /// unless [`Rise::keep_partial`] says otherwise.
     fn attribute(
         &self,
         network: &dyn Network,
@@ -599,7 +584,7 @@ impl Attributor for Rise {
         found.masks.resize(work.count(), 0);
         let values = per_pixel(found.maps, found.size)?;
         Ok(
-            Attribution::new(self.name(), &work, values, found.scores, Reduce::Sum)
+            Attribution::new(self, &work, values, found.scores, Reduce::Sum)
                 .with_evaluations(found.masks)
                 .with_planned(planned),
         )
@@ -634,58 +619,13 @@ impl RiseClassMaps {
 
 pub(crate) const METHOD: Method =
     Method::new("rise", "RISE", "Petsiuk, Das and Saenko 2018", |options| {
-        let presets = "paper, torchray or notebook";
-        let preset: Option<String> = options.get("preset", presets)?;
-        let mut method = match preset.as_deref() {
-            None | Some("paper") => Rise::paper(),
+        options.apply(match options.preset() {
             Some("torchray") => Rise::torchray(),
             Some("notebook") => Rise::notebook(),
-            Some(other) => {
-                return Err(AttributionError::OptionValue {
-                    option: "preset".to_owned(),
-                    value: other.to_owned(),
-                    expected: presets.to_owned(),
-                });
-            }
-        };
-        method.setup = options.setup();
-        options.read("masks", "a number", &mut method.masks)?;
-        options.read("cells", "a number", &mut method.cells)?;
-        options.read("keep", "a number above 0 and at most 1", &mut method.keep)?;
-        options.read("score", SCORES, &mut method.score)?;
-        options.read("baseline", BASELINES, &mut method.baseline)?;
-        if let Some(fraction) = options.get("standard-error", "a number above 0")? {
-            method.standard_error = Some(fraction);
-        }
-        Ok(Box::new(method))
+            _ => Rise::paper(),
+        })
     })
     .random()
-    .options(&[
-        option(
-            "preset",
-            "paper",
-            "paper, torchray or notebook; the options below change it",
-        ),
-        option("masks", "8000", "number of masks; 6000 of notebook"),
-        option(
-            "cells",
-            "7",
-            "cells of the grid along each axis; 8 of notebook",
-        ),
-        option(
-            "keep",
-            "0.5",
-            "probability that a cell is kept; 0.1 of notebook",
-        ),
-        option(
-            "score",
-            "probability",
-            "what weighs a mask: probability, target (as it is) or sigmoid",
-        ),
-        option("baseline", "zero", BASELINE_HELP),
-        option(
-            "standard-error",
-            "",
-            "stop early at this standard error, as a fraction of the map's range",
-        ),
-    ]);
+    .keeps_partial()
+    .presets(&["paper", "torchray", "notebook"])
+    .options(Rise::OPTIONS);

@@ -36,6 +36,8 @@ impl References {
     fn open() -> Option<Self> {
         let folder = assets()?.join("reference/transformers");
         let text = std::fs::read_to_string(folder.join("manifest.json")).ok()?;
+        // Python writes what is no number, which JSON has no word for.
+        let text = text.replace(": NaN", ": null");
         Some(Self {
             manifest: serde_json::from_str(&text).unwrap(),
             folder,

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::{Desk, Ended};
-use elucid::attribution::{METHODS, Place};
+use elucid::attribution::{METHODS, MethodOptions, Place};
 use ndarray::{Array2, Array3, ArrayD, Axis};
 use serde_json::{Value, json};
 
@@ -84,12 +84,7 @@ fn one_result_lies_in_the_folder_itself() {
         json!({ "name": "fire9/concat", "shape": [1, 512, 13, 13] })
     );
     assert_eq!(result["rules"], "true");
-    let method = METHODS.iter().find(|m| m.name == "linear-approximation");
-    let defaults = method.unwrap().options.iter();
-    let defaults: Value = defaults
-        .map(|o| (o.name.to_owned(), json!(o.default)))
-        .collect();
-    assert_eq!(result["options"], defaults);
+    assert_eq!(result["options"], json!({}));
     assert_eq!(result["evaluations"], 1);
     assert_eq!(result["completeness"], Value::Null);
     assert_eq!(result["map"]["reduction"], "sum");
@@ -105,6 +100,44 @@ fn one_result_lies_in_the_folder_itself() {
         seconds
             .iter()
             .any(|s| s["step"] == "linear-approximation at fire9")
+    );
+}
+
+/// A report states what ran: presets, and options that exclude each other, are resolved.
+#[test]
+fn reports_state_what_ran() {
+    let desk = Desk::squeezenet();
+    let options = |method: &str, flags: &str, out: &str| {
+        let line = format!("--image cat.png --method {method} {flags} --out {out}");
+        attribute(&desk, &line).ok();
+        report(&desk, out)["results"][0]["options"].clone()
+    };
+    // The preset's own probability and cells, and the masks that were asked for.
+    let rise = options("rise", "--preset notebook --masks 3", "rise");
+    assert_eq!(
+        rise,
+        json!({
+            "baseline": "zero", "cells": "8", "divisor": "kept", "keep": "0.1", "masks": "3",
+            "score": "probability", "stretch": "paper",
+        })
+    );
+    let adaptive = "--tolerance 0.5 --max-evaluations 40";
+    let adaptive = options("integrated-gradients", adaptive, "adaptive");
+    assert_eq!(
+        adaptive,
+        json!({
+            "baseline": "zero", "max-evaluations": "40", "quadrature": "adaptive",
+            "start": "baseline", "tolerance": "0.5",
+        })
+    );
+    let fixed = options(
+        "integrated-gradients",
+        "--steps 2 --start zero --layer fire9",
+        "fixed",
+    );
+    assert_eq!(
+        fixed,
+        json!({ "quadrature": "gauss-legendre", "start": "zero", "steps": "2" })
     );
 }
 
@@ -451,7 +484,7 @@ fn a_refusal_leaves_no_folder() {
 fn options_go_to_the_methods_that_take_them() {
     let desk = Desk::squeezenet();
     for method in METHODS {
-        for option in method.options {
+        for option in method.all_options() {
             for other in METHODS.iter().filter(|m| !m.takes(option.name)) {
                 let line = format!(
                     "--image cat.png --method {} --{} 1 --out out",
@@ -498,11 +531,19 @@ fn every_method_is_listed() {
         for part in [method.title, method.reference] {
             assert!(text.contains(part), "no {part} in {text}");
         }
-        for (i, option) in method.options.iter().enumerate() {
+        let usual = method.build(&MethodOptions::new()).unwrap();
+        let usual = usual.configuration([224, 224]);
+        assert_eq!(facts["presets"], json!(method.presets));
+        for (i, option) in method.all_options().enumerate() {
             let listed = &facts["options"][i];
             assert_eq!(listed["name"], option.name);
-            assert_eq!(listed["default"], option.default);
+            let default = match option.name {
+                "preset" => Some(method.presets[0]),
+                name => usual.get(name),
+            };
+            assert_eq!(listed["default"], json!(default), "{}", option.name);
             assert_eq!(listed["help"], option.help);
+            assert!(!listed["values"].as_str().unwrap().is_empty());
             assert!(text.contains(&format!("--{}", option.name)), "{text}");
         }
     }
@@ -510,10 +551,10 @@ fn every_method_is_listed() {
     assert!(message.contains("did you mean gradient"), "{message}");
 }
 
-/// Runs a command line that begins with the embedded network, and presses Ctrl-C while it works.
-/// Gives what it said.
+/// Runs a command line that begins with the embedded network, and sends a signal while it works. Gives what
+/// it said.
 #[cfg(unix)]
-fn interrupted(desk: &Desk, line: &str) -> String {
+fn interrupted(desk: &Desk, line: &str, (signal, code): (&str, i32)) -> String {
     use std::process::Command;
     use std::time::{Duration, Instant};
 
@@ -531,11 +572,11 @@ fn interrupted(desk: &Desk, line: &str) -> String {
     std::thread::sleep(Duration::from_secs(3));
     let begun = Instant::now();
     let sent = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
+        .args([signal, &child.id().to_string()])
         .status();
     assert!(sent.unwrap().success());
     let said = std::io::read_to_string(remarks).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    assert_eq!(child.wait().unwrap().code(), Some(code), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(60));
     said
 }
@@ -548,7 +589,7 @@ fn ctrl_c_ends_the_only_method() {
     let before = desk.listing(".");
     let line = "attribute --image cat.png --method integrated-gradients --quadrature left \
                 --steps 100000 --out out";
-    let said = interrupted(&desk, line);
+    let said = interrupted(&desk, line, ("-INT", 130));
     assert!(said.contains("ended by Ctrl-C"), "{said}");
     assert!(!said.contains("error"), "{said}");
     assert_eq!(desk.listing("."), before);
@@ -562,6 +603,7 @@ fn what_ctrl_c_leaves_is_kept() {
     let said = interrupted(
         &desk,
         "attribute --image cat.png --method rise,gradient --masks 100000 --out out",
+        ("-INT", 130),
     );
     assert!(said.contains("of 100000 evaluations"), "{said}");
 
@@ -598,4 +640,21 @@ fn the_report_says_how_many_operators_each_rule_took() {
     };
     assert_eq!(count("flat"), 1, "{counts:?}");
     assert!(count("pass") >= 26 && count("winner") >= 3, "{counts:?}");
+}
+
+/// A batch system asks politely before it kills, and any method that adds up samples has something to show.
+#[cfg(unix)]
+#[test]
+fn what_sigterm_leaves_is_kept() {
+    let desk = Desk::squeezenet();
+    let line = "attribute --image cat.png --method smooth-grad --samples 100000 --out out";
+    interrupted(&desk, line, ("-TERM", 143));
+    let report = report(&desk, "out");
+    assert_eq!(report["interrupted"], true);
+    let result = &report["results"][0];
+    assert_eq!(result["planned_evaluations"], 100_000);
+    assert_eq!(result["options"]["samples"], "100000");
+    let evaluations = result["evaluations"].as_u64().unwrap();
+    assert!(evaluations > 0 && evaluations < 100_000, "{evaluations}");
+    assert!(map(&desk, "out").iter().any(|&v| v != 0.0));
 }
