@@ -127,7 +127,8 @@ impl Cache {
     }
 
     /// The cache of this user: the folder `ELUCID_MODELS`, else the platform's cache folder;
-    /// then `models/` in the folder `ELUCID_ASSETS`, then `../shared/models`.
+    /// then, where it is set, `models/` in the folder `ELUCID_ASSETS`. No folder is looked in that
+    /// nobody named.
     ///
     /// # Errors
     /// [`ResolveError::NoCacheFolder`] when the variable is not set and the platform has no
@@ -154,7 +155,7 @@ impl Cache {
         if let Some(assets) = given(assets) {
             cache = cache.or_in(assets.join("models"));
         }
-        Ok(cache.or_in("../shared/models"))
+        Ok(cache)
     }
 
     /// The folder that downloads go to.
@@ -366,15 +367,10 @@ mod tests {
     fn the_environment_overrides_the_platform() {
         let cache = Cache::from_variables(Some("/m".into()), Some("/assets".into())).unwrap();
         assert_eq!(cache.folder(), Path::new("/m"));
-        assert_eq!(
-            cache.assets,
-            [
-                PathBuf::from("/assets/models"),
-                PathBuf::from("../shared/models")
-            ]
-        );
+        assert_eq!(cache.assets, [PathBuf::from("/assets/models")]);
         // An empty variable is as good as none.
         if let Ok(cache) = Cache::from_variables(Some("".into()), None) {
+            assert!(cache.assets.is_empty());
             assert!(cache.folder().ends_with("models") || cache.folder().is_absolute());
         }
     }

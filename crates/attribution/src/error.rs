@@ -1,7 +1,7 @@
 //! What can go wrong while explaining.
 
 use elucid_factor::FactorError;
-use elucid_graph::{GraphError, Layout};
+use elucid_graph::{Excess, GraphError, Layout};
 use elucid_vision::ModelError;
 
 /// An error from an attribution method.
@@ -74,6 +74,28 @@ pub enum AttributionError {
         value: String,
         /// What would be right.
         expected: &'static str,
+    },
+    /// More memory would be taken than the network may.
+    #[error("{what} would take {}", Excess { needed: *needed, held: 0, limit: *limit })]
+    TooLarge {
+        /// What, by the options that it grows with.
+        what: String,
+        /// The bytes that it would take.
+        needed: u64,
+        /// The most bytes allowed.
+        limit: u64,
+    },
+    /// A number of the result, or of the target's scores, is none.
+    #[error("{what} of \"{target}\" is {value} at {place}: the network leaves the numbers")]
+    NotFinite {
+        /// The attribution by a method, or the score.
+        what: String,
+        /// The target.
+        target: String,
+        /// What stands there.
+        value: f32,
+        /// Where, by image and index.
+        place: String,
     },
     /// A value could not be read back from the device as the shape computed.
     #[error("the device returned {got:?} where {expected:?} was computed")]

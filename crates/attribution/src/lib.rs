@@ -6,6 +6,7 @@ mod attributor;
 pub mod baseline;
 mod blur;
 pub mod blur_ig;
+mod budget;
 pub mod by_name;
 pub mod cam;
 pub mod channel;

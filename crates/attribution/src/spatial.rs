@@ -9,10 +9,11 @@
 //! Positions whose windows do not overlap share one backward pass, and each reads its own numbers
 //! out of its own window: the numbers are those of one pass per position.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, ImageBatch, Span};
+use elucid_graph::{Activation, INPUT, ImageBatch, Span};
 use elucid_rules::{RuleUse, Rules};
 use elucid_vision::Model;
 use ndarray::{Array2, Array3, Array4, Ix3, s};
@@ -86,9 +87,9 @@ impl SpatialAttribution {
     ///
     /// # Errors
     ///
-    /// [`AttributionError::Graph`] for names that do not exist and for layers between which other
-    /// paths lead, [`AttributionError::NotSpatial`] for layers without positions,
-    /// [`AttributionError::Cancelled`] when the callback asks to stop.
+    /// [`AttributionError::Graph`] for names that do not exist, [`AttributionError::NoPath`] when the
+    /// deep layer does not depend on the shallow one, [`AttributionError::NotSpatial`] for layers
+    /// without positions, [`AttributionError::Cancelled`] when the callback asks to stop.
     pub fn compute(
         &self,
         model: &Model,
@@ -97,6 +98,12 @@ impl SpatialAttribution {
         at_least_one("batch size", self.batch_size.unwrap_or(1))?;
         let from = model.layer(&self.from)?.name().to_owned();
         let to = model.layer(&self.to)?.name().to_owned();
+        if !depends(model, &to, &from)? {
+            return Err(AttributionError::NoPath {
+                layer: from,
+                target: to,
+            });
+        }
         let images = images.images(model.device());
         let [count, _, height, width] = images.dims();
         let size = [height, width];
@@ -129,6 +136,7 @@ impl SpatialAttribution {
                 to: &to,
                 from_map,
                 to_map,
+                image: images.clone().narrow(0, image, 1),
                 front: front.clone().map(|front| front.narrow(0, image, 1)),
                 shallow: shallow.clone().narrow(0, image, 1),
                 deep: deep.clone().narrow(0, image, 1),
@@ -214,6 +222,27 @@ impl SpatialAttribution {
     }
 }
 
+/// Whether layer `deep` is computed from layer `shallow`.
+fn depends(model: &Model, deep: &str, shallow: &str) -> Result<bool, AttributionError> {
+    let shallow = model.layer(shallow)?.value();
+    let graph = model.graph();
+    let mut waiting = vec![model.layer(deep)?.value()];
+    let mut seen = HashSet::new();
+    while let Some(value) = waiting.pop() {
+        if value == shallow {
+            return Ok(true);
+        }
+        if seen.insert(value) {
+            let node = graph.producer(value);
+            waiting.extend(
+                node.into_iter()
+                    .flat_map(|node| node.inputs.iter().flatten()),
+            );
+        }
+    }
+    Ok(false)
+}
+
 /// The activation as `[N, C, H, W]`.
 fn spatial(map: LayerMap, at: &Activation, layer: &str) -> Result<Tensor<4>, AttributionError> {
     map.shown(at.clone())?
@@ -239,6 +268,8 @@ struct Job<'j> {
     to: &'j str,
     from_map: LayerMap,
     to_map: LayerMap,
+    /// `[1, C, H, W]`
+    image: Tensor<4>,
     /// The tokens in front of the shallow map, `[1, prefix, C1]`, if it is of tokens.
     front: Option<Tensor<3>>,
     /// `[1, C1, H1, W1]`
@@ -289,12 +320,16 @@ impl Job<'_> {
         let copies = self.shallow.clone().repeat_dim(0, count);
         let leaf = Activation::from(copies).require_grad();
         let front = self.front.clone().map(|front| front.repeat_dim(0, count));
-        let fetched = self
+        let mut pass = self
             .model
             .pass()
             .rules(self.rules)
-            .feed(self.from, self.from_map.laid_out(leaf.clone(), front)?)
-            .fetch([self.to])?;
+            .feed(self.from, self.from_map.laid_out(leaf.clone(), front)?);
+        if self.from != self.model.layer(INPUT)?.name() {
+            // Other branches than the layer's keep the values that the image gives them.
+            pass = pass.feed(INPUT, self.image.clone().repeat_dim(0, count));
+        }
+        let fetched = pass.fetch([self.to])?;
         let uses = fetched.rule_uses().to_vec();
         let reached = spatial(self.to_map, fetched.get(self.to)?, self.to)?;
         let score = (reached * cotangents).sum();

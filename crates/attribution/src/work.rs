@@ -10,6 +10,7 @@ use elucid_vision::Model;
 use ndarray::{Array, ArrayD, Axis, RemoveAxis};
 
 use crate::attributor::Setup;
+use crate::budget;
 use crate::error::AttributionError;
 use crate::layer_map::{LayerMap, Takes};
 use crate::network::Network;
@@ -65,7 +66,7 @@ impl<'w> Work<'w> {
         let bound = target.bind(network)?;
         let work = Self {
             network,
-            batch_size: batch_size(network, &layer, &bound, setup.batch_size),
+            batch_size: batch_size(network, &layer, &bound, setup.batch_size, images.dims()),
             layer,
             target_name: target.to_string(),
             target: bound,
@@ -96,7 +97,13 @@ impl<'w> Work<'w> {
         Ok(Self {
             map: LayerMap::of(self.network, &layer, self.size(), takes)?,
             fronts: Arc::default(),
-            batch_size: batch_size(self.network, &layer, &self.target, self.batch_size),
+            batch_size: batch_size(
+                self.network,
+                &layer,
+                &self.target,
+                self.batch_size,
+                self.images.dims(),
+            ),
             layer,
             rules: rules.clone(),
             rule_uses: Arc::default(),
@@ -108,7 +115,13 @@ impl<'w> Work<'w> {
     pub fn about(&self, target: &Target) -> Result<Self, AttributionError> {
         let bound = target.bind(self.network)?;
         let work = Self {
-            batch_size: batch_size(self.network, &self.layer, &bound, self.batch_size),
+            batch_size: batch_size(
+                self.network,
+                &self.layer,
+                &bound,
+                self.batch_size,
+                self.images.dims(),
+            ),
             target_name: target.to_string(),
             target: bound,
             ..self.clone()
@@ -327,9 +340,15 @@ impl<'w> Work<'w> {
     }
 }
 
-/// How many images go through the network together: those asked for, and one where the network takes
-/// them one by one all the same.
-fn batch_size(network: &dyn Network, layer: &str, target: &BoundTarget, asked: usize) -> usize {
+/// How many images go through the network together: those asked for as far as memory goes, and one where
+/// the network takes them one by one all the same.
+fn batch_size(
+    network: &dyn Network,
+    layer: &str,
+    target: &BoundTarget,
+    asked: usize,
+    images: [usize; 4],
+) -> usize {
     // What cannot be planned is an error of the pass.
     let one_by_one = |model: &Model| model.runs_one_by_one([layer, &target.layer]).ok();
     match network
@@ -338,7 +357,7 @@ fn batch_size(network: &dyn Network, layer: &str, target: &BoundTarget, asked: u
         .and_then(one_by_one)
     {
         Some(true) => 1,
-        _ => asked,
+        _ => budget::together(network, &target.layer, images, asked),
     }
 }
 

@@ -181,6 +181,49 @@ fn a_softmax_is_found_behind_whatever_casts_moves_scales_or_decides() {
 }
 
 #[test]
+fn a_sum_of_powers_may_lose_its_axis_and_get_it_back() {
+    /// `exp(d) / sum`, where `d` is `z` or less its maximum.
+    fn divided(sum: &'static str, lost: Option<&'static str>, less_maximum: bool) -> Graph {
+        network(4, &["y"], move |builder| {
+            let mut of = "z";
+            if less_maximum {
+                builder.node_with("ReduceMax", "", &["z", "last"], &["most"], |a| {
+                    a.with("keepdims", i64::from(lost.is_none()))
+                })?;
+                let mut most = "most";
+                if let Some(axis) = lost {
+                    builder.node("Unsqueeze", "", &["most", axis], &["wide"])?;
+                    most = "wide";
+                }
+                builder.node("Sub", "", &["z", most], &["less"])?;
+                of = "less";
+            }
+            builder.node("Exp", "", &[of], &["powers"])?;
+            builder.node_with(sum, "", &["powers", "last"], &["sum"], |a| {
+                a.with("keepdims", i64::from(lost.is_none()))
+            })?;
+            let mut by = "sum";
+            if let Some(axis) = lost {
+                builder.node("Unsqueeze", "", &["sum", axis], &["back"])?;
+                by = "back";
+            }
+            builder.node("Div", "", &["powers", by], &["y"])
+        })
+    }
+    for sum in ["ReduceSum", "ReduceL1"] {
+        for less_maximum in [false, true] {
+            for lost in [None, Some("last")] {
+                let model = open(divided(sum, lost, less_maximum));
+                found(&model, Probabilities::Softmax, HeadKind::Classes);
+            }
+        }
+        // Put back somewhere else it is another function of the scores, which nobody knows.
+        let model = open(divided(sum, Some("first"), false));
+        assert_ne!(model.head().scores(), "z");
+    }
+}
+
+#[test]
 fn a_softmax_written_out_is_found() {
     let sum = |builder: &mut GraphBuilder, of: &str| {
         builder

@@ -69,6 +69,11 @@ impl<'g, 'w> Game<'g, 'w> {
         self.none
     }
 
+    /// Looks whether the work was cancelled.
+    pub fn go_on(&self) -> Result<(), AttributionError> {
+        (self.progress)(self.done)
+    }
+
     /// The scores of some coalitions, each with a number for every segment: 1 shows it, 0 hides it,
     /// and in between is the mixture.
     pub fn scores(&mut self, coalitions: &[Vec<f32>]) -> Result<Vec<f64>, AttributionError> {

@@ -68,7 +68,7 @@ impl<'w> Perturbed<'w> {
         let [height, width] = self.work.size();
         let shown = self.work.rows(&[image]) - hidden.clone();
         let end = self.done + count;
-        for batch in batches(count, self.setup.batch_size) {
+        for batch in batches(count, self.work.batch_size) {
             let masks: Vec<Vec<f32>> = batch.iter().map(|&i| mask(i)).collect();
             let data = TensorData::new(masks.concat(), [batch.len(), 1, height, width]);
             let keep = Tensor::<4>::from_data(data, &shown.device());

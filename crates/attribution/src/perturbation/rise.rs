@@ -174,7 +174,8 @@ impl Rise {
     }
 
     /// Uses these grids `[masks, cells, cells]` of numbers from 0 to 1, with these offsets
-    /// `[row, column]` of the image in the stretched grid in pixels, instead of random ones.
+    /// `[row, column]` of the image in the stretched grid in pixels, instead of random ones. The stretched
+    /// grid is `(cells + 1) * ceil(side / cells)` pixels long, and the image lies inside it.
     pub fn with_grids(mut self, grids: ArrayView3<'_, f32>, offsets: &[[usize; 2]]) -> Self {
         self.masks = grids.dim().0;
         self.cells = grids.dim().1;
@@ -223,6 +224,16 @@ impl Rise {
             if !grids.iter().all(|cell| (0.0..=1.0).contains(cell)) {
                 return refuse("grids", "other numbers".to_owned(), "numbers from 0 to 1");
             }
+            let cell = self.cell(size);
+            let most = [0, 1].map(|axis| (self.cells + 1) * cell[axis] - size[axis]);
+            let inside = |offset: &[usize; 2]| offset[0] <= most[0] && offset[1] <= most[1];
+            if let Some(offset) = offsets.iter().find(|offset| !inside(offset)) {
+                return refuse(
+                    "offset of a grid",
+                    format!("{offset:?}"),
+                    "so small that the image lies inside the stretched grid",
+                );
+            }
         }
         Ok(())
     }
@@ -242,9 +253,14 @@ impl Rise {
         }
     }
 
+    /// Pixels of a cell along each axis.
+    fn cell(&self, size: [usize; 2]) -> [usize; 2] {
+        size.map(|side| side.div_ceil(self.cells))
+    }
+
     /// Mask `i`, `[H, W]`: made from the seed and the number alone, so that none need be stored.
     fn mask(&self, i: usize, size: [usize; 2]) -> Vec<f32> {
-        let cell = size.map(|side| side.div_ceil(self.cells));
+        let cell = self.cell(size);
         let (grid, offset) = match &self.given {
             Some((grids, offsets)) => (grids.index_axis(Axis(0), i).to_owned(), offsets[i]),
             None => {

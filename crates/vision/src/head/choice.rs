@@ -1,11 +1,11 @@
 //! Which of a network's outputs is explained.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
-use elucid_graph::{BoundGraph, Graph, ValueId};
+use elucid_graph::{BoundGraph, Graph, INPUT, ValueId};
 use elucid_rules::OpKind;
 
-use super::follow::{Found, follow};
+use super::follow::{Found, follow, label, map_before};
 use super::written_out::{input, squash};
 use super::{Form, Head, HeadKind, Probabilities};
 use crate::error::ModelError;
@@ -51,6 +51,11 @@ pub(crate) fn choose(
     lie_as_made(bound, &mut candidate);
     let (kind, probabilities) = read(bound, &candidate, asked, &mut remarks)?;
     let graph = bound.graph();
+    let scores = candidate.found.scores;
+    let obstacle = candidate
+        .shape
+        .is_empty()
+        .then(|| why_none(bound, candidate.output, scores));
     let head = Head {
         kind,
         probabilities,
@@ -58,6 +63,7 @@ pub(crate) fn choose(
         output: graph.name(candidate.output).to_owned(),
         scores: graph.name(candidate.found.scores).to_owned(),
         shape: candidate.shape,
+        obstacle,
     };
     Ok((candidate.found.scores, head, remarks))
 }
@@ -66,6 +72,72 @@ pub(crate) fn choose(
 fn shape_of(bound: &BoundGraph, value: ValueId) -> Vec<usize> {
     let layer = bound.layers().iter().find(|layer| layer.value() == value);
     layer.map_or_else(Vec::new, |layer| layer.shape().to_vec())
+}
+
+/// Why an output holds no scores where what it is made of has no shape, and what to do about it.
+fn why_none(bound: &BoundGraph, output: ValueId, scores: ValueId) -> String {
+    let graph = bound.graph();
+    let name = graph.name(output);
+    let (pictures, before) = behind(bound, scores);
+    let explains = match before {
+        Some(before) => format!(
+            "--logits {} explains what it is made of",
+            graph.name(before)
+        ),
+        None => "--logits NAME explains a value inside the network".to_owned(),
+    };
+    let or_another = match graph.outputs().len() {
+        1 => "",
+        _ => ", --output NAME another output",
+    };
+    if !pictures {
+        return format!(
+            "output \"{name}\" does not depend on the picture, so nothing explains it; --logits NAME \
+             explains a value inside the network{or_another}"
+        );
+    }
+    let made = graph.producer(scores).map_or_else(
+        || "as it is given".to_owned(),
+        |node| format!("by {}", label(graph, node)),
+    );
+    let outputs = bound.outputs();
+    match outputs.iter().find(|(value, _)| *value == output) {
+        Some((_, Some(shape))) => format!(
+            "output \"{name}\" {shape:?} is made {made}, of whole numbers or decisions, which are no \
+             scores and have no gradient; {explains}{or_another}"
+        ),
+        _ => format!(
+            "what output \"{name}\" is made of, {made}, has no shape before an image is seen, or cannot \
+             be computed, so it holds no class scores; {explains}{or_another}"
+        ),
+    }
+}
+
+/// Whether a value is computed from the picture, and the nearest value before it that may be scores.
+fn behind(bound: &BoundGraph, value: ValueId) -> (bool, Option<ValueId>) {
+    let graph = bound.graph();
+    let image = bound.layer(INPUT).map(|layer| layer.value()).ok();
+    let mut waiting = VecDeque::from([value]);
+    let mut seen: HashSet<ValueId> = HashSet::new();
+    let (mut pictures, mut nearest) = (false, None);
+    while let Some(next) = waiting.pop_front() {
+        if !seen.insert(next) {
+            continue;
+        }
+        if Some(next) == image {
+            pictures = true;
+            continue;
+        }
+        if nearest.is_none() && next != value && !shape_of(bound, next).is_empty() {
+            nearest = Some(next);
+        }
+        let node = graph.producer(next);
+        waiting.extend(
+            node.into_iter()
+                .flat_map(|node| node.inputs.iter().flatten()),
+        );
+    }
+    (pictures, nearest)
 }
 
 fn candidate(bound: &BoundGraph, output: ValueId, is_raw: bool) -> Candidate {
@@ -231,10 +303,18 @@ fn is_called_embedding(name: &str) -> bool {
         .any(|part| name.contains(part))
 }
 
-/// Steps back over a `Transpose` that puts the classes of a map last.
+/// Steps back over what puts the classes of a map last, or its positions in a row.
 fn lie_as_made(bound: &BoundGraph, candidate: &mut Candidate) {
     let graph = bound.graph();
     let (found, shape) = (&mut candidate.found, &mut candidate.shape);
+    let is_row = matches!(Form::of(shape), Form::Row(_));
+    if let (Some(axis), false) = (found.axis, is_row)
+        && let Some(map) = map_before(bound, found.scores, axis)
+    {
+        (found.scores, found.axis) = (map, Some(1));
+        *shape = shape_of(bound, map);
+        return;
+    }
     if Form::of(shape) != Form::Map || !matches!(found.axis, None | Some(3 | -1)) {
         return;
     }

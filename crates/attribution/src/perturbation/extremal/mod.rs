@@ -51,6 +51,7 @@ use ndarray::{Array2, Array4, ArrayD, ArrayView2, Axis};
 
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::budget::SINGLE;
 use crate::error::AttributionError;
 use crate::network::Network;
 use crate::perturbation::at_input;
@@ -240,13 +241,16 @@ impl ExtremalPerturbation {
         for (name, value) in [
             ("area's weight", self.area_weight),
             ("change of a settled mask", self.settled),
-            ("smooth", self.smooth),
         ] {
             if !(value >= 0.0 && value.is_finite()) {
                 return refuse(name, value, "0 or more");
             }
         }
-        for (name, value) in [("momentum", self.momentum), ("dampening", self.dampening)] {
+        for (name, value) in [
+            ("momentum", self.momentum),
+            ("dampening", self.dampening),
+            ("smooth", self.smooth),
+        ] {
             if !(0.0..=1.0).contains(&value) {
                 return refuse(name, value, "from 0 to 1");
             }
@@ -299,6 +303,14 @@ impl ExtremalPerturbation {
             .flat_map(|image| (0..self.areas.len()).map(move |area| (image, area)))
             .collect();
         let sides = self.variant.sides();
+        if self.perturbation == Perturbation::Blur {
+            let pyramids = work
+                .count()
+                .min(work.batch_size.div_ceil(self.areas.len()) + 1);
+            let image = work.images.dims()[1..].iter().product();
+            let what = format!("{} levels of {pyramids} image(s)", self.levels);
+            work.afford(what, &[pyramids, self.levels, image, SINGLE])?;
+        }
         let mut count = Count {
             done: 0,
             total: pairs.len().saturating_mul(self.iterations),

@@ -16,7 +16,7 @@ pub fn of(results: &Results, model: &Model, image: &Path) -> SpatialWidget {
     let first = &results.views[0].maps;
     let mut page = SpatialWidget::new(&results.photo, first.from(), first.to())
         .predictions(results.guesses.iter().map(Guess::shown))
-        .classes(results.classes.iter().map(|c| c.label.as_str()))
+        .classes(results.hints.iter().map(|hint| hint.label.as_str()))
         .fact("Model", model.name())
         .fact("Photograph", file)
         .remarks(model.remarks());
