@@ -135,21 +135,24 @@ pub enum AttributionError {
         network: String,
     },
     /// A method cannot explain some operators of the network.
-    #[error("{method} has no rule for {}; assign one to each, or take another method", nodes.join(", "))]
+    #[error(
+        "{method} has no rule for {}: assign one to each, or take another method",
+        by_kind(nodes)
+    )]
     Uncovered {
         /// The method, or its set of rules.
         method: String,
         /// The operators, by kind and name.
         nodes: Vec<String>,
     },
-    /// A method replaces the gradient of ReLU and Clip, and there is none to replace.
+    /// A method replaces the gradient of ReLU and Clip, and there is none to replace. Other activations can
+    /// be given rules of their own, such as [`GuidedActivation`](elucid_rules::GuidedActivation), and the
+    /// gradient taken under them.
     #[error(
         "{method} replaces the gradient of ReLU and Clip, and there is none between \"{layer}\" and \
-         \"{target}\"{}; take another method{}",
+         \"{target}\"{}; take another method",
         if activations.is_empty() { ", nor any other activation".to_owned() }
         else { format!(", only {}", activations.join(", ")) },
-        if activations.is_empty() { "" }
-        else { ", or the gradient under rules for these, such as GuidedActivation" }
     )]
     NoRectifier {
         /// The method.
@@ -253,11 +256,57 @@ pub enum AttributionError {
     },
 }
 
+/// Operators by kind, the first few of each by name: `3 Mul ("a", "b", "c"), 1 Softmax ("d")`.
+fn by_kind(nodes: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let mut kinds: Vec<(&str, Vec<&str>)> = Vec::new();
+    for node in nodes {
+        let (kind, name) = node.split_once(' ').unwrap_or((node, ""));
+        match kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, names)) => names.push(name),
+            None => kinds.push((kind, vec![name])),
+        }
+    }
+    let each = kinds.into_iter().map(|(kind, names)| {
+        let shown: Vec<&str> = names.iter().take(SHOWN).copied().collect();
+        let more = match names.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        match names[..] {
+            [only] => format!("{kind} {only}"),
+            _ => format!("{} {kind} ({}{more})", names.len(), shown.join(", ")),
+        }
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
 impl From<elucid_progress::Cancelled> for AttributionError {
     fn from(cancelled: elucid_progress::Cancelled) -> Self {
         Self::Cancelled {
             done: cancelled.done,
             total: cancelled.total,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_operators_are_a_line() {
+        let nodes = (0..100).map(|i| format!("{} \"n{i}\"", ["Mul", "Sigmoid"][i % 2]));
+        let mut nodes: Vec<String> = nodes.collect();
+        nodes.push("Softmax \"s\"".to_owned());
+        let error = AttributionError::Uncovered {
+            method: "lrp".to_owned(),
+            nodes,
+        };
+        assert_eq!(
+            error.to_string(),
+            "lrp has no rule for 50 Mul (\"n0\", \"n2\", \"n4\" and 47 more), 50 Sigmoid (\"n1\", \"n3\", \
+             \"n5\" and 47 more), Softmax \"s\": assign one to each, or take another method"
+        );
     }
 }

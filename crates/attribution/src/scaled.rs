@@ -87,6 +87,9 @@ pub(crate) fn default_at(method: &str, option: &str, default: &str, size: [usize
     match (found, default.parse::<f32>()) {
         (Some((_, _, true)), Ok(pixels)) => whole(pixels as usize, size).to_string(),
         (Some(_), Ok(pixels)) => length(pixels, size).to_string(),
+        (None, Ok(cells)) if (method, option) == ("rise", "cells") => {
+            (cells as usize).min(size[0].min(size[1])).to_string()
+        }
         _ if (method, option) == ("meaningful-perturbation", "disc") => {
             let parts = default.split(',').enumerate();
             let shrunk = parts.map(|(i, part)| match part.parse::<f32>() {

@@ -322,9 +322,18 @@ impl Model {
     fn photo(&self, prepared: Prepared) -> Photo {
         let shape: [usize; 4] = prepared.tensor.dim().into();
         let values = prepared.tensor.into_iter().collect::<Vec<f32>>();
+        let remark = prepared.blended.map(|done| {
+            Remark::new(format!(
+                "the picture is partly transparent, which {} channels cannot hold: {}; --transparency \
+                 white, black or dropped (as Pillow's convert(\"RGB\")) says otherwise",
+                shape[1],
+                done.in_words()
+            ))
+        });
         Photo {
             tensor: Tensor::from_data(TensorData::new(values, shape), self.device()),
             picture: prepared.shown,
+            remark,
         }
     }
 

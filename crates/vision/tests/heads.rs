@@ -207,7 +207,8 @@ fn a_sum_of_powers_may_lose_its_axis_and_get_it_back() {
                 builder.node("Unsqueeze", "", &["sum", axis], &["back"])?;
                 by = "back";
             }
-            builder.node("Div", "", &["powers", by], &["y"])
+            builder.node("Div", "", &["powers", by], &["y"])?;
+            Ok(())
         })
     }
     for sum in ["ReduceSum", "ReduceL1"] {

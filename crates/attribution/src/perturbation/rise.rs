@@ -84,6 +84,8 @@ pub struct Rise {
     pub(crate) setup: Setup,
     masks: usize,
     cells: usize,
+    /// Whether the number of cells is that of the preset, and not one that was asked for.
+    cells_fit: bool,
     keep: f32,
     stretch: Stretch,
     divide_by_keep: bool,
@@ -118,6 +120,7 @@ impl Rise {
             setup: at_input(),
             masks,
             cells,
+            cells_fit: true,
             keep,
             stretch: Stretch::Paper,
             divide_by_keep: true,
@@ -152,12 +155,26 @@ impl Rise {
     setters! {
         /// How many masks.
         masks(masks: usize);
-        /// Cells of the grid along each axis.
-        cells(cells: usize);
         /// Probability that a cell is kept.
         keep(probability: f32);
         /// What weighs a mask, the probability by default.
         score(score: RiseScore);
+    }
+
+    /// Cells of the grid along each axis. As many as a preset has, or as the image has pixels along its
+    /// shorter side if those are fewer, unless it is given.
+    pub fn cells(mut self, cells: usize) -> Self {
+        (self.cells, self.cells_fit) = (cells, false);
+        self
+    }
+
+    /// The same with as many cells as fit into images of that size, where nobody gave their number.
+    fn fitted(&self, size: [usize; 2]) -> Self {
+        let mut fitted = self.clone();
+        if self.cells_fit {
+            fitted.cells = self.cells.min(size[0].min(size[1]));
+        }
+        fitted
     }
 
     /// What hidden pixels become, zero by default; one baseline.
@@ -178,7 +195,7 @@ impl Rise {
     /// grid is `(cells + 1) * ceil(side / cells)` pixels long, and the image lies inside it.
     pub fn with_grids(mut self, grids: ArrayView3<'_, f32>, offsets: &[[usize; 2]]) -> Self {
         self.masks = grids.dim().0;
-        self.cells = grids.dim().1;
+        (self.cells, self.cells_fit) = (grids.dim().1, false);
         self.given = Some((grids.to_owned(), offsets.to_vec()));
         self
     }
@@ -347,7 +364,8 @@ impl Rise {
         target: &Target,
     ) -> Result<(RiseMaps, Option<AttributionError>), AttributionError> {
         let size = work.size();
-        self.check(size)?;
+        let fitted = self.fitted(size);
+        fitted.check(size)?;
         let weighing = self.weighing(target, work.network);
         let weighing = Work::new(work.network, images, &weighing, &self.setup)?;
         let mut maps = RiseMaps {
@@ -362,7 +380,7 @@ impl Rise {
         for image in 0..work.count() {
             let hidden = self.hidden(work, image)?;
             let mut tally = Tally::new(size[0] * size[1]);
-            let mask = |i| self.mask(i, size);
+            let mask = |i| fitted.mask(i, size);
             let ended = perturbed.scores(image, &hidden, self.masks, mask, |masks, scores| {
                 for (mask, &score) in masks.iter().zip(scores) {
                     tally.add(mask, self.weight(score));
@@ -409,7 +427,8 @@ impl Rise {
         // Any target that is computed from the logits will do.
         let work = Work::new(network, images, &Target::log_sum_exp(), &self.setup)?;
         let size = work.size();
-        self.check(size)?;
+        let fitted = self.fitted(size);
+        fitted.check(size)?;
         let pixels = size[0] * size[1];
         let mut perturbed = Perturbed::new(&work, &self.setup, self.masks);
         let mut sums: Vec<Array2<f32>> = Vec::new();
@@ -418,7 +437,7 @@ impl Rise {
             let hidden = self.hidden(&work, image)?;
             let mut sum = Array2::zeros((0, pixels));
             let mut count = 0;
-            let mask = |i| self.mask(i, size);
+            let mask = |i| fitted.mask(i, size);
             let ended = perturbed.images(image, &hidden, self.masks, mask, |masks, images| {
                 let scores = work.outputs(images)?.rows();
                 let scores = match self.score {
@@ -648,8 +667,11 @@ impl RiseClassMaps {
     }
 }
 
-pub(crate) const METHOD: Method =
-    Method::new("rise", "RISE", "Petsiuk, Das and Saenko 2018", |options| {
+pub(crate) const METHOD: Method = Method::new(
+    "rise",
+    "RISE",
+    "Petsiuk, Das and Saenko 2018",
+    |options| {
         let presets = "paper, torchray or notebook";
         let preset: Option<String> = options.get("preset", presets)?;
         let mut method = match preset.as_deref() {
@@ -666,7 +688,9 @@ pub(crate) const METHOD: Method =
         };
         method.setup = options.setup();
         options.read("masks", "a number", &mut method.masks)?;
-        options.read("cells", "a number", &mut method.cells)?;
+        if let Some(cells) = options.get("cells", "a number")? {
+            method = method.cells(cells);
+        }
         options.read("keep", "a number above 0 and at most 1", &mut method.keep)?;
         options.read("score", SCORES, &mut method.score)?;
         options.read("baseline", BASELINES, &mut method.baseline)?;
@@ -674,34 +698,35 @@ pub(crate) const METHOD: Method =
             method.standard_error = Some(fraction);
         }
         Ok(Box::new(method))
-    })
-    .random()
-    .options(&[
-        option(
-            "preset",
-            "paper",
-            "paper, torchray or notebook; the options below change it",
-        ),
-        option("masks", "8000", "number of masks; 6000 of notebook"),
-        option(
-            "cells",
-            "7",
-            "cells of the grid along each axis; 8 of notebook",
-        ),
-        option(
-            "keep",
-            "0.5",
-            "probability that a cell is kept; 0.1 of notebook",
-        ),
-        option(
-            "score",
-            "probability",
-            "what weighs a mask: probability, target (as it is) or sigmoid",
-        ),
-        option("baseline", "zero", BASELINE_HELP),
-        option(
-            "standard-error",
-            "",
-            "stop early at this standard error, as a fraction of the map's range",
-        ),
-    ]);
+    },
+)
+.random()
+.options(&[
+    option(
+        "preset",
+        "paper",
+        "paper, torchray or notebook; the options below change it",
+    ),
+    option("masks", "8000", "number of masks; 6000 of notebook"),
+    option(
+        "cells",
+        "7",
+        "cells of the grid along each axis; 8 of notebook; at most the pixels of the shorter side",
+    ),
+    option(
+        "keep",
+        "0.5",
+        "probability that a cell is kept; 0.1 of notebook",
+    ),
+    option(
+        "score",
+        "probability",
+        "what weighs a mask: probability, target (as it is) or sigmoid",
+    ),
+    option("baseline", "zero", BASELINE_HELP),
+    option(
+        "standard-error",
+        "",
+        "stop early at this standard error, as a fraction of the map's range",
+    ),
+]);

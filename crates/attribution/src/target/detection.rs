@@ -89,6 +89,13 @@ impl BoxFormat {
     }
 }
 
+/// Words of which a [`BoxFormat`] has one at most.
+const OPPOSITES: [&[&str]; 3] = [
+    &["cxcywh", "xyxy"],
+    &["pixels", "normalised", "normalized"],
+    &["anchors-first", "anchors-last"],
+];
+
 /// Words of a [`BoxFormat`].
 const WORDS: &str = "cxcywh or xyxy, pixels or normalised, objectness, logits, anchors-first or \
                      anchors-last";
@@ -99,33 +106,43 @@ impl FromStr for BoxFormat {
     type Err = AttributionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.split(',')
-            .map(str::trim)
-            .try_fold(Self::new(), |format, word| {
-                Ok(match word {
-                    "cxcywh" => Self {
-                        corners: false,
-                        ..format
-                    },
-                    "xyxy" => format.corners(),
-                    "pixels" => Self {
-                        normalised: false,
-                        ..format
-                    },
-                    "normalised" | "normalized" => format.normalised(),
-                    "objectness" => format.objectness(),
-                    "logits" => format.logits(),
-                    "anchors-first" => format.anchors_last(false),
-                    "anchors-last" => format.anchors_last(true),
-                    _ => {
-                        return Err(AttributionError::OptionValue {
-                            option: "boxes".to_owned(),
-                            value: word.to_owned(),
-                            expected: format!("{WORDS}, between commas"),
-                        });
-                    }
-                })
+        let words: Vec<&str> = text.split(',').map(str::trim).collect();
+        // Of two that exclude each other one would be left without a word.
+        for pair in OPPOSITES {
+            let said: Vec<&str> = words.iter().copied().filter(|w| pair.contains(w)).collect();
+            if said.len() > 1 {
+                return Err(AttributionError::OptionValue {
+                    option: "boxes".to_owned(),
+                    value: said.join(","),
+                    expected: format!("one of {}", pair.join(" and ")),
+                });
+            }
+        }
+        words.into_iter().try_fold(Self::new(), |format, word| {
+            Ok(match word {
+                "cxcywh" => Self {
+                    corners: false,
+                    ..format
+                },
+                "xyxy" => format.corners(),
+                "pixels" => Self {
+                    normalised: false,
+                    ..format
+                },
+                "normalised" | "normalized" => format.normalised(),
+                "objectness" => format.objectness(),
+                "logits" => format.logits(),
+                "anchors-first" => format.anchors_last(false),
+                "anchors-last" => format.anchors_last(true),
+                _ => {
+                    return Err(AttributionError::OptionValue {
+                        option: "boxes".to_owned(),
+                        value: word.to_owned(),
+                        expected: format!("{WORDS}, between commas"),
+                    });
+                }
             })
+        })
     }
 }
 

@@ -280,7 +280,8 @@ impl Target {
 
     /// The probability where it is the logit of a class, or minus the one number that a sigmoid makes
     /// an answer of, for each image; others as they are, and all where scores are no logits.
-    pub(crate) fn as_probability(&self, by: Probabilities) -> Self {
+    #[must_use]
+    pub fn as_probability(&self, by: Probabilities) -> Self {
         Self(match (&self.0, by) {
             (kind, Probabilities::None) => kind.clone(),
             (Kind::Class(class), _) => Kind::Probability(class.clone()),

@@ -240,7 +240,10 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
             .into_iter()
             .zip(&work.photos)
             .map(|(image, photo)| PhotoFacts {
-                image,
+                image: ImageFacts {
+                    remark: photo.remark.clone(),
+                    ..image
+                },
                 predictions: photo
                     .guesses
                     .iter()
@@ -280,7 +283,8 @@ fn check_target(args: &AttributeArgs) -> Result<(), CliError> {
     match &args.target {
         Some(text) if args.probability && !target::may_be_probability(text) => {
             Err(CliError::Usage(format!(
-                "--probability explains one class or one number of an output, and \"{text}\" is neither"
+                "--probability explains one class, the answer no (none:CLASS) or one number of an output, and \
+                 \"{text}\" is none of them"
             )))
         }
         _ => Ok(()),

@@ -142,16 +142,16 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
     let model = &session.model;
     let work = Work::new(&session, args)?;
     let image = ImageFacts::of(&args.image)?;
-    let photo = clock.time("read the photograph", || model.read_image(&args.image))?;
+    let photo = clock.time("read the photograph", || session.read(&args.image))?;
     let results = work.compute(&photo, &mut clock)?;
 
     let files = clock.time("draw", || files::of(&results, model, &args.image))?;
     let report = Report {
         run: RunFacts::of("spatial", &session),
-        image,
+        image: image.seen_as(&photo),
         predictions: facts(&results.guesses),
-        from: work.from.into(),
-        to: work.to.into(),
+        from: LayerFacts::of(work.from, model)?,
+        to: LayerFacts::of(work.to, model)?,
         classes: results
             .hints
             .iter()

@@ -127,6 +127,9 @@ fn choose(
         Some(text) if args.probability && target::is_class(text) => {
             target::probability(target::class(text, model, ranked)?)
         }
+        Some(text) if args.probability && target::is_answer_no(text) => {
+            target::improbability(reading.of(text, model, ranked)?, model)?
+        }
         Some(text) => reading.of(text, model, ranked)?,
         None if args.probability => target::probability(best()?),
         None => target::logit(best()?),
@@ -144,6 +147,8 @@ pub struct Explained {
     /// The best guesses, best first.
     pub guesses: Vec<Guess>,
     pub target: TargetFacts,
+    /// What was done to it that is not usual.
+    pub remark: Option<String>,
 }
 
 /// A result, for the page.
@@ -253,7 +258,7 @@ impl<'w> Work<'w> {
             let like = |picture: &PathBuf| target::like(picture, args.embedding.as_deref(), model);
             let liked = args.like.as_ref().map(like).transpose()?;
             for path in &args.images {
-                let image = model.read_image(path)?;
+                let image = session.read(path)?;
                 let ranked = session.ranked(&image)?;
                 target::finite(&ranked, path)?;
                 let (target, facts) = match &liked {
@@ -274,6 +279,7 @@ impl<'w> Work<'w> {
                     picture: Picture::from_image(image.picture().clone())?,
                     guesses: ranked.into_iter().take(GUESSES).collect(),
                     target: facts,
+                    remark: image.remark().map(ToString::to_string),
                 });
                 images.push(image);
                 targets.push(target);
@@ -332,10 +338,6 @@ impl<'w> Work<'w> {
             });
             match drawn {
                 Ok((attribution, drawn)) => {
-                    if drawn.maps.is_none() {
-                        let layer = &drawn.layer.name;
-                        console.note(format!("{what}: {layer} has no positions, so no pictures"));
-                    }
                     for photo in 0..self.photos.len() {
                         if !self.reached(&what, photo, &attribution) {
                             continue;
@@ -411,7 +413,8 @@ impl<'w> Work<'w> {
 
     /// The maps and pictures of one run.
     fn draw(&self, run: &Run, attribution: &Attribution) -> Result<Drawn, elucid::Error> {
-        let layer: LayerFacts = self.session.model.layer(attribution.layer())?.into();
+        let model = &self.session.model;
+        let layer = LayerFacts::of(model.layer(attribution.layer())?, model)?;
         // Evidence at features is shown as its papers do, positive: a class activation map that is
         // negative everywhere has nothing to show.
         let usual = match run.method.place {
@@ -422,11 +425,19 @@ impl<'w> Work<'w> {
         let small = match attribution.saliency(reduction) {
             Ok(maps) => maps,
             // There are numbers, but nothing to draw.
-            Err(AttributionError::NotSpatial { .. }) => return Ok(Drawn { layer, maps: None }),
-            Err(error @ AttributionError::LayerLayout { .. }) => {
-                self.session
-                    .console
-                    .note(format!("no map is drawn: {error}"));
+            Err(
+                error
+                @ (AttributionError::NotSpatial { .. } | AttributionError::LayerLayout { .. }),
+            ) => {
+                let why = match error {
+                    AttributionError::NotSpatial { .. } => {
+                        format!("{} has no positions", layer.name)
+                    }
+                    error => error.to_string(),
+                };
+                let what = format!("{} at {}", run.method.name, run.layer());
+                let console = &self.session.console;
+                console.note(format!("{what}: no map is drawn: {why}"));
                 return Ok(Drawn { layer, maps: None });
             }
             Err(error) => return Err(error.into()),
