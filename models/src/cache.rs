@@ -25,7 +25,7 @@ pub enum Found {
 pub enum ResolveError {
     /// A known model that is not on this machine, and can be downloaded.
     #[error(
-        "the model {name} is not on this machine; to get it ({}): elucid models pull {name}",
+        "the model {name} is not on this machine ({}): pull(\"{name}\") downloads it",
         megabytes(*.bytes)
     )]
     NotPulled {
@@ -55,7 +55,7 @@ pub enum ResolveError {
     },
     /// A file in the cache is not the one that was downloaded.
     #[error(
-        "{} has {got} bytes instead of {expected}; to get it anew: elucid models pull {name}",
+        "{} has {got} bytes instead of {expected}: pull(\"{name}\") downloads it anew",
         path.display()
     )]
     Damaged {
@@ -98,7 +98,7 @@ fn paths(paths: &[PathBuf]) -> String {
 
 fn meant(nearest: &[&str]) -> String {
     if nearest.is_empty() {
-        "; to see the names: elucid models list".to_owned()
+        "; the manifest lists the names".to_owned()
     } else {
         format!("; the nearest are {}", nearest.join(", "))
     }
@@ -303,8 +303,7 @@ mod tests {
         let error = cache.resolve("googlenet").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the model googlenet-12 is not on this machine; to get it (28 MB): \
-             elucid models pull googlenet-12"
+            "the model googlenet-12 is not on this machine (28 MB): pull(\"googlenet-12\") downloads it"
         );
 
         let other = assets.join("googlenet.onnx");
@@ -327,12 +326,12 @@ mod tests {
     }
 
     #[test]
-    fn a_miss_says_what_to_type() {
+    fn a_miss_says_what_would_be_right() {
         let cache = Cache::at("/nonexistent");
         let error = cache.resolve("googlnet").unwrap_err().to_string();
         assert!(error.contains("googlenet-12"), "{error}");
         let error = cache.resolve("xyzzy").unwrap_err().to_string();
-        assert!(error.contains("elucid models list"), "{error}");
+        assert!(error.contains("the manifest lists the names"), "{error}");
         let error = cache.resolve("efficientnet-lite0").unwrap_err().to_string();
         assert!(error.contains("cannot be downloaded"), "{error}");
         let folder = tempfile::tempdir().unwrap();

@@ -166,7 +166,7 @@ pub enum AttributionError {
     },
     /// No method has this name.
     #[error(
-        "no method is called \"{name}\"{}; see: elucid methods",
+        "no method is called \"{name}\"{}",
         nearest.as_ref().map_or(String::new(), |n| format!("; did you mean {n}?"))
     )]
     UnknownMethod {
@@ -189,7 +189,7 @@ pub enum AttributionError {
         options: Vec<&'static str>,
     },
     /// An option's value cannot be understood.
-    #[error("--{option} is \"{value}\", expected {expected}")]
+    #[error("option \"{option}\" is \"{value}\", expected {expected}")]
     OptionValue {
         /// The option.
         option: String,

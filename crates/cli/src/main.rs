@@ -17,6 +17,7 @@ mod report;
 mod session;
 mod settings;
 mod target;
+mod wording;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
 use crate::session::Session;
+use crate::wording::in_flags;
 
 /// Version of the library that computes; a test holds it against the lock file.
 pub const BURN: &str = "0.22.1";
@@ -156,7 +157,8 @@ impl RunFacts {
 
 /// What was assumed of a network, in words.
 pub fn remarks(model: &Model) -> Vec<String> {
-    model.remarks().iter().map(ToString::to_string).collect()
+    let remarks = model.remarks().iter();
+    remarks.map(|remark| in_flags(remark.text())).collect()
 }
 
 /// A photograph, by what identifies it.
@@ -173,7 +175,7 @@ impl ImageFacts {
     /// The same with what was done to the picture.
     pub fn seen_as(self, photo: &Photo) -> Self {
         Self {
-            remark: photo.remark().map(ToString::to_string),
+            remark: photo.remark().map(|remark| in_flags(remark.text())),
             ..self
         }
     }

@@ -186,7 +186,7 @@ impl fmt::Display for Excess {
         let limit = Bytes(self.limit);
         write!(
             f,
-            ", more than the limit of {limit}; Limits::with_memory or --memory-limit raises it"
+            ", more than the limit of {limit}; Limits::with_memory raises it"
         )
     }
 }

@@ -196,8 +196,8 @@ impl Head {
     pub fn no_best(&self) -> Option<String> {
         match self.kind {
             HeadKind::Numbers => Some(format!(
-                "\"{}\" holds {} numbers of which none is the best: name one by --target, 0 \
-                 to {}, or another picture by --like FILE",
+                "\"{}\" holds {} numbers of which none is the best: a target names one, 0 to \
+                 {}, or another picture (Target::like)",
                 self.scores,
                 self.count().unwrap_or(0),
                 self.count().unwrap_or(1).saturating_sub(1),

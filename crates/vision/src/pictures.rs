@@ -78,8 +78,8 @@ impl Pictures {
                     },
                     _ => {
                         return refused(format!(
-                            "several inputs may take the picture: --input NAME chooses one, --feed \
-                             NAME=FILE.npy gives the others their values; the network has {}",
+                            "several inputs may take the picture: Opening::input chooses one, \
+                             Opening::feed gives the others their values; the network has {}",
                             list(graph)
                         ));
                     }
@@ -153,7 +153,7 @@ impl Pictures {
         };
         Err(ModelError::Pictures {
             reason: format!(
-                "input {} {verb}: --feed {}=FILE.npy gives one; the network has {}",
+                "input {} {verb}: Opening::feed(\"{}\") gives one; the network has {}",
                 names.join(", "),
                 lacking[0],
                 list(graph)

@@ -375,7 +375,7 @@ fn what_is_not_looked_through_is_said() {
         let remarks = remarks(&model);
         println!("{head:?}: {remarks}");
         assert!(
-            remarks.contains(said) && remarks.contains("--logits"),
+            remarks.contains(said) && remarks.contains("Opening::logits"),
             "{remarks}"
         );
         assert_eq!(model.head().probabilities(), Probabilities::None);
@@ -415,7 +415,7 @@ fn the_output_that_can_be_class_scores_is_taken_and_another_can_be_named() {
         "{said}"
     );
     assert!(
-        said.contains("\"other\" is explained, and --output NAME"),
+        said.contains("\"other\" is explained, and Opening::output chooses"),
         "{said}"
     );
 
@@ -438,7 +438,7 @@ fn the_output_that_can_be_class_scores_is_taken_and_another_can_be_named() {
     let Err(ModelError::Head { reason }) = of("features") else {
         panic!("a layer is no output");
     };
-    assert!(reason.contains("--logits features"), "{reason}");
+    assert!(reason.contains("Opening::logits(\"features\")"), "{reason}");
     let map = Opening::new().output("features");
     let map = map.graph(two("features"), &Device::flex()).unwrap();
     assert_eq!(
@@ -556,7 +556,7 @@ fn what_is_reversed_moved_or_made_of_probabilities_has_none() {
         println!("{i}: {remarks}");
         assert_eq!(model.head().probabilities(), Probabilities::None, "{i}");
         assert_ne!(model.head().scores(), "z", "{i}");
-        assert!(remarks.contains("--logits"), "{i}: {remarks}");
+        assert!(remarks.contains("Opening::logits"), "{i}: {remarks}");
     }
     // The constant on the other side, and the larger number for yes, keep the sense.
     for head in [

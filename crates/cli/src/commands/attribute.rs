@@ -109,7 +109,9 @@ fn parse_methods(text: &str) -> Result<MethodList, String> {
     for name in text.split(',').map(str::trim) {
         let named = match name {
             "all" => METHODS.to_vec(),
-            name => vec![Method::find(name).map_err(|error| error.to_string())?],
+            name => {
+                vec![Method::find(name).map_err(|error| format!("{error}; see: elucid methods"))?]
+            }
         };
         for method in named {
             if methods.iter().all(|known| known.name != method.name) {

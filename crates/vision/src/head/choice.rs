@@ -81,18 +81,18 @@ fn why_none(bound: &BoundGraph, output: ValueId, scores: ValueId) -> String {
     let (pictures, before) = behind(bound, scores);
     let explains = match before {
         Some(before) => format!(
-            "--logits {} explains what it is made of",
+            "Opening::logits(\"{}\") explains what it is made of",
             graph.name(before)
         ),
-        None => "--logits NAME explains a value inside the network".to_owned(),
+        None => "Opening::logits explains a value inside the network".to_owned(),
     };
     let or_another = match graph.outputs().len() {
         1 => "",
-        _ => ", --output NAME another output",
+        _ => ", Opening::output another output",
     };
     if !pictures {
         return format!(
-            "output \"{name}\" does not depend on the picture, so nothing explains it; --logits NAME \
+            "output \"{name}\" does not depend on the picture, so nothing explains it; Opening::logits \
              explains a value inside the network{or_another}"
         );
     }
@@ -197,7 +197,7 @@ fn named_output(graph: &Graph, name: &str) -> Result<ValueId, ModelError> {
     named.copied().ok_or_else(|| {
         let names: Vec<String> = few(outputs.iter().map(|v| format!("\"{}\"", graph.name(*v))));
         let inside = match graph.value(name) {
-            Some(_) => format!("; --logits {name} explains a value inside the network"),
+            Some(_) => format!("; Opening::logits(\"{name}\") explains a value inside the network"),
             None => String::new(),
         };
         ModelError::Head {
@@ -246,7 +246,7 @@ fn output(bound: &BoundGraph, asked: &Asked) -> Result<(Candidate, Option<Remark
             format!("{} {shape}", graph.name(*value))
         });
         Remark::new(format!(
-            "the network has {} outputs, {}: \"{}\" is explained, and --output NAME chooses another",
+            "the network has {} outputs, {}: \"{}\" is explained, and Opening::output chooses another",
             outputs.len(),
             few(named).join(", "),
             graph.name(best.output)
@@ -393,21 +393,21 @@ fn read(
         (_, Some(said)) => said,
         (Form::Row(1), None) if asked.logits.is_some() => {
             say(format!(
-                "the one number of \"{name}\" is taken for the logit of yes; --scores none says that it is \
+                "the one number of \"{name}\" is taken for the logit of yes; Opening::scores(none) says that it is \
                  a number"
             ));
             Sigmoid
         }
         (Form::Row(1), None) => {
             say(format!(
-                "the one number of \"{name}\" is taken for a regression; --scores sigmoid says that it \
+                "the one number of \"{name}\" is taken for a regression; Opening::scores(sigmoid) says that it \
                  is the logit of yes"
             ));
             Nothing
         }
         (Form::Row(_), None) if is_called_embedding(graph.name(candidate.output)) => {
             say(format!(
-                "\"{name}\" is taken for features by its name; --scores softmax or sigmoid says that it \
+                "\"{name}\" is taken for features by its name; Opening::scores(softmax or sigmoid) says that it \
                  holds class scores"
             ));
             Nothing
@@ -415,7 +415,7 @@ fn read(
         (Form::Row(_), None) => {
             say(format!(
                 "the scores \"{name}\" are assumed to be logits of classes that exclude each other; \
-                 --scores sigmoid or none says otherwise"
+                 Opening::scores(sigmoid or none) says otherwise"
             ));
             Softmax
         }

@@ -345,7 +345,7 @@ fn through(
             axis: None,
             remark: Some(format!(
                 "output \"{name}\" is a {} {why}, which is not looked through: its numbers are \
-                 explained as they are, and are no logits; --logits {scores} explains what goes into \
+                 explained as they are, and are no logits; Opening::logits(\"{scores}\") explains what goes into \
                  the {}",
                 squash.by, squash.by
             )),
@@ -360,13 +360,13 @@ fn through(
         Some(1.0) => None,
         Some(known) => Some(format!(
             "output \"{name}\" is {known} times a {} and is taken for probabilities in other units: \
-             the scores before it, \"{scores}\", are explained; --scores none explains the output",
+             the scores before it, \"{scores}\", are explained; Opening::scores(none) explains the output",
             squash.by
         )),
         None => {
             let is = format!(
                 "output \"{name}\" is {factor} times a {} and is taken for a number in a range: it is \
-                 explained as it is; --logits {scores} explains what goes into the {}",
+                 explained as it is; Opening::logits(\"{scores}\") explains what goes into the {}",
                 squash.by, squash.by
             );
             return Found {
@@ -423,10 +423,13 @@ fn raw(graph: &Graph, output: ValueId, passed: &[(ValueId, Step)], end: ValueId)
     };
     let none = Some(Probabilities::None);
     let bent = |by: &str, before: Option<ValueId>| {
-        let before = before.map_or("NAME", |value| graph.name(value));
+        let before = match before {
+            Some(value) => format!("Opening::logits(\"{}\")", graph.name(value)),
+            None => "Opening::logits".to_owned(),
+        };
         format!(
             "output \"{name}\" ends in {by}, and is explained as it is: its numbers are no logits; \
-             --logits {before} explains what comes before"
+             {before} explains what comes before"
         )
     };
     if let Some(node) = hidden(graph, end).filter(|_| !is_normalised(graph, end)) {
@@ -435,7 +438,7 @@ fn raw(graph: &Graph, output: ValueId, passed: &[(ValueId, Step)], end: ValueId)
             none,
             Some(format!(
                 "output \"{name}\" is made of probabilities by {}, which is not looked through: its \
-                 numbers are explained as they are, and are no logits; --logits NAME names the \
+                 numbers are explained as they are, and are no logits; Opening::logits names the \
                  scores before",
                 label(graph, node)
             )),

@@ -165,7 +165,7 @@ pub enum InputError {
     /// An array does not have the shape of the input.
     #[error(
         "the array {array} has shape {got:?}, expected {expected:?}, the input as it is; \
-         for another height and width: --input-size"
+         for another height and width: Preparation::size"
     )]
     ArrayShape {
         /// The file, and the member of an archive.

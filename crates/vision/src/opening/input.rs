@@ -61,7 +61,7 @@ impl Opening {
         pictures.check_others(&graph)?;
         if pictures.layout_is_guessed {
             remarks.push(Remark::new(format!(
-                "input \"{}\" was taken for one with channels last, by its sizes alone; --layout nchw \
+                "input \"{}\" was taken for one with channels last, by its sizes alone; Opening::layout(nchw) \
                  says otherwise",
                 graph.name(pictures.input)
             )));
@@ -71,7 +71,7 @@ impl Opening {
             let shape = input.map_or_else(String::new, |input| shape_text(&input.shape));
             remarks.push(Remark::new(format!(
                 "input \"{}\" {shape} was taken for one with channels first, and its sizes fit channels \
-                 last as well; --layout nhwc says otherwise",
+                 last as well; Opening::layout(nhwc) says otherwise",
                 graph.name(pictures.input)
             )));
         }
@@ -187,7 +187,7 @@ impl Opening {
             let [height, width] = spec.size();
             remarks.push(Remark::new(format!(
                 "the file leaves the size of its pictures open: {height} x {width} pixels are assumed; \
-                 --input-size says otherwise"
+                 Preparation::size says otherwise"
             )));
         }
         let origin = match self.preparation.says_values() {
@@ -232,12 +232,12 @@ fn taken_remark(takes: Takes, pictures: &Pictures, within: Option<&Within>) -> R
             };
             format!(
                 "pictures are normalised inside the network, {}: values of {values} go in{order}; \
-                 --scale, --mean, --std and --channel-order change it",
+                 Preparation::scale, mean, std and order change it",
                 within.text()
             )
         }
         None => format!(
-            "the network's input holds {}: values of {values} go in; --scale, --mean and --std change \
+            "the network's input holds {}: values of {values} go in; Preparation::scale, mean and std change \
              it",
             pictures.kind
         ),
@@ -251,12 +251,12 @@ fn assumed_remark(spec: &InputSpec, pictures: &Pictures) -> Remark {
     };
     let size = match pictures.stated {
         [Some(_), Some(_)] => "",
-        _ => ", --input-size",
+        _ => ", size",
     };
     let [height, width] = spec.size();
     Remark::new(format!(
         "nobody says how pictures are prepared for this network: {what} ((pixel * {} - {:?}) / {:?}, \
-         {height} x {width} pixels, {}); --scale, --mean, --std, --channel-order, --resize{size} or a \
+         {height} x {width} pixels, {}); Preparation::scale, mean, std, order, resize{size} or a \
          file NAME.json beside it change that",
         spec.scale(),
         spec.mean(),

@@ -20,6 +20,7 @@ use crate::output::Files;
 use crate::report::{Clock, LayerFacts};
 use crate::session::Session;
 use crate::target::{self, Reading, TargetFacts};
+use crate::wording::in_flags;
 
 /// How many guesses the page and the report show.
 const GUESSES: usize = 5;
@@ -279,7 +280,7 @@ impl<'w> Work<'w> {
                     picture: Picture::from_image(image.picture().clone())?,
                     guesses: ranked.into_iter().take(GUESSES).collect(),
                     target: facts,
-                    remark: image.remark().map(ToString::to_string),
+                    remark: image.remark().map(|remark| in_flags(remark.text())),
                 });
                 images.push(image);
                 targets.push(target);

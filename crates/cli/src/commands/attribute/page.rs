@@ -5,6 +5,7 @@ use elucid::vision::Guess;
 
 use super::compute::{Explained, Results, Run, Work};
 use super::{ResultFacts, percent};
+use crate::report::remarks;
 
 const LEDE: &str = "What in the photograph speaks for the target, by each method. Bright places \
     speak for it; where a map has a sign, green speaks for the target and pink against it. The \
@@ -16,12 +17,13 @@ pub fn of(work: &Work<'_>, results: &Results) -> Gallery {
     let mut page = Gallery::new("Attribution")
         .text(LEDE)
         .fact("Model", work.session.model.name())
-        .remarks(work.session.model.remarks());
+        .remarks(remarks(&work.session.model));
     let note = work
         .photos
         .first()
         .and_then(|photo| photo.target.note.as_ref());
     page = page.remarks(note);
+    page = page.remarks(work.photos.iter().filter_map(|photo| photo.remark.as_ref()));
     if let [photo] = &work.photos[..] {
         let guesses = photo.guesses.iter();
         page = page.predictions(guesses.map(Guess::shown));

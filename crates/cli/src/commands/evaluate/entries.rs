@@ -126,7 +126,7 @@ impl Entry {
 
     fn parse(item: &str) -> Result<Self, String> {
         let (name, list) = item.split_once(':').unwrap_or((item, ""));
-        let method = Method::find(name).map_err(|error| error.to_string())?;
+        let method = Method::find(name).map_err(|error| format!("{error}; see: elucid methods"))?;
         let mut entry = Self::plain(method);
         let mut said = Vec::new();
         for part in list.split(',').filter(|part| !part.is_empty()) {

@@ -6,6 +6,7 @@ use elucid::prelude::*;
 use elucid::vision::Guess;
 
 use super::compute::{Results, View};
+use crate::report::remarks;
 
 /// The widget for what was computed.
 pub fn of(results: &Results, model: &Model, image: &Path) -> SpatialWidget {
@@ -19,7 +20,7 @@ pub fn of(results: &Results, model: &Model, image: &Path) -> SpatialWidget {
         .classes(results.hints.iter().map(|hint| hint.label.as_str()))
         .fact("Model", model.name())
         .fact("Photograph", file)
-        .remarks(model.remarks());
+        .remarks(remarks(model));
     for view in &results.views {
         page = page.view(view_of(view));
     }
