@@ -368,8 +368,8 @@ fn read(
     if let (Some(text), None, true) = (
         &found.remark,
         asked.scores,
-        // A decision has no shape: it is no floating-point number.
-        matches!(form, Form::Row(_) | Form::Map) || candidate.shape.is_empty(),
+        // What has no scores has a reason of its own.
+        matches!(form, Form::Row(_) | Form::Map),
     ) {
         say(text.clone());
     }

@@ -445,7 +445,9 @@ fn raw(graph: &Graph, output: ValueId, passed: &[(ValueId, Step)], end: ValueId)
         );
     }
     if passed.iter().any(|(_, step)| *step == Step::Reverses) {
-        let remark = bent("a decision that is reversed", Some(end));
+        let mut reversed = passed.iter().filter(|(_, step)| *step == Step::Reverses);
+        let before = reversed.next_back().map_or(end, |(value, _)| *value);
+        let remark = bent("a decision that is reversed", Some(before));
         return found(output, none, Some(remark));
     }
     let decided = passed
@@ -458,7 +460,11 @@ fn raw(graph: &Graph, output: ValueId, passed: &[(ValueId, Step)], end: ValueId)
             Step::Decides { axis } => (axis, None),
             _ => (None, None),
         };
-        let is_resized = passed.iter().any(|(_, step)| *step == Step::Resizes);
+        // What was resized before the decision has the size of the scores.
+        let behind = passed.iter().take_while(|(value, _)| *value != scores);
+        let is_resized = behind
+            .map(|(_, step)| step)
+            .any(|step| *step == Step::Resizes);
         let remark = is_resized.then(|| {
             format!(
                 "output \"{name}\" is a decision in another size: the scores before it, \"{}\", are \
@@ -562,6 +568,9 @@ fn hidden(graph: &Graph, end: ValueId) -> Option<&Node> {
         if seen > MOST {
             break;
         }
+        if is_gated(graph, node) {
+            continue;
+        }
         if is_share(graph, node) || squash(graph, value).is_some() {
             return Some(first);
         }
@@ -637,6 +646,18 @@ fn is_softmax(graph: &Graph, mut value: ValueId) -> bool {
             None => return false,
         }
     }
+}
+
+/// Whether a node is `z sigmoid(z)`, an activation of hidden layers.
+fn is_gated(graph: &Graph, node: &Node) -> bool {
+    let (Some(a), Some(b)) = (input(node, 0), input(node, 1)) else {
+        return false;
+    };
+    let is_gate = |gate: ValueId, signal: ValueId| {
+        squash(graph, gate)
+            .is_some_and(|found| found.by == Probabilities::Sigmoid && found.scores == signal)
+    };
+    node.op.kind() == OpKind::Mul && (is_gate(a, b) || is_gate(b, a))
 }
 
 /// Whether a node divides by a sum: its numbers are shares.
