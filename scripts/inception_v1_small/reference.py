@@ -1,4 +1,4 @@
-"""Prints the logits of ONNX Runtime for some of models/photographs: what crates/graph/tests/embedded.rs expects.
+"""Prints the logits of ONNX Runtime for some of models/photographs: what crates/vision/tests/vision/embedded.rs expects.
 
     python reference.py
 

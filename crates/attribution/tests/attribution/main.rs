@@ -1,0 +1,30 @@
+//! The methods: toys worked out by hand, naive twins, arrays of reference programs.
+
+mod batch_of_one;
+mod cam;
+mod channel_cams;
+mod channels;
+mod coalitions;
+mod extremal;
+mod faults;
+mod googlenet_paths;
+mod googlenet_perturbation;
+mod googlenet_relevance;
+mod groups;
+mod heads;
+mod invariants;
+mod layer_layouts;
+mod layers;
+mod meaningful;
+mod module_patterns;
+mod networks;
+mod paths;
+mod perturbation;
+mod places;
+mod reference_programs;
+mod relevance;
+mod relevance_networks;
+mod rule_uses;
+mod samples;
+mod spatial;
+mod targets;

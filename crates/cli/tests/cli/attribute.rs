@@ -1,0 +1,601 @@
+//! `elucid attribute` and `elucid methods`: what they leave behind, say and refuse.
+
+use std::fs;
+
+use crate::common::{Desk, Ended};
+use elucid::attribution::{METHODS, Place};
+use ndarray::{Array2, Array3, ArrayD, Axis};
+use serde_json::{Value, json};
+
+const FILES: [&str; 5] = [
+    "attribution.npy",
+    "heatmap.png",
+    "overlay.png",
+    "report.json",
+    "saliency.npy",
+];
+
+fn attribute(desk: &Desk, arguments: &str) -> Ended {
+    desk.say(&format!("attribute {arguments}"))
+}
+
+fn report(desk: &Desk, folder: &str) -> Value {
+    let text = fs::read_to_string(desk.path(folder).join("report.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn map(desk: &Desk, folder: &str) -> Array2<f32> {
+    ndarray_npy::read_npy(desk.path(folder).join("saliency.npy")).unwrap()
+}
+
+fn png(desk: &Desk, file: &str) -> Vec<u8> {
+    let png = fs::read(desk.path(file)).unwrap();
+    assert!(png.starts_with(b"\x89PNG"), "{file}");
+    png
+}
+
+#[test]
+fn one_result_lies_in_the_folder_itself() {
+    let desk = Desk::squeezenet();
+    let ended = attribute(
+        &desk,
+        "--image cat.png --method linear-approximation --layer fire9 --target 285 --out new/out",
+    )
+    .ok();
+    assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
+    for part in [
+        "linear-approximation",
+        "fire9/concat",
+        "score 29.03",
+        "1 evaluation",
+        "new/out",
+    ] {
+        assert!(ended.out.contains(part), "no {part} in {}", ended.out);
+    }
+    assert_eq!(desk.listing("new/out"), FILES);
+    assert_eq!(desk.listing("new"), ["out"]);
+
+    let values: Array3<f32> = ndarray_npy::read_npy(desk.path("new/out/attribution.npy")).unwrap();
+    assert_eq!(values.shape(), [512, 13, 13]);
+    assert!(values.iter().all(|v| v.is_finite()) && values.iter().any(|v| *v != 0.0));
+    // Its reduction is the signed sum over channels.
+    let sum = values.sum_axis(Axis(0));
+    for (sum, v) in sum.iter().zip(&map(&desk, "new/out")) {
+        assert!((sum - v).abs() < 1e-4, "{sum} {v}");
+    }
+    png(&desk, "new/out/heatmap.png");
+    png(&desk, "new/out/overlay.png");
+
+    let report = report(&desk, "new/out");
+    assert_eq!(report["command"], "attribute");
+    assert_eq!(report["versions"]["elucid"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(report["model"]["name"], "squeezenet1_1");
+    assert_eq!(report["input"]["channel_order"], "bgr");
+    let image = &report["images"][0];
+    assert_eq!(image["file"], "cat.png");
+    assert_eq!(image["sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(image["predictions"].as_array().unwrap().len(), 5);
+    assert_eq!(image["target"]["kind"], "logit");
+    assert_eq!(image["target"]["classes"][0]["label"], "Egyptian cat");
+    let result = &report["results"][0];
+    assert_eq!(result["method"], "linear-approximation");
+    assert_eq!(
+        result["layer"],
+        json!({ "name": "fire9/concat", "shape": [1, 512, 13, 13] })
+    );
+    assert_eq!(result["rules"], "true");
+    let method = METHODS.iter().find(|m| m.name == "linear-approximation");
+    let defaults = method.unwrap().options.iter();
+    let defaults: Value = defaults
+        .map(|o| (o.name.to_owned(), json!(o.default)))
+        .collect();
+    assert_eq!(result["options"], defaults);
+    assert_eq!(result["evaluations"], 1);
+    assert_eq!(result["completeness"], Value::Null);
+    assert_eq!(result["map"]["reduction"], "sum");
+    assert_eq!(result["map"]["blank"], false);
+    let logit = image["predictions"][0]["logit"].as_f64().unwrap();
+    assert!((result["score"].as_f64().unwrap() - logit).abs() < 1e-4 * logit);
+    assert_eq!(report["failures"], json!([]));
+    let mut listed: Vec<String> = serde_json::from_value(report["files"].clone()).unwrap();
+    listed.sort();
+    assert_eq!(listed, FILES);
+    let seconds = report["seconds"].as_array().unwrap();
+    assert!(
+        seconds
+            .iter()
+            .any(|s| s["step"] == "linear-approximation at fire9")
+    );
+}
+
+#[test]
+fn several_results_make_folders_and_a_page() {
+    let desk = Desk::squeezenet();
+    let ended = attribute(
+        &desk,
+        "--image cat.png --image coffee.png --method gradient,linear-approximation \
+         --layer @features,fire8 --out out",
+    )
+    .ok();
+    assert_eq!(ended.out.lines().count(), 9, "{}", ended.out);
+    assert!(
+        ended.out.trim_end().ends_with("out/index.html"),
+        "{}",
+        ended.out
+    );
+    let mut folders: Vec<String> = Vec::new();
+    for method in ["gradient", "linear-approximation"] {
+        for layer in ["features", "fire8"] {
+            for image in ["cat", "coffee"] {
+                folders.push(format!("{method}_{layer}_{image}"));
+            }
+        }
+    }
+    let mut expected = folders.clone();
+    expected.extend(["index.html", "report.json"].map(str::to_owned));
+    expected.sort();
+    assert_eq!(desk.listing("out"), expected);
+    for folder in &folders {
+        assert_eq!(
+            desk.listing(&format!("out/{folder}")),
+            [
+                "attribution.npy",
+                "heatmap.png",
+                "overlay.png",
+                "saliency.npy"
+            ]
+        );
+    }
+    let report = report(&desk, "out");
+    let results = report["results"].as_array().unwrap();
+    let named: Vec<&str> = results
+        .iter()
+        .map(|r| r["folder"].as_str().unwrap())
+        .collect();
+    for folder in &folders {
+        assert!(named.contains(&folder.as_str()), "{named:?}");
+    }
+    // Each photograph is explained by its own best guess.
+    let label = |i: usize| &report["images"][i]["target"]["classes"][0]["label"];
+    assert_eq!(label(0), "Egyptian cat");
+    assert_eq!(label(1), "espresso");
+    for file in report["files"].as_array().unwrap() {
+        assert!(desk.path("out").join(file.as_str().unwrap()).is_file());
+    }
+    // Two photographs and eight results.
+    let page = fs::read_to_string(desk.path("out/index.html")).unwrap();
+    assert_eq!(page.matches("data:image/png;base64,").count(), 10);
+    for text in ["cat.png", "coffee.png", "Gradient", "fire8", "Egyptian cat"] {
+        assert!(page.contains(text), "no {text}");
+    }
+
+    // A batch gives what its photographs give one by one.
+    attribute(
+        &desk,
+        "--image coffee.png --method gradient --layer fire8 --out alone --quiet",
+    )
+    .ok();
+    let (alone, together) = (map(&desk, "alone"), map(&desk, "out/gradient_fire8_coffee"));
+    let largest = alone.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+    for (a, b) in alone.iter().zip(&together) {
+        assert!((a - b).abs() <= 1e-5 * largest, "{a} {b}");
+    }
+}
+
+#[test]
+fn a_layer_by_two_names_is_explained_once() {
+    let desk = Desk::squeezenet();
+    attribute(
+        &desk,
+        "--image cat.png --method gradient,gradient --layer fire9,fire9/concat --out out",
+    )
+    .ok();
+    assert_eq!(desk.listing("out"), FILES);
+}
+
+#[test]
+fn targets_are_what_they_say() {
+    let desk = Desk::squeezenet();
+    let score = |target: &str, out: &str| {
+        attribute(
+            &desk,
+            &format!("--image both.png --method gradient --layer fire9 --out {out} {target}"),
+        )
+        .ok();
+        let report = report(&desk, out);
+        let kind = report["images"][0]["target"]["kind"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        (kind, report["results"][0]["score"].as_f64().unwrap())
+    };
+    let guesses = desk.say("classify both.png --json --top 1000").json();
+    let guesses = guesses["images"][0]["guesses"].as_array().unwrap().clone();
+    let of = |index: u64, field: &str| {
+        let guess = guesses.iter().find(|g| g["index"] == index).unwrap();
+        guess[field].as_f64().unwrap()
+    };
+    let best = guesses[0]["index"].as_u64().unwrap();
+    let total: f64 = (guesses.iter())
+        .map(|g| g["logit"].as_f64().unwrap().exp())
+        .sum();
+    for (i, (flags, kind, expected)) in [
+        ("", "logit", of(best, "logit")),
+        ("--target 285", "logit", of(285, "logit")),
+        (
+            "--target 285 --probability",
+            "probability",
+            of(285, "probability"),
+        ),
+        ("--probability", "probability", of(best, "probability")),
+        (
+            "--target espresso:285",
+            "difference",
+            of(967, "logit") - of(285, "logit"),
+        ),
+        ("--target none:285", "difference", -of(285, "logit")),
+        (
+            "--target espresso:logsumexp",
+            "difference",
+            of(967, "logit") - total.ln(),
+        ),
+        ("--target LogSumExp", "logsumexp", total.ln()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (found, score) = score(flags, &format!("out{i}"));
+        assert_eq!(found, kind, "{flags}");
+        assert!(
+            (score - expected).abs() < 1e-4 * (1.0 + expected.abs()),
+            "{flags}: {score}"
+        );
+    }
+}
+
+#[test]
+fn maps_are_reduced_and_smoothed_as_asked() {
+    let desk = Desk::squeezenet();
+    let run = |flags: &str, out: &str| {
+        attribute(
+            &desk,
+            &format!("--image cat.png --method gradient --layer fire8 {flags} --out {out} --quiet"),
+        )
+        .ok();
+    };
+    run("", "usual");
+    run("--reduce l2", "l2");
+    run("--smooth 0.02", "smooth");
+    run("--rules guided", "guided");
+    let values: Array3<f32> = ndarray_npy::read_npy(desk.path("l2/attribution.npy")).unwrap();
+    let norm = values.mapv(|v| v * v).sum_axis(Axis(0)).mapv(f32::sqrt);
+    for (norm, v) in norm.iter().zip(&map(&desk, "l2")) {
+        assert!((norm - v).abs() <= 1e-5 * norm, "{norm} {v}");
+    }
+    assert_eq!(
+        map(&desk, "usual"),
+        map(&desk, "smooth"),
+        "before smoothing"
+    );
+    let smoothed: Array2<f32> = ndarray_npy::read_npy(desk.path("smooth/smoothed.npy")).unwrap();
+    assert_eq!(smoothed.shape(), [224, 224]);
+    assert_ne!(
+        png(&desk, "usual/heatmap.png"),
+        png(&desk, "smooth/heatmap.png")
+    );
+    assert_ne!(map(&desk, "usual"), map(&desk, "guided"));
+    assert_eq!(report(&desk, "guided")["results"][0]["rules"], "guided");
+    assert_eq!(report(&desk, "l2")["results"][0]["map"]["reduction"], "l2");
+}
+
+#[test]
+fn a_layer_without_positions_gives_an_array_and_no_pictures() {
+    let desk = Desk::squeezenet();
+    let ended = attribute(
+        &desk,
+        "--image cat.png --method gradient --layer @logits --target 285 --out out",
+    )
+    .ok();
+    assert!(ended.err.contains("no positions"), "{}", ended.err);
+    assert_eq!(desk.listing("out"), ["attribution.npy", "report.json"]);
+    let values: ArrayD<f32> = ndarray_npy::read_npy(desk.path("out/attribution.npy")).unwrap();
+    assert_eq!(values.shape(), [1000]);
+    assert_eq!((values[[285]], values.sum()), (1.0, 1.0));
+    assert_eq!(report(&desk, "out")["results"][0]["map"], Value::Null);
+}
+
+/// The difference of a class with itself has no evidence anywhere.
+#[test]
+fn a_blank_map_is_said_and_drawn_blank() {
+    let desk = Desk::squeezenet();
+    let ended = attribute(
+        &desk,
+        "--image cat.png --method gradient,linear-approximation --target 285:285 --out out",
+    )
+    .ok();
+    let notes = ended.err.matches("no positive evidence: the map is blank");
+    assert_eq!(notes.count(), 2, "{}", ended.err);
+    let report = report(&desk, "out");
+    for result in report["results"].as_array().unwrap() {
+        assert_eq!(result["map"]["blank"], true);
+        assert_eq!(result["score"], 0.0);
+    }
+    let blank = png(&desk, "out/gradient/heatmap.png");
+    assert!(
+        blank.len() < 2000,
+        "one colour packs well: {} bytes",
+        blank.len()
+    );
+    let page = fs::read_to_string(desk.path("out/index.html")).unwrap();
+    assert_eq!(page.matches("no positive evidence").count(), 2);
+}
+
+#[test]
+fn what_cannot_be_explained_does_not_keep_back_the_rest() {
+    let desk = Desk::squeezenet();
+    // Nothing flows from the softmax back to the logits.
+    let ended = attribute(
+        &desk,
+        "--image cat.png --method gradient --layer fire9,prob --out out",
+    )
+    .ok();
+    assert!(
+        ended.err.contains("gradient at prob failed: "),
+        "{}",
+        ended.err
+    );
+    assert_eq!(
+        desk.listing("out"),
+        ["gradient_fire9", "index.html", "report.json"]
+    );
+    let failures = &report(&desk, "out")["failures"];
+    assert_eq!(failures[0]["layer"], "prob");
+    let message = failures[0]["error"].as_str().unwrap();
+    assert!(message.contains("has no gradient"), "{message}");
+    let page = fs::read_to_string(desk.path("out/index.html")).unwrap();
+    assert!(page.contains("class=\"absent\""));
+
+    let before = desk.listing(".");
+    for methods in ["gradient", "gradient,linear-approximation"] {
+        let message = attribute(
+            &desk,
+            &format!("--image cat.png --method {methods} --layer prob --out none"),
+        )
+        .refused(1);
+        assert!(message.contains("has no gradient"), "{message}");
+    }
+    assert_eq!(desk.listing("."), before);
+}
+
+#[test]
+fn results_are_not_overwritten_unless_forced() {
+    let desk = Desk::squeezenet();
+    let both = "--image cat.png --method gradient,linear-approximation --layer fire9 --out out";
+    let one = "--image cat.png --method gradient --layer fire9 --out out";
+    attribute(&desk, both).ok();
+    fs::write(desk.path("out/gradient_fire9/notes.txt"), "mine").unwrap();
+    let before = desk.listing("out");
+    let message = attribute(&desk, one).refused(1);
+    assert!(message.contains("--force"), "{message}");
+    assert_eq!(desk.listing("out"), before);
+
+    attribute(&desk, &format!("{one} --force")).ok();
+    let mut expected: Vec<&str> = FILES.to_vec();
+    expected.push("gradient_fire9");
+    expected.sort_unstable();
+    assert_eq!(desk.listing("out"), expected);
+    assert_eq!(desk.listing("out/gradient_fire9"), ["notes.txt"]);
+}
+
+#[test]
+fn a_refusal_leaves_no_folder() {
+    let desk = Desk::squeezenet();
+    let before = desk.listing(".");
+    let run = |arguments: &str, code: i32| {
+        attribute(&desk, &format!("{arguments} --out out")).refused(code)
+    };
+    let one = "--image cat.png --method gradient";
+    for (flags, code) in [
+        ("--batch-size 0", 2),
+        ("--seed x", 2),
+        ("--smooth -1", 2),
+        ("--smooth nan", 2),
+        ("--reduce maximum", 2),
+        ("--rules foggy", 2),
+        ("--target ,:", 2),
+        ("--target a:b --probability", 2),
+        ("--target logsumexp --probability", 2),
+        ("--no-such-option 3", 2),
+        ("--target 1000", 1),
+        ("--target 285:1000", 1),
+        ("--layer nothing", 1),
+        ("--device wgpu:99", 1),
+        ("--model absent.onnx", 1),
+    ] {
+        run(&format!("{one} {flags}"), code);
+    }
+    run("--image absent.png --method gradient", 1);
+    run("--image . --method gradient", 1);
+    run("--method gradient", 2);
+    run("--image cat.png", 2);
+    run("--image cat.png --method ,", 2);
+    attribute(&desk, &format!("{one} --out cat.png")).refused(1);
+    assert_eq!(desk.listing("."), before);
+
+    let nearest = [
+        ("--image cat.png --method gradeint", 2, "gradient"),
+        (
+            "--image cat.png --method gradient --layer fire8/conca",
+            1,
+            "fire8/concat",
+        ),
+        (
+            "--image cat.png --method gradient --target espreso",
+            1,
+            "espresso",
+        ),
+        (
+            "--image cat.png --method gradient --rules smoth",
+            2,
+            "smooth",
+        ),
+        ("--image cat.png --method gradient --reduce summ", 2, "sum"),
+    ];
+    for (arguments, code, name) in nearest {
+        let message = run(arguments, code);
+        assert!(message.contains(name), "{message}");
+    }
+}
+
+#[test]
+fn options_go_to_the_methods_that_take_them() {
+    let desk = Desk::squeezenet();
+    for method in METHODS {
+        for option in method.options {
+            for other in METHODS.iter().filter(|m| !m.takes(option.name)) {
+                let line = format!(
+                    "--image cat.png --method {} --{} 1 --out out",
+                    other.name, option.name
+                );
+                let message = attribute(&desk, &line).refused(2);
+                assert!(
+                    message.contains(method.name) && message.contains(option.name),
+                    "{message}"
+                );
+            }
+        }
+    }
+    let asked = |takes: fn(&elucid::attribution::Method) -> bool, flag: &str| {
+        for method in METHODS.iter().filter(|m| !takes(m)) {
+            let line = format!("--image cat.png --method {} {flag} --out out", method.name);
+            let message = attribute(&desk, &line).refused(2);
+            assert!(message.contains("it is for"), "{message}");
+        }
+    };
+    asked(|m| m.place != Place::Input, "--layer fire9");
+    asked(|m| m.takes_rules, "--rules guided");
+}
+
+#[test]
+fn every_method_is_listed() {
+    let desk = Desk::squeezenet();
+    let text = desk.say("methods").ok().out;
+    let all = desk.say("methods --json").json();
+    assert_eq!(all.as_array().unwrap().len(), METHODS.len());
+    for (method, facts) in METHODS.iter().zip(all.as_array().unwrap()) {
+        assert!(
+            text.lines()
+                .any(|l| l.split_whitespace().next() == Some(method.name))
+        );
+        assert_eq!(facts["name"], method.name);
+        assert_eq!(facts["title"], method.title);
+        assert_eq!(facts["reference"], method.reference);
+        assert_eq!(facts["takes_rules"], method.takes_rules);
+        assert_eq!(facts["takes_seed"], method.random);
+        let one = desk.say(&format!("methods {} --json", method.name)).json();
+        assert_eq!(&one, facts);
+        let text = desk.say(&format!("methods {}", method.name)).ok().out;
+        for part in [method.title, method.reference] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+        for (i, option) in method.options.iter().enumerate() {
+            let listed = &facts["options"][i];
+            assert_eq!(listed["name"], option.name);
+            assert_eq!(listed["default"], option.default);
+            assert_eq!(listed["help"], option.help);
+            assert!(text.contains(&format!("--{}", option.name)), "{text}");
+        }
+    }
+    let message = desk.say("methods gradeint").refused(2);
+    assert!(message.contains("did you mean gradient"), "{message}");
+}
+
+/// Runs a command line that begins with the embedded network, and presses Ctrl-C while it works.
+/// Gives what it said.
+#[cfg(unix)]
+fn interrupted(desk: &Desk, line: &str) -> String {
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    let mut child = desk
+        .command(line.split(' '))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first remark is that the model is open; the signal is heard from then on.
+    let mut remarks = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut remark = String::new();
+    std::io::BufRead::read_line(&mut remarks, &mut remark).unwrap();
+    assert!(remark.contains("squeezenet1_1"), "{remark}");
+    std::thread::sleep(Duration::from_secs(3));
+    let begun = Instant::now();
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    let said = std::io::read_to_string(remarks).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(60));
+    said
+}
+
+/// A method that has nothing before its end leaves nothing.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_only_method() {
+    let desk = Desk::squeezenet();
+    let before = desk.listing(".");
+    let line = "attribute --image cat.png --method integrated-gradients --quadrature left \
+                --steps 100000 --out out";
+    let said = interrupted(&desk, line);
+    assert!(said.contains("ended by Ctrl-C"), "{said}");
+    assert!(!said.contains("error"), "{said}");
+    assert_eq!(desk.listing("."), before);
+}
+
+/// The first Ctrl-C ends the sampling, and what there is is written.
+#[cfg(unix)]
+#[test]
+fn what_ctrl_c_leaves_is_kept() {
+    let desk = Desk::squeezenet();
+    let said = interrupted(
+        &desk,
+        "attribute --image cat.png --method rise,gradient --masks 100000 --out out",
+    );
+    assert!(said.contains("of 100000 evaluations"), "{said}");
+
+    let report = report(&desk, "out");
+    assert_eq!(report["interrupted"], true);
+    let result = &report["results"][0];
+    assert_eq!(result["planned_evaluations"], 100_000);
+    let evaluations = result["evaluations"].as_u64().unwrap();
+    assert!((1..100_000).contains(&evaluations), "{evaluations}");
+    let failure = &report["failures"][0];
+    assert_eq!(failure["method"], "gradient");
+    assert!(failure["error"].as_str().unwrap().contains("Ctrl-C"));
+    assert!(map(&desk, "out/rise").iter().any(|&v| v > 0.0));
+}
+
+#[test]
+fn the_report_says_how_many_operators_each_rule_took() {
+    let desk = Desk::squeezenet();
+    let methods = "guided-backprop,gradient,lrp";
+    attribute(
+        &desk,
+        &format!("--image cat.png --method {methods} --out out"),
+    )
+    .ok();
+    let results = report(&desk, "out")["results"].clone();
+    let used = |i: usize| results[i]["rules_used"].clone();
+    // A ReLU behind each of the 26 convolutions.
+    assert_eq!(used(0), json!([{"rule": "guided ReLU", "operators": 26}]));
+    assert_eq!(used(1), json!([]));
+    let counts = used(2).as_array().unwrap().clone();
+    let count = |rule: &str| {
+        let found = counts.iter().find(|used| used["rule"] == rule);
+        found.map_or(0, |used| used["operators"].as_u64().unwrap())
+    };
+    assert_eq!(count("flat"), 1, "{counts:?}");
+    assert!(count("pass") >= 26 && count("winner") >= 3, "{counts:?}");
+}

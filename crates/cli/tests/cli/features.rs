@@ -1,0 +1,555 @@
+//! `elucid visualize` and `elucid spritemap`: what they make, keep, go on with and refuse.
+
+use std::fs;
+
+use crate::common::{Desk, Ended};
+use elucid::render::{Picture, SpriteMap};
+use ndarray::{Array1, Array2};
+use serde_json::{Value, json};
+
+/// Few steps of a layer close to the input, at a size that takes little time.
+const QUICK: &str = "--size 32 --steps 4";
+
+/// A layer of 16 channels, of which nine are asked for.
+const MAP: &str = "spritemap --layer fire2/squeeze1x1 --channels 0-4,9-12";
+
+fn visualize(desk: &Desk, arguments: &str) -> Ended {
+    desk.say(&format!("visualize {QUICK} {arguments}"))
+}
+
+fn spritemap(desk: &Desk, arguments: &str) -> Ended {
+    desk.say(&format!("{MAP} {QUICK} --batch-size 2 {arguments}"))
+}
+
+fn json(desk: &Desk, file: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(desk.path(file)).unwrap()).unwrap()
+}
+
+fn map(desk: &Desk, folder: &str) -> SpriteMap {
+    SpriteMap::open(desk.path(format!("{folder}/sprites.png"))).unwrap()
+}
+
+fn png(desk: &Desk, file: &str) -> Picture {
+    let image = elucid::vision::input::open_image(desk.path(file)).unwrap();
+    Picture::from_image(image.to_rgb8()).unwrap()
+}
+
+#[test]
+fn channels_become_pictures_a_sheet_and_a_report() {
+    let desk = Desk::squeezenet();
+    let ended = visualize(
+        &desk,
+        "--layer fire2 --channel 7,0-1,1,100 --seed 5 --batch-size 3 --out new/out",
+    )
+    .ok();
+    assert!(
+        ended.out.contains("new/out/contact_sheet.png\n"),
+        "{}",
+        ended.out
+    );
+    let names = ["channel_7", "channel_0", "channel_1", "channel_100"].map(|n| format!("{n}.png"));
+    let report = json(&desk, "new/out/report.json");
+    assert_eq!(report["layer"]["name"], "fire2/concat");
+    assert_eq!(
+        (&report["height"], &report["width"]),
+        (&json!(32), &json!(32))
+    );
+    assert_eq!(report["steps"], 4);
+    assert_eq!(report["param"], "fft");
+    assert_eq!(report["transforms"], "default");
+    assert_eq!(report["network_size"], Value::Null);
+    let pictures = report["pictures"].as_array().unwrap();
+    assert_eq!(pictures.len(), names.len());
+    let values: Array2<f32> = ndarray_npy::read_npy(desk.path("new/out/values.npy")).unwrap();
+    assert_eq!(values.dim(), (4, 4));
+    for ((picture, name), values) in pictures.iter().zip(&names).zip(values.outer_iter()) {
+        assert_eq!(picture["file"], *name);
+        let channel = picture["channel"].as_u64().unwrap();
+        assert_eq!(picture["seed"], 5 + channel);
+        assert_eq!(picture["last_value"].as_f64().unwrap() as f32, values[3]);
+    }
+    let mut listed: Vec<String> = serde_json::from_value(report["files"].clone()).unwrap();
+    listed.sort();
+    assert_eq!(desk.listing("new/out"), listed);
+    assert_eq!(desk.listing("new"), ["out"]);
+
+    // Two columns, four pixels apart.
+    let sheet = png(&desk, "new/out/contact_sheet.png");
+    assert_eq!((sheet.height(), sheet.width()), (68, 68));
+    for (name, [top, left]) in names.iter().zip([[0, 0], [0, 36], [36, 0], [36, 36]]) {
+        let picture = png(&desk, &format!("new/out/{name}"));
+        for (y, x) in [(0, 0), (13, 20), (31, 31)] {
+            assert_eq!(
+                sheet.pixel(top + y, left + x),
+                picture.pixel(y, x),
+                "{name}"
+            );
+        }
+    }
+
+    // A picture is the same whichever others it is made with.
+    visualize(
+        &desk,
+        "--layer fire2/concat --channel 100 --seed 5 --out one --quiet",
+    )
+    .ok();
+    assert_eq!(
+        png(&desk, "one/channel_100.png"),
+        png(&desk, "new/out/channel_100.png")
+    );
+    let message = visualize(&desk, "--layer fire2 --channel 0 --out one").refused(1);
+    assert!(message.contains("--force"), "{message}");
+    visualize(&desk, "--layer fire2 --channel 0 --out one --force").ok();
+    assert_eq!(
+        desk.listing("one"),
+        [
+            "channel_0.png",
+            "contact_sheet.png",
+            "report.json",
+            "values.npy"
+        ]
+    );
+}
+
+#[test]
+fn directions_come_from_files() {
+    let desk = Desk::squeezenet();
+    let channels = 64;
+    // The first is along a channel.
+    let mut directions = Array2::<f32>::zeros((2, channels));
+    directions[[0, 3]] = 1.0;
+    directions.row_mut(1).fill(0.5);
+    let write = |name: &str, array: &Array2<f32>| {
+        ndarray_npy::write_npy(desk.path(name), array).unwrap();
+    };
+    write("two.npy", &directions);
+    ndarray_npy::write_npy(desk.path("double.npy"), &directions.mapv(f64::from)).unwrap();
+    // As numpy writes an array that was turned.
+    write(
+        "turned.npy",
+        &directions
+            .t()
+            .as_standard_layout()
+            .reversed_axes()
+            .to_owned(),
+    );
+    ndarray_npy::write_npy(desk.path("one.npy"), &directions.row(0)).unwrap();
+    let first = |file: &str| {
+        let out = format!("out_{file}");
+        visualize(
+            &desk,
+            &format!("--layer pool1 --direction {file} --out {out}"),
+        )
+        .ok();
+        png(&desk, &format!("{out}/direction_0.png"))
+    };
+    let expected = first("two.npy");
+    assert!(desk.path("out_two.npy/direction_1.png").exists());
+    for file in ["double.npy", "turned.npy", "one.npy"] {
+        assert_eq!(first(file), expected, "{file}");
+    }
+    assert!(!desk.path("out_one.npy/direction_1.png").exists());
+
+    let refused = |file: &str, part: &str| {
+        let before = desk.listing(".");
+        let message = visualize(
+            &desk,
+            &format!("--layer pool1 --direction {file} --out none"),
+        )
+        .refused(1);
+        assert!(message.contains(part), "no {part} in {message}");
+        assert_eq!(desk.listing("."), before);
+    };
+    ndarray_npy::write_npy(desk.path("short.npy"), &Array1::<f32>::ones(63)).unwrap();
+    refused("short.npy", "[63], expected [64] or [n, 64]");
+    write("none.npy", &Array2::zeros((0, 64)));
+    refused("none.npy", "[0, 64]");
+    write("zero.npy", &Array2::zeros((2, 64)));
+    refused("zero.npy", "direction 0 of zero.npy is zero");
+    directions[[1, 5]] = f32::NAN;
+    write("nan.npy", &directions);
+    refused("nan.npy", "NaN at 1, 5");
+    ndarray_npy::write_npy(desk.path("whole.npy"), &Array1::<i64>::ones(64)).unwrap();
+    refused("whole.npy", "floating-point");
+    fs::write(
+        desk.path("cut.npy"),
+        &fs::read(desk.path("two.npy")).unwrap()[..300],
+    )
+    .unwrap();
+    refused("cut.npy", "cut.npy is not");
+    refused("cat.png", "cat.png is not");
+    refused("absent.npy", "absent.npy");
+}
+
+#[test]
+fn classes_and_every_parametrisation() {
+    let desk = Desk::squeezenet();
+    let classes = "--class tabby,espresso --steps 2 --size 40x56 --transforms none";
+    desk.say(&format!("visualize {classes} --out classes")).ok();
+    let report = json(&desk, "classes/report.json");
+    assert_eq!(report["pictures"][1]["class"]["label"], "espresso");
+    assert_eq!(report["pictures"][1]["file"], "class_967_espresso.png");
+    let picture = png(&desk, "classes/class_967_espresso.png");
+    assert_eq!((picture.height(), picture.width()), (40, 56));
+
+    let mut seen: Vec<Picture> = Vec::new();
+    for param in ["fft", "pixel", "pyramid", "cppn", "maco"] {
+        visualize(
+            &desk,
+            &format!("--layer pool1 --channel 0 --param {param} --out {param}"),
+        )
+        .ok();
+        let report = json(&desk, &format!("{param}/report.json"));
+        let rate = report["learning_rate"].as_f64().unwrap() as f32;
+        let usual = match param {
+            "cppn" => 0.005,
+            "maco" => 0.3,
+            _ => 0.05,
+        };
+        assert_eq!(rate, usual, "{param}");
+        let picture = png(&desk, &format!("{param}/channel_0.png"));
+        assert!(!seen.contains(&picture), "{param}");
+        seen.push(picture);
+    }
+}
+
+#[test]
+fn a_map_is_the_same_in_one_piece_in_shards_and_in_turns() {
+    let desk = Desk::squeezenet();
+    let ended = spritemap(&desk, "--out whole").ok();
+    assert!(ended.out.contains("9 of 16 channels"), "{}", ended.out);
+    let files = [
+        "report.json",
+        "settings.json",
+        "sprites.json",
+        "sprites.png",
+    ];
+    assert_eq!(desk.listing("whole"), files);
+    let whole = map(&desk, "whole");
+    assert_eq!(whole.layer(), "fire2/squeeze1x1");
+    assert_eq!((whole.columns(), whole.size(), whole.count()), (4, 32, 16));
+    assert_eq!(whole.present(), [0, 1, 2, 3, 4, 9, 10, 11, 12]);
+    assert!(
+        whole.made_by().contains("fft, 4 steps"),
+        "{}",
+        whole.made_by()
+    );
+    // The pictures that the other command makes.
+    visualize(&desk, "--layer fire2/squeeze1x1 --channel 9 --out one").ok();
+    assert_eq!(whole.sprite(9), Some(png(&desk, "one/channel_9.png")));
+
+    for shard in 1..=3 {
+        let batch = 1 + shard % 2 * 5;
+        let ended = desk.say(&format!(
+            "{MAP} {QUICK} --batch-size {batch} --shard {shard}/3 --out part{shard}"
+        ));
+        ended.ok();
+    }
+    assert_eq!(map(&desk, "part2").present(), [1, 4, 11]);
+    let merged = desk.say("spritemap merge part3 part1 part2 --out merged");
+    merged.ok();
+    assert_eq!(desk.listing("merged"), files);
+    assert_eq!(map(&desk, "merged"), whole);
+    for file in ["sprites.png", "sprites.json"] {
+        let [merged, whole] =
+            ["merged", "whole"].map(|f| fs::read(desk.path(f).join(file)).unwrap());
+        assert_eq!(merged, whole, "{file}");
+    }
+    let report = json(&desk, "merged/report.json");
+    assert_eq!(report["planned"], 9);
+    assert_eq!(report["settings"]["merged_from"], 3);
+
+    // What an interruption leaves: nothing but settings, a batch, a picture without its
+    // description, a file that was being written, and a lock.
+    for (channels, described) in [(0, true), (2, true), (4, true), (4, false)] {
+        spritemap(&desk, "--out part").ok();
+        let mut part = SpriteMap::new(whole.layer(), 32, 16).unwrap();
+        for &channel in &whole.present()[..channels] {
+            part.insert(channel, &whole.sprite(channel).unwrap())
+                .unwrap();
+        }
+        for file in ["report.json", "sprites.json", "sprites.png"] {
+            fs::remove_file(desk.path("part").join(file)).unwrap();
+        }
+        if channels > 0 {
+            part.save(desk.path("part/sprites.png")).unwrap();
+        }
+        if !described {
+            fs::remove_file(desk.path("part/sprites.json")).unwrap();
+        }
+        fs::write(desk.path("part/.elucid-abc.part"), "x").unwrap();
+        fs::write(desk.path("part/.elucid-lock"), "").unwrap();
+        let ended = spritemap(&desk, "--out part --resume").ok();
+        let said = ended
+            .err
+            .contains(&format!("{channels} of 9 channels are done"));
+        assert_eq!(said, channels > 0 && described, "{}", ended.err);
+        assert_eq!(map(&desk, "part"), whole);
+        assert_eq!(desk.listing("part"), files);
+        fs::remove_dir_all(desk.path("part")).unwrap();
+    }
+    // A new folder is begun; a map that is complete stays as it is.
+    spritemap(&desk, "--resume --out fresh").ok();
+    assert_eq!(map(&desk, "fresh"), whole);
+    let before = fs::read(desk.path("fresh/sprites.png")).unwrap();
+    let ended = spritemap(&desk, "--resume --out fresh").ok();
+    assert!(
+        ended.err.contains("9 of 9 channels are done"),
+        "{}",
+        ended.err
+    );
+    assert_eq!(fs::read(desk.path("fresh/sprites.png")).unwrap(), before);
+
+    // Merging what does not belong together.
+    let refused = |folders: &str, parts: &[&str]| {
+        let before = desk.listing(".");
+        let message = desk
+            .say(&format!("spritemap merge {folders} --out no"))
+            .refused(1);
+        for part in parts {
+            assert!(message.contains(part), "no {part} in {message}");
+        }
+        assert_eq!(desk.listing("."), before);
+    };
+    refused(
+        "part1 part3",
+        &[
+            "missing shards: 2/3",
+            "3 channels are missing: 1, 4, 11",
+            "--allow-missing",
+        ],
+    );
+    refused("part1 part2 part1 part3", &["both shard 1/3"]);
+    refused(
+        "part1 whole",
+        &["other settings", "shard.count is 1 and was 3"],
+    );
+    refused("part1 nothing", &["nothing/settings.json"]);
+    spritemap(&desk, "--seed 1 --shard 2/3 --out other").ok();
+    refused("part1 other part3", &["icons.seed is 1 and was 0"]);
+
+    // Settings that nobody wrote.
+    let stated = fs::read_to_string(desk.path("part1/settings.json")).unwrap();
+    for (what, wrong, says) in [
+        ("\"index\": 1,", "\"index\": 0,", "no shard 0/3"),
+        ("\"count\": 3", "\"count\": 0", "no shard 1/0"),
+        ("\"count\": 16", "\"count\": 99999999999999", "65536"),
+    ] {
+        assert!(stated.contains(what), "no {what} in {stated}");
+        let settings = stated.replace(what, wrong);
+        fs::create_dir_all(desk.path("odd")).unwrap();
+        fs::write(desk.path("odd/settings.json"), settings).unwrap();
+        refused("odd", &[says]);
+    }
+
+    // A map with holes is filled in by the same command.
+    let ended = desk
+        .say("spritemap merge part1 part3 --out holes --allow-missing")
+        .ok();
+    assert!(ended.err.contains("1, 4, 11"), "{}", ended.err);
+    assert_eq!(map(&desk, "holes").present(), [0, 2, 3, 9, 10, 12]);
+    spritemap(&desk, "--resume --out holes").ok();
+    assert_eq!(map(&desk, "holes"), whole);
+}
+
+#[test]
+fn only_the_same_map_goes_on() {
+    let desk = Desk::squeezenet();
+    let run =
+        |arguments: &str| desk.say(&format!("spritemap --channels 0-1 --out out {arguments}"));
+    let usual = "--layer fire2/squeeze1x1 --size 32 --steps 2";
+    run(usual).ok();
+    let before = desk.listing("out");
+    let picture = fs::read(desk.path("out/sprites.png")).unwrap();
+    let message = run(usual).refused(1);
+    assert!(message.contains("--resume"), "{message}");
+    for (arguments, part) in [
+        (
+            "--layer fire2/squeeze1x1 --size 32 --steps 3",
+            "icons.steps is 3 and was 2",
+        ),
+        (
+            "--layer fire2/squeeze1x1 --size 33 --steps 2",
+            "size is 33 and was 32",
+        ),
+        (
+            "--layer fire3/squeeze1x1 --size 32 --steps 2",
+            "layer is fire3/squeeze1x1",
+        ),
+        (
+            "--layer fire2/squeeze1x1 --size 32 --steps 2 --param pixel",
+            "icons.param is pixel",
+        ),
+        (
+            "--layer fire2/squeeze1x1 --size 32 --steps 2 --transforms none",
+            "transforms is none",
+        ),
+        (
+            "--layer fire2/squeeze1x1 --size 32 --steps 2 --learning-rate 0.1",
+            "learning_rate is 0.1",
+        ),
+        (
+            "--layer fire2/squeeze1x1 --size 32 --steps 2 --seed 1",
+            "icons.seed is 1",
+        ),
+        (
+            "--layer fire2/squeeze1x1 --size 32 --steps 2 --shard 1/2",
+            "shard.count is 2",
+        ),
+        (
+            "--layer fire2/squeeze1x1 --size 32 --steps 2 --scale 1/255",
+            "input.scale",
+        ),
+    ] {
+        let message = run(&format!("{arguments} --resume")).refused(1);
+        assert!(message.contains(part), "no {part} in {message}");
+    }
+    let message = desk
+        .say(&format!("spritemap --out out {usual} --resume"))
+        .refused(1);
+    assert!(
+        message.contains("channels is not given and was 0, 1"),
+        "{message}"
+    );
+    assert_eq!(desk.listing("out"), before);
+    assert_eq!(fs::read(desk.path("out/sprites.png")).unwrap(), picture);
+
+    // A folder of something else, and one whose map is another.
+    fs::create_dir(desk.path("mine")).unwrap();
+    fs::write(desk.path("mine/notes.txt"), "mine").unwrap();
+    let message = desk
+        .say(&format!("spritemap --out mine {usual} --resume"))
+        .refused(1);
+    assert!(message.contains("no sprite map"), "{message}");
+    assert_eq!(desk.listing("mine"), ["notes.txt"]);
+    let other = SpriteMap::new("fire2/squeeze1x1", 16, 16).unwrap();
+    other.save(desk.path("out/sprites.png")).unwrap();
+    let message = run(&format!("{usual} --resume")).refused(1);
+    assert!(message.contains("is not the map"), "{message}");
+}
+
+#[test]
+fn a_refusal_leaves_nothing_behind() {
+    let desk = Desk::squeezenet();
+    let before = desk.listing(".");
+    let run = |line: &str, code: i32, parts: &[&str]| {
+        let message = desk.say(&format!("{line} --out deep/out")).refused(code);
+        for part in parts {
+            assert!(message.contains(part), "no {part} in {message}");
+        }
+        assert_eq!(desk.listing("."), before, "{line}");
+    };
+    let visualize = |arguments: &str, code: i32, parts: &[&str]| {
+        run(&format!("visualize {arguments}"), code, parts);
+    };
+    visualize("--layer fire2/conca --channel 0", 1, &["fire2/concat"]);
+    visualize(
+        "--layer fire2 --channel 5,120-128",
+        1,
+        &["no channel 128", "0 to 127"],
+    );
+    for channels in ["a", "3-1", "1,", "1-2-3", "99999999999999999999"] {
+        visualize(
+            &format!("--layer fire2 --channel {channels}"),
+            2,
+            &["3,8-15"],
+        );
+    }
+    visualize(
+        "--layer fire2 --channel 0-18446744073709551615",
+        1,
+        &["0 to 127"],
+    );
+    visualize("--layer fire2", 2, &["--channel", "--direction", "--class"]);
+    visualize("--layer fire2 --class 1", 2, &["--class"]);
+    visualize(
+        "--layer fire2 --channel 1 --direction x.npy",
+        2,
+        &["--direction"],
+    );
+    visualize("--channel 1", 2, &["--layer"]);
+    visualize("--class espreso", 1, &["espresso"]);
+    visualize("--class 1000", 1, &["0 to 999"]);
+    visualize("--class 967,espresso", 2, &["twice"]);
+    visualize("--class ,", 1, &[]);
+    let one = "--layer fire2 --channel 0";
+    for (arguments, part) in [
+        ("--size 0", "1 to 4096"),
+        ("--size 5000", "1 to 4096"),
+        ("--size big", "HEIGHTxWIDTH"),
+        ("--steps 0", "--steps"),
+        ("--steps -1", "-1"),
+        ("--batch-size 0", "--batch-size"),
+        ("--seed x", "--seed"),
+        ("--learning-rate 0", "above 0"),
+        ("--learning-rate NaN", "above 0"),
+        ("--param fourier", "fft"),
+        ("--transforms lucid", "none"),
+    ] {
+        visualize(&format!("{one} {arguments}"), 2, &[part]);
+        if arguments != "--size big" {
+            run(&format!("spritemap --layer fire2 {arguments}"), 2, &[part]);
+        }
+    }
+    visualize(
+        "--layer fire2 --channel 0-127 --size 4096",
+        1,
+        &["GiB", "spritemap"],
+    );
+
+    let spritemap = |arguments: &str, code: i32, parts: &[&str]| {
+        run(&format!("spritemap {arguments}"), code, parts);
+    };
+    spritemap("", 2, &["--layer"]);
+    spritemap("--layer fire2/conca", 1, &["fire2/concat"]);
+    spritemap("--layer fire2 --channels 128", 1, &["no channel 128"]);
+    spritemap("--layer fire2 --size 32x48", 2, &["1 to 4096 pixels"]);
+    spritemap("--layer fire9 --size 4096", 1, &["too large"]);
+    for shard in ["0/3", "4/3", "1", "a/b"] {
+        spritemap(&format!("--layer fire2 --shard {shard}"), 2, &["K/N"]);
+    }
+    spritemap(
+        "--layer fire2 --channels 0-3 --shard 5/5",
+        2,
+        &["holds none of 4 channels"],
+    );
+    spritemap("--layer fire2 --model absent.onnx", 1, &["absent.onnx"]);
+    spritemap("merge", 2, &["SHARD_DIR"]);
+    spritemap("merge absent", 1, &["absent/settings.json"]);
+    // Not in a place that is taken.
+    let message = desk
+        .say("visualize --layer fire2 --channel 0 --out cat.png")
+        .refused(1);
+    assert!(message.contains("cat.png is not a folder"), "{message}");
+    let message = desk.say("spritemap --layer fire2 --out cat.png").refused(1);
+    assert!(message.contains("cat.png"), "{message}");
+    assert_eq!(desk.listing("."), before);
+}
+
+/// A run that is killed leaves what `--resume` goes on with, and two runs do not mix.
+#[test]
+fn a_run_that_is_killed_goes_on() {
+    let desk = Desk::squeezenet();
+    let usual = "spritemap --layer fire2/squeeze1x1 --size 32 --steps 8 --batch-size 1";
+    desk.say(&format!("{usual} --out whole")).ok();
+    let start = || {
+        let flags = ["--out", "part", "--resume", "--quiet"];
+        let arguments = usual.split_whitespace().chain(flags);
+        desk.command(arguments).spawn().unwrap()
+    };
+    let mut running = start();
+    while !desk.path("part/sprites.json").exists() {
+        assert_eq!(running.try_wait().unwrap(), None, "it ended too early");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let second = desk.say(&format!("{usual} --out part --resume"));
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let done = map(&desk, "part").present().len();
+    if done < 16 {
+        let message = second.refused(1);
+        assert!(message.contains("another run"), "{message}");
+    }
+    desk.say(&format!("{usual} --out part --resume")).ok();
+    assert_eq!(map(&desk, "part"), map(&desk, "whole"));
+}

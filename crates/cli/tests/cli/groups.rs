@@ -1,0 +1,180 @@
+//! `elucid groups`: what it leaves behind is what the library computes.
+
+use std::fs;
+
+use crate::common::{Desk, Ended};
+use elucid::factor::Method;
+use elucid::prelude::*;
+use ndarray::{Array1, Array2, Array3, Array4, Axis};
+use ndarray_npy::read_npy;
+use serde_json::{Value, json};
+
+const LAYER: &str = "fire9/concat";
+
+fn groups(desk: &Desk, arguments: &str) -> Ended {
+    desk.say(&format!(
+        "groups --image both.png --layer {LAYER} --device cpu {arguments}"
+    ))
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+#[test]
+fn a_run_leaves_what_the_library_computes() {
+    let desk = Desk::squeezenet();
+    let ended = desk.run([
+        "groups",
+        "--image",
+        "both.png",
+        "--layer",
+        "fire9",
+        "--device",
+        "cpu",
+        "--groups",
+        "2,4",
+        "--targets",
+        "Egyptian cat,espresso:none",
+        "--size",
+        "24",
+        "--steps",
+        "2",
+        "--out",
+        "new/out",
+    ]);
+    let out = ended.ok().out;
+    assert!(out.contains("new/out/groups.html\n"), "{out}");
+    assert_eq!(desk.listing("new"), ["out"]);
+
+    let report = desk.report("new/out");
+    assert_eq!(report["layer"]["name"], LAYER);
+    assert_eq!(report["reducer"], "nmf");
+    let model = Model::find("squeezenet", &elucid::device::cpu().device, None).unwrap();
+    let photo = model.read_image(desk.path("both.png")).unwrap();
+    let found = NeuronGroups::new(1)
+        .at(LAYER)
+        .targets([Target::class(285), Target::class("espresso")])
+        .compute_all(&model, &photo, [2, 4])
+        .unwrap();
+    for (found, facts) in found.iter().zip(report["results"].as_array().unwrap()) {
+        let count = found.count();
+        assert_eq!(facts["groups"], count);
+        assert_eq!(facts["folder"], format!("{count}_groups"));
+        assert_eq!(facts["peaks"], json!(found.peaks(0)));
+        let read = |name: &str| desk.path(format!("new/out/{count}_groups/{name}"));
+        let factors: Array3<f32> = read_npy(read("factors.npy")).unwrap();
+        assert_eq!(factors, found.factors().index_axis(Axis(0), 0));
+        let directions: Array2<f32> = read_npy(read("directions.npy")).unwrap();
+        assert_eq!(directions, found.directions());
+        let each: Array2<f32> = read_npy(read("attributions.npy")).unwrap();
+        let effects: Array4<f32> = read_npy(read("effects.npy")).unwrap();
+        assert_eq!(each.dim(), (count, 2));
+        for (target, expected) in found.effects().iter().enumerate() {
+            let values = expected.values().row(0).mapv(|v| v as f32);
+            assert_eq!(each.column(target), values);
+            let maps = expected.maps();
+            assert_eq!(
+                effects.index_axis(Axis(0), target),
+                maps.index_axis(Axis(0), 0)
+            );
+
+            // Nothing is lost between the groups and what they leave out.
+            let facts = &facts["effects"][target];
+            let sum: f64 = numbers(&facts["groups"]).iter().sum();
+            let rest = facts["residual"].as_f64().unwrap();
+            let total = facts["total"].as_f64().unwrap();
+            assert!((sum + rest - total).abs() < 1e-6 * total.abs().max(1.0));
+        }
+        for group in 0..count {
+            for name in [format!("group_{group}.png"), format!("icon_{group}.png")] {
+                assert!(fs::read(read(&name)).unwrap().starts_with(b"\x89PNG"));
+            }
+        }
+        assert_eq!(facts["icons"]["steps"], 2);
+        assert!(!read("offset.npy").exists());
+    }
+    let page = fs::read_to_string(desk.path("new/out/groups.html")).unwrap();
+    assert!(page.contains("Egyptian cat") && page.contains("2 groups"));
+}
+
+#[test]
+fn other_reducers_have_a_mean_of_their_own() {
+    let desk = Desk::squeezenet();
+    for method in Method::ALL {
+        let name = method.name();
+        groups(
+            &desk,
+            &format!("--reducer {name} --groups 3 --no-icons --out {name}"),
+        )
+        .ok();
+        let report = desk.report(name);
+        assert_eq!(report["reducer"], name);
+        let results = &report["results"][0];
+        assert_eq!(results["icons"], json!(null));
+        assert_eq!(results["folder"], "");
+        let subtracts = matches!(method, Method::Pca | Method::Ica);
+        let offset: Result<Array1<f32>, _> = read_npy(desk.path(format!("{name}/offset.npy")));
+        assert_eq!(offset.is_ok(), subtracts, "{name}");
+        let effect = &results["effects"][0];
+        assert_eq!(effect["offset"].as_f64() != Some(0.0), subtracts, "{name}");
+        let page = fs::read_to_string(desk.path(format!("{name}/groups.html"))).unwrap();
+        assert!(page.contains(name));
+    }
+}
+
+/// ImageNet has two classes called crane.
+#[test]
+fn classes_of_one_name_are_two() {
+    let desk = Desk::squeezenet();
+    groups(&desk, "--groups 2 --targets 134,517 --no-icons --out out").ok();
+    let report = desk.report("out");
+    let class = |target: usize| &report["targets"][target]["classes"][0];
+    assert_eq!(class(0)["label"], class(1)["label"]);
+    assert_eq!(
+        (&class(0)["index"], &class(1)["index"]),
+        (&json!(134), &json!(517))
+    );
+}
+
+#[test]
+fn a_refusal_leaves_no_folder() {
+    let desk = Desk::squeezenet();
+    let before = desk.listing(".");
+    for (arguments, code) in [
+        ("--groups 0", 2),
+        ("--groups 2,", 2),
+        ("--reducer magic", 2),
+        ("--targets 285,285", 2),
+        ("--targets 285,egyptian_cat:", 2),
+        ("--targets ,", 2),
+        ("--size 0", 2),
+        ("--steps 0", 2),
+        ("--no-icons --size 8", 2),
+        ("--batch-size 0", 2),
+        ("--groups 100000", 1),
+        ("--targets dragonfruit", 1),
+        ("--targets 1000", 1),
+        ("--model absent.onnx", 1),
+    ] {
+        groups(&desk, &format!("{arguments} --out out")).refused(code);
+    }
+    for layer in ["nothing", "@logits"] {
+        let line = format!("groups --image both.png --layer {layer} --no-icons --out out");
+        desk.say(&line).refused(1);
+    }
+    // What is before the ReLU is signed.
+    let line = "groups --image both.png --layer conv1 --no-icons --out out";
+    let message = desk.say(line).refused(1);
+    assert!(message.contains("conv1"), "{message}");
+    groups(&desk, "--no-icons --out cat.png").refused(1);
+    assert_eq!(desk.listing("."), before);
+
+    let message = groups(&desk, "--targets espreso --out out").refused(1);
+    assert!(message.contains("espresso"), "{message}");
+    let message = groups(&desk, "--reducer magic --out out").refused(2);
+    assert!(message.contains("kmeans"), "{message}");
+    let line = "groups --image both.png --layer fire9/conca --out out";
+    let message = desk.say(line).refused(1);
+    assert!(message.contains(LAYER), "{message}");
+}

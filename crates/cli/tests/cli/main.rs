@@ -1,0 +1,16 @@
+//! The program `elucid`, run as its users run it.
+
+mod attribute;
+mod cases_inputs;
+mod channels;
+mod commands;
+mod common;
+mod evaluate;
+mod features;
+mod groups;
+mod heads;
+mod models;
+mod own_network;
+mod spatial;
+mod target_pages;
+mod targets;

@@ -1,0 +1,6 @@
+//! The factorisations against naive twins and arrays of reference programs.
+
+mod common;
+mod nmf;
+mod reducers;
+mod reference;

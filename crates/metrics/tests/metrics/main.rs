@@ -1,0 +1,9 @@
+//! The metrics against toys, naive twins and reference arrays.
+
+mod common;
+mod heads;
+mod hidden;
+mod ilsvrc;
+mod squeezenet;
+mod toys;
+mod twins;

@@ -1,0 +1,238 @@
+//! Metrics on the embedded network and photographs: do they tell good maps from bad ones?
+
+use std::sync::LazyLock;
+
+use crate::common::{device, value};
+use elucid_attribution::{
+    Attribution, Attributor, DeepLift, ExcitationBackprop, FEATURES, GradCam, Gradient,
+    GuidedBackprop, LinearApproximation, Target,
+};
+use elucid_metrics::{
+    Case, Completeness, Infidelity, InsertionDeletion, METRICS, Metric, MetricOptions,
+    NotApplicable, Outcome, ParameterRandomisation, PixelFlipping, RandomLogit, Road,
+    SensitivityMax, baseline,
+};
+use elucid_models::photographs;
+use elucid_vision::{Model, Photo};
+use ndarray::{Array2, Axis};
+
+static MODEL: LazyLock<Model> =
+    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
+
+fn photo(bytes: &[u8]) -> Photo {
+    MODEL
+        .prepare(&image::load_from_memory(bytes).unwrap())
+        .unwrap()
+}
+
+fn top_class(photo: &Photo) -> usize {
+    MODEL.classify(photo).unwrap().top(1)[0].index
+}
+
+fn map_of(attribution: &Attribution) -> Array2<f32> {
+    let maps = attribution.map().unwrap().upsampled();
+    maps.maps().index_axis(Axis(0), 0).to_owned()
+}
+
+fn grad_cam(photo: &Photo, class: usize) -> Array2<f32> {
+    let found = GradCam::at_features().attribute(&*MODEL, photo, Target::class(class));
+    map_of(&found.unwrap())
+}
+
+#[test]
+fn a_good_map_beats_its_reverse_and_chance() {
+    let photo = photo(photographs::coffee());
+    let class = top_class(&photo);
+    let good = grad_cam(&photo, class);
+    let bad = crate::common::reversed(good.view());
+    let (h, w) = good.dim();
+    let random = baseline::random(h, w, 1);
+    let metrics: Vec<Box<dyn Metric>> = vec![
+        Box::new(InsertionDeletion::insertion().fast()),
+        Box::new(InsertionDeletion::deletion().fast()),
+        Box::new(PixelFlipping::samek()),
+        Box::new(Road::combined().percentages([20.0, 50.0, 80.0])),
+    ];
+    for metric in metrics {
+        let started = std::time::Instant::now();
+        let of = |map: &Array2<f32>| {
+            let case = Case::new(&*MODEL, &photo, class, map.view()).unwrap();
+            value(metric.measure(&case).unwrap())
+        };
+        let (good, bad, random) = (of(&good), of(&bad), of(&random));
+        let seconds = started.elapsed().as_secs_f64() / 3.0;
+        println!(
+            "{}: {good:.3}, reversed {bad:.3}, random {random:.3}; {seconds:.2} s each",
+            metric.name()
+        );
+        assert!(metric.direction().is_better(good, bad), "{}", metric.name());
+        // Noise deletes well: it breaks the image everywhere at once.
+        if !metric.name().starts_with("deletion") && metric.name() != "pixel-flipping" {
+            assert!(
+                metric.direction().is_better(good, random),
+                "{}",
+                metric.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_fast_form_is_close_to_the_exact_one() {
+    let photo = photo(photographs::chelsea());
+    let class = top_class(&photo);
+    let map = grad_cam(&photo, class);
+    let case = Case::new(&*MODEL, &photo, class, map.view()).unwrap();
+    for metric in [
+        InsertionDeletion::insertion(),
+        InsertionDeletion::deletion(),
+    ] {
+        let exact = metric.curve(&case).unwrap().unwrap();
+        let fast = metric.fast().curve(&case).unwrap().unwrap();
+        println!(
+            "{}: {:.4}, fast {:.4}",
+            metric.name(),
+            exact.area(),
+            fast.area()
+        );
+        let [h, w] = case.size();
+        assert_eq!(exact.scores.len(), (h * w).div_ceil(224) + 1);
+        assert_eq!(fast.scores.len(), 65);
+        assert!((exact.area() - fast.area()).abs() < 0.02);
+        // Every number of the fast curve that the exact one passes is there.
+        let both = |curve: &elucid_metrics::Curve| [curve.scores[0], *curve.scores.last().unwrap()];
+        for (a, b) in both(&exact).iter().zip(both(&fast)) {
+            assert!((a - b).abs() < 1e-5);
+        }
+    }
+    // The probability at the start of a deletion is the network's own.
+    let own = MODEL.classify(&photo).unwrap().probabilities(0).unwrap()[class];
+    let curve = InsertionDeletion::deletion()
+        .fast()
+        .curve(&case)
+        .unwrap()
+        .unwrap();
+    assert!((curve.scores[0] - f64::from(own)).abs() < 1e-5);
+}
+
+#[test]
+fn attributing_again() {
+    let photo = photo(photographs::chelsea());
+    let class = top_class(&photo);
+    let map = grad_cam(&photo, class);
+    let case = Case::new(&*MODEL, &photo, class, map.view()).unwrap();
+    let measure = |metric: &dyn Metric, method: &dyn Attributor| {
+        metric.measure(&case.clone().attributor(method)).unwrap()
+    };
+    let methods: Vec<Box<dyn Attributor>> = vec![
+        Box::new(Gradient::at_input()),
+        Box::new(GuidedBackprop::at_input()),
+        Box::new(LinearApproximation::at_input()),
+        Box::new(GradCam::at_features()),
+    ];
+    let cascade = ParameterRandomisation::spearman().at_most(4);
+    let (mut sensitivity, mut similarity) = (Vec::new(), Vec::new());
+    for method in &methods {
+        let moved = value(measure(&SensitivityMax::new(), method));
+        let random = value(measure(&cascade, method));
+        let logit = value(measure(&RandomLogit::ssim(), method));
+        println!(
+            "{}: sensitivity {moved:.3}, mprt {random:.3}, random logit {logit:.3}, infidelity {}",
+            method.name(),
+            measure(&Infidelity::noise(0.003), method)
+        );
+        assert!(moved > 0.0 && random.abs() <= 1.0 && logit <= 1.0);
+        sensitivity.push(moved);
+        similarity.push(random);
+    }
+    assert!(
+        sensitivity[3] < sensitivity[0],
+        "Grad-CAM is smoother than the gradient"
+    );
+    assert!(
+        similarity[1] > similarity[0].max(similarity[3]),
+        "guided backprop notices random weights least: {similarity:?}"
+    );
+    // The gradient foretells small changes; something else at the pixels does not.
+    let infidelity = |method: &dyn Attributor| value(measure(&Infidelity::noise(0.003), method));
+    assert!(infidelity(&Gradient::at_input()) < 0.1 * infidelity(&GuidedBackprop::at_input()));
+    assert!(matches!(
+        measure(&Infidelity::noise(0.003), &GradCam::at_features()),
+        Outcome::NotApplicable(NotApplicable::NotAtInput { .. })
+    ));
+    let complete = value(measure(&Completeness, &DeepLift::at_input()));
+    assert!(complete < 1e-3, "DeepLIFT is complete: {complete}");
+    println!(
+        "completeness of excitation: {}",
+        measure(&Completeness, &ExcitationBackprop::at(FEATURES))
+    );
+}
+
+#[test]
+fn the_cascade_runs_from_the_scores_down() {
+    let photo = photo(photographs::coffee());
+    let class = top_class(&photo);
+    let layers = ParameterRandomisation::layers(&MODEL).unwrap();
+    assert_eq!(layers.len(), 26, "{layers:?}");
+    assert!(
+        layers[0].contains("10") && layers[25].contains("conv1"),
+        "{layers:?}"
+    );
+    let map = grad_cam(&photo, class);
+    let method = GradCam::at_features();
+    let case = Case::new(&*MODEL, &photo, class, map.view())
+        .unwrap()
+        .attributor(&method);
+    let stages = |metric: ParameterRandomisation| metric.stages(&case).unwrap().unwrap();
+    let three = stages(ParameterRandomisation::spearman().at_most(3));
+    let names: Vec<&str> = three.iter().map(|stage| stage.layer.as_str()).collect();
+    assert_eq!(names, [8, 17, 25].map(|i| layers[i].as_str()));
+    let all = stages(ParameterRandomisation::spearman().at_most(1000));
+    assert_eq!(all.len(), 26);
+    for (i, stage) in [8, 17, 25].into_iter().zip(&three) {
+        assert_eq!(&all[i], stage, "what is skipped is randomised all the same");
+    }
+    let mean = all.iter().map(|stage| stage.spearman).sum::<f64>() / 26.0;
+    let got = value(ParameterRandomisation::spearman().measure(&case).unwrap());
+    assert!((got - mean).abs() < 1e-12);
+    let mean = all.iter().map(|stage| stage.ssim).sum::<f64>() / 26.0;
+    let got = value(ParameterRandomisation::ssim().measure(&case).unwrap());
+    assert!((got - mean).abs() < 1e-12);
+    let other = stages(ParameterRandomisation::spearman().at_most(3).seed(1));
+    assert_ne!(three, other);
+}
+
+#[test]
+fn the_whole_table_on_one_photograph() {
+    let photo = photo(photographs::chelsea());
+    let class = top_class(&photo);
+    let method = DeepLift::at_input();
+    let attribution = method
+        .attribute(&*MODEL, &photo, Target::class(class))
+        .unwrap();
+    let map = map_of(&attribution);
+    let case = Case::new(&*MODEL, &photo, class, map.view())
+        .unwrap()
+        .boxes(&[[20.0, 10.0, 200.0, 220.0]])
+        .unwrap()
+        .attribution(&attribution)
+        .unwrap()
+        .attributor(&method);
+    for info in METRICS {
+        if matches!(info.name, "insertion" | "deletion" | "mprt") {
+            continue;
+        }
+        let started = std::time::Instant::now();
+        let metric = info.build(&MetricOptions::new()).unwrap();
+        let outcome = metric.measure(&case).unwrap();
+        println!("{}: {outcome} ({:.2?})", info.name, started.elapsed());
+        let found = value(outcome);
+        let again = info.build(&MetricOptions::new().batch_size(5)).unwrap();
+        let again = value(again.measure(&case).unwrap());
+        assert!(
+            (found - again).abs() <= 1e-4 * found.abs().max(1e-3),
+            "{}: {found} in batches of 8, {again} of 5",
+            info.name
+        );
+    }
+}

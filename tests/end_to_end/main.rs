@@ -1,0 +1,9 @@
+//! The library as a whole, and the pages that it makes.
+
+mod evaluation;
+mod example_page;
+mod googlenet_page;
+mod lucid_pages;
+mod page;
+mod sanity;
+mod wgpu;
