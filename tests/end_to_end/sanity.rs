@@ -9,10 +9,8 @@
 
 use std::path::Path;
 
-use common::cascade::{
-    Row, blocks, cascade, methods, randomised, redrawn, spearman, ssim, to_csv,
-};
 use burn::tensor::Device;
+use common::cascade::{Row, blocks, cascade, methods, randomised, redrawn, spearman, ssim, to_csv};
 use elucid::prelude::*;
 use elucid::vision::input::decode_image;
 use elucid_testkit::assets;
