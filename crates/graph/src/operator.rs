@@ -236,6 +236,12 @@ pub trait Operator: Debug + Send + Sync {
         None
     }
 
+    /// What comes out where the values that [`resolve`](Self::resolve) asks for are not there yet: shapes
+    /// and types that follow from shapes alone. `None` where they depend on the values.
+    fn outline(&self, _inputs: &Operands<'_>) -> Option<Vec<Known>> {
+        None
+    }
+
     /// How many outputs it may be asked for.
     fn most_outputs(&self) -> usize {
         1

@@ -123,7 +123,8 @@ impl Pictures {
                 && by_size.is_none()
                 && behind.is_none()
                 && few(second)
-                && few(fourth),
+                && few(fourth)
+                && third != fourth,
             channels: channels.or_else(|| convolved_channels(graph, found.value)),
             stated,
         })

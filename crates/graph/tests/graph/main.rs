@@ -14,6 +14,7 @@ mod onnx_conformance;
 mod operator_rules;
 mod operators;
 mod other_weights;
+mod outlines;
 mod pointwise;
 mod positions;
 mod properties;

@@ -1,5 +1,7 @@
 //! From an output backwards to the scores that it is made of.
 
+use std::collections::HashSet;
+
 use elucid_graph::{BoundGraph, Graph, Node, ValueId};
 use elucid_rules::{Algebra, OpKind};
 
@@ -212,10 +214,29 @@ pub(super) fn moved_classes(bound: &BoundGraph, node: &Node, classes: usize) -> 
             .filter(|_| is_kept);
     }
     let after = shape_of(bound, *node.outputs.first()?)?;
+    if !is_cut_or_joined(&before, &after) {
+        return None;
+    }
     let count = *before.get(classes)?;
     let in_front: usize = before[..classes].iter().product();
     (0..after.len())
         .find(|&axis| after[axis] == count && after[..axis].iter().product::<usize>() == in_front)
+}
+
+/// Whether axes are only cut into several that follow each other, or joined to one.
+fn is_cut_or_joined(before: &[usize], after: &[usize]) -> bool {
+    // Where axes end, in numbers.
+    let ends = |shape: &[usize]| -> HashSet<usize> {
+        let sizes = shape.iter().filter(|size| **size != 1);
+        sizes
+            .scan(1, |product: &mut usize, size| {
+                *product = product.saturating_mul(*size);
+                Some(*product)
+            })
+            .collect()
+    };
+    let (before, after) = (ends(before), ends(after));
+    before.is_subset(&after) || after.is_subset(&before)
 }
 
 /// The same of any node of a head, and from where classes have been decided on; `None` where something is
