@@ -42,9 +42,10 @@ pub(crate) fn check(
     }
 }
 
-/// How many images of those that were asked for go through the network together, so that what a pass
-/// computes of them stays within the memory; one at least.
-pub(crate) fn together(
+/// How many images of those that were asked for go through the network together, so that what a pass up to
+/// `target_layer` computes of them, with gradients, stays within the memory that the network may take
+/// ([`Limits`](elucid_graph::Limits)); one at least. `[_, C, H, W]` is the shape of the images.
+pub fn images_together(
     network: &dyn Network,
     target_layer: &str,
     [_, channels, height, width]: [usize; 4],
@@ -96,10 +97,10 @@ mod tests {
         let refused = fits(&[usize::MAX, usize::MAX]).unwrap_err().to_string();
         assert!(refused.contains("more than the limit of 2 GB"), "{refused}");
         let image = [1, 3, 1000, 1000];
-        assert_eq!(together(&network, "@logits", image, 8), 8);
-        assert_eq!(together(&network, "@logits", image, usize::MAX), 83);
+        assert_eq!(images_together(&network, "@logits", image, 8), 8);
+        assert_eq!(images_together(&network, "@logits", image, usize::MAX), 83);
         assert_eq!(
-            together(&network, "@logits", [1, 3, 1 << 20, 1 << 20], 8),
+            images_together(&network, "@logits", [1, 3, 1 << 20, 1 << 20], 8),
             1
         );
     }

@@ -45,6 +45,7 @@ pub use attribution::{Attribution, Completeness};
 pub use attributor::Attributor;
 pub use baseline::Baseline;
 pub use blur_ig::BlurIntegratedGradients;
+pub use budget::images_together;
 pub use cam::{
     AblationCam, EigenCam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, ScoreCam, ScoreWeights,
     XGradCam,

@@ -357,7 +357,7 @@ fn batch_size(
         .and_then(one_by_one)
     {
         Some(true) => 1,
-        _ => budget::together(network, &target.layer, images, asked),
+        _ => budget::images_together(network, &target.layer, images, asked),
     }
 }
 
