@@ -4,7 +4,10 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Importing, looking up or running a network.
+    /// Importing a network.
+    #[error(transparent)]
+    Import(#[from] elucid_onnx::ImportError),
+    /// Making, looking up or running a network.
     #[error(transparent)]
     Graph(#[from] elucid_graph::GraphError),
     /// Opening a network, preparing a picture for it, or naming its classes.

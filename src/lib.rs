@@ -6,12 +6,14 @@ pub use elucid_graph as graph;
 pub use elucid_graph::device;
 pub use elucid_metrics as metrics;
 pub use elucid_models as models;
+pub use elucid_onnx as onnx;
 pub use elucid_optvis as optvis;
 pub use elucid_render as render;
 pub use elucid_rules as rules;
 pub use elucid_vision as vision;
 
 pub use elucid_graph::GraphError;
+pub use elucid_onnx::ImportError;
 pub use elucid_vision::ModelError;
 pub use error::Error;
 

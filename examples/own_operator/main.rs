@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use common::Arguments;
 use elucid::graph::{
-    Attributes, Entry, Graph, Kernel, Known, Operands, Operator, Reach, Refused, Registry,
-    Resolved, Slots, Windows,
+    Attributes, Entry, Kernel, Known, Operands, Operator, Reach, Refused, Registry, Resolved,
+    Slots, Windows,
 };
+use elucid::onnx::Importer;
 use elucid::prelude::*;
 use elucid::rules::Algebra;
 use ndarray::Axis;
@@ -61,7 +62,8 @@ fn explain() -> Result<(), Box<dyn Error>> {
 
     // The operators of the library and one more. A network of a custom domain opens like any other.
     let registry = Registry::standard().with(Entry::of("com.acme", "Softcap", Softcap::read));
-    let graph = Graph::import_with(&include_bytes!("colours.onnx")[..], None, &registry)?;
+    let importer = Importer::new().operators(registry);
+    let graph = importer.import(&include_bytes!("colours.onnx")[..])?;
     let spec = InputSpec::new([224, 224])?.with_normalisation(1.0 / 255.0, [0.0; 3], [1.0; 3])?;
     let model = Model::from_graph(graph, &elucid::device::auto().device, Some(spec))?;
 

@@ -111,7 +111,7 @@ impl Attributor for DeepLift {
         let mut differences = Vec::new();
         let (values, scores) =
             work.each_recording(model, &self.setup.progress, |recorded, rows| {
-                let x = &recorded.recording;
+                let x = &recorded.recording.merging_batch_norm();
                 let at = x.value(&work.layer)?;
                 let mut total = at.rows().zeros_like();
                 let mut mean = vec![0.0; rows.len()];
@@ -120,7 +120,7 @@ impl Attributor for DeepLift {
                     for (mean, score) in mean.iter_mut().zip(&baseline.scores) {
                         *mean += f64::from(*score) / count as f64;
                     }
-                    let base = &baseline.recording;
+                    let base = &baseline.recording.merging_batch_norm();
                     let multipliers = hand_down(&work, x, base, recorded.gradient.clone())?;
                     let difference = at.rows() - base.value(&work.layer)?.rows();
                     total = total + multipliers.rows() * difference;
@@ -166,7 +166,8 @@ fn hand_down(
         nodes,
     };
     let steps = x.steps(from, &to)?;
-    let without = steps.iter().filter(|step| rule_for(step).is_none());
+    let asked = steps.iter().filter(|step| !step.is_absorbed());
+    let without = asked.filter(|step| rule_for(step).is_none());
     let nodes: Vec<String> = without.map(Step::label).collect();
     if !nodes.is_empty() {
         return Err(uncovered(nodes));

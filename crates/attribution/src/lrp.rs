@@ -19,7 +19,8 @@
 //! a network without biases under the epsilon rule loses nothing. At a layer beside which other
 //! branches run, the sum is the share of its branch.
 //!
-//! **Batch normalisation** after a convolution or a dense layer is merged into its weights; one that
+//! **Biases** absorb their share, also those that are an `Add` behind a `MatMul` or a convolution.
+//! **Batch normalisation** after a convolution or a dense layer is merged into its weights, however it is written; one that
 //! stands elsewhere (before a ReLU, as in DenseNet) is passed. **Max-pools** give everything to the
 //! winner. **LRN** is passed: Zennit has no rule for it and takes its true gradient, by which
 //! `EpsilonPlusFlat` on GoogLeNet arrives at 2.5 of a logit of 20.3 without saying so. **Residual

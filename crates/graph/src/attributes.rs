@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::error::few;
 use crate::graph::Graph;
 use crate::host::{ElementType, HostTensor};
+use crate::message::few;
 
 /// The value of an attribute.
 #[derive(Debug, Clone)]
@@ -188,6 +188,16 @@ impl Attributes {
             Some(Attribute::Unreadable(reason)) => Err(format!("attribute {name}: {reason}")),
             _ => Err(format!("attribute {name} is missing")),
         }
+    }
+
+    /// The names of what the [graphs](Attribute::Graph) among them take from the graph around the node, in the
+    /// order of the attributes' names. In a graph, these are inputs of the node behind its own.
+    pub fn captures(&self) -> impl Iterator<Item = &str> {
+        let bodies = self.values.values().filter_map(|value| match value {
+            Attribute::Graph(body) => Some(body.captures()),
+            _ => None,
+        });
+        bodies.flatten().map(String::as_str)
     }
 
     /// An element type, by ONNX's number or, before opset 6, by name.

@@ -8,10 +8,11 @@ use burn::tensor::{Device, Tensor};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
 use crate::activation::Activation;
-use crate::error::{GraphError, quoted};
+use crate::error::GraphError;
 use crate::graph::{Graph, ValueId};
 use crate::host::HostTensor;
 use crate::layers::{Layer, list_layers};
+use crate::message::quoted;
 use crate::names::{self, Layers, Module};
 use crate::obstacles::{self, Obstacle};
 use crate::operator::Known;

@@ -4,16 +4,17 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use elucid_rules::OpKind;
+use elucid_rules::{Algebra, OpKind};
 
 use crate::attributes::Attributes;
 use crate::error::GraphError;
 use crate::fold;
 use crate::graph::{Graph, GraphInput, Node, NodeId, ValueId};
 use crate::host::{ElementType, HostTensor};
-use crate::limits::{Limits, host_bytes};
-use crate::operator::Operator;
-use crate::registry::Registry;
+use crate::limits::{Ledger, Limits, host_bytes};
+use crate::message::quoted;
+use crate::operator::{Operands, Operator, Refused, Resolved};
+use crate::registry::{Entry, Registry};
 
 /// Makes a [`Graph`]: values by name, in any order, checked as a whole at the end.
 ///
@@ -44,18 +45,20 @@ pub struct GraphBuilder {
     captures: Vec<String>,
     metadata: BTreeMap<String, String>,
     is_body: bool,
+    /// The module that the next node stands in.
+    module: String,
     limits: Limits,
     held: u64,
 }
 
-/// The newest operator set that is understood.
-pub(crate) const NEWEST_OPSET: i64 = 24;
-
 impl GraphBuilder {
+    /// The newest version of ONNX's operator set that is understood.
+    pub const NEWEST_OPSET: i64 = 24;
+
     /// Nothing yet; nodes are those of ONNX's newest operator set.
     pub fn new() -> Self {
         Self {
-            opset: NEWEST_OPSET,
+            opset: Self::NEWEST_OPSET,
             ..Self::default()
         }
     }
@@ -76,13 +79,10 @@ impl GraphBuilder {
         self
     }
 
-    /// Says how many bytes are taken already, those of the constants included.
-    pub(crate) fn set_held(&mut self, held: u64) {
-        self.held = held;
-    }
-
-    /// Something inside another graph: what it reads and nobody makes is taken from there.
-    pub(crate) fn body(mut self) -> Self {
+    /// For the body of a loop or the branch of a condition, [`Attribute::Graph`](crate::Attribute::Graph): what
+    /// is read in it and nobody makes is taken from the graph around it, by name.
+    #[must_use]
+    pub fn body(mut self) -> Self {
         self.is_body = true;
         self
     }
@@ -146,12 +146,12 @@ impl GraphBuilder {
     }
 
     /// Number of nodes so far.
-    pub(crate) fn node_count(&self) -> usize {
+    pub fn node_count(&self) -> usize {
         self.nodes.len()
     }
 
     /// Whether a constant has this name.
-    pub(crate) fn holds(&self, name: &str) -> bool {
+    pub fn has_constant(&self, name: &str) -> bool {
         let value = self.by_name.get(name);
         value.is_some_and(|value| self.constants.contains_key(value))
     }
@@ -187,45 +187,69 @@ impl GraphBuilder {
         attributes: impl FnOnce(Attributes) -> Attributes,
     ) -> Result<&mut Self, GraphError> {
         let (domain, kind) = operator.rsplit_once('.').unwrap_or(("", operator));
-        let Some(entry) = self.registry.find(domain, kind, self.opset) else {
-            let label = label_of(name, outputs);
-            return Err(GraphError::UnsupportedOperators(vec![(
-                operator.to_owned(),
-                vec![label.to_owned()],
-            )]));
-        };
-        let attributes = attributes(Attributes::new(self.opset, inputs.len(), outputs.len()));
-        let operator = (entry.parse)(&attributes).map_err(|reason| GraphError::Operator {
-            node: format!("{} \"{}\"", entry.kind(), label_of(name, outputs)),
-            reason,
+        let entry = self.registry.find(domain, kind, self.opset).copied();
+        let entry = entry.ok_or_else(|| {
+            let label = label_of(name, outputs).to_owned();
+            GraphError::UnsupportedOperators(vec![(operator.to_owned(), vec![label])])
         })?;
-        self.operator(operator, name, inputs, outputs)
+        let attributes = attributes(Attributes::new(self.opset, inputs.len(), outputs.len()));
+        self.read(&entry, &attributes, name, inputs, outputs)
     }
 
-    /// A node of any operator.
+    /// A node of the operator that `entry` makes of its attributes. What
+    /// [bodies](GraphBuilder::body) among them take from this graph becomes an input behind `inputs`.
     ///
     /// # Errors
     ///
-    /// [`GraphError::Operator`] when an output is left out before one that is named.
-    pub fn operator(
+    /// [`GraphError::Operator`] for attributes that do not do.
+    pub fn read(
         &mut self,
-        operator: Arc<dyn Operator>,
+        entry: &Entry,
+        attributes: &Attributes,
         name: &str,
         inputs: &[&str],
         outputs: &[&str],
     ) -> Result<&mut Self, GraphError> {
-        self.place(operator, name, "", inputs, outputs)
+        let operator = (entry.parse)(attributes).map_err(|reason| GraphError::Operator {
+            node: format!("{} {}", entry.kind(), quoted(label_of(name, outputs))),
+            reason,
+        })?;
+        let inputs: Vec<&str> = inputs
+            .iter()
+            .copied()
+            .chain(attributes.captures())
+            .collect();
+        Ok(self.operator(operator, name, &inputs, outputs))
     }
 
-    /// The same with the module that the node stands in.
-    pub(crate) fn place(
+    /// A node of an operator that nobody here knows, named with its domain. It stops what depends on it and
+    /// nothing else.
+    pub fn missing(
+        &mut self,
+        operator: &str,
+        name: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+    ) -> &mut Self {
+        let missing = Missing(OpKind::named(operator));
+        self.operator(Arc::new(missing), name, inputs, outputs)
+    }
+
+    /// The nodes that follow stand in this module of the program that the network comes from:
+    /// `layer4.1.conv2`, or none, which is empty.
+    pub fn module(&mut self, path: &str) -> &mut Self {
+        path.clone_into(&mut self.module);
+        self
+    }
+
+    /// A node of any operator.
+    pub fn operator(
         &mut self,
         op: Arc<dyn Operator>,
         name: &str,
-        module: &str,
         inputs: &[&str],
         outputs: &[&str],
-    ) -> Result<&mut Self, GraphError> {
+    ) -> &mut Self {
         let last = outputs
             .iter()
             .rposition(|n| !n.is_empty())
@@ -248,12 +272,12 @@ impl GraphBuilder {
         }
         self.nodes.push(Node {
             name: name.to_owned(),
-            module: module.to_owned(),
+            module: self.module.clone(),
             op,
             inputs: read,
             outputs: made,
         });
-        Ok(self)
+        self
     }
 
     /// Names a result.
@@ -277,7 +301,18 @@ impl GraphBuilder {
     /// [`GraphError::Malformed`], [`GraphError::MissingTensor`], [`GraphError::Cycle`] for a graph that
     /// is none; [`GraphError::Operator`] and [`GraphError::TooLarge`] for constants that cannot be
     /// computed.
-    pub fn build(mut self) -> Result<Graph, GraphError> {
+    pub fn build(self) -> Result<Graph, GraphError> {
+        let mut ledger = Ledger::holding(self.limits, self.held);
+        self.build_within(&mut ledger)
+    }
+
+    /// The same where `ledger` says what is allowed and what of it is taken: it has counted the constants, and
+    /// whatever else stays. What is computed from them is counted, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`GraphBuilder::build`].
+    pub fn build_within(mut self, ledger: &mut Ledger) -> Result<Graph, GraphError> {
         if self.is_body {
             self.capture();
         }
@@ -298,12 +333,13 @@ impl GraphBuilder {
             captures: self.captures,
             opset: self.opset,
             metadata: self.metadata,
-            limits: self.limits,
-            held: self.held,
+            limits: ledger.limits(),
+            held: ledger.held(),
             given: HashSet::new(),
             index: OnceLock::new(),
         };
         fold::constants(&mut graph)?;
+        *ledger = graph.ledger(0);
         fold::recognise_relu(&mut graph);
         for (i, node) in graph.nodes.iter().enumerate() {
             for output in &node.outputs {
@@ -449,13 +485,13 @@ fn label_of<'a>(name: &'a str, outputs: &[&'a str]) -> &'a str {
     }
 }
 
-pub(crate) fn nameless(what: &str) -> GraphError {
+fn nameless(what: &str) -> GraphError {
     GraphError::Malformed {
         reason: format!("{what} has no name"),
     }
 }
 
-pub(crate) fn made_twice(name: &str) -> GraphError {
+fn made_twice(name: &str) -> GraphError {
     GraphError::Malformed {
         reason: format!("tensor \"{name}\" is made twice"),
     }
@@ -463,23 +499,20 @@ pub(crate) fn made_twice(name: &str) -> GraphError {
 
 /// An operator that nobody here knows. It stops what depends on it and nothing else.
 #[derive(Debug)]
-pub(crate) struct Missing(pub OpKind);
+struct Missing(OpKind);
 
 impl Operator for Missing {
     fn kind(&self) -> OpKind {
         self.0
     }
 
-    fn algebra(&self, _constant: &[bool]) -> elucid_rules::Algebra {
-        elucid_rules::Algebra::Other
+    fn algebra(&self, _constant: &[bool]) -> Algebra {
+        Algebra::Other
     }
 
-    fn resolve(
-        &self,
-        _inputs: &crate::operator::Operands<'_>,
-    ) -> Result<crate::operator::Resolved, crate::operator::Refused> {
+    fn resolve(&self, _inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let reason = format!("the operator {} is not supported", self.0);
-        Err(crate::operator::Refused::Unsupported(reason))
+        Err(Refused::Unsupported(reason))
     }
 
     fn most_outputs(&self) -> usize {

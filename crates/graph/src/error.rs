@@ -1,30 +1,15 @@
-//! What can go wrong between a file and an activation.
-
-use std::path::PathBuf;
+//! What can go wrong between a graph and an activation.
 
 use elucid_rules::RuleError;
 
 use crate::device::DeviceError;
 use crate::limits::Excess;
+use crate::message::{quoted, quoted_list};
 
-/// An error from importing, looking up or running a network.
+/// An error from making, looking up or running a network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GraphError {
-    /// The file could not be read.
-    #[error("cannot read model {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// The bytes are not an ONNX model, or are one cut short.
-    #[error("not a readable ONNX model: {reason}")]
-    Decode {
-        /// What the decoder met.
-        reason: String,
-    },
     /// The graph is not well formed.
     #[error("malformed graph: {reason}")]
     Malformed {
@@ -60,16 +45,6 @@ pub enum GraphError {
         /// The node, with its operator.
         node: String,
         /// What was expected and what came.
-        reason: String,
-    },
-    /// Weights live in another file, which is not there or not long enough.
-    #[error("tensor {} keeps its data in {}: {reason}", quoted(tensor), file.display())]
-    ExternalData {
-        /// The tensor.
-        tensor: String,
-        /// The file that should hold it.
-        file: PathBuf,
-        /// Why it could not be read.
         reason: String,
     },
     /// More memory would be taken than [`Limits`](crate::Limits) allow.
@@ -144,50 +119,6 @@ pub enum GraphError {
     /// The device.
     #[error(transparent)]
     Device(#[from] DeviceError),
-}
-
-/// A name as a message shows it: of a very long one, which no program gave, the ends.
-pub(crate) fn quoted(name: impl AsRef<str>) -> String {
-    const SHOWN: usize = 200;
-    const END: usize = 60;
-    let name = name.as_ref();
-    match name.chars().count() {
-        0..=SHOWN => format!("\"{name}\""),
-        count => {
-            let first: String = name.chars().take(SHOWN - END).collect();
-            let last: String = name.chars().skip(count - END).collect();
-            format!("\"{first}...{last}\"")
-        }
-    }
-}
-
-/// `"a", "b" and 3 more`: enough to act on, never a screenful.
-pub(crate) fn quoted_list<S: AsRef<str>>(names: &[S]) -> String {
-    const SHOWN: usize = 8;
-    if names.is_empty() {
-        return "nothing".to_owned();
-    }
-    let shown: Vec<_> = names.iter().take(SHOWN).map(quoted).collect();
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-/// `[1, 2, 3]`, or the beginning of a list that would fill a screen.
-pub(crate) fn few<T: std::fmt::Debug>(values: &[T]) -> String {
-    const SHOWN: usize = 12;
-    match values.get(..SHOWN) {
-        Some(first) if values.len() > SHOWN => {
-            let list = format!("{first:?}");
-            format!(
-                "{}, ... {} in all]",
-                list.trim_end_matches(']'),
-                values.len()
-            )
-        }
-        _ => format!("{values:?}"),
-    }
 }
 
 fn operator_list(operators: &[(String, Vec<String>)]) -> String {

@@ -10,10 +10,11 @@ use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::Activation;
 use crate::attributes::Attributes;
-use crate::builder::NEWEST_OPSET;
-use crate::error::{GraphError, quoted};
+use crate::builder::GraphBuilder;
+use crate::error::GraphError;
 use crate::graph::{Graph, GraphInput, Node, NodeId, ValueId};
 use crate::host::{ElementType, HostTensor};
+use crate::message::quoted;
 use crate::operator::{Apart, Batch, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Registry;
@@ -365,8 +366,10 @@ impl Graph {
     ) -> Result<Arc<dyn Operator>, GraphError> {
         let missing = || GraphError::UnsupportedOperators(vec![(name.to_owned(), Vec::new())]);
         let registry = Registry::standard();
-        let entry = registry.find("", name, NEWEST_OPSET).ok_or_else(missing)?;
-        let attributes = attributes(Attributes::new(NEWEST_OPSET, inputs, 1));
+        let entry = registry
+            .find("", name, GraphBuilder::NEWEST_OPSET)
+            .ok_or_else(missing)?;
+        let attributes = attributes(Attributes::new(GraphBuilder::NEWEST_OPSET, inputs, 1));
         (entry.parse)(&attributes).map_err(|reason| GraphError::Operator {
             node: name.to_owned(),
             reason,

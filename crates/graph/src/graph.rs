@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use elucid_rules::Algebra;
 
-use crate::error::{GraphError, few, quoted};
+use crate::error::GraphError;
 use crate::host::{ElementType, HostTensor};
 use crate::limits::{Ledger, Limits, Scope, host_bytes};
+use crate::message::{few, quoted};
 use crate::names::Index;
 use crate::operator::{self, Batch, Known, Operands, Operator, Ready, Refused};
 
@@ -200,6 +201,11 @@ impl Graph {
         node.op.algebra(&self.constants_of(node))
     }
 
+    /// Inputs that a body takes from the graph around it, by name.
+    pub fn captures(&self) -> &[String] {
+        &self.captures
+    }
+
     /// How much memory may be taken.
     pub fn limits(&self) -> Limits {
         self.limits
@@ -207,7 +213,7 @@ impl Graph {
 
     /// What is taken of that, with `computed` bytes beside the constants.
     pub(crate) fn ledger(&self, computed: u64) -> Ledger {
-        Ledger::new(self.limits, self.held.saturating_add(computed))
+        Ledger::holding(self.limits, self.held.saturating_add(computed))
     }
 
     /// Adds a constant.

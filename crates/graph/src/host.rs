@@ -110,7 +110,11 @@ impl HostTensor {
     }
 
     /// Numbers of any type, given as floating point.
-    pub(crate) fn of_numbers(
+    ///
+    /// # Errors
+    ///
+    /// In words, when `values` do not fill `shape`.
+    pub fn of_numbers(
         kind: ElementType,
         shape: &[usize],
         values: Vec<f32>,
@@ -552,8 +556,9 @@ impl Range {
     }
 }
 
-/// Number of elements of `shape`, unless it exceeds [`MAX_ELEMENTS`].
-pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
+/// Number of elements of `shape`; `None` when it exceeds [`MAX_ELEMENTS`], or when the dimensions beside a 0
+/// do.
+pub fn element_count(shape: &[usize]) -> Option<usize> {
     let mut count = 1_usize;
     let mut any_zero = false;
     for &d in shape {

@@ -21,12 +21,10 @@ use crate::operator::Refused;
 /// copies of the constants on the device, and what the tensor library keeps for itself.
 ///
 /// ```
-/// use elucid_graph::{Graph, GraphError, Limits, Registry};
+/// use elucid_graph::{GraphBuilder, Limits, Registry};
 ///
-/// # fn read() -> Vec<u8> { Vec::new() }
 /// let large = Limits::default().with_memory(8_000_000_000);
-/// let graph = Graph::import_within(read(), None, &Registry::standard(), large);
-/// # assert!(matches!(graph, Err(GraphError::Decode { .. })));
+/// let builder = GraphBuilder::new().limits(large);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -119,8 +117,8 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// Bytes that `count` elements of a type take on the host.
-pub(crate) fn host_bytes(kind: ElementType, count: usize) -> u64 {
+/// Bytes that `count` elements of a type take on the host: integers eight each, whatever their type.
+pub fn host_bytes(kind: ElementType, count: usize) -> u64 {
     let width = match kind {
         ElementType::Bool => 1,
         _ if kind.is_int() => WIDEST,
@@ -156,7 +154,8 @@ fn bytes_of(shape: &[usize], width: u64) -> u64 {
 }
 
 /// More than the limit, with the numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.words())]
 pub struct Excess {
     /// Bytes that it would take.
     pub needed: u64,
@@ -167,7 +166,8 @@ pub struct Excess {
 }
 
 impl Excess {
-    pub(crate) fn of(self, what: impl Into<String>) -> GraphError {
+    /// The error that says what would take so much.
+    pub fn of(self, what: impl Into<String>) -> GraphError {
         GraphError::TooLarge {
             what: what.into(),
             needed: self.needed,
@@ -175,50 +175,76 @@ impl Excess {
             limit: self.limit,
         }
     }
-}
 
-impl fmt::Display for Excess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Bytes(self.needed))?;
-        if self.held > 0 {
-            write!(f, " beside the {} that are taken", Bytes(self.held))?;
-        }
-        let limit = Bytes(self.limit);
-        write!(
-            f,
-            ", more than the limit of {limit}; Limits::with_memory raises it"
+    fn words(&self) -> String {
+        let beside = match self.held {
+            0 => String::new(),
+            held => format!(" beside the {} that are taken", Bytes(held)),
+        };
+        format!(
+            "{}{beside}, more than the limit of {}; Limits::with_memory raises it",
+            Bytes(self.needed),
+            Bytes(self.limit)
         )
     }
 }
 
-/// What is taken of the memory that is allowed.
+/// What is taken of the memory that is allowed, counted before it is taken.
+///
+/// Whoever makes a graph from something that is not trusted counts what that asks for here, constants
+/// included, and hands it to [`GraphBuilder::build_within`](crate::GraphBuilder::build_within).
+///
+/// ```
+/// use elucid_graph::{Ledger, Limits};
+///
+/// let mut ledger = Ledger::new(Limits::default().with_memory(1000));
+/// ledger.hold(900)?;
+/// assert_eq!(ledger.check(200).unwrap_err().held, 900);
+/// # Ok::<(), elucid_graph::Excess>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     limit: u64,
     held: u64,
 }
 
 impl Ledger {
-    pub fn new(limits: Limits, held: u64) -> Self {
+    /// Nothing is taken yet.
+    pub fn new(limits: Limits) -> Self {
+        Self::holding(limits, 0)
+    }
+
+    /// So many bytes are taken already.
+    pub(crate) fn holding(limits: Limits, held: u64) -> Self {
         Self {
             limit: limits.memory,
             held,
         }
     }
 
+    /// What is allowed in all.
+    pub fn limits(&self) -> Limits {
+        Limits { memory: self.limit }
+    }
+
     /// With as much for each of several images.
-    pub fn for_each(self, images: usize) -> Self {
+    pub(crate) fn for_each(self, images: usize) -> Self {
         Self {
             limit: self.limit.saturating_mul(images as u64),
             ..self
         }
     }
 
+    /// Bytes that are taken.
     pub fn held(&self) -> u64 {
         self.held
     }
 
     /// Whether so many bytes more are allowed.
+    ///
+    /// # Errors
+    ///
+    /// [`Excess`] with the numbers when they are not.
     pub fn check(&self, needed: u64) -> Result<(), Excess> {
         let all = self.held.saturating_add(needed);
         if all <= self.limit {
@@ -232,6 +258,10 @@ impl Ledger {
     }
 
     /// Takes so many bytes, if that is allowed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::check`]; nothing is taken then.
     pub fn hold(&mut self, needed: u64) -> Result<(), Excess> {
         self.check(needed)?;
         self.held += needed;
@@ -280,7 +310,7 @@ impl Drop for Scope {
 fn current() -> Ledger {
     CURRENT
         .get()
-        .unwrap_or_else(|| Ledger::new(Limits::default(), 0))
+        .unwrap_or_else(|| Ledger::new(Limits::default()))
 }
 
 /// What comes out, with the bytes of all tensors on a device that were checked on the way.
@@ -376,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_ledger_refuses_what_it_does_not_hold() {
-        let mut ledger = Ledger::new(Limits::default().with_memory(100), 10);
+        let mut ledger = Ledger::holding(Limits::default().with_memory(100), 10);
         assert_eq!(ledger.hold(60), Ok(()));
         let excess = Excess {
             needed: 31,

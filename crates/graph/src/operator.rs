@@ -12,9 +12,9 @@ use std::sync::Arc;
 use elucid_rules::{Algebra, OpKind, Statistics};
 
 use crate::activation::{Activation, MAX_RANK};
-use crate::error::few;
 use crate::host::{ElementType, HostTensor, element_count};
 use crate::limits::{self, Excess};
+use crate::message::few;
 use crate::place::Branch;
 use crate::receptive::{Reach, Windows};
 

@@ -4,6 +4,7 @@
 //! operator's output to its inputs (relevance, contributions relative to a baseline) need to see the
 //! operator: its inputs, its output, its weights. A [`Recording`] shows each of them as a [`Step`].
 
+mod merged;
 mod step;
 
 use std::cell::OnceCell;
@@ -11,13 +12,15 @@ use std::collections::{HashMap, HashSet};
 
 use elucid_rules::{Algebra, Depth};
 
+use self::merged::{Extent, Merged};
 pub use self::step::Step;
 use crate::activation::Activation;
 use crate::bound::BoundGraph;
-use crate::error::{GraphError, quoted};
+use crate::error::GraphError;
 use crate::execute::Placed;
 use crate::graph::ValueId;
-use crate::operator::Slots;
+use crate::message::quoted;
+use crate::operator::{Known, Slots};
 use crate::pass::{Activations, Run};
 use crate::plan;
 
@@ -31,9 +34,10 @@ pub struct Recording<'m> {
     steps: Vec<plan::Step>,
     rules: Vec<Option<Placed>>,
     values: HashMap<ValueId, Activation>,
-    /// Values that do not depend on what was fed, weights aside.
-    known: HashSet<ValueId>,
-    merges_batch_norm: bool,
+    /// What is known of every value, weights aside; the elements of those that do not depend on what was fed.
+    known: HashMap<ValueId, Known>,
+    /// The layers with what is part of them.
+    layers: Vec<Merged>,
 }
 
 impl<'m> Recording<'m> {
@@ -42,13 +46,11 @@ impl<'m> Recording<'m> {
         let mut rules = Vec::new();
         run.run_all(|_, rule, _| rules.push(rule))?;
         let (plan, mut values) = run.finish();
-        let mut known = HashSet::new();
-        for (&value, fact) in &plan.known {
-            if let Some(host) = &fact.host {
-                known.insert(value);
-                if let Some(uploaded) = Activation::of_host(host, model.device()) {
-                    values.entry(value).or_insert(uploaded);
-                }
+        for (&value, known) in &plan.known {
+            let uploaded = known.host.as_ref();
+            let uploaded = uploaded.and_then(|host| Activation::of_host(host, model.device()));
+            if let Some(uploaded) = uploaded {
+                values.entry(value).or_insert(uploaded);
             }
         }
         Ok(Self {
@@ -56,17 +58,30 @@ impl<'m> Recording<'m> {
             steps: plan.steps,
             rules,
             values,
-            known,
-            merges_batch_norm: false,
+            known: plan.known,
+            layers: Vec::new(),
         })
     }
 
-    /// Treats a batch normalisation that directly follows a convolution or a dense layer as part of
-    /// it: the weights of the [`Step`] before it are the merged ones, and what arrives at the
-    /// normalisation is handed to that step unchanged.
+    /// Treats a constant that is added to what a convolution or a dense layer makes, one number for each
+    /// channel, as the bias that it is: a `MatMul` and an `Add` behind it are one layer
+    /// ([`Pattern::Linear`](crate::Pattern::Linear)). The bias of the layer's [`Step`] is the sum of both, its
+    /// output that of the `Add`, and what arrives there is handed to that step unchanged.
     #[must_use]
-    pub fn merging_batch_norm(mut self) -> Self {
-        self.merges_batch_norm = true;
+    pub fn merging_biases(self) -> Self {
+        self.merging(Extent::Biases)
+    }
+
+    /// Treats a batch normalisation behind a convolution or a dense layer likewise, whether it is one operator
+    /// or written out ([`Pattern::BatchNorm`](crate::Pattern::BatchNorm)), and biases: the weights of the
+    /// layer's [`Step`] are the merged ones.
+    #[must_use]
+    pub fn merging_batch_norm(self) -> Self {
+        self.merging(Extent::Normalisations)
+    }
+
+    fn merging(mut self, extent: Extent) -> Self {
+        self.layers = merged::layers(&self, extent);
         self
     }
 
@@ -139,7 +154,11 @@ impl<'m> Recording<'m> {
                 continue;
             }
             let inputs = match walk.absorbed.contains(&step.index) {
-                true => vec![outputs.swap_remove(0)],
+                true => {
+                    let slots = step.live.iter();
+                    let part = outputs.swap_remove(0);
+                    slots.map(|live| part.clone().filter(|_| *live)).collect()
+                }
                 false => rule(&step, &outputs)?,
             };
             for (slot, part) in node.inputs.iter().zip(inputs) {
@@ -231,58 +250,20 @@ impl<'m> Recording<'m> {
                 steps.push(i);
             }
         }
-        let (merged, absorbed) = match self.merges_batch_norm {
-            true => self.merges(&steps),
-            false => Default::default(),
-        };
+        let on_the_way: HashSet<usize> = steps.iter().copied().collect();
+        let layers = self.layers.iter();
+        let merged: HashMap<usize, Merged> = layers
+            .filter_map(|layer| Some((layer.weighted, layer.within(&on_the_way)?)))
+            .collect();
+        let absorbed = merged.values().flat_map(|layer| layer.steps());
         Ok(Walk {
             from,
             to: targets,
             live,
+            absorbed: absorbed.collect(),
             steps,
             merged,
-            absorbed,
         })
-    }
-
-    /// Batch normalisations by the step before them, where that step has no other reader.
-    fn merges(&self, steps: &[usize]) -> (HashMap<usize, usize>, HashSet<usize>) {
-        let nodes = &self.model.graph().nodes;
-        let (mut merged, mut absorbed) = (HashMap::new(), HashSet::new());
-        for &i in steps {
-            let node = &nodes[self.steps[i].node.0];
-            let kernel = self.steps[i].kernel.as_ref();
-            if kernel.is_none_or(|kernel| kernel.batch_norm().is_none()) {
-                continue;
-            }
-            let Some(input) = node.inputs[0] else {
-                continue;
-            };
-            let readers = nodes
-                .iter()
-                .flat_map(|n| n.inputs.iter().flatten())
-                .filter(|v| **v == input)
-                .count();
-            let before = steps
-                .iter()
-                .find(|&&j| nodes[self.steps[j].node.0].outputs.contains(&input));
-            if let (1, Some(&before)) = (readers, before)
-                && self.has_channels_second(before)
-            {
-                merged.insert(before, i);
-                absorbed.insert(i);
-            }
-        }
-        (merged, absorbed)
-    }
-
-    /// Whether a step has weights, and its output channels are the axis that a batch normalisation
-    /// takes for them.
-    fn has_channels_second(&self, step: usize) -> bool {
-        let algebra = self.algebra(step);
-        let rank = self.steps[step].outputs[0].shape.len();
-        self.is_weighted(step)
-            && (algebra == Algebra::Convolution || (algebra == Algebra::Dense && rank == 2))
     }
 
     fn constants_of(&self, step: usize) -> Vec<bool> {
@@ -296,7 +277,8 @@ impl<'m> Recording<'m> {
 
     /// Whether a value is the same whatever was fed: a weight, or a number that follows from sizes.
     fn is_constant(&self, value: ValueId) -> bool {
-        self.model.graph().constant(value).is_some() || self.known.contains(&value)
+        let known = || self.known.get(&value).and_then(|known| known.host.as_ref());
+        self.model.graph().constant(value).is_some() || known().is_some()
     }
 
     fn depth(&self, step: usize) -> Depth {
@@ -344,7 +326,7 @@ impl<'m> Recording<'m> {
                         .iter()
                         .map(|slot| slot.is_some_and(|v| walk.live.contains(&v)))
                         .collect(),
-                    merged: walk.merged.get(&index).copied(),
+                    merged: walk.merged.get(&index).cloned(),
                     absorbed: walk.absorbed.contains(&index),
                     first: first.contains(&index),
                     weights: OnceCell::new(),
@@ -361,6 +343,6 @@ struct Walk {
     live: HashSet<ValueId>,
     /// Last first.
     steps: Vec<usize>,
-    merged: HashMap<usize, usize>,
+    merged: HashMap<usize, Merged>,
     absorbed: HashSet<usize>,
 }

@@ -81,9 +81,17 @@ impl Registry {
         self
     }
 
+    /// A domain as entries state it: ONNX's own has two names.
+    pub fn domain(name: &str) -> &str {
+        match name {
+            "ai.onnx" => "",
+            other => other,
+        }
+    }
+
     /// What reads the operator `name` of `domain` at version `opset`.
     pub fn find(&self, domain: &str, name: &str, opset: i64) -> Option<&Entry> {
-        let named = self.entries.get(canonical(domain))?.get(name)?;
+        let named = self.entries.get(Self::domain(domain))?.get(name)?;
         let fits = named.iter().filter(|entry| entry.since <= opset);
         fits.max_by_key(|entry| entry.since)
     }
@@ -103,13 +111,5 @@ impl Registry {
 impl Default for Registry {
     fn default() -> Self {
         Self::standard()
-    }
-}
-
-/// ONNX's own domain has two names.
-pub(crate) fn canonical(domain: &str) -> &str {
-    match domain {
-        "ai.onnx" => "",
-        other => other,
     }
 }

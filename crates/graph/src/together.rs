@@ -17,9 +17,10 @@ use elucid_rules::{Operator as Form, Statistics};
 
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::bound::BoundGraph;
-use crate::error::{GraphError, quoted};
+use crate::error::GraphError;
 use crate::graph::{Graph, Node, NodeId, ValueId};
 use crate::limits::device_bytes;
+use crate::message::quoted;
 use crate::operator::{self, Apart, Batch, Kernel, Known, Operands, Slots, check_computable};
 use crate::plan::{Plan, Planner, Progress, Step};
 use crate::receptive::{Reach, Windows};

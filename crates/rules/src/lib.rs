@@ -11,6 +11,7 @@ mod lrn;
 mod operation;
 mod operator_rule;
 mod pool;
+mod power;
 mod products;
 mod relu;
 mod rule;
@@ -36,6 +37,7 @@ pub use operator_rule::{
     apply_operator, pullback,
 };
 pub use pool::{avg_pool2d, max_pool2d};
+pub use power::powf;
 pub use products::{
     ConstantDivisor, ConstantFactor, Detached, GatedOrUniform, GuidedActivation, SignalTakesAll,
     UniformProduct,

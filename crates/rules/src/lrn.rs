@@ -6,6 +6,7 @@ use elucid_kernels::lrn::{self, Lrn};
 
 use crate::host::Host;
 use crate::operation::{self, Operation, Pullback};
+use crate::power::powf;
 
 /// Local response normalisation, differentiable: `[N, C, H, W]` to the same shape.
 ///
@@ -36,7 +37,7 @@ impl Operation for Normalisation {
             Some(x) => x.tensor(lrn::forward(x.planes(), lrn), x.dims()),
             None => {
                 let s = scales(&x, lrn);
-                x * s.powf_scalar(-lrn.beta)
+                x * powf(s, -lrn.beta)
             }
         }
     }
@@ -55,7 +56,7 @@ fn backward(x: &Tensor<4>, g: Tensor<4>, lrn: &Lrn) -> Tensor<4> {
         return x.tensor(lrn::backward(x.planes(), g.planes(), lrn), x.dims());
     }
     let s = scales(x, lrn);
-    let power = s.clone().powf_scalar(-lrn.beta);
+    let power = powf(s.clone(), -lrn.beta);
     let direct = g * power;
     let through_s = direct.clone() * x.clone() / s;
     let through_s = sum_over_channels(through_s, lrn.above(), lrn.below());

@@ -93,6 +93,32 @@ pub struct ConstantFactor;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GuidedActivation;
 
+/// What is so of a rule that looks at no neighbours: how far it reaches, and its name.
+macro_rules! in_place {
+    ($name:literal) => {
+        fn reach(&self) -> Option<[usize; 2]> {
+            Some([0, 0])
+        }
+
+        fn name(&self) -> String {
+            $name.to_owned()
+        }
+    };
+}
+
+/// What is so of a rule for the operators of one algebra and no others.
+macro_rules! stands_on {
+    ($algebra:ident) => {
+        fn applies_to(&self, op: &Operator<'_>) -> bool {
+            is(op, Algebra::$algebra)
+        }
+
+        fn check(&self, site: &Site<'_>) -> Result<(), RuleError> {
+            site.check_algebra(self.name(), &[Algebra::$algebra])
+        }
+    };
+}
+
 /// Slots of the two factors of a product.
 const FACTORS: Range<usize> = 0..2;
 
@@ -121,21 +147,9 @@ impl OperatorRule for UniformProduct {
         halves(ran, g)
     }
 
-    fn applies_to(&self, op: &Operator<'_>) -> bool {
-        is(op, Algebra::Product)
-    }
+    stands_on!(Product);
 
-    fn check(&self, site: &Site<'_>) -> Result<(), RuleError> {
-        site.check_algebra(self.name(), &[Algebra::Product])
-    }
-
-    fn reach(&self) -> Option<[usize; 2]> {
-        Some([0, 0])
-    }
-
-    fn name(&self) -> String {
-        "uniform product".to_owned()
-    }
+    in_place!("uniform product");
 }
 
 impl OperatorRule for SignalTakesAll {
@@ -168,13 +182,7 @@ impl OperatorRule for SignalTakesAll {
         Err(site.does_not_fit(self.name(), format!("{reason}; {advice}")))
     }
 
-    fn reach(&self) -> Option<[usize; 2]> {
-        Some([0, 0])
-    }
-
-    fn name(&self) -> String {
-        "signal takes all".to_owned()
-    }
+    in_place!("signal takes all");
 }
 
 impl OperatorRule for GatedOrUniform {
@@ -186,21 +194,9 @@ impl OperatorRule for GatedOrUniform {
         }
     }
 
-    fn applies_to(&self, op: &Operator<'_>) -> bool {
-        is(op, Algebra::Product)
-    }
+    stands_on!(Product);
 
-    fn check(&self, site: &Site<'_>) -> Result<(), RuleError> {
-        site.check_algebra(self.name(), &[Algebra::Product])
-    }
-
-    fn reach(&self) -> Option<[usize; 2]> {
-        Some([0, 0])
-    }
-
-    fn name(&self) -> String {
-        "signal takes all, else uniform product".to_owned()
-    }
+    in_place!("signal takes all, else uniform product");
 }
 
 impl OperatorRule for ConstantDivisor {
@@ -208,21 +204,9 @@ impl OperatorRule for ConstantDivisor {
         without(ran.gradient(g), 1)
     }
 
-    fn applies_to(&self, op: &Operator<'_>) -> bool {
-        is(op, Algebra::Quotient)
-    }
+    stands_on!(Quotient);
 
-    fn check(&self, site: &Site<'_>) -> Result<(), RuleError> {
-        site.check_algebra(self.name(), &[Algebra::Quotient])
-    }
-
-    fn reach(&self) -> Option<[usize; 2]> {
-        Some([0, 0])
-    }
-
-    fn name(&self) -> String {
-        "constant divisor".to_owned()
-    }
+    in_place!("constant divisor");
 }
 
 impl OperatorRule for Detached {
@@ -234,13 +218,7 @@ impl OperatorRule for Detached {
         is(op, Algebra::Softmax)
     }
 
-    fn reach(&self) -> Option<[usize; 2]> {
-        Some([0, 0])
-    }
-
-    fn name(&self) -> String {
-        "detached".to_owned()
-    }
+    in_place!("detached");
 }
 
 impl OperatorRule for ConstantFactor {
@@ -273,13 +251,7 @@ impl OperatorRule for ConstantFactor {
         }
     }
 
-    fn reach(&self) -> Option<[usize; 2]> {
-        Some([0, 0])
-    }
-
-    fn name(&self) -> String {
-        "constant factor".to_owned()
-    }
+    in_place!("constant factor");
 }
 
 impl OperatorRule for GuidedActivation {
@@ -293,11 +265,5 @@ impl OperatorRule for GuidedActivation {
         op.algebra().is_activation()
     }
 
-    fn reach(&self) -> Option<[usize; 2]> {
-        Some([0, 0])
-    }
-
-    fn name(&self) -> String {
-        "guided activation".to_owned()
-    }
+    in_place!("guided activation");
 }

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use elucid_graph::{Activation, BoundGraph, Graph, GraphError, INPUT, Limits, Registry, ValueId};
+use elucid_onnx::Importer;
 
 use crate::onnx::{
     AttributeProto, FunctionProto, GraphProto, NodeProto, Onnx, TensorProto, data_type, external,
@@ -818,8 +819,8 @@ pub enum Reached {
 pub fn attempt(bytes: &[u8], folder: Option<&Path>, backwards: bool) -> Reached {
     let limits = Limits::default().with_memory(MEMORY);
     let device = crate::device();
-    let registry = Registry::standard();
-    let graph = Graph::import_within(bytes.to_vec(), folder, &registry, limits);
+    let importer = Importer::new().folder(folder).limits(limits);
+    let graph = importer.import(bytes.to_vec());
     let bound = |graph: Graph| {
         let (input, size) = pictures(&graph)?;
         let bound = BoundGraph::new(graph, &device);

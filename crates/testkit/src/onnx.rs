@@ -2,7 +2,7 @@
 
 pub use prost::Message;
 
-pub use elucid_graph::proto::*;
+pub use elucid_onnx::proto::*;
 
 /// `TensorProto.DataType`, the element types that networks use.
 pub mod data_type {

@@ -1,6 +1,7 @@
 //! What can go wrong between a file, a photograph and a class.
 
 use elucid_graph::GraphError;
+use elucid_onnx::ImportError;
 
 use crate::input::InputError;
 
@@ -8,9 +9,13 @@ use crate::input::InputError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// The network could not be imported or run.
+    /// The network is none, takes more memory than is allowed, or could not be run.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// The file of the network could not be read. What is wrong with the graph in it is
+    /// [`ModelError::Graph`].
+    #[error(transparent)]
+    File(ImportError),
     /// The photograph or its preparation.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -48,4 +53,13 @@ pub enum ModelError {
         /// What was asked for and what exists.
         reason: String,
     },
+}
+
+impl From<ImportError> for ModelError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Graph(error) => Self::Graph(error),
+            other => Self::File(other),
+        }
+    }
 }

@@ -6,8 +6,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use elucid_graph::{BoundGraph, Graph, GraphError, InputLayout, Limits, MAX_FILE, Registry};
+use elucid_graph::{BoundGraph, Graph, InputLayout, Limits};
 use elucid_models::{Embedded, Entry, Found, Labels, manifest};
+use elucid_onnx::Importer;
 use ndarray::ArrayD;
 
 use crate::error::ModelError;
@@ -191,23 +192,14 @@ impl Opening {
     ///
     /// [`ModelError::Head`] and [`ModelError::Labels`] when what was said of output and classes does not
     /// fit the network;
-    /// [`ModelError::Graph`] when the file cannot be read or imported, takes more memory than the
-    /// [limits](Opening::limits) allow, or is no network of pictures.
+    /// [`ModelError::File`] when the file cannot be read; [`ModelError::Graph`] when what is in it is no
+    /// graph, or takes more memory than the [limits](Opening::limits) allow; [`ModelError::Pictures`] when it is
+    /// no network of pictures.
     pub fn open(&self, path: impl AsRef<Path>, device: &Device) -> Result<Model, ModelError> {
         let path = path.as_ref();
-        let read = |source| GraphError::Read {
-            path: path.to_owned(),
-            source,
-        };
-        let size = std::fs::metadata(path).map_err(read)?.len();
-        if size > MAX_FILE {
-            return Err(ModelError::Graph(GraphError::Decode {
-                reason: format!("{size} bytes is more than the format allows ({MAX_FILE})"),
-            }));
-        }
-        let bytes = std::fs::read(path).map_err(read)?;
+        let bytes = elucid_onnx::read(path)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        self.import(bytes.into(), Some(path), name.into_owned(), device)
+        self.import(bytes, Some(path), name.into_owned(), device)
     }
 
     /// Opens a model by its path, or by a name of the manifest (`googlenet`, `squeezenet`).
@@ -266,13 +258,10 @@ impl Opening {
         device: &Device,
     ) -> Result<Model, ModelError> {
         let sha256 = elucid_models::sha256::of_bytes(&bytes);
+        let folder = path.and_then(Path::parent);
+        let importer = Importer::new().folder(folder).limits(self.limits);
         let source = Source {
-            graph: Graph::import_within(
-                bytes,
-                path.and_then(Path::parent),
-                &Registry::standard(),
-                self.limits,
-            )?,
+            graph: importer.import(bytes)?,
             known: manifest::by_sha256(&sha256),
             path: path.map(Path::to_owned),
             name,

@@ -1,7 +1,6 @@
-use elucid_graph::{Activation, Step};
+use burn::tensor::Tensor;
 
-use super::RelevanceRule;
-use super::share::{EPSILON, Stabiliser, Weighted, check_not_negative};
+use super::share::{EPSILON, Stabiliser, Weighted, WeightedRule, check_not_negative};
 use super::z_plus::{agreeing, opposing};
 use crate::error::AttributionError;
 
@@ -31,13 +30,9 @@ impl AlphaBeta {
     }
 }
 
-impl RelevanceRule for AlphaBeta {
+impl WeightedRule for AlphaBeta {
     fn name(&self) -> String {
         format!("alpha {}, beta {}", self.alpha, self.beta)
-    }
-
-    fn covers(&self, step: &Step<'_>) -> bool {
-        step.weights().is_some()
     }
 
     fn check(&self) -> Result<(), AttributionError> {
@@ -53,19 +48,12 @@ impl RelevanceRule for AlphaBeta {
         })
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
-        let Some(op) = Weighted::new(step, relevance, &self.name())? else {
-            return Ok(vec![None; step.inputs()]);
-        };
+    fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
         let stabiliser = Stabiliser::Epsilon(EPSILON);
-        let mut share = op.share(&agreeing(&op)?, stabiliser)? * self.alpha;
+        let mut share = op.share(&agreeing(op)?, stabiliser)? * self.alpha;
         if self.beta > 0.0 {
-            share = share - op.share(&opposing(&op)?, stabiliser)? * self.beta;
+            share = share - op.share(&opposing(op)?, stabiliser)? * self.beta;
         }
-        op.slots(share)
+        Ok(share)
     }
 }

@@ -1,7 +1,6 @@
-use elucid_graph::{Activation, Step};
+use burn::tensor::Tensor;
 
-use super::RelevanceRule;
-use super::share::{EPSILON, Stabiliser, Term, Weighted};
+use super::share::{EPSILON, Stabiliser, Term, Weighted, WeightedRule};
 use crate::error::AttributionError;
 
 /// `R_i = sum_j x_i w_ij R_j / (y_j + epsilon sign(y_j))`, with the bias in `y`.
@@ -39,7 +38,7 @@ impl Default for Epsilon {
     }
 }
 
-impl RelevanceRule for Epsilon {
+impl WeightedRule for Epsilon {
     fn name(&self) -> String {
         match self.stabiliser {
             Stabiliser::Relative(factor) => format!("epsilon {factor} of the output's size"),
@@ -48,26 +47,15 @@ impl RelevanceRule for Epsilon {
         }
     }
 
-    fn covers(&self, step: &Step<'_>) -> bool {
-        step.weights().is_some()
-    }
-
     fn check(&self) -> Result<(), AttributionError> {
         self.stabiliser.check()
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
-        let Some(op) = Weighted::new(step, relevance, &self.name())? else {
-            return Ok(vec![None; step.inputs()]);
-        };
+    fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
         let quotient = self
             .stabiliser
-            .divide(op.relevance.clone(), step.output().rows());
+            .divide(op.relevance.clone(), op.step.output().rows());
         let terms = [Term::new(&op.x, &op.weights.weight, None)];
-        op.slots(op.hand_down(&terms, quotient)?)
+        op.hand_down(&terms, quotient)
     }
 }

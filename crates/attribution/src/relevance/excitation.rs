@@ -1,7 +1,6 @@
-use elucid_graph::{Activation, Step};
+use burn::tensor::Tensor;
 
-use super::RelevanceRule;
-use super::share::{Stabiliser, Term, Weighted, positive};
+use super::share::{Stabiliser, Term, Weighted, WeightedRule, positive};
 use crate::error::AttributionError;
 
 /// Excitation backprop's rule: `p_i = x_i sum_j w+_ij p_j / z_j`, `z_j = sum_i x_i w+_ij`.
@@ -13,26 +12,15 @@ use crate::error::AttributionError;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Excitation;
 
-impl RelevanceRule for Excitation {
+impl WeightedRule for Excitation {
     fn name(&self) -> String {
         "excitation".to_owned()
     }
 
-    fn covers(&self, step: &Step<'_>) -> bool {
-        step.weights().is_some()
-    }
-
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
-        let Some(op) = Weighted::new(step, relevance, &self.name())? else {
-            return Ok(vec![None; step.inputs()]);
-        };
+    fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
         let weight = positive(&op.weights.weight)?;
         let terms = [Term::new(&op.x, &weight, None)];
-        op.slots(op.share(&terms, Stabiliser::Guard)?)
+        op.share(&terms, Stabiliser::Guard)
     }
 }
 
@@ -40,25 +28,14 @@ impl RelevanceRule for Excitation {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inhibition;
 
-impl RelevanceRule for Inhibition {
+impl WeightedRule for Inhibition {
     fn name(&self) -> String {
         "excitation by negated weights".to_owned()
     }
 
-    fn covers(&self, step: &Step<'_>) -> bool {
-        step.weights().is_some()
-    }
-
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
-        let Some(op) = Weighted::new(step, relevance, &self.name())? else {
-            return Ok(vec![None; step.inputs()]);
-        };
+    fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
         let weight = super::share::map(&op.weights.weight, |w| (-w).clamp_min(0.0))?;
         let terms = [Term::new(&op.x, &weight, None)];
-        op.slots(op.share(&terms, Stabiliser::Guard)?)
+        op.share(&terms, Stabiliser::Guard)
     }
 }

@@ -1,7 +1,7 @@
-use elucid_graph::{Activation, Step};
+use burn::tensor::Tensor;
+use elucid_graph::Activation;
 
-use super::RelevanceRule;
-use super::share::{EPSILON, Stabiliser, Term, Weighted, map};
+use super::share::{EPSILON, Stabiliser, Term, Weighted, WeightedRule, map};
 use crate::error::AttributionError;
 
 /// The same share for every input of a window, whatever it holds and whatever its weight.
@@ -12,25 +12,14 @@ use crate::error::AttributionError;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flat;
 
-impl RelevanceRule for Flat {
+impl WeightedRule for Flat {
     fn name(&self) -> String {
         "flat".to_owned()
     }
 
-    fn covers(&self, step: &Step<'_>) -> bool {
-        step.weights().is_some()
-    }
-
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
-        let Some(op) = Weighted::new(step, relevance, &self.name())? else {
-            return Ok(vec![None; step.inputs()]);
-        };
+    fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
         let ones = |values: &Activation| map(values, |v| v.ones_like());
         let terms = [Term::new(&ones(&op.x)?, &ones(&op.weights.weight)?, None)];
-        op.slots(op.share(&terms, Stabiliser::Epsilon(EPSILON))?)
+        op.share(&terms, Stabiliser::Epsilon(EPSILON))
     }
 }

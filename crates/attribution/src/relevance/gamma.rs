@@ -1,8 +1,8 @@
-use elucid_graph::{Activation, Step};
+use burn::tensor::Tensor;
+use elucid_graph::Activation;
 
-use super::RelevanceRule;
 use super::share::{
-    EPSILON, Stabiliser, Term, Weighted, check_not_negative, map, negative, positive,
+    EPSILON, Stabiliser, Term, Weighted, WeightedRule, check_not_negative, map, negative, positive,
 };
 use crate::error::AttributionError;
 
@@ -56,41 +56,30 @@ impl Default for Gamma {
     }
 }
 
-impl RelevanceRule for Gamma {
+impl WeightedRule for Gamma {
     fn name(&self) -> String {
         format!("gamma {}", self.gamma)
-    }
-
-    fn covers(&self, step: &Step<'_>) -> bool {
-        step.weights().is_some()
     }
 
     fn check(&self) -> Result<(), AttributionError> {
         check_not_negative("gamma", self.gamma)
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
-        let Some(op) = Weighted::new(step, relevance, &self.name())? else {
-            return Ok(vec![None; step.inputs()]);
-        };
-        let y = step.output().rows();
+    fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
+        let y = op.step.output().rows();
         let stabiliser = Stabiliser::Epsilon(EPSILON);
         let mut share = op.x.rows().zeros_like();
         for (outputs, terms) in [
             (
                 y.clone().greater_scalar(0.0),
-                self.terms(&op, positive, negative)?,
+                self.terms(op, positive, negative)?,
             ),
-            (y.lower_scalar(0.0), self.terms(&op, negative, positive)?),
+            (y.lower_scalar(0.0), self.terms(op, negative, positive)?),
         ] {
             let relevance = op.relevance.clone() * outputs.float();
             let quotient = stabiliser.divide(relevance, op.response(&terms)?);
             share = share + op.hand_down(&terms, quotient)?;
         }
-        op.slots(share)
+        Ok(share)
     }
 }

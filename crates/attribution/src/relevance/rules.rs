@@ -204,7 +204,7 @@ impl RelevanceRules {
     }
 
     /// Leaves batch normalisations alone instead of merging each into the convolution or dense layer
-    /// before it.
+    /// before it. A constant added to such a layer is its bias all the same.
     #[must_use]
     pub fn keeping_batch_norm(mut self) -> Self {
         self.keeps_batch_norm = true;
@@ -273,7 +273,7 @@ impl RelevanceRules {
     /// The recording as these rules want it.
     pub(crate) fn prepare<'m>(&self, recording: Recording<'m>) -> Recording<'m> {
         match self.keeps_batch_norm {
-            true => recording,
+            true => recording.merging_biases(),
             false => recording.merging_batch_norm(),
         }
     }

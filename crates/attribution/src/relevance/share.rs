@@ -1,9 +1,12 @@
 //! What rules have in common: dividing relevance by a response, and handing the quotient down in
 //! proportion to an input.
 
+use std::fmt::Debug;
+
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, Step, Weights};
 
+use super::RelevanceRule;
 use crate::error::AttributionError;
 use crate::work::to_vec;
 
@@ -81,7 +84,7 @@ impl Term {
 
 /// A weighted operator and what arrived at its output.
 pub(super) struct Weighted<'s, 'r> {
-    step: &'s Step<'r>,
+    pub step: &'s Step<'r>,
     pub x: Activation,
     pub weights: &'s Weights,
     pub relevance: Tensor<2>,
@@ -154,7 +157,7 @@ impl<'s, 'r> Weighted<'s, 'r> {
     }
 
     /// The slots of the operator, of which the first gets relevance.
-    pub fn slots(&self, share: Tensor<2>) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn slots(&self, share: Tensor<2>) -> Result<Vec<Option<Activation>>, AttributionError> {
         let mut slots = vec![None; self.step.inputs()];
         if let Some(first) = slots.first_mut() {
             *first = Some(Activation::from_rows(share, &self.x)?);
@@ -171,6 +174,43 @@ impl<'s, 'r> Weighted<'s, 'r> {
             return Ok((self.x.clone(), None));
         }
         Ok((positive(&self.x)?, Some(negative(&self.x)?)))
+    }
+}
+
+/// A rule for operators with weights: what of the relevance goes to the input that they are linear in.
+pub(super) trait WeightedRule: Debug + Send + Sync {
+    fn name(&self) -> String;
+
+    fn check(&self) -> Result<(), AttributionError> {
+        Ok(())
+    }
+
+    /// Shaped like the input, one row per image.
+    fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError>;
+}
+
+impl<R: WeightedRule> RelevanceRule for R {
+    fn name(&self) -> String {
+        WeightedRule::name(self)
+    }
+
+    fn covers(&self, step: &Step<'_>) -> bool {
+        step.weights().is_some()
+    }
+
+    fn check(&self) -> Result<(), AttributionError> {
+        WeightedRule::check(self)
+    }
+
+    fn propagate(
+        &self,
+        step: &Step<'_>,
+        relevance: &[Option<Activation>],
+    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+        match Weighted::new(step, relevance, &WeightedRule::name(self))? {
+            Some(op) => op.slots(self.share(&op)?),
+            None => Ok(vec![None; step.inputs()]),
+        }
     }
 }
 

@@ -1,7 +1,6 @@
-use elucid_graph::{Activation, Step};
+use burn::tensor::Tensor;
 
-use super::RelevanceRule;
-use super::share::{EPSILON, Stabiliser, Term, Weighted, map};
+use super::share::{EPSILON, Stabiliser, Term, Weighted, WeightedRule, map};
 use crate::error::AttributionError;
 
 /// Shares in proportion to the squared weights, whatever the inputs hold.
@@ -11,26 +10,15 @@ use crate::error::AttributionError;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WSquare;
 
-impl RelevanceRule for WSquare {
+impl WeightedRule for WSquare {
     fn name(&self) -> String {
         "w-square".to_owned()
     }
 
-    fn covers(&self, step: &Step<'_>) -> bool {
-        step.weights().is_some()
-    }
-
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
-        let Some(op) = Weighted::new(step, relevance, &self.name())? else {
-            return Ok(vec![None; step.inputs()]);
-        };
+    fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
         let ones = map(&op.x, |x| x.ones_like())?;
         let squares = map(&op.weights.weight, |w| w.clone() * w)?;
         let terms = [Term::new(&ones, &squares, None)];
-        op.slots(op.share(&terms, Stabiliser::Epsilon(EPSILON))?)
+        op.share(&terms, Stabiliser::Epsilon(EPSILON))
     }
 }

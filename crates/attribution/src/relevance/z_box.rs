@@ -1,8 +1,7 @@
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::{Activation, Step};
 
-use super::RelevanceRule;
-use super::share::{EPSILON, Stabiliser, Term, Weighted, map, negative, positive};
+use super::share::{EPSILON, Stabiliser, Term, Weighted, WeightedRule, map, negative, positive};
 use crate::error::AttributionError;
 
 /// For inputs between a lowest and a highest value: pixels.
@@ -41,16 +40,12 @@ impl ZBox {
     }
 }
 
-impl RelevanceRule for ZBox {
+impl WeightedRule for ZBox {
     fn name(&self) -> String {
         match &self.bounds {
             Some([low, high]) => format!("z-box from {low:?} to {high:?}"),
             None => "z-box of pixels".to_owned(),
         }
-    }
-
-    fn covers(&self, step: &Step<'_>) -> bool {
-        step.weights().is_some()
     }
 
     fn check(&self) -> Result<(), AttributionError> {
@@ -81,15 +76,8 @@ impl RelevanceRule for ZBox {
         Ok(())
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
-        let Some(op) = Weighted::new(step, relevance, &self.name())? else {
-            return Ok(vec![None; step.inputs()]);
-        };
-        let [low, high] = self.bounds(step)?;
+    fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
+        let [low, high] = self.bounds(op.step)?;
         let weight = &op.weights.weight;
         let minus = |part: Activation| map(&part, |w| -w);
         let terms = [
@@ -105,7 +93,7 @@ impl RelevanceRule for ZBox {
                 None,
             ),
         ];
-        op.slots(op.share(&terms, Stabiliser::Epsilon(EPSILON))?)
+        op.share(&terms, Stabiliser::Epsilon(EPSILON))
     }
 }
 

@@ -1,7 +1,6 @@
-use elucid_graph::{Activation, Step};
+use burn::tensor::Tensor;
 
-use super::RelevanceRule;
-use super::share::{EPSILON, Stabiliser, Term, Weighted, negative, positive};
+use super::share::{EPSILON, Stabiliser, Term, Weighted, WeightedRule, negative, positive};
 use crate::error::AttributionError;
 
 /// Positive contributions only: `x+ w+` and `x- w-`, with the positive part of the bias in the
@@ -30,29 +29,18 @@ impl Default for ZPlus {
     }
 }
 
-impl RelevanceRule for ZPlus {
+impl WeightedRule for ZPlus {
     fn name(&self) -> String {
         "z-plus".to_owned()
-    }
-
-    fn covers(&self, step: &Step<'_>) -> bool {
-        step.weights().is_some()
     }
 
     fn check(&self) -> Result<(), AttributionError> {
         Stabiliser::Epsilon(self.epsilon).check()
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
-        let Some(op) = Weighted::new(step, relevance, &self.name())? else {
-            return Ok(vec![None; step.inputs()]);
-        };
-        let terms = agreeing(&op)?;
-        op.slots(op.share(&terms, Stabiliser::Epsilon(self.epsilon))?)
+    fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
+        let terms = agreeing(op)?;
+        op.share(&terms, Stabiliser::Epsilon(self.epsilon))
     }
 }
 

@@ -23,6 +23,38 @@ pub enum Affine {
     Minus(ValueId),
 }
 
+/// A layer with weights, and the nodes behind it that are part of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Chain {
+    pub weighted: usize,
+    /// In order, each with what it does with the channels; casts and the like do nothing.
+    pub nodes: Vec<(usize, Option<Affine>)>,
+}
+
+impl Chain {
+    /// That of a linear layer or of a batch normalisation.
+    pub(super) fn of(view: &View<'_>, block: &Block) -> Option<Self> {
+        let (weighted, steps) = match block.pattern() {
+            Pattern::Linear { weighted, bias, .. } => (*weighted, vec![Affine::Plus(*bias)]),
+            Pattern::BatchNorm {
+                weighted, steps, ..
+            } => (*weighted, steps.clone()),
+            _ => return None,
+        };
+        let mut steps = steps.into_iter();
+        // Nodes are in an order in which they can run, and each reads the one before it.
+        let behind = block.nodes().iter().filter(|&&i| i != weighted);
+        let behind = behind.map(|&i| match view.is_passing(i) {
+            true => (i, None),
+            false => (i, steps.next()),
+        });
+        Some(Self {
+            weighted,
+            nodes: behind.collect(),
+        })
+    }
+}
+
 pub(super) fn find(view: &View<'_>, weighted: usize) -> Option<Block> {
     let algebra = view.algebra(weighted);
     let product = view.output(weighted);

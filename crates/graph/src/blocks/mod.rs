@@ -21,6 +21,7 @@ mod view;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub use self::affine::Affine;
+pub(crate) use self::affine::Chain;
 pub use self::gate::GateFunction;
 pub use self::layout::{Layout, Layouts};
 pub use self::norm::Statistics;
@@ -31,6 +32,7 @@ use crate::error::GraphError;
 use crate::graph::{Graph, ValueId};
 use crate::layers::Layer;
 use crate::operator::Known;
+use crate::plan::Plan;
 
 /// A group of operators that is one thing.
 ///
@@ -161,7 +163,8 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    fn find(view: &View<'_>) -> Self {
+    /// Those that overlap with no other.
+    fn apart(view: &View<'_>) -> Vec<Block> {
         let mut claimed: HashSet<usize> = HashSet::new();
         let mut blocks: Vec<Block> = Vec::new();
         // What has more structure goes first: a sum that is part of a normalisation is no bias.
@@ -177,6 +180,11 @@ impl Blocks {
                 }
             }
         }
+        blocks
+    }
+
+    fn find(view: &View<'_>) -> Self {
+        let mut blocks = Self::apart(view);
         blocks.extend(view.running().filter_map(|i| squeeze::find(view, i)));
         let axes = layout::Axes::of(view, None);
         for block in &mut blocks {
@@ -234,6 +242,16 @@ impl Blocks {
     pub fn layout(&self, value: ValueId) -> Layout {
         self.layouts.get(&value).copied().unwrap_or_default()
     }
+}
+
+/// The layers with weights in a pass, each with what belongs to it.
+pub(crate) fn chains(graph: &Graph, plan: Plan) -> Vec<Chain> {
+    let view = View::of(graph, plan);
+    let blocks = Blocks::apart(&view);
+    blocks
+        .iter()
+        .filter_map(|block| Chain::of(&view, block))
+        .collect()
 }
 
 impl<'a> IntoIterator for &'a Blocks {

@@ -24,7 +24,11 @@ pub(super) struct View<'g> {
 
 impl<'g> View<'g> {
     pub fn new(graph: &'g Graph, feeds: &[(ValueId, Known)]) -> Result<Self, GraphError> {
-        let plan = Plan::reachable(graph, feeds)?;
+        Ok(Self::of(graph, Plan::reachable(graph, feeds)?))
+    }
+
+    /// As far as `plan` computes it.
+    pub fn of(graph: &'g Graph, plan: Plan) -> Self {
         let mut steps = vec![None; graph.nodes.len()];
         let mut readers: HashMap<ValueId, Vec<usize>> = HashMap::new();
         for (at, step) in plan.steps.iter().enumerate() {
@@ -48,7 +52,7 @@ impl<'g> View<'g> {
             }
         }
         view.readers = readers;
-        Ok(view)
+        view
     }
 
     /// The nodes that compute something, in order.

@@ -2,11 +2,9 @@
 
 mod inception;
 mod index;
-mod scopes;
 
 pub use self::index::Module;
 pub(crate) use self::index::{Index, modules};
-pub(crate) use self::scopes::Scopes;
 
 use crate::error::GraphError;
 use crate::graph::{Graph, ValueId};

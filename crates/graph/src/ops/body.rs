@@ -12,11 +12,12 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 
 use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
-use crate::error::{GraphError, few};
+use crate::error::GraphError;
 use crate::fold;
 use crate::graph::{Graph, ValueId};
 use crate::host::{HostTensor, Range, element_count};
 use crate::limits::{self, Excess, device_bytes, host_bytes};
+use crate::message::few;
 use crate::operator::{Kernel, Known, Operands, Refused, Resolved, Slots, check_size};
 use crate::plan::{Planner, Progress, Step};
 

@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 use elucid_rules::OpKind;
 
 use crate::activation::{Activation, at_rank};
-use crate::error::few;
 use crate::host::HostTensor;
+use crate::message::few;
 use crate::operator::{
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, check_host_size,
     facts,

@@ -13,7 +13,7 @@ use super::convolution::{
 use super::window::{Axis, Window, spatial};
 use crate::activation::Activation;
 use crate::attributes::Attributes;
-use crate::error::few;
+use crate::message::few;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, facts,
 };

@@ -14,7 +14,7 @@ use super::convolution::{
 };
 use super::window::{Axis, Padding, Window, spatial};
 use crate::activation::{Activation, IntoView, at_rank};
-use crate::error::few;
+use crate::message::few;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, check_size,
     facts,

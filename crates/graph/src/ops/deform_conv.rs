@@ -13,7 +13,7 @@ use super::convolution::Convolution;
 use super::sampling::{Interpolation, Outside, sampled};
 use super::window::{Window, spatial};
 use crate::activation::{Activation, IntoView};
-use crate::error::few;
+use crate::message::few;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, facts,
 };

@@ -6,8 +6,8 @@ use elucid_rules::OpKind;
 
 use super::where_::expanded;
 use crate::activation::Activation;
-use crate::error::few;
 use crate::host::broadcast;
+use crate::message::few;
 use crate::operator::{
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size, facts,
     sizes,

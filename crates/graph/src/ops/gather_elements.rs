@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::gather::indices_of;
 use super::pick::{self, each_index, strides};
-use crate::error::few;
+use crate::message::few;
 use crate::operator::{
     Known, Operands, Operator, Refused, Resolved, axis_of, check_host_size, facts,
 };

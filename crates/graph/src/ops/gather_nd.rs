@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::gather::indices_of;
 use super::pick;
-use crate::error::few;
+use crate::message::few;
 use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size, facts};
 use crate::registry::Entry;
 

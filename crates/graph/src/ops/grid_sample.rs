@@ -12,7 +12,7 @@ use elucid_rules::{Algebra, OpKind};
 use super::sampling::{Interpolation, Outside, sampled};
 use super::window::spatial;
 use crate::activation::{Activation, IntoView};
-use crate::error::few;
+use crate::message::few;
 use crate::operator::{
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size,
 };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
-use elucid_rules::avg_pool2d;
+use elucid_rules::{avg_pool2d, powf};
 
 use super::window::{Axis, Pooling, Window, spatial};
 use crate::activation::{Activation, IntoView, at_rank};
@@ -154,7 +154,7 @@ fn power(x: Tensor<1>, p: f32) -> Tensor<1> {
     } else if p == 2.0 {
         x.clone() * x
     } else {
-        x.abs().powf_scalar(p)
+        powf(x.abs(), p)
     }
 }
 
@@ -165,10 +165,6 @@ fn root(x: Tensor<1>, p: f32) -> Tensor<1> {
     }
     let nothing = x.clone().without_autodiff().lower_equal_scalar(0.0);
     let x = x.mask_fill(nothing.clone(), 1.0);
-    let y = if p == 2.0 {
-        x.sqrt()
-    } else {
-        x.powf_scalar(1.0 / p)
-    };
+    let y = if p == 2.0 { x.sqrt() } else { powf(x, 1.0 / p) };
     y.mask_fill(nothing, 0.0)
 }

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use super::pick::keys;
-use crate::error::few;
 use crate::host::{ElementType, HostTensor};
+use crate::message::few;
 use crate::operator::{Operands, Operator, Refused, Resolved, facts};
 use crate::registry::Entry;
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, powf};
 
 use super::pointwise::Pair;
 use super::pointwise::legacy_axis;
@@ -138,13 +138,13 @@ impl Kernel for OnePower {
             }
         } else if is_whole {
             let sign = signs(x.clone());
-            let power = (x * sign.clone()).powf_scalar(exponent);
+            let power = powf(x * sign.clone(), exponent);
             match exponent % 2.0 == 0.0 {
                 true => power,
                 false => power * sign,
             }
         } else {
-            x.powf_scalar(exponent)
+            powf(x, exponent)
         };
         vec![y.into()]
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use elucid_rules::OpKind;
 
 use crate::activation::{Activation, IntoView};
-use crate::error::few;
 use crate::host::element_count;
+use crate::message::few;
 use crate::operator::{
     Kernel, Known, LONGEST_LIST, Operands, Operator, Refused, Resolved, Slots, axis_of, check_size,
     facts,

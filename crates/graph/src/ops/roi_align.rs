@@ -12,7 +12,7 @@ use elucid_rules::{Algebra, OpKind};
 
 use super::gather::{indices_of, selected};
 use crate::activation::{Activation, IntoView};
-use crate::error::few;
+use crate::message::few;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size, check_size,
 };

@@ -17,8 +17,8 @@ use super::identity::Same;
 use super::pick::{keys, same_kind};
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::error::few;
 use crate::host::{ElementType, HostTensor};
+use crate::message::few;
 use crate::operator::{
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size,
 };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use elucid_rules::OpKind;
 
 use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
-use crate::error::few;
 use crate::host::Range;
+use crate::message::few;
 use crate::operator::{
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, facts, sizes,
 };

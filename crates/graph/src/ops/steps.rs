@@ -6,8 +6,8 @@ use elucid_rules::OpKind;
 
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::error::few;
 use crate::host::{ElementType, HostTensor};
+use crate::message::few;
 use crate::operator::{Apart, Known, Operands, Refused, axis_of};
 
 /// How a scale or a zero point belongs to the numbers of a tensor.

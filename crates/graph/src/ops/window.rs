@@ -4,7 +4,7 @@ use elucid_rules::Pool2d;
 
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::error::few;
+use crate::message::few;
 use crate::operator::{Known, Operands, Refused};
 
 /// How a window operator treats the border.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use elucid_rules::{Algebra, Depth, OpKind};
 
 use super::Recording;
-use crate::activation::{Activation, IntoView};
+use super::merged::Merged;
+use crate::activation::Activation;
 use crate::bound::BoundGraph;
 use crate::error::GraphError;
 use crate::execute::{self, Runnable};
@@ -20,7 +21,7 @@ pub struct Step<'r> {
     pub(super) recording: &'r Recording<'r>,
     pub(super) index: usize,
     pub(super) live: Vec<bool>,
-    pub(super) merged: Option<usize>,
+    pub(super) merged: Option<Merged>,
     pub(super) absorbed: bool,
     pub(super) first: bool,
     pub(super) weights: OnceCell<Option<Weights>>,
@@ -116,10 +117,10 @@ impl<'r> Step<'r> {
         self.recording.model
     }
 
-    /// The value that it made, or that the batch normalisation merged into it made.
+    /// The value that it made, or that the last of the operators merged into it made.
     pub fn output(&self) -> Activation {
         let nodes = &self.recording.model.graph().nodes;
-        let at = self.merged.unwrap_or(self.index);
+        let at = self.merged.as_ref().map_or(self.index, Merged::last);
         let value = nodes[self.recording.steps[at].node.0].outputs[0];
         self.recording.value_of(value)
     }
@@ -129,15 +130,15 @@ impl<'r> Step<'r> {
         self.first
     }
 
-    /// Whether it is a batch normalisation that became part of the step before it. No rule is asked
-    /// about it.
+    /// Whether it became part of the layer with weights before it: a bias, a batch normalisation. No rule is
+    /// asked about it.
     pub fn is_absorbed(&self) -> bool {
         self.absorbed
     }
 
     /// The weights, when the operator is linear in its first input and its other inputs are
-    /// constants: `Conv`, `Gemm`, and `MatMul` by a matrix. A batch normalisation that follows is
-    /// merged into them if the recording [does that](Recording::merging_batch_norm).
+    /// constants: `Conv`, `Gemm`, and `MatMul` by a matrix. A [bias](Recording::merging_biases) and a [batch
+    /// normalisation](Recording::merging_batch_norm) that follow are part of them if the recording merges them.
     pub fn weights(&self) -> Option<&Weights> {
         self.weights.get_or_init(|| self.find_weights()).as_ref()
     }
@@ -156,29 +157,10 @@ impl<'r> Step<'r> {
     fn find_weights(&self) -> Option<Weights> {
         let weighted = self.weighted()?;
         let weights = weighted.weights(self.recording.slots_of(self.index))?;
-        Some(match self.merged {
-            Some(norm) => self.merge(weighted, weights, norm),
+        Some(match &self.merged {
+            Some(layer) => layer.weights(self.recording, weighted, weights),
             None => weights,
         })
-    }
-
-    fn merge(&self, weighted: &dyn Weighted, weights: Weights, norm: usize) -> Weights {
-        let kernel = self.recording.steps[norm].kernel.as_deref();
-        let Some(norm_kernel) = kernel.and_then(Kernel::batch_norm) else {
-            return weights;
-        };
-        let (factor, offset) = norm_kernel.scale(&mut self.recording.slots_of(norm));
-        let mut bias = offset.into_cast::<1>();
-        if let Some(before) = weights.bias {
-            let factor = factor.clone().into_cast::<1>();
-            // One number for all channels is a bias, too.
-            let channels = before.shape().iter().product::<usize>();
-            bias = bias + before.into_view(&[channels]).into_cast::<1>() * factor;
-        }
-        Weights {
-            weight: weighted.scale_outputs(weights.weight, factor),
-            bias: Some(bias.into()),
-        }
     }
 
     /// The linear operator with other weights, on another input of the same shape.
@@ -240,7 +222,7 @@ impl<'r> Step<'r> {
         }
     }
 
-    /// Runs the operator on other inputs of the same shapes, without any rule.
+    /// Runs the operator on other inputs of the same shapes, without any rule and without what is merged into it.
     ///
     /// # Errors
     ///
@@ -326,9 +308,7 @@ impl<'r> Step<'r> {
             ));
         }
         let only_x = self.is_live(0) && (1..self.inputs()).all(|slot| !self.is_live(slot));
-        if let (None, true, Some(weights), Some(Some(g))) =
-            (self.merged, only_x, self.weights(), g.first())
-        {
+        if let (true, Some(weights), Some(Some(g))) = (only_x, self.weights(), g.first()) {
             slots[0] = Some(self.transpose(g.clone(), &weights.weight)?);
             return Ok(slots);
         }

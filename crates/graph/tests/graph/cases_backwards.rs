@@ -2,7 +2,7 @@
 //! transposes.
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
+use elucid_graph::{Activation, BoundGraph, GraphError};
 use elucid_testkit::{device, tensor};
 
 /// Families of cases of operators whose derivatives no other test sees.
@@ -46,7 +46,7 @@ fn cases() -> Vec<(String, BoundGraph)> {
         let name = file.file_stem()?.to_string_lossy().into_owned();
         let wanted = FAMILIES.iter().any(|family| name.starts_with(family));
         let bytes = wanted.then(|| std::fs::read(&file).unwrap())?;
-        let graph = Graph::import(bytes, None).unwrap();
+        let graph = elucid_onnx::import(bytes).unwrap();
         Some((name, BoundGraph::new(graph, &device())))
     });
     named.collect()

@@ -364,7 +364,7 @@ fn a_branch_that_a_constant_chooses_is_put_in_place() {
         let onnx =
             onnx.node("Add", &["first", "second"], &["sum"])
                 .node("Mul", &["sum", "third"], &["y"]);
-        model(Graph::import(onnx.bytes(), None).unwrap())
+        model(elucid_onnx::import(onnx.bytes()).unwrap())
     };
     let x = floats(&[1, 2], &[2.0, -3.0]);
     // The weight of one number is 7 / 40 - 0.5.
@@ -420,7 +420,7 @@ fn branches_in_branches_are_put_in_place() {
     let bodies = [outer(["Neg", "Exp"]), outer(["Sin", "Cos"])];
     let onnx = choose(onnx, "one", &["second"], bodies);
     let onnx = onnx.node("Add", &["first", "second"], &["y"]);
-    let network = model(Graph::import(onnx.bytes(), None).unwrap());
+    let network = model(elucid_onnx::import(onnx.bytes()).unwrap());
     assert_eq!(kinds(network.graph()), ["Abs", "Neg", "Add"]);
     let x = floats(&[1, 2], &[2.0, -3.0]);
     let (values, gradient) = run(&network, &x, "y");
@@ -433,12 +433,10 @@ fn a_branch_that_does_not_fit_is_an_error() {
     let onnx = Onnx::new().input("x", &[-1, 2]).tensor(bools("one", 1));
     let onnx = choose(onnx, "one", &["first", "second"], [one(), one()]);
     let onnx = onnx.node("Add", &["first", "second"], &["y"]);
-    let refused = Graph::import(onnx.bytes(), None).and_then(|graph| {
-        let network = model(graph);
-        let x = floats(&[1, 2], &[2.0, -3.0]);
-        let x = Activation::from_array(x.float_array().unwrap(), network.device());
-        network.pass().feed("x", x).read(["y"]).map(|_| ())
-    });
+    let network = model(elucid_onnx::import(onnx.bytes()).unwrap());
+    let x = floats(&[1, 2], &[2.0, -3.0]);
+    let x = Activation::from_array(x.float_array().unwrap(), network.device());
+    let refused = network.pass().feed("x", x).read(["y"]).map(|_| ());
     let refused = refused.unwrap_err();
     assert!(
         matches!(refused, GraphError::Operator { .. }),

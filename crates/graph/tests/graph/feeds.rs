@@ -1,12 +1,12 @@
 //! Values of another precision than the network's.
 
 use burn::tensor::{FloatDType, Tensor};
-use elucid_graph::{Activation, BoundGraph, Graph, INPUT};
+use elucid_graph::{Activation, BoundGraph, INPUT};
 use elucid_testkit::device;
 use elucid_testkit::onnx::small_network;
 
 fn network() -> BoundGraph {
-    let graph = Graph::import(small_network().bytes(), None).unwrap();
+    let graph = elucid_onnx::import(small_network().bytes()).unwrap();
     let input = graph.inputs()[0].value;
     let bound = BoundGraph::new(graph, &device());
     bound.with_pictures(input, [12, 12]).unwrap()

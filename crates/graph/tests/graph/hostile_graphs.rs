@@ -3,8 +3,10 @@
 //!
 //! `ELUCID_RUNS` says how many files, `ELUCID_SEED` where to begin; `scripts/fuzz` runs a million.
 
+use std::backtrace::Backtrace;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -94,8 +96,28 @@ impl Findings {
     }
 }
 
+/// Set in the process that runs the files.
+const ALONE: &str = "ELUCID_HOSTILE_FILES";
+
+/// In a process of its own, whose memory is that of no other test.
 #[test]
 fn no_file_panics_or_takes_more_than_it_may() {
+    if std::env::var_os(ALONE).is_some() {
+        return run();
+    }
+    let this = std::env::current_exe().unwrap();
+    let name = "hostile_graphs::no_file_panics_or_takes_more_than_it_may";
+    let ran = Command::new(this)
+        .args([name, "--exact", "--nocapture"])
+        .env(ALONE, "1")
+        .status();
+    assert!(
+        ran.unwrap().success(),
+        "there were findings: they stand above"
+    );
+}
+
+fn run() {
     let folder = std::env::temp_dir().join(format!("elucid-hostile-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join(BESIDE), vec![0x3e; BESIDE_BYTES]).unwrap();
@@ -106,7 +128,10 @@ fn no_file_panics_or_takes_more_than_it_may() {
         reached: Default::default(),
         found: Mutex::default(),
     };
-    std::panic::set_hook(Box::new(|_| {}));
+    // With `RUST_BACKTRACE=1` the way to it, too.
+    std::panic::set_hook(Box::new(|panic| {
+        println!("{panic}\n{}", Backtrace::capture());
+    }));
     std::thread::scope(|scope| {
         for _ in 0..number("ELUCID_THREADS", 2) {
             scope.spawn(|| findings.work(&folder));

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, BoundGraph, ElementType, Graph, GraphError, HostTensor, Pass};
+use elucid_graph::{Activation, BoundGraph, ElementType, GraphError, HostTensor, Pass};
+use elucid_onnx::Importer;
 use elucid_testkit::generated::{input, numbers, sizes, with_weights};
 use serde_json::Value;
 
@@ -363,7 +364,7 @@ fn run(assets: &Path, name: &str) -> Outcome {
         (entry["name"].as_str().unwrap().to_owned(), value)
     });
     let inputs: Vec<(String, HostTensor)> = made.collect();
-    let graph = match Graph::import(bytes, Some(&folder)) {
+    let graph = match Importer::new().folder(folder.as_path()).import(bytes) {
         Ok(graph) => graph,
         Err(e) => {
             outcome.opens = Err(e.to_string());

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
+use elucid_graph::{Activation, BoundGraph, GraphError};
 use elucid_rules::{GuidedRelu, OpKind, Rules};
 use elucid_testkit::device;
 use elucid_testkit::onnx::Onnx;
@@ -463,7 +463,7 @@ fn hostile_names_break_nothing_and_fill_no_screen() {
 /// The modules of a network of the reference files.
 fn reference(file: &str) -> Option<BoundGraph> {
     let path = elucid_testkit::assets()?.join("models").join(file);
-    let graph = Graph::import(std::fs::read(path).unwrap(), None).unwrap();
+    let graph = elucid_onnx::open(path).unwrap();
     Some(BoundGraph::new(graph, &device()))
 }
 

@@ -9,9 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
-use elucid_graph::{
-    Activation, Attributes, BoundGraph, ElementType, Graph, HostTensor, Pass, Registry,
-};
+use elucid_graph::{Activation, Attributes, BoundGraph, ElementType, HostTensor, Pass, Registry};
 
 /// ONNX's own runner compares with these.
 const RELATIVE: f32 = 1e-3;
@@ -195,7 +193,7 @@ fn on(value: &HostTensor, device: &Device) -> Activation {
 }
 
 fn open(pack: &Pack, case: &str) -> Result<BoundGraph, String> {
-    let graph = Graph::import(pack.model(case), None).map_err(|e| e.to_string())?;
+    let graph = elucid_onnx::import(pack.model(case)).map_err(|e| e.to_string())?;
     Ok(BoundGraph::new(graph, &elucid_testkit::device()))
 }
 

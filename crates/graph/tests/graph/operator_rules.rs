@@ -2,7 +2,7 @@
 //! and both ways of differentiating against each other.
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
+use elucid_graph::{Activation, BoundGraph, GraphError};
 use elucid_rules::{
     Algebra, AnyRank, ConstantStatistics, Execution, GradRule, GuidedActivation, OpKind,
     OperatorRule, Rules, SignalTakesAll, UniformProduct, Which,
@@ -12,7 +12,7 @@ use elucid_testkit::onnx::{Onnx, floats};
 use elucid_testkit::{device, relative_error};
 
 fn open(file: Onnx) -> BoundGraph {
-    BoundGraph::new(Graph::import(file.bytes(), None).unwrap(), &device())
+    BoundGraph::new(elucid_onnx::import(file.bytes()).unwrap(), &device())
 }
 
 /// Numbers of both signs that have no pattern.
@@ -340,7 +340,7 @@ fn vision_transformers_of_today() {
     let uses = |file: &str, rules: &Rules| {
         let path = assets.join("models/modern").join(file);
         let bytes = generated::with_weights(&path, 1.0);
-        let model = BoundGraph::new(Graph::import(bytes, None).unwrap(), &device());
+        let model = BoundGraph::new(elucid_onnx::import(bytes).unwrap(), &device());
         let input = model.graph().inputs()[0].value;
         let output = model.graph().outputs()[0];
         let [input, output] = [input, output].map(|value| model.graph().name(value));

@@ -22,7 +22,7 @@ fn image(graph: &Graph) -> Tensor<4> {
 /// The deviation from the recorded output, or what went wrong.
 fn deviation(path: &Path) -> Result<f32, String> {
     let bytes = std::fs::read(path).unwrap();
-    let graph = Graph::import(bytes, None).map_err(|e| e.to_string())?;
+    let graph = elucid_onnx::import(bytes).map_err(|e| e.to_string())?;
     let model = BoundGraph::new(graph, &device());
     let graph = model.graph();
     let constant = graph.value("expected").and_then(|v| graph.constant(v));

@@ -1,7 +1,7 @@
 //! The same network with other weights.
 
 use burn::tensor::Tensor;
-use elucid_graph::{BoundGraph, Graph, GraphError};
+use elucid_graph::{BoundGraph, GraphError};
 use elucid_testkit::device;
 use elucid_testkit::onnx::{Onnx, floats};
 use ndarray::{ArrayD, ArrayViewD};
@@ -15,7 +15,7 @@ fn clipped() -> BoundGraph {
         .tensor(floats("most", &[], vec![2.0]))
         .node("Clip", &["x", "least", "most"], &["c"])
         .node("MatMul", &["c", "w"], &["y"]);
-    let graph = Graph::import(onnx.bytes(), None).unwrap();
+    let graph = elucid_onnx::import(onnx.bytes()).unwrap();
     BoundGraph::new(graph, &device())
 }
 

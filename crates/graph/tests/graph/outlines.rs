@@ -1,11 +1,11 @@
 //! Operators whose sizes are known before the values that they ask for.
 
-use elucid_graph::{BoundGraph, Graph, INPUT};
+use elucid_graph::{BoundGraph, INPUT};
 use elucid_testkit::device;
 use elucid_testkit::onnx::{Onnx, floats};
 
 fn bound(network: &Onnx) -> BoundGraph {
-    let graph = Graph::import(network.bytes(), None).unwrap();
+    let graph = elucid_onnx::import(network.bytes()).unwrap();
     let input = graph.inputs()[0].value;
     BoundGraph::new(graph, &device())
         .with_pictures(input, [4, 5])

@@ -1,12 +1,12 @@
 //! What ONNX's node tests say little about: powers of every sort, bounds that are computed, rounding to
 //! small integers and its derivative, 64-bit integers without a sign.
 
-use elucid_graph::{Activation, BoundGraph, ElementType, Graph, HostTensor};
+use elucid_graph::{Activation, BoundGraph, ElementType, HostTensor};
 use elucid_testkit::device;
 use elucid_testkit::onnx::{Onnx, TensorProto, data_type, floats};
 
 fn opened(onnx: &Onnx) -> BoundGraph {
-    BoundGraph::new(Graph::import(onnx.bytes(), None).unwrap(), &device())
+    BoundGraph::new(elucid_onnx::import(onnx.bytes()).unwrap(), &device())
 }
 
 fn activation(values: &[f32]) -> Activation {
@@ -50,6 +50,47 @@ fn tensor(name: &str, kind: i32, shape: &[i64], raw: Vec<u8>) -> TensorProto {
         data_type: Some(kind),
         raw_data: Some(raw.into()),
         ..Default::default()
+    }
+}
+
+/// Exponents that are whole and no 64-bit integers, of every operator that has one.
+#[test]
+fn exponents_beyond_integers() {
+    let bases = [-2.0, -0.5, 0.5, 2.0];
+    for exponent in [f32::MAX, f32::MIN, f32::INFINITY, f32::NEG_INFINITY, 1e20] {
+        let graph = Onnx::new()
+            .input("x", &[4])
+            .tensor(floats("e", &[], vec![exponent]))
+            .node("Pow", &["x", "e"], &["y"]);
+        let (values, _) = differentiated(&graph, &[("x", &bases)]);
+        close(&values, &bases.map(|base: f32| base.powf(exponent)));
+        let graph = Onnx::new()
+            .input("x", &[1, 1, 2, 2])
+            .node("LRN", &["x"], &["y"])
+            .int("size", 1)
+            .float("beta", exponent);
+        let x = elucid_testkit::tensor(bases.to_vec(), [1, 1, 2, 2]);
+        let x = Activation::from(x).require_grad();
+        let fetched = opened(&graph).pass().feed("x", x).fetch(["y"]).unwrap();
+        fetched.get("y").unwrap().rows().sum().backward();
+    }
+    // The reciprocal of the second is no finite number.
+    for p in [f32::MAX, 1e-40] {
+        for op in ["LpPool", "GlobalLpPool"] {
+            let graph = Onnx::new()
+                .opset(1)
+                .input("x", &[1, 1, 2, 2])
+                .node(op, &["x"], &["y"])
+                .float("p", p);
+            let graph = match op {
+                "LpPool" => graph.ints("kernel_shape", &[2, 2]),
+                _ => graph,
+            };
+            let x = elucid_testkit::tensor(bases.to_vec(), [1, 1, 2, 2]);
+            let x = Activation::from(x).require_grad();
+            let fetched = opened(&graph).pass().feed("x", x).fetch(["y"]).unwrap();
+            fetched.get("y").unwrap().rows().sum().backward();
+        }
     }
 }
 

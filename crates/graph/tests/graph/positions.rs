@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
+use elucid_graph::{Activation, BoundGraph};
 use elucid_testkit::onnx::{Onnx, floats};
 use elucid_testkit::{device, tensor};
+use elucid_vision::ModelError;
 
 /// Numbers from 0 to `below`.
 struct Numbers(u64);
@@ -48,7 +49,7 @@ fn transposes_are_transposes() {
         if !name.starts_with("conv_") {
             continue;
         }
-        let graph = Graph::import(std::fs::read(&path).unwrap(), None).unwrap();
+        let graph = elucid_onnx::open(&path).unwrap();
         let model = BoundGraph::new(graph, &device());
         let stated = &model.graph().inputs()[0].shape;
         let shape: Vec<usize> = stated.iter().map(|d| d.unwrap()).collect();
@@ -109,7 +110,7 @@ fn norms_become_part_of_convolutions() {
                 &["m", "s", "b", "mean", "var"],
                 &["y"],
             );
-        let graph = Graph::import(onnx.bytes(), None).unwrap();
+        let graph = elucid_onnx::import(onnx.bytes()).unwrap();
         let model = BoundGraph::new(graph, &device());
         let recording = model
             .pass()
@@ -369,8 +370,8 @@ fn nothing_panics() {
         for seed in 0..400 {
             let mut numbers = Numbers(seed * 7_919 + op.len() as u64);
             let (onnx, shape) = hostile(op, &mut numbers);
-            let ran = std::panic::catch_unwind(|| -> Result<(), GraphError> {
-                let graph = Graph::import(onnx.bytes(), None)?;
+            let ran = std::panic::catch_unwind(|| -> Result<(), ModelError> {
+                let graph = elucid_onnx::import(onnx.bytes())?;
                 let model = BoundGraph::new(graph, &device());
                 let shape: Vec<usize> = shape.iter().map(|&d| d as usize).collect();
                 let count = shape.iter().product();
@@ -379,7 +380,8 @@ fn nothing_panics() {
                     .collect();
                 let x = ndarray::ArrayD::from_shape_vec(shape, values).unwrap();
                 let x = Activation::from_array(&x.into_shared(), model.device());
-                model.pass().feed("x", x).read(["y"]).map(|_| ())
+                model.pass().feed("x", x).read(["y"])?;
+                Ok(())
             });
             match ran {
                 Ok(Ok(())) => made += 1,

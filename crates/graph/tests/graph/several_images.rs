@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, BoundGraph, Graph, GraphError};
+use elucid_graph::{Activation, BoundGraph, GraphError};
+use elucid_onnx::Importer;
 use elucid_testkit::generated;
 use elucid_testkit::onnx::{Onnx, floats};
 use elucid_testkit::{assets, device, relative_error};
@@ -520,7 +521,10 @@ fn exported_networks_keep_images_apart() {
         let reference: Value = serde_json::from_str(&text).unwrap();
         let file = folder.join(format!("{name}.onnx"));
         let bytes = generated::with_weights(&file, reference["gain"].as_f64().unwrap());
-        let graph = Graph::import(bytes, Some(&folder)).unwrap();
+        let graph = Importer::new()
+            .folder(folder.as_path())
+            .import(bytes)
+            .unwrap();
         let model = BoundGraph::new(graph, &device());
         let input = generated::input(&reference["inputs"][0], &assets.join("images"));
         let shape: [usize; 4] = input.shape().try_into().unwrap();

@@ -1,6 +1,7 @@
 //! Directions in the space of a layer's channels.
 
 use burn::tensor::{Tensor, TensorData};
+use elucid_rules::powf;
 use elucid_vision::Model;
 use ndarray::{ArrayView1, ArrayView3};
 
@@ -197,7 +198,7 @@ impl Term for Direction {
         Ok(match self.measure {
             Measure::DotTimesCosine(1.0) => (dot * cosine.clamp_min(LEAST_COSINE)).mean(),
             Measure::DotTimesCosine(power) => {
-                (dot * cosine.clamp_min(LEAST_COSINE).powf_scalar(power)).mean()
+                (dot * powf(cosine.clamp_min(LEAST_COSINE), power)).mean()
             }
             _ => cosine.mean(),
         })

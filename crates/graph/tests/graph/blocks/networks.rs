@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use elucid_graph::{Blocks, Graph, Layout, Pattern, TokenAxis};
+use elucid_onnx::Importer;
 
 use serde_json::Value;
 
@@ -169,7 +170,10 @@ fn open(name: &str) -> Option<Network> {
         return None;
     }
     let bytes = std::fs::read(&path).unwrap();
-    let graph = Graph::import(bytes, Some(&folder)).unwrap();
+    let graph = Importer::new()
+        .folder(folder.as_path())
+        .import(bytes)
+        .unwrap();
     // Of the sizes that its values were recorded for.
     let text = std::fs::read_to_string(folder.join(format!("{name}_layers.json"))).unwrap();
     let recorded: Value = serde_json::from_str(&text).unwrap();

@@ -237,7 +237,7 @@ fn blocks_compute_what_they_say() {
         };
         let paths = files.map(|entry| entry.unwrap().path());
         for path in paths.filter(|path| path.extension().is_some_and(|e| e == "onnx")) {
-            let graph = Graph::import(std::fs::read(&path).unwrap(), None).unwrap();
+            let graph = elucid_onnx::open(&path).unwrap();
             let blocks = graph.blocks(&[]).unwrap();
             let run = Run::new(&graph, &blocks);
             for block in &blocks {

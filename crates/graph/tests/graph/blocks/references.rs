@@ -58,7 +58,7 @@ fn files(network: &str) -> Option<(Value, Vec<File>)> {
     let listed = facts["files"].as_object().unwrap();
     let files = listed.iter().map(|(name, of_file)| {
         let bytes = std::fs::read(folder.join(network).join(name)).unwrap();
-        let graph = Graph::import(bytes, None).unwrap();
+        let graph = elucid_onnx::import(bytes).unwrap();
         let blocks = graph.blocks(&[]).unwrap();
         File {
             name: name.clone(),

@@ -2,9 +2,10 @@
 
 use burn::tensor::Tensor;
 use elucid_graph::{
-    Activation, Attribute, BoundGraph, ElementType, Graph, GraphBuilder, GraphError, HostTensor,
-    INPUT, Limits, Registry,
+    Activation, Attribute, BoundGraph, ElementType, GraphBuilder, GraphError, HostTensor, INPUT,
+    Limits,
 };
+use elucid_onnx::{ImportError, Importer};
 use elucid_testkit::device;
 use elucid_testkit::onnx::{
     AttributeProto, FunctionProto, GraphProto, NodeProto, Onnx, bools, external, floats,
@@ -196,19 +197,6 @@ fn sizes_beyond_any_memory() {
 }
 
 #[test]
-fn a_file_is_counted_before_it_is_decoded() {
-    // Two bytes for each node, a structure of hundreds in memory.
-    let mut bytes = Onnx::image([1, 3, 8, 8]).bytes();
-    let nodes = [0x0a, 0x00].repeat(100_000);
-    bytes.push(0x3a);
-    prost::encoding::encode_varint(nodes.len() as u64, &mut bytes);
-    bytes.extend(nodes);
-    let limits = Limits::default().with_memory(20_000_000);
-    let opened = of_graph(Opening::new().limits(limits).bytes(bytes, &device()));
-    refused!(opened, E::TooLarge { .. }, "decoding the file", "20 MB");
-}
-
-#[test]
 fn constants_count_in_every_form() {
     let x = || Onnx::image([1, 3, 8, 8]);
     let of = |tensor| x().tensor(tensor).node("Relu", &["x"], &["y"]);
@@ -354,10 +342,16 @@ fn bodies_count_with_the_graph_around_them() {
     };
     let within = |count: usize| {
         let limits = Limits::default().with_memory(5 << 20);
-        Graph::import_within(network(count).bytes(), None, &Registry::standard(), limits)
+        Importer::new()
+            .limits(limits)
+            .import(network(count).bytes())
     };
     assert!(within(1).is_ok());
-    refused!(within(5), E::TooLarge { .. }, "ConstantOfShape");
+    refused!(
+        within(5),
+        ImportError::Graph(E::TooLarge { .. }),
+        "ConstantOfShape"
+    );
 }
 
 #[test]

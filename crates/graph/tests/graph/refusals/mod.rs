@@ -1,6 +1,5 @@
 //! What cannot be imported or run is refused with an error that names the cause.
 
-mod files;
 mod graphs;
 mod limits;
 mod operators;

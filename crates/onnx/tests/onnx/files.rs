@@ -1,14 +1,19 @@
 //! What is no model, or one cut short, or in pieces.
 
-use super::{E, of_graph, open, refused};
-use elucid_graph::Graph;
-use elucid_testkit::device;
+use elucid_graph::{BoundGraph, Graph, GraphError, Limits};
+use elucid_onnx::{ImportError as E, Importer};
 use elucid_testkit::onnx::{self, Onnx, external, floats, small_network};
-use elucid_vision::Model;
+use elucid_testkit::{device, tensor};
+
+use super::refused;
+
+fn import(onnx: &Onnx) -> Result<Graph, E> {
+    elucid_onnx::import(onnx.bytes())
+}
 
 #[test]
 fn bytes_that_are_no_model() {
-    let import = |bytes: &[u8]| Graph::import(bytes.to_vec(), None);
+    let import = |bytes: &[u8]| elucid_onnx::import(bytes.to_vec());
     refused!(import(b""), E::Decode { .. }, "empty");
     refused!(
         import(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
@@ -33,7 +38,7 @@ fn bytes_that_are_no_model() {
             (state >> 56) as u8
         };
         let noise: Vec<u8> = (0..length).map(|_| byte()).collect();
-        assert!(Graph::import(noise, None).is_err());
+        assert!(elucid_onnx::import(noise).is_err());
     }
 }
 
@@ -42,13 +47,14 @@ fn every_prefix_of_a_model() {
     let bytes = small_network().bytes();
     for length in 0..bytes.len() {
         // The opset is written last, so no prefix is complete.
-        let error = Graph::import(bytes[..length].to_vec(), None)
+        let error = elucid_onnx::import(bytes[..length].to_vec())
             .map(|_| ())
             .unwrap_err();
         assert!(
             matches!(
                 error,
-                E::Decode { .. } | E::Malformed { .. } | E::MissingTensor { .. }
+                E::Decode { .. }
+                    | E::Graph(GraphError::Malformed { .. } | GraphError::MissingTensor { .. })
             ),
             "{length}: {error:?}"
         );
@@ -70,11 +76,11 @@ fn messages_nested_without_end() {
     let mut bytes = vec![7 << 3 | 2];
     prost::encoding::encode_varint(inner.len() as u64, &mut bytes);
     bytes.extend(inner);
-    assert!(Graph::import(bytes, None).is_err());
+    assert!(elucid_onnx::import(bytes).is_err());
     // Groups, the old way to nest.
     let groups = vec![0x0b; 100_000];
     refused!(
-        Graph::import(groups, None),
+        elucid_onnx::import(groups),
         E::Decode { .. },
         "not an ONNX file"
     );
@@ -98,25 +104,17 @@ fn data_in_other_files() {
     let open_in = |onnx: &Onnx| {
         let path = folder.path().join("model.onnx");
         std::fs::write(&path, onnx.bytes()).unwrap();
-        of_graph(Model::open(&path, &device()))
+        elucid_onnx::open(&path)
     };
     for location in ["weights.bin", "./weights.bin", "sub/weights.bin"] {
         for length in [&[("length", "12")][..], &[]] {
             let entries = [&[("location", location), ("offset", "4")], length].concat();
-            let opened = open_in(&model(&entries)).unwrap();
-            let y = opened
-                .pass()
-                .input(&elucid_testkit::tensor(vec![0.0; 12], [1, 3, 2, 2]))
-                .fetch(["y"])
-                .unwrap();
-            let y: Vec<f32> = y
-                .get("y")
-                .unwrap()
-                .to_array()
-                .unwrap()
-                .into_iter()
-                .collect();
-            assert_eq!(y, [[1.0; 4], [2.0; 4], [3.0; 4]].concat());
+            let opened = BoundGraph::new(open_in(&model(&entries)).unwrap(), &device());
+            let x = tensor(vec![0.0; 12], [1, 3, 2, 2]);
+            let fetched = opened.pass().feed("x", x).fetch(["y"]).unwrap();
+            let y = fetched.get("y").unwrap().to_array().unwrap();
+            let expected = [[1.0; 4], [2.0; 4], [3.0; 4]].concat();
+            assert_eq!(y.into_iter().collect::<Vec<_>>(), expected);
         }
     }
     for (entries, mention) in [
@@ -159,7 +157,7 @@ fn data_in_other_files() {
         );
     }
     let good = model(&[("location", "weights.bin"), ("offset", "4")]);
-    refused!(open(&good), E::ExternalData { .. }, "from memory");
+    refused!(import(&good), E::ExternalData { .. }, "from memory");
     let whole = |name: &str| external(name, &[1 << 28], &[("location", "sparse.bin")]);
     std::fs::File::create(folder.path().join("sparse.bin"))
         .unwrap()
@@ -174,12 +172,12 @@ fn data_in_other_files() {
 #[test]
 fn files_that_are_not_there() {
     refused!(
-        of_graph(Model::open("/nowhere/model.onnx", &device())),
+        elucid_onnx::open("/nowhere/model.onnx"),
         E::Read { .. },
         "/nowhere/model.onnx"
     );
     let folder = tempfile::tempdir().unwrap();
-    assert!(Model::open(folder.path(), &device()).is_err());
+    refused!(elucid_onnx::open(folder.path()), E::Read { .. });
 }
 
 #[test]
@@ -191,8 +189,8 @@ fn weights_of_every_length() {
             .tensor(tensor)
             .node("Relu", &["x"], &["y"]);
         refused!(
-            open(&model),
-            E::Malformed { .. },
+            import(&model),
+            E::Graph(GraphError::Malformed { .. }),
             "\"w\"",
             format!("holds {count}")
         );
@@ -203,7 +201,12 @@ fn weights_of_every_length() {
         let model = Onnx::image([1, 3, 8, 8])
             .tensor(tensor)
             .node("Relu", &["x"], &["y"]);
-        refused!(open(&model), E::Malformed { .. }, "\"w\"", kind);
+        refused!(
+            import(&model),
+            E::Graph(GraphError::Malformed { .. }),
+            "\"w\"",
+            kind
+        );
     }
     let mut sparse = Onnx::image([1, 3, 8, 8]).node("Relu", &["x"], &["y"]);
     let values = Some(floats("thin", &[1], vec![1.0]));
@@ -214,7 +217,12 @@ fn weights_of_every_length() {
             values,
             ..Default::default()
         });
-    refused!(open(&sparse), E::Malformed { .. }, "thin", "sparse");
+    refused!(
+        import(&sparse),
+        E::Graph(GraphError::Malformed { .. }),
+        "thin",
+        "sparse"
+    );
 }
 
 #[test]
@@ -229,26 +237,34 @@ fn names_of_any_kind() {
         "💡",
     ];
     for name in strange {
-        let model = open(
-            &Onnx::image([1, 3, 8, 8])
-                .node("Relu", &["x"], &[name])
-                .output(name),
-        )
-        .unwrap();
-        assert_eq!(model.layers()[1].name(), name);
-        assert!(model.graph().value(name).is_some());
+        let onnx = Onnx::image([1, 3, 8, 8]).node("Relu", &["x"], &[name]);
+        let graph = import(&onnx.output(name)).unwrap();
+        let made = graph.nodes()[0].outputs[0];
+        assert_eq!(graph.name(made), name);
+        assert_eq!(graph.value(name), Some(made));
     }
     let long = "n".repeat(1 << 20);
-    assert!(
-        open(
-            &Onnx::image([1, 3, 8, 8])
-                .node("Relu", &["x"], &[&long])
-                .output(&long)
-        )
-        .is_ok()
-    );
+    let onnx = Onnx::image([1, 3, 8, 8]).node("Relu", &["x"], &[&long]);
+    assert!(import(&onnx.output(&long)).is_ok());
     let mut invalid = small_network().bytes();
     let at = invalid.windows(5).position(|w| w == b"conv1").unwrap();
     invalid[at] = 0xff;
-    refused!(Graph::import(invalid, None), E::Decode { .. }, "UTF-8");
+    refused!(elucid_onnx::import(invalid), E::Decode { .. }, "UTF-8");
+}
+
+#[test]
+fn a_file_is_counted_before_it_is_decoded() {
+    // Two bytes for each node, a structure of hundreds in memory.
+    let mut bytes = Onnx::image([1, 3, 8, 8]).bytes();
+    let nodes = [0x0a, 0x00].repeat(100_000);
+    bytes.push(0x3a);
+    prost::encoding::encode_varint(nodes.len() as u64, &mut bytes);
+    bytes.extend(nodes);
+    let limits = Limits::default().with_memory(20_000_000);
+    refused!(
+        Importer::new().limits(limits).import(bytes),
+        E::Graph(GraphError::TooLarge { .. }),
+        "decoding the file",
+        "20 MB"
+    );
 }

@@ -29,7 +29,7 @@ impl Scopes {
         let scoped = || {
             nodes
                 .iter()
-                .filter_map(|node| tensorflow_scope(name_of(node)))
+                .filter_map(|node| tensorflow_scope(node.name()))
         };
         // Tools that come after the exporter put their own name in its place, but leave the values'.
         let tensors = nodes.iter().filter(|node| makes_tensor_zero(node)).count();
@@ -66,7 +66,7 @@ impl Scopes {
         let written = scopes.filter_map(|entry| entry.value.as_deref()).next();
         let path = match written.and_then(python_list) {
             Some(scopes) => from_scopes(&scopes),
-            None => self.by_name(name_of(node)),
+            None => self.by_name(node.name()),
         };
         let is_usual = path.len() <= LONGEST && path.split('.').count() <= DEEPEST;
         if is_usual { path } else { String::new() }
@@ -135,13 +135,9 @@ fn tensorflow_scope(name: &str) -> Option<&str> {
 
 /// Whether a node makes `model/stem/BiasAdd:0` and is called `model/stem/BiasAdd`.
 fn makes_tensor_zero(node: &NodeProto) -> bool {
-    let name = name_of(node);
+    let name = node.name();
     let made = node.output.first().and_then(|made| made.strip_prefix(name));
     tensorflow_scope(name).is_some() && made == Some(":0")
-}
-
-fn name_of(node: &NodeProto) -> &str {
-    node.name.as_deref().unwrap_or_default()
 }
 
 /// The texts of a list as Python prints it; nothing when it is not one.

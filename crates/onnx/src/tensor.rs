@@ -4,13 +4,17 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
+use elucid_graph::message::few;
+use elucid_graph::{
+    ElementType, Excess, HostTensor, Ledger, MAX_ELEMENTS, element_count, host_bytes,
+};
 use half::{bf16, f16};
 
-use crate::error::{GraphError, few};
-use crate::host::{ElementType, HostTensor, MAX_ELEMENTS, element_count};
-use crate::limits::{Excess, Ledger, device_bytes, host_bytes, widest_bytes};
-use crate::operator::LONGEST_LIST;
+use crate::error::ImportError;
 use crate::proto::{SparseTensorProto, TensorProto};
+
+/// Far more dimensions than any tensor has.
+const MOST_DIMENSIONS: usize = 64;
 
 /// `TensorProto.DataLocation.EXTERNAL`.
 const EXTERNAL: i32 = 1;
@@ -21,12 +25,10 @@ pub(crate) fn decode(
     what: &str,
     folder: Option<&Path>,
     ledger: &mut Ledger,
-) -> Result<HostTensor, GraphError> {
-    let malformed = |reason: String| GraphError::Malformed {
-        reason: format!("{what}: {reason}"),
-    };
+) -> Result<HostTensor, ImportError> {
+    let malformed = |reason: String| ImportError::malformed(format!("{what}: {reason}"));
     let shape = dimensions(&tensor.dims, what)?;
-    let count = counted(&shape, what, *ledger)?;
+    let count = counted(&shape, what, ledger)?;
     let number = tensor.data_type.unwrap_or(0);
     let kind = ElementType::from_onnx(number)
         .ok_or_else(|| malformed(format!("element type {number} is not supported")))?;
@@ -34,7 +36,8 @@ pub(crate) fn decode(
 
     let external;
     let raw: Option<&[u8]> = if tensor.data_location == Some(EXTERNAL) {
-        let too_large = |excess: Excess| excess.of(format!("{what}, {} in a file", few(&shape)));
+        let too_large =
+            |excess| ImportError::too_large(format!("{what}, {} in a file", few(&shape)), excess);
         let both = host_bytes(kind, count) + (count * width) as u64;
         ledger.check(both).map_err(too_large)?;
         external = read_external(tensor, what, folder, count * width)?;
@@ -57,106 +60,79 @@ pub(crate) fn decode(
         Some(_) => count,
         None => typed_length(tensor, kind),
     };
-    let too_large = |excess: Excess| excess.of(format!("{what}, of shape {}", few(&shape)));
-    let taken = host_bytes(kind, taken);
-    ledger.hold(taken).map_err(too_large)?;
+    let taken = ledger.hold(host_bytes(kind, taken));
+    taken.map_err(|excess| too_large(what, &shape, excess))?;
 
-    // Each arm reads raw bytes if there are any, else the typed field that ONNX assigns.
+    // Raw bytes if there are any, else the field that ONNX assigns to the type.
     macro_rules! values {
-        ($n:literal, $from_bytes:expr, $typed:expr, $convert:expr) => {
+        ($stored:ty, $field:ident, $convert:expr) => {
             match raw {
-                Some(raw) => raw
-                    .chunks_exact($n)
-                    .map(|b| $from_bytes(<[u8; $n]>::try_from(b).expect("chunks are exact")))
-                    .collect::<Vec<_>>(),
-                None => $typed.iter().map($convert).collect(),
+                Some(raw) => {
+                    let (stored, _) = raw.as_chunks::<{ size_of::<$stored>() }>();
+                    let stored = stored.iter().map(|&b| <$stored>::from_le_bytes(b));
+                    stored.map($convert).collect::<Vec<_>>()
+                }
+                None => tensor
+                    .$field
+                    .iter()
+                    .map(|&v| $convert(v as $stored))
+                    .collect(),
             }
         };
     }
     let floats = |values| HostTensor::of_floats(kind, &shape, values);
     let ints = |values| HostTensor::of_ints(kind, &shape, values);
-    let typed_ints = &tensor.int32_data;
-    match kind {
-        ElementType::F32 => floats(values!(4, f32::from_le_bytes, tensor.float_data, |&v| v)),
-        ElementType::F64 => floats(values!(
-            8,
-            |b| f64::from_le_bytes(b) as f32,
-            tensor.double_data,
-            |&v| v as f32
-        )),
-        ElementType::F16 => floats(values!(
-            2,
-            |b| f16::from_le_bytes(b).to_f32(),
-            typed_ints,
-            |&v| f16::from_bits(v as u16).to_f32()
-        )),
-        ElementType::BF16 => floats(values!(
-            2,
-            |b| bf16::from_le_bytes(b).to_f32(),
-            typed_ints,
-            |&v| bf16::from_bits(v as u16).to_f32()
-        )),
-        ElementType::I64 => ints(values!(8, i64::from_le_bytes, tensor.int64_data, |&v| v)),
-        ElementType::U64 => ints(values!(
-            8,
-            |b| u64::from_le_bytes(b) as i64,
-            tensor.uint64_data,
-            |&v| v as i64
-        )),
-        ElementType::U32 => ints(values!(
-            4,
-            |b| i64::from(u32::from_le_bytes(b)),
-            tensor.uint64_data,
-            |&v| v as i64
-        )),
-        ElementType::I32 => ints(values!(
-            4,
-            |b| i64::from(i32::from_le_bytes(b)),
-            typed_ints,
-            |&v| i64::from(v)
-        )),
-        ElementType::I16 => ints(values!(
-            2,
-            |b| i64::from(i16::from_le_bytes(b)),
-            typed_ints,
-            |&v| i64::from(v)
-        )),
-        ElementType::U16 => ints(values!(
-            2,
-            |b| i64::from(u16::from_le_bytes(b)),
-            typed_ints,
-            |&v| i64::from(v)
-        )),
-        ElementType::I8 => ints(values!(
-            1,
-            |b| i64::from(i8::from_le_bytes(b)),
-            typed_ints,
-            |&v| i64::from(v)
-        )),
-        ElementType::U8 => ints(values!(
-            1,
-            |b| i64::from(u8::from_le_bytes(b)),
-            typed_ints,
-            |&v| i64::from(v)
-        )),
+    let half = |bits| f16::from_bits(bits).to_f32();
+    let brain = |bits| bf16::from_bits(bits).to_f32();
+    let made = match kind {
+        ElementType::F32 => floats(values!(f32, float_data, f32::from)),
+        ElementType::F64 => floats(values!(f64, double_data, |v: f64| v as f32)),
+        ElementType::F16 => floats(values!(u16, int32_data, half)),
+        ElementType::BF16 => floats(values!(u16, int32_data, brain)),
+        ElementType::I64 => ints(values!(i64, int64_data, i64::from)),
+        ElementType::U64 => ints(values!(u64, uint64_data, |v: u64| v as i64)),
+        ElementType::U32 => ints(values!(u32, uint64_data, i64::from)),
+        ElementType::I32 => ints(values!(i32, int32_data, i64::from)),
+        ElementType::I16 => ints(values!(i16, int32_data, i64::from)),
+        ElementType::U16 => ints(values!(u16, int32_data, i64::from)),
+        ElementType::I8 => ints(values!(i8, int32_data, i64::from)),
+        ElementType::U8 => ints(values!(u8, int32_data, i64::from)),
         ElementType::Bool => {
-            let values = values!(1, |b: [u8; 1]| b[0] != 0, typed_ints, |&v| v != 0);
+            let values = match raw {
+                Some(raw) => raw.iter().map(|&b| b != 0).collect(),
+                None => tensor.int32_data.iter().map(|&v| v != 0).collect(),
+            };
             HostTensor::of_bools(&shape, values)
         }
+        other => Err(format!("element type {other} is not supported")),
+    };
+    made.map_err(malformed)
+}
+
+/// Something of this shape that there is no room for.
+fn too_large(what: &str, shape: &[usize], excess: Excess) -> ImportError {
+    ImportError::too_large(format!("{what}, of shape {}", few(shape)), excess)
+}
+
+/// The product of a shape's dimensions, or the largest number there is.
+fn elements(shape: &[usize]) -> u64 {
+    match element_count(shape) {
+        Some(count) => count as u64,
+        // Dimensions beside a 0 may still be beyond what can be multiplied.
+        None if shape.contains(&0) => u64::MAX,
+        None => shape.iter().fold(1, |all, &d| all.saturating_mul(d as u64)),
     }
-    .map_err(malformed)
 }
 
 /// The number of elements of a shape that memory has room for, in the narrowest type.
-fn counted(shape: &[usize], what: &str, ledger: Ledger) -> Result<usize, GraphError> {
-    let needed = device_bytes(shape) / 4;
-    let too_large = |excess: Excess| excess.of(format!("{what}, of shape {}", few(shape)));
-    ledger.check(needed).map_err(too_large)?;
-    element_count(shape).ok_or_else(|| GraphError::Malformed {
-        reason: format!(
+fn counted(shape: &[usize], what: &str, ledger: &Ledger) -> Result<usize, ImportError> {
+    let room = ledger.check(elements(shape));
+    room.map_err(|excess| too_large(what, shape, excess))?;
+    element_count(shape).ok_or_else(|| {
+        ImportError::malformed(format!(
             "{what}: a tensor of shape {} has more than {MAX_ELEMENTS} elements",
             few(shape)
-        ),
+        ))
     })
 }
 
@@ -177,22 +153,18 @@ pub(crate) fn decode_sparse(
     what: &str,
     folder: Option<&Path>,
     ledger: &mut Ledger,
-) -> Result<HostTensor, GraphError> {
-    let malformed = |reason: String| GraphError::Malformed {
-        reason: format!("{what}: {reason}"),
-    };
+) -> Result<HostTensor, ImportError> {
+    let malformed = |reason: String| ImportError::malformed(format!("{what}: {reason}"));
     let (Some(values), Some(indices)) = (&tensor.values, &tensor.indices) else {
         return Err(malformed(
             "a sparse tensor without values or indices".to_owned(),
         ));
     };
     let shape = dimensions(&tensor.dims, what)?;
-    let too_large = |excess: Excess| excess.of(format!("{what}, of shape {}", few(&shape)));
-    // Once as numbers, once as what they are.
-    ledger
-        .hold(widest_bytes(&shape).saturating_mul(2))
-        .map_err(too_large)?;
-    let count = counted(&shape, what, *ledger)?;
+    // Once as numbers, once as what they are: eight bytes for each of any type.
+    let taken = ledger.hold(elements(&shape).saturating_mul(2 * 8));
+    taken.map_err(|excess| too_large(what, &shape, excess))?;
+    let count = counted(&shape, what, ledger)?;
     let values = decode(values, what, folder, ledger)?;
     let indices = decode(indices, what, folder, ledger)?;
     let places = indices.ints().map_err(malformed)?;
@@ -222,19 +194,17 @@ pub(crate) fn decode_sparse(
 }
 
 /// Dimensions as `usize`, none negative.
-pub(crate) fn dimensions(dims: &[i64], what: &str) -> Result<Vec<usize>, GraphError> {
-    if dims.len() > LONGEST_LIST {
-        return Err(GraphError::Malformed {
-            reason: format!("{what}: {} dimensions are too many", dims.len()),
-        });
+fn dimensions(dims: &[i64], what: &str) -> Result<Vec<usize>, ImportError> {
+    if dims.len() > MOST_DIMENSIONS {
+        let count = dims.len();
+        return Err(ImportError::malformed(format!(
+            "{what}: {count} dimensions are too many"
+        )));
     }
-    dims.iter()
-        .map(|&d| {
-            usize::try_from(d).map_err(|_| GraphError::Malformed {
-                reason: format!("{what}: shape {dims:?} has a negative dimension"),
-            })
-        })
-        .collect()
+    let sizes: Result<_, _> = dims.iter().map(|&d| usize::try_from(d)).collect();
+    sizes.map_err(|_| {
+        ImportError::malformed(format!("{what}: shape {dims:?} has a negative dimension"))
+    })
 }
 
 fn read_external(
@@ -242,7 +212,7 @@ fn read_external(
     what: &str,
     folder: Option<&Path>,
     bytes: usize,
-) -> Result<Vec<u8>, GraphError> {
+) -> Result<Vec<u8>, ImportError> {
     let entry = |key: &str| {
         tensor
             .external_data
@@ -251,7 +221,7 @@ fn read_external(
             .and_then(|e| e.value.as_deref())
     };
     let location = PathBuf::from(entry("location").unwrap_or(""));
-    let failed = |file: &Path, reason: String| GraphError::ExternalData {
+    let failed = |file: &Path, reason: String| ImportError::ExternalData {
         tensor: tensor.name.clone().unwrap_or_else(|| what.to_owned()),
         file: file.to_owned(),
         reason,

@@ -1,20 +1,17 @@
 //! A node of a file to an operator, and a function of a file to the nodes that it stands for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use elucid_rules::OpKind;
+use elucid_graph::message::quoted;
+use elucid_graph::{
+    Attribute, Attributes, GraphBuilder, GraphError, HostTensor, Ledger, Node, Registry,
+};
 use prost::Message;
 
 use super::{DEEPEST, Source, tensor};
-use crate::attributes::{Attribute, Attributes};
-use crate::builder::{GraphBuilder, Missing};
-use crate::error::GraphError;
-use crate::graph::Node;
-use crate::limits::Ledger;
-use crate::operator::Operator;
-use crate::proto::{AttributeProto, FunctionProto, NodeProto};
-use crate::registry::canonical;
+use crate::error::ImportError;
+use crate::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto};
 
 /// `AttributeProto.AttributeType`.
 mod kind {
@@ -39,9 +36,9 @@ const NAME: u64 = 100;
 const COPIED: u64 = 8;
 
 /// Takes bytes for a node.
-fn hold(ledger: &mut Ledger, bytes: u64, label: &str) -> Result<(), GraphError> {
+fn hold(ledger: &mut Ledger, bytes: u64, label: &str) -> Result<(), ImportError> {
     let taken = ledger.hold(bytes);
-    taken.map_err(|excess| excess.of(label))
+    taken.map_err(|excess| ImportError::too_large(label, excess))
 }
 
 impl Source<'_> {
@@ -51,7 +48,7 @@ impl Source<'_> {
         nodes: &[NodeProto],
         ledger: &mut Ledger,
         depth: usize,
-    ) -> Result<(), GraphError> {
+    ) -> Result<(), ImportError> {
         // An error in one node must not hide that of an earlier one.
         for node in nodes {
             self.node(builder, node, ledger, depth)?;
@@ -65,91 +62,64 @@ impl Source<'_> {
         node: &NodeProto,
         ledger: &mut Ledger,
         depth: usize,
-    ) -> Result<(), GraphError> {
+    ) -> Result<(), ImportError> {
         if builder.node_count() >= MOST_NODES {
-            return Err(GraphError::Malformed {
-                reason: format!("the graph has more than {MOST_NODES} nodes"),
-            });
+            let reason = format!("the graph has more than {MOST_NODES} nodes");
+            return Err(ImportError::malformed(reason));
         }
-        let domain = canonical(node.domain.as_deref().unwrap_or_default());
-        let name = node.op_type.as_deref().unwrap_or_default();
+        let domain = Registry::domain(node.domain());
+        let kind = node.op_type();
         let opset = self.opsets.version(domain);
-        let Some(entry) = self.registry.find(domain, name, opset) else {
-            let overload = node.overload.as_deref().unwrap_or_default();
-            let function = self.functions.iter().find(|f| {
-                f.name.as_deref() == Some(name)
-                    && canonical(f.domain.as_deref().unwrap_or_default()) == domain
-                    && f.overload.as_deref().unwrap_or_default() == overload
-            });
-            return match function {
-                Some(function) => self.call(builder, node, function, ledger, depth + 1),
-                None => self.missing(builder, node, ledger),
-            };
+        let entry = self.registry.find(domain, kind, opset);
+        if entry.is_none()
+            && let Some(function) = self.function(node)
+        {
+            return self.call(builder, node, function, ledger, depth + 1);
+        }
+        let attributes = match entry {
+            Some(_) => self.attributes(node, opset, ledger, depth)?,
+            None => Attributes::default(),
         };
-        let (attributes, captures) = self.attributes(node, opset, ledger, depth)?;
-        let operator = (entry.parse)(&attributes).map_err(|reason| GraphError::Operator {
-            node: label(node),
-            reason,
-        })?;
-        self.place(builder, node, operator, &captures, ledger)
-    }
-
-    fn missing(
-        &self,
-        builder: &mut GraphBuilder,
-        node: &NodeProto,
-        ledger: &mut Ledger,
-    ) -> Result<(), GraphError> {
-        let operator = Missing(OpKind::named(&full_op_type(node)));
-        self.place(builder, node, Arc::new(operator), &[], ledger)
-    }
-
-    fn place(
-        &self,
-        builder: &mut GraphBuilder,
-        node: &NodeProto,
-        operator: Arc<dyn Operator>,
-        captures: &[String],
-        ledger: &mut Ledger,
-    ) -> Result<(), GraphError> {
-        let names = node.input.iter().chain(&node.output).chain(captures);
-        let names = names.chain(&node.name).map(|name| name.len() as u64 + NAME);
-        hold(
-            ledger,
-            size_of::<Node>() as u64 + names.sum::<u64>(),
-            &label(node),
-        )?;
-        let inputs = node.input.iter().chain(captures).map(String::as_str);
-        let outputs: Vec<&str> = node.output.iter().map(String::as_str).collect();
-        let name = node.name.as_deref().unwrap_or_default();
-        let module = self.scopes.module_of(node);
-        let inputs: Vec<&str> = inputs.collect();
-        builder.place(operator, name, &module, &inputs, &outputs)?;
+        let captures = attributes.captures();
+        let names = node.input.iter().chain(&node.output).chain(&node.name);
+        let names = names.map(String::as_str).chain(captures);
+        let names = names.map(|name| name.len() as u64 + NAME);
+        let taken = size_of::<Node>() as u64 + names.sum::<u64>();
+        hold(ledger, taken, &label(node))?;
+        let [inputs, outputs] = [&node.input, &node.output]
+            .map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
+        let name = node.name();
+        builder.module(&self.scopes.module_of(node));
+        match entry {
+            Some(entry) => builder.read(entry, &attributes, name, &inputs, &outputs)?,
+            None => builder.missing(&full_op_type(node), name, &inputs, &outputs),
+        };
         Ok(())
     }
 
-    /// A node's attributes, and the names that its bodies take from the graph around it, in the order
-    /// of the attributes' names.
+    /// The function of the file that a node calls.
+    fn function(&self, node: &NodeProto) -> Option<&FunctionProto> {
+        self.functions.iter().find(|function| {
+            function.name() == node.op_type()
+                && Registry::domain(function.domain()) == Registry::domain(node.domain())
+                && function.overload() == node.overload()
+        })
+    }
+
     fn attributes(
         &self,
         node: &NodeProto,
         opset: i64,
         ledger: &mut Ledger,
         depth: usize,
-    ) -> Result<(Attributes, Vec<String>), GraphError> {
+    ) -> Result<Attributes, ImportError> {
         let mut attributes = Attributes::new(opset, node.input.len(), node.output.len());
-        let mut bodies = Vec::new();
         for proto in &node.attribute {
-            let name = proto.name.as_deref().unwrap_or_default();
+            let name = proto.name();
             let value = self.attribute(proto, &label(node), ledger, depth)?;
-            if let Attribute::Graph(body) = &value {
-                bodies.push((name.to_owned(), body.captures.clone()));
-            }
             attributes = attributes.with(name, value);
         }
-        bodies.sort();
-        let captures = bodies.into_iter().flat_map(|(_, names)| names);
-        Ok((attributes, captures.collect()))
+        Ok(attributes)
     }
 
     fn attribute(
@@ -158,7 +128,7 @@ impl Source<'_> {
         label: &str,
         ledger: &mut Ledger,
         depth: usize,
-    ) -> Result<Attribute, GraphError> {
+    ) -> Result<Attribute, ImportError> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         // Very old files do not say which field counts.
         let stated = proto.kind.filter(|kind| *kind != 0).unwrap_or_else(|| {
@@ -180,7 +150,7 @@ impl Source<'_> {
                 kind::INTS
             }
         });
-        let name = proto.name.as_deref().unwrap_or_default();
+        let name = proto.name();
         Ok(match stated {
             kind::FLOAT => Attribute::Float(proto.f.unwrap_or(0.0)),
             kind::INT => Attribute::Int(proto.i.unwrap_or(0)),
@@ -188,38 +158,20 @@ impl Source<'_> {
             kind::FLOATS => Attribute::Floats(proto.floats.clone()),
             kind::INTS => Attribute::Ints(proto.ints.clone()),
             kind::STRINGS => Attribute::Texts(proto.strings.iter().map(|s| text(s)).collect()),
-            kind::TENSOR => {
+            kind::TENSOR => tensor_of(proto.t.as_ref().map(|tensor| {
                 let what = format!("{label}: attribute {name}");
-                match proto.t.as_ref() {
-                    None => Attribute::Unreadable("it holds no tensor".to_owned()),
-                    Some(tensor) => match tensor::decode(tensor, &what, self.folder, ledger) {
-                        Ok(value) => Attribute::Tensor(value),
-                        Err(GraphError::Malformed { reason }) => Attribute::Unreadable(reason),
-                        Err(other) => return Err(other),
-                    },
-                }
-            }
-            kind::SPARSE_TENSOR => {
+                tensor::decode(tensor, &what, self.folder, ledger)
+            }))?,
+            kind::SPARSE_TENSOR => tensor_of(proto.sparse_tensor.as_ref().map(|tensor| {
                 let what = format!("{label}: attribute {name}");
-                match proto.sparse_tensor.as_ref() {
-                    None => Attribute::Unreadable("it holds no tensor".to_owned()),
-                    Some(tensor) => {
-                        let value = tensor::decode_sparse(tensor, &what, self.folder, ledger);
-                        Attribute::Tensor(value?)
-                    }
-                }
-            }
+                tensor::decode_sparse(tensor, &what, self.folder, ledger)
+            }))?,
             kind::GRAPH => match proto.g.as_ref() {
                 None => Attribute::Unreadable("it holds no graph".to_owned()),
                 Some(body) => {
-                    let inside = GraphBuilder::with(self.registry, self.opsets.onnx);
-                    let mut inside = inside.body().limits(self.limits);
+                    let mut inside = self.builder().body();
                     self.fill(&mut inside, body, ledger, depth + 1)?;
-                    inside.set_held(ledger.held());
-                    let body = inside.build()?;
-                    let folded = body.held.saturating_sub(ledger.held());
-                    hold(ledger, folded, label)?;
-                    Attribute::Graph(Arc::new(body))
+                    Attribute::Graph(Arc::new(inside.build_within(ledger)?))
                 }
             },
             other => Attribute::Unreadable(format!("attributes of type {other} are not supported")),
@@ -234,11 +186,10 @@ impl Source<'_> {
         function: &FunctionProto,
         ledger: &mut Ledger,
         depth: usize,
-    ) -> Result<(), GraphError> {
+    ) -> Result<(), ImportError> {
         if depth > DEEPEST {
-            return Err(GraphError::Malformed {
-                reason: format!("{}: functions call each other without end", label(node)),
-            });
+            let reason = format!("{}: functions call each other without end", label(node));
+            return Err(ImportError::malformed(reason));
         }
         let prefix = node_name(node);
         let mut names: HashMap<&str, String> = HashMap::new();
@@ -259,17 +210,8 @@ impl Source<'_> {
             None if name.is_empty() => String::new(),
             None => format!("{prefix}/{name}"),
         };
-        let mut opsets = self.opsets.clone();
-        for import in &function.opset_import {
-            let domain = canonical(import.domain.as_deref().unwrap_or_default());
-            let version = import.version.unwrap_or(0);
-            match domain {
-                "" => opsets.onnx = version,
-                _ => opsets.others.push((domain.to_owned(), version)),
-            }
-        }
         let inside = Source {
-            opsets,
+            opsets: self.opsets.within(function),
             ..self.clone()
         };
         for template in &function.node {
@@ -296,15 +238,12 @@ impl Source<'_> {
             inside.node(builder, &copy, ledger, depth)?;
         }
         // What a function hands through has no node of its own.
+        builder.module("");
         for (inside, outside) in function.output.iter().zip(&node.output) {
             let source = function.input.iter().position(|input| input == inside);
             if let Some(source) = source.and_then(|slot| node.input.get(slot)) {
-                builder.node(
-                    "Identity",
-                    &format!("{prefix}/{inside}"),
-                    &[source],
-                    &[outside],
-                )?;
+                let name = format!("{prefix}/{inside}");
+                builder.node("Identity", &name, &[source], &[outside])?;
             }
         }
         Ok(())
@@ -343,8 +282,8 @@ fn attributes_of_call(
 }
 
 /// Renames what a body reads from the function around it.
-fn rename_captured(body: &mut crate::proto::GraphProto, renamed: &dyn Fn(&String) -> String) {
-    let mut own: std::collections::HashSet<String> = body
+fn rename_captured(body: &mut GraphProto, renamed: &dyn Fn(&String) -> String) {
+    let mut own: HashSet<String> = body
         .input
         .iter()
         .filter_map(|input| input.name.clone())
@@ -373,24 +312,32 @@ fn rename_captured(body: &mut crate::proto::GraphProto, renamed: &dyn Fn(&String
 }
 
 fn node_name(node: &NodeProto) -> String {
-    match node.name.as_deref() {
-        Some(name) if !name.is_empty() => name.to_owned(),
-        _ => node.output.first().cloned().unwrap_or_default(),
+    match node.name() {
+        "" => node.output.first().cloned().unwrap_or_default(),
+        name => name.to_owned(),
     }
 }
 
 fn full_op_type(node: &NodeProto) -> String {
-    let kind = node.op_type.as_deref().unwrap_or_default();
-    match canonical(node.domain.as_deref().unwrap_or_default()) {
+    let kind = node.op_type();
+    match Registry::domain(node.domain()) {
         "" => kind.to_owned(),
         domain => format!("{domain}.{kind}"),
     }
 }
 
 fn label(node: &NodeProto) -> String {
-    format!(
-        "{} {}",
-        full_op_type(node),
-        crate::error::quoted(node_name(node))
-    )
+    format!("{} {}", full_op_type(node), quoted(node_name(node)))
+}
+
+/// A tensor as an attribute. One that is wrong stops only the operator that asks for it.
+fn tensor_of(tensor: Option<Result<HostTensor, ImportError>>) -> Result<Attribute, ImportError> {
+    match tensor {
+        None => Ok(Attribute::Unreadable("it holds no tensor".to_owned())),
+        Some(Ok(value)) => Ok(Attribute::Tensor(value)),
+        Some(Err(ImportError::Graph(GraphError::Malformed { reason }))) => {
+            Ok(Attribute::Unreadable(reason))
+        }
+        Some(Err(other)) => Err(other),
+    }
 }

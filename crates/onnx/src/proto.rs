@@ -1,4 +1,5 @@
-//! The part of ONNX's protobuf schema that a network's forward pass needs.
+//! The part of ONNX's protobuf schema that a network's forward pass needs, for programs that write or change
+//! files themselves.
 //!
 //! Field numbers are those of `onnx.proto` (IR version 3 to 10). Fields that carry documentation,
 //! training or quantisation information are left out: the decoder skips what it does not know.
