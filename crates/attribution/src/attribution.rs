@@ -6,6 +6,7 @@ use elucid_rules::RuleUse;
 use ndarray::{Array3, ArrayD, ArrayView3, Axis};
 
 use crate::error::AttributionError;
+use crate::finite::{finite, finite_scores};
 use crate::layer_map::LayerMap;
 use crate::saliency::{Reduce, Saliency};
 use crate::work::Work;
@@ -217,13 +218,26 @@ impl Attribution {
         self.saliency(self.reduce)
     }
 
+    /// Refuses scores and values that are no numbers: nothing can be read in them, and a map would draw
+    /// them as if they were.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::NotFinite`] for the first of them, with its place.
+    pub fn check_finite(&self) -> Result<(), AttributionError> {
+        finite_scores(&self.target, 0.., &self.scores)?;
+        finite(self.method(), &self.target, self.values.view())
+    }
+
     /// One map per image, `[N, H, W]`.
     ///
     /// # Errors
     ///
+    /// [`AttributionError::NotFinite`] for values that are no numbers,
     /// [`AttributionError::NotSpatial`] when the layer has no positions,
     /// [`AttributionError::LayerLayout`] when it is not known which axes they are.
     pub fn saliency(&self, reduce: Reduce) -> Result<Saliency, AttributionError> {
+        self.check_finite()?;
         let values = self
             .map
             .drawn(&self.values)

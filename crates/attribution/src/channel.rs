@@ -303,6 +303,7 @@ impl ChannelAttribution {
                 factors,
             } => self.stochastic(&work, &quadrature.nodes(steps), factors),
         }?;
+        found.check_finite()?;
         let sums = sums(found.values());
         let results = found.values().outer_iter().enumerate();
         let results = results.map(|(i, attribution)| {

@@ -15,6 +15,7 @@ pub mod deconvnet;
 pub mod deep_lift;
 mod error;
 pub mod excitation;
+mod finite;
 pub mod gradient;
 pub mod gradient_shap;
 pub mod groups;

@@ -37,11 +37,15 @@ impl Reduce {
         let mut map = match self {
             Self::Sum | Self::Positive => fold(|acc, v| acc + v),
             Self::AbsSum => fold(|acc, v| acc + v.abs()),
-            Self::MaxAbs => fold(|acc, v| acc.max(v.abs())),
+            // A maximum ignores what is no number.
+            Self::MaxAbs => fold(|acc, v| match v.abs() > acc || v.is_nan() {
+                true => v.abs(),
+                false => acc,
+            }),
             Self::L2 => fold(|acc, v| acc + v * v),
         };
         Zip::from(&mut map).for_each(|v| match self {
-            Self::Positive => *v = v.max(0.0),
+            Self::Positive => *v = positive(*v),
             Self::L2 => *v = v.sqrt(),
             _ => {}
         });
@@ -69,6 +73,14 @@ impl FromStr for Reduce {
                 value: format!("\"{text}\""),
                 expected: "sum, abs-sum, max-abs, l2 or positive",
             })
+    }
+}
+
+/// The number where it is above zero; what is no number stays so.
+fn positive(v: f32) -> f32 {
+    match v < 0.0 {
+        true => 0.0,
+        false => v,
     }
 }
 
@@ -107,7 +119,7 @@ impl Saliency {
     /// The positive part: what Grad-CAM's ReLU leaves.
     #[must_use]
     pub fn positive(&self) -> Self {
-        self.map_each(self.size(), |map| map.mapv(|v| v.max(0.0)))
+        self.map_each(self.size(), |map| map.mapv(positive))
     }
 
     /// The maps at the size of the images: [`Saliency::resized`].
@@ -281,6 +293,23 @@ mod tests {
                     .all(|v| (v - flat.maps()[[0, 0, 0]]).abs() < 0.05)
             );
         }
+    }
+
+    /// What is no number is not drawn as one.
+    #[test]
+    fn reductions_hide_nothing() {
+        for at in 0..3 {
+            let mut image = Array3::<f32>::ones((3, 1, 1));
+            image[[at, 0, 0]] = f32::NAN;
+            for (name, reduce) in Reduce::NAMES {
+                assert!(reduce.apply(image.view())[[0, 0]].is_nan(), "{name}, {at}");
+            }
+        }
+        let maps = Saliency::new(Array3::from_elem((1, 1, 1), f32::NAN), [1, 1]);
+        assert!(maps.positive().maps()[[0, 0, 0]].is_nan());
+        let minus = Array3::from_elem((2, 1, 1), -3.0);
+        assert_eq!(Reduce::MaxAbs.apply(minus.view())[[0, 0]], 3.0);
+        assert_eq!(Reduce::Positive.apply(minus.view())[[0, 0]], 0.0);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use elucid_vision::Model;
 use ndarray::{Array2, Array3, Array4, Ix3, s};
 
 use crate::error::AttributionError;
+use crate::finite::finite;
 use crate::layer_map::{LayerMap, Takes};
 use crate::work::at_least_one;
 use elucid_progress::{Progress, Reporter};
@@ -163,6 +164,7 @@ impl SpatialAttribution {
                 self.progress
                     .report(image * chunks + i + 1, count * chunks)?;
             }
+            finite("spatial attribution", &to, maps.view().into_dyn())?;
             results.push(SpatialMaps {
                 maps,
                 scores,

@@ -12,6 +12,7 @@ use ndarray::{Array, ArrayD, Axis, RemoveAxis};
 use crate::attributor::Setup;
 use crate::budget;
 use crate::error::AttributionError;
+use crate::finite::finite_scores;
 use crate::layer_map::{LayerMap, Takes};
 use crate::network::Network;
 use crate::target::{BoundTarget, Target};
@@ -259,8 +260,9 @@ impl<'w> Work<'w> {
     /// The target's score, one for each row of `at`, where row `i` of the layer belongs to image
     /// `rows[i]`.
     pub fn scores(&self, rows: &[usize], at: Activation) -> Result<Vec<f32>, AttributionError> {
-        let scores = self.run(rows, at, &Rules::new())?;
-        to_vec(&scores.into())
+        let scores = to_vec(&self.run(rows, at, &Rules::new())?.into())?;
+        finite_scores(&self.target_name, rows.iter().copied(), &scores)?;
+        Ok(scores)
     }
 
     /// What the target's score is the difference of, `[first, second]` for each row of `at`; the
@@ -333,10 +335,9 @@ impl<'w> Work<'w> {
             false => None,
         };
         let gradient = gradient.ok_or_else(|| self.no_path())?;
-        Ok(Gradients {
-            scores: to_vec(&scores.into())?,
-            gradient,
-        })
+        let scores = to_vec(&scores.into())?;
+        finite_scores(&self.target_name, rows.iter().copied(), &scores)?;
+        Ok(Gradients { scores, gradient })
     }
 }
 

@@ -150,6 +150,7 @@ mod tests {
             "attribution",
             "vision",
             "graph",
+            "onnx",
             "rules",
             "metrics",
             "optvis",

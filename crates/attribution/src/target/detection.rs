@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData, activation};
 use elucid_graph::{Activation, BoundGraph, INPUT};
+use ndarray::Array2;
 
 use super::region::map_class;
 use super::similarity::{cosine, direction};
@@ -193,6 +194,16 @@ pub struct Detection {
 }
 
 impl Detection {
+    /// The pixels of an input `[H, W]` that lie in the box.
+    pub(super) fn inside(&self, [height, width]: [usize; 2]) -> Array2<bool> {
+        let [xmin, ymin, xmax, ymax] = self.bounds;
+        // The middle of a pixel.
+        let within = |at: usize, low: f32, high: f32| (low..high).contains(&(at as f32 + 0.5));
+        Array2::from_shape_fn((height, width), |(y, x)| {
+            within(y, ymin, ymax) && within(x, xmin, xmax)
+        })
+    }
+
     /// The class in a box `[xmin, ymin, xmax, ymax]` in pixels of the network's input, found in the
     /// layer `layer`.
     pub fn at(layer: &str, class: impl Into<ClassRef>, bounds: [f32; 4]) -> Self {

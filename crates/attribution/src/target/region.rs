@@ -326,6 +326,11 @@ pub(super) struct BoundRegion {
 }
 
 impl BoundRegion {
+    /// The pixels, where they are known.
+    pub fn pixels(&self) -> Option<&Array2<bool>> {
+        self.pixels.as_deref()
+    }
+
     pub fn new(
         network: &dyn Network,
         class: &ClassRef,

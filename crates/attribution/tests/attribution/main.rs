@@ -19,6 +19,7 @@ mod layers;
 mod meaningful;
 mod module_patterns;
 mod networks;
+mod numbers;
 mod paths;
 mod perturbation;
 mod places;

@@ -226,7 +226,9 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
 
     let page = match work.is_grid() {
         true => {
-            let page = clock.time("draw the page", || page::of(&work, &results).render());
+            let page = clock.time("draw the page", || -> Result<String, elucid::Error> {
+                Ok(page::of(&work, &results)?.render()?)
+            });
             Some(page?.into_bytes())
         }
         false => None,

@@ -49,7 +49,7 @@ fn the_page_of_a_region_says_which() {
     let Some((browser, text)) = page(&desk, flags) else {
         return;
     };
-    let words = "Explained: the sum of the scores of shiny in columns 2 to 9, rows 3 to 10.";
+    let words = "Explained: the sum of the scores of shiny in columns 2 to 8 and rows 3 to 9, ends included.";
     assert!(text.contains(words), "{text}");
     is_whole(&browser, &text);
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use elucid::Error;
 use elucid::attribution::{AttributionError, Baseline, Method, MethodOptions, Place};
 use elucid::prelude::*;
 use elucid::vision::Guess;
 use indicatif::ProgressBar;
-use ndarray::Axis;
+use ndarray::{Array2, Axis};
 
 use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts};
 use crate::commands::methods::default_layer;
@@ -17,6 +18,7 @@ use crate::interrupt::Interrupt;
 use crate::names;
 use crate::options::taken_by_others;
 use crate::output::Files;
+use crate::pictures::enlarged;
 use crate::report::{Clock, LayerFacts};
 use crate::session::Session;
 use crate::target::{self, Reading, TargetFacts};
@@ -150,6 +152,18 @@ pub struct Explained {
     pub target: TargetFacts,
     /// What was done to it that is not usual.
     pub remark: Option<String>,
+    /// Where in it the target looks, `[H, W]` of any size, if it is about a place.
+    pub place: Option<Array2<bool>>,
+}
+
+impl Explained {
+    /// A picture of it with the place that the target is about.
+    pub fn marked(&self, picture: &Picture) -> Result<Picture, Error> {
+        match &self.place {
+            Some(place) => Ok(enlarged(picture)?.outlined(place.view())?),
+            None => Ok(picture.clone()),
+        }
+    }
 }
 
 /// A result, for the page.
@@ -280,6 +294,7 @@ impl<'w> Work<'w> {
                     picture: Picture::from_image(image.picture().clone())?,
                     guesses: ranked.into_iter().take(GUESSES).collect(),
                     target: facts,
+                    place: target.place_in(model, &image)?,
                     remark: image.remark().map(|remark| in_flags(remark.text())),
                 });
                 images.push(image);
@@ -391,6 +406,7 @@ impl<'w> Work<'w> {
         });
         let method = run.method.build(&options)?;
         let attribution = method.attribute(&self.session.model, images, self.target.clone())?;
+        attribution.check_finite()?;
         Ok(attribution)
     }
 
@@ -514,7 +530,9 @@ impl<'w> Work<'w> {
                 blank,
                 constant,
             });
-            overlay = Some(over.clone()).filter(|_| self.is_grid());
+            if self.is_grid() {
+                overlay = Some(photo.marked(over)?);
+            }
         }
         let spec = self.session.model.input_spec();
         let options = run.all_options(spec.size());
