@@ -3,7 +3,7 @@
 //! Where a network overflows, or divides by zero, what comes of it is no number any more. A sum hides that, a
 //! maximum ignores it, and a picture draws it as zero: so it is an error where a result is made.
 
-use ndarray::ArrayViewD;
+use ndarray::{ArrayViewD, Dimension};
 
 use crate::error::AttributionError;
 
@@ -16,10 +16,9 @@ pub(crate) fn finite(
     let Some((index, &value)) = values.indexed_iter().find(|(_, v)| !v.is_finite()) else {
         return Ok(());
     };
-    let index = index.as_array_view();
-    let place = match index.as_slice() {
-        Some([image, rest @ ..]) => format!("image {image}, place {rest:?}"),
-        _ => "its one number".to_owned(),
+    let place = match index.slice() {
+        [image, rest @ ..] => format!("image {image}, place {rest:?}"),
+        [] => "its one number".to_owned(),
     };
     Err(AttributionError::NotFinite {
         what: format!("the attribution by {method}"),
