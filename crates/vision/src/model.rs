@@ -275,9 +275,10 @@ impl Model {
     ///
     /// [`ModelError::NoLogits`] when the model does not end in class scores.
     pub fn logits(&self) -> Result<&Layer, ModelError> {
-        match self.facts.head.kind().is_vector() {
-            true => Ok(self.bound.scores()?),
-            false => Err(ModelError::NoLogits {
+        match (self.facts.head.kind().is_vector(), self.bound.scores()) {
+            (true, scores) => Ok(scores?),
+            (false, Err(missing @ GraphError::UnsupportedOperators(_))) => Err(missing.into()),
+            (false, _) => Err(ModelError::NoLogits {
                 reason: self.facts.head.no_vector(),
             }),
         }
