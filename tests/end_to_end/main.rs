@@ -1,5 +1,6 @@
 //! The library as a whole, and the pages that it makes.
 
+mod by_hand;
 mod evaluation;
 mod example_page;
 mod googlenet_page;

@@ -45,7 +45,7 @@ fn upper_half(model: &Model, pictures: &[(&str, &[u8])], seeds: u64) -> Vec<Vec<
                 let file = format!("sanity_{}_{picture}_{seed}.csv", model.name());
                 std::fs::write(Path::new(&folder).join(file), to_csv(&rows, model)).unwrap();
             }
-            assert!(rows.iter().map(|row| row.method).eq(COMPARED));
+            assert!(rows.iter().map(|row| row.method.as_str()).eq(COMPARED));
             assert!(rows.iter().all(|row| row.maps.len() == depth + 1));
             runs.push(rows);
         }

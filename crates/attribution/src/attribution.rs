@@ -5,9 +5,11 @@ use std::fmt;
 use elucid_rules::RuleUse;
 use ndarray::{Array3, ArrayD, ArrayView3, Axis};
 
+use crate::attributor::Attributor;
 use crate::error::AttributionError;
 use crate::finite::{finite, finite_scores};
 use crate::layer_map::LayerMap;
+use crate::options::Configuration;
 use crate::saliency::{Reduce, Saliency};
 use crate::work::Work;
 
@@ -40,7 +42,8 @@ impl Completeness {
 pub struct Attribution {
     values: ArrayD<f32>,
     scores: Vec<f32>,
-    method: &'static str,
+    method: String,
+    configuration: Configuration,
     layer: String,
     target: String,
     rules: String,
@@ -55,16 +58,74 @@ pub struct Attribution {
 }
 
 impl Attribution {
+    /// What `method` found in its context: `values` `[N, ...]`, one entry for each image, shaped like the
+    /// layer or `[N, 1, H, W]`, and the target's score for each image. It is shown by its largest absolute
+    /// values over channels, and one evaluation was made of each image, unless other is said.
+    ///
+    /// ```
+    /// # use elucid_attribution::{Attribution, AttributionError, Reduce, Work};
+    /// # fn found(method: &dyn elucid_attribution::Attributor, work: &Work<'_>,
+    /// #     values: ndarray::ArrayD<f32>) -> Result<Attribution, AttributionError> {
+    /// let found = Attribution::of(method, work, values, work.all_scores()?)?
+    ///     .with_reduction(Reduce::Sum)
+    ///     .with_evaluations(vec![50; work.count()]);
+    /// # Ok(found)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::ReadBack`] for values that are not one entry for each image, or scores that are not one
+    /// for each; [`AttributionError::NotFinite`] for those that are no numbers.
+    pub fn of(
+        method: &dyn Attributor,
+        work: &Work<'_>,
+        values: ArrayD<f32>,
+        scores: Vec<f32>,
+    ) -> Result<Self, AttributionError> {
+        let count = work.count();
+        for got in [values.shape(), &[scores.len()]] {
+            if got.first() != Some(&count) {
+                return Err(AttributionError::ReadBack {
+                    expected: vec![count],
+                    got: got.to_vec(),
+                });
+            }
+        }
+        Self::new(method, work, values, scores, Reduce::MaxAbs)
+    }
+
+    /// States the reduction over channels that the method is shown with.
+    #[must_use]
+    pub fn with_reduction(mut self, reduce: Reduce) -> Self {
+        self.reduce = reduce;
+        self
+    }
+
     /// `values` is `[N, ...]` and shaped like the layer of `work`.
     pub(crate) fn new(
-        method: &'static str,
+        method: &dyn Attributor,
         work: &Work<'_>,
         values: ArrayD<f32>,
         scores: Vec<f32>,
         reduce: Reduce,
-    ) -> Self {
-        Self {
-            method,
+    ) -> Result<Self, AttributionError> {
+        let configuration = method.configuration(work.size());
+        Self::named(method.name(), configuration, work, values, scores, reduce)
+    }
+
+    /// The same of what is no method of the table.
+    pub(crate) fn named(
+        method: &str,
+        configuration: Configuration,
+        work: &Work<'_>,
+        values: ArrayD<f32>,
+        scores: Vec<f32>,
+        reduce: Reduce,
+    ) -> Result<Self, AttributionError> {
+        let made = Self {
+            method: method.to_owned(),
+            configuration,
             layer: work.layer.clone(),
             target: work.target_name.clone(),
             rules: work.rules.name().to_owned(),
@@ -78,11 +139,14 @@ impl Attribution {
             map: work.map,
             values,
             scores,
-        }
+        };
+        made.check_finite()?;
+        Ok(made)
     }
 
     /// States what the attributions of each image should add up to.
-    pub(crate) fn expecting(mut self, expected: impl IntoIterator<Item = f64>) -> Self {
+    #[must_use]
+    pub fn expecting(mut self, expected: impl IntoIterator<Item = f64>) -> Self {
         self.completeness = crate::work::sums(&self.values)
             .into_iter()
             .zip(expected)
@@ -93,13 +157,15 @@ impl Attribution {
 
     /// States what the attributions of each image add up to, where that is not the sum of their
     /// values, and should.
-    pub(crate) fn with_completeness(mut self, completeness: Vec<Completeness>) -> Self {
+    #[must_use]
+    pub fn with_completeness(mut self, completeness: Vec<Completeness>) -> Self {
         self.completeness = completeness;
         self
     }
 
     /// States by which rules relevance was handed down, and how many operators each took.
-    pub(crate) fn with_rules(mut self, rules: &str, uses: Vec<RuleUse>) -> Self {
+    #[must_use]
+    pub fn with_rules(mut self, rules: &str, uses: Vec<RuleUse>) -> Self {
         rules.clone_into(&mut self.rules);
         self.rule_uses = uses;
         self
@@ -112,26 +178,34 @@ impl Attribution {
     }
 
     /// States how many evaluations of the gradient each image took.
-    pub(crate) fn with_evaluations(mut self, evaluations: Vec<usize>) -> Self {
+    #[must_use]
+    pub fn with_evaluations(mut self, evaluations: Vec<usize>) -> Self {
         self.evaluations = evaluations;
         self
     }
 
     /// States how many evaluations each image would have taken, had the work not been stopped.
-    pub(crate) fn with_planned(mut self, planned: Vec<usize>) -> Self {
+    #[must_use]
+    pub fn with_planned(mut self, planned: Vec<usize>) -> Self {
         self.planned = planned;
         self
     }
 
     /// States for each image whether the tolerance asked for was met.
-    pub(crate) fn with_tolerance_met(mut self, met: Vec<bool>) -> Self {
+    #[must_use]
+    pub fn with_tolerance_met(mut self, met: Vec<bool>) -> Self {
         self.tolerance_met = met;
         self
     }
 
     /// The method's name.
-    pub fn method(&self) -> &'static str {
-        self.method
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The method's own options, as they were in effect on images of this size.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 
     /// The values, `[N, ...]` and shaped like the layer, `[N, C, H, W]` at a layer `[N, H, W, C]`,
@@ -219,12 +293,8 @@ impl Attribution {
     }
 
     /// Refuses scores and values that are no numbers: nothing can be read in them, and a map would draw
-    /// them as if they were.
-    ///
-    /// # Errors
-    ///
-    /// [`AttributionError::NotFinite`] for the first of them, with its place.
-    pub fn check_finite(&self) -> Result<(), AttributionError> {
+    /// them as if they were. [`AttributionError::NotFinite`] says where the first of them is.
+    fn check_finite(&self) -> Result<(), AttributionError> {
         finite_scores(&self.target, 0.., &self.scores)?;
         finite(self.method(), &self.target, self.values.view())
     }
@@ -233,11 +303,9 @@ impl Attribution {
     ///
     /// # Errors
     ///
-    /// [`AttributionError::NotFinite`] for values that are no numbers,
     /// [`AttributionError::NotSpatial`] when the layer has no positions,
     /// [`AttributionError::LayerLayout`] when it is not known which axes they are.
     pub fn saliency(&self, reduce: Reduce) -> Result<Saliency, AttributionError> {
-        self.check_finite()?;
         let values = self
             .map
             .drawn(&self.values)

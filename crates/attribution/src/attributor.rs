@@ -10,6 +10,7 @@ use crate::attribution::Attribution;
 use crate::error::AttributionError;
 use crate::layer_map::Takes;
 use crate::network::Network;
+use crate::options::Configuration;
 use crate::target::Target;
 use elucid_progress::{Progress, Reporter};
 
@@ -19,7 +20,14 @@ use elucid_progress::{Progress, Reporter};
 /// The table of all methods by name is [`METHODS`](crate::METHODS).
 pub trait Attributor: fmt::Debug + Send + Sync {
     /// The method's name in the table of methods.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
+
+    /// What it will do on images of `[height, width]`: its own options in effect. Reports print it, and
+    /// every [`Attribution`] holds it.
+    fn configuration(&self, size: [usize; 2]) -> Configuration {
+        let _ = size;
+        Configuration::new()
+    }
 
     /// Attributes `target` for each image of the batch.
     ///
@@ -44,8 +52,12 @@ pub trait Attributor: fmt::Debug + Send + Sync {
 }
 
 impl<A: Attributor + ?Sized> Attributor for Box<A> {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         (**self).name()
+    }
+
+    fn configuration(&self, size: [usize; 2]) -> Configuration {
+        (**self).configuration(size)
     }
 
     fn attribute(
@@ -61,21 +73,23 @@ impl<A: Attributor + ?Sized> Attributor for Box<A> {
 /// Images, or samples of images, that are propagated together by default.
 pub(crate) const BATCH_SIZE: usize = 8;
 
-/// What every method may be told.
+/// What every method may be told: where it attributes to, by which gradients, how much at a time, from
+/// which seed, and whom it tells how far it is.
 #[derive(Debug, Clone)]
-pub(crate) struct Setup {
-    pub layer: String,
-    pub rules: Rules,
-    pub batch_size: usize,
-    pub seed: u64,
-    pub progress: Reporter,
+pub struct Setup {
+    pub(crate) layer: String,
+    pub(crate) rules: Rules,
+    pub(crate) batch_size: usize,
+    pub(crate) seed: u64,
+    pub(crate) progress: Reporter,
     /// Whether a method that can gives what it has when the progress callback asks to stop.
-    pub keeps_partial: bool,
+    pub(crate) keeps_partial: bool,
     /// What the layer is taken for.
-    pub takes: Takes,
+    pub(crate) takes: Takes,
 }
 
 impl Setup {
+    /// At a layer, with the true gradients, 8 images at a time, and the seed 0.
     pub fn at(layer: &str) -> Self {
         Self {
             layer: layer.to_owned(),
@@ -88,19 +102,70 @@ impl Setup {
         }
     }
 
+    /// The layer as it was asked for.
+    pub fn layer(&self) -> &str {
+        &self.layer
+    }
+
+    /// Which gradients are replaced on the way.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// How many images, or samples of images, are propagated together.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    /// Where random numbers begin.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The same at another layer.
+    #[must_use]
+    pub fn with_layer(mut self, layer: &str) -> Self {
+        layer.clone_into(&mut self.layer);
+        self
+    }
+
+    /// The same under these rules.
+    #[must_use]
+    pub fn with_rules(mut self, rules: &Rules) -> Self {
+        self.rules = rules.clone();
+        self
+    }
+
+    /// The same with so many images at a time.
+    #[must_use]
+    pub fn with_batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
+        self
+    }
+
+    /// The same from another seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The same with a callback that is told of progress; breaking cancels.
+    #[must_use]
+    pub fn with_progress(
+        mut self,
+        callback: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static,
+    ) -> Self {
+        self.progress = Reporter::new(callback);
+        self
+    }
+
     /// The same, where the layer is taken for something else than numbers.
-    pub fn taking(&self, takes: Takes) -> Self {
+    pub(crate) fn taking(&self, takes: Takes) -> Self {
         Self {
             takes,
             ..self.clone()
         }
-    }
-
-    pub fn on_progress(
-        &mut self,
-        callback: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static,
-    ) {
-        self.progress = Reporter::new(callback);
     }
 }
 
@@ -112,7 +177,7 @@ macro_rules! setup_builders {
     (@rules) => {
         /// Replaces gradients on the way.
         pub fn rules(mut self, rules: &elucid_rules::Rules) -> Self {
-            self.setup.rules = rules.clone();
+            self.setup = self.setup.with_rules(rules);
             self
         }
     };
@@ -121,14 +186,14 @@ macro_rules! setup_builders {
         /// bounds the memory. Fewer, where so many would take more than the network's
         /// [`Limits`](elucid_graph::Limits).
         pub fn batch_size(mut self, batch_size: usize) -> Self {
-            self.setup.batch_size = batch_size;
+            self.setup = self.setup.with_batch_size(batch_size);
             self
         }
     };
     (@seed) => {
         /// Where the random numbers begin, 0 by default. The same seed gives the same bits.
         pub fn seed(mut self, seed: u64) -> Self {
-            self.setup.seed = seed;
+            self.setup = self.setup.with_seed(seed);
             self
         }
     };
@@ -138,27 +203,19 @@ macro_rules! setup_builders {
             mut self,
             callback: impl FnMut(crate::Progress) -> std::ops::ControlFlow<()> + Send + 'static,
         ) -> Self {
-            self.setup.on_progress(callback);
+            self.setup = self.setup.with_progress(callback);
             self
         }
     };
 }
 pub(crate) use setup_builders;
 
-/// Builder methods that set a field: the one of the same name, or the one behind the arrow.
-macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident($value:ident: $type:ty) $(=> $field:ident)?;)*) => {$(
-        $(#[$doc])*
-        pub fn $name(mut self, $value: $type) -> Self {
-            crate::attributor::setters!(@field self $name $($field)?) = $value;
-            self
+/// What a method that has [`options!`](crate::options!) says of itself.
+macro_rules! stated {
+    () => {
+        fn configuration(&self, size: [usize; 2]) -> $crate::Configuration {
+            $crate::Configurable::configured(self, size)
         }
-    )*};
-    (@field $method:ident $name:ident) => {
-        $method.$name
-    };
-    (@field $method:ident $name:ident $field:ident) => {
-        $method.$field
     };
 }
-pub(crate) use setters;
+pub(crate) use stated;

@@ -150,8 +150,8 @@ impl Baseline {
                 Kind::Grey(_) | Kind::Noise(None) if spec_of(work).is_none() => {
                     return refuse(
                         kind.to_string(),
-                        "zero, constant, mean or blur: nobody says what pixels become for a network \
-                         that is no model",
+                        "zero, constant, mean or blur: the network does not say what pixels \
+                         become",
                     );
                 }
                 Kind::Grey(grey) => {
@@ -335,6 +335,8 @@ impl fmt::Display for Kind {
     }
 }
 
+crate::settings!(Baseline);
+
 impl FromStr for Baseline {
     type Err = AttributionError;
 
@@ -395,7 +397,7 @@ pub(crate) const BASELINES: &str = "zero, black, white, mean, blur, noise, grey:
 /// Sigma of the blur that is usual on photographs, in pixels.
 const USUAL_BLUR: f32 = 10.0;
 
-/// How a model's pictures are prepared.
+/// How the network's pictures are prepared.
 fn spec_of<'w>(work: &Work<'w>) -> Option<&'w InputSpec> {
-    work.network.as_model().map(|model| model.input_spec())
+    work.network.input_spec()
 }

@@ -20,25 +20,25 @@ use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::blur::blurred;
 use crate::error::AttributionError;
 use crate::lines::Lines;
-use crate::methods::{Method, option};
+use crate::methods::Method;
 use crate::network::Network;
-use crate::quadrature::check_steps;
+use crate::options::Configurable;
+use crate::quadrature::{STEPS, steps_fit};
 use crate::saliency::Reduce;
-use crate::scaled::Given;
+use crate::scaled::Scaled;
 use crate::target::Target;
-use crate::work::{Work, join, require};
+use crate::work::{Work, join};
 
 /// The integral of the gradient from a blurred image to a sharp one.
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct BlurIntegratedGradients {
     pub(crate) setup: Setup,
-    max_sigma: f32,
-    given: Given,
+    max_sigma: Scaled<f32>,
     steps: usize,
 }
 
@@ -47,37 +47,28 @@ impl BlurIntegratedGradients {
     pub fn new() -> Self {
         Self {
             setup: Setup::at(INPUT),
-            max_sigma: 50.0,
-            given: Given::default(),
+            max_sigma: Scaled::usual(50.0),
             steps: 100,
         }
     }
 
-    /// Standard deviation of the blur that the path begins with, in pixels: 50 by default, and
-    /// less, in proportion, on images whose shorter side has fewer than 128.
-    pub fn max_sigma(mut self, pixels: f32) -> Self {
-        self.max_sigma = pixels;
-        self.given.add("max-sigma");
-        self
-    }
-
-    setters! {
-        /// How many intervals the path is divided into, 100 by default; one gradient more is taken.
-        steps(steps: usize);
-    }
-
     setup_builders!(rules, batch_size, progress);
-
-    fn check(&self) -> Result<(), AttributionError> {
-        check_steps(self.steps)?;
-        require(
-            self.max_sigma.is_finite() && self.max_sigma > 0.0,
-            "max-sigma",
-            self.max_sigma,
-            "a blur of more than 0 pixels",
-        )
-    }
 }
+
+crate::options!(BlurIntegratedGradients {
+    {
+        /// Standard deviation of the blur that the path begins with, in pixels: 50 by default, and
+        /// less, in proportion, on images whose shorter side has fewer than 128.
+        max_sigma: f32 as "max-sigma",
+        "standard deviation of the blur that the path begins with, in pixels; less on images of \
+         fewer than 128",
+        "above 0", |sigma| sigma.is_finite() && *sigma > 0.0
+    }
+    {
+        /// How many intervals the path is divided into, 100 by default; one gradient more is taken.
+        steps: usize as "steps", "how many intervals the path is divided into", STEPS, steps_fit
+    }
+});
 
 impl Default for BlurIntegratedGradients {
     fn default() -> Self {
@@ -90,16 +81,17 @@ impl Attributor for BlurIntegratedGradients {
         METHOD.name
     }
 
+    stated!();
+
     fn attribute(
         &self,
         network: &dyn Network,
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        self.check()?;
+        self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
-        let mut max_sigma = self.max_sigma;
-        self.given.fit("max-sigma", &mut max_sigma, work.size());
+        let max_sigma = self.max_sigma.at(work.size());
         let points = self.steps + 1;
         let (mut parts, mut scores, mut expected) = (Vec::new(), Vec::new(), Vec::new());
         for image in 0..work.count() {
@@ -131,7 +123,7 @@ impl Attributor for BlurIntegratedGradients {
         }
         let evaluations = vec![points; scores.len()];
         Ok(
-            Attribution::new(self.name(), &work, join(&parts)?, scores, Reduce::AbsSum)
+            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)?
                 .with_evaluations(evaluations)
                 .expecting(expected),
         )
@@ -142,27 +134,8 @@ pub(crate) const METHOD: Method = Method::new(
     "blur-ig",
     "Blur integrated gradients",
     "Xu, Venugopalan and Sundararajan 2020",
-    |options| {
-        let mut method = BlurIntegratedGradients::new();
-        method.setup = options.setup();
-        options.read("max-sigma", "a number of pixels", &mut method.max_sigma)?;
-        options.read("steps", "a number of steps", &mut method.steps)?;
-        method.given.read(options, &["max-sigma"])?;
-        Ok(Box::new(method))
-    },
+    |options| options.apply(BlurIntegratedGradients::new()),
 )
 .takes_rules()
 .sums_to("score - score of the blurred image")
-.options(&[
-    option(
-        "max-sigma",
-        "50",
-        "standard deviation of the blur that the path begins with, in pixels; less on images of \
-         fewer than 128",
-    ),
-    option(
-        "steps",
-        "100",
-        "how many intervals the path is divided into",
-    ),
-]);
+.options(BlurIntegratedGradients::OPTIONS);

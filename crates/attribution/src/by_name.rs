@@ -46,13 +46,18 @@ impl OptionTexts {
         names.find(|name| !is_known(name))
     }
 
+    /// An option as it was given.
+    pub fn text(&self, option: &str) -> Option<&str> {
+        self.0.get(option).map(String::as_str)
+    }
+
     /// The value of an option, if it was given.
     ///
     /// # Errors
     ///
     /// It cannot be understood; with its text.
     pub fn get<T: FromStr>(&self, option: &str) -> Result<Option<T>, &str> {
-        let text = self.0.get(option).map(String::as_str);
+        let text = self.text(option);
         text.map(|text| text.trim().parse().map_err(|_| text))
             .transpose()
     }

@@ -63,6 +63,7 @@ use crate::layer_map::Takes;
 use crate::linear::LinearApproximation;
 use crate::lines::Lines;
 use crate::network::Network;
+use crate::options::Configuration;
 use crate::quadrature::{Quadrature, check_steps};
 use crate::random::Random;
 use crate::saliency::Reduce;
@@ -303,7 +304,6 @@ impl ChannelAttribution {
                 factors,
             } => self.stochastic(&work, &quadrature.nodes(steps), factors),
         }?;
-        found.check_finite()?;
         let sums = sums(found.values());
         let results = found.values().outer_iter().enumerate();
         let results = results.map(|(i, attribution)| {
@@ -367,11 +367,15 @@ impl ChannelAttribution {
             scores.push(lines.scores()?.1);
         }
         let evaluations = vec![nodes.len(); work.count()];
-        let name = "stochastic-path";
-        Ok(
-            Attribution::new(name, work, join(&parts)?, scores, Reduce::Sum)
-                .with_evaluations(evaluations),
-        )
+        Ok(Attribution::named(
+            "stochastic-path",
+            Configuration::new(),
+            work,
+            join(&parts)?,
+            scores,
+            Reduce::Sum,
+        )?
+        .with_evaluations(evaluations))
     }
 }
 

@@ -28,7 +28,6 @@ pub struct DeconvNet {
 }
 
 const RECTIFIED: Rectified = Rectified {
-    name: METHOD.name,
     title: METHOD.title,
     rules: "deconvnet",
 };
@@ -39,11 +38,7 @@ pub(crate) const METHOD: Method = Method::new(
     "deconvnet",
     "Deconvnet",
     "Zeiler and Fergus 2014",
-    |options| {
-        Ok(Box::new(DeconvNet {
-            setup: options.setup(),
-        }))
-    },
+    |options| options.apply(DeconvNet::at_input()),
 )
 .at(Place::AnyLayer)
 .needs_model();

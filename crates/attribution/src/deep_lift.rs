@@ -41,11 +41,12 @@ use elucid_graph::{Activation, INPUT, ImageBatch, Recording, Step};
 use elucid_rules::Algebra;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, Place, option};
+use crate::methods::{Method, Place};
 use crate::network::Network;
+use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
@@ -78,20 +79,23 @@ impl DeepLift {
         }
     }
 
-    /// What the image is compared with, zeros by default; attributions to several baselines are
-    /// averaged.
-    pub fn baseline(mut self, baseline: Baseline) -> Self {
-        self.baseline = baseline;
-        self
-    }
-
     setup_builders!(batch_size, seed, progress);
 }
+
+crate::options!(DeepLift {
+    {
+        /// What the image is compared with, zeros by default; attributions to several baselines are
+        /// averaged.
+        baseline: Baseline as "baseline", "what the image is compared with", BASELINES
+    }
+});
 
 impl Attributor for DeepLift {
     fn name(&self) -> &'static str {
         "deep-lift"
     }
+
+    stated!();
 
     /// Besides the errors of all methods: [`AttributionError::Parameter`] for a baseline of another
     /// shape, [`AttributionError::Uncovered`] for operators that have no rule,
@@ -109,30 +113,26 @@ impl Attributor for DeepLift {
         self.baseline.check(&work)?;
         let count = self.baseline.count();
         let mut differences = Vec::new();
-        let (values, scores) =
-            work.each_recording(model, &self.setup.progress, |recorded, rows| {
-                let x = &recorded.recording.merging_batch_norm();
-                let at = x.value(&work.layer)?;
-                let mut total = at.rows().zeros_like();
-                let mut mean = vec![0.0; rows.len()];
-                for baselines in self.baselines(&work, rows) {
-                    let baseline = work.record(model, baselines, rows)?;
-                    for (mean, score) in mean.iter_mut().zip(&baseline.scores) {
-                        *mean += f64::from(*score) / count as f64;
-                    }
-                    let base = &baseline.recording.merging_batch_norm();
-                    let multipliers = hand_down(&work, x, base, recorded.gradient.clone())?;
-                    let difference = at.rows() - base.value(&work.layer)?.rows();
-                    total = total + multipliers.rows() * difference;
+        let (values, scores) = work.each_recording(model, |recorded, rows| {
+            let x = &recorded.recording.merging_batch_norm();
+            let at = x.value(&work.layer)?;
+            let mut total = at.rows().zeros_like();
+            let mut mean = vec![0.0; rows.len()];
+            for baselines in self.baselines(&work, rows) {
+                let baseline = work.record(model, baselines, rows)?;
+                for (mean, score) in mean.iter_mut().zip(&baseline.scores) {
+                    *mean += f64::from(*score) / count as f64;
                 }
-                let pairs = recorded.scores.iter().zip(mean);
-                differences.extend(pairs.map(|(x, mean)| f64::from(*x) - mean));
-                Ok(Activation::from_rows(total / count as f32, at)?)
-            })?;
-        Ok(
-            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .expecting(differences),
-        )
+                let base = &baseline.recording.merging_batch_norm();
+                let multipliers = hand_down(&work, x, base, recorded.gradient.clone())?;
+                let difference = at.rows() - base.value(&work.layer)?.rows();
+                total = total + multipliers.rows() * difference;
+            }
+            let pairs = recorded.scores.iter().zip(mean);
+            differences.extend(pairs.map(|(x, mean)| f64::from(*x) - mean));
+            Ok(Activation::from_rows(total / count as f32, at)?)
+        })?;
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?.expecting(differences))
     }
 }
 
@@ -384,16 +384,10 @@ pub(crate) const METHOD: Method = Method::new(
     "deep-lift",
     "DeepLIFT (rescale)",
     "Shrikumar, Greenside and Kundaje 2017",
-    |options| {
-        let baseline = options.get("baseline", BASELINES)?;
-        Ok(Box::new(DeepLift {
-            setup: options.setup(),
-            baseline: baseline.unwrap_or_default(),
-        }))
-    },
+    |options| options.apply(DeepLift::at_input()),
 )
 .at(Place::AnyLayer)
 .needs_model()
 .random()
 .sums_to("score less the baselines' mean score")
-.options(&[option("baseline", "zero", BASELINES)]);
+.options(DeepLift::OPTIONS);

@@ -36,10 +36,11 @@ use elucid_graph::{Activation, ImageBatch, Recording};
 use elucid_rules::RuleUse;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOption, Place, option};
-use crate::network::Network;
+use crate::methods::{Method, Place};
+use crate::network::{FEATURES, Network};
+use crate::options::Configurable;
 use crate::relevance::RelevanceRules;
 use crate::saliency::Reduce;
 use crate::target::Target;
@@ -54,7 +55,7 @@ use crate::work::{Work, sums};
 pub struct ExcitationBackprop {
     pub(crate) setup: Setup,
     rules: RelevanceRules,
-    allows_input: bool,
+    allow_input: bool,
 }
 
 impl ExcitationBackprop {
@@ -63,14 +64,8 @@ impl ExcitationBackprop {
         Self {
             setup: Setup::at(layer),
             rules: RelevanceRules::excitation_backprop(),
-            allows_input: false,
+            allow_input: false,
         }
-    }
-
-    /// Goes down through the first convolution to the signed input if asked to.
-    pub fn allow_input(mut self) -> Self {
-        self.allows_input = true;
-        self
     }
 
     /// By other rules than [`RelevanceRules::excitation_backprop`]: to cover an operator that those
@@ -83,6 +78,15 @@ impl ExcitationBackprop {
     setup_builders!(batch_size, progress);
 }
 
+crate::options!(ExcitationBackprop {
+    {
+        /// Whether it goes down through the first convolution to the signed input if asked to; not by
+        /// default.
+        allow_input: bool as "allow-input",
+        "whether it goes down through the first convolution to signed inputs", "true or false"
+    }
+});
+
 /// Refuses a layer below the first weighted operator.
 fn check_layer(work: &Work<'_>, recording: &Recording<'_>) -> Result<(), AttributionError> {
     let steps = recording.steps(&work.target.layer, &[&work.layer])?;
@@ -91,7 +95,7 @@ fn check_layer(work: &Work<'_>, recording: &Recording<'_>) -> Result<(), Attribu
             parameter: "the layer of excitation backprop",
             value: format!("\"{}\"", work.layer),
             expected: "a layer after the first convolution, where activations are 0 or more; \
-                       allow_input() goes down to signed inputs all the same",
+                       allow_input(true) goes down to signed inputs all the same",
         }),
         None => Ok(()),
     }
@@ -101,6 +105,8 @@ impl Attributor for ExcitationBackprop {
     fn name(&self) -> &'static str {
         "excitation-backprop"
     }
+
+    stated!();
 
     /// Besides the errors of all methods: [`AttributionError::Parameter`] for a layer below the
     /// first convolution, [`AttributionError::Uncovered`] for operators that the rules say nothing
@@ -119,26 +125,23 @@ impl Attributor for ExcitationBackprop {
         let model = work.model(self.name())?;
         self.rules.check_matches(model)?;
         let (mut started, mut uses) = (Vec::new(), Vec::new());
-        let (values, scores) =
-            work.each_recording(model, &self.setup.progress, |recorded, _rows| {
-                if !self.allows_input {
-                    check_layer(&work, &recorded.recording)?;
-                }
-                started.extend(sums(&recorded.gradient.to_array()?));
-                let recording = self.rules.prepare(recorded.recording);
-                let (from, to) = (&work.target.layer, &work.layer);
-                let seed = recorded.gradient;
-                let (arrived, used) =
-                    self.rules
-                        .hand_down(self.name(), &recording, from, seed, to)?;
-                uses = used;
-                Ok(arrived)
-            })?;
-        Ok(
-            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .with_rules(self.rules.name(), uses)
-                .expecting(started),
-        )
+        let (values, scores) = work.each_recording(model, |recorded, _rows| {
+            if !self.allow_input {
+                check_layer(&work, &recorded.recording)?;
+            }
+            started.extend(sums(&recorded.gradient.to_array()?));
+            let recording = self.rules.prepare(recorded.recording);
+            let (from, to) = (&work.target.layer, &work.layer);
+            let seed = recorded.gradient;
+            let (arrived, used) = self
+                .rules
+                .hand_down(self.name(), &recording, from, seed, to)?;
+            uses = used;
+            Ok(arrived)
+        })?;
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+            .with_rules(self.rules.name(), uses)
+            .expecting(started))
     }
 }
 
@@ -152,7 +155,7 @@ pub struct ContrastiveExcitationBackprop {
     pub(crate) setup: Setup,
     rules: RelevanceRules,
     contrast_layer: Option<String>,
-    allows_input: bool,
+    allow_input: bool,
 }
 
 impl ContrastiveExcitationBackprop {
@@ -162,7 +165,7 @@ impl ContrastiveExcitationBackprop {
             setup: Setup::at(layer),
             rules: RelevanceRules::excitation_backprop(),
             contrast_layer: None,
-            allows_input: false,
+            allow_input: false,
         }
     }
 
@@ -174,12 +177,6 @@ impl ContrastiveExcitationBackprop {
         self
     }
 
-    /// Goes down through the first convolution to the signed input if asked to.
-    pub fn allow_input(mut self) -> Self {
-        self.allows_input = true;
-        self
-    }
-
     /// By other rules than [`RelevanceRules::excitation_backprop`]: to cover an operator that those
     /// do not.
     pub fn relevance_rules(mut self, rules: RelevanceRules) -> Self {
@@ -188,7 +185,28 @@ impl ContrastiveExcitationBackprop {
     }
 
     setup_builders!(batch_size, progress);
+}
 
+crate::options!(ContrastiveExcitationBackprop {
+    {
+        "contrast-layer",
+        "where what speaks for other classes is subtracted; the classifier's input unless given",
+        "a layer",
+        |method, _| method.contrast_layer.clone(),
+        |method, text| {
+            method.contrast_layer = Some(text.to_owned());
+            Some(())
+        }
+    }
+    {
+        /// Whether it goes down through the first convolution to the signed input if asked to; not by
+        /// default.
+        allow_input: bool as "allow-input",
+        "whether it goes down through the first convolution to signed inputs", "true or false"
+    }
+});
+
+impl ContrastiveExcitationBackprop {
     /// The layer of the contrast, and the layer that the classifier computes.
     fn contrast(
         &self,
@@ -230,6 +248,8 @@ impl Attributor for ContrastiveExcitationBackprop {
         "contrastive-excitation-backprop"
     }
 
+    stated!();
+
     /// As [`ExcitationBackprop`]; [`AttributionError::Parameter`] also for a contrast layer that
     /// does not lie between the classifier and the layer.
     fn attribute(
@@ -244,83 +264,56 @@ impl Attributor for ContrastiveExcitationBackprop {
         let model = work.model(self.name())?;
         self.rules.check_matches(model)?;
         let mut uses = Vec::new();
-        let (values, scores) =
-            work.each_recording(model, &self.setup.progress, |recorded, _rows| {
-                if !self.allows_input {
-                    check_layer(&work, &recorded.recording)?;
-                }
-                let recording = self.rules.prepare(recorded.recording);
-                let (top, seed) = (&work.target.layer, recorded.gradient);
-                let (contrast, classifier) = self.contrast(&work, &recording)?;
-                let (method, rules) = (self.name(), &self.rules);
-                let against = rules.hand_down_against(
-                    method,
-                    &recording,
-                    top,
-                    seed.clone(),
-                    &contrast,
-                    &classifier,
-                )?;
-                let (for_it, above) = rules.hand_down(method, &recording, top, seed, &contrast)?;
-                let difference = Activation::from_rows(for_it.rows() - against.rows(), &for_it)?;
-                let (arrived, below) =
-                    rules.hand_down(method, &recording, &contrast, difference, &work.layer)?;
-                uses = above;
-                for used in below {
-                    RuleUse::count(&mut uses, &used.rule, used.operators);
-                }
-                Ok(arrived)
-            })?;
+        let (values, scores) = work.each_recording(model, |recorded, _rows| {
+            if !self.allow_input {
+                check_layer(&work, &recorded.recording)?;
+            }
+            let recording = self.rules.prepare(recorded.recording);
+            let (top, seed) = (&work.target.layer, recorded.gradient);
+            let (contrast, classifier) = self.contrast(&work, &recording)?;
+            let (method, rules) = (self.name(), &self.rules);
+            let against = rules.hand_down_against(
+                method,
+                &recording,
+                top,
+                seed.clone(),
+                &contrast,
+                &classifier,
+            )?;
+            let (for_it, above) = rules.hand_down(method, &recording, top, seed, &contrast)?;
+            let difference = Activation::from_rows(for_it.rows() - against.rows(), &for_it)?;
+            let (arrived, below) =
+                rules.hand_down(method, &recording, &contrast, difference, &work.layer)?;
+            uses = above;
+            for used in below {
+                RuleUse::count(&mut uses, &used.rule, used.operators);
+            }
+            Ok(arrived)
+        })?;
         Ok(
-            Attribution::new(self.name(), &work, values, scores, Reduce::Positive)
+            Attribution::new(self, &work, values, scores, Reduce::Positive)?
                 .with_rules(self.rules.name(), uses),
         )
     }
 }
 
-const ALLOW_INPUT: MethodOption = option(
-    "allow-input",
-    "false",
-    "true goes down through the first convolution to signed inputs",
-);
-
 pub(crate) const METHOD: Method = Method::new(
     "excitation-backprop",
     "Excitation backprop",
     "Zhang et al. 2016",
-    |options| {
-        Ok(Box::new(ExcitationBackprop {
-            setup: options.setup(),
-            rules: RelevanceRules::excitation_backprop(),
-            allows_input: options.get_or("allow-input", "true or false", false)?,
-        }))
-    },
+    |options| options.apply(ExcitationBackprop::at(FEATURES)),
 )
 .at(Place::SpatialLayer)
 .needs_model()
 .sums_to("1")
-.options(&[ALLOW_INPUT]);
+.options(ExcitationBackprop::OPTIONS);
 
 pub(crate) const CONTRASTIVE: Method = Method::new(
     "contrastive-excitation-backprop",
     "Contrastive excitation backprop",
     "Zhang et al. 2016",
-    |options| {
-        Ok(Box::new(ContrastiveExcitationBackprop {
-            setup: options.setup(),
-            rules: RelevanceRules::excitation_backprop(),
-            contrast_layer: options.get("contrast-layer", "a layer")?,
-            allows_input: options.get_or("allow-input", "true or false", false)?,
-        }))
-    },
+    |options| options.apply(ContrastiveExcitationBackprop::at(FEATURES)),
 )
 .at(Place::SpatialLayer)
 .needs_model()
-.options(&[
-    option(
-        "contrast-layer",
-        "the classifier's input",
-        "where what speaks for other classes is subtracted",
-    ),
-    ALLOW_INPUT,
-]);
+.options(ContrastiveExcitationBackprop::OPTIONS);

@@ -42,8 +42,9 @@ impl Gradient {
 
     setup_builders!(rules, batch_size, progress);
 
-    /// The gradient at each of several layers, from one pass forwards and one backwards: the
-    /// results are those of [`Gradient::at`] each of them.
+    /// The gradient at each of several layers: the results are those of [`Gradient::at`] each of them. Of
+    /// a [`Model`] one pass forwards and one backwards give all of them; any other network is run
+    /// from each layer.
     ///
     /// Memory: all activations of a batch between the input and the target.
     ///
@@ -53,14 +54,33 @@ impl Gradient {
     pub fn attribute_at<S: AsRef<str>>(
         &self,
         layers: impl IntoIterator<Item = S>,
-        model: &Model,
+        network: &dyn Network,
         images: &dyn ImageBatch,
         target: Target,
+    ) -> Result<Vec<Attribution>, AttributionError> {
+        let Some(model) = network.as_model() else {
+            let at = |layer: S| Self {
+                setup: self.setup.clone().with_layer(layer.as_ref()),
+            };
+            return layers
+                .into_iter()
+                .map(|layer| at(layer).attribute(network, images, target.clone()))
+                .collect();
+        };
+        self.recorded_at(layers, model, images, &target)
+    }
+
+    fn recorded_at<S: AsRef<str>>(
+        &self,
+        layers: impl IntoIterator<Item = S>,
+        model: &Model,
+        images: &dyn ImageBatch,
+        target: &Target,
     ) -> Result<Vec<Attribution>, AttributionError> {
         let input = Work::new(
             model,
             images,
-            &target,
+            target,
             &Setup {
                 layer: INPUT.to_owned(),
                 ..self.setup.clone()
@@ -111,16 +131,18 @@ impl Gradient {
                 let values = join(&parts)?;
                 let scores = scores.clone();
                 Ok(Attribution::new(
-                    self.name(),
+                    self,
                     work,
                     values,
                     scores,
                     Reduce::MaxAbs,
-                ))
+                )?)
             })
             .collect()
     }
 }
+
+crate::options!(Gradient {});
 
 impl Attributor for Gradient {
     fn name(&self) -> &'static str {
@@ -134,17 +156,17 @@ impl Attributor for Gradient {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         let work = Work::new(network, images, &target, &self.setup)?;
-        let (values, scores) = work.each_batch(&self.setup.progress, |rows, at| {
+        let (values, scores) = work.each_batch(|rows, at| {
             let found = work.gradients(rows, at)?;
             Ok((found.gradient, found.scores))
         })?;
         Ok(Attribution::new(
-            self.name(),
+            self,
             &work,
             values,
             scores,
             Reduce::MaxAbs,
-        ))
+        )?)
     }
 }
 
@@ -152,11 +174,7 @@ pub(crate) const METHOD: Method = Method::new(
     "gradient",
     "Gradient",
     "Simonyan, Vedaldi and Zisserman 2013",
-    |options| {
-        Ok(Box::new(Gradient {
-            setup: options.setup(),
-        }))
-    },
+    |options| options.apply(Gradient::at_input()),
 )
 .at(Place::AnyLayer)
 .takes_rules();

@@ -24,23 +24,24 @@ use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::lines::{Lines, mean};
-use crate::methods::{Method, Place, option};
+use crate::methods::{Method, Place};
 use crate::network::Network;
+use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, at_least_one, column, join, require};
+use crate::work::{Work, column, join};
 
 /// Integrated gradients over a distribution of baselines, by sampling.
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct GradientShap {
     pub(crate) setup: Setup,
-    baselines: Baseline,
+    baseline: Baseline,
     samples: usize,
     noise: f32,
 }
@@ -50,7 +51,7 @@ impl GradientShap {
     pub fn new(baselines: Baseline) -> Self {
         Self {
             setup: Setup::at(INPUT),
-            baselines,
+            baseline: baselines,
             samples: 50,
             noise: 0.0,
         }
@@ -63,30 +64,32 @@ impl GradientShap {
         self
     }
 
-    setters! {
-        /// How many gradients are taken, 50 by default.
-        samples(samples: usize);
-        /// Standard deviation of the noise on the layer's value, in its units, 0 by default.
-        noise(deviation: f32);
-    }
-
     setup_builders!(rules, batch_size, seed, progress);
-
-    fn check(&self) -> Result<(), AttributionError> {
-        at_least_one("samples", self.samples)?;
-        require(
-            self.noise.is_finite() && self.noise >= 0.0,
-            "noise",
-            self.noise,
-            "0 or more, in the units of the layer",
-        )
-    }
 }
+
+crate::options!(GradientShap {
+    {
+        /// The baselines, [`Baseline::several`] for a distribution.
+        baseline: Baseline as "baseline", "where paths begin", BASELINES
+    }
+    {
+        /// How many gradients are taken, 50 by default.
+        samples: usize as "samples", "how many gradients are taken", "1 or more",
+        |samples| *samples > 0
+    }
+    {
+        /// Standard deviation of the noise on the layer's value, in its units, 0 by default.
+        noise: f32 as "noise", "standard deviation of the noise, in the units of the layer",
+        "0 or more", |noise| noise.is_finite() && *noise >= 0.0
+    }
+});
 
 impl Attributor for GradientShap {
     fn name(&self) -> &'static str {
         METHOD.name
     }
+
+    stated!();
 
     fn attribute(
         &self,
@@ -94,13 +97,13 @@ impl Attributor for GradientShap {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        self.check()?;
+        self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
-        self.baselines.check(&work)?;
+        self.baseline.check(&work)?;
         let (mut parts, mut scores, mut expected) = (Vec::new(), Vec::new(), Vec::new());
         for image in 0..work.count() {
             let mut random = Random::new(self.setup.seed);
-            let starts = self.baselines.rows(&work, image, &mut random)?;
+            let starts = self.baseline.rows(&work, image, &mut random)?;
             let lines = Lines::new(&work, image, work.activation_of(&[image])?, starts);
             let end = lines.end().rows();
             let device = end.device();
@@ -138,7 +141,7 @@ impl Attributor for GradientShap {
         }
         let evaluations = vec![self.samples; scores.len()];
         Ok(
-            Attribution::new(self.name(), &work, join(&parts)?, scores, Reduce::AbsSum)
+            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)?
                 .with_evaluations(evaluations)
                 .expecting(expected),
         )
@@ -149,26 +152,10 @@ pub(crate) const METHOD: Method = Method::new(
     "gradient-shap",
     "Gradient SHAP (expected gradients)",
     "Lundberg and Lee 2017; Erion et al. 2021",
-    |options| {
-        let defaults = GradientShap::new(Baseline::zero());
-        Ok(Box::new(GradientShap {
-            setup: options.setup(),
-            baselines: options.get_or("baseline", BASELINES, defaults.baselines)?,
-            samples: options.get_or("samples", "a number of samples", defaults.samples)?,
-            noise: options.get_or("noise", "a standard deviation", defaults.noise)?,
-        }))
-    },
+    |options| options.apply(GradientShap::new(Baseline::zero())),
 )
 .at(Place::AnyLayer)
 .takes_rules()
 .random()
 .sums_to("score - mean score of the baselines, in expectation")
-.options(&[
-    option("baseline", "zero", BASELINES),
-    option("samples", "50", "how many gradients are taken"),
-    option(
-        "noise",
-        "0",
-        "standard deviation of the noise, in the units of the layer",
-    ),
-]);
+.options(GradientShap::OPTIONS);

@@ -34,7 +34,6 @@ pub struct GuidedBackprop {
 }
 
 pub(crate) const RECTIFIED: Rectified = Rectified {
-    name: METHOD.name,
     title: METHOD.title,
     rules: "guided",
 };
@@ -45,11 +44,7 @@ pub(crate) const METHOD: Method = Method::new(
     "guided-backprop",
     "Guided backpropagation",
     "Springenberg et al. 2015",
-    |options| {
-        Ok(Box::new(GuidedBackprop {
-            setup: options.setup(),
-        }))
-    },
+    |options| options.apply(GuidedBackprop::at_input()),
 )
 .at(Place::AnyLayer)
 .needs_model();

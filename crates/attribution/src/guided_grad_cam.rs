@@ -15,21 +15,20 @@
 //!
 //! Memory: the activations of `batch_size` images between the input and the target.
 
-use std::str::FromStr;
-
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::{Activation, INPUT, ImageBatch};
 use elucid_rules::Rules;
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis, Ix4};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::cam;
 use crate::error::AttributionError;
 use crate::guided_backprop;
 use crate::layer_map::Takes;
-use crate::methods::{Method, option};
+use crate::methods::Method;
 use crate::network::{FEATURES, Network};
+use crate::options::{Configurable, words};
 use crate::rectified::Rectified;
 use crate::saliency::{Reduce, resize};
 use crate::target::Target;
@@ -59,21 +58,8 @@ impl Upsampling {
     }
 }
 
-impl FromStr for Upsampling {
-    type Err = AttributionError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "bilinear" => Ok(Self::Bilinear),
-            "nearest" => Ok(Self::Nearest),
-            _ => Err(AttributionError::Parameter {
-                parameter: "interpolation",
-                value: format!("\"{text}\""),
-                expected: "bilinear or nearest",
-            }),
-        }
-    }
-}
+words!(Upsampling, "interpolation", UPSAMPLINGS = "bilinear or nearest",
+    "bilinear" => Bilinear, "nearest" => Nearest);
 
 /// Guided Grad-CAM: guided backpropagation times the positive part of Grad-CAM.
 #[derive(Debug, Clone)]
@@ -99,19 +85,31 @@ impl GuidedGradCam {
         Self::with_cam_at(FEATURES)
     }
 
-    /// How the Grad-CAM map is upsampled; bilinearly by default.
-    pub fn upsampling(mut self, upsampling: Upsampling) -> Self {
-        self.upsampling = upsampling;
-        self
-    }
-
     /// Upsamples to the nearest neighbour, as Captum does.
     pub fn nearest(self) -> Self {
         self.upsampling(Upsampling::Nearest)
     }
 
     setup_builders!(batch_size, progress);
+}
 
+crate::options!(GuidedGradCam {
+    {
+        "cam-layer", "the layer of the Grad-CAM", "a layer",
+        |method, _| Some(method.cam_layer.clone()),
+        |method, text| {
+            text.clone_into(&mut method.cam_layer);
+            Some(())
+        }
+    }
+    {
+        /// How the Grad-CAM map is upsampled; bilinearly by default.
+        upsampling: Upsampling as "interpolation", "how the Grad-CAM gets the size of the images; bilinear in the paper, nearest in Captum",
+        UPSAMPLINGS
+    }
+});
+
+impl GuidedGradCam {
     /// The positive part of each Grad-CAM map at the images' size, `[rows, 1, H, W]`.
     fn maps(&self, work: &Work<'_>, rows: &[usize]) -> Result<Tensor<4>, AttributionError> {
         let at = work.activation_of(rows)?;
@@ -138,7 +136,6 @@ impl GuidedGradCam {
 }
 
 const RECTIFIED: Rectified = Rectified {
-    name: METHOD.name,
     title: METHOD.title,
     ..guided_backprop::RECTIFIED
 };
@@ -148,6 +145,8 @@ impl Attributor for GuidedGradCam {
         METHOD.name
     }
 
+    stated!();
+
     fn attribute(
         &self,
         network: &dyn Network,
@@ -156,14 +155,14 @@ impl Attributor for GuidedGradCam {
     ) -> Result<Attribution, AttributionError> {
         let guided = RECTIFIED.work(&self.setup, network, images, &target)?;
         let cam = guided.at(&self.cam_layer, &Rules::new(), Takes::Map)?;
-        let (values, scores) = guided.each_batch(&self.setup.progress, |rows, at| {
+        let (values, scores) = guided.each_batch(|rows, at| {
             let found = guided.gradients(rows, at)?;
             let product = found.gradient.tensor::<4>()? * self.maps(&cam, rows)?;
             Ok((product.into(), found.scores))
         })?;
         let evaluations = vec![2; scores.len()];
         Ok(
-            Attribution::new(self.name(), &guided, values, scores, Reduce::MaxAbs)
+            Attribution::new(self, &guided, values, scores, Reduce::MaxAbs)?
                 .with_evaluations(evaluations)
                 .with_rule_uses(RECTIFIED.kept(&guided)?),
         )
@@ -174,23 +173,7 @@ pub(crate) const METHOD: Method = Method::new(
     "guided-grad-cam",
     "Guided Grad-CAM",
     "Selvaraju et al. 2017",
-    |options| {
-        let layer: Option<String> = options.get("cam-layer", "a layer")?;
-        let upsampling = options.get("interpolation", "bilinear or nearest")?;
-        Ok(Box::new(GuidedGradCam {
-            setup: options.setup(),
-            cam_layer: layer.unwrap_or_else(|| FEATURES.to_owned()),
-            upsampling: upsampling.unwrap_or_default(),
-        }))
-    },
+    |options| options.apply(GuidedGradCam::with_cam_at_features()),
 )
 .needs_model()
-.options(&[
-    option("cam-layer", FEATURES, "the layer of the Grad-CAM"),
-    option(
-        "interpolation",
-        "bilinear",
-        "how the Grad-CAM gets the size of the images: bilinear (the paper) or nearest \
-                   (Captum)",
-    ),
-]);
+.options(GuidedGradCam::OPTIONS);

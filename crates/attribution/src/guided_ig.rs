@@ -23,17 +23,18 @@ use elucid_graph::{Activation, INPUT, ImageBatch};
 use ndarray::{ArrayD, Axis};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::lines::{Lines, mean};
-use crate::methods::{Method, option};
+use crate::methods::Method;
 use crate::network::Network;
-use crate::quadrature::check_steps;
+use crate::options::Configurable;
+use crate::quadrature::{STEPS, steps_fit};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, require, to_vec};
+use crate::work::{Work, to_vec};
 
 /// The integral of the gradient along a path that follows small gradients first.
 #[derive(Debug, Clone)]
@@ -58,38 +59,31 @@ impl GuidedIntegratedGradients {
         }
     }
 
-    setters! {
+    setup_builders!(rules, batch_size, seed, progress);
+}
+
+crate::options!(GuidedIntegratedGradients {
+    {
         /// Where the path begins, [`Baseline::zero`] by default; attributions from several are
         /// averaged.
-        baseline(baseline: Baseline);
+        baseline: Baseline as "baseline", "where the path begins", BASELINES
+    }
+    {
         /// How many steps the path takes, 200 by default.
-        steps(steps: usize);
+        steps: usize as "steps", "how many steps the path takes", STEPS, steps_fit
+    }
+    {
         /// The fraction of numbers that move together, above 0 and up to 1, 0.25 by default.
-        fraction(fraction: f64);
+        fraction: f64 as "fraction", "the fraction of numbers that move together",
+        "above 0 and at most 1", |fraction| *fraction > 0.0 && *fraction <= 1.0
+    }
+    {
         /// How far a number may be ahead of the straight path or behind it, from 0, which is the
         /// straight path, to 1, which lets it move when it likes; 0.02 by default.
-        max_distance(distance: f64);
+        max_distance: f64 as "max-dist", "how far a number may be from the straight path",
+        "0 to 1", |distance| (0.0..=1.0).contains(distance)
     }
-
-    setup_builders!(rules, batch_size, seed, progress);
-
-    fn check(&self) -> Result<(), AttributionError> {
-        check_steps(self.steps)?;
-        require(
-            self.fraction > 0.0 && self.fraction <= 1.0,
-            "fraction",
-            self.fraction,
-            "above 0 and at most 1",
-        )?;
-        require(
-            (0.0..=1.0).contains(&self.max_distance),
-            "max-dist",
-            self.max_distance,
-            "0 to 1",
-        )?;
-        Ok(())
-    }
-}
+});
 
 impl Default for GuidedIntegratedGradients {
     fn default() -> Self {
@@ -184,13 +178,15 @@ impl Attributor for GuidedIntegratedGradients {
         METHOD.name
     }
 
+    stated!();
+
     fn attribute(
         &self,
         network: &dyn Network,
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        self.check()?;
+        self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         self.baseline.check(&work)?;
         let baselines = self.baseline.count();
@@ -240,7 +236,7 @@ impl Attributor for GuidedIntegratedGradients {
         }
         let evaluations = vec![self.steps * baselines; scores.len()];
         Ok(
-            Attribution::new(self.name(), &work, values, scores, Reduce::AbsSum)
+            Attribution::new(self, &work, values, scores, Reduce::AbsSum)?
                 .with_evaluations(evaluations)
                 .expecting(expected),
         )
@@ -264,31 +260,9 @@ pub(crate) const METHOD: Method = Method::new(
     "guided-ig",
     "Guided integrated gradients",
     "Kapishnikov et al. 2021",
-    |options| {
-        let defaults = GuidedIntegratedGradients::new();
-        Ok(Box::new(GuidedIntegratedGradients {
-            setup: options.setup(),
-            baseline: options.get_or("baseline", BASELINES, defaults.baseline)?,
-            steps: options.get_or("steps", "a number of steps", defaults.steps)?,
-            fraction: options.get_or("fraction", "a fraction", defaults.fraction)?,
-            max_distance: options.get_or("max-dist", "a distance", defaults.max_distance)?,
-        }))
-    },
+    |options| options.apply(GuidedIntegratedGradients::new()),
 )
 .takes_rules()
 .random()
 .sums_to("score - score of the baseline, as the steps become many")
-.options(&[
-    option("baseline", "zero", BASELINES),
-    option("steps", "200", "how many steps the path takes"),
-    option(
-        "fraction",
-        "0.25",
-        "the fraction of numbers that move together",
-    ),
-    option(
-        "max-dist",
-        "0.02",
-        "how far a number may be from the straight path, 0 to 1",
-    ),
-]);
+.options(GuidedIntegratedGradients::OPTIONS);

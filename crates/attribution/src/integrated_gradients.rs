@@ -51,14 +51,15 @@ use elucid_graph::{Activation, INPUT, ImageBatch};
 
 use crate::adaptive::Mesh;
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::baseline::{BASELINES, Baseline};
 use crate::budget::SINGLE;
 use crate::error::AttributionError;
 use crate::lines::{Lines, Point, mean};
-use crate::methods::{Method, MethodOptions, Place, option};
+use crate::methods::{Method, MethodOptions, Place};
 use crate::network::Network;
-use crate::quadrature::{Quadrature, check_steps};
+use crate::options::{Configurable, Setting};
+use crate::quadrature::{Quadrature, STEPS, check_steps};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
@@ -186,6 +187,17 @@ impl IntegratedGradients {
         match self.integral {
             Integral::Fixed { quadrature, steps } => (quadrature, steps),
             Integral::Adaptive { .. } => (Quadrature::GaussLegendre, 50),
+        }
+    }
+
+    /// The tolerance, and the most evaluations, of adaptive integration.
+    fn adapts(&self) -> Option<(f64, usize)> {
+        match self.integral {
+            Integral::Adaptive {
+                tolerance,
+                max_evaluations,
+            } => Some((tolerance, max_evaluations)),
+            Integral::Fixed { .. } => None,
         }
     }
 
@@ -358,13 +370,15 @@ impl Attributor for IntegratedGradients {
         METHOD.name
     }
 
+    stated!();
+
     fn attribute(
         &self,
         network: &dyn Network,
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        self.check_numbers()?;
+        self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         let line_count = self.check(&work)?;
         let (nodes, each) = match self.integral {
@@ -416,7 +430,7 @@ impl Attributor for IntegratedGradients {
             scores.push(end);
         }
         Ok(
-            Attribution::new(self.name(), &work, join(&parts)?, scores, Reduce::AbsSum)
+            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)?
                 .with_evaluations(evaluations)
                 .with_tolerance_met(met)
                 .expecting(expected),
@@ -426,64 +440,118 @@ impl Attributor for IntegratedGradients {
 
 const QUADRATURES: &str = "gauss-legendre, trapezoid, left, right, middle or adaptive";
 
+const STARTS: &str = "baseline or zero";
+
+crate::options!(IntegratedGradients {
+    {
+        "quadrature", "the rule for the integral", QUADRATURES,
+        |method, _| Some(match method.integral {
+            Integral::Fixed { quadrature, .. } => quadrature.to_string(),
+            Integral::Adaptive { .. } => "adaptive".to_owned(),
+        }),
+        |method, text| {
+            let (_, steps) = method.fixed();
+            method.integral = match text.trim() {
+                "adaptive" => IntegratedGradients::adaptive(TOLERANCE).integral,
+                rule => Integral::Fixed { quadrature: rule.parse().ok()?, steps },
+            };
+            Some(())
+        }
+    }
+    {
+        "steps", "how many steps the path is divided into, unless adaptive",
+        STEPS,
+        |method, _| match method.integral {
+            Integral::Fixed { steps, .. } => Some(steps.to_string()),
+            Integral::Adaptive { .. } => None,
+        },
+        |method, text| {
+            let (quadrature, _) = method.fixed();
+            method.integral = Integral::Fixed { quadrature, steps: Setting::read(text)? };
+            Some(())
+        }
+    }
+    {
+        "tolerance", "the completeness error that adaptive integration aims for; makes it adaptive",
+        "a fraction above 0, 0.01 for one percent",
+        |method, _| method.adapts().map(|(tolerance, _)| tolerance.to_string()),
+        |method, text| {
+            let most = method.adapts().map_or(MAX_EVALUATIONS, |(_, most)| most);
+            method.integral = Integral::Adaptive {
+                tolerance: Setting::read(text)?,
+                max_evaluations: most,
+            };
+            Some(())
+        }
+    }
+    {
+        "max-evaluations", "how many gradients adaptive integration may take; makes it adaptive",
+        "2 or more for each baseline",
+        |method, _| method.adapts().map(|(_, most)| most.to_string()),
+        |method, text| {
+            let tolerance = method.adapts().map_or(TOLERANCE, |(tolerance, _)| tolerance);
+            method.integral = Integral::Adaptive {
+                tolerance,
+                max_evaluations: Setting::read(text)?,
+            };
+            Some(())
+        }
+    }
+    {
+        "baseline", "where the path begins", BASELINES,
+        |method, size| match &method.start {
+            Start::Baseline(baseline) => baseline.text(size),
+            Start::ZeroActivations => None,
+        },
+        |method, text| {
+            method.start = Start::Baseline(Setting::read(text)?);
+            Some(())
+        }
+    }
+    {
+        "start", "zero starts at zero activations of the layer instead of the baseline's", STARTS,
+        |method, _| Some(match method.start {
+            Start::Baseline(_) => "baseline".to_owned(),
+            Start::ZeroActivations => "zero".to_owned(),
+        }),
+        |method, text| {
+            match text.trim() {
+                "baseline" => {}
+                "zero" => method.start = Start::ZeroActivations,
+                _ => return None,
+            }
+            Some(())
+        }
+    }
+} check IntegratedGradients::check_numbers);
+
 /// Only what was asked for is changed; what contradicts it is refused.
 fn build(options: &MethodOptions) -> Result<Box<dyn Attributor>, AttributionError> {
-    let quadrature: Option<String> = options.get("quadrature", QUADRATURES)?;
-    let steps: Option<usize> = options.get("steps", "a number of steps")?;
-    let tolerance: Option<f64> = options.get("tolerance", "a fraction, 0.01 for one percent")?;
-    let most: Option<usize> = options.get("max-evaluations", "a number of gradients")?;
-    let start: Option<String> = options.get("start", STARTS)?;
-    let baseline: Option<Baseline> = options.get("baseline", BASELINES)?;
-
-    let refuse = |option: &str, value: String, expected: &str| AttributionError::OptionValue {
-        option: option.to_owned(),
-        value,
-        expected: expected.to_owned(),
+    let given = |option: &str| options.get(option).map(str::trim);
+    let is_adaptive = match given("quadrature") {
+        Some(rule) => rule == "adaptive",
+        None => given("tolerance").or(given("max-evaluations")).is_some(),
     };
-    let adaptive = match quadrature.as_deref() {
-        Some(name) => name == "adaptive",
-        None => tolerance.is_some() || most.is_some(),
+    let contradictions: &[(&str, &str)] = match is_adaptive {
+        true => &[("steps", "none with adaptive integration")],
+        false => &[
+            ("tolerance", "none unless the quadrature is adaptive"),
+            ("max-evaluations", "none unless the quadrature is adaptive"),
+        ],
     };
-    let mut method = if adaptive {
-        if let Some(steps) = steps {
-            let expected = "none with adaptive integration";
-            return Err(refuse("steps", steps.to_string(), expected));
+    let of_start = ("baseline", "none where the path starts at zero activations");
+    let of_start = (given("start") == Some("zero")).then_some(of_start);
+    for (option, expected) in contradictions.iter().copied().chain(of_start) {
+        if let Some(value) = given(option) {
+            return Err(AttributionError::OptionValue {
+                option: option.to_owned(),
+                value: value.to_owned(),
+                expected: expected.to_owned(),
+            });
         }
-        IntegratedGradients::adaptive(tolerance.unwrap_or(TOLERANCE))
-            .max_evaluations(most.unwrap_or(MAX_EVALUATIONS))
-    } else {
-        let expected = "none unless the quadrature is adaptive";
-        if let Some(tolerance) = tolerance {
-            return Err(refuse("tolerance", tolerance.to_string(), expected));
-        }
-        if let Some(most) = most {
-            return Err(refuse("max-evaluations", most.to_string(), expected));
-        }
-        let mut method = IntegratedGradients::new();
-        if let Some(name) = quadrature {
-            let rule = name.parse();
-            method = method.quadrature(rule.map_err(|_| refuse("quadrature", name, QUADRATURES))?);
-        }
-        match steps {
-            Some(steps) => method.steps(steps),
-            None => method,
-        }
-    };
-    method.setup = options.setup();
-    match (start.as_deref(), baseline) {
-        (None | Some("baseline"), None) => {}
-        (None | Some("baseline"), Some(baseline)) => method = method.baseline(baseline),
-        (Some("zero"), None) => method = method.from_zero_activations(),
-        (Some("zero"), Some(baseline)) => {
-            let expected = "none where the path starts at zero activations";
-            return Err(refuse("baseline", baseline.to_string(), expected));
-        }
-        (Some(other), _) => return Err(refuse("start", other.to_owned(), STARTS)),
     }
-    Ok(Box::new(method))
+    options.apply(IntegratedGradients::new())
 }
-
-const STARTS: &str = "baseline or zero";
 
 pub(crate) const METHOD: Method = Method::new(
     "integrated-gradients",
@@ -495,27 +563,4 @@ pub(crate) const METHOD: Method = Method::new(
 .takes_rules()
 .random()
 .sums_to("score - score of the baseline")
-.options(&[
-    option("quadrature", "gauss-legendre", QUADRATURES),
-    option(
-        "steps",
-        "50",
-        "how many steps the path is divided into, unless adaptive",
-    ),
-    option(
-        "tolerance",
-        "0.01",
-        "the completeness error that adaptive integration aims for; makes it adaptive",
-    ),
-    option(
-        "max-evaluations",
-        "400",
-        "how many gradients adaptive integration may take; makes it adaptive",
-    ),
-    option("baseline", "zero", BASELINES),
-    option(
-        "start",
-        "baseline",
-        "zero starts at zero activations of the layer instead of the baseline's",
-    ),
-]);
+.options(IntegratedGradients::OPTIONS);

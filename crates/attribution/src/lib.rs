@@ -29,6 +29,7 @@ mod lines;
 pub mod lrp;
 mod methods;
 mod network;
+mod options;
 pub mod perturbation;
 pub mod quadrature;
 mod random;
@@ -43,7 +44,7 @@ mod target;
 mod work;
 
 pub use attribution::{Attribution, Completeness};
-pub use attributor::Attributor;
+pub use attributor::{Attributor, Setup};
 pub use baseline::Baseline;
 pub use blur_ig::BlurIntegratedGradients;
 pub use budget::images_together;
@@ -71,15 +72,18 @@ pub use integrated_gradients::IntegratedGradients;
 pub use layer_map::map_shape;
 pub use linear::LinearApproximation;
 pub use lrp::Lrp;
-pub use methods::{METHODS, Method, MethodOption, MethodOptions, Place};
-pub use network::{FEATURES, Network};
+pub use methods::{Build, METHODS, Method, MethodOptions, Methods, Place};
+pub use network::{FEATURES, LayerWeights, Network, ReplaceWeights};
+pub use options::{Configurable, Configuration, MethodOption, Setting};
 pub use perturbation::{
     ExtremalMasks, ExtremalPerturbation, FeatureAblation, MeaningfulMasks, MeaningfulPerturbation,
-    Occlusion, Rise, RiseClassMaps, RiseMaps, RiseScore,
+    MeaningfulScore, Occlusion, Rise, RiseClassMaps, RiseDivisor, RiseMaps, RiseScore, RiseStretch,
 };
 pub use quadrature::Quadrature;
 pub use relevance::{RelevanceRule, RelevanceRules};
 pub use saliency::{Reduce, Saliency};
+pub use scaled::{Length, Scaled};
 pub use smooth_grad::SmoothGrad;
 pub use spatial::{SpatialAttribution, SpatialMaps};
 pub use target::{Along, BoxFormat, ClassRef, DenseMap, Detection, Region, Side, Target};
+pub use work::{Gradients, Work};

@@ -39,6 +39,8 @@ impl LinearApproximation {
     setup_builders!(rules, batch_size, progress);
 }
 
+crate::options!(LinearApproximation {});
+
 impl Attributor for LinearApproximation {
     fn name(&self) -> &'static str {
         "linear-approximation"
@@ -51,18 +53,12 @@ impl Attributor for LinearApproximation {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         let work = Work::new(network, images, &target, &self.setup)?;
-        let (values, scores) = work.each_batch(&self.setup.progress, |rows, at| {
+        let (values, scores) = work.each_batch(|rows, at| {
             let found = work.gradients(rows, at.clone())?;
             let product = Activation::from_rows(at.rows() * found.gradient.rows(), &at)?;
             Ok((product, found.scores))
         })?;
-        Ok(Attribution::new(
-            self.name(),
-            &work,
-            values,
-            scores,
-            Reduce::Sum,
-        ))
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?)
     }
 }
 
@@ -70,11 +66,7 @@ pub(crate) const METHOD: Method = Method::new(
     "linear-approximation",
     "Linear approximation (input times gradient)",
     "Shrikumar et al. 2016; Olah et al. 2018",
-    |options| {
-        Ok(Box::new(LinearApproximation {
-            setup: options.setup(),
-        }))
-    },
+    |options| options.apply(LinearApproximation::at_input()),
 )
 .at(Place::AnyLayer)
 .takes_rules();

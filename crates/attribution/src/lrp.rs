@@ -36,10 +36,11 @@
 use elucid_graph::{Activation, INPUT, ImageBatch};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::error::AttributionError;
-use crate::methods::{Method, MethodOptions, Place, option};
+use crate::methods::{Method, MethodOptions, Place};
 use crate::network::Network;
+use crate::options::{Configurable, Numbers, Setting};
 use crate::relevance::RelevanceRules;
 use crate::saliency::Reduce;
 use crate::target::Target;
@@ -54,6 +55,8 @@ use crate::work::{Work, sums};
 pub struct Lrp {
     pub(crate) setup: Setup,
     rules: RelevanceRules,
+    /// The bounds of the input that the rules were made with.
+    bounds: [Option<Vec<f32>>; 2],
 }
 
 impl Lrp {
@@ -62,6 +65,7 @@ impl Lrp {
         Self {
             setup: Setup::at(INPUT),
             rules,
+            bounds: [None, None],
         }
     }
 
@@ -83,7 +87,10 @@ impl Lrp {
     /// By [`RelevanceRules::epsilon_gamma_box`], with the lowest and the highest value of the
     /// network's input, one number for all channels or one for each.
     pub fn epsilon_gamma_box(low: &[f32], high: &[f32]) -> Self {
-        Self::new(RelevanceRules::epsilon_gamma_box(low, high))
+        Self {
+            bounds: [low, high].map(|bound| Some(bound.to_vec())),
+            ..Self::new(RelevanceRules::epsilon_gamma_box(low, high))
+        }
     }
 
     /// By [`RelevanceRules::epsilon_alpha2_beta1`].
@@ -115,6 +122,8 @@ impl Attributor for Lrp {
         "lrp"
     }
 
+    stated!();
+
     /// Besides the errors of all methods: [`AttributionError::Uncovered`] for operators that the
     /// rules say nothing about, [`AttributionError::NeedsModel`] for a closure.
     ///
@@ -132,35 +141,59 @@ impl Attributor for Lrp {
         self.rules.check_matches(model)?;
         let method = format!("{} ({})", self.name(), self.rules.name());
         let (mut started, mut uses) = (Vec::new(), Vec::new());
-        let (values, scores) =
-            work.each_recording(model, &self.setup.progress, |recorded, _rows| {
-                let at = &recorded.at_target;
-                let start = Activation::from_rows(at.rows() * recorded.gradient.rows(), at)?;
-                started.extend(sums(&start.to_array()?));
-                let recording = self.rules.prepare(recorded.recording);
-                let (from, to) = (&work.target.layer, &work.layer);
-                let (arrived, used) = self.rules.hand_down(&method, &recording, from, start, to)?;
-                uses = used;
-                Ok(arrived)
-            })?;
-        Ok(
-            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .with_rules(self.rules.name(), uses)
-                .expecting(started),
-        )
+        let (values, scores) = work.each_recording(model, |recorded, _rows| {
+            let at = &recorded.at_target;
+            let start = Activation::from_rows(at.rows() * recorded.gradient.rows(), at)?;
+            started.extend(sums(&start.to_array()?));
+            let recording = self.rules.prepare(recorded.recording);
+            let (from, to) = (&work.target.layer, &work.layer);
+            let (arrived, used) = self.rules.hand_down(&method, &recording, from, start, to)?;
+            uses = used;
+            Ok(arrived)
+        })?;
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+            .with_rules(self.rules.name(), uses)
+            .expecting(started))
     }
 }
 
-/// Numbers between commas.
-#[derive(Debug)]
-struct Numbers(Vec<f32>);
+crate::options!(Lrp {
+    {
+        "composite", "which rule where",
+        "epsilon, epsilon-plus, epsilon-plus-flat, epsilon-gamma-box, epsilon-alpha2-beta1, \
+         epsilon-alpha2-beta1-flat or composite-lrp",
+        |method, _| Some(method.rules.name().to_owned()),
+        |method, text| {
+            method.rules = RelevanceRules::composite(&text.trim().to_ascii_lowercase())?;
+            Some(())
+        }
+    }
+    {
+        "low",
+        "for epsilon-gamma-box: the lowest value of the input; by default what black becomes as the \
+         model's input",
+        "with high, a number, or one for each channel between commas",
+        |method, _| method.bounds[0].as_deref().map(Numbers::join),
+        |method, text| method.bound(0, text)
+    }
+    {
+        "high",
+        "for epsilon-gamma-box: the highest value of the input; by default what white becomes as the \
+         model's input",
+        "with low, a number, or one for each channel between commas",
+        |method, _| method.bounds[1].as_deref().map(Numbers::join),
+        |method, text| method.bound(1, text)
+    }
+});
 
-impl std::str::FromStr for Numbers {
-    type Err = std::num::ParseFloatError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let numbers: Result<_, _> = text.split(',').map(|part| part.trim().parse()).collect();
-        numbers.map(Self)
+impl Lrp {
+    /// Sets the lowest or the highest value of the input.
+    fn bound(&mut self, which: usize, text: &str) -> Option<()> {
+        self.bounds[which] = Some(Numbers::read(text)?.0);
+        if let [Some(low), Some(high)] = &self.bounds {
+            self.rules = RelevanceRules::epsilon_gamma_box(low, high);
+        }
+        Some(())
     }
 }
 
@@ -173,59 +206,29 @@ pub(crate) const METHOD: Method = Method::new(
 .at(Place::AnyLayer)
 .needs_model()
 .sums_to("the score, less what biases take")
-.options(&[
-    option(
-        "composite",
-        "epsilon-plus-flat",
-        "which rule where: epsilon, epsilon-plus, epsilon-plus-flat, epsilon-gamma-box, \
-                   epsilon-alpha2-beta1, epsilon-alpha2-beta1-flat or composite-lrp",
-    ),
-    option(
-        "low",
-        "",
-        "for epsilon-gamma-box: the lowest value of the input, one number or one for each \
-                   channel, between commas; by default what black becomes as the model's input",
-    ),
-    option(
-        "high",
-        "",
-        "for epsilon-gamma-box: the highest value of the input, as low; by default what \
-                   white becomes",
-    ),
-]);
+.options(Lrp::OPTIONS);
 
+/// Bounds belong to one composite, and come in pairs.
 fn build(options: &MethodOptions) -> Result<Box<dyn Attributor>, AttributionError> {
-    let refused = |option: &str, value: String, expected: String| AttributionError::OptionValue {
-        option: option.to_owned(),
-        value,
-        expected,
+    let [composite, low, high] = ["composite", "low", "high"].map(|option| options.get(option));
+    let refused = |option: &str, value: &str, expected: &str| {
+        Err(AttributionError::OptionValue {
+            option: option.to_owned(),
+            value: value.to_owned(),
+            expected: expected.to_owned(),
+        })
     };
-    let name: String = options
-        .get("composite", "a name")?
-        .unwrap_or_else(|| "epsilon-plus-flat".to_owned());
-    let name = name.trim().to_ascii_lowercase();
-    let numbers = "numbers between commas";
-    let low = options.get::<Numbers>("low", numbers)?;
-    let high = options.get::<Numbers>("high", numbers)?;
-    let rules = match (low, high) {
-        (None, None) => RelevanceRules::composite(&name)
-            .ok_or_else(|| refused("composite", name, RelevanceRules::COMPOSITES.join(", ")))?,
-        (Some(Numbers(low)), Some(Numbers(high))) if name == "epsilon-gamma-box" => {
-            RelevanceRules::epsilon_gamma_box(&low, &high)
+    let name = composite.map(|name| name.trim().to_ascii_lowercase());
+    match (low, high) {
+        (Some(_), Some(_)) if name.as_deref() != Some("epsilon-gamma-box") => {
+            let expected = "epsilon-gamma-box, the only one with low and high";
+            refused("composite", name.as_deref().unwrap_or(USUAL), expected)
         }
-        (Some(_), Some(_)) => {
-            let expected = "epsilon-gamma-box, the only one with low and high".to_owned();
-            return Err(refused("composite", name, expected));
-        }
-        (low, _) => {
-            let (given, value) = match low {
-                Some(Numbers(low)) => ("low", format!("{low:?}")),
-                None => ("high", "given".to_owned()),
-            };
-            let expected = "both low and high, or neither".to_owned();
-            return Err(refused(given, value, expected));
-        }
-    };
-    let setup = options.setup();
-    Ok(Box::new(Lrp { setup, rules }))
+        (Some(low), None) => refused("low", low, "both low and high, or neither"),
+        (None, Some(high)) => refused("high", high, "both low and high, or neither"),
+        _ => options.apply(Lrp::epsilon_plus_flat()),
+    }
 }
+
+/// The composite unless one is named.
+const USUAL: &str = "epsilon-plus-flat";

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::str::FromStr;
 
 use elucid_graph::INPUT;
 use elucid_rules::Rules;
@@ -12,10 +11,11 @@ use crate::by_name::{self, OptionTexts};
 use crate::error::AttributionError;
 use crate::layer_map::Takes;
 use crate::network::FEATURES;
+use crate::options::{Configurable, Configuration, MethodOption};
 use crate::{
     blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, gradient, gradient_shap,
     guided_backprop, guided_grad_cam, guided_ig, integrated_gradients, linear, lrp, perturbation,
-    scaled, smooth_grad,
+    smooth_grad,
 };
 use elucid_progress::{Progress, Reporter};
 
@@ -69,30 +69,6 @@ pub enum Place {
     SpatialLayer,
 }
 
-/// One option of a method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MethodOption {
-    /// Its name, without dashes in front.
-    pub name: &'static str,
-    /// Its default, as one would write it; empty where it follows from the network or the image.
-    pub default: &'static str,
-    /// What it means, and what it may be.
-    pub help: &'static str,
-}
-
-/// An option.
-pub(crate) const fn option(
-    name: &'static str,
-    default: &'static str,
-    help: &'static str,
-) -> MethodOption {
-    MethodOption {
-        name,
-        default,
-        help,
-    }
-}
-
 /// A method by name: what it needs, its options and where it comes from.
 #[derive(Clone, Copy)]
 pub struct Method {
@@ -112,13 +88,15 @@ pub struct Method {
     pub sums_to: &'static str,
     /// Options of its own.
     pub options: &'static [MethodOption],
+    /// What the options may begin with, by name, the usual one first; empty where there is one beginning only.
+    pub presets: &'static [&'static str],
     /// Who published it.
     pub reference: &'static str,
-    pub(crate) build: Build,
+    build: Build,
 }
 
 /// Makes a method under options.
-pub(crate) type Build = fn(&MethodOptions) -> Result<Box<dyn Attributor>, AttributionError>;
+pub type Build = fn(&MethodOptions) -> Result<Box<dyn Attributor>, AttributionError>;
 
 impl fmt::Debug for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,10 +106,11 @@ impl fmt::Debug for Method {
     }
 }
 
-/// Entries of the table: what is not said is not so.
+/// What is not said is not so.
 impl Method {
-    /// A method at the input, without options of its own.
-    pub(crate) const fn new(
+    /// A method at the input, without options of its own, that `build` makes: for most,
+    /// [`MethodOptions::apply`] to a value of the method.
+    pub const fn new(
         name: &'static str,
         title: &'static str,
         reference: &'static str,
@@ -146,50 +125,163 @@ impl Method {
             random: false,
             sums_to: "",
             options: &[],
+            presets: &[],
             reference,
             build,
         }
     }
 
-    pub(crate) const fn at(self, place: Place) -> Self {
+    /// Attributes to other places than the input.
+    #[must_use]
+    pub const fn at(self, place: Place) -> Self {
         Self { place, ..self }
     }
 
-    pub(crate) const fn needs_model(self) -> Self {
+    /// Needs a [`Model`](elucid_vision::Model).
+    #[must_use]
+    pub const fn needs_model(self) -> Self {
         Self {
             needs_model: true,
             ..self
         }
     }
 
-    pub(crate) const fn takes_rules(self) -> Self {
+    /// Takes [`Rules`].
+    #[must_use]
+    pub const fn takes_rules(self) -> Self {
         Self {
             takes_rules: true,
             ..self
         }
     }
 
-    pub(crate) const fn random(self) -> Self {
+    /// Draws random numbers.
+    #[must_use]
+    pub const fn random(self) -> Self {
         Self {
             random: true,
             ..self
         }
     }
 
-    pub(crate) const fn sums_to(self, sums_to: &'static str) -> Self {
+    /// Promises a sum.
+    #[must_use]
+    pub const fn sums_to(self, sums_to: &'static str) -> Self {
         Self { sums_to, ..self }
     }
 
-    pub(crate) const fn options(self, options: &'static [MethodOption]) -> Self {
+    /// Has options of its own: [`Configurable::OPTIONS`].
+    #[must_use]
+    pub const fn options(self, options: &'static [MethodOption]) -> Self {
         Self { options, ..self }
+    }
+
+    /// Has the option `preset`, which says what the others begin with.
+    #[must_use]
+    pub const fn presets(self, presets: &'static [&'static str]) -> Self {
+        Self { presets, ..self }
     }
 }
 
+/// Methods by name: those of the table, and one's own.
+///
+/// Whoever works with a table of methods takes one of these, and so knows methods that this library
+/// does not: galleries, the command line (`elucid_cli::Program`), whatever goes through them by name.
+///
+/// ```
+/// use elucid_attribution::{Method, Methods, Occlusion};
+///
+/// const COARSE: Method = Method::new("coarse", "Occlusion of quarters", "here", |options| {
+///     options.apply(Occlusion::new().window(64).stride(64))
+/// });
+/// let methods = Methods::standard().with(COARSE);
+/// assert_eq!(methods.find("coarse")?.title, "Occlusion of quarters");
+/// assert!(methods.find("rise").is_ok());
+/// # Ok::<(), elucid_attribution::AttributionError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Methods(Vec<Method>);
+
+impl Methods {
+    /// Those of the table [`METHODS`].
+    pub fn standard() -> Self {
+        Self(METHODS.iter().map(|method| **method).collect())
+    }
+
+    /// None at all.
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// With one more, in the place of one of the same name if there is one.
+    #[must_use]
+    pub fn with(mut self, method: Method) -> Self {
+        match self.0.iter_mut().find(|known| known.name == method.name) {
+            Some(known) => *known = method,
+            None => self.0.push(method),
+        }
+        self
+    }
+
+    /// All of them, in the order in which they came.
+    pub fn iter(&self) -> std::slice::Iter<'_, Method> {
+        self.0.iter()
+    }
+
+    /// The method with this name.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::UnknownMethod`], with the nearest name there is.
+    pub fn find(&self, name: &str) -> Result<&Method, AttributionError> {
+        let all: Vec<&Method> = self.0.iter().collect();
+        by_name::find(&all, name, |method| method.name).map_err(|nearest| {
+            AttributionError::UnknownMethod {
+                name: name.to_owned(),
+                nearest,
+            }
+        })
+    }
+}
+
+impl<'m> IntoIterator for &'m Methods {
+    type Item = &'m Method;
+    type IntoIter = std::slice::Iter<'m, Method>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// What a method's options begin with.
+const PRESET: &str = "preset";
+
 impl Method {
-    /// What an option is on images of `[height, width]` where it is not given: lengths in pixels shrink on
-    /// small ones.
-    pub fn default_at(&self, option: &MethodOption, size: [usize; 2]) -> String {
-        scaled::default_at(self.name, option.name, option.default, size)
+    /// The method under no options at all, at its own place.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Method::build`], of a method whose own options are out of range.
+    pub fn usual(&self) -> Result<Box<dyn Attributor>, AttributionError> {
+        self.build(&MethodOptions::new())
+    }
+
+    /// Height and width of the pictures that methods were published for: their lengths in pixels are as
+    /// published there.
+    pub const PUBLISHED_AT: [usize; 2] = [224, 224];
+
+    /// Its options on pictures of `[height, width]` where none is given: what [`Method::usual`] says of itself.
+    pub fn defaults(&self, size: [usize; 2]) -> Configuration {
+        let built = self.usual();
+        built.map_or_else(|_| Configuration::new(), |built| built.configuration(size))
+    }
+
+    /// The layer that it attributes to when none is named.
+    pub const fn own_layer(&self) -> &'static str {
+        match self.place {
+            Place::SpatialLayer => FEATURES,
+            Place::Input | Place::AnyLayer => INPUT,
+        }
     }
 
     /// The method with this name.
@@ -216,7 +308,7 @@ impl Method {
         let unknown = |option: &str| AttributionError::UnknownOption {
             method: self.name,
             option: option.to_owned(),
-            options: self.options.iter().map(|option| option.name).collect(),
+            options: self.all_options().map(|option| option.name).collect(),
         };
         if let Some(name) = options.values.unknown(|name| self.takes(name)) {
             return Err(unknown(name));
@@ -228,19 +320,35 @@ impl Method {
             return Err(unknown("rules"));
         }
         let mut options = options.clone();
-        options.layer.get_or_insert_with(|| {
-            match self.place {
-                Place::SpatialLayer => FEATURES,
-                Place::Input | Place::AnyLayer => INPUT,
-            }
-            .to_owned()
-        });
+        if let Some(preset) = options.values.text(PRESET)
+            && !self.presets.contains(&preset)
+        {
+            return Err(AttributionError::OptionValue {
+                option: PRESET.to_owned(),
+                value: preset.to_owned(),
+                expected: self.presets.join(", "),
+            });
+        }
+        options
+            .layer
+            .get_or_insert_with(|| self.own_layer().to_owned());
         (self.build)(&options)
     }
 
-    /// Whether it has an option of this name of its own.
+    /// Whether it has an option of this name of its own, `preset` included.
     pub fn takes(&self, option: &str) -> bool {
-        self.options.iter().any(|known| known.name == option)
+        self.all_options().any(|known| known.name == option)
+    }
+
+    /// Its own options, `preset` first if there are presets.
+    pub fn all_options(&self) -> impl Iterator<Item = MethodOption> + use<> {
+        let preset = MethodOption {
+            name: PRESET,
+            help: "what the other options begin with",
+            values: "the name of a preset",
+        };
+        let preset = (!self.presets.is_empty()).then_some(preset);
+        preset.into_iter().chain(self.options.iter().copied())
     }
 }
 
@@ -318,7 +426,7 @@ impl MethodOptions {
     }
 
     /// What all methods share.
-    pub(crate) fn setup(&self) -> Setup {
+    pub fn setup(&self) -> Setup {
         Setup {
             layer: self.layer.clone().unwrap_or_else(|| INPUT.to_owned()),
             rules: self.rules.clone().unwrap_or_default(),
@@ -330,41 +438,33 @@ impl MethodOptions {
         }
     }
 
-    /// The value of an option, or the default.
-    pub(crate) fn get_or<T: FromStr>(
-        &self,
-        option: &str,
-        expected: &str,
-        default: T,
-    ) -> Result<T, AttributionError> {
-        Ok(self.get(option, expected)?.unwrap_or(default))
+    /// The preset that was asked for.
+    pub fn preset(&self) -> Option<&str> {
+        self.values.text(PRESET)
     }
 
-    /// Puts the value of an option in place of the default, if it was given.
-    pub(crate) fn read<T: FromStr>(
+    /// An option of the method's own as it was given.
+    pub fn get(&self, option: &str) -> Option<&str> {
+        self.values.text(option)
+    }
+
+    /// A method under these options, which change what it says of itself and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::OptionValue`] for a value that cannot be understood,
+    /// [`AttributionError::Parameter`] for one that is out of range.
+    pub fn apply<M: Configurable + Attributor + 'static>(
         &self,
-        option: &str,
-        expected: &str,
-        value: &mut T,
-    ) -> Result<(), AttributionError> {
-        if let Some(given) = self.get(option, expected)? {
-            *value = given;
+        mut method: M,
+    ) -> Result<Box<dyn Attributor>, AttributionError> {
+        *method.setup_mut() = self.setup();
+        for option in M::OPTIONS {
+            if let Some(text) = self.values.text(option.name) {
+                method.configure(option.name, text)?;
+            }
         }
-        Ok(())
-    }
-
-    /// The value of an option, if it was given.
-    pub(crate) fn get<T: FromStr>(
-        &self,
-        option: &str,
-        expected: &str,
-    ) -> Result<Option<T>, AttributionError> {
-        self.values
-            .get(option)
-            .map_err(|value| AttributionError::OptionValue {
-                option: option.to_owned(),
-                value: value.to_owned(),
-                expected: expected.to_owned(),
-            })
+        method.check_options()?;
+        Ok(Box::new(method))
     }
 }

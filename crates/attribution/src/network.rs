@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use burn::tensor::{Device, Tensor};
 use elucid_graph::{Activation, GraphError, INPUT, LOGITS, Layer, Layout};
 use elucid_rules::{Algebra, OpKind, RuleUse, Rules};
-use elucid_vision::{Model, Probabilities};
+use elucid_vision::{InputSpec, Model, Probabilities};
+use ndarray::{ArrayD, ArrayViewD};
 
 use crate::error::AttributionError;
 use crate::target::{ClassRef, DenseMap, moved_to, probability_of};
@@ -70,11 +71,75 @@ pub trait Network {
         Ok((self.run(feeds, fetch, rules)?, Vec::new()))
     }
 
+    /// The values of several layers, computed from the layers fed, in the order asked for, and how many
+    /// operators each rule took. One pass for each, unless the network can do better.
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::run`].
+    fn run_all(
+        &self,
+        feeds: Vec<(&str, Activation)>,
+        fetch: &[&str],
+        rules: &Rules,
+    ) -> Result<(Vec<Activation>, Vec<RuleUse>), AttributionError> {
+        let mut uses = Vec::new();
+        let values = fetch.iter().map(|layer| {
+            let (value, counted) = self.run_counting(feeds.clone(), layer, rules)?;
+            uses = counted;
+            Ok(value)
+        });
+        let values = values.collect::<Result<_, AttributionError>>()?;
+        Ok((values, uses))
+    }
+
+    /// How pictures are prepared for it, if it says so: what black and white are, what a picture that is
+    /// optimised goes through.
+    fn input_spec(&self) -> Option<&InputSpec> {
+        self.as_model().map(Model::input_spec)
+    }
+
+    /// Its layers with weights, from the scores down, for who replaces them
+    /// ([`Network::with_weights`]); `None` for a network that does not say.
+    ///
+    /// # Errors
+    ///
+    /// Whatever reading the weights meets.
+    fn layer_weights(&self) -> Result<Option<Vec<LayerWeights>>, AttributionError> {
+        Ok(None)
+    }
+
+    /// The same network with other values for some weights: `replace` is given a weight's name and values,
+    /// and says which it has instead. `None` where weights cannot be replaced.
+    ///
+    /// # Errors
+    ///
+    /// Whatever making the network meets, as values of another shape.
+    fn with_weights(
+        &self,
+        replace: &mut ReplaceWeights<'_>,
+    ) -> Result<Option<Box<dyn Network>>, AttributionError> {
+        let _ = replace;
+        Ok(None)
+    }
+
     /// Itself as a model, for methods that replace what operators do.
     fn as_model(&self) -> Option<&Model> {
         None
     }
 }
+
+/// A layer with the names of its weights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerWeights {
+    /// The name of its output.
+    pub layer: String,
+    /// Its weights, by name.
+    pub weights: Vec<String>,
+}
+
+/// New values for a weight, by its name and its values; `None` leaves it.
+pub type ReplaceWeights<'r> = dyn FnMut(&str, ArrayViewD<'_, f32>) -> Option<ArrayD<f32>> + 'r;
 
 impl Network for Model {
     fn device(&self) -> Option<&Device> {
@@ -122,6 +187,55 @@ impl Network for Model {
         }
         let fetched = pass.fetch([fetch])?;
         Ok((fetched.get(fetch)?.clone(), fetched.rule_uses().to_vec()))
+    }
+
+    fn run_all(
+        &self,
+        feeds: Vec<(&str, Activation)>,
+        fetch: &[&str],
+        rules: &Rules,
+    ) -> Result<(Vec<Activation>, Vec<RuleUse>), AttributionError> {
+        let mut pass = self.pass().rules(rules);
+        for (layer, value) in feeds {
+            pass = pass.feed(layer, value);
+        }
+        let fetched = pass.fetch(fetch)?;
+        let values = fetch.iter().map(|layer| Ok(fetched.get(layer)?.clone()));
+        let values = values.collect::<Result<_, GraphError>>()?;
+        Ok((values, fetched.rule_uses().to_vec()))
+    }
+
+    /// A weight that several layers read counts for the first of them.
+    fn layer_weights(&self) -> Result<Option<Vec<LayerWeights>>, AttributionError> {
+        let mut known = HashSet::new();
+        Model::with_weights(self, |name, _| {
+            known.insert(name.to_owned());
+            None
+        })?;
+        let graph = self.graph();
+        let mut layers = Vec::new();
+        for node in graph.nodes().iter().rev() {
+            let algebra = graph.algebra(node);
+            if !algebra.is_weighted() && algebra != Algebra::Mixture {
+                continue;
+            }
+            let names = node.inputs.iter().flatten().map(|&v| graph.name(v));
+            let weights: Vec<String> = names.filter_map(|name| known.take(name)).collect();
+            if let (false, Some(&output)) = (weights.is_empty(), node.outputs.first()) {
+                layers.push(LayerWeights {
+                    layer: graph.name(output).to_owned(),
+                    weights,
+                });
+            }
+        }
+        Ok(Some(layers))
+    }
+
+    fn with_weights(
+        &self,
+        replace: &mut ReplaceWeights<'_>,
+    ) -> Result<Option<Box<dyn Network>>, AttributionError> {
+        Ok(Some(Box::new(Model::with_weights(self, replace)?)))
     }
 
     fn as_model(&self) -> Option<&Model> {

@@ -10,14 +10,17 @@ use crate::work::require;
 /// Most steps that a path is divided into.
 const MAX_STEPS: usize = 1_000_000;
 
-/// Refuses paths that are not divided at all, and those whose nodes would fill the memory.
+/// So many steps there may be, in words.
+pub(crate) const STEPS: &str = "1 to 1000000";
+
+/// Whether a path may be divided so often: once at least, and not so that its nodes fill the memory.
+pub(crate) fn steps_fit(steps: &usize) -> bool {
+    (1..=MAX_STEPS).contains(steps)
+}
+
+/// Refuses other paths.
 pub(crate) fn check_steps(steps: usize) -> Result<(), AttributionError> {
-    require(
-        (1..=MAX_STEPS).contains(&steps),
-        "steps",
-        steps,
-        "1 to 1000000",
-    )
+    require(steps_fit(&steps), "steps", steps, STEPS)
 }
 
 /// A rule for the integral of a function over `[0, 1]` by its values at chosen positions.

@@ -7,7 +7,6 @@ use ndarray::ArrayD;
 
 use crate::error::AttributionError;
 use crate::work::{Work, join, to_vec};
-use elucid_progress::Reporter;
 
 /// A pass over some images, kept, with the target's scores.
 pub(crate) struct Recorded<'m> {
@@ -22,7 +21,7 @@ pub(crate) struct Recorded<'m> {
 impl Work<'_> {
     /// Runs the model on `images`, one for each of `rows`, and keeps everything up to the target
     /// and the layer.
-    pub fn record<'m>(
+    pub(crate) fn record<'m>(
         &self,
         model: &'m Model,
         images: Tensor<4>,
@@ -54,10 +53,9 @@ impl Work<'_> {
 
     /// Calls `attribute` for every batch with a recording of its images and their indices, and joins
     /// the attributions that it returns, and the scores.
-    pub fn each_recording(
+    pub(crate) fn each_recording(
         &self,
         model: &Model,
-        progress: &Reporter,
         mut attribute: impl FnMut(Recorded<'_>, &[usize]) -> Result<Activation, AttributionError>,
     ) -> Result<(ArrayD<f32>, Vec<f32>), AttributionError> {
         let (mut parts, mut scores) = (Vec::new(), Vec::new());
@@ -66,7 +64,7 @@ impl Work<'_> {
             scores.extend(&recorded.scores);
             let values = attribute(recorded, &rows)?;
             parts.push(self.map.shown(values)?.to_array()?);
-            progress.report(scores.len(), self.count())?;
+            self.report(scores.len(), self.count())?;
         }
         Ok((join(&parts)?, scores))
     }

@@ -7,7 +7,7 @@ use elucid_rules::{Algebra, OpKind, RuleUse, Rules};
 use elucid_vision::Model;
 
 use crate::attribution::Attribution;
-use crate::attributor::Setup;
+use crate::attributor::{Attributor, Setup};
 use crate::error::AttributionError;
 use crate::network::Network;
 use crate::saliency::Reduce;
@@ -34,6 +34,8 @@ macro_rules! rectified {
             $crate::attributor::setup_builders!(batch_size, progress);
         }
 
+        $crate::options!($method {});
+
         impl $crate::Attributor for $method {
             fn name(&self) -> &'static str {
                 METHOD.name
@@ -45,7 +47,7 @@ macro_rules! rectified {
                 images: &dyn elucid_graph::ImageBatch,
                 target: $crate::Target,
             ) -> Result<$crate::Attribution, $crate::AttributionError> {
-                RECTIFIED.attribute(&self.setup, network, images, &target)
+                RECTIFIED.attribute(self, &self.setup, network, images, &target)
             }
         }
     };
@@ -55,8 +57,6 @@ pub(crate) use rectified;
 /// A method that is the gradient under other rules for ReLU and Clip.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rectified {
-    /// Its name in the table.
-    pub name: &'static str,
     /// Its name in full, for messages.
     pub title: &'static str,
     /// The preset of [`Rules`].
@@ -102,18 +102,19 @@ impl Rectified {
     /// The gradient under the rules.
     pub fn attribute(
         &self,
+        method: &dyn Attributor,
         setup: &Setup,
         network: &dyn Network,
         images: &dyn ImageBatch,
         target: &Target,
     ) -> Result<Attribution, AttributionError> {
         let work = self.work(setup, network, images, target)?;
-        let (values, scores) = work.each_batch(&setup.progress, |rows, at| {
+        let (values, scores) = work.each_batch(|rows, at| {
             let found = work.gradients(rows, at)?;
             Ok((found.gradient, found.scores))
         })?;
         Ok(
-            Attribution::new(self.name, &work, values, scores, Reduce::MaxAbs)
+            Attribution::new(method, &work, values, scores, Reduce::MaxAbs)?
                 .with_rule_uses(self.kept(&work)?),
         )
     }

@@ -4,8 +4,7 @@
 //! published for. On a picture whose shorter side has fewer than [`USUAL`] pixels, those that nobody has
 //! given shrink in proportion: a window that covers a whole picture points nowhere.
 
-use crate::error::AttributionError;
-use crate::methods::MethodOptions;
+use crate::options::Setting;
 
 /// The shorter side from which on lengths are as published, in pixels.
 pub(crate) const USUAL: f32 = 128.0;
@@ -28,77 +27,131 @@ pub(crate) fn whole(pixels: usize, size: [usize; 2]) -> usize {
     }
 }
 
-/// Which of a method's lengths were given, by the names of their options.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Given(Vec<&'static str>);
+/// A length in pixels, of `f32` or `usize`, that shrinks on small pictures unless it was given.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scaled<T> {
+    pixels: T,
+    given: bool,
+}
 
-impl Given {
-    pub fn add(&mut self, option: &'static str) {
-        self.0.push(option);
+/// A number of pixels.
+pub trait Length: Copy {
+    /// What it becomes on pictures of `[height, width]`.
+    #[must_use]
+    fn shrunk(self, size: [usize; 2]) -> Self;
+}
+
+impl Length for f32 {
+    fn shrunk(self, size: [usize; 2]) -> Self {
+        length(self, size)
     }
+}
 
-    /// Those of these options that are among what was given as text.
-    pub fn read(
-        &mut self,
-        options: &MethodOptions,
-        names: &[&'static str],
-    ) -> Result<(), AttributionError> {
-        for name in names {
-            if options.get::<String>(name, "a value")?.is_some() {
-                self.add(name);
-            }
+impl Length for usize {
+    fn shrunk(self, size: [usize; 2]) -> Self {
+        whole(self, size)
+    }
+}
+
+/// Several lengths.
+impl<const N: usize> Length for [f32; N] {
+    fn shrunk(self, size: [usize; 2]) -> Self {
+        self.map(|pixels| pixels.shrunk(size))
+    }
+}
+
+impl<T: Length> Scaled<T> {
+    /// So many pixels on pictures of 128 and more, fewer on smaller ones.
+    pub const fn usual(pixels: T) -> Self {
+        Self {
+            pixels,
+            given: false,
         }
-        Ok(())
     }
 
-    pub fn has(&self, option: &str) -> bool {
-        self.0.contains(&option)
-    }
-
-    /// Shrinks a length that was not given.
-    pub fn fit(&self, option: &str, pixels: &mut f32, size: [usize; 2]) {
-        if !self.has(option) {
-            *pixels = length(*pixels, size);
+    /// So many pixels on any picture.
+    pub const fn given(pixels: T) -> Self {
+        Self {
+            pixels,
+            given: true,
         }
     }
 
-    /// Shrinks a length in whole pixels that was not given.
-    pub fn fit_whole(&self, option: &str, pixels: &mut usize, size: [usize; 2]) {
-        if !self.has(option) {
-            *pixels = whole(*pixels, size);
+    /// How many there are on pictures of `[height, width]`.
+    pub fn at(self, size: [usize; 2]) -> T {
+        match self.given {
+            true => self.pixels,
+            false => self.pixels.shrunk(size),
         }
     }
 }
 
-/// Options that shrink, and whether they are whole numbers.
-const SCALED: &[(&str, &str, bool)] = &[
-    ("occlusion", "window", true),
-    ("blur-ig", "max-sigma", false),
-    ("extremal-perturbation", "step", true),
-    ("extremal-perturbation", "sigma", false),
-    ("meaningful-perturbation", "mask-scale", true),
-    ("meaningful-perturbation", "mask-blur", false),
-    ("meaningful-perturbation", "offsets", true),
-];
+impl<T: Length> From<T> for Scaled<T> {
+    fn from(pixels: T) -> Self {
+        Self::given(pixels)
+    }
+}
 
-/// What an option of a method is on pictures of `[height, width]` where it is not given.
-pub(crate) fn default_at(method: &str, option: &str, default: &str, size: [usize; 2]) -> String {
-    let found = SCALED.iter().find(|(m, o, _)| (*m, *o) == (method, option));
-    match (found, default.parse::<f32>()) {
-        (Some((_, _, true)), Ok(pixels)) => whole(pixels as usize, size).to_string(),
-        (Some(_), Ok(pixels)) => length(pixels, size).to_string(),
-        (None, Ok(cells)) if (method, option) == ("rise", "cells") => {
-            (cells as usize).min(size[0].min(size[1])).to_string()
+impl<T: Length + Setting<Value = T>> Setting for Scaled<T> {
+    type Value = T;
+
+    fn read(text: &str) -> Option<Self> {
+        T::read(text).map(Self::given)
+    }
+
+    fn text(&self, size: [usize; 2]) -> Option<String> {
+        self.at(size).text(size)
+    }
+
+    fn value(&self) -> Option<&T> {
+        Some(&self.pixels)
+    }
+}
+
+/// A number of cells along the shorter side of a picture, as many as fit unless it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fitting {
+    count: usize,
+    given: bool,
+}
+
+impl Fitting {
+    /// So many, or as many as there are pixels along the shorter side if those are fewer.
+    pub const fn usual(count: usize) -> Self {
+        Self {
+            count,
+            given: false,
         }
-        _ if (method, option) == ("meaningful-perturbation", "disc") => {
-            let parts = default.split(',').enumerate();
-            let shrunk = parts.map(|(i, part)| match part.parse::<f32>() {
-                Ok(pixels) if i < 2 => length(pixels, size).to_string(),
-                _ => part.to_owned(),
-            });
-            shrunk.collect::<Vec<_>>().join(",")
+    }
+
+    /// How many there are on pictures of `[height, width]`.
+    pub fn at(self, [height, width]: [usize; 2]) -> usize {
+        match self.given {
+            true => self.count,
+            false => self.count.min(height.min(width)),
         }
-        _ => default.to_owned(),
+    }
+}
+
+impl From<usize> for Fitting {
+    fn from(count: usize) -> Self {
+        Self { count, given: true }
+    }
+}
+
+impl Setting for Fitting {
+    type Value = usize;
+
+    fn read(text: &str) -> Option<Self> {
+        usize::read(text).map(Self::from)
+    }
+
+    fn text(&self, size: [usize; 2]) -> Option<String> {
+        self.at(size).text(size)
+    }
+
+    fn value(&self) -> Option<&usize> {
+        Some(&self.count)
     }
 }
 
@@ -113,9 +166,11 @@ mod tests {
         assert_eq!(whole(32, [32, 300]), 8);
         assert_eq!(whole(7, [4, 4]), 1);
         assert_eq!(length(21.0, [64, 64]), 10.5);
-        let at = |option, default| default_at("meaningful-perturbation", option, default, [64, 64]);
-        assert_eq!(at("disc", "5,10,0.01"), "2.5,5,0.01");
-        assert_eq!(at("offsets", "4"), "2");
-        assert_eq!(at("l1", "0.0001"), "0.0001");
+        assert_eq!(Scaled::usual([5.0, 10.0]).at([64, 64]), [2.5, 5.0]);
+        assert_eq!(Scaled::usual(4_usize).text([64, 64]).as_deref(), Some("2"));
+        assert_eq!(Scaled::given(4_usize).at([64, 64]), 4);
+        assert_eq!(Scaled::<f32>::read("5").unwrap().at([8, 8]), 5.0);
+        assert_eq!(Fitting::usual(7).at([9, 5]), 5);
+        assert_eq!(Fitting::read("7").unwrap().at([9, 5]), 7);
     }
 }

@@ -24,14 +24,15 @@ use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::error::AttributionError;
-use crate::methods::{Build, Method, MethodOption, MethodOptions, Place, option};
+use crate::methods::{Build, Method, Place};
 use crate::network::Network;
+use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, at_least_one, join, require};
+use crate::work::{Work, join};
 
 /// Mean, variance or mean square of the gradient under noise.
 #[derive(Debug, Clone)]
@@ -83,29 +84,28 @@ impl SmoothGrad {
         self
     }
 
-    setters! {
+    setup_builders!(rules, batch_size, seed, progress);
+}
+
+crate::options!(SmoothGrad {
+    {
         /// How many gradients are taken, 50 by default.
-        samples(samples: usize);
+        samples: usize as "samples", "how many gradients are taken", "1 or more",
+        |samples| *samples > 0
+    }
+    {
         /// Standard deviation of the noise, as a fraction of the range of the layer's value for each
         /// image, 0.15 by default.
-        noise(fraction: f32);
+        noise: f32 as "noise", "standard deviation of the noise, as a fraction of the range of values",
+        "0 or more", |noise| noise.is_finite() && *noise >= 0.0
+    }
+    {
         /// Multiplies each gradient by the layer's value without noise before the statistic is taken.
         /// Captum's noise tunnel around `InputXGradient` multiplies by the value with noise.
-        times_input(times_input: bool);
+        times_input: bool as "times-input",
+        "whether each gradient is multiplied by the value without noise", "true or false"
     }
-
-    setup_builders!(rules, batch_size, seed, progress);
-
-    fn check(&self) -> Result<(), AttributionError> {
-        at_least_one("samples", self.samples)?;
-        require(
-            self.noise.is_finite() && self.noise >= 0.0,
-            "noise",
-            self.noise,
-            "0 or more, as a fraction of the range of values",
-        )
-    }
-}
+});
 
 /// Mean and sum of squared differences from it, of rows that come in batches.
 #[derive(Default)]
@@ -148,13 +148,15 @@ impl Attributor for SmoothGrad {
         }
     }
 
+    stated!();
+
     fn attribute(
         &self,
         network: &dyn Network,
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        self.check()?;
+        self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         let (mut parts, mut scores) = (Vec::new(), Vec::new());
         for image in 0..work.count() {
@@ -200,35 +202,10 @@ impl Attributor for SmoothGrad {
         };
         let evaluations = vec![self.samples; scores.len()];
         Ok(
-            Attribution::new(self.name(), &work, join(&parts)?, scores, reduce)
+            Attribution::new(self, &work, join(&parts)?, scores, reduce)?
                 .with_evaluations(evaluations),
         )
     }
-}
-
-const OPTIONS: &[MethodOption] = &[
-    option("samples", "50", "how many gradients are taken"),
-    option(
-        "noise",
-        "0.15",
-        "standard deviation of the noise, as a fraction of the range of values",
-    ),
-    option(
-        "times-input",
-        "false",
-        "true multiplies each gradient by the value without noise",
-    ),
-];
-
-fn build(kind: Kind, options: &MethodOptions) -> Result<Box<dyn Attributor>, AttributionError> {
-    let defaults = SmoothGrad::new(kind);
-    Ok(Box::new(SmoothGrad {
-        setup: options.setup(),
-        kind,
-        samples: options.get_or("samples", "a number of samples", defaults.samples)?,
-        noise: options.get_or("noise", "a fraction of the range of values", defaults.noise)?,
-        times_input: options.get_or("times-input", "true or false", defaults.times_input)?,
-    }))
 }
 
 /// A method of this family.
@@ -240,24 +217,24 @@ const fn noisy(
 ) -> Method {
     let method = Method::new(name, title, reference, build);
     let method = method.at(Place::AnyLayer).takes_rules().random();
-    method.options(OPTIONS)
+    method.options(SmoothGrad::OPTIONS)
 }
 
 pub(crate) const SMOOTH_GRAD: Method = noisy(
     "smooth-grad",
     "SmoothGrad",
     "Smilkov et al. 2017",
-    |options| build(Kind::Mean, options),
+    |options| options.apply(SmoothGrad::mean()),
 );
 
 pub(crate) const VAR_GRAD: Method =
     noisy("var-grad", "VarGrad", "Adebayo et al. 2018", |options| {
-        build(Kind::Variance, options)
+        options.apply(SmoothGrad::variance())
     });
 
 pub(crate) const SQUARE_GRAD: Method = noisy(
     "square-grad",
     "SquareGrad",
     "Hooker et al. 2019",
-    |options| build(Kind::Squared, options),
+    |options| options.apply(SmoothGrad::squared()),
 );

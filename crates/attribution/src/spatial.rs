@@ -21,11 +21,16 @@ use ndarray::{Array2, Array3, Array4, Ix3, s};
 use crate::error::AttributionError;
 use crate::finite::finite;
 use crate::layer_map::{LayerMap, Takes};
+use crate::network::Network;
 use crate::work::at_least_one;
 use elucid_progress::{Progress, Reporter};
 
 /// Numbers that one chunk may compute by default: 128 MiB, a few times that with gradients.
 const CHUNK_ELEMENTS: usize = 1 << 25;
+
+/// How many times the numbers of both layers a pass between them is taken to compute, where that is not
+/// known.
+const UNKNOWN_LAYERS: usize = 8;
 
 /// The largest chunk that is chosen by default.
 const CHUNK_MOST: usize = 64;
@@ -86,6 +91,9 @@ impl SpatialAttribution {
 
     /// Computes the maps of each image of the batch.
     ///
+    /// Of a [`Model`] positions share backward passes; of any other network, whose windows nobody knows,
+    /// each has one of its own.
+    ///
     /// # Errors
     ///
     /// [`AttributionError::Graph`] for names that do not exist, [`AttributionError::NoPath`] when the
@@ -93,37 +101,51 @@ impl SpatialAttribution {
     /// without positions, [`AttributionError::Cancelled`] when the callback asks to stop.
     pub fn compute(
         &self,
-        model: &Model,
-        images: &impl ImageBatch,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
     ) -> Result<Vec<SpatialMaps>, AttributionError> {
         at_least_one("batch size", self.batch_size.unwrap_or(1))?;
-        let from = model.layer(&self.from)?.name().to_owned();
-        let to = model.layer(&self.to)?.name().to_owned();
-        if !depends(model, &to, &from)? {
+        let from = network.layer(&self.from)?;
+        let to = network.layer(&self.to)?;
+        if let Some(model) = network.as_model()
+            && !depends(model, &to, &from)?
+        {
             return Err(AttributionError::NoPath {
                 layer: from,
                 target: to,
             });
         }
-        let images = images.images(model.device());
+        let input = network.layer(INPUT)?;
+        let images = match network.device() {
+            Some(device) => images.images(device),
+            None => images.batch(),
+        };
         let [count, _, height, width] = images.dims();
         let size = [height, width];
-        let maps = [&from, &to].map(|layer| LayerMap::of(model, layer, size, Takes::Map));
+        let maps = [&from, &to].map(|layer| LayerMap::of(network, layer, size, Takes::Map));
         let [from_map, to_map] = maps;
         let (from_map, to_map) = (from_map?, to_map?);
-        let fetched = model.pass().input(&images).fetch([&from, &to])?;
-        let shallow = spatial(from_map, fetched.get(&from)?, &from)?;
-        let deep = spatial(to_map, fetched.get(&to)?, &to)?;
-        let front = from_map.front(fetched.get(&from)?)?;
+        let feeds = vec![(input.as_str(), images.clone().into())];
+        let (fetched, _) = network.run_all(feeds, &[&from, &to], &Rules::new())?;
+        let (Some(at_from), Some(at_to)) = (fetched.first(), fetched.last()) else {
+            return Ok(Vec::new());
+        };
+        let shallow = spatial(from_map, at_from, &from)?;
+        let deep = spatial(to_map, at_to, &to)?;
+        let front = from_map.front(at_from)?;
         drop(fetched);
 
         // Windows are those of rows and columns in their usual place.
         let windowed = (from_map.is_plain() && to_map.is_plain()).then_some(size);
-        let groups = self.groups(model, &from, &to, windowed, &shallow, &deep)?;
+        let groups = self.groups(network.as_model(), &from, &to, windowed, &shallow, &deep)?;
         let batch = match self.batch_size {
             Some(batch) => batch,
             None => {
-                let elements = model.pass_elements(&from, &to, size)?;
+                let elements = match network.as_model() {
+                    Some(model) => model.pass_elements(&from, &to, size)?,
+                    // What lies between is not known: more than both ends.
+                    None => UNKNOWN_LAYERS * at_ends(&shallow, &deep),
+                };
                 (CHUNK_ELEMENTS / elements.max(1)).clamp(1, CHUNK_MOST)
             }
         };
@@ -131,13 +153,14 @@ impl SpatialAttribution {
         let mut results = Vec::with_capacity(count);
         for image in 0..count {
             let job = Job {
-                model,
+                network,
                 rules: &self.rules,
+                input: &input,
+                image: images.clone().narrow(0, image, 1),
                 from: &from,
                 to: &to,
                 from_map,
                 to_map,
-                image: images.clone().narrow(0, image, 1),
                 front: front.clone().map(|front| front.narrow(0, image, 1)),
                 shallow: shallow.clone().narrow(0, image, 1),
                 deep: deep.clone().narrow(0, image, 1),
@@ -182,7 +205,7 @@ impl SpatialAttribution {
     /// without.
     fn groups(
         &self,
-        model: &Model,
+        model: Option<&Model>,
         from: &str,
         to: &str,
         size: Option<[usize; 2]>,
@@ -191,9 +214,9 @@ impl SpatialAttribution {
     ) -> Result<Vec<Vec<Member>>, AttributionError> {
         let [_, _, h1, w1] = shallow.dims();
         let [_, _, h2, w2] = deep.dims();
-        let windows = match size.filter(|_| self.colouring) {
-            Some(size) => model.windows(from, to, &self.rules, size)?,
-            None => None,
+        let windows = match (model, size.filter(|_| self.colouring)) {
+            (Some(model), Some(size)) => model.windows(from, to, &self.rules, size)?,
+            _ => None,
         };
         Ok(match windows {
             Some(windows) => {
@@ -236,13 +259,17 @@ fn depends(model: &Model, deep: &str, shallow: &str) -> Result<bool, Attribution
         }
         if seen.insert(value) {
             let node = graph.producer(value);
-            waiting.extend(
-                node.into_iter()
-                    .flat_map(|node| node.inputs.iter().flatten()),
-            );
+            let inputs = node.into_iter().flat_map(|node| &node.inputs);
+            waiting.extend(inputs.flatten());
         }
     }
     Ok(false)
+}
+
+/// The numbers of both layers for one image.
+fn at_ends(shallow: &Tensor<4>, deep: &Tensor<4>) -> usize {
+    let of = |layer: &Tensor<4>| layer.dims()[1..].iter().product::<usize>();
+    of(shallow) + of(deep)
 }
 
 /// The activation as `[N, C, H, W]`.
@@ -264,14 +291,15 @@ struct Member {
 
 /// One image's pass from layer to layer.
 struct Job<'j> {
-    model: &'j Model,
+    network: &'j dyn Network,
     rules: &'j Rules,
+    input: &'j str,
+    /// `[1, C, H, W]`
+    image: Tensor<4>,
     from: &'j str,
     to: &'j str,
     from_map: LayerMap,
     to_map: LayerMap,
-    /// `[1, C, H, W]`
-    image: Tensor<4>,
     /// The tokens in front of the shallow map, `[1, prefix, C1]`, if it is of tokens.
     front: Option<Tensor<3>>,
     /// `[1, C1, H1, W1]`
@@ -315,25 +343,22 @@ impl Job<'_> {
             }
         }
         let mask = TensorData::new(mask, [count, 1, h2, w2]);
-        let cotangents = Tensor::<4>::from_data(mask, self.model.device()) * unit.clone();
+        let cotangents = Tensor::<4>::from_data(mask, &self.image.device()) * unit.clone();
 
         // burn frees a graph when it is differentiated, so each cotangent gets its own copy of
         // the activations along the batch.
         let copies = self.shallow.clone().repeat_dim(0, count);
         let leaf = Activation::from(copies).require_grad();
         let front = self.front.clone().map(|front| front.repeat_dim(0, count));
-        let mut pass = self
-            .model
-            .pass()
-            .rules(self.rules)
-            .feed(self.from, self.from_map.laid_out(leaf.clone(), front)?);
-        if self.from != self.model.layer(INPUT)?.name() {
+        let fed = self.from_map.laid_out(leaf.clone(), front)?;
+        let mut feeds = vec![(self.from, fed)];
+        if self.from != self.input {
             // Other branches than the layer's keep the values that the image gives them.
-            pass = pass.feed(INPUT, self.image.clone().repeat_dim(0, count));
+            let images = self.image.clone().repeat_dim(0, count);
+            feeds.insert(0, (self.input, images.into()));
         }
-        let fetched = pass.fetch([self.to])?;
-        let uses = fetched.rule_uses().to_vec();
-        let reached = spatial(self.to_map, fetched.get(self.to)?, self.to)?;
+        let (reached, uses) = self.network.run_counting(feeds, self.to, self.rules)?;
+        let reached = spatial(self.to_map, &reached, self.to)?;
         let score = (reached * cotangents).sum();
         // A rule may cut the gradient off.
         let gradient = match score.is_tracked() {
@@ -341,6 +366,12 @@ impl Job<'_> {
             false => None,
         };
         let Some(gradient) = gradient else {
+            if self.rules.is_empty() {
+                return Err(AttributionError::NoPath {
+                    layer: self.from.to_owned(),
+                    target: self.to.to_owned(),
+                });
+            }
             return Ok((Array3::zeros((count, h1, w1)), uses));
         };
         let product = gradient.tensor::<4>()? * self.shallow.clone();

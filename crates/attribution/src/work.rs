@@ -1,6 +1,7 @@
-//! What gradient methods have in common: images, a layer, a target, and gradients between them.
+//! What methods have in common: images, a layer, a target, and scores and gradients between them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -18,36 +19,61 @@ use crate::network::Network;
 use crate::target::{BoundTarget, Target};
 use elucid_progress::Reporter;
 
-/// A method's inputs, checked.
+/// A method's context: a network, images, a layer and a target, checked, with scores and gradients between
+/// them.
+///
+/// Rows are what goes through the network together. Row `i` of a value of the layer belongs to one of the
+/// images, `rows[i]`, and to its target, so that several values may be tried for one image. Other branches
+/// of the network than the layer's keep the values that the image gives them.
+///
+/// The layer's value is seen as `[N, C, H, W]` where it is `[N, H, W, C]`.
 #[derive(Clone)]
-pub(crate) struct Work<'w> {
-    pub network: &'w dyn Network,
+pub struct Work<'w> {
+    pub(crate) network: &'w dyn Network,
     /// Full name of the layer that is attributed to.
-    pub layer: String,
+    pub(crate) layer: String,
     /// `[N, C, H, W]`, without autodiff.
-    pub images: Tensor<4>,
+    pub(crate) images: Tensor<4>,
     /// What is explained, in words.
-    pub target_name: String,
-    pub target: BoundTarget,
-    pub rules: Rules,
-    pub batch_size: usize,
+    pub(crate) target_name: String,
+    pub(crate) target: BoundTarget,
+    pub(crate) rules: Rules,
+    pub(crate) batch_size: usize,
+    pub(crate) progress: Reporter,
     input: String,
     /// How many operators each rule took in the last pass with rules.
     rule_uses: Arc<Mutex<Vec<RuleUse>>>,
     /// What is seen of the layer.
-    pub map: LayerMap,
+    pub(crate) map: LayerMap,
     /// For each image the tokens in front that are not seen, `[1, prefix, C]`.
     fronts: Arc<Mutex<HashMap<usize, Tensor<3>>>>,
 }
 
+impl fmt::Debug for Work<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work")
+            .field("layer", &self.layer)
+            .field("images", &self.images.dims())
+            .field("target", &self.target_name)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Scores of some rows, and their gradient at the layer.
-pub(crate) struct Gradients {
+#[derive(Debug, Clone)]
+pub struct Gradients {
+    /// One for each row.
     pub scores: Vec<f32>,
     /// Shaped like the layer, one image per row.
     pub gradient: Activation,
 }
 
 impl<'w> Work<'w> {
+    /// Checks a method's inputs: what it may be told, where it attributes to, what it explains.
+    ///
+    /// # Errors
+    ///
+    /// As [`Attributor::attribute`](crate::Attributor::attribute).
     pub fn new(
         network: &'w dyn Network,
         images: &dyn ImageBatch,
@@ -72,6 +98,7 @@ impl<'w> Work<'w> {
             target_name: target.to_string(),
             target: bound,
             rules: setup.rules.clone(),
+            progress: setup.progress.clone(),
             input: network.layer(INPUT)?,
             images,
             rule_uses: Arc::default(),
@@ -93,7 +120,12 @@ impl<'w> Work<'w> {
     }
 
     /// The same images and target with another layer or other rules.
-    pub fn at(&self, layer: &str, rules: &Rules, takes: Takes) -> Result<Self, AttributionError> {
+    pub(crate) fn at(
+        &self,
+        layer: &str,
+        rules: &Rules,
+        takes: Takes,
+    ) -> Result<Self, AttributionError> {
         let layer = self.network.layer(layer)?;
         Ok(Self {
             map: LayerMap::of(self.network, &layer, self.size(), takes)?,
@@ -113,6 +145,10 @@ impl<'w> Work<'w> {
     }
 
     /// The same images and layer with another target.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::Target`] and others for a target that the network does not have.
     pub fn about(&self, target: &Target) -> Result<Self, AttributionError> {
         let bound = target.bind(self.network)?;
         let work = Self {
@@ -128,6 +164,40 @@ impl<'w> Work<'w> {
             ..self.clone()
         };
         work.settled()
+    }
+
+    /// The network.
+    pub fn network(&self) -> &'w dyn Network {
+        self.network
+    }
+
+    /// The full name of the layer that is attributed to.
+    pub fn layer(&self) -> &str {
+        &self.layer
+    }
+
+    /// The images `[N, C, H, W]`, on the network's device, without autodiff.
+    pub fn images(&self) -> Tensor<4> {
+        self.images.clone()
+    }
+
+    /// What is explained, in words.
+    pub fn target(&self) -> &str {
+        &self.target_name
+    }
+
+    /// How many rows go through the network together.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    /// Tells the progress callback that so many steps are done.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::Cancelled`] if it breaks.
+    pub fn report(&self, done: usize, total: usize) -> Result<(), AttributionError> {
+        Ok(self.progress.report(done, total)?)
     }
 
     /// Number of images.
@@ -151,8 +221,12 @@ impl<'w> Work<'w> {
         self.layer == self.input
     }
 
-    /// The model.
-    pub fn model(&self, method: &'static str) -> Result<&'w Model, AttributionError> {
+    /// The network as a model, for a method that needs to see operators.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::NeedsModel`], which names the method, for any other network.
+    pub fn model(&self, method: &str) -> Result<&'w Model, AttributionError> {
         self.network
             .as_model()
             .ok_or_else(|| AttributionError::NeedsModel {
@@ -170,7 +244,11 @@ impl<'w> Work<'w> {
         select(&self.images, rows)
     }
 
-    /// The value of the layer for some images, as it is [seen](LayerMap::shown).
+    /// The value of the layer for some images, row by row.
+    ///
+    /// # Errors
+    ///
+    /// Whatever running the network meets.
     pub fn activation(&self, images: Tensor<4>) -> Result<Activation, AttributionError> {
         if self.is_input() {
             return Ok(images.into());
@@ -206,6 +284,10 @@ impl<'w> Work<'w> {
     }
 
     /// The value of the layer for some of the images.
+    ///
+    /// # Errors
+    ///
+    /// Whatever running the network meets.
     pub fn activation_of(&self, rows: &[usize]) -> Result<Activation, AttributionError> {
         self.activation(self.rows(rows))
     }
@@ -259,6 +341,10 @@ impl<'w> Work<'w> {
 
     /// The target's score, one for each row of `at`, where row `i` of the layer belongs to image
     /// `rows[i]`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever running the network meets.
     pub fn scores(&self, rows: &[usize], at: Activation) -> Result<Vec<f32>, AttributionError> {
         let scores = to_vec(&self.run(rows, at, &Rules::new())?.into())?;
         finite_scores(&self.target_name, rows.iter().copied(), &scores)?;
@@ -267,7 +353,7 @@ impl<'w> Work<'w> {
 
     /// What the target's score is the difference of, `[first, second]` for each row of `at`; the
     /// second is 0 for targets that are no difference.
-    pub fn side_scores(
+    pub(crate) fn side_scores(
         &self,
         rows: &[usize],
         at: Activation,
@@ -284,6 +370,10 @@ impl<'w> Work<'w> {
     }
 
     /// The target's score for each of the images as it is.
+    ///
+    /// # Errors
+    ///
+    /// Whatever running the network meets.
     pub fn all_scores(&self) -> Result<Vec<f32>, AttributionError> {
         let mut scores = Vec::with_capacity(self.count());
         for rows in self.batches() {
@@ -293,7 +383,7 @@ impl<'w> Work<'w> {
     }
 
     /// The value for some images of the layer that the target is computed from.
-    pub fn outputs(&self, images: Tensor<4>) -> Result<Activation, AttributionError> {
+    pub(crate) fn outputs(&self, images: Tensor<4>) -> Result<Activation, AttributionError> {
         let feeds = vec![(self.input.as_str(), images.into())];
         self.network.run(feeds, &self.target.layer, &Rules::new())
     }
@@ -306,11 +396,14 @@ impl<'w> Work<'w> {
         }
     }
 
-    /// Calls `attribute` for every batch with the images' indices and the layer's value, and joins
-    /// the attributions and scores that it returns.
+    /// Calls `attribute` for every batch with the images' indices and the layer's value, joins
+    /// the attributions and scores that it returns, and tells the progress callback.
+    ///
+    /// # Errors
+    ///
+    /// What `attribute` returns, and [`AttributionError::Cancelled`] when the callback asks to stop.
     pub fn each_batch(
         &self,
-        progress: &Reporter,
         mut attribute: impl FnMut(
             &[usize],
             Activation,
@@ -321,12 +414,18 @@ impl<'w> Work<'w> {
             let (values, found) = attribute(&rows, self.activation_of(&rows)?)?;
             parts.push(values.to_array()?);
             scores.extend(found);
-            progress.report(scores.len(), self.count())?;
+            self.report(scores.len(), self.count())?;
         }
         Ok((join(&parts)?, scores))
     }
 
-    /// Scores and gradients, one for each row of `at`.
+    /// Scores and gradients under the rules, one for each row of `at`, where row `i` of the layer belongs
+    /// to image `rows[i]`.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::NoPath`] when the target does not depend on the layer, and whatever running the
+    /// network meets.
     pub fn gradients(&self, rows: &[usize], at: Activation) -> Result<Gradients, AttributionError> {
         let leaf = at.require_grad();
         let scores = self.run(rows, leaf.clone(), &self.rules)?;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use elucid::attribution::{METHODS, Method};
+use elucid::attribution::Method;
 use elucid::prelude::Reduce;
 
 use crate::error::CliError;
+use crate::known;
 
 const HEADING: &str = "Method options (defaults: elucid methods NAME)";
 
@@ -28,7 +29,7 @@ impl MethodFlags {
         for name in self.0.keys() {
             let takes = |method: &&'static Method| method.takes(name);
             if !methods.iter().any(takes) {
-                let takers = METHODS.iter().copied().filter(takes);
+                let takers = known::methods().filter(takes);
                 return Err(taken_by_others(name, methods, takers));
             }
         }
@@ -56,18 +57,23 @@ pub fn taken_by_others(
 }
 
 /// Every option of any method, once, with what the help says of it.
-fn known() -> BTreeMap<&'static str, String> {
-    let mut known: BTreeMap<&'static str, Vec<(&'static str, Vec<&'static str>)>> = BTreeMap::new();
-    for method in METHODS {
-        for option in method.options {
+fn flags() -> BTreeMap<&'static str, String> {
+    let mut known: BTreeMap<&'static str, Vec<(String, Vec<&'static str>)>> = BTreeMap::new();
+    for method in known::methods() {
+        for option in method.all_options() {
+            let values = match option.name {
+                "preset" => method.presets.join(", "),
+                _ => option.values.to_owned(),
+            };
+            let text = format!("{}: {values}", option.help);
             let helps = known.entry(option.name).or_default();
-            match helps.iter_mut().find(|(help, _)| *help == option.help) {
+            match helps.iter_mut().find(|(help, _)| *help == text) {
                 Some((_, methods)) => methods.push(method.name),
-                None => helps.push((option.help, vec![method.name])),
+                None => helps.push((text, vec![method.name])),
             }
         }
     }
-    let text = |helps: Vec<(&'static str, Vec<&'static str>)>| {
+    let text = |helps: Vec<(String, Vec<&'static str>)>| {
         let parts = helps.into_iter().map(|(help, methods)| {
             let help = capitalised(help.trim_end_matches('.'));
             format!("{help} [{}]", methods.join(", "))
@@ -112,7 +118,7 @@ fn parse_value(text: &str) -> Result<String, String> {
 
 impl Args for MethodFlags {
     fn augment_args(command: Command) -> Command {
-        known().into_iter().fold(command, |command, (name, help)| {
+        flags().into_iter().fold(command, |command, (name, help)| {
             command.arg(
                 Arg::new(name)
                     .long(name)
@@ -138,7 +144,7 @@ impl FromArgMatches for MethodFlags {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for name in known().into_keys() {
+        for name in flags().into_keys() {
             if let Some(value) = matches.get_one::<String>(name) {
                 self.0.insert(name, value.clone());
             }
@@ -150,6 +156,7 @@ impl FromArgMatches for MethodFlags {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use elucid::attribution::METHODS;
 
     use super::*;
 
@@ -162,8 +169,8 @@ mod tests {
     #[test]
     fn every_option_of_every_method_is_a_flag() {
         for method in METHODS {
-            for option in method.options {
-                for value in [option.default, "-1,-2.5", "-"] {
+            for option in method.all_options() {
+                for value in ["7", "-1,-2.5", "-"] {
                     let flag = format!("--{}", option.name);
                     let flags = Program::try_parse_from(["p", &flag, value]).unwrap().flags;
                     assert_eq!(flags.of(method)[option.name], value);

@@ -106,6 +106,33 @@ pub struct Summary {
     pub converged: Option<bool>,
 }
 
+impl Summary {
+    /// Of a method that gave `reconstructed` for `rows`, both `[rows, columns]`, and tells nothing of its
+    /// iterations.
+    pub fn of<T: Scalar>(rows: ArrayView2<'_, T>, reconstructed: ArrayView2<'_, T>) -> Self {
+        let norm = |squares: f64| squares.sqrt();
+        let all = norm(rows.iter().map(|&v| widen(v).powi(2)).sum());
+        let pairs = rows.iter().zip(&reconstructed);
+        let error = norm(pairs.map(|(&a, &b)| (widen(a) - widen(b)).powi(2)).sum());
+        Self {
+            error,
+            relative_error: relative(error, all),
+            iterations: None,
+            converged: None,
+        }
+    }
+
+    /// The same of a method that took so many iterations, and whose stopping rule ended it or not.
+    #[must_use]
+    pub fn after(self, iterations: usize, converged: bool) -> Self {
+        Self {
+            iterations: Some(iterations),
+            converged: Some(converged),
+            ..self
+        }
+    }
+}
+
 /// The methods by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

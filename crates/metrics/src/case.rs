@@ -10,6 +10,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::error::MetricError;
 use crate::metric::{Halt, NotApplicable};
+use crate::probe::Probe;
 use crate::region::{self, Truth};
 
 /// How an attribution of one image or more becomes maps at the size of the images, of which the
@@ -262,8 +263,18 @@ impl<'a> Case<'a> {
         [h, w]
     }
 
+    /// The network.
+    pub fn network(&self) -> &'a dyn Network {
+        self.network
+    }
+
+    /// The image `[1, C, H, W]`.
+    pub fn image(&self) -> Tensor<4> {
+        self.image.clone()
+    }
+
     /// Number of channels of the image.
-    pub(crate) fn channels(&self) -> usize {
+    pub fn channels(&self) -> usize {
         self.image.dims()[1]
     }
 
@@ -272,8 +283,17 @@ impl<'a> Case<'a> {
         self.class
     }
 
+    /// The map `[H, W]`, as it was given.
+    pub fn map(&self) -> ArrayView2<'a, f32> {
+        self.map
+    }
+
     /// The map, if all its numbers are finite.
-    pub(crate) fn finite_map(&self) -> Result<ArrayView2<'a, f32>, NotApplicable> {
+    ///
+    /// # Errors
+    ///
+    /// [`NotApplicable::NotFinite`], which is what the metric then says.
+    pub fn finite_map(&self) -> Result<ArrayView2<'a, f32>, NotApplicable> {
         finite(self.map)
     }
 
@@ -286,8 +306,12 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Which pixels belong to the object.
-    pub(crate) fn true_pixels(&self) -> Result<Array2<bool>, NotApplicable> {
+    /// Which pixels belong to the object, `[H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotApplicable`] where that is not known, or no pixel does.
+    pub fn true_pixels(&self) -> Result<Array2<bool>, NotApplicable> {
         let mask = self.truth.mask(self.size())?;
         match mask.iter().any(|&inside| inside) {
             true => Ok(mask),
@@ -295,7 +319,12 @@ impl<'a> Case<'a> {
         }
     }
 
-    pub(crate) fn true_boxes(&self) -> Result<&[[f32; 4]], NotApplicable> {
+    /// The boxes around the objects, `[xmin, ymin, xmax, ymax]` in pixels.
+    ///
+    /// # Errors
+    ///
+    /// [`NotApplicable`] where there are none.
+    pub fn true_boxes(&self) -> Result<&[[f32; 4]], NotApplicable> {
         match &self.truth {
             Truth::Boxes(boxes) => Ok(boxes),
             Truth::Mask(_) => Err(NotApplicable::NoBoxes),
@@ -303,11 +332,17 @@ impl<'a> Case<'a> {
         }
     }
 
-    pub(crate) fn target(&self) -> Target {
+    /// The class as a target.
+    pub fn target(&self) -> Target {
         Target::class(self.class)
     }
 
-    pub(crate) fn method(&self) -> Result<&'a dyn Attributor, NotApplicable> {
+    /// The method, to attribute again.
+    ///
+    /// # Errors
+    ///
+    /// [`NotApplicable::NoAttributor`] where it was not given.
+    pub fn method(&self) -> Result<&'a dyn Attributor, NotApplicable> {
         self.attributor.ok_or(NotApplicable::NoAttributor)
     }
 
@@ -379,8 +414,18 @@ impl<'a> Case<'a> {
         }
     }
 
-    pub(crate) fn device(&self) -> Device {
+    /// Where the image is.
+    pub fn device(&self) -> Device {
         self.image.device()
+    }
+
+    /// The network's scores of images, one row for each.
+    ///
+    /// # Errors
+    ///
+    /// Whatever running the network meets, and [`MetricError::Scores`] for scores that are no rows.
+    pub fn logits(&self, images: Tensor<4>) -> Result<Array2<f32>, MetricError> {
+        Probe::new(self, images.dims()[0].max(1))?.logits_of(images)
     }
 
     /// Images `[N, C, H, W]` from their pixels.

@@ -66,15 +66,12 @@ impl Hidden {
             values.flat_map(|v| std::iter::repeat_n(v, plane)).collect()
         };
         let spec = || {
-            let model = case.network.as_model();
-            let spec = model.map(|model| model.input_spec());
+            let spec = case.network.input_spec();
             spec.ok_or_else(|| MetricError::OptionValue {
                 option: "baseline".to_owned(),
                 value: self.to_string(),
-                expected:
-                    "zero, mean or blur: nobody says what pixels become for a network that is \
-                           no model"
-                        .to_owned(),
+                expected: "zero, mean or blur: the network does not say what pixels become"
+                    .to_owned(),
             })
         };
         Ok(match self {

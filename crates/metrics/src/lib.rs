@@ -44,4 +44,4 @@ pub use road::Road;
 pub use sensitivity::SensitivityMax;
 pub use similarity::Similarity;
 pub use sparseness::Sparseness;
-pub use table::{METRICS, MetricInfo, MetricOption, MetricOptions, metric};
+pub use table::{Build, METRICS, MetricInfo, MetricOption, MetricOptions, Metrics, metric, option};

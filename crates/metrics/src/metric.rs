@@ -14,7 +14,7 @@ use crate::error::MetricError;
 /// table of all metrics by name is [`METRICS`](crate::METRICS).
 pub trait Metric: fmt::Debug + Send + Sync {
     /// The metric's name in the table of metrics.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// Whether larger or smaller values are better.
     fn direction(&self) -> Direction;
@@ -41,7 +41,7 @@ pub trait Metric: fmt::Debug + Send + Sync {
 }
 
 impl<M: Metric + ?Sized> Metric for Box<M> {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         (**self).name()
     }
 
@@ -116,12 +116,14 @@ impl Needs {
         attributor: false,
     };
 
-    pub(crate) const TRUTH: Self = Self {
+    /// Where the object is.
+    pub const TRUTH: Self = Self {
         truth: true,
         ..Self::MAP
     };
 
-    pub(crate) const SCORES: Self = Self {
+    /// The network's scores of changed images.
+    pub const SCORES: Self = Self {
         scores: true,
         ..Self::MAP
     };
@@ -196,8 +198,8 @@ pub enum NotApplicable {
     /// The method does not state what its attributions add up to.
     #[error("the method promises no sum")]
     NoPromise,
-    /// The network is a closure.
-    #[error("the network is a closure, whose weights cannot be changed")]
+    /// The network's weights cannot be changed.
+    #[error("the network's weights cannot be changed")]
     NeedsModel,
     /// The network has no weights that can be randomised.
     #[error("the network has no layer with weights")]
@@ -205,6 +207,9 @@ pub enum NotApplicable {
     /// The network has one class only.
     #[error("the network has no other class")]
     OneClass,
+    /// What a metric of one's own says, in words.
+    #[error("{0}")]
+    Other(String),
 }
 
 /// Why a measurement ends early.

@@ -45,7 +45,7 @@ impl<'c, 'a> Probe<'c, 'a> {
         Ok(self.logits_of(self.case.image.clone())?.ncols())
     }
 
-    fn logits_of(&self, images: Tensor<4>) -> Result<ndarray::Array2<f32>, MetricError> {
+    pub fn logits_of(&self, images: Tensor<4>) -> Result<ndarray::Array2<f32>, MetricError> {
         let count = images.dims()[0];
         let feeds = vec![(self.input.as_str(), images.into())];
         let fetched = self.case.network.run(feeds, &self.logits, &Rules::new())?;

@@ -29,10 +29,7 @@
 //! Both attribute anew on the trained network, so that methods which draw random numbers are compared
 //! under the same ones. Memory: one further network, and what the method takes.
 
-use std::collections::HashSet;
-
-use elucid_rules::Algebra;
-use elucid_vision::Model;
+use elucid_attribution::{LayerWeights, Network};
 use ndarray::Array2;
 
 use crate::case::Case;
@@ -66,12 +63,6 @@ pub struct ParameterRandomisation {
     seed: u64,
 }
 
-/// A layer with the names of its weights.
-struct Weighted {
-    layer: String,
-    weights: Vec<String>,
-}
-
 impl ParameterRandomisation {
     fn new(similarity: Similarity) -> Self {
         Self {
@@ -99,11 +90,15 @@ impl ParameterRandomisation {
 
     setters!(seed);
 
-    /// The layers with weights of a model, by the names of their outputs, from the scores down: the
+    /// The layers with weights of a network, by the names of their outputs, from the scores down: the
     /// order in which they are randomised.
-    pub fn layers(model: &Model) -> Result<Vec<String>, MetricError> {
-        let layers = weighted(model)?.into_iter();
-        Ok(layers.map(|weighted| weighted.layer).collect())
+    ///
+    /// # Errors
+    ///
+    /// Whatever reading the weights meets.
+    pub fn layers(network: &dyn Network) -> Result<Vec<String>, MetricError> {
+        let layers = network.layer_weights()?.unwrap_or_default();
+        Ok(layers.into_iter().map(|layer| layer.layer).collect())
     }
 
     /// Every stage that is explained, from the scores down, or why there are none.
@@ -138,13 +133,9 @@ impl ParameterRandomisation {
         case: &Case<'_>,
         mut compare: impl FnMut(&str, &Array2<f32>, &Array2<f32>) -> Result<(), MetricError>,
     ) -> Result<(), Halt> {
-        let mut model = case
-            .network
-            .as_model()
-            .ok_or(NotApplicable::NeedsModel)?
-            .clone();
+        let layers = case.network.layer_weights()?;
+        let layers = layers.ok_or(NotApplicable::NeedsModel)?;
         case.method()?;
-        let layers = weighted(&model)?;
         if layers.is_empty() {
             return Err(NotApplicable::NoWeights.into());
         }
@@ -152,12 +143,15 @@ impl ParameterRandomisation {
         let mut random = Random::new(self.seed);
         let explained = self.at_most.min(layers.len());
         let mut stages = 0;
+        let mut network: Option<Box<dyn Network>> = None;
         for (i, layer) in layers.iter().enumerate() {
-            model = randomised(&model, layer, &mut random)?;
+            let before_it = network.as_deref().unwrap_or(case.network);
+            let next = randomised(before_it, layer, &mut random)?;
+            let network = &**network.insert(next);
             // The stage after layer k n / m, for k from 1 to m.
             if (i + 1) * explained / layers.len() > stages {
                 stages += 1;
-                compare(&layer.layer, &before, &case.map_of(&model, case.class)?)?;
+                compare(&layer.layer, &before, &case.map_of(network, case.class)?)?;
             }
         }
         Ok(())
@@ -174,34 +168,13 @@ impl ParameterRandomisation {
     }
 }
 
-/// Layers with weights, from the scores down. A weight that several read counts for the first.
-fn weighted(model: &Model) -> Result<Vec<Weighted>, MetricError> {
-    let mut known = HashSet::new();
-    model.with_weights(|name, _| {
-        known.insert(name.to_owned());
-        None
-    })?;
-    let graph = model.graph();
-    let mut layers = Vec::new();
-    for node in graph.nodes().iter().rev() {
-        let algebra = graph.algebra(node);
-        if !algebra.is_weighted() && algebra != Algebra::Mixture {
-            continue;
-        }
-        let names = node.inputs.iter().flatten().map(|&v| graph.name(v));
-        let weights: Vec<String> = names.filter_map(|name| known.take(name)).collect();
-        if let (false, Some(&output)) = (weights.is_empty(), node.outputs.first()) {
-            layers.push(Weighted {
-                layer: graph.name(output).to_owned(),
-                weights,
-            });
-        }
-    }
-    Ok(layers)
-}
-
-fn randomised(model: &Model, layer: &Weighted, random: &mut Random) -> Result<Model, MetricError> {
-    Ok(model.with_weights(|name, values| {
+/// The network with random weights of the layer.
+fn randomised(
+    network: &dyn Network,
+    layer: &LayerWeights,
+    random: &mut Random,
+) -> Result<Box<dyn Network>, Halt> {
+    let randomised = network.with_weights(&mut |name, values| {
         if !layer.weights.iter().any(|weight| weight == name) {
             return None;
         }
@@ -210,7 +183,8 @@ fn randomised(model: &Model, layer: &Weighted, random: &mut Random) -> Result<Mo
         let squares = values.iter().map(|&v| (f64::from(v) - mean).powi(2));
         let deviation = (squares.sum::<f64>() / count).sqrt();
         Some(values.mapv(|_| (mean + deviation * random.normal()) as f32))
-    })?)
+    })?;
+    Ok(randomised.ok_or(NotApplicable::NeedsModel)?)
 }
 
 impl Metric for ParameterRandomisation {

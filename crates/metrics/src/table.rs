@@ -46,12 +46,8 @@ pub struct MetricOption {
     pub help: &'static str,
 }
 
-/// An option.
-pub(crate) const fn option(
-    name: &'static str,
-    default: &'static str,
-    help: &'static str,
-) -> MetricOption {
+/// An option, for entries of the table.
+pub const fn option(name: &'static str, default: &'static str, help: &'static str) -> MetricOption {
     MetricOption {
         name,
         default,
@@ -80,7 +76,7 @@ pub struct MetricInfo {
 }
 
 /// Makes a metric under options.
-pub(crate) type Build = fn(&MetricOptions) -> Result<Box<dyn Metric>, MetricError>;
+pub type Build = fn(&MetricOptions) -> Result<Box<dyn Metric>, MetricError>;
 
 impl fmt::Debug for MetricInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,10 +86,10 @@ impl fmt::Debug for MetricInfo {
     }
 }
 
-/// Entries of the table: what is not said is not so.
+/// What is not said is not so.
 impl MetricInfo {
-    /// A metric that needs the map alone, without options.
-    pub(crate) const fn new(
+    /// A metric that needs the map alone, without options, that `build` makes.
+    pub const fn new(
         name: &'static str,
         title: &'static str,
         direction: Direction,
@@ -112,18 +108,24 @@ impl MetricInfo {
         }
     }
 
-    pub(crate) const fn needs(self, needs: Needs) -> Self {
+    /// Needs more than the map.
+    #[must_use]
+    pub const fn needs(self, needs: Needs) -> Self {
         Self { needs, ..self }
     }
 
-    pub(crate) const fn random(self) -> Self {
+    /// Draws random numbers.
+    #[must_use]
+    pub const fn random(self) -> Self {
         Self {
             random: true,
             ..self
         }
     }
 
-    pub(crate) const fn options(self, options: &'static [MetricOption]) -> Self {
+    /// Has options of its own; the first may be given without its name.
+    #[must_use]
+    pub const fn options(self, options: &'static [MetricOption]) -> Self {
         Self { options, ..self }
     }
 }
@@ -135,12 +137,26 @@ impl MetricInfo {
     ///
     /// [`MetricError::UnknownMetric`], with the nearest name there is.
     pub fn find(name: &str) -> Result<&'static MetricInfo, MetricError> {
-        by_name::find(METRICS, name, |metric| metric.name).map_err(|nearest| {
-            MetricError::UnknownMetric {
-                name: name.to_owned(),
-                nearest,
+        find(METRICS, name)
+    }
+
+    /// The metric under a list of options as text, and others.
+    fn with_list(
+        &self,
+        list: &str,
+        options: &MetricOptions,
+    ) -> Result<Box<dyn Metric>, MetricError> {
+        let mut options = options.clone();
+        for (i, part) in list.split(',').enumerate() {
+            let part = part.trim();
+            match (part.split_once('='), self.options.first()) {
+                (Some((key, value)), _) => options = options.set(key.trim(), value.trim()),
+                (None, _) if part.is_empty() => {}
+                (None, Some(first)) if i == 0 => options = options.set(first.name, part),
+                (None, _) => options = options.set(part, ""),
             }
-        })
+        }
+        self.build(&options)
     }
 
     /// The metric under these options.
@@ -165,6 +181,72 @@ impl MetricInfo {
     }
 }
 
+/// Metrics by name: those of the table, and one's own.
+#[derive(Debug, Clone)]
+pub struct Metrics(Vec<MetricInfo>);
+
+impl Metrics {
+    /// Those of the table [`METRICS`].
+    pub fn standard() -> Self {
+        Self(METRICS.iter().map(|metric| **metric).collect())
+    }
+
+    /// With one more, in the place of one of the same name if there is one.
+    #[must_use]
+    pub fn with(mut self, metric: MetricInfo) -> Self {
+        match self.0.iter_mut().find(|known| known.name == metric.name) {
+            Some(known) => *known = metric,
+            None => self.0.push(metric),
+        }
+        self
+    }
+
+    /// All of them, in the order in which they came.
+    pub fn iter(&self) -> std::slice::Iter<'_, MetricInfo> {
+        self.0.iter()
+    }
+
+    /// The metric with this name.
+    ///
+    /// # Errors
+    ///
+    /// [`MetricError::UnknownMetric`], with the nearest name there is.
+    pub fn find(&self, name: &str) -> Result<&MetricInfo, MetricError> {
+        let all: Vec<&MetricInfo> = self.0.iter().collect();
+        find(&all, name)
+    }
+
+    /// A metric from its name and options as text, as [`metric`] has them.
+    ///
+    /// # Errors
+    ///
+    /// As [`metric`].
+    pub fn metric(
+        &self,
+        text: &str,
+        options: &MetricOptions,
+    ) -> Result<Box<dyn Metric>, MetricError> {
+        let (name, list) = text.split_once(':').unwrap_or((text, ""));
+        self.find(name)?.with_list(list, options)
+    }
+}
+
+impl<'m> IntoIterator for &'m Metrics {
+    type Item = &'m MetricInfo;
+    type IntoIter = std::slice::Iter<'m, MetricInfo>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+fn find<'t>(table: &[&'t MetricInfo], name: &str) -> Result<&'t MetricInfo, MetricError> {
+    by_name::find(table, name, |metric| metric.name).map_err(|nearest| MetricError::UnknownMetric {
+        name: name.to_owned(),
+        nearest,
+    })
+}
+
 /// A metric from its name and options as text: `pointing`, `pointing:0`,
 /// `pointing:tolerance=15,ties=share`.
 ///
@@ -184,18 +266,7 @@ impl MetricInfo {
 /// ```
 pub fn metric(text: &str, options: &MetricOptions) -> Result<Box<dyn Metric>, MetricError> {
     let (name, list) = text.split_once(':').unwrap_or((text, ""));
-    let info = MetricInfo::find(name)?;
-    let mut options = options.clone();
-    for (i, part) in list.split(',').enumerate() {
-        let part = part.trim();
-        match (part.split_once('='), info.options.first()) {
-            (Some((key, value)), _) => options = options.set(key.trim(), value.trim()),
-            (None, _) if part.is_empty() => {}
-            (None, Some(first)) if i == 0 => options = options.set(first.name, part),
-            (None, _) => options = options.set(part, ""),
-        }
-    }
-    info.build(&options)
+    MetricInfo::find(name)?.with_list(list, options)
 }
 
 /// Options of a metric as text, and what several metrics share.
@@ -260,16 +331,22 @@ impl MetricOptions {
         self
     }
 
-    pub(crate) fn rows(&self) -> usize {
+    /// How many changed images are propagated together.
+    pub fn rows(&self) -> usize {
         self.batch_size
     }
 
-    pub(crate) fn first_seed(&self) -> u64 {
+    /// Where random numbers begin.
+    pub fn first_seed(&self) -> u64 {
         self.seed
     }
 
     /// The value of an option, or the default.
-    pub(crate) fn get<T: FromStr>(
+    ///
+    /// # Errors
+    ///
+    /// [`MetricError::OptionValue`], with what was expected, for one that cannot be understood.
+    pub fn get<T: FromStr>(
         &self,
         option: &str,
         default: T,

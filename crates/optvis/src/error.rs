@@ -1,5 +1,6 @@
 //! What can go wrong in feature visualisation.
 
+use elucid_attribution::AttributionError;
 use elucid_graph::{Excess, GraphError};
 use elucid_progress::Cancelled;
 use elucid_vision::ModelError;
@@ -14,6 +15,20 @@ pub enum VisError {
     /// The network has no such class.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The network could not be run, or does not know a layer or a class.
+    #[error(transparent)]
+    Network(Box<AttributionError>),
+    /// Nobody says how pictures are prepared for the network.
+    #[error(
+        "the network does not say how its pictures are prepared: say it with FeatureVis::input_spec"
+    )]
+    Unprepared,
+    /// A term reads what it does not list.
+    #[error("\"{layer}\" is not among what the objective's term lists")]
+    Unlisted {
+        /// The layer or the class.
+        layer: String,
+    },
     /// The progress callback asked to stop.
     #[error("{0}")]
     Cancelled(Cancelled),
@@ -167,5 +182,15 @@ pub(crate) fn refuse_unless(
             value: value.to_string(),
             expected,
         }),
+    }
+}
+
+impl From<AttributionError> for VisError {
+    fn from(error: AttributionError) -> Self {
+        match error {
+            AttributionError::Graph(error) => Self::Graph(error),
+            AttributionError::Model(error) => Self::Model(error),
+            other => Self::Network(Box::new(other)),
+        }
     }
 }

@@ -7,6 +7,7 @@ mod matrix;
 mod objective;
 mod parametrisation;
 mod random;
+mod subject;
 mod transforms;
 mod visualisation;
 
@@ -15,5 +16,6 @@ pub use feature_vis::{FeatureVis, MAX_SIDE};
 pub use objective::{ClassName, Objective, Objectives, Seen, Term};
 pub use parametrisation::{Canvas, Cppn, Fourier, Maco, Parametrisation, Pixels, Pyramid};
 pub use random::Random;
+pub use subject::Subject;
 pub use transforms::Transforms;
 pub use visualisation::{Kept, Visualisation};

@@ -144,7 +144,7 @@ pub fn ssim(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> f64 {
 /// What becomes of one method's map as more and more of the network is random.
 pub struct Row {
     /// The method.
-    pub method: &'static str,
+    pub method: String,
     /// Maps `[1, H, W]` at the size of the image: of the trained network, then with 1, 2, ... blocks
     /// random.
     pub maps: Vec<Saliency>,
@@ -184,7 +184,7 @@ pub fn cascade(
             measured.collect()
         };
         rows.push(Row {
-            method: method.name(),
+            method: method.name().to_owned(),
             spearman: against_first(spearman),
             ssim: against_first(ssim),
             maps,
@@ -211,7 +211,7 @@ pub fn to_csv(rows: &[Row], model: &Model) -> String {
     for row in rows {
         for (depth, (spearman, ssim)) in row.spearman.iter().zip(&row.ssim).enumerate() {
             let block = depth.checked_sub(1).map_or("", |i| blocks[i].as_str());
-            let method = row.method;
+            let method = &row.method;
             text += &format!("{method},{depth},{block},{spearman:.4},{ssim:.4}\n");
         }
     }

@@ -25,11 +25,12 @@ use ndarray::ArrayView2;
 
 use super::by_channel::{CHANNELS, Channels, Seen, Weighed, by_channel};
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::error::AttributionError;
 use crate::layer_map::Takes;
-use crate::methods::{Method, Place, option};
+use crate::methods::{Method, Place};
 use crate::network::{FEATURES, Network};
+use crate::options::Configurable;
 use crate::target::Target;
 use crate::work::Work;
 
@@ -38,7 +39,7 @@ use crate::work::Work;
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct AblationCam {
     pub(crate) setup: Setup,
-    is_relative: bool,
+    relative: bool,
     channels: Option<usize>,
 }
 
@@ -47,7 +48,7 @@ impl AblationCam {
     pub fn at(layer: &str) -> Self {
         Self {
             setup: Setup::at(layer),
-            is_relative: false,
+            relative: false,
             channels: None,
         }
     }
@@ -57,27 +58,29 @@ impl AblationCam {
         Self::at(FEATURES)
     }
 
-    /// Whether the weights are divided by the score, as in the paper; not by default. A score of
-    /// exactly 0, of which there are no shares, gives weights of 0.
-    pub fn relative(mut self, is_relative: bool) -> Self {
-        self.is_relative = is_relative;
-        self
-    }
-
-    /// Only so many channels, those of the largest sums of squares; all by default. The others have
-    /// the weight 0.
-    pub fn channels(mut self, channels: usize) -> Self {
-        self.channels = Some(channels);
-        self
-    }
-
     setup_builders!(batch_size, progress);
 }
+
+crate::options!(AblationCam {
+    {
+        /// Whether the weights are divided by the score, as in the paper; not by default. A score of
+        /// exactly 0, of which there are no shares, gives weights of 0.
+        relative: bool as "relative", "whether weights are divided by the score, as in the paper",
+        "true or false"
+    }
+    {
+        /// Only so many channels, those of the largest sums of squares; all by default. The others have
+        /// the weight 0.
+        channels: usize as "channels", CHANNELS, "a number of 1 or more", |channels| *channels > 0
+    }
+});
 
 impl Attributor for AblationCam {
     fn name(&self) -> &'static str {
         METHOD.name
     }
+
+    stated!();
 
     fn attribute(
         &self,
@@ -89,7 +92,7 @@ impl Attributor for AblationCam {
             most: self.channels,
             matters: squares,
         };
-        channels.check()?;
+        self.check_options()?;
         let setup = self.setup.taking(Takes::Map);
         let work = Work::new(network, images, &target, &setup)?;
         let ablated = |seen: &Seen, batch: &[usize]| {
@@ -104,7 +107,7 @@ impl Attributor for AblationCam {
             work.scores(&vec![seen.image; batch.len()], at.into())
         };
         let weighed = |seen: &Seen, scores: Vec<f32>| {
-            let whole = match self.is_relative {
+            let whole = match self.relative {
                 false => 1.0,
                 true if seen.score == 0.0 => f32::INFINITY,
                 true => seen.score,
@@ -114,7 +117,7 @@ impl Attributor for AblationCam {
                 weights: scores.iter().map(|s| (seen.score - s) / whole).collect(),
             })
         };
-        by_channel(self.name(), &self.setup, &work, &channels, ablated, weighed)
+        by_channel(self, &self.setup, &work, &channels, ablated, weighed)
     }
 }
 
@@ -126,20 +129,7 @@ pub(crate) const METHOD: Method = Method::new(
     "ablation-cam",
     "Ablation-CAM",
     "Ramaswamy and Desai 2020",
-    |options| {
-        let mut method = AblationCam::at_features();
-        method.setup = options.setup();
-        options.read("relative", "true or false", &mut method.is_relative)?;
-        method.channels = options.get(CHANNELS.name, "a number of channels")?;
-        Ok(Box::new(method))
-    },
+    |options| options.apply(AblationCam::at_features()),
 )
 .at(Place::SpatialLayer)
-.options(&[
-    option(
-        "relative",
-        "false",
-        "whether weights are divided by the score: true (the paper) or false",
-    ),
-    CHANNELS,
-]);
+.options(AblationCam::OPTIONS);

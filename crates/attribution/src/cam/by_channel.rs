@@ -6,17 +6,14 @@ use ndarray::{Array3, ArrayView2, Axis, Ix4};
 
 use super::spatial;
 use crate::attribution::Attribution;
-use crate::attributor::Setup;
+use crate::attributor::{Attributor, Setup};
 use crate::error::AttributionError;
-use crate::methods::{MethodOption, option};
 use crate::saliency::Reduce;
-use crate::work::{Work, at_least_one, join};
+use crate::work::{Work, join};
 
-pub(crate) const CHANNELS: MethodOption = option(
-    "channels",
-    "",
-    "only so many channels, those with most to them; all unless given",
-);
+/// Help of the option `channels`.
+pub(super) const CHANNELS: &str =
+    "only so many channels, those with most to them; all unless given";
 
 /// Which channels are scored.
 pub(super) struct Channels {
@@ -27,10 +24,6 @@ pub(super) struct Channels {
 }
 
 impl Channels {
-    pub fn check(&self) -> Result<(), AttributionError> {
-        at_least_one("channels", self.most.unwrap_or(1))
-    }
-
     /// Channels of `[C, H, W]` in ascending order.
     fn of(&self, values: &Array3<f32>) -> Vec<usize> {
         let mut matters: Vec<(usize, f64)> = values
@@ -78,7 +71,7 @@ pub(super) struct Weighed {
 /// Attributes by one score for each channel. `scores` are those of at most `batch_size` channels,
 /// `weigh` makes weights of the scores of all channels of an image; other channels weigh nothing.
 pub(super) fn by_channel(
-    method: &'static str,
+    method: &dyn Attributor,
     setup: &Setup,
     work: &Work<'_>,
     which: &Channels,
@@ -118,7 +111,7 @@ pub(super) fn by_channel(
         let done = (image + 1) * count;
         setup.progress.report(done, work.count() * count)?;
     }
-    let attribution = Attribution::new(method, work, join(&parts)?, own, Reduce::Sum);
+    let attribution = Attribution::new(method, work, join(&parts)?, own, Reduce::Sum)?;
     Ok(attribution.with_evaluations(evaluations))
 }
 

@@ -22,11 +22,12 @@ use ndarray::{Array1, Array2, ArrayD, Axis, Ix4};
 
 use super::spatial;
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::error::AttributionError;
 use crate::layer_map::Takes;
-use crate::methods::{Method, Place, option};
+use crate::methods::{Method, Place};
 use crate::network::{FEATURES, Network};
+use crate::options::Configurable;
 use crate::saliency::Reduce;
 use crate::target::Target;
 use crate::work::Work;
@@ -53,20 +54,24 @@ impl EigenCam {
         Self::at(FEATURES)
     }
 
-    /// Whether each channel's mean over positions is subtracted first, as pytorch-grad-cam does;
-    /// not by default.
-    pub fn centred(mut self, centred: bool) -> Self {
-        self.centred = centred;
-        self
-    }
-
     setup_builders!(batch_size, progress);
 }
+
+crate::options!(EigenCam {
+    {
+        /// Whether each channel's mean over positions is subtracted first, as pytorch-grad-cam does;
+        /// not by default.
+        centred: bool as "centred",
+        "whether each channel's mean is subtracted first, as pytorch-grad-cam does", "true or false"
+    }
+});
 
 impl Attributor for EigenCam {
     fn name(&self) -> &'static str {
         METHOD.name
     }
+
+    stated!();
 
     fn attribute(
         &self,
@@ -76,7 +81,7 @@ impl Attributor for EigenCam {
     ) -> Result<Attribution, AttributionError> {
         let setup = self.setup.taking(Takes::Map);
         let work = Work::new(network, images, &target, &setup)?;
-        let (values, scores) = work.each_batch(&self.setup.progress, |rows, at| {
+        let (values, scores) = work.each_batch(|rows, at| {
             let mut x = spatial(&work, &at)?;
             let scores = work.scores(rows, at)?;
             let sums = x.clone().sum_dim(3).sum_dim(2);
@@ -87,10 +92,8 @@ impl Attributor for EigenCam {
             Ok(((x * directions).into(), scores))
         })?;
         let evaluations = vec![0; scores.len()];
-        Ok(
-            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .with_evaluations(evaluations),
-        )
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+            .with_evaluations(evaluations))
     }
 }
 
@@ -178,18 +181,7 @@ pub(crate) const METHOD: Method = Method::new(
     "eigen-cam",
     "Eigen-CAM",
     "Muhammad and Yeasin 2020",
-    |options| {
-        let centred = options.get("centred", "true or false")?;
-        Ok(Box::new(EigenCam {
-            setup: options.setup(),
-            centred: centred.unwrap_or(false),
-        }))
-    },
+    |options| options.apply(EigenCam::at_features()),
 )
 .at(Place::SpatialLayer)
-.options(&[option(
-    "centred",
-    "false",
-    "whether each channel's mean is subtracted first: true (pytorch-grad-cam) or false \
-               (the paper)",
-)]);
+.options(EigenCam::OPTIONS);

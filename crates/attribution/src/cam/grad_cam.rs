@@ -35,9 +35,7 @@ pub(crate) fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
 
 pub(crate) const METHOD: Method =
     Method::new("grad-cam", "Grad-CAM", "Selvaraju et al. 2017", |options| {
-        Ok(Box::new(GradCam {
-            setup: options.setup(),
-        }))
+        options.apply(GradCam::at_features())
     })
     .at(Place::SpatialLayer)
     .takes_rules();

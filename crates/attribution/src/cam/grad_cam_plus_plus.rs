@@ -41,11 +41,7 @@ pub(crate) const METHOD: Method = Method::new(
     "grad-cam-plus-plus",
     "Grad-CAM++",
     "Chattopadhyay et al. 2018",
-    |options| {
-        Ok(Box::new(GradCamPlusPlus {
-            setup: options.setup(),
-        }))
-    },
+    |options| options.apply(GradCamPlusPlus::at_features()),
 )
 .at(Place::SpatialLayer)
 .takes_rules();

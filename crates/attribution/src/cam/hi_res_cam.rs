@@ -34,11 +34,7 @@ pub(crate) const METHOD: Method = Method::new(
     "hires-cam",
     "HiResCAM",
     "Draelos and Carin 2020",
-    |options| {
-        Ok(Box::new(HiResCam {
-            setup: options.setup(),
-        }))
-    },
+    |options| options.apply(HiResCam::at_features()),
 )
 .at(Place::SpatialLayer)
 .takes_rules();

@@ -30,9 +30,7 @@ fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
 
 pub(crate) const METHOD: Method =
     Method::new("layer-cam", "LayerCAM", "Jiang et al. 2021", |options| {
-        Ok(Box::new(LayerCam {
-            setup: options.setup(),
-        }))
+        options.apply(LayerCam::at_features())
     })
     .at(Place::SpatialLayer)
     .takes_rules();

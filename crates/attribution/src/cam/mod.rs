@@ -52,7 +52,7 @@ pub use self::{
     x_grad_cam::XGradCam,
 };
 use crate::attribution::Attribution;
-use crate::attributor::Setup;
+use crate::attributor::{Attributor, Setup};
 use crate::error::AttributionError;
 use crate::layer_map::Takes;
 use crate::network::Network;
@@ -80,6 +80,8 @@ macro_rules! gradient_cam {
             $crate::attributor::setup_builders!(rules, batch_size, progress);
         }
 
+        $crate::options!($method {});
+
         impl $crate::Attributor for $method {
             fn name(&self) -> &'static str {
                 METHOD.name
@@ -91,7 +93,7 @@ macro_rules! gradient_cam {
                 images: &dyn elucid_graph::ImageBatch,
                 target: $crate::Target,
             ) -> Result<$crate::Attribution, $crate::AttributionError> {
-                $crate::cam::attribute(self.name(), &self.setup, network, images, &target, $formula)
+                $crate::cam::attribute(self, &self.setup, network, images, &target, $formula)
             }
         }
     };
@@ -100,7 +102,7 @@ use gradient_cam;
 
 /// Attributes by a formula of the activations and the gradients, both `[N, C, H, W]`.
 fn attribute(
-    method: &'static str,
+    method: &dyn Attributor,
     setup: &Setup,
     network: &dyn Network,
     images: &dyn ImageBatch,
@@ -108,13 +110,19 @@ fn attribute(
     formula: fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
 ) -> Result<Attribution, AttributionError> {
     let work = Work::new(network, images, target, &setup.taking(Takes::Map))?;
-    let (values, scores) = work.each_batch(&setup.progress, |rows, at| {
+    let (values, scores) = work.each_batch(|rows, at| {
         let x = spatial(&work, &at)?;
         let found = work.gradients(rows, at)?;
         let g = spatial(&work, &found.gradient)?;
         Ok((formula(x, g).into(), found.scores))
     })?;
-    Ok(Attribution::new(method, &work, values, scores, Reduce::Sum))
+    Ok(Attribution::new(
+        method,
+        &work,
+        values,
+        scores,
+        Reduce::Sum,
+    )?)
 }
 
 /// The layer's value as `[N, C, H, W]`.

@@ -33,8 +33,6 @@
 //! The image is evaluated once for each channel that varies. Memory: the layer's value for one image,
 //! and `batch_size` images propagated together.
 
-use std::str::FromStr;
-
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::{INPUT, ImageBatch};
 use elucid_rules::Rules;
@@ -42,13 +40,14 @@ use ndarray::ArrayView2;
 
 use super::by_channel::{CHANNELS, Channels, Seen, Weighed, by_channel};
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::layer_map::Takes;
-use crate::methods::{Method, Place, option};
+use crate::methods::{Method, Place};
 use crate::network::{FEATURES, Network};
-use crate::perturbation::BASELINE_HELP;
+use crate::options::{Configurable, words};
+use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
 use crate::saliency::resize;
 use crate::target::Target;
@@ -66,24 +65,9 @@ pub enum ScoreWeights {
     Score,
 }
 
-const WEIGHTS: &str = "softmax, increase or score";
-
-impl FromStr for ScoreWeights {
-    type Err = AttributionError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "softmax" => Ok(Self::Softmax),
-            "increase" => Ok(Self::Increase),
-            "score" => Ok(Self::Score),
-            _ => Err(AttributionError::Parameter {
-                parameter: "weights",
-                value: format!("\"{text}\""),
-                expected: WEIGHTS,
-            }),
-        }
-    }
-}
+words!(ScoreWeights, "weights",
+    WEIGHTS = "softmax, increase or score (over channels, over a blank image, or as it is)",
+    "softmax" => Softmax, "increase" => Increase, "score" => Score);
 
 /// Score-CAM: activations weighted by the scores of the image under each of them.
 #[derive(Debug, Clone)]
@@ -111,32 +95,31 @@ impl ScoreCam {
         Self::at(FEATURES)
     }
 
-    /// How scores become weights, by a softmax over channels by default.
-    pub fn weights(mut self, weights: ScoreWeights) -> Self {
-        self.weights = weights;
-        self
-    }
-
-    /// What hidden pixels become, zero by default; one baseline.
-    pub fn baseline(mut self, baseline: Baseline) -> Self {
-        self.baseline = baseline;
-        self
-    }
-
-    /// Only so many channels, those of the largest standard deviation over positions; all by
-    /// default.
-    pub fn channels(mut self, channels: usize) -> Self {
-        self.channels = Some(channels);
-        self
-    }
-
     setup_builders!(batch_size, progress, seed);
 }
+
+crate::options!(ScoreCam {
+    {
+        /// How scores become weights, by a softmax over channels by default.
+        weights: ScoreWeights as "weights", "how scores become weights", WEIGHTS
+    }
+    {
+        /// What hidden pixels become, zero by default; one baseline.
+        baseline: Baseline as "baseline", HIDDEN_PIXELS, BASELINES
+    }
+    {
+        /// Only so many channels, those of the largest standard deviation over positions; all by
+        /// default.
+        channels: usize as "channels", CHANNELS, "a number of 1 or more", |channels| *channels > 0
+    }
+});
 
 impl Attributor for ScoreCam {
     fn name(&self) -> &'static str {
         METHOD.name
     }
+
+    stated!();
 
     fn attribute(
         &self,
@@ -148,7 +131,7 @@ impl Attributor for ScoreCam {
             most: self.channels,
             matters: standard_deviation,
         };
-        channels.check()?;
+        self.check_options()?;
         let setup = self.setup.taking(Takes::Map);
         let work = Work::new(network, images, &target, &setup)?;
         self.baseline.check(&work)?;
@@ -200,7 +183,7 @@ impl Attributor for ScoreCam {
                 })
             }
         };
-        by_channel(self.name(), &self.setup, &work, &channels, masked, weighed)
+        by_channel(self, &self.setup, &work, &channels, masked, weighed)
     }
 }
 
@@ -232,22 +215,8 @@ fn softmax(scores: &[f32]) -> Vec<f32> {
 
 pub(crate) const METHOD: Method =
     Method::new("score-cam", "Score-CAM", "Wang et al. 2020", |options| {
-        let mut method = ScoreCam::at_features();
-        method.setup = options.setup();
-        options.read("weights", WEIGHTS, &mut method.weights)?;
-        options.read("baseline", BASELINES, &mut method.baseline)?;
-        method.channels = options.get(CHANNELS.name, "a number of channels")?;
-        Ok(Box::new(method))
+        options.apply(ScoreCam::at_features())
     })
     .at(Place::SpatialLayer)
     .random()
-    .options(&[
-        option(
-            "weights",
-            "softmax",
-            "how scores become weights: softmax over channels, increase over the score of a \
-                   blank image, or the score itself",
-        ),
-        option("baseline", "zero", BASELINE_HELP),
-        CHANNELS,
-    ]);
+    .options(ScoreCam::OPTIONS);

@@ -33,9 +33,7 @@ fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
 
 pub(crate) const METHOD: Method =
     Method::new("x-grad-cam", "XGrad-CAM", "Fu et al. 2020", |options| {
-        Ok(Box::new(XGradCam {
-            setup: options.setup(),
-        }))
+        options.apply(XGradCam::at_features())
     })
     .at(Place::SpatialLayer)
     .takes_rules();

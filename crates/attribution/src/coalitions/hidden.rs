@@ -1,5 +1,6 @@
 //! What hidden segments become.
 
+use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::{Tensor, TensorData};
@@ -80,6 +81,17 @@ fn segment_means(image: &Tensor<4>, segments: &Segments) -> Result<Tensor<4>, At
     let data = TensorData::new(pixels, image.dims());
     Ok(Tensor::from_data(data, &image.device()))
 }
+
+impl fmt::Display for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Baseline(baseline) => baseline.fmt(f),
+            Self::SegmentMean => f.write_str("segment-mean"),
+        }
+    }
+}
+
+crate::settings!(Hidden);
 
 impl FromStr for Hidden {
     type Err = AttributionError;

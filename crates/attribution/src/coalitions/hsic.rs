@@ -30,9 +30,10 @@ use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
-use crate::methods::{Method, option};
+use crate::methods::Method;
+use crate::options::{Configurable, Setting};
+use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
-use crate::work::require;
 
 /// Most samples: 400 MB of the distances of their pairs.
 const MAX_SAMPLES: usize = 10_000;
@@ -57,28 +58,32 @@ impl HsicAttribution {
             samples: 500,
         }
     }
-
-    /// How many coalitions are scored, 2 to 10000, 500 by default.
-    pub fn samples(mut self, samples: usize) -> Self {
-        self.samples = samples;
-        self
-    }
 }
 
 coalitional!(HsicAttribution);
 
-impl Coalitional for HsicAttribution {
-    const NAME: &'static str = METHOD.name;
-    const IS_COMPLETE: bool = false;
-
-    fn check(&self) -> Result<(), AttributionError> {
-        require(
-            (2..=MAX_SAMPLES).contains(&self.samples),
-            "samples",
-            self.samples,
-            "2 to 10000",
-        )
+crate::options!(HsicAttribution {
+    {
+        /// What is hidden together.
+        superpixels: Superpixels as "segments", "what is hidden together", SEGMENTS
     }
+    {
+        /// How many coalitions are scored, 2 to 10000, 500 by default.
+        samples: usize as "samples", "how many coalitions are scored", "2 to 10000",
+        |samples| (2..=MAX_SAMPLES).contains(samples)
+    }
+    {
+        "baseline", HIDDEN_PIXELS, HIDDEN,
+        |method, size| method.baseline.text(size),
+        |method, text| {
+            method.baseline = Setting::read(text)?;
+            Some(())
+        }
+    }
+});
+
+impl Coalitional for HsicAttribution {
+    const IS_COMPLETE: bool = false;
 
     fn coalitions(&self, _segments: usize) -> Result<usize, AttributionError> {
         Ok(self.samples)
@@ -157,19 +162,7 @@ pub(crate) const METHOD: Method = Method::new(
     "hsic",
     "HSIC attribution",
     "Novello, Fel and Vigouroux 2022",
-    |options| {
-        let defaults = HsicAttribution::new();
-        Ok(Box::new(HsicAttribution {
-            setup: options.setup(),
-            superpixels: options.get_or("segments", SEGMENTS, defaults.superpixels)?,
-            baseline: options.get_or("baseline", HIDDEN, defaults.baseline)?,
-            samples: options.get_or("samples", "a number of samples", defaults.samples)?,
-        }))
-    },
+    |options| options.apply(HsicAttribution::new()),
 )
 .random()
-.options(&[
-    option("segments", "grid:8", SEGMENTS),
-    option("samples", "500", "how many coalitions are scored"),
-    option("baseline", "zero", HIDDEN),
-]);
+.options(HsicAttribution::OPTIONS);

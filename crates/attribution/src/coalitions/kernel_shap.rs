@@ -32,9 +32,11 @@ use crate::coalitions::least_squares::{add_outer, check_size, solve};
 use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
-use crate::methods::{Method, option};
+use crate::methods::Method;
+use crate::options::{Configurable, Setting};
+use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
-use crate::work::{at_least_one, batches};
+use crate::work::batches;
 
 /// Shapley values of segments by weighted least squares.
 #[derive(Debug, Clone)]
@@ -57,13 +59,6 @@ impl KernelShap {
         }
     }
 
-    /// How many coalitions are scored beside all and none, 1000 by default; each of them once if
-    /// there are no more.
-    pub fn samples(mut self, samples: usize) -> Self {
-        self.samples = samples;
-        self
-    }
-
     /// The number of coalitions of `segments` beside all and none, if it is no larger than that of
     /// samples.
     fn all_of(&self, segments: usize) -> Option<usize> {
@@ -75,13 +70,28 @@ impl KernelShap {
 
 coalitional!(KernelShap);
 
-impl Coalitional for KernelShap {
-    const NAME: &'static str = METHOD.name;
-    const IS_COMPLETE: bool = true;
-
-    fn check(&self) -> Result<(), AttributionError> {
-        at_least_one("samples", self.samples)
+crate::options!(KernelShap {
+    {
+        /// What is hidden together.
+        superpixels: Superpixels as "segments", "what is hidden together", SEGMENTS
     }
+    {
+        /// How many coalitions are scored beside all and none, 1000 by default; each of them once if
+        /// there are no more.
+        samples: usize as "samples", "how many coalitions are scored", "1 or more", |samples| *samples > 0
+    }
+    {
+        "baseline", HIDDEN_PIXELS, HIDDEN,
+        |method, size| method.baseline.text(size),
+        |method, text| {
+            method.baseline = Setting::read(text)?;
+            Some(())
+        }
+    }
+});
+
+impl Coalitional for KernelShap {
+    const IS_COMPLETE: bool = true;
 
     fn coalitions(&self, segments: usize) -> Result<usize, AttributionError> {
         check_size(segments)?;
@@ -184,20 +194,8 @@ pub(crate) const METHOD: Method = Method::new(
     "kernel-shap",
     "KernelSHAP",
     "Lundberg and Lee 2017",
-    |options| {
-        let defaults = KernelShap::new();
-        Ok(Box::new(KernelShap {
-            setup: options.setup(),
-            superpixels: options.get_or("segments", SEGMENTS, defaults.superpixels)?,
-            baseline: options.get_or("baseline", HIDDEN, defaults.baseline)?,
-            samples: options.get_or("samples", "a number of samples", defaults.samples)?,
-        }))
-    },
+    |options| options.apply(KernelShap::new()),
 )
 .random()
 .sums_to("score - mean score of the baselines, each segment counted once")
-.options(&[
-    option("segments", "slic:50", SEGMENTS),
-    option("samples", "1000", "how many coalitions are scored"),
-    option("baseline", "zero", HIDDEN),
-]);
+.options(KernelShap::OPTIONS);

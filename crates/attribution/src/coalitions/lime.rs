@@ -30,15 +30,17 @@
 use elucid_graph::INPUT;
 use ndarray::{Array1, Array2};
 
-use crate::attributor::{Setup, setters};
+use crate::attributor::Setup;
 use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::least_squares::{add_outer, check_size, solve};
 use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional};
 use crate::error::AttributionError;
-use crate::methods::{Method, option};
+use crate::methods::Method;
+use crate::options::{Configurable, Setting};
+use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
-use crate::work::{at_least_one, batches};
+use crate::work::batches;
 
 /// Weights of segments in a linear model of the score around the image.
 #[derive(Debug, Clone)]
@@ -64,42 +66,44 @@ impl Lime {
             ridge: 1.0,
         }
     }
-
-    setters! {
-        /// How many coalitions are scored, the whole image among them, 1000 by default.
-        samples(samples: usize);
-        /// The distance at which a sample counts 0.61 times as much as the whole image, 0.25 by default.
-        /// Distances are from 0 to 1; most are near 0.29.
-        kernel_width(width: f64);
-        /// How strongly weights are drawn to zero, 1 by default: beside it stands, for each segment,
-        /// about an eighth of the number of samples.
-        ridge(ridge: f64);
-    }
 }
 
 coalitional!(Lime);
 
-impl Coalitional for Lime {
-    const NAME: &'static str = METHOD.name;
-    const IS_COMPLETE: bool = false;
-
-    fn check(&self) -> Result<(), AttributionError> {
-        at_least_one("samples", self.samples)?;
-        let refuse = |parameter, value: f64, expected| {
-            Err(AttributionError::Parameter {
-                parameter,
-                value: value.to_string(),
-                expected,
-            })
-        };
-        if !(self.kernel_width.is_finite() && self.kernel_width > 0.0) {
-            return refuse("kernel width", self.kernel_width, "a number above 0");
-        }
-        if !(self.ridge.is_finite() && self.ridge >= 0.0) {
-            return refuse("ridge", self.ridge, "0 or more");
-        }
-        Ok(())
+crate::options!(Lime {
+    {
+        /// What is hidden together.
+        superpixels: Superpixels as "segments", "what is hidden together", SEGMENTS
     }
+    {
+        /// How many coalitions are scored, the whole image among them, 1000 by default.
+        samples: usize as "samples", "how many coalitions are scored", "1 or more", |samples| *samples > 0
+    }
+    {
+        /// The distance at which a sample counts 0.61 times as much as the whole image, 0.25 by default.
+        /// Distances are from 0 to 1; most are near 0.29.
+        kernel_width: f64 as "kernel-width",
+        "the distance from the whole image, 0 to 1, over which samples count", "a number above 0",
+        |width| width.is_finite() && *width > 0.0
+    }
+    {
+        /// How strongly weights are drawn to zero, 1 by default: beside it stands, for each segment,
+        /// about an eighth of the number of samples.
+        ridge: f64 as "ridge", "how strongly weights are drawn to zero", "0 or more",
+        |ridge| ridge.is_finite() && *ridge >= 0.0
+    }
+    {
+        "baseline", HIDDEN_PIXELS, HIDDEN,
+        |method, size| method.baseline.text(size),
+        |method, text| {
+            method.baseline = Setting::read(text)?;
+            Some(())
+        }
+    }
+});
+
+impl Coalitional for Lime {
+    const IS_COMPLETE: bool = false;
 
     fn coalitions(&self, segments: usize) -> Result<usize, AttributionError> {
         check_size(segments)?;
@@ -177,27 +181,7 @@ pub(crate) const METHOD: Method = Method::new(
     "lime",
     "LIME",
     "Ribeiro, Singh and Guestrin 2016",
-    |options| {
-        let defaults = Lime::new();
-        Ok(Box::new(Lime {
-            setup: options.setup(),
-            superpixels: options.get_or("segments", SEGMENTS, defaults.superpixels)?,
-            baseline: options.get_or("baseline", HIDDEN, defaults.baseline)?,
-            samples: options.get_or("samples", "a number of samples", defaults.samples)?,
-            kernel_width: options.get_or("kernel-width", "a distance", defaults.kernel_width)?,
-            ridge: options.get_or("ridge", "0 or more", defaults.ridge)?,
-        }))
-    },
+    |options| options.apply(Lime::new()),
 )
 .random()
-.options(&[
-    option("segments", "slic:50", SEGMENTS),
-    option("samples", "1000", "how many coalitions are scored"),
-    option(
-        "kernel-width",
-        "0.25",
-        "the distance from the whole image, 0 to 1, over which samples count",
-    ),
-    option("ridge", "1", "how strongly weights are drawn to zero"),
-    option("baseline", "zero", HIDDEN),
-]);
+.options(Lime::OPTIONS);

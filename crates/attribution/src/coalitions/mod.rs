@@ -52,9 +52,10 @@ pub use self::{
     superpixels::{Segments, Superpixels},
 };
 use crate::attribution::{Attribution, Completeness};
-use crate::attributor::Setup;
+use crate::attributor::{Attributor, Setup};
 use crate::error::AttributionError;
 use crate::network::Network;
+use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
@@ -91,15 +92,9 @@ impl SegmentAttribution {
 }
 
 /// A method of this family: how it turns scores of coalitions into one number per segment.
-pub(crate) trait Coalitional {
-    /// Its name in the table of methods.
-    const NAME: &'static str;
-
+pub(crate) trait Coalitional: Configurable + Attributor {
     /// Whether the numbers add up to the difference between the whole image and the baseline.
     const IS_COMPLETE: bool;
-
-    /// Refuses parameters out of range.
-    fn check(&self) -> Result<(), AttributionError>;
 
     /// How many coalitions of so many segments are scored, beside all and none. Refuses more
     /// segments than the method can take.
@@ -133,7 +128,7 @@ pub(crate) fn explain<M: Coalitional>(
     images: &dyn ImageBatch,
     target: &Target,
 ) -> Result<SegmentAttribution, AttributionError> {
-    method.check()?;
+    method.check_options()?;
     parts.superpixels.check()?;
     let work = Work::new(network, images, target, parts.setup)?;
     parts.baseline.check(&work)?;
@@ -144,7 +139,7 @@ pub(crate) fn explain<M: Coalitional>(
         let what = format!(
             "{coalitions} coalitions of {} segments by {}",
             segments.count(),
-            M::NAME
+            method.name()
         );
         work.afford(what, &method.held(segments.count()))?;
         evaluations.push(coalitions.saturating_mul(parts.baseline.count()));
@@ -171,7 +166,7 @@ pub(crate) fn explain<M: Coalitional>(
     }
     let maps = per_pixel(&segments, &values, work.size())?;
     let attribution =
-        Attribution::new(M::NAME, &work, maps, scores, Reduce::Sum).with_evaluations(evaluations);
+        Attribution::new(method, &work, maps, scores, Reduce::Sum)?.with_evaluations(evaluations);
     Ok(SegmentAttribution {
         attribution: match M::IS_COMPLETE {
             true => attribution.with_completeness(completeness),
@@ -218,12 +213,6 @@ macro_rules! coalitional {
         }
 
         impl $method {
-            /// What is hidden together.
-            pub fn superpixels(mut self, superpixels: $crate::coalitions::Superpixels) -> Self {
-                self.superpixels = superpixels;
-                self
-            }
-
             /// What hidden pixels become, [`Baseline::zero`](crate::Baseline::zero) by default: the
             /// mean colour, where preprocessing subtracts it.
             pub fn baseline(mut self, baseline: $crate::Baseline) -> Self {
@@ -265,6 +254,8 @@ macro_rules! coalitional {
             fn name(&self) -> &'static str {
                 METHOD.name
             }
+
+            $crate::attributor::stated!();
 
             fn attribute(
                 &self,

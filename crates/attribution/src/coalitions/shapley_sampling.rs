@@ -20,9 +20,10 @@ use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
-use crate::methods::{Method, option};
+use crate::methods::Method;
+use crate::options::{Configurable, Setting};
+use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
-use crate::work::at_least_one;
 
 /// Shapley values of segments by random orders.
 #[derive(Debug, Clone)]
@@ -44,23 +45,32 @@ impl ShapleySampling {
             permutations: 25,
         }
     }
-
-    /// How many orders there are, 25 by default.
-    pub fn permutations(mut self, permutations: usize) -> Self {
-        self.permutations = permutations;
-        self
-    }
 }
 
 coalitional!(ShapleySampling);
 
-impl Coalitional for ShapleySampling {
-    const NAME: &'static str = METHOD.name;
-    const IS_COMPLETE: bool = true;
-
-    fn check(&self) -> Result<(), AttributionError> {
-        at_least_one("permutations", self.permutations)
+crate::options!(ShapleySampling {
+    {
+        /// What is hidden together.
+        superpixels: Superpixels as "segments", "what is hidden together", SEGMENTS
     }
+    {
+        /// How many orders there are, 25 by default.
+        permutations: usize as "permutations", "how many orders of the segments there are", "1 or more",
+        |permutations| *permutations > 0
+    }
+    {
+        "baseline", HIDDEN_PIXELS, HIDDEN,
+        |method, size| method.baseline.text(size),
+        |method, text| {
+            method.baseline = Setting::read(text)?;
+            Some(())
+        }
+    }
+});
+
+impl Coalitional for ShapleySampling {
+    const IS_COMPLETE: bool = true;
 
     fn coalitions(&self, segments: usize) -> Result<usize, AttributionError> {
         Ok(self.permutations.saturating_mul(segments.saturating_sub(1)))
@@ -103,28 +113,8 @@ pub(crate) const METHOD: Method = Method::new(
     "shapley-sampling",
     "Shapley value sampling",
     "Castro, Gómez and Tejada 2009; Štrumbelj and Kononenko 2010",
-    |options| {
-        let defaults = ShapleySampling::new();
-        Ok(Box::new(ShapleySampling {
-            setup: options.setup(),
-            superpixels: options.get_or("segments", SEGMENTS, defaults.superpixels)?,
-            baseline: options.get_or("baseline", HIDDEN, defaults.baseline)?,
-            permutations: options.get_or(
-                "permutations",
-                "a number of orders",
-                defaults.permutations,
-            )?,
-        }))
-    },
+    |options| options.apply(ShapleySampling::new()),
 )
 .random()
 .sums_to("score - mean score of the baselines, each segment counted once")
-.options(&[
-    option("segments", "slic:50", SEGMENTS),
-    option(
-        "permutations",
-        "25",
-        "how many orders of the segments there are",
-    ),
-    option("baseline", "zero", HIDDEN),
-]);
+.options(ShapleySampling::OPTIONS);

@@ -33,9 +33,10 @@ use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
 use crate::lines::mean;
-use crate::methods::{Method, option};
+use crate::methods::Method;
+use crate::options::{Configurable, Setting};
+use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
-use crate::work::at_least_one;
 
 /// Total Sobol indices of segments.
 #[derive(Debug, Clone)]
@@ -57,24 +58,34 @@ impl SobolAttribution {
             design: 32,
         }
     }
-
-    /// How many points each of the two designs has, 32 by default; each takes as many evaluations as
-    /// there are segments, and two.
-    pub fn design(mut self, points: usize) -> Self {
-        self.design = points;
-        self
-    }
 }
 
 coalitional!(SobolAttribution);
 
-impl Coalitional for SobolAttribution {
-    const NAME: &'static str = METHOD.name;
-    const IS_COMPLETE: bool = false;
-
-    fn check(&self) -> Result<(), AttributionError> {
-        at_least_one("design", self.design)
+crate::options!(SobolAttribution {
+    {
+        /// What is hidden together.
+        superpixels: Superpixels as "segments", "what is hidden together", SEGMENTS
     }
+    {
+        /// How many points each of the two designs has, 32 by default; each takes as many evaluations as
+        /// there are segments, and two.
+        design: usize as "design",
+        "how many points there are; each takes an evaluation for each segment, and two", "1 or more",
+        |points| *points > 0
+    }
+    {
+        "baseline", HIDDEN_PIXELS, HIDDEN,
+        |method, size| method.baseline.text(size),
+        |method, text| {
+            method.baseline = Setting::read(text)?;
+            Some(())
+        }
+    }
+});
+
+impl Coalitional for SobolAttribution {
+    const IS_COMPLETE: bool = false;
 
     fn coalitions(&self, segments: usize) -> Result<usize, AttributionError> {
         Ok(self.design.saturating_mul(segments.saturating_add(2)))
@@ -139,21 +150,7 @@ fn latin_hypercube(points: usize, columns: usize, random: &mut Random) -> Array2
 
 pub(crate) const METHOD: Method =
     Method::new("sobol", "Sobol attribution", "Fel et al. 2021", |options| {
-        let defaults = SobolAttribution::new();
-        Ok(Box::new(SobolAttribution {
-            setup: options.setup(),
-            superpixels: options.get_or("segments", SEGMENTS, defaults.superpixels)?,
-            baseline: options.get_or("baseline", HIDDEN, defaults.baseline)?,
-            design: options.get_or("design", "a number of points", defaults.design)?,
-        }))
+        options.apply(SobolAttribution::new())
     })
     .random()
-    .options(&[
-        option("segments", "grid:8", SEGMENTS),
-        option(
-            "design",
-            "32",
-            "how many points there are; each takes an evaluation for each segment, and two",
-        ),
-        option("baseline", "zero", HIDDEN),
-    ]);
+    .options(SobolAttribution::OPTIONS);

@@ -24,6 +24,7 @@ use crate::attributor::Setup;
 use crate::coalitions::slic::{Slic, colours};
 use crate::error::AttributionError;
 use crate::network::Network;
+use crate::options::Setting;
 use crate::target::Target;
 use crate::work::Work;
 
@@ -112,19 +113,22 @@ impl Superpixels {
         }
     }
 
+    /// What is cut out of images of that size.
+    fn fitted(&self, [height, width]: [usize; 2]) -> Kind {
+        match (&self.kind, self.fits) {
+            (Kind::Grid(cells), true) => Kind::Grid(*cells.min(&height.min(width))),
+            (Kind::Slic(slic), true) => Kind::Slic(Slic {
+                segments: slic.segments.min(height * width),
+                ..*slic
+            }),
+            (kind, _) => kind.clone(),
+        }
+    }
+
     pub(crate) fn segments_of(&self, work: &Work<'_>) -> Result<Vec<Segments>, AttributionError> {
         let [height, width] = work.size();
         let same = |segments: Segments| vec![segments; work.count()];
-        let kind = match (&self.kind, self.fits) {
-            (Kind::Grid(cells), true) => &Kind::Grid(*cells.min(&height.min(width))),
-            (Kind::Slic(slic), true) => {
-                let mut slic = *slic;
-                slic.segments = slic.segments.min(height * width);
-                &Kind::Slic(slic)
-            }
-            (kind, _) => kind,
-        };
-        match kind {
+        match &self.fitted([height, width]) {
             Kind::Grid(cells) if *cells > height.min(width) => {
                 Err(self.refused("no more cells than the images have rows and columns"))
             }
@@ -143,7 +147,7 @@ impl Superpixels {
                 Err(self.refused("no more segments than pixels"))
             }
             Kind::Slic(slic) => {
-                let spec = work.network.as_model().map(|model| model.input_spec());
+                let spec = work.network.input_spec();
                 let cut = |image: usize| {
                     let image = elucid_graph::Activation::from(work.rows(&[image])).to_array()?;
                     let shape = image.shape().to_vec();
@@ -178,6 +182,22 @@ impl fmt::Display for Superpixels {
             Kind::Slic(slic) => write!(f, "slic:{}:{}", slic.segments, slic.compactness),
             Kind::Labels(labels) => write!(f, "labels of shape {:?}", labels.shape()),
         }
+    }
+}
+
+impl Setting for Superpixels {
+    type Value = Self;
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn text(&self, size: [usize; 2]) -> Option<String> {
+        Some(Self::of(self.fitted(size)).to_string())
+    }
+
+    fn value(&self) -> Option<&Self> {
+        Some(self)
     }
 }
 

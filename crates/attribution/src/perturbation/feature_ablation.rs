@@ -14,18 +14,19 @@ use std::ops::ControlFlow;
 use elucid_graph::ImageBatch;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, option};
+use crate::methods::Method;
 use crate::network::Network;
-use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
+use crate::options::{Configurable, Configuration};
+use crate::perturbation::{HIDDEN_PIXELS, Perturbed, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, at_least_one, require};
+use crate::work::{Work, require};
 
-/// Cells along each axis.
+/// Cells along each axis, where there is no reason for another number.
 const CELLS: usize = 8;
 
 /// Differences of scores when cells of a grid are hidden.
@@ -55,17 +56,24 @@ impl FeatureAblation {
 
     setup_builders!(batch_size, progress, seed);
 
-    /// Number of cells along each axis.
-    pub fn cells(mut self, cells: usize) -> Self {
-        self.cells = Some(cells);
-        self
-    }
-
-    setters! {
-        /// What hidden pixels become, zero by default.
-        baseline(baseline: Baseline);
+    /// How many cells there are along each axis of images of `[height, width]`.
+    fn cells_at(&self, [height, width]: [usize; 2]) -> usize {
+        self.cells.unwrap_or(CELLS.min(height.min(width)))
     }
 }
+
+crate::options!(FeatureAblation {
+    {
+        /// Number of cells along each axis: 8 by default, or the pixels of the shorter side where there
+        /// are fewer.
+        cells: usize as "cells", "cells of the grid along each axis; 8, where they fit",
+        "1 or more, at most the pixels of the shorter side", |cells| *cells > 0
+    }
+    {
+        /// What hidden pixels become, zero by default.
+        baseline: Baseline as "baseline", HIDDEN_PIXELS, BASELINES
+    }
+});
 
 /// Which cell of a grid each pixel lies in.
 pub(crate) fn grid(cells: usize, [height, width]: [usize; 2]) -> Vec<usize> {
@@ -82,19 +90,23 @@ impl Attributor for FeatureAblation {
         METHOD.name
     }
 
+    fn configuration(&self, size: [usize; 2]) -> Configuration {
+        self.configured(size).with("cells", self.cells_at(size))
+    }
+
     fn attribute(
         &self,
         network: &dyn Network,
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
+        self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         let size = work.size();
-        let cells = self.cells.unwrap_or(CELLS.min(size[0].min(size[1])));
-        at_least_one("number of cells", cells)?;
+        let cells = self.cells_at(size);
         require(
             cells <= size[0].min(size[1]),
-            "number of cells",
+            "cells",
             cells,
             "at most the pixels of the shorter side",
         )?;
@@ -125,10 +137,8 @@ impl Attributor for FeatureAblation {
         }
         let values = per_pixel(maps, size)?;
         let evaluations = vec![each + 1; work.count()];
-        Ok(
-            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .with_evaluations(evaluations),
-        )
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+            .with_evaluations(evaluations))
     }
 }
 
@@ -136,16 +146,7 @@ pub(crate) const METHOD: Method = Method::new(
     "feature-ablation",
     "Feature ablation",
     "Captum's FeatureAblation",
-    |options| {
-        let mut method = FeatureAblation::new();
-        method.setup = options.setup();
-        method.cells = options.get("cells", "a number of cells")?;
-        options.read("baseline", BASELINES, &mut method.baseline)?;
-        Ok(Box::new(method))
-    },
+    |options| options.apply(FeatureAblation::new()),
 )
 .random()
-.options(&[
-    option("cells", "8", "cells of the grid along each axis"),
-    option("baseline", "zero", BASELINE_HELP),
-]);
+.options(FeatureAblation::OPTIONS);

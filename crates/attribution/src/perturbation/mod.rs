@@ -25,9 +25,9 @@ use ndarray::{ArrayD, IxDyn};
 pub use self::{
     extremal::{ExtremalMasks, ExtremalPerturbation, Perturbation, Reward, Variant},
     feature_ablation::FeatureAblation,
-    meaningful::{MeaningfulMasks, MeaningfulPerturbation, Start},
+    meaningful::{MeaningfulMasks, MeaningfulPerturbation, MeaningfulScore, Start},
     occlusion::Occlusion,
-    rise::{Rise, RiseClassMaps, RiseMaps, RiseScore},
+    rise::{Rise, RiseClassMaps, RiseDivisor, RiseMaps, RiseScore, RiseStretch},
 };
 use crate::attributor::Setup;
 use crate::error::AttributionError;
@@ -101,8 +101,7 @@ impl<'w> Perturbed<'w> {
 }
 
 /// Help of the option `baseline` where it is what hidden pixels become.
-pub(crate) const BASELINE_HELP: &str = "what hidden pixels become: zero, black, white, mean, blur, noise, grey:SHARE, constant:V, \
-     blur:SIGMA, noise:LOW:HIGH, several joined by +";
+pub(crate) const HIDDEN_PIXELS: &str = "what hidden pixels become";
 
 /// A method's setup: these methods attribute to the input only.
 pub(crate) fn at_input() -> Setup {

@@ -20,27 +20,25 @@ use std::ops::ControlFlow;
 use elucid_graph::ImageBatch;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, option};
+use crate::methods::Method;
 use crate::network::Network;
-use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
+use crate::options::{Configurable, Configuration};
+use crate::perturbation::{HIDDEN_PIXELS, Perturbed, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
-use crate::scaled::whole;
+use crate::scaled::Scaled;
 use crate::target::Target;
-use crate::work::{Work, at_least_one, require};
-
-/// Side of the window on photographs, in pixels.
-const WINDOW: usize = 32;
+use crate::work::{Work, require};
 
 /// Differences of scores when windows are hidden.
 #[derive(Debug, Clone)]
 #[must_use = "a method does nothing until it is asked to attribute"]
 pub struct Occlusion {
     pub(crate) setup: Setup,
-    window: Option<usize>,
+    window: Scaled<usize>,
     stride: Option<usize>,
     baseline: Baseline,
 }
@@ -57,30 +55,39 @@ impl Occlusion {
     pub fn new() -> Self {
         Self {
             setup: at_input(),
-            window: None,
+            window: Scaled::usual(32),
             stride: None,
             baseline: Baseline::zero(),
         }
     }
 
     setup_builders!(batch_size, progress, seed);
+}
 
-    /// Side of the square window, in pixels.
-    pub fn window(mut self, pixels: usize) -> Self {
-        self.window = Some(pixels);
-        self
+crate::options!(Occlusion {
+    {
+        /// Side of the square window, in pixels: 32 by default, and fewer on images of less than 128.
+        window: usize as "window",
+        "side of the square window, in pixels; less on images of fewer than 128", "1 or more",
+        |window| *window > 0
     }
-
-    /// Distance between windows, in pixels; at most the window's side, so that every pixel is
-    /// covered. Half the window unless it is given.
-    pub fn stride(mut self, pixels: usize) -> Self {
-        self.stride = Some(pixels);
-        self
+    {
+        /// Distance between windows, in pixels; at most the window's side, so that every pixel is
+        /// covered. Half the window unless it is given.
+        stride: usize as "stride", "distance between windows, in pixels; half the window unless it is given",
+        "1 or more, at most the window", |stride| *stride > 0
     }
-
-    setters! {
+    {
         /// What hidden pixels become, zero by default.
-        baseline(baseline: Baseline);
+        baseline: Baseline as "baseline", HIDDEN_PIXELS, BASELINES
+    }
+});
+
+impl Occlusion {
+    /// The window and the stride on images of `[height, width]`.
+    fn window_and_stride(&self, size: [usize; 2]) -> (usize, usize) {
+        let window = self.window.at(size);
+        (window, self.stride.unwrap_or(window.div_ceil(2)))
     }
 }
 
@@ -95,18 +102,21 @@ impl Attributor for Occlusion {
         METHOD.name
     }
 
+    fn configuration(&self, size: [usize; 2]) -> Configuration {
+        let (_, stride) = self.window_and_stride(size);
+        self.configured(size).with("stride", stride)
+    }
+
     fn attribute(
         &self,
         network: &dyn Network,
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
+        self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         let [height, width] = work.size();
-        let window = self.window.unwrap_or(whole(WINDOW, [height, width]));
-        let stride = self.stride.unwrap_or(window.div_ceil(2));
-        at_least_one("window", window)?;
-        at_least_one("stride", stride)?;
+        let (window, stride) = self.window_and_stride([height, width]);
         require(
             stride <= window,
             "stride",
@@ -154,10 +164,8 @@ impl Attributor for Occlusion {
         }
         let values = per_pixel(maps, [height, width])?;
         let evaluations = vec![each + 1; work.count()];
-        Ok(
-            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .with_evaluations(evaluations),
-        )
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+            .with_evaluations(evaluations))
     }
 }
 
@@ -165,26 +173,7 @@ pub(crate) const METHOD: Method = Method::new(
     "occlusion",
     "Occlusion",
     "Zeiler and Fergus 2014",
-    |options| {
-        let mut method = Occlusion::new();
-        method.setup = options.setup();
-        method.window = options.get("window", "a number of pixels")?;
-        method.stride = options.get("stride", "a number of pixels")?;
-        options.read("baseline", BASELINES, &mut method.baseline)?;
-        Ok(Box::new(method))
-    },
+    |options| options.apply(Occlusion::new()),
 )
 .random()
-.options(&[
-    option(
-        "window",
-        "32",
-        "side of the square window, in pixels; less on images of fewer than 128",
-    ),
-    option(
-        "stride",
-        "",
-        "distance between windows, in pixels; half the window unless it is given",
-    ),
-    option("baseline", "zero", BASELINE_HELP),
-]);
+.options(Occlusion::OPTIONS);

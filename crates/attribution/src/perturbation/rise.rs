@@ -45,16 +45,18 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, Axis};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
-use crate::methods::{Method, option};
+use crate::methods::Method;
 use crate::network::Network;
-use crate::perturbation::{BASELINE_HELP, Perturbed, at_input, per_pixel};
+use crate::options::{Configurable, words};
+use crate::perturbation::{HIDDEN_PIXELS, Perturbed, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
+use crate::scaled::Fitting;
 use crate::target::{Target, probabilities};
-use crate::work::{Work, at_least_one, to_vec};
+use crate::work::{Work, to_vec};
 
 /// What weighs a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,14 +70,32 @@ pub enum RiseScore {
     Sigmoid,
 }
 
+words!(RiseScore, "score", SCORES = "probability, target (as it is) or sigmoid",
+    "probability" => Probability, "target" => Target, "sigmoid" => Sigmoid);
+
 /// How a grid becomes a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stretch {
+pub enum RiseStretch {
     /// The grid covers the image and one cell more.
     Paper,
-    /// The same with whole pixels per cell, rounded up.
+    /// The same with whole pixels per cell, rounded up: TorchRay's.
     WholePixels,
 }
+
+words!(RiseStretch, "stretch", STRETCHES = "paper (the image and one cell more) or whole-pixels (per cell)",
+    "paper" => Paper, "whole-pixels" => WholePixels);
+
+/// What the sum of the weighted masks is divided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RiseDivisor {
+    /// `N p`: how often a pixel is kept, as in the paper.
+    Kept,
+    /// `N`, the number of masks: TorchRay's.
+    Masks,
+}
+
+words!(RiseDivisor, "divisor", DIVISORS = "kept (how often a pixel is kept) or masks (their number)",
+    "kept" => Kept, "masks" => Masks);
 
 /// Masks from coarse grids.
 #[derive(Debug, Clone)]
@@ -83,47 +103,66 @@ enum Stretch {
 pub struct Rise {
     pub(crate) setup: Setup,
     masks: usize,
-    cells: usize,
-    /// Whether the number of cells is that of the preset, and not one that was asked for.
-    cells_fit: bool,
+    cells: Fitting,
     keep: f32,
-    stretch: Stretch,
-    divide_by_keep: bool,
+    stretch: RiseStretch,
+    divisor: RiseDivisor,
     score: RiseScore,
     standard_error: Option<f32>,
     baseline: Baseline,
     given: Option<(Array3<f32>, Vec<[usize; 2]>)>,
 }
 
-impl std::str::FromStr for RiseScore {
-    type Err = AttributionError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "probability" => Ok(Self::Probability),
-            "target" => Ok(Self::Target),
-            "sigmoid" => Ok(Self::Sigmoid),
-            _ => Err(AttributionError::Parameter {
-                parameter: "score",
-                value: format!("\"{text}\""),
-                expected: SCORES,
-            }),
-        }
+crate::options!(Rise {
+    {
+        /// How many masks.
+        masks: usize as "masks", "number of masks", "1 or more", |masks| *masks > 0
     }
-}
-
-const SCORES: &str = "probability, target or sigmoid";
+    {
+        /// Cells of the grid along each axis. As many as a preset has, or as the image has pixels along its
+        /// shorter side if those are fewer, unless it is given.
+        cells: usize as "cells", "cells of the grid along each axis",
+        "1 or more, at most the pixels of the shorter side", |cells| *cells > 0
+    }
+    {
+        /// Probability that a cell is kept.
+        keep: f32 as "keep", "probability that a cell is kept", "above 0 and at most 1",
+        |keep| *keep > 0.0 && *keep <= 1.0
+    }
+    {
+        /// What weighs a mask, the probability by default.
+        score: RiseScore as "score", "what weighs a mask", SCORES
+    }
+    {
+        /// How a grid becomes a mask.
+        stretch: RiseStretch as "stretch", "how a grid becomes a mask", STRETCHES
+    }
+    {
+        /// What the sum of the weighted masks is divided by.
+        divisor: RiseDivisor as "divisor", "what the sum of the masks is divided by", DIVISORS
+    }
+    {
+        /// What hidden pixels become, zero by default; one baseline.
+        baseline: Baseline as "baseline", HIDDEN_PIXELS, BASELINES
+    }
+    {
+        /// Stops before all masks are used when the standard error of the map, averaged over pixels, is
+        /// at most this fraction of the map's range (largest minus smallest).
+        standard_error: f32 as "standard-error",
+        "stop early at this standard error, as a fraction of the map's range; never unless given",
+        "above 0", |fraction| *fraction > 0.0 && fraction.is_finite()
+    }
+});
 
 impl Rise {
     fn new(masks: usize, cells: usize, keep: f32) -> Self {
         Self {
             setup: at_input(),
             masks,
-            cells,
-            cells_fit: true,
+            cells: Fitting::usual(cells),
             keep,
-            stretch: Stretch::Paper,
-            divide_by_keep: true,
+            stretch: RiseStretch::Paper,
+            divisor: RiseDivisor::Kept,
             score: RiseScore::Probability,
             standard_error: None,
             baseline: Baseline::zero(),
@@ -139,8 +178,8 @@ impl Rise {
     /// As in TorchRay, but for its sigmoid.
     pub fn torchray() -> Self {
         Self {
-            stretch: Stretch::WholePixels,
-            divide_by_keep: false,
+            stretch: RiseStretch::WholePixels,
+            divisor: RiseDivisor::Masks,
             ..Self::new(8000, 7, 0.5)
         }
     }
@@ -152,57 +191,18 @@ impl Rise {
 
     setup_builders!(batch_size, seed, progress);
 
-    setters! {
-        /// How many masks.
-        masks(masks: usize);
-        /// Probability that a cell is kept.
-        keep(probability: f32);
-        /// What weighs a mask, the probability by default.
-        score(score: RiseScore);
-    }
-
-    /// Cells of the grid along each axis. As many as a preset has, or as the image has pixels along its
-    /// shorter side if those are fewer, unless it is given.
-    pub fn cells(mut self, cells: usize) -> Self {
-        (self.cells, self.cells_fit) = (cells, false);
-        self
-    }
-
-    /// The same with as many cells as fit into images of that size, where nobody gave their number.
-    fn fitted(&self, size: [usize; 2]) -> Self {
-        let mut fitted = self.clone();
-        if self.cells_fit {
-            fitted.cells = self.cells.min(size[0].min(size[1]));
-        }
-        fitted
-    }
-
-    /// What hidden pixels become, zero by default; one baseline.
-    pub fn baseline(mut self, baseline: Baseline) -> Self {
-        self.baseline = baseline;
-        self
-    }
-
-    /// Stops before all masks are used when the standard error of the map, averaged over pixels, is
-    /// at most this fraction of the map's range (largest minus smallest).
-    pub fn standard_error(mut self, fraction: f32) -> Self {
-        self.standard_error = Some(fraction);
-        self
-    }
-
     /// Uses these grids `[masks, cells, cells]` of numbers from 0 to 1, with these offsets
     /// `[row, column]` of the image in the stretched grid in pixels, instead of random ones. The stretched
     /// grid is `(cells + 1) * ceil(side / cells)` pixels long, and the image lies inside it.
     pub fn with_grids(mut self, grids: ArrayView3<'_, f32>, offsets: &[[usize; 2]]) -> Self {
         self.masks = grids.dim().0;
-        (self.cells, self.cells_fit) = (grids.dim().1, false);
+        self.cells = grids.dim().1.into();
         self.given = Some((grids.to_owned(), offsets.to_vec()));
         self
     }
 
     fn check(&self, size: [usize; 2]) -> Result<(), AttributionError> {
-        at_least_one("number of masks", self.masks)?;
-        at_least_one("number of cells", self.cells)?;
+        self.check_options()?;
         let refuse = |parameter, value: String, expected| {
             Err(AttributionError::Parameter {
                 parameter,
@@ -210,27 +210,16 @@ impl Rise {
                 expected,
             })
         };
-        if !(self.keep > 0.0 && self.keep <= 1.0) {
+        let cells = self.cells.at(size);
+        if cells > size[0].min(size[1]) {
             return refuse(
-                "probability of keeping a cell",
-                self.keep.to_string(),
-                "above 0 and at most 1",
-            );
-        }
-        if let Some(fraction) = self.standard_error
-            && !(fraction > 0.0 && fraction.is_finite())
-        {
-            return refuse("standard error", fraction.to_string(), "above 0");
-        }
-        if self.cells > size[0].min(size[1]) {
-            return refuse(
-                "number of cells",
-                self.cells.to_string(),
+                "cells",
+                cells.to_string(),
                 "at most the pixels of the shorter side",
             );
         }
         if let Some((grids, offsets)) = &self.given {
-            let shape = (self.masks, self.cells, self.cells);
+            let shape = (self.masks, cells, cells);
             if grids.dim() != shape || offsets.len() != self.masks {
                 return refuse(
                     "grids",
@@ -242,7 +231,7 @@ impl Rise {
                 return refuse("grids", "other numbers".to_owned(), "numbers from 0 to 1");
             }
             let cell = self.cell(size);
-            let most = [0, 1].map(|axis| (self.cells + 1) * cell[axis] - size[axis]);
+            let most = [0, 1].map(|axis| (cells + 1) * cell[axis] - size[axis]);
             let inside = |offset: &[usize; 2]| offset[0] <= most[0] && offset[1] <= most[1];
             if let Some(offset) = offsets.iter().find(|offset| !inside(offset)) {
                 return refuse(
@@ -272,35 +261,35 @@ impl Rise {
 
     /// Pixels of a cell along each axis.
     fn cell(&self, size: [usize; 2]) -> [usize; 2] {
-        size.map(|side| side.div_ceil(self.cells))
+        size.map(|side| side.div_ceil(self.cells.at(size)))
     }
 
     /// Mask `i`, `[H, W]`: made from the seed and the number alone, so that none need be stored.
     fn mask(&self, i: usize, size: [usize; 2]) -> Vec<f32> {
-        let cell = self.cell(size);
+        let (cells, cell) = (self.cells.at(size), self.cell(size));
         let (grid, offset) = match &self.given {
             Some((grids, offsets)) => (grids.index_axis(Axis(0), i).to_owned(), offsets[i]),
             None => {
                 let mut random = Random::stream(self.setup.seed, i as u64);
-                let grid = Array2::from_shape_simple_fn((self.cells, self.cells), || {
+                let grid = Array2::from_shape_simple_fn((cells, cells), || {
                     f32::from(u8::from(random.uniform() < self.keep))
                 });
                 (grid, cell.map(|cell| random.below(cell)))
             }
         };
         let taps = |axis: usize| -> Vec<(usize, usize, f32)> {
-            let stretched = (self.cells + 1) * cell[axis];
+            let stretched = (cells + 1) * cell[axis];
             let pixels_per_cell = match self.stretch {
-                Stretch::Paper => stretched as f64 / self.cells as f64,
-                Stretch::WholePixels => {
-                    ((size[axis] + cell[axis]) as f64 / self.cells as f64).ceil()
+                RiseStretch::Paper => stretched as f64 / cells as f64,
+                RiseStretch::WholePixels => {
+                    ((size[axis] + cell[axis]) as f64 / cells as f64).ceil()
                 }
             };
             (0..size[axis])
                 .map(|pixel| {
                     let at = ((pixel + offset[axis]) as f64 + 0.5) / pixels_per_cell - 0.5;
                     let low = at.floor();
-                    let mirror = |cell: f64| mirrored(cell as isize, self.cells);
+                    let mirror = |cell: f64| mirrored(cell as isize, cells);
                     (mirror(low), mirror(low + 1.0), (at - low) as f32)
                 })
                 .collect()
@@ -324,9 +313,9 @@ impl Rise {
     }
 
     fn factor(&self) -> f64 {
-        match self.divide_by_keep {
-            true => 1.0 / f64::from(self.keep),
-            false => 1.0,
+        match self.divisor {
+            RiseDivisor::Kept => 1.0 / f64::from(self.keep),
+            RiseDivisor::Masks => 1.0,
         }
     }
 
@@ -364,8 +353,7 @@ impl Rise {
         target: &Target,
     ) -> Result<(RiseMaps, Option<AttributionError>), AttributionError> {
         let size = work.size();
-        let fitted = self.fitted(size);
-        fitted.check(size)?;
+        self.check(size)?;
         let weighing = self.weighing(target, work.network);
         let weighing = Work::new(work.network, images, &weighing, &self.setup)?;
         let mut maps = RiseMaps {
@@ -380,7 +368,7 @@ impl Rise {
         for image in 0..work.count() {
             let hidden = self.hidden(work, image)?;
             let mut tally = Tally::new(size[0] * size[1]);
-            let mask = |i| fitted.mask(i, size);
+            let mask = |i| self.mask(i, size);
             let ended = perturbed.scores(image, &hidden, self.masks, mask, |masks, scores| {
                 for (mask, &score) in masks.iter().zip(scores) {
                     tally.add(mask, self.weight(score));
@@ -427,8 +415,7 @@ impl Rise {
         // Any target that is computed from the logits will do.
         let work = Work::new(network, images, &Target::log_sum_exp(), &self.setup)?;
         let size = work.size();
-        let fitted = self.fitted(size);
-        fitted.check(size)?;
+        self.check(size)?;
         let pixels = size[0] * size[1];
         let mut perturbed = Perturbed::new(&work, &self.setup, self.masks);
         let mut sums: Vec<Array2<f32>> = Vec::new();
@@ -437,7 +424,7 @@ impl Rise {
             let hidden = self.hidden(&work, image)?;
             let mut sum = Array2::zeros((0, pixels));
             let mut count = 0;
-            let mask = |i| fitted.mask(i, size);
+            let mask = |i| self.mask(i, size);
             let ended = perturbed.images(image, &hidden, self.masks, mask, |masks, images| {
                 let scores = work.outputs(images)?.rows();
                 let scores = match self.score {
@@ -613,6 +600,8 @@ impl Attributor for Rise {
         METHOD.name
     }
 
+    stated!();
+
     /// One number per pixel, `[N, 1, H, W]`. Unlike [`Rise::maps`], being stopped is an error here,
     /// unless it was built with [`MethodOptions::keep_partial`](crate::MethodOptions::keep_partial).
     fn attribute(
@@ -634,7 +623,7 @@ impl Attributor for Rise {
         found.masks.resize(work.count(), 0);
         let values = per_pixel(found.maps, found.size)?;
         Ok(
-            Attribution::new(self.name(), &work, values, found.scores, Reduce::Sum)
+            Attribution::new(self, &work, values, found.scores, Reduce::Sum)?
                 .with_evaluations(found.masks)
                 .with_planned(planned),
         )
@@ -667,66 +656,14 @@ impl RiseClassMaps {
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
-    "rise",
-    "RISE",
-    "Petsiuk, Das and Saenko 2018",
-    |options| {
-        let presets = "paper, torchray or notebook";
-        let preset: Option<String> = options.get("preset", presets)?;
-        let mut method = match preset.as_deref() {
-            None | Some("paper") => Rise::paper(),
+pub(crate) const METHOD: Method =
+    Method::new("rise", "RISE", "Petsiuk, Das and Saenko 2018", |options| {
+        options.apply(match options.preset() {
             Some("torchray") => Rise::torchray(),
             Some("notebook") => Rise::notebook(),
-            Some(other) => {
-                return Err(AttributionError::OptionValue {
-                    option: "preset".to_owned(),
-                    value: other.to_owned(),
-                    expected: presets.to_owned(),
-                });
-            }
-        };
-        method.setup = options.setup();
-        options.read("masks", "a number", &mut method.masks)?;
-        if let Some(cells) = options.get("cells", "a number")? {
-            method = method.cells(cells);
-        }
-        options.read("keep", "a number above 0 and at most 1", &mut method.keep)?;
-        options.read("score", SCORES, &mut method.score)?;
-        options.read("baseline", BASELINES, &mut method.baseline)?;
-        if let Some(fraction) = options.get("standard-error", "a number above 0")? {
-            method.standard_error = Some(fraction);
-        }
-        Ok(Box::new(method))
-    },
-)
-.random()
-.options(&[
-    option(
-        "preset",
-        "paper",
-        "paper, torchray or notebook; the options below change it",
-    ),
-    option("masks", "8000", "number of masks; 6000 of notebook"),
-    option(
-        "cells",
-        "7",
-        "cells of the grid along each axis; 8 of notebook; at most the pixels of the shorter side",
-    ),
-    option(
-        "keep",
-        "0.5",
-        "probability that a cell is kept; 0.1 of notebook",
-    ),
-    option(
-        "score",
-        "probability",
-        "what weighs a mask: probability, target (as it is) or sigmoid",
-    ),
-    option("baseline", "zero", BASELINE_HELP),
-    option(
-        "standard-error",
-        "",
-        "stop early at this standard error, as a fraction of the map's range",
-    ),
-]);
+            _ => Rise::paper(),
+        })
+    })
+    .random()
+    .presets(&["paper", "torchray", "notebook"])
+    .options(Rise::OPTIONS);

@@ -628,8 +628,8 @@ fn parameters_out_of_range_are_refused() {
     let narrow = Array2::zeros((HEIGHT, WIDTH - 1));
     let bad: Vec<(&str, Box<dyn Attributor>)> = vec![
         ("samples", Box::new(Lime::new().samples(0))),
-        ("kernel width", Box::new(Lime::new().kernel_width(f64::NAN))),
-        ("kernel width", Box::new(Lime::new().kernel_width(0.0))),
+        ("kernel-width", Box::new(Lime::new().kernel_width(f64::NAN))),
+        ("kernel-width", Box::new(Lime::new().kernel_width(0.0))),
         ("ridge", Box::new(Lime::new().ridge(-1.0))),
         ("ridge", Box::new(Lime::new().ridge(f64::NAN))),
         ("samples", Box::new(shap().samples(0))),

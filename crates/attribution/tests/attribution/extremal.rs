@@ -223,8 +223,8 @@ fn parameters_out_of_range_are_refused() {
     let new = ExtremalPerturbation::new;
     for (name, method) in [
         ("number of areas", new().areas([])),
-        ("area", new().areas([0.1, 1.0])),
-        ("area", new().areas([f32::NAN])),
+        ("areas", new().areas([0.1, 1.0])),
+        ("areas", new().areas([f32::NAN])),
         ("iterations", new().iterations(0)),
         ("step", new().step(0)),
         ("step", new().step(usize::MAX)),
@@ -236,13 +236,13 @@ fn parameters_out_of_range_are_refused() {
         ("blur", new().blur(-1.0)),
         ("coldness", new().coldness(0.0)),
         ("coldness", new().coldness(100.0)),
-        ("smooth", new().smooth(-0.1)),
-        ("learning rate", new().learning_rate(0.0)),
-        ("momentum", new().momentum(1.5, 0.9)),
-        ("dampening", new().momentum(0.9, -0.1)),
-        ("area's weight", new().area_weight(f32::NAN, 1.0)),
-        ("growth of the area's weight", new().area_weight(1.0, 0.0)),
-        ("change of a settled mask", new().settled(-1.0)),
+        ("mask-smooth", new().smooth(-0.1)),
+        ("learning-rate", new().learning_rate(0.0)),
+        ("momentum", new().momentum(1.5)),
+        ("dampening", new().dampening(-0.1)),
+        ("area-weight", new().area_weight(f32::NAN)),
+        ("area-growth", new().area_growth(0.0)),
+        ("settled", new().settled(-1.0)),
         ("batch size", new().batch_size(0)),
     ] {
         match method.attribute(&in_square, &ones(), Target::class(0)) {

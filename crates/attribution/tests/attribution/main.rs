@@ -6,6 +6,7 @@ mod cam;
 mod channel_cams;
 mod channels;
 mod coalitions;
+mod configuration;
 mod extremal;
 mod faults;
 mod googlenet_paths;

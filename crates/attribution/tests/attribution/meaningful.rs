@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use burn::tensor::Tensor;
 use elucid_attribution::perturbation::{Start, Variant};
 use elucid_attribution::{
-    AttributionError, Attributor, Baseline, MeaningfulMasks, MeaningfulPerturbation, Method,
-    MethodOptions, Target,
+    AttributionError, Attributor, Baseline, MeaningfulMasks, MeaningfulPerturbation,
+    MeaningfulScore, Method, MethodOptions, Target,
 };
 use elucid_models::photographs;
 use elucid_testkit::{device, relative_error, tensor};
@@ -40,7 +40,7 @@ fn ones() -> Tensor<4> {
 fn small() -> MeaningfulPerturbation {
     MeaningfulPerturbation::new()
         .baseline(Baseline::zero())
-        .probability(false)
+        .score(MeaningfulScore::Target)
         .scale(4)
         .mask_blur(2.0)
         .jitter(0)
@@ -59,7 +59,7 @@ fn the_mask_covers_what_the_score_is_made_of() {
     for variant in [Variant::Delete, Variant::Preserve, Variant::Dual] {
         for start in [Start::Disc, Start::Value(0.5), Start::Random] {
             // A pixel of the square counts 1 / 256 of the score and 1 / 16 of a parameter.
-            let method = small().variant(variant).start(start).penalties(1e-2, 1e-3);
+            let method = small().variant(variant).start(start).l1(1e-2).tv(1e-3);
             let found = run(&method, &ones(), 0);
             let mask = found.masks();
             let of = |inside: bool| {
@@ -109,7 +109,8 @@ fn the_gradient_is_that_of_finite_differences() {
                 .mask_blur(0.0)
                 .scale(1)
                 .start(Start::Random)
-                .penalties(3e-6, 2e-6)
+                .l1(3e-6)
+                .tv(2e-6)
                 .settled(0.0);
             let of = |rate: f32, iterations| {
                 let method = method.clone().adam(0.0, 0.0, 1e3);
@@ -187,7 +188,7 @@ fn it_begins_with_the_smallest_disc_that_suffices() {
 
 #[test]
 fn a_settled_search_ends() {
-    let long = small().iterations(400).penalties(1e-2, 1e-3);
+    let long = small().iterations(400).l1(1e-2).tv(1e-3);
     let all = run(&long.clone().settled(0.0), &ones(), 0);
     let ended = run(&long, &ones(), 0);
     println!("settled after {:?}", ended.iterations());
@@ -251,23 +252,23 @@ fn parameters_out_of_range_are_refused() {
     let new = small;
     for (name, method) in [
         ("iterations", new().iterations(0)),
-        ("scale of the mask", new().scale(0)),
-        ("learning rate", new().learning_rate(f32::NAN)),
-        ("blur of the mask", new().mask_blur(-1.0)),
+        ("mask-scale", new().scale(0)),
+        ("learning-rate", new().learning_rate(f32::NAN)),
+        ("mask-blur", new().mask_blur(-1.0)),
         ("blur of the disc", new().disc(5.0, f32::INFINITY, 0.01)),
         ("step of the disc", new().disc(0.0, 1.0, 0.01)),
         ("share left by the disc", new().disc(5.0, 1.0, 1.5)),
-        ("decay", new().adam(1.0, 0.9, 1e-8)),
-        ("decay of the square", new().adam(0.9, -0.1, 1e-8)),
-        ("epsilon", new().adam(0.9, 0.9, 0.0)),
-        ("l1", new().penalties(-1.0, 0.0)),
-        ("tv", new().penalties(0.0, f32::NAN)),
-        ("l1", new().penalties(1e10, 0.0)),
-        ("beta", new().beta(0.5)),
-        ("noise", new().noise(-0.1)),
-        ("jitter", new().jitter(SIDE + 1)),
+        ("decay of adam", new().adam(1.0, 0.9, 1e-8)),
+        ("decay of the square of adam", new().adam(0.9, -0.1, 1e-8)),
+        ("epsilon of adam", new().adam(0.9, 0.9, 0.0)),
+        ("l1", new().l1(-1.0).tv(0.0)),
+        ("tv", new().l1(0.0).tv(f32::NAN)),
+        ("l1", new().l1(1e10).tv(0.0)),
+        ("tv-beta", new().beta(0.5)),
+        ("mask-noise", new().noise(-0.1)),
+        ("offsets", new().jitter(SIDE + 1)),
         ("start", new().start(Start::Value(1.5))),
-        ("change of a settled mask", new().settled(-1.0)),
+        ("settled", new().settled(-1.0)),
         ("baseline", new().baseline(Baseline::blur(-1.0))),
         ("batch size", new().batch_size(0)),
     ] {
@@ -298,7 +299,7 @@ fn options_as_text() {
     let got = run(&built);
     let want = MeaningfulPerturbation::localisation()
         .baseline(Baseline::zero())
-        .probability(false)
+        .score(MeaningfulScore::Target)
         .variant(Variant::Dual)
         .iterations(5)
         .scale(4)

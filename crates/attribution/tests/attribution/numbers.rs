@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use elucid_attribution::{
     AttributionError, Attributor, ChannelAttribution, Gradient, IntegratedGradients,
-    LinearApproximation, METHODS, MethodOptions, Occlusion, Reduce, SpatialAttribution, Target,
+    LinearApproximation, METHODS, MethodOptions, Occlusion, SpatialAttribution, Target,
 };
 use elucid_testkit::device;
 use elucid_testkit::onnx::{Onnx, floats};
@@ -57,24 +57,18 @@ fn scores_that_overflow_are_refused() {
 }
 
 #[test]
-fn gradients_that_are_no_numbers_are_not_drawn() {
-    let found = Gradient::at("c")
-        .attribute(&steep(), &picture(), Target::class(1))
-        .unwrap();
-    assert!(found.values().iter().any(|v| !v.is_finite()));
-    for (name, reduce) in Reduce::NAMES {
-        match found.saliency(*reduce) {
-            Err(error @ AttributionError::NotFinite { .. }) => {
-                let message = error.to_string();
-                assert!(
-                    message.contains("gradient") && message.contains("image 0"),
-                    "{message}"
-                );
-            }
-            other => panic!("{name}: {other:?}"),
+fn gradients_that_are_no_numbers_are_refused() {
+    match Gradient::at("c").attribute(&steep(), &picture(), Target::class(1)) {
+        Err(error @ AttributionError::NotFinite { .. }) => {
+            let message = error.to_string();
+            assert!(
+                message.contains("gradient") && message.contains("image 0"),
+                "{message}"
+            );
+            assert!(message.contains("[1, 0, 0]"), "{message}");
         }
+        other => panic!("{other:?}"),
     }
-    assert!(found.check_finite().is_err() && found.map().is_err());
     let channels = ChannelAttribution::at("c").compute(&steep(), &picture(), Target::class(1));
     assert!(
         matches!(channels, Err(AttributionError::NotFinite { .. })),

@@ -528,8 +528,8 @@ fn parameters_out_of_range_are_refused() {
             "baseline",
             Box::new(Occlusion::new().baseline(Baseline::constant([1.0, 2.0, 3.0]))),
         ),
-        ("number of cells", Box::new(FeatureAblation::new().cells(0))),
-        ("number of cells", Box::new(FeatureAblation::new().cells(8))),
+        ("cells", Box::new(FeatureAblation::new().cells(0))),
+        ("cells", Box::new(FeatureAblation::new().cells(8))),
         (
             "baseline",
             Box::new(
@@ -538,19 +538,13 @@ fn parameters_out_of_range_are_refused() {
                     .baseline(Baseline::blur(-1.0)),
             ),
         ),
-        ("number of masks", Box::new(Rise::paper().masks(0))),
-        ("number of cells", Box::new(Rise::paper().cells(0))),
-        ("number of cells", Box::new(Rise::paper().cells(8))),
+        ("masks", Box::new(Rise::paper().masks(0))),
+        ("cells", Box::new(Rise::paper().cells(0))),
+        ("cells", Box::new(Rise::paper().cells(8))),
+        ("keep", Box::new(Rise::paper().keep(0.0))),
+        ("keep", Box::new(Rise::paper().keep(f32::NAN))),
         (
-            "probability of keeping a cell",
-            Box::new(Rise::paper().keep(0.0)),
-        ),
-        (
-            "probability of keeping a cell",
-            Box::new(Rise::paper().keep(f32::NAN)),
-        ),
-        (
-            "standard error",
+            "standard-error",
             Box::new(Rise::paper().standard_error(-0.1)),
         ),
         ("grids", Box::new(given().masks(6))),

@@ -83,7 +83,7 @@ fn two_layers_by_hand() {
 
     let ebp = |class: usize, layer: &str| {
         ExcitationBackprop::at(layer)
-            .allow_input()
+            .allow_input(true)
             .attribute(&model, &x, Target::class(class))
             .unwrap()
     };
@@ -136,7 +136,7 @@ fn a_residual_sum_by_hand() {
     // Of s, which gets (3, 1, 4) / 8, the branches have (1, 2, 3) / 8 and (2, -1, 1) / 8; what b0
     // and b2 have comes from a0, and nothing excites b1.
     let ebp = ExcitationBackprop::at("a")
-        .allow_input()
+        .allow_input(true)
         .attribute(&model, &x, Target::class(0));
     close(&ebp.unwrap(), &[4.0 / 8.0, 2.0 / 8.0, 3.0 / 8.0]);
 }
@@ -395,7 +395,7 @@ fn a_sum_with_a_constant_is_a_bias_by_hand() {
         close(&of(&Lrp::new(plus)), &[56.0 / 45.0, 112.0 / 45.0, 0.0]);
         // No bias in excitations.
         close(
-            &of(&ExcitationBackprop::at(INPUT).allow_input()),
+            &of(&ExcitationBackprop::at(INPUT).allow_input(true)),
             &[0.5, 1.0, -0.5],
         );
         // Two layers, and no sum.
@@ -907,7 +907,7 @@ fn what_is_not_covered_is_listed() {
     assert_eq!(nodes(&Lrp::epsilon()), [log, mul, soft]);
     assert_eq!(nodes(&DeepLift::at_input()), [log, soft]);
     assert_eq!(
-        nodes(&ExcitationBackprop::at(INPUT).allow_input()),
+        nodes(&ExcitationBackprop::at(INPUT).allow_input(true)),
         [log, mul, soft]
     );
     assert_eq!(nodes(&ExcitationBackprop::at("weighted")), [log]);
@@ -996,8 +996,8 @@ fn what_cannot_be_is_refused() {
     for (rule, word) in rules {
         refused(&with(rule), word);
     }
-    refused(&ExcitationBackprop::at(INPUT), "allow_input()");
-    refused(&ContrastiveExcitationBackprop::at("f"), "allow_input()");
+    refused(&ExcitationBackprop::at(INPUT), "allow_input(true)");
+    refused(&ContrastiveExcitationBackprop::at("f"), "allow_input(true)");
     refused(
         &ContrastiveExcitationBackprop::at("h").contrast_layer("y"),
         "contrast layer",
@@ -1097,7 +1097,7 @@ fn methods_are_built_from_text() {
     let built = build("excitation-backprop", down).unwrap();
     assert_eq!(
         values(&built),
-        values(&ExcitationBackprop::at(INPUT).allow_input())
+        values(&ExcitationBackprop::at(INPUT).allow_input(true))
     );
 }
 

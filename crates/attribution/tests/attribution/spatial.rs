@@ -33,7 +33,7 @@ fn both_ways(from: &str, to: &str, rules: &Rules, images: &Tensor<4>) -> (usize,
         let result = SpatialAttribution::between(from, to)
             .rules(rules)
             .colouring(colouring)
-            .compute(&MODEL, images)
+            .compute(&*MODEL, images)
             .unwrap();
         (result[0].cotangents(), result[0].maps().clone())
     };
@@ -113,7 +113,7 @@ fn a_rule_that_reaches_further_is_respected() {
 fn one_position_is_the_linear_approximation_of_its_norm() {
     let images = noise(1, 127, 95);
     let maps = SpatialAttribution::between("fire4/concat", "fire6/concat")
-        .compute(&MODEL, &images)
+        .compute(&*MODEL, &images)
         .unwrap()
         .remove(0);
     let (h2, w2, ..) = maps.maps().dim();
@@ -146,7 +146,7 @@ fn from_a_layer_inside_a_branch() {
         let (few, many) = both_ways(from, to, &Rules::new(), &images);
         assert!(few <= many, "{from}: {few} cotangents for {many} positions");
         let maps = SpatialAttribution::between(from, to);
-        let maps = maps.compute(&MODEL, &images).unwrap().remove(0);
+        let maps = maps.compute(&*MODEL, &images).unwrap().remove(0);
         let linear = LinearApproximation::at(from)
             .attribute(&*MODEL, &images, Target::position(to, 2, 1))
             .unwrap();
@@ -162,7 +162,7 @@ fn a_batch_gives_what_single_images_give() {
     let compute = |images: &Tensor<4>, batch| {
         SpatialAttribution::between("fire6/concat", "fire7/concat")
             .batch_size(batch)
-            .compute(&MODEL, images)
+            .compute(&*MODEL, images)
             .unwrap()
     };
     let together = compute(&images, 4);
@@ -185,7 +185,7 @@ fn progress_counts_to_the_end_and_cancels() {
             log.lock().unwrap().push((p.done, p.total));
             p.continue_()
         })
-        .compute(&MODEL, &images)
+        .compute(&*MODEL, &images)
         .unwrap();
     let seen = seen.lock().unwrap().clone();
     let total = seen[0].1;
@@ -198,7 +198,7 @@ fn progress_counts_to_the_end_and_cancels() {
     let cancelled = SpatialAttribution::between("fire6/concat", "fire7/concat")
         .batch_size(2)
         .progress(|p| p.cancel())
-        .compute(&MODEL, &images);
+        .compute(&*MODEL, &images);
     assert!(matches!(
         cancelled,
         Err(AttributionError::Cancelled { done: 1, .. })
@@ -210,7 +210,7 @@ fn what_cannot_be_computed_is_said() {
     let images = noise(1, 95, 95);
     let error = |from: &str, to: &str| {
         SpatialAttribution::between(from, to)
-            .compute(&MODEL, &images)
+            .compute(&*MODEL, &images)
             .unwrap_err()
     };
     let backwards = error("fire7/concat", "fire6/concat");
@@ -229,7 +229,7 @@ fn what_cannot_be_computed_is_said() {
     assert!(unknown.to_string().contains("fire6/concat"), "{unknown}");
     let batch = SpatialAttribution::between("fire6/concat", "fire7/concat")
         .batch_size(0)
-        .compute(&MODEL, &images);
+        .compute(&*MODEL, &images);
     assert!(matches!(batch, Err(AttributionError::Parameter { .. })));
 }
 
@@ -237,7 +237,7 @@ fn what_cannot_be_computed_is_said() {
 fn a_layer_to_itself_is_the_identity() {
     let images = noise(1, 95, 95);
     let maps = SpatialAttribution::between("fire7/concat", "fire7/concat")
-        .compute(&MODEL, &images)
+        .compute(&*MODEL, &images)
         .unwrap()
         .remove(0);
     assert_eq!(maps.cotangents(), 1);

@@ -1,10 +1,9 @@
 //! `elucid attribute`: what in a photograph speaks for a target, by one method or several.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use elucid::attribution::{BoxFormat, METHODS, Method};
+use elucid::attribution::{BoxFormat, Configuration, Method};
 use elucid::prelude::*;
 use serde::Serialize;
 
@@ -12,6 +11,7 @@ use crate::args::{ModelArgs, OutArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
+use crate::known;
 use crate::options::{MethodFlags, parse_fraction, reductions};
 use crate::report::{
     Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RuleUseFacts, RunFacts, Step,
@@ -108,10 +108,8 @@ fn parse_methods(text: &str) -> Result<MethodList, String> {
     let mut methods: Vec<&'static Method> = Vec::new();
     for name in text.split(',').map(str::trim) {
         let named = match name {
-            "all" => METHODS.to_vec(),
-            name => {
-                vec![Method::find(name).map_err(|error| format!("{error}; see: elucid methods"))?]
-            }
+            "all" => known::methods().collect(),
+            name => vec![known::method(name)?],
         };
         for method in named {
             if methods.iter().all(|known| known.name != method.name) {
@@ -160,8 +158,8 @@ struct ResultFacts {
     rules: String,
     /// How many operators each rule took; empty for the true gradient.
     rules_used: Vec<RuleUseFacts>,
-    /// All options of the method, defaults included.
-    options: BTreeMap<&'static str, String>,
+    /// The method's options as they were in effect: those that had no part in it are absent.
+    options: Configuration,
     /// What hides pixels, or where a path begins, in words; absent for methods without a baseline.
     hidden_by: Option<String>,
     /// Absent where nothing is random.

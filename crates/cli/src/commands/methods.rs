@@ -1,17 +1,17 @@
 //! `elucid methods`: the attribution methods, what they need and what they take.
 
 use clap::Args;
-use elucid::attribution::{METHODS, Method, Place};
-use elucid::prelude::*;
+use elucid::attribution::{Method, Place};
 use serde::Serialize;
 
 use crate::console::{Output, table};
 use crate::error::CliError;
+use crate::known;
 
 #[derive(Debug, Args)]
 pub struct MethodsArgs {
     /// A method, to be shown in full
-    #[arg(value_name = "NAME", value_parser = Method::find)]
+    #[arg(value_name = "NAME", value_parser = known::method)]
     method: Option<&'static Method>,
 
     /// Print JSON
@@ -31,6 +31,8 @@ struct Facts {
     needs: &'static str,
     takes_rules: bool,
     takes_seed: bool,
+    /// What the option `preset` may be; empty for methods without.
+    presets: &'static [&'static str],
     options: Vec<OptionFacts>,
     /// Absent where nothing is promised.
     sums_to: Option<&'static str>,
@@ -40,16 +42,27 @@ struct Facts {
 #[derive(Debug, Serialize)]
 struct OptionFacts {
     name: &'static str,
-    default: &'static str,
+    /// On pictures of 224 by 224 pixels; absent where it follows from the network, or is not set.
+    default: Option<String>,
     help: &'static str,
+    /// What it may be.
+    values: String,
 }
 
 impl From<&'static Method> for Facts {
     fn from(method: &'static Method) -> Self {
-        let options = method.options.iter().map(|option| OptionFacts {
+        let defaults = method.defaults(Method::PUBLISHED_AT);
+        let options = method.all_options().map(|option| OptionFacts {
             name: option.name,
-            default: option.default,
+            default: match option.name {
+                "preset" => method.presets.first().map(|&preset| preset.to_owned()),
+                name => defaults.get(name).map(str::to_owned),
+            },
             help: option.help,
+            values: match option.name {
+                "preset" => method.presets.join(", "),
+                _ => option.values.to_owned(),
+            },
         });
         Self {
             name: method.name,
@@ -59,7 +72,7 @@ impl From<&'static Method> for Facts {
                 Place::AnyLayer => "any layer",
                 Place::SpatialLayer => "layer with positions",
             },
-            default_layer: default_layer(method),
+            default_layer: method.own_layer(),
             needs: if method.needs_model {
                 "model"
             } else {
@@ -67,18 +80,11 @@ impl From<&'static Method> for Facts {
             },
             takes_rules: method.takes_rules,
             takes_seed: method.random,
+            presets: method.presets,
             options: options.collect(),
             sums_to: Some(method.sums_to).filter(|text| !text.is_empty()),
             reference: method.reference,
         }
-    }
-}
-
-/// The layer that a method attributes to when none is named.
-pub fn default_layer(method: &Method) -> &'static str {
-    match method.place {
-        Place::SpatialLayer => FEATURES,
-        Place::Input | Place::AnyLayer => INPUT,
     }
 }
 
@@ -88,7 +94,7 @@ pub fn run(args: &MethodsArgs) -> Result<(), CliError> {
         Some(method) if args.json => out.json(&Facts::from(method))?,
         Some(method) => show(&mut out, &method.into())?,
         None => {
-            let all: Vec<Facts> = METHODS.iter().map(|method| (*method).into()).collect();
+            let all: Vec<Facts> = known::methods().map(Facts::from).collect();
             match args.json {
                 true => out.json(&all)?,
                 false => list(&mut out, &all)?,
@@ -152,12 +158,17 @@ fn show(out: &mut Output, method: &Facts) -> Result<(), CliError> {
         return Ok(());
     }
     out.line("")?;
-    let mut rows = vec![["option", "default", "meaning"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["option", "default", "meaning", "values"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     rows.extend(method.options.iter().map(|option| {
         vec![
             format!("--{}", option.name),
-            option.default.to_owned(),
+            option.default.clone().unwrap_or_default(),
             option.help.to_owned(),
+            option.values.clone(),
         ]
     }));
     for line in table(&rows, &[]) {

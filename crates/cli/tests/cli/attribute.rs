@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::{Desk, Ended};
-use elucid::attribution::{METHODS, Place};
+use elucid::attribution::{METHODS, MethodOptions, Place};
 use ndarray::{Array2, Array3, ArrayD, Axis};
 use serde_json::{Value, json};
 
@@ -84,12 +84,7 @@ fn one_result_lies_in_the_folder_itself() {
         json!({ "name": "fire9/concat", "shape": [1, 512, 13, 13] })
     );
     assert_eq!(result["rules"], "true");
-    let method = METHODS.iter().find(|m| m.name == "linear-approximation");
-    let defaults = method.unwrap().options.iter();
-    let defaults: Value = defaults
-        .map(|o| (o.name.to_owned(), json!(o.default)))
-        .collect();
-    assert_eq!(result["options"], defaults);
+    assert_eq!(result["options"], json!({}));
     assert_eq!(result["evaluations"], 1);
     assert_eq!(result["completeness"], Value::Null);
     assert_eq!(result["map"]["reduction"], "sum");
@@ -105,6 +100,44 @@ fn one_result_lies_in_the_folder_itself() {
         seconds
             .iter()
             .any(|s| s["step"] == "linear-approximation at fire9")
+    );
+}
+
+/// A report states what ran: presets, and options that exclude each other, are resolved.
+#[test]
+fn reports_state_what_ran() {
+    let desk = Desk::squeezenet();
+    let options = |method: &str, flags: &str, out: &str| {
+        let line = format!("--image cat.png --method {method} {flags} --out {out}");
+        attribute(&desk, &line).ok();
+        report(&desk, out)["results"][0]["options"].clone()
+    };
+    // The preset's own probability and cells, and the masks that were asked for.
+    let rise = options("rise", "--preset notebook --masks 3", "rise");
+    assert_eq!(
+        rise,
+        json!({
+            "baseline": "zero", "cells": "8", "divisor": "kept", "keep": "0.1", "masks": "3",
+            "score": "probability", "stretch": "paper",
+        })
+    );
+    let adaptive = "--tolerance 0.5 --max-evaluations 40";
+    let adaptive = options("integrated-gradients", adaptive, "adaptive");
+    assert_eq!(
+        adaptive,
+        json!({
+            "baseline": "zero", "max-evaluations": "40", "quadrature": "adaptive",
+            "start": "baseline", "tolerance": "0.5",
+        })
+    );
+    let fixed = options(
+        "integrated-gradients",
+        "--steps 2 --start zero --layer fire9",
+        "fixed",
+    );
+    assert_eq!(
+        fixed,
+        json!({ "quadrature": "gauss-legendre", "start": "zero", "steps": "2" })
     );
 }
 
@@ -451,7 +484,7 @@ fn a_refusal_leaves_no_folder() {
 fn options_go_to_the_methods_that_take_them() {
     let desk = Desk::squeezenet();
     for method in METHODS {
-        for option in method.options {
+        for option in method.all_options() {
             for other in METHODS.iter().filter(|m| !m.takes(option.name)) {
                 let line = format!(
                     "--image cat.png --method {} --{} 1 --out out",
@@ -498,11 +531,19 @@ fn every_method_is_listed() {
         for part in [method.title, method.reference] {
             assert!(text.contains(part), "no {part} in {text}");
         }
-        for (i, option) in method.options.iter().enumerate() {
+        let usual = method.build(&MethodOptions::new()).unwrap();
+        let usual = usual.configuration([224, 224]);
+        assert_eq!(facts["presets"], json!(method.presets));
+        for (i, option) in method.all_options().enumerate() {
             let listed = &facts["options"][i];
             assert_eq!(listed["name"], option.name);
-            assert_eq!(listed["default"], option.default);
+            let default = match option.name {
+                "preset" => Some(method.presets[0]),
+                name => usual.get(name),
+            };
+            assert_eq!(listed["default"], json!(default), "{}", option.name);
             assert_eq!(listed["help"], option.help);
+            assert!(!listed["values"].as_str().unwrap().is_empty());
             assert!(text.contains(&format!("--{}", option.name)), "{text}");
         }
     }

@@ -172,7 +172,7 @@ fn attributing_again() {
 fn the_cascade_runs_from_the_scores_down() {
     let photo = photo(photographs::coffee());
     let class = top_class(&photo);
-    let layers = ParameterRandomisation::layers(&MODEL).unwrap();
+    let layers = ParameterRandomisation::layers(&*MODEL).unwrap();
     assert_eq!(layers.len(), 26, "{layers:?}");
     assert!(
         layers[0].contains("10") && layers[25].contains("conv1"),

@@ -1,10 +1,10 @@
 //! Pictures that are optimised together.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use elucid_graph::{Activation, INPUT};
+use elucid_attribution::Network;
+use elucid_graph::Activation;
 use elucid_progress::Cancelled;
 use elucid_rules::Rules;
-use elucid_vision::Model;
 use elucid_vision::input::{ChannelOrder, InputSpec};
 use ndarray::{Array4, Ix4};
 
@@ -15,6 +15,7 @@ use crate::matrix::resize;
 use crate::objective::{Objective, Seen};
 use crate::parametrisation::Canvas;
 use crate::random::Random;
+use crate::subject::Subject;
 use crate::transforms::Change;
 
 /// From channels in 0 to 1, red, green and blue where there are three, to the network's input.
@@ -91,16 +92,37 @@ pub(super) struct Part {
 }
 
 /// What one call of [`FeatureVis::render`] works with.
-pub(super) struct Job<'j> {
+pub(super) struct Job<'j, N: ?Sized> {
     pub(super) vis: &'j FeatureVis,
-    pub(super) model: &'j Model,
+    pub(super) network: &'j N,
+    pub(super) subject: &'j Subject,
     pub(super) canvas: &'j dyn Canvas,
-    pub(super) input: Input,
+    pub(super) input: &'j Input,
     pub(super) network_size: Option<[usize; 2]>,
+    /// By the names that objectives have for them.
     pub(super) layers: &'j [String],
+    /// Their full names.
+    pub(super) names: &'j [&'j str],
+    /// The full name of the input.
+    pub(super) fed: &'j str,
 }
 
-impl Job<'_> {
+impl<'j, N: Network + ?Sized> Job<'j, N> {
+    /// The same work with what is known to be the same network.
+    pub(super) fn of<M: ?Sized>(&self, network: &'j M) -> Job<'j, M> {
+        Job {
+            network,
+            vis: self.vis,
+            subject: self.subject,
+            canvas: self.canvas,
+            input: self.input,
+            network_size: self.network_size,
+            layers: self.layers,
+            names: self.names,
+            fed: self.fed,
+        }
+    }
+
     /// Optimises pictures together: objective `i` for image `i`, or a joint one for all.
     pub(super) fn run(
         &self,
@@ -124,7 +146,8 @@ impl Job<'_> {
                 .map(|parameter| parameter.clone().require_grad())
                 .collect();
             let change = transforms.draw(vis.size, &mut random);
-            let values = self.values(objectives, joint, &leaves, &change, &vis.rules_at(step))?;
+            let rules = vis.rules_at(step, self.network.as_model().is_some());
+            let values = self.values(objectives, joint, &leaves, &change, &rules)?;
             let gradients = (-values.clone().sum()).backward();
             let values = Activation::from(values).to_array()?;
             for (i, (series, &value)) in series.iter_mut().zip(&values).enumerate() {
@@ -198,18 +221,19 @@ impl Job<'_> {
         rules: &Rules,
     ) -> Result<Tensor<1>, VisError> {
         let pictures = self.canvas.picture(parameters)?;
-        let activations = match self.layers.is_empty() {
-            true => None,
+        let activations: Vec<(String, Activation)> = match self.layers.is_empty() {
+            true => Vec::new(),
             false => {
                 let mut seen = change.apply(pictures.clone());
                 if let Some(size) = self.network_size {
                     seen = resize(seen, size);
                 }
-                let pass = self.model.pass().rules(rules);
-                Some(pass.feed(INPUT, self.input.of(seen)).fetch(self.layers)?)
+                let feeds = vec![(self.fed, Activation::from(self.input.of(seen)))];
+                let (values, _) = self.network.run_all(feeds, self.names, rules)?;
+                self.layers.iter().cloned().zip(values).collect()
             }
         };
-        let seen = Seen::new(self.model, &pictures, activations.as_ref());
+        let seen = Seen::new(self.subject, &pictures, &activations);
         let value = |(i, objective): (usize, &Objective)| {
             let value = match joint {
                 true => objective.value(&seen)?,
@@ -233,7 +257,7 @@ impl Job<'_> {
             let column: Vec<f32> = settled.iter().map(|&s| if s { 0.0 } else { 1.0 }).collect();
             Tensor::from_data(
                 TensorData::new(column, [settled.len(), 1]),
-                self.model.device(),
+                self.subject.device(),
             )
         })
     }
@@ -254,7 +278,7 @@ impl Job<'_> {
                 what: "the pictures",
                 expected: vec![
                     0,
-                    self.model.input_spec().channels(),
+                    self.subject.input_spec().channels(),
                     self.vis.size[0],
                     self.vis.size[1],
                 ],

@@ -5,6 +5,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use burn::tensor::Device;
+use elucid_attribution::Network;
 use elucid_progress::Cancelled;
 
 use super::job::{Job, Part};
@@ -49,7 +50,7 @@ impl Lanes<'_> {
     }
 }
 
-impl Job<'_> {
+impl<N: Network + ?Sized + Sync> Job<'_, N> {
     /// Optimises one batch in pieces side by side. Pictures do not depend on each other, unless they
     /// have a joint objective, so that the pieces find what the whole batch would.
     pub(super) fn run_in_lanes(

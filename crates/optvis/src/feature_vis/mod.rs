@@ -6,9 +6,11 @@ mod lanes;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use elucid_attribution::Network;
+use elucid_graph::INPUT;
 use elucid_progress::{Progress, Reporter};
 use elucid_rules::{OpKind, RedirectedRelu, Rules};
-use elucid_vision::Model;
+use elucid_vision::InputSpec;
 use ndarray::ArrayView2;
 
 use self::job::{Found, Input, Job};
@@ -16,6 +18,7 @@ use self::lanes::lanes;
 use crate::error::{VisError, positive, refuse_unless};
 use crate::objective::{ClassName, Objective, Objectives};
 use crate::parametrisation::{Cppn, Fourier, Maco, Parametrisation, Pixels, Pyramid};
+use crate::subject::Subject;
 use crate::transforms::Transforms;
 use crate::visualisation::{Kept, Visualisation, join};
 
@@ -60,6 +63,8 @@ pub struct FeatureVis {
     images: Option<usize>,
     batch_size: usize,
     rules: Rules,
+    spec: Option<InputSpec>,
+    any_size: bool,
     progress: Reporter,
 }
 
@@ -109,6 +114,8 @@ impl FeatureVis {
             images: None,
             batch_size: 6,
             rules: Rules::new(),
+            spec: None,
+            any_size: false,
             progress: Reporter::default(),
         }
     }
@@ -147,7 +154,7 @@ impl FeatureVis {
     }
 
     /// For how many steps rectifiers redirect gradients, see [`RedirectedRelu`]; default 16, 0 for
-    /// none.
+    /// none. A network that is no [`Model`](elucid_vision::Model) has none that could.
     pub fn redirected_relu(mut self, steps: usize) -> Self {
         self.redirected = steps;
         self
@@ -197,6 +204,20 @@ impl FeatureVis {
         self
     }
 
+    /// How pictures are prepared for the network, where it does not say so itself
+    /// ([`Network::input_spec`]).
+    pub fn input_spec(mut self, spec: &InputSpec) -> Self {
+        self.spec = Some(spec.clone());
+        self
+    }
+
+    /// Whether a network that is no [`Model`](elucid_vision::Model) takes pictures of any size; not by
+    /// default: it sees them resized to that of its [`InputSpec`].
+    pub fn any_size(mut self, any_size: bool) -> Self {
+        self.any_size = any_size;
+        self
+    }
+
     /// Called after every step of every batch; breaking cancels.
     pub fn progress(
         mut self,
@@ -213,12 +234,12 @@ impl FeatureVis {
     /// As [`FeatureVis::render`].
     pub fn channels(
         &self,
-        model: &Model,
+        network: &dyn Network,
         layer: &str,
         channels: &[usize],
     ) -> Result<Visualisation, VisError> {
         let each = channels.iter().map(|&n| Objective::channel(layer, n));
-        self.render(model, each.collect::<Objectives>())
+        self.render(network, each.collect::<Objectives>())
     }
 
     /// One picture for each of some directions `[N, C]` in the space of a layer's channels.
@@ -228,14 +249,14 @@ impl FeatureVis {
     /// As [`FeatureVis::render`].
     pub fn directions(
         &self,
-        model: &Model,
+        network: &dyn Network,
         layer: &str,
         directions: ArrayView2<'_, f32>,
     ) -> Result<Visualisation, VisError> {
         let each = directions
             .outer_iter()
             .map(|direction| Objective::direction(layer, direction));
-        self.render(model, each.collect::<Objectives>())
+        self.render(network, each.collect::<Objectives>())
     }
 
     /// One picture for each of some classes, by index or name.
@@ -245,11 +266,11 @@ impl FeatureVis {
     /// As [`FeatureVis::render`].
     pub fn classes<C: Into<ClassName>>(
         &self,
-        model: &Model,
+        network: &dyn Network,
         classes: impl IntoIterator<Item = C>,
     ) -> Result<Visualisation, VisError> {
         let each = classes.into_iter().map(Objective::class);
-        self.render(model, each.collect::<Objectives>())
+        self.render(network, each.collect::<Objectives>())
     }
 
     /// Optimises one picture for each objective of a list, or the pictures of one joint objective.
@@ -266,22 +287,26 @@ impl FeatureVis {
     /// callback asks to stop.
     pub fn render(
         &self,
-        model: &Model,
+        network: &dyn Network,
         objectives: impl Into<Objectives>,
     ) -> Result<Visualisation, VisError> {
         self.check()?;
-        let (objectives, images, joint) = match objectives.into() {
-            Objectives::Joint(objective) => {
+        let (objectives, joint) = match objectives.into() {
+            Objectives::Joint(objective) => (vec![objective], true),
+            Objectives::Each(each) => (each, false),
+        };
+        let subject = Subject::of(network, &objectives, self.spec.as_ref())?;
+        let images = match (&objectives[..], joint) {
+            ([objective], true) => {
                 let images = self.images.unwrap_or_else(|| objective.least_images());
                 let fits = (1..=MAX_JOINT).contains(&images);
                 refuse_unless(fits, "number of images", images, "1 to 1024")?;
-                objective.check(model, images)?;
-                (vec![objective], images, true)
+                objective.check(&subject, images)?;
+                images
             }
-            Objectives::Each(each) => {
-                each.iter().try_for_each(|o| o.check(model, 1))?;
-                let images = each.len();
-                (each, images, false)
+            (each, _) => {
+                each.iter().try_for_each(|o| o.check(&subject, 1))?;
+                each.len()
             }
         };
         if objectives.is_empty() {
@@ -304,19 +329,16 @@ impl FeatureVis {
         let mut layers: Vec<String> = objectives.iter().flat_map(Objective::layers).collect();
         layers.sort_unstable();
         layers.dedup();
-        let spec = model.input_spec();
+        let names = layers.iter().map(|layer| subject.name(layer));
+        let mut names = names.collect::<Result<Vec<_>, _>>()?;
+        let fed = network.layer(INPUT)?;
+        let (spec, device) = (subject.input_spec(), subject.device());
         let parametrisation = &self.parametrisation;
-        let canvas = parametrisation.canvas(self.size, spec.channels(), model.device())?;
-        let job = Job {
-            vis: self,
-            model,
-            network_size: self.network_size(model, &layers)?,
-            input: Input::new(spec, model.device()),
-            canvas: &*canvas,
-            layers: &layers,
-        };
+        let canvas = parametrisation.canvas(self.size, spec.channels(), device)?;
+        let network_size = self.network_size(network, &subject, &layers)?;
+        let input = Input::new(spec, device);
         let per_batch = if joint { images } else { self.batch_size };
-        self.afford(model, images, per_batch)?;
+        self.afford(network, spec.channels(), [images, per_batch])?;
         let batches = images.div_ceil(per_batch);
         let mut found = Found::default();
         for (i, seeds) in seeds.chunks(per_batch).enumerate() {
@@ -330,13 +352,28 @@ impl FeatureVis {
                 self.progress
                     .report(done, batches.saturating_mul(self.steps))
             };
-            let lanes = if joint { 1 } else { lanes(model.device()) };
-            for part in job.run_in_lanes(objectives, seeds, joint, lanes, &report)? {
-                found.add(part);
-            }
+            let job = Job {
+                vis: self,
+                network,
+                subject: &subject,
+                network_size,
+                input: &input,
+                canvas: &*canvas,
+                layers: &layers,
+                names: &names,
+                fed: &fed,
+            };
+            let parts = match network.as_model() {
+                // A model can be looked at from several threads; nobody knows of other networks.
+                Some(model) => {
+                    let lanes = if joint { 1 } else { lanes(device) };
+                    job.of(model)
+                        .run_in_lanes(objectives, seeds, joint, lanes, &report)?
+                }
+                None => vec![job.run(objectives, seeds, joint, &report)?],
+            };
+            parts.into_iter().for_each(|part| found.add(part));
         }
-        let named = |layer: &String| Ok::<_, VisError>(model.layer(layer)?.name().to_owned());
-        let mut names = layers.iter().map(named).collect::<Result<Vec<_>, _>>()?;
         names.dedup();
         let kept = self.keep.iter().zip(&found.kept);
         Ok(Visualisation {
@@ -352,11 +389,11 @@ impl FeatureVis {
             values: found.values,
             seed: self.seed,
             seeds,
-            layers: names,
+            layers: names.into_iter().map(str::to_owned).collect(),
             objectives: objectives.iter().map(Objective::to_string).collect(),
             parametrisation: self.parametrisation.name(),
             transforms: self.transforms_used().to_string(),
-            network_size: job.network_size,
+            network_size,
         })
     }
 
@@ -381,18 +418,24 @@ impl FeatureVis {
     }
 
     /// Refuses pictures that would take more memory than the network may.
-    fn afford(&self, model: &Model, images: usize, per_batch: usize) -> Result<(), VisError> {
+    fn afford(
+        &self,
+        network: &dyn Network,
+        channels: usize,
+        [images, per_batch]: [usize; 2],
+    ) -> Result<(), VisError> {
         /// A picture, its parameters, their gradient, and the two means of them that the optimiser keeps.
         const WORKING: u64 = 5;
         const SINGLE: u64 = 4;
         let [height, width] = self.size.map(|side| side as u64);
-        let picture = SINGLE * model.input_spec().channels() as u64 * height * width;
+        let picture = SINGLE * channels as u64 * height * width;
         let kept = (1 + self.keep.len()) as u64;
         let found = picture.saturating_mul(kept).saturating_mul(images as u64);
         let together = per_batch.min(images) as u64;
         let working = picture.saturating_mul(WORKING).saturating_mul(together);
         let needed = found.saturating_add(working);
-        let limit = model.graph().limits().memory();
+        let limits = network.as_model().map(|model| model.graph().limits());
+        let limit = limits.unwrap_or_default().memory();
         match needed > limit {
             false => Ok(()),
             true => Err(VisError::TooLarge {
@@ -407,10 +450,14 @@ impl FeatureVis {
     /// make.
     fn network_size(
         &self,
-        model: &Model,
+        network: &dyn Network,
+        subject: &Subject,
         layers: &[String],
     ) -> Result<Option<[usize; 2]>, VisError> {
-        let own = model.input_spec().size();
+        let own = subject.input_spec().size();
+        let Some(model) = network.as_model() else {
+            return Ok((!self.any_size && !layers.is_empty()).then_some(own));
+        };
         for size in self.transforms_used().sizes(self.size)? {
             if model.shapes_for(layers, size).is_err() {
                 model.shapes_for(layers, own)?;
@@ -425,9 +472,9 @@ impl FeatureVis {
         self.transforms.clone().unwrap_or_else(usual)
     }
 
-    /// The rules of one step.
-    fn rules_at(&self, step: usize) -> Rules {
-        if step >= self.redirected {
+    /// The rules of one step, of a network of operators or another.
+    fn rules_at(&self, step: usize, has_operators: bool) -> Rules {
+        if step >= self.redirected || !has_operators {
             return self.rules.clone();
         }
         Rules::new()

@@ -1,11 +1,11 @@
 //! Neurons, channels, and whole layers.
 
 use burn::tensor::Tensor;
-use elucid_vision::Model;
 
-use super::seen::{block, centre, channels, check_channel};
+use super::seen::{block, centre};
 use super::{Objective, Seen, Term};
 use crate::error::VisError;
+use crate::subject::Subject;
 
 impl Objective {
     /// Channel `channel` of `layer` at the middle position, `[H / 2, W / 2]`.
@@ -62,8 +62,8 @@ impl Term for Neuron {
         vec![self.layer.clone()]
     }
 
-    fn check(&self, model: &Model) -> Result<(), VisError> {
-        check_channel(model, &self.layer, self.channel)
+    fn check(&self, subject: &Subject) -> Result<(), VisError> {
+        subject.check_channel(&self.layer, self.channel)
     }
 
     fn value(&self, seen: &Seen<'_>) -> Result<Tensor<1>, VisError> {
@@ -88,8 +88,8 @@ impl Term for Channel {
         vec![self.layer.clone()]
     }
 
-    fn check(&self, model: &Model) -> Result<(), VisError> {
-        check_channel(model, &self.layer, self.channel)
+    fn check(&self, subject: &Subject) -> Result<(), VisError> {
+        subject.check_channel(&self.layer, self.channel)
     }
 
     fn value(&self, seen: &Seen<'_>) -> Result<Tensor<1>, VisError> {
@@ -112,8 +112,8 @@ impl Term for DeepDream {
         vec![self.layer.clone()]
     }
 
-    fn check(&self, model: &Model) -> Result<(), VisError> {
-        channels(model, &self.layer).map(|_| ())
+    fn check(&self, subject: &Subject) -> Result<(), VisError> {
+        subject.channels(&self.layer).map(|_| ())
     }
 
     fn value(&self, seen: &Seen<'_>) -> Result<Tensor<1>, VisError> {

@@ -1,11 +1,10 @@
 //! What images of one batch have to do with each other.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_vision::Model;
 
-use super::seen::{channels, check_channel};
 use super::{Objective, Seen, Term};
 use crate::error::{VisError, positive};
+use crate::subject::Subject;
 
 /// How far apart images are that are still aligned.
 const NEIGHBOURS: usize = 4;
@@ -61,9 +60,9 @@ impl Term for Alignment {
         2
     }
 
-    fn check(&self, model: &Model) -> Result<(), VisError> {
+    fn check(&self, subject: &Subject) -> Result<(), VisError> {
         positive("decay of the alignment", self.decay)?;
-        channels(model, &self.layer).map(|_| ())
+        subject.channels(&self.layer).map(|_| ())
     }
 
     fn value(&self, seen: &Seen<'_>) -> Result<Tensor<1>, VisError> {
@@ -99,8 +98,8 @@ impl Term for Diversity {
         2
     }
 
-    fn check(&self, model: &Model) -> Result<(), VisError> {
-        channels(model, &self.layer).map(|_| ())
+    fn check(&self, subject: &Subject) -> Result<(), VisError> {
+        subject.channels(&self.layer).map(|_| ())
     }
 
     fn value(&self, seen: &Seen<'_>) -> Result<Tensor<1>, VisError> {
@@ -139,9 +138,9 @@ impl Term for Interpolate {
         2
     }
 
-    fn check(&self, model: &Model) -> Result<(), VisError> {
-        check_channel(model, &self.from.0, self.from.1)?;
-        check_channel(model, &self.to.0, self.to.1)
+    fn check(&self, subject: &Subject) -> Result<(), VisError> {
+        subject.check_channel(&self.from.0, self.from.1)?;
+        subject.check_channel(&self.to.0, self.to.1)
     }
 
     fn value(&self, seen: &Seen<'_>) -> Result<Tensor<1>, VisError> {
@@ -150,7 +149,7 @@ impl Term for Interpolate {
         let part = |(layer, channel): &(String, usize), weights: Vec<f32>| {
             let x = seen.layer(layer)?.narrow(1, *channel, 1);
             let weights = TensorData::new(weights, [n, 1, 1, 1]);
-            let weights = Tensor::<4>::from_data(weights, seen.model().device());
+            let weights = Tensor::<4>::from_data(weights, seen.subject().device());
             Ok::<_, VisError>((x * weights).mean() * n as f32)
         };
         let first = part(&self.from, (0..n).map(|i| 1.0 - share(i)).collect())?;

@@ -1,11 +1,12 @@
 //! Class scores.
 
 use burn::tensor::Tensor;
+use elucid_attribution::ClassRef;
 use elucid_graph::LOGITS;
-use elucid_vision::Model;
 
 use super::{Objective, Seen, Term};
 use crate::error::VisError;
+use crate::subject::Subject;
 
 /// A class by its index or by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +35,12 @@ impl From<String> for ClassName {
     }
 }
 
-impl ClassName {
-    fn index(&self, model: &Model) -> Result<usize, VisError> {
-        Ok(match self {
-            Self::Index(index) => model.class(&index.to_string())?,
-            Self::Name(name) => model.class(name)?,
-        })
+impl From<&ClassName> for ClassRef {
+    fn from(class: &ClassName) -> Self {
+        match class {
+            ClassName::Index(index) => Self::Index(*index),
+            ClassName::Name(name) => Self::Label(name.clone()),
+        }
     }
 }
 
@@ -66,12 +67,20 @@ impl Term for Class {
         vec![LOGITS.to_owned()]
     }
 
-    fn check(&self, model: &Model) -> Result<(), VisError> {
-        self.0.index(model).map(|_| ())
+    fn classes(&self) -> Vec<ClassName> {
+        vec![self.0.clone()]
+    }
+
+    fn check(&self, subject: &Subject) -> Result<(), VisError> {
+        let class = subject.class(&self.0);
+        class.map_or(Ok(()), |class| subject.check_channel(LOGITS, class))
     }
 
     fn value(&self, seen: &Seen<'_>) -> Result<Tensor<1>, VisError> {
-        let class = self.0.index(seen.model())?;
+        let class = seen
+            .subject()
+            .class(&self.0)
+            .ok_or_else(|| VisError::Unlisted { layer: self.name() })?;
         Ok(seen.layer(LOGITS)?.narrow(1, class, 1).mean())
     }
 }

@@ -2,12 +2,12 @@
 
 use burn::tensor::{Tensor, TensorData};
 use elucid_rules::powf;
-use elucid_vision::Model;
 use ndarray::{ArrayView1, ArrayView3};
 
-use super::seen::{block, centre, channels};
+use super::seen::{block, centre};
 use super::{Objective, Seen, Term};
 use crate::error::{VisError, refuse_unless};
+use crate::subject::Subject;
 
 /// Keeps a cosine defined where an activation is 0.
 const EPSILON: f32 = 1e-4;
@@ -145,11 +145,11 @@ impl Term for Direction {
         vec![self.layer.clone()]
     }
 
-    fn check(&self, model: &Model) -> Result<(), VisError> {
-        let (channels, [length, h, w]) = (channels(model, &self.layer)?, self.shape);
+    fn check(&self, subject: &Subject) -> Result<(), VisError> {
+        let (channels, [length, h, w]) = (subject.channels(&self.layer)?, self.shape);
         if channels != length {
             return Err(VisError::Direction {
-                layer: model.layer(&self.layer)?.name().to_owned(),
+                layer: subject.name(&self.layer)?.to_owned(),
                 length,
                 channels,
             });
@@ -187,7 +187,7 @@ impl Term for Direction {
             }
         };
         let values = TensorData::new(self.values.clone(), [1, c, h, w]);
-        let v = Tensor::<4>::from_data(values, seen.model().device());
+        let v = Tensor::<4>::from_data(values, seen.subject().device());
         let dot = (x.clone() * v.clone()).sum_dim(1);
         if matches!(self.measure, Measure::Dot | Measure::DotTimesCosine(0.0)) {
             return Ok(dot.mean());

@@ -13,12 +13,12 @@ use std::ops::{Add, Mul, Neg, Sub};
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_vision::Model;
 
 pub use class::ClassName;
 pub use seen::Seen;
 
 use crate::error::VisError;
+use crate::subject::Subject;
 
 /// One thing that images can be optimised for. Implement it for objectives of your own, and make
 /// an [`Objective`] of it with [`Objective::new`].
@@ -26,8 +26,14 @@ pub trait Term: fmt::Debug + Send + Sync {
     /// What it is, for reports: `channel 11 of inception_4a`.
     fn name(&self) -> String;
 
-    /// The layers that it reads, by any name that [`Model::layer`] knows.
+    /// The layers that it reads, by any name that [`Network::layer`](elucid_attribution::Network::layer)
+    /// knows.
     fn layers(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The classes that it names.
+    fn classes(&self) -> Vec<ClassName> {
         Vec::new()
     }
 
@@ -41,7 +47,7 @@ pub trait Term: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`VisError`] that names what there is.
-    fn check(&self, _model: &Model) -> Result<(), VisError> {
+    fn check(&self, _subject: &Subject) -> Result<(), VisError> {
         Ok(())
     }
 
@@ -114,6 +120,11 @@ impl Objective {
         layers
     }
 
+    /// The classes that the terms name.
+    pub fn classes(&self) -> Vec<ClassName> {
+        self.terms.iter().flat_map(|t| t.term.classes()).collect()
+    }
+
     /// How many images it is about: those that its terms are bound to, and as many as they need.
     pub(crate) fn least_images(&self) -> usize {
         let each = self.terms.iter().map(|t| match t.item {
@@ -124,7 +135,7 @@ impl Objective {
     }
 
     /// Refuses what will not do for this network and this many images.
-    pub(crate) fn check(&self, model: &Model, images: usize) -> Result<(), VisError> {
+    pub(crate) fn check(&self, subject: &Subject, images: usize) -> Result<(), VisError> {
         if self.terms.is_empty() {
             return Err(VisError::NoObjective);
         }
@@ -149,10 +160,7 @@ impl Objective {
                     images: seen,
                 });
             }
-            for layer in term.layers() {
-                model.layer(&layer)?;
-            }
-            term.check(model)?;
+            term.check(subject)?;
         }
         Ok(())
     }

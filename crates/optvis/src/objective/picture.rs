@@ -105,7 +105,7 @@ impl Term for Penalty {
                 (x - blurred).square().sum() * 0.5
             }
             Self::Boundary { width, constant } => {
-                let mask = border([h, w], width, seen.model().device());
+                let mask = border([h, w], width, seen.subject().device());
                 let rough = (blurred(x.clone(), 5) - x.clone()).square();
                 let far = (x - constant).square() * 0.8;
                 -((rough + far) * mask).sum()
@@ -169,7 +169,7 @@ impl Term for Difference {
             });
         }
         let data = TensorData::new(self.values.clone(), [1, c, h, w]);
-        let other = Tensor::<4>::from_data(data, seen.model().device());
+        let other = Tensor::<4>::from_data(data, seen.subject().device());
         let squares = (x - other).square().reshape([n, c * h * w]);
         // Far below what a picture of 8 bits can show.
         Ok((squares.mean_dim(1) + 1e-10).sqrt().mean())

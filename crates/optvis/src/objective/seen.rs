@@ -1,30 +1,29 @@
 //! What an objective sees of one step.
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activations, Layout};
-use elucid_vision::Model;
+use elucid_graph::Activation;
 
 use crate::error::VisError;
+use crate::subject::Subject;
 
 /// The pictures of one step and what the network makes of them; differentiable.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'s> {
-    model: &'s Model,
+    subject: &'s Subject,
     pictures: &'s Tensor<4>,
-    activations: Option<&'s Activations>,
+    activations: &'s [(String, Activation)],
     item: Option<usize>,
 }
 
 impl<'s> Seen<'s> {
-    /// `pictures` `[N, 3, H, W]` and the activations that they cause; without activations when no
-    /// term reads a layer.
+    /// `pictures` `[N, 3, H, W]` and the activations that they cause, by the names that terms list.
     pub fn new(
-        model: &'s Model,
+        subject: &'s Subject,
         pictures: &'s Tensor<4>,
-        activations: Option<&'s Activations>,
+        activations: &'s [(String, Activation)],
     ) -> Self {
         Self {
-            model,
+            subject,
             pictures,
             activations,
             item: None,
@@ -32,8 +31,8 @@ impl<'s> Seen<'s> {
     }
 
     /// The network.
-    pub fn model(&self) -> &'s Model {
-        self.model
+    pub fn subject(&self) -> &'s Subject {
+        self.subject
     }
 
     /// How many images there are.
@@ -70,27 +69,14 @@ impl<'s> Seen<'s> {
     ///
     /// # Errors
     ///
-    /// [`VisError::Graph`] when the term does not list the layer, [`VisError::NoChannels`] when it
+    /// [`VisError::Unlisted`] when the term does not list the layer, [`VisError::NoChannels`] when it
     /// has no channels.
     pub fn layer(&self, name: &str) -> Result<Tensor<4>, VisError> {
-        let Some(activations) = self.activations else {
-            return Err(VisError::NoChannels {
-                layer: name.to_owned(),
-                shape: Vec::new(),
-            });
-        };
-        let activation = activations.get(name)?;
-        let value = match *activation.shape() {
-            [_, _, _, _] | [_, _, _] => self.model.layout(name)?.map_of(activation)?,
-            [n, c] => activation.tensor::<2>()?.reshape([n, c, 1, 1]),
-            ref shape => {
-                return Err(VisError::NoChannels {
-                    layer: name.to_owned(),
-                    shape: shape.to_vec(),
-                });
-            }
-        };
-        Ok(self.of_item(value))
+        let known = self.activations.iter().find(|(layer, _)| layer == name);
+        let (_, activation) = known.ok_or_else(|| VisError::Unlisted {
+            layer: name.to_owned(),
+        })?;
+        Ok(self.of_item(self.subject.map_of(name, activation)?))
     }
 
     fn of_item(&self, values: Tensor<4>) -> Tensor<4> {
@@ -98,34 +84,6 @@ impl<'s> Seen<'s> {
             Some(item) if values.dims()[0] > 1 => values.narrow(0, item, 1),
             _ => values,
         }
-    }
-}
-
-/// How many channels a layer has.
-pub(crate) fn channels(model: &Model, layer: &str) -> Result<usize, VisError> {
-    let layer = model.layer(layer)?;
-    match (layer.shape(), model.layout(layer.name())?) {
-        ([_, channels], _)
-        | ([_, channels, _, _], Layout::ChannelsFirst)
-        | ([_, _, _, channels], Layout::ChannelsLast)
-        | ([_, _, channels], Layout::Tokens { .. }) => Ok(*channels),
-        (shape, _) => Err(VisError::NoChannels {
-            layer: layer.name().to_owned(),
-            shape: shape.to_vec(),
-        }),
-    }
-}
-
-/// Refuses a channel that the layer has not.
-pub(crate) fn check_channel(model: &Model, layer: &str, channel: usize) -> Result<(), VisError> {
-    let channels = channels(model, layer)?;
-    match channel < channels {
-        true => Ok(()),
-        false => Err(VisError::Channel {
-            layer: model.layer(layer)?.name().to_owned(),
-            channel,
-            channels,
-        }),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT};
-use elucid_optvis::{FeatureVis, Fourier, Objective, Parametrisation, Seen};
+use elucid_optvis::{FeatureVis, Fourier, Objective, Parametrisation, Seen, Subject};
 use elucid_testkit::{assets, device, read_npy, relative_error, tensor};
 use elucid_vision::{Model, Photo};
 
@@ -96,7 +96,13 @@ fn spectra_and_gradients_are_those_of_lucent() {
                 let pictures = canvas.picture(std::slice::from_ref(&leaf)).unwrap();
                 let pass = model.pass().feed(INPUT, input(pictures.clone()));
                 let fetched = pass.fetch(objective.layers()).unwrap();
-                let seen = Seen::new(&model, &pictures, Some(&fetched));
+                let values: Vec<(String, Activation)> = objective
+                    .layers()
+                    .into_iter()
+                    .map(|layer| (layer.clone(), fetched.get(&layer).unwrap().clone()))
+                    .collect();
+                let subject = Subject::of(&model, std::slice::from_ref(&objective), None).unwrap();
+                let seen = Seen::new(&subject, &pictures, &values);
                 let value = objective.value(&seen).unwrap();
                 let gradients = (-value.clone()).backward();
                 let gradient = leaf.gradient(&gradients).unwrap().to_array().unwrap();
@@ -152,7 +158,13 @@ fn a_live_channel_has_its_finite_differences() {
         let pictures = canvas.picture(&[leaf.cloned().unwrap_or(plain)]).unwrap();
         let pass = model.pass().feed(INPUT, input(pictures.clone()));
         let fetched = pass.fetch(objective.layers()).unwrap();
-        let seen = Seen::new(&model, &pictures, Some(&fetched));
+        let values: Vec<(String, Activation)> = objective
+            .layers()
+            .into_iter()
+            .map(|layer| (layer.clone(), fetched.get(&layer).unwrap().clone()))
+            .collect();
+        let subject = Subject::of(&model, std::slice::from_ref(&objective), None).unwrap();
+        let seen = Seen::new(&subject, &pictures, &values);
         objective.value(&seen).unwrap()
     };
     let leaf = Activation::from(tensor(values.clone(), [1, 3, 33, 130])).require_grad();

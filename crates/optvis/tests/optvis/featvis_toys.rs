@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use elucid_graph::{Activation, GraphError, INPUT};
 use elucid_optvis::{
     Cppn, FeatureVis, Fourier, Maco, Objective, Objectives, Parametrisation, Pixels, Pyramid,
-    Random, Seen, Term, Transforms, VisError,
+    Random, Seen, Subject, Term, Transforms, VisError,
 };
 use elucid_testkit::onnx::{Onnx, floats};
 use elucid_testkit::{device, relative_error, tensor};
@@ -59,10 +59,22 @@ fn pictures(count: usize, h: usize, w: usize) -> Tensor<4> {
 /// The objective's value for pictures, which the network sees as they are.
 fn value(objective: &Objective, pictures: &Tensor<4>) -> Tensor<1> {
     let model = &*SMOOTH;
+    value_of(model, objective, pictures)
+}
+
+fn value_of(model: &Model, objective: &Objective, pictures: &Tensor<4>) -> Tensor<1> {
+    let subject = Subject::of(model, std::slice::from_ref(objective), None).unwrap();
     let layers = objective.layers();
-    let pass = model.pass().feed(INPUT, pictures.clone());
-    let fetched = (!layers.is_empty()).then(|| pass.fetch(&layers).unwrap());
-    let seen = Seen::new(model, pictures, fetched.as_ref());
+    let activations: Vec<(String, Activation)> = match layers.is_empty() {
+        true => Vec::new(),
+        false => {
+            let pass = model.pass().feed(INPUT, pictures.clone());
+            let fetched = pass.fetch(&layers).unwrap();
+            let value = |layer: String| (layer.clone(), fetched.get(&layer).unwrap().clone());
+            layers.into_iter().map(value).collect()
+        }
+    };
+    let seen = Seen::new(&subject, pictures, &activations);
     objective.value(&seen).unwrap()
 }
 
@@ -202,10 +214,8 @@ fn cosines_by_hand() {
         .node("Conv", &["x", "w"], &["y"]);
     let model = Model::from_bytes(network.bytes(), &device(), None).unwrap();
     let x = tensor(vec![3.0, 0.0, 4.0, -2.0, 9.0, 9.0], [1, 3, 1, 2]);
-    let fetched = model.pass().feed(INPUT, x.clone()).fetch(["y"]).unwrap();
-    let seen = Seen::new(&model, &x, Some(&fetched));
     let close = |objective: Objective, want: f32| {
-        let got = objective.value(&seen).unwrap().into_scalar::<f32>();
+        let got = value_of(&model, &objective, &x).into_scalar::<f32>();
         assert!((got - want).abs() < 1e-3, "{objective}: {got} for {want}");
     };
     let v = [1.0, 0.0];
@@ -234,10 +244,8 @@ fn batches_by_hand() {
         vec![1.0, 0.0, 0.0, 0.0, 2.0, 0.0, 3.0, 3.0, 0.0],
         [3, 3, 1, 1],
     );
-    let fetched = model.pass().feed(INPUT, x.clone()).fetch(["y"]).unwrap();
-    let seen = Seen::new(&model, &x, Some(&fetched));
     let close = |objective: Objective, want: f32| {
-        let got = objective.value(&seen).unwrap().into_scalar::<f32>();
+        let got = value_of(&model, &objective, &x).into_scalar::<f32>();
         assert!((got - want).abs() < 1e-4, "{objective}: {got} for {want}");
     };
     // (1, 0), (0, 2), (3, 3)
@@ -315,7 +323,7 @@ fn a_term_of_the_users() {
         FeatureVis::cppn(9),
     ] {
         let vis = vis.steps(40).learning_rate(0.05);
-        let found = vis.render(&SMOOTH, Objective::new(Brightness)).unwrap();
+        let found = vis.render(&*SMOOTH, Objective::new(Brightness)).unwrap();
         let values = &found.values()[0];
         assert!(values[39] > values[0] + 0.05, "{values:?}");
         let image = found.images().mean().unwrap();
@@ -426,7 +434,7 @@ fn maco_keeps_its_magnitudes() {
         .steps(5);
     let before = vis.clone().learning_rate(1e-9);
     let objective = || Objective::channel("block", 1);
-    let [before, after] = [before, vis].map(|v| v.render(&SMOOTH, objective()).unwrap());
+    let [before, after] = [before, vis].map(|v| v.render(&*SMOOTH, objective()).unwrap());
     assert!(relative_error(after.images(), before.images()) > 0.02);
     // Undone by the canvas itself: the standard deviation of the image is 1 before clipping, so
     // compare on a sigmoid, which can be inverted.
@@ -468,7 +476,7 @@ fn a_seed_gives_the_same_bits() {
         let run = |seed| {
             vis.clone()
                 .seed(seed)
-                .channels(&SMOOTH, "block", &[1, 2])
+                .channels(&*SMOOTH, "block", &[1, 2])
                 .unwrap()
         };
         assert_eq!(run(5).images(), run(5).images());
@@ -490,20 +498,20 @@ fn batches_are_what_their_images_are_one_by_one() {
         let found = vis
             .clone()
             .batch_size(5)
-            .channels(&SMOOTH, "block", &channels);
+            .channels(&*SMOOTH, "block", &channels);
         let found = found.unwrap();
         assert_eq!(found.seeds(), [3, 4, 5, 6, 7]);
         assert_eq!(found.kept()[1].images, *found.images());
         let chunks = vis
             .clone()
             .batch_size(2)
-            .channels(&SMOOTH, "block", &channels);
+            .channels(&*SMOOTH, "block", &channels);
         let chunks = chunks.unwrap();
         assert!(relative_error(chunks.images(), found.images()) < 1e-4);
         assert!(relative_error(&chunks.kept()[0].images, &found.kept()[0].images) < 1e-4);
         for (i, &channel) in channels.iter().enumerate() {
             let alone = vis.clone().seeds([3 + i as u64]);
-            let alone = alone.channels(&SMOOTH, "block", &[channel]).unwrap();
+            let alone = alone.channels(&*SMOOTH, "block", &[channel]).unwrap();
             let want = found.images().index_axis(Axis(0), i);
             let error = relative_error(alone.images(), want);
             assert!(error < 1e-4, "image {i}: {error:.1e}");
@@ -514,7 +522,7 @@ fn batches_are_what_their_images_are_one_by_one() {
         let joint: Objective = bound
             .map(|(i, &c)| Objective::channel("block", c).of_item(i))
             .sum();
-        let joint = vis.render(&SMOOTH, joint).unwrap();
+        let joint = vis.render(&*SMOOTH, joint).unwrap();
         assert_eq!(joint.len(), 5);
         assert_eq!(joint.values().len(), 1);
         assert!(relative_error(joint.images(), found.images()) < 1e-4);
@@ -524,8 +532,8 @@ fn batches_are_what_their_images_are_one_by_one() {
 #[test]
 fn directions_are_channels_and_classes_are_named() {
     let unit = Array2::from_shape_fn((2, 5), |(i, c)| if c == 3 * i { 1.0 } else { 0.0 });
-    let directions = quick().directions(&SMOOTH, "block", unit.view()).unwrap();
-    let channels = quick().channels(&SMOOTH, "block", &[0, 3]).unwrap();
+    let directions = quick().directions(&*SMOOTH, "block", unit.view()).unwrap();
+    let channels = quick().channels(&*SMOOTH, "block", &[0, 3]).unwrap();
     assert!(relative_error(directions.images(), channels.images()) < 1e-4);
     assert_eq!(channels.layers(), ["block"]);
     assert_eq!(channels.objectives()[1], "channel 3 of block");
@@ -533,8 +541,8 @@ fn directions_are_channels_and_classes_are_named() {
         (channels.parametrisation(), channels.transforms()),
         ("fourier", "none")
     );
-    let classes = quick().classes(&SMOOTH, ["1", "6"]).unwrap();
-    let again = quick().classes(&SMOOTH, [1, 6]).unwrap();
+    let classes = quick().classes(&*SMOOTH, ["1", "6"]).unwrap();
+    let again = quick().classes(&*SMOOTH, [1, 6]).unwrap();
     assert_eq!(classes.images(), again.images());
     assert_eq!(classes.bytes(1).unwrap().dim(), (12, 12, 3));
     assert!(classes.image(2).is_none() && classes.bytes(2).is_none());
@@ -550,7 +558,7 @@ fn objectives_rise() {
     ] {
         let vis = vis.steps(60).transforms(Transforms::none());
         let objective = Objective::channel("block", 2);
-        let found = vis.render(&SMOOTH, objective).unwrap();
+        let found = vis.render(&*SMOOTH, objective).unwrap();
         let values = &found.values()[0];
         assert!(values[59] > values[0] + 0.02, "{values:?}");
     }
@@ -603,21 +611,21 @@ fn what_has_settled_stops() {
             .learning_rate(0.3)
     };
     let vis = vis_of_steps(400);
-    let long = vis.clone().render(&SMOOTH, objective()).unwrap();
+    let long = vis.clone().render(&*SMOOTH, objective()).unwrap();
     assert_eq!(long.steps(), [400]);
     let vis = vis.stop_when_settled(10, 1e-3).keep_at([5, 400]);
-    let short = vis.render(&SMOOTH, objective()).unwrap();
+    let short = vis.render(&*SMOOTH, objective()).unwrap();
     let steps = short.steps()[0];
     assert!((20..300).contains(&steps), "{steps}");
     assert_eq!(short.kept()[1].images, *short.images());
     assert_ne!(short.kept()[0].images, *short.images());
     // A window that is never full, and any number of steps until it is settled.
     let never = vis_of_steps(8).stop_when_settled(usize::MAX / 2 + 1, 0.0);
-    assert_eq!(never.render(&SMOOTH, objective()).unwrap().steps(), [8]);
+    assert_eq!(never.render(&*SMOOTH, objective()).unwrap().steps(), [8]);
     let until = vis_of_steps(usize::MAX)
         .stop_when_settled(5, 1e-3)
         .batch_size(1);
-    let until = until.render(&SMOOTH, [objective(), objective()]).unwrap();
+    let until = until.render(&*SMOOTH, [objective(), objective()]).unwrap();
     assert!(until.steps().iter().all(|&steps| steps < 1000));
 
     // One that settles at once does not stop or change another.
@@ -628,10 +636,10 @@ fn what_has_settled_stops() {
         ]
     };
     let vis = quick().steps(24);
-    let all = vis.clone().render(&SMOOTH, list()).unwrap();
+    let all = vis.clone().render(&*SMOOTH, list()).unwrap();
     let some = vis
         .stop_when_settled(3, 0.0)
-        .render(&SMOOTH, list())
+        .render(&*SMOOTH, list())
         .unwrap();
     assert_eq!(all.steps(), [24, 24]);
     assert!(
@@ -651,14 +659,14 @@ fn work_reports_and_can_be_cancelled() {
         log.lock().unwrap().push((p.done, p.total));
         p.continue_()
     });
-    vis.channels(&SMOOTH, "block", &[0, 1, 2]).unwrap();
+    vis.channels(&*SMOOTH, "block", &[0, 1, 2]).unwrap();
     let want: Vec<_> = (1..=12).map(|done| (done, 12)).collect();
     assert_eq!(*seen.lock().unwrap(), want);
     let vis = quick().progress(|p| match p.done {
         3 => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
-    let refused = vis.channels(&SMOOTH, "block", &[0]);
+    let refused = vis.channels(&*SMOOTH, "block", &[0]);
     assert!(matches!(refused, Err(VisError::Cancelled(c)) if (c.done, c.total) == (3, 6)));
 }
 
@@ -698,7 +706,7 @@ fn settings_out_of_range_are_refused() {
         ),
         ("layers", FeatureVis::with(Cppn::new().layers(0), 12)),
     ] {
-        match vis.render(&SMOOTH, Objective::channel("block", 0)) {
+        match vis.render(&*SMOOTH, Objective::channel("block", 0)) {
             Err(VisError::Parameter { parameter, .. }) => assert_eq!(parameter, name),
             other => panic!("{name}: {other:?}"),
         }
@@ -707,7 +715,7 @@ fn settings_out_of_range_are_refused() {
 
 #[test]
 fn objectives_that_do_not_fit_are_refused() {
-    let refused = |objective: Objective| quick().render(&SMOOTH, objective).unwrap_err();
+    let refused = |objective: Objective| quick().render(&*SMOOTH, objective).unwrap_err();
     let unknown = refused(Objective::channel("blok", 0));
     assert!(matches!(
         unknown,
@@ -738,26 +746,26 @@ fn objectives_that_do_not_fit_are_refused() {
     assert!(matches!(
         quick()
             .images(2)
-            .render(&SMOOTH, Objective::channel("block", 0).of_item(2)),
+            .render(&*SMOOTH, Objective::channel("block", 0).of_item(2)),
         Err(VisError::Item { item: 2, images: 2 })
     ));
     let alone = quick()
         .images(1)
-        .render(&SMOOTH, Objective::diversity("block"));
+        .render(&*SMOOTH, Objective::diversity("block"));
     assert!(matches!(
         alone,
         Err(VisError::TooFewImages { least: 2, .. })
     ));
-    let listed = quick().render(&SMOOTH, [Objective::diversity("block")]);
+    let listed = quick().render(&*SMOOTH, [Objective::diversity("block")]);
     assert!(matches!(listed, Err(VisError::TooFewImages { .. })));
-    let none = quick().render(&SMOOTH, Objectives::Each(Vec::new()));
+    let none = quick().render(&*SMOOTH, Objectives::Each(Vec::new()));
     assert!(matches!(none, Err(VisError::NoObjective)));
-    let nothing = quick().render(&SMOOTH, Objective::default());
+    let nothing = quick().render(&*SMOOTH, Objective::default());
     assert!(matches!(nothing, Err(VisError::NoObjective)));
     let infinite = refused(Objective::channel("block", 0) * f32::INFINITY);
     assert!(matches!(infinite, VisError::Parameter { .. }));
     let tiny = quick().transforms(Transforms::none().jitter(12));
-    let tiny = tiny.render(&SMOOTH, Objective::channel("block", 0));
+    let tiny = tiny.render(&*SMOOTH, Objective::channel("block", 0));
     assert!(matches!(tiny, Err(VisError::Nothing { .. })));
     let huge = refused(Objective::l1(0.5) * 1e38);
     assert!(matches!(huge, VisError::NotFinite { .. }), "{huge}");

@@ -50,17 +50,18 @@ use elucid_graph::ImageBatch;
 use ndarray::{Array2, Array4, ArrayD, ArrayView2, Axis};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::budget::SINGLE;
 use crate::error::AttributionError;
 use crate::network::Network;
+use crate::options::Configurable;
 use crate::perturbation::at_input;
 use crate::perturbation::pyramid::Pyramid;
 use crate::perturbation::smooth_mask::SmoothMask;
 use crate::saliency::Reduce;
-use crate::scaled::Given;
+use crate::scaled::Scaled;
 use crate::target::Target;
-use crate::work::{Work, at_least_one};
+use crate::work::{Work, at_least_one, require};
 
 pub use self::masks::ExtremalMasks;
 use self::masks::smoothed;
@@ -82,8 +83,8 @@ pub struct ExtremalPerturbation {
     reward: Reward,
     iterations: usize,
     settled: f32,
-    step: usize,
-    sigma: f32,
+    step: Scaled<usize>,
+    sigma: Scaled<f32>,
     coldness: f32,
     levels: usize,
     blur: f32,
@@ -94,7 +95,6 @@ pub struct ExtremalPerturbation {
     dampening: f32,
     area_weight: f32,
     area_growth: f32,
-    given: Given,
 }
 
 impl Default for ExtremalPerturbation {
@@ -115,8 +115,8 @@ impl ExtremalPerturbation {
             reward: Reward::Simple,
             iterations: 800,
             settled: 0.002,
-            step: 7,
-            sigma: 21.0,
+            step: Scaled::usual(7),
+            sigma: Scaled::usual(21.0),
             coldness: 20.0,
             levels: 8,
             blur: 20.0,
@@ -127,7 +127,6 @@ impl ExtremalPerturbation {
             dampening: 0.9,
             area_weight: 300.0,
             area_growth: 1.0035,
-            given: Given::default(),
         }
     }
 
@@ -151,111 +150,17 @@ impl ExtremalPerturbation {
         self
     }
 
-    /// Pixels between parameters, 7 by default.
-    pub fn step(mut self, pixels: usize) -> Self {
-        self.step = pixels;
-        self.given.add("step");
-        self
+    fn check_areas(&self) -> Result<(), AttributionError> {
+        let wrong = |area: &&f32| !(**area > 0.0 && **area < 1.0);
+        match self.areas.iter().find(wrong) {
+            Some(area) => require(false, "areas", area, "shares above 0 and below 1"),
+            None => at_least_one("number of areas", self.areas.len()),
+        }
     }
 
-    /// Smoothness of masks in pixels, 21 by default.
-    pub fn sigma(mut self, pixels: f32) -> Self {
-        self.sigma = pixels;
-        self.given.add("sigma");
-        self
-    }
-
-    setters! {
-        /// What becomes of hidden pixels, blurred by default.
-        perturbation(perturbation: Perturbation);
-        /// What a mask is to do, to preserve by default.
-        variant(variant: Variant);
-        /// What it is rewarded for, the target's score by default.
-        reward(reward: Reward);
-        /// Most iterations, 800 by default.
-        iterations(iterations: usize);
-        /// A search ends when 50 iterations have changed a pixel of the mask by no more than this on
-        /// average, .002 by default; 0 takes all iterations.
-        settled(change: f32);
-        /// Coldness of the soft-max pool, 20 by default; below 80.
-        coldness(coldness: f32);
-        /// Levels between blurred and whole, 8 by default; 2 to 1000.
-        levels(levels: usize);
-        /// Sigma of the strongest blur in pixels, 20 by default.
-        blur(sigma: f32);
-        /// Whether the perturbed image is mirrored left to right on even iterations, as it is by default.
-        jitter(jitter: bool);
-        /// Blurs the masks that were found, with a sigma of this fraction of the image's shorter side and
-        /// zeros beyond its edges; 0, the default, leaves them.
-        smooth(fraction: f32);
-        /// Learning rate, .01 by default.
-        learning_rate(rate: f32);
-    }
-
-    /// Share of the last step that is taken again, and share of the new gradient that is left out, .9
-    /// and .9 by default.
-    pub fn momentum(mut self, momentum: f32, dampening: f32) -> Self {
-        (self.momentum, self.dampening) = (momentum, dampening);
-        self
-    }
-
-    /// Weight of the area at the first iteration, and its growth at each, 300 and 1.0035 by default.
-    pub fn area_weight(mut self, weight: f32, growth: f32) -> Self {
-        (self.area_weight, self.area_growth) = (weight, growth);
-        self
-    }
-
-    fn check(&self) -> Result<(), AttributionError> {
-        at_least_one("number of areas", self.areas.len())?;
-        at_least_one("iterations", self.iterations)?;
-        at_least_one("step", self.step)?;
-        let refuse = |parameter, value: f32, expected| {
-            Err(AttributionError::Parameter {
-                parameter,
-                value: value.to_string(),
-                expected,
-            })
-        };
-        if let Some(&area) = self.areas.iter().find(|&&area| !(area > 0.0 && area < 1.0)) {
-            return refuse("area", area, "a share above 0 and below 1");
-        }
-        if !(2..=MAX_LEVELS).contains(&self.levels) {
-            return refuse("levels", self.levels as f32, "2 to 1000");
-        }
-        if !(self.coldness > 0.0 && self.coldness < 80.0) {
-            return refuse("coldness", self.coldness, "above 0 and below 80");
-        }
-        for (name, value) in [("sigma", self.sigma), ("blur", self.blur)] {
-            if !(value > 0.0 && value <= 10_000.0) {
-                return refuse(name, value, "pixels, above 0 and at most 10000");
-            }
-        }
-        for (name, value) in [
-            ("learning rate", self.learning_rate),
-            ("growth of the area's weight", self.area_growth),
-        ] {
-            if !(value > 0.0 && value.is_finite()) {
-                return refuse(name, value, "above 0");
-            }
-        }
-        for (name, value) in [
-            ("area's weight", self.area_weight),
-            ("change of a settled mask", self.settled),
-        ] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return refuse(name, value, "0 or more");
-            }
-        }
-        for (name, value) in [
-            ("momentum", self.momentum),
-            ("dampening", self.dampening),
-            ("smooth", self.smooth),
-        ] {
-            if !(0.0..=1.0).contains(&value) {
-                return refuse(name, value, "from 0 to 1");
-            }
-        }
-        Ok(())
+    /// Pixels between parameters, and smoothness in pixels, on images of `[height, width]`.
+    fn lengths(&self, size: [usize; 2]) -> (usize, f32) {
+        (self.step.at(size), self.sigma.at(size))
     }
 
     /// The mask of every area for each image.
@@ -270,7 +175,7 @@ impl ExtremalPerturbation {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<ExtremalMasks, AttributionError> {
-        self.check()?;
+        self.check_options()?;
         let target = match self.reward {
             Reward::Simple => target,
             Reward::Contrastive => {
@@ -284,21 +189,13 @@ impl ExtremalPerturbation {
             }
         };
         let work = Work::new(network, images, &target, &self.setup)?;
-        self.fitted(work.size()).found(&work)
+        self.found(&work)
     }
 
-    /// The same with the lengths that nobody gave as they suit images of that size.
-    fn fitted(&self, size: [usize; 2]) -> Self {
-        let mut fitted = self.clone();
-        self.given.fit_whole("step", &mut fitted.step, size);
-        self.given.fit("sigma", &mut fitted.sigma, size);
-        fitted
-    }
-
-    /// The masks, with every length as it is stated.
     fn found(&self, work: &Work<'_>) -> Result<ExtremalMasks, AttributionError> {
         let [height, width] = work.size();
-        let shape = SmoothMask::new([height, width], self.step, self.sigma, self.coldness)?;
+        let (step, sigma) = self.lengths([height, width]);
+        let shape = SmoothMask::new([height, width], step, sigma, self.coldness)?;
         let pairs: Vec<(usize, usize)> = (0..work.count())
             .flat_map(|image| (0..self.areas.len()).map(move |area| (image, area)))
             .collect();
@@ -378,8 +275,8 @@ impl ExtremalPerturbation {
         parameters: ArrayView2<'_, f32>,
         size: [usize; 2],
     ) -> Result<Array2<f32>, AttributionError> {
-        let fitted = self.fitted(size);
-        fitted.check()?;
+        self.check_options()?;
+        let (step, sigma) = self.lengths(size);
         let refuse = |value, expected| {
             Err(AttributionError::Parameter {
                 parameter: "parameters of the mask",
@@ -387,7 +284,7 @@ impl ExtremalPerturbation {
                 expected,
             })
         };
-        let [rows, columns] = size.map(|side| side.div_ceil(fitted.step));
+        let [rows, columns] = size.map(|side| side.div_ceil(step));
         if parameters.dim() != (rows, columns) {
             return refuse(
                 format!("{:?}", parameters.dim()),
@@ -397,7 +294,7 @@ impl ExtremalPerturbation {
         if !parameters.iter().all(|p| (0.0..=1.0).contains(p)) {
             return refuse("other numbers".to_owned(), "numbers from 0 to 1");
         }
-        let shape = SmoothMask::new(size, fitted.step, fitted.sigma, fitted.coldness)?;
+        let shape = SmoothMask::new(size, step, sigma, self.coldness)?;
         let parameters: Vec<f32> = parameters.iter().copied().collect();
         let mask = shape.cropped(&shape.full_mask(&parameters).values);
         let got = vec![mask.len()];
@@ -417,7 +314,7 @@ impl ExtremalPerturbation {
         image: &Tensor<4>,
         mask: ArrayView2<'_, f32>,
     ) -> Result<Tensor<4>, AttributionError> {
-        self.check()?;
+        self.check_options()?;
         let shape = image.dims();
         if shape[0] != 1 || [shape[2], shape[3]] != [mask.dim().0, mask.dim().1] {
             return Err(AttributionError::Images {
@@ -429,8 +326,7 @@ impl ExtremalPerturbation {
         }
         let mask: Vec<f32> = mask.iter().copied().collect();
         let image = image.clone().without_autodiff();
-        let fitted = self.fitted([shape[2], shape[3]]);
-        let pixels = fitted.pyramid(&image)?.under(&mask);
+        let pixels = self.pyramid(&image)?.under(&mask);
         Ok(Tensor::from_data(
             TensorData::new(pixels, shape),
             &image.device(),
@@ -455,6 +351,8 @@ impl Attributor for ExtremalPerturbation {
         METHOD.name
     }
 
+    stated!();
+
     fn attribute(
         &self,
         network: &dyn Network,
@@ -472,9 +370,7 @@ impl Attributor for ExtremalPerturbation {
             |iterations: &Vec<usize>| self.variant.sides().len() * iterations.iter().sum::<usize>();
         let evaluations = found.iterations.iter().map(passes).collect();
         let scores = work.all_scores()?;
-        Ok(
-            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .with_evaluations(evaluations),
-        )
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+            .with_evaluations(evaluations))
     }
 }

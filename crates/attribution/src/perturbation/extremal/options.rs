@@ -1,11 +1,9 @@
 //! What the method is told: kinds of perturbation, variants and rewards by name, and all options as
 //! text.
 
-use std::str::FromStr;
-
-use super::ExtremalPerturbation;
-use crate::error::AttributionError;
-use crate::methods::{Method, option};
+use super::{ExtremalPerturbation, MAX_LEVELS};
+use crate::methods::Method;
+use crate::options::{Configurable, Numbers, Setting, words};
 
 /// What becomes of pixels that a mask hides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,141 +45,121 @@ pub enum Reward {
     Contrastive,
 }
 
-macro_rules! names {
-    ($type:ident, $parameter:literal, $expected:ident = $names:literal, $($name:literal => $value:ident),*) => {
-        pub(crate) const $expected: &str = $names;
-
-        impl FromStr for $type {
-            type Err = AttributionError;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                match text {
-                    $($name => Ok(Self::$value),)*
-                    _ => Err(AttributionError::Parameter {
-                        parameter: $parameter,
-                        value: format!("\"{text}\""),
-                        expected: $expected,
-                    }),
-                }
-            }
-        }
-    };
-}
-
-names!(Perturbation, "perturbation", PERTURBATIONS = "blur or fade", "blur" => Blur, "fade" => Fade);
-names!(Variant, "variant", VARIANTS = "preserve, delete or dual",
+words!(Perturbation, "perturbation", PERTURBATIONS = "blur, or fade to zero",
+    "blur" => Blur, "fade" => Fade);
+words!(Variant, "variant", VARIANTS = "preserve, delete or dual",
     "preserve" => Preserve, "delete" => Delete, "dual" => Dual);
-names!(Reward, "reward", REWARDS = "simple or contrastive",
+words!(Reward, "reward", REWARDS = "simple, or contrastive: against the best of all other classes",
     "simple" => Simple, "contrastive" => Contrastive);
 
-/// Areas as text, joined by commas.
-struct Areas(Vec<f32>);
-
-impl FromStr for Areas {
-    type Err = std::num::ParseFloatError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let areas = text.split(',').map(|area| area.trim().parse());
-        Ok(Self(areas.collect::<Result<_, _>>()?))
+crate::options!(ExtremalPerturbation {
+    {
+        "areas", "areas of the masks, each with a mask of its own",
+        "shares of the image above 0 and below 1, between commas",
+        |method, _| Some(Numbers::join(&method.areas)),
+        |method, text| {
+            method.areas = Numbers::read(text)?.0;
+            Some(())
+        }
     }
-}
+    {
+        /// What becomes of hidden pixels, blurred by default.
+        perturbation: Perturbation as "perturbation", "what becomes of hidden pixels", PERTURBATIONS
+    }
+    {
+        /// What a mask is to do, to preserve by default.
+        variant: Variant as "variant", "what a mask is to do", VARIANTS
+    }
+    {
+        /// What it is rewarded for, the target's score by default.
+        reward: Reward as "reward", "what a mask is rewarded for", REWARDS
+    }
+    {
+        /// Most iterations, 800 by default.
+        iterations: usize as "iterations", "most iterations", "1 or more", |iterations| *iterations > 0
+    }
+    {
+        /// A search ends when 50 iterations have changed a pixel of the mask by no more than this on
+        /// average, .002 by default; 0 takes all iterations.
+        settled: f32 as "settled",
+        "ends when 50 iterations change a pixel by no more than this on average; 0 never", "0 or more",
+        |change| *change >= 0.0 && change.is_finite()
+    }
+    {
+        /// Pixels between parameters, 7 by default, and fewer on images of less than 128.
+        step: usize as "step",
+        "pixels between parameters of the mask; less on images of fewer than 128", "1 or more",
+        |step| *step > 0
+    }
+    {
+        /// Smoothness of masks in pixels, 21 by default, and less on images of less than 128.
+        sigma: f32 as "sigma",
+        "smoothness of the mask, in pixels; less on images of fewer than 128",
+        "above 0 and at most 10000", |sigma| *sigma > 0.0 && *sigma <= 10_000.0
+    }
+    {
+        /// Coldness of the soft-max pool, 20 by default; below 80.
+        coldness: f32 as "coldness", "coldness of the soft-max pool that makes the mask",
+        "above 0 and below 80", |coldness| *coldness > 0.0 && *coldness < 80.0
+    }
+    {
+        /// Levels between blurred and whole, 8 by default; 2 to 1000.
+        levels: usize as "levels", "levels between blurred and whole", "2 to 1000",
+        |levels| (2..=MAX_LEVELS).contains(levels)
+    }
+    {
+        /// Sigma of the strongest blur in pixels, 20 by default.
+        blur: f32 as "blur", "sigma of the strongest blur, in pixels", "above 0 and at most 10000",
+        |sigma| *sigma > 0.0 && *sigma <= 10_000.0
+    }
+    {
+        /// Whether the perturbed image is mirrored left to right on even iterations, as it is by default.
+        jitter: bool as "jitter", "whether the image is mirrored on even iterations", "true or false"
+    }
+    {
+        /// Blurs the masks that were found, with a sigma of this fraction of the image's shorter side and
+        /// zeros beyond its edges; 0, the default, leaves them.
+        smooth: f32 as "mask-smooth", "blurs the masks found, by a fraction of the shorter side",
+        "from 0 to 1", |fraction| (0.0..=1.0).contains(fraction)
+    }
+    {
+        /// Learning rate, .01 by default.
+        learning_rate: f32 as "learning-rate", "learning rate", "above 0",
+        |rate| *rate > 0.0 && rate.is_finite()
+    }
+    {
+        /// Share of the last step that is taken again, .9 by default.
+        momentum: f32 as "momentum", "share of the last step that is taken again", "0 to 1",
+        |share| (0.0..=1.0).contains(share)
+    }
+    {
+        /// Share of the new gradient that is left out, .9 by default.
+        dampening: f32 as "dampening", "share of the new gradient that is left out", "0 to 1",
+        |share| (0.0..=1.0).contains(share)
+    }
+    {
+        /// Weight of the area at the first iteration, 300 by default.
+        area_weight: f32 as "area-weight", "weight of the area at first", "0 or more",
+        |weight| *weight >= 0.0 && weight.is_finite()
+    }
+    {
+        /// Growth of the area's weight at each iteration, 1.0035 by default.
+        area_growth: f32 as "area-growth", "growth of the area's weight at each iteration", "above 0",
+        |growth| *growth > 0.0 && growth.is_finite()
+    }
+} check ExtremalPerturbation::check_areas);
 
 pub(crate) const METHOD: Method = Method::new(
     "extremal-perturbation",
     "Extremal perturbation",
     "Fong, Patrick and Vedaldi 2019",
     |options| {
-        let mut method = ExtremalPerturbation::new();
-        method.setup = options.setup();
-        if let Some(Areas(areas)) = options.get("areas", "shares of the image, as 0.05,0.1")? {
-            method.areas = areas;
-        }
-        options.read("perturbation", PERTURBATIONS, &mut method.perturbation)?;
-        options.read("variant", VARIANTS, &mut method.variant)?;
-        options.read("reward", REWARDS, &mut method.reward)?;
-        options.read(
-            "iterations",
-            "a number of iterations",
-            &mut method.iterations,
-        )?;
-        options.read("settled", "a number", &mut method.settled)?;
-        options.read("step", "a number of pixels", &mut method.step)?;
-        options.read("sigma", "a number of pixels", &mut method.sigma)?;
-        options.read("coldness", "a number", &mut method.coldness)?;
-        options.read("levels", "a number of levels", &mut method.levels)?;
-        options.read("blur", "a number of pixels", &mut method.blur)?;
-        options.read("jitter", "true or false", &mut method.jitter)?;
-        options.read(
-            "mask-smooth",
-            "a fraction of the shorter side",
-            &mut method.smooth,
-        )?;
-        options.read("learning-rate", "a number", &mut method.learning_rate)?;
-        options.read("momentum", "a number from 0 to 1", &mut method.momentum)?;
-        options.read("dampening", "a number from 0 to 1", &mut method.dampening)?;
-        options.read("area-weight", "a number", &mut method.area_weight)?;
-        options.read("area-growth", "a number", &mut method.area_growth)?;
-        method.given.read(options, &["step", "sigma"])?;
-        Ok(Box::new(method))
+        options.apply(match options.preset() {
+            Some("voc") => ExtremalPerturbation::voc(),
+            Some("coco") => ExtremalPerturbation::coco(),
+            _ => ExtremalPerturbation::new(),
+        })
     },
 )
-.options(&[
-    option(
-        "areas",
-        "0.1",
-        "areas of the masks as shares of the image, joined by commas",
-    ),
-    option(
-        "perturbation",
-        "blur",
-        "what becomes of hidden pixels: blur, or fade to zero",
-    ),
-    option(
-        "variant",
-        "preserve",
-        "what a mask is to do: preserve, delete or dual",
-    ),
-    option(
-        "reward",
-        "simple",
-        "simple, or contrastive: against the best of all other classes",
-    ),
-    option("iterations", "800", "most iterations"),
-    option(
-        "settled",
-        "0.002",
-        "ends when 50 iterations change a pixel by no more than this on average; 0 never",
-    ),
-    option("step", "7", "pixels between parameters of the mask"),
-    option("sigma", "21", "smoothness of the mask, in pixels"),
-    option(
-        "coldness",
-        "20",
-        "coldness of the soft-max pool that makes the mask",
-    ),
-    option("levels", "8", "levels between blurred and whole"),
-    option("blur", "20", "sigma of the strongest blur, in pixels"),
-    option("jitter", "true", "false never mirrors the image"),
-    option(
-        "mask-smooth",
-        "0",
-        "blurs the masks found, as a fraction of the shorter side",
-    ),
-    option("learning-rate", "0.01", "learning rate"),
-    option(
-        "momentum",
-        "0.9",
-        "share of the last step that is taken again",
-    ),
-    option(
-        "dampening",
-        "0.9",
-        "share of the new gradient that is left out",
-    ),
-    option("area-weight", "300", "weight of the area at first"),
-    option(
-        "area-growth",
-        "1.0035",
-        "growth of the area's weight at each iteration",
-    ),
-]);
+.presets(&["paper", "voc", "coco"])
+.options(ExtremalPerturbation::OPTIONS);

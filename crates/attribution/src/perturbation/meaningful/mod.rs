@@ -51,21 +51,35 @@ use elucid_graph::ImageBatch;
 use ndarray::{Array3, Axis};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setters, setup_builders};
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::baseline::Baseline;
 use crate::error::AttributionError;
+use crate::methods::Method;
 use crate::network::Network;
+use crate::options::{Configurable, words};
 use crate::perturbation::mask_grid::MaskGrid;
 use crate::perturbation::{Variant, at_input};
 use crate::saliency::Reduce;
-use crate::scaled::Given;
+use crate::scaled::Scaled;
 use crate::target::Target;
-use crate::work::{Work, at_least_one, require};
+use crate::work::{Work, require};
 
 pub use self::masks::MeaningfulMasks;
 pub(crate) use self::options::METHOD;
 use self::search::Search;
 pub use self::start::Start;
+
+/// What a mask is to take away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MeaningfulScore {
+    /// The probability of the class, where the target is its logit; other targets as they are.
+    Probability,
+    /// The target's score as it is.
+    Target,
+}
+
+words!(MeaningfulScore, "score", SCORES = "probability, or target (as it is)",
+    "probability" => Probability, "target" => Target);
 
 /// The smallest smooth masks that take the score away, found by gradient descent.
 #[derive(Debug, Clone)]
@@ -74,25 +88,23 @@ pub struct MeaningfulPerturbation {
     pub(crate) setup: Setup,
     baseline: Baseline,
     variant: Variant,
-    is_probability: bool,
+    score: MeaningfulScore,
     iterations: usize,
     settled: f32,
     learning_rate: f32,
-    decay: f32,
-    square_decay: f32,
-    epsilon: f32,
-    scale: usize,
-    blur: f32,
+    /// Decay of the mean gradient and of its mean square, and epsilon.
+    adam: [f32; 3],
+    scale: Scaled<usize>,
+    mask_blur: Scaled<f32>,
     l1: f32,
     tv: f32,
     beta: f32,
-    jitter: usize,
+    jitter: Scaled<usize>,
     noise: f32,
     start: Start,
-    disc_step: f32,
-    disc_blur: f32,
+    /// Step and blur.
+    disc: Scaled<[f32; 2]>,
     disc_left: f32,
-    given: Given,
 }
 
 impl Default for MeaningfulPerturbation {
@@ -108,121 +120,56 @@ impl MeaningfulPerturbation {
             setup: at_input(),
             baseline: Baseline::usual_blur(),
             variant: Variant::Delete,
-            is_probability: true,
+            score: MeaningfulScore::Probability,
             iterations: 300,
             settled: 0.002,
             learning_rate: 0.1,
-            decay: 0.9,
-            square_decay: 0.999,
-            epsilon: 1e-8,
-            scale: 8,
-            blur: 5.0,
+            adam: [0.9, 0.999, 1e-8],
+            scale: Scaled::usual(8),
+            mask_blur: Scaled::usual(5.0),
             l1: 1e-4,
             tv: 1e-2,
             beta: 3.0,
-            jitter: 4,
+            jitter: Scaled::usual(4),
             noise: 0.0,
             start: Start::Disc,
-            disc_step: 5.0,
-            disc_blur: 10.0,
+            disc: Scaled::usual([5.0, 10.0]),
             disc_left: 0.01,
-            given: Given::default(),
         }
     }
 
     /// As `perturb_explanations` looks for boxes around objects: smaller masks, with `l1` 1e-3 and
     /// `beta` 2.
     pub fn localisation() -> Self {
-        Self::new().penalties(1e-3, 1e-2).beta(2.0)
+        Self::new().l1(1e-3).beta(2.0)
     }
 
     setup_builders!(batch_size, seed, progress);
 
-    setters! {
-        /// What hidden pixels become, a blur of 10 pixels by default, less on small images.
-        baseline(baseline: Baseline);
-        /// What a mask is to do, to delete by default.
-        variant(variant: Variant);
-        /// Whether the logit of a class counts as its probability, as it does by default.
-        probability(is_probability: bool) => is_probability;
-        /// Most iterations, 300 by default.
-        iterations(iterations: usize);
-        /// A search ends when 50 iterations have changed a pixel of the mask by no more than this on
-        /// average, .002 by default; 0 takes all iterations.
-        settled(change: f32);
-        /// Learning rate of Adam, .1 by default.
-        learning_rate(rate: f32);
-    }
-
     /// How much is kept at each iteration of the means of the gradient and of its square, and what is
     /// added to the square root of the latter: .9, .999 and 1e-8 by default.
     pub fn adam(mut self, decay: f32, square_decay: f32, epsilon: f32) -> Self {
-        (self.decay, self.square_decay, self.epsilon) = (decay, square_decay, epsilon);
+        self.adam = [decay, square_decay, epsilon];
         self
-    }
-
-    /// Pixels that share a parameter along each axis, 8 by default.
-    pub fn scale(mut self, pixels: usize) -> Self {
-        self.scale = pixels;
-        self.given.add("mask-scale");
-        self
-    }
-
-    /// Sigma in pixels of the blur that makes a mask of parameters, 5 by default; 0 leaves squares.
-    pub fn mask_blur(mut self, sigma: f32) -> Self {
-        self.blur = sigma;
-        self.given.add("mask-blur");
-        self
-    }
-
-    /// Weights of the sum of all parameters and of their total variation, 1e-4 and 1e-2 by default;
-    /// at most 1e9.
-    pub fn penalties(mut self, l1: f32, tv: f32) -> Self {
-        (self.l1, self.tv) = (l1, tv);
-        self
-    }
-
-    /// Offsets along each axis that the image takes under the mask, 4 by default; 0 and 1 leave it
-    /// where it is.
-    pub fn jitter(mut self, pixels: usize) -> Self {
-        self.jitter = pixels;
-        self.given.add("offsets");
-        self
-    }
-
-    setters! {
-        /// Exponent of the total variation, 3 by default, at least 1.
-        beta(beta: f32);
-        /// Standard deviation of normal noise that is added to the parameters at each iteration, 0 by
-        /// default.
-        noise(deviation: f32);
-        /// Where the search begins, with a disc by default.
-        start(start: Start);
     }
 
     /// Of the disc to start with, the pixels by which its radius grows, the sigma in pixels of its
     /// blur, and the share that it may leave of what hiding the whole image takes: 5, 10 and .01 by
     /// default.
     pub fn disc(mut self, step: f32, blur: f32, left: f32) -> Self {
-        (self.disc_step, self.disc_blur, self.disc_left) = (step, blur, left);
-        self.given.add("disc");
+        (self.disc, self.disc_left) = (Scaled::given([step, blur]), left);
         self
     }
 
-    /// The same with the lengths that nobody gave as they suit images of that size.
-    fn fitted(&self, size: [usize; 2]) -> Self {
-        let mut fitted = self.clone();
-        self.given.fit_whole("mask-scale", &mut fitted.scale, size);
-        self.given.fit("mask-blur", &mut fitted.blur, size);
-        self.given.fit_whole("offsets", &mut fitted.jitter, size);
-        self.given.fit("disc", &mut fitted.disc_step, size);
-        self.given.fit("disc", &mut fitted.disc_blur, size);
-        fitted
+    /// The disc to start with on images of `[height, width]`: step and blur in pixels, share of the score
+    /// left.
+    fn disc_at(&self, size: [usize; 2]) -> [f32; 3] {
+        let [step, blur] = self.disc.at(size);
+        [step, blur, self.disc_left]
     }
 
-    fn check(&self) -> Result<(), AttributionError> {
-        at_least_one("iterations", self.iterations)?;
-        at_least_one("scale of the mask", self.scale)?;
+    /// Refuses what is out of range among options of several numbers.
+    fn check_numbers(&self) -> Result<(), AttributionError> {
         let refuse = |parameter, value: f32, expected| {
             Err(AttributionError::Parameter {
                 parameter,
@@ -230,50 +177,27 @@ impl MeaningfulPerturbation {
                 expected,
             })
         };
+        let [decay, square_decay, epsilon] = self.adam;
         for (name, value) in [
-            ("learning rate", self.learning_rate),
-            ("step of the disc", self.disc_step),
-            ("epsilon", self.epsilon),
-        ] {
-            if !(value > 0.0 && value.is_finite()) {
-                return refuse(name, value, "above 0");
-            }
-        }
-        for (name, value) in [
-            ("blur of the mask", self.blur),
-            ("blur of the disc", self.disc_blur),
-        ] {
-            if !(0.0..=10_000.0).contains(&value) {
-                return refuse(name, value, "pixels, from 0 to 10000");
-            }
-        }
-        for (name, value) in [("l1", self.l1), ("tv", self.tv)] {
-            // With larger ones the gradient would leave the numbers.
-            if !(0.0..=1e9).contains(&value) {
-                return refuse(name, value, "from 0 to 1e9");
-            }
-        }
-        for (name, value) in [
-            ("noise", self.noise),
-            ("change of a settled mask", self.settled),
-        ] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return refuse(name, value, "0 or more");
-            }
-        }
-        for (name, value) in [
-            ("decay", self.decay),
-            ("decay of the square", self.square_decay),
+            ("decay of adam", decay),
+            ("decay of the square of adam", square_decay),
         ] {
             if !(0.0..1.0).contains(&value) {
                 return refuse(name, value, "from 0 to less than 1");
             }
         }
-        if !(1.0..=100.0).contains(&self.beta) {
-            return refuse("beta", self.beta, "from 1 to 100");
+        if !(epsilon > 0.0 && epsilon.is_finite()) {
+            return refuse("epsilon of adam", epsilon, "above 0");
         }
-        if !(0.0..=1.0).contains(&self.disc_left) {
-            return refuse("share left by the disc", self.disc_left, "from 0 to 1");
+        let [step, blur, left] = self.disc_at(Method::PUBLISHED_AT);
+        if !(step > 0.0 && step.is_finite()) {
+            return refuse("step of the disc", step, "above 0");
+        }
+        if !(0.0..=10_000.0).contains(&blur) {
+            return refuse("blur of the disc", blur, "pixels, from 0 to 10000");
+        }
+        if !(0.0..=1.0).contains(&left) {
+            return refuse("share left by the disc", left, "from 0 to 1");
         }
         match self.start {
             Start::Value(value) if !(0.0..=1.0).contains(&value) => {
@@ -294,26 +218,30 @@ impl MeaningfulPerturbation {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<MeaningfulMasks, AttributionError> {
-        self.check()?;
-        let target = match self.is_probability {
-            true => target.as_probability(network.probabilities()),
-            false => target,
+        let target = match self.score {
+            MeaningfulScore::Probability => target.as_probability(network.probabilities()),
+            MeaningfulScore::Target => target,
         };
+        self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         self.baseline.check(&work)?;
-        self.fitted(work.size()).found(&work)
+        self.found(&work)
     }
 
-    /// The masks, with every length as it is stated.
     fn found(&self, work: &Work<'_>) -> Result<MeaningfulMasks, AttributionError> {
         let [height, width] = work.size();
+        let jitter = self.jitter.at([height, width]);
         require(
-            self.jitter <= height.min(width),
-            "jitter",
-            self.jitter,
+            jitter <= height.min(width),
+            "offsets",
+            jitter,
             "no more than the images have rows and columns",
         )?;
-        let grid = MaskGrid::new([height, width], self.scale, self.blur)?;
+        let (scale, blur) = (
+            self.scale.at([height, width]),
+            self.mask_blur.at([height, width]),
+        );
+        let grid = MaskGrid::new([height, width], scale, blur)?;
         let mut found = MeaningfulMasks {
             masks: Array3::zeros((work.count(), height, width)),
             losses: vec![Vec::new(); work.count()],
@@ -364,6 +292,8 @@ impl Attributor for MeaningfulPerturbation {
         METHOD.name
     }
 
+    stated!();
+
     fn attribute(
         &self,
         network: &dyn Network,
@@ -374,9 +304,7 @@ impl Attributor for MeaningfulPerturbation {
         let work = Work::new(network, images, &target, &self.setup)?;
         let values = found.masks.insert_axis(Axis(1)).into_dyn();
         let scores = work.all_scores()?;
-        Ok(
-            Attribution::new(self.name(), &work, values, scores, Reduce::Sum)
-                .with_evaluations(found.evaluations),
-        )
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+            .with_evaluations(found.evaluations))
     }
 }

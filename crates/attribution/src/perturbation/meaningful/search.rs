@@ -15,7 +15,7 @@ const LOOK_EVERY: usize = 50;
 
 impl MeaningfulPerturbation {
     /// What is minimised besides the penalties, of the scores of each side under each baseline.
-    pub(super) fn score(&self, scores: &[f32]) -> f32 {
+    pub(super) fn objective(&self, scores: &[f32]) -> f32 {
         let baselines = self.baseline.count();
         let sides = self.variant.sides().iter().zip(scores.chunks(baselines));
         sides
@@ -37,7 +37,7 @@ impl MeaningfulPerturbation {
             if search.steps > 0 && self.baseline.is_random() {
                 search.hidden = hidden(&self.baseline, work, search.image, &mut search.random)?;
             }
-            let mut offset = || match self.jitter {
+            let mut offset = || match self.jitter.at([height, width]) {
                 0 => 0,
                 most => search.random.below(most) as isize - (most / 2) as isize,
             };
@@ -76,7 +76,7 @@ impl MeaningfulPerturbation {
             }
             let (penalty, mut gradient) = self.penalty(&search.parameters);
             gradient += &grid.gradient(&at_mask);
-            search.losses.push(penalty + self.score(scores));
+            search.losses.push(penalty + self.objective(scores));
             search.evaluations += scores.len();
             self.step(search, &gradient);
             if (search.steps - 1).is_multiple_of(LOOK_EVERY) {
@@ -109,13 +109,14 @@ impl MeaningfulPerturbation {
         search.steps += 1;
         // What is missing of the means, which begin at 0.
         let missing = |decay: f32| 1.0 - decay.powi(search.steps as i32);
-        let (of_mean, of_square) = (missing(self.decay), missing(self.square_decay));
+        let [decay, square_decay, epsilon] = self.adam;
+        let (of_mean, of_square) = (missing(decay), missing(square_decay));
         let means = search.mean.iter_mut().zip(&mut search.square);
         let each = search.parameters.iter_mut().zip(means).zip(gradient);
         for ((parameter, (mean, square)), &g) in each {
-            *mean = self.decay * *mean + (1.0 - self.decay) * g;
-            *square = self.square_decay * *square + (1.0 - self.square_decay) * g * g;
-            let step = *mean / of_mean / ((*square / of_square).sqrt() + self.epsilon);
+            *mean = decay * *mean + (1.0 - decay) * g;
+            *square = square_decay * *square + (1.0 - square_decay) * g * g;
+            let step = *mean / of_mean / ((*square / of_square).sqrt() + epsilon);
             *parameter = (*parameter - self.learning_rate * step).clamp(0.0, 1.0);
         }
     }

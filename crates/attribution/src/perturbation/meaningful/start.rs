@@ -1,5 +1,6 @@
 //! Where a search begins.
 
+use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::{Tensor, TensorData};
@@ -43,6 +44,18 @@ impl FromStr for Start {
         }
     }
 }
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disc => f.write_str("disc"),
+            Self::Random => f.write_str("random"),
+            Self::Value(value) => write!(f, "{value}"),
+        }
+    }
+}
+
+crate::settings!(Start);
 
 impl MeaningfulPerturbation {
     /// Puts a search at its start.
@@ -115,7 +128,7 @@ impl MeaningfulPerturbation {
         search.evaluations += scores.len();
         Ok(scores
             .chunks(views)
-            .map(|found| self.score(found))
+            .map(|found| self.objective(found))
             .collect())
     }
 }
@@ -134,13 +147,14 @@ impl Discs {
     fn new([height, width]: [usize; 2], method: &MeaningfulPerturbation) -> Self {
         let corner = (height as f32).hypot(width as f32) / 2.0;
         // More discs than that would differ in no pixel.
-        let step = method.disc_step.max(corner / 4096.0);
+        let [step, blur, _] = method.disc_at([height, width]);
+        let step = step.max(corner / 4096.0);
         Self {
             count: ((corner / step).ceil() as usize).max(1),
             step,
             size: [height, width],
-            blur: method.disc_blur,
-            scale: method.scale,
+            blur,
+            scale: method.scale.at([height, width]),
         }
     }
 

@@ -5,16 +5,18 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use elucid::Error;
-use elucid::attribution::{AttributionError, Baseline, Method, MethodOptions, Place};
+use elucid::attribution::{
+    AttributionError, Baseline, Configuration, Method, MethodOptions, Place,
+};
 use elucid::prelude::*;
 use elucid::vision::Guess;
 use indicatif::ProgressBar;
 use ndarray::{Array2, Axis};
 
 use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts};
-use crate::commands::methods::default_layer;
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
+use crate::known;
 use crate::names;
 use crate::options::taken_by_others;
 use crate::output::Files;
@@ -43,7 +45,7 @@ pub struct Run {
 impl Run {
     /// The layer as it was asked for, or the method's own.
     pub fn layer(&self) -> &str {
-        self.layer.as_deref().unwrap_or(default_layer(self.method))
+        self.layer.as_deref().unwrap_or(self.method.own_layer())
     }
 
     fn options(&self, args: &AttributeArgs) -> MethodOptions {
@@ -65,18 +67,6 @@ impl Run {
     fn rules<'a>(&self, args: &'a AttributeArgs) -> Option<&'a Rules> {
         args.rules.as_ref().filter(|_| self.method.takes_rules)
     }
-
-    /// All options in effect.
-    fn all_options(&self, size: [usize; 2]) -> BTreeMap<&'static str, String> {
-        let option = |option: &elucid::attribution::MethodOption| {
-            let given = self.options.get(option.name).cloned();
-            (
-                option.name,
-                given.unwrap_or_else(|| self.method.default_at(option, size)),
-            )
-        };
-        self.method.options.iter().map(option).collect()
-    }
 }
 
 /// Every method at every layer, as far as it takes one.
@@ -84,7 +74,7 @@ pub fn runs(args: &AttributeArgs) -> Result<Vec<Run>, CliError> {
     let methods = &args.method.0;
     let takes_layer = |method: &&'static Method| method.place != Place::Input;
     let takes_rules = |method: &&'static Method| method.takes_rules;
-    let all = elucid::attribution::METHODS.iter().copied();
+    let all = known::methods();
     if !args.layers.is_empty() && !methods.iter().any(takes_layer) {
         return Err(taken_by_others("layer", methods, all.filter(takes_layer)));
     }
@@ -406,7 +396,6 @@ impl<'w> Work<'w> {
         });
         let method = run.method.build(&options)?;
         let attribution = method.attribute(&self.session.model, images, self.target.clone())?;
-        attribution.check_finite()?;
         Ok(attribution)
     }
 
@@ -535,7 +524,7 @@ impl<'w> Work<'w> {
             }
         }
         let spec = self.session.model.input_spec();
-        let options = run.all_options(spec.size());
+        let options = attribution.configuration().clone();
         let facts = ResultFacts {
             method: run.method.name,
             title: run.method.title,
@@ -582,7 +571,7 @@ impl<'w> Work<'w> {
 }
 
 /// What hides pixels, in words.
-fn hidden_by(options: &BTreeMap<&'static str, String>, spec: &InputSpec) -> Option<String> {
+fn hidden_by(options: &Configuration, spec: &InputSpec) -> Option<String> {
     let baseline = options.get("baseline")?;
     if baseline == "segment-mean" {
         return Some("the mean colour of each segment".to_owned());

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use elucid::attribution::{METHODS, Method, MethodOptions, Place};
-use elucid::metrics::{Metric, MetricOptions, metric};
+use elucid::attribution::{Configuration, Method, MethodOptions, Place};
+use elucid::metrics::{Metric, MetricOptions};
 use elucid::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::Evaluation;
-use crate::commands::methods::default_layer;
 use crate::error::CliError;
+use crate::known;
 use crate::options::{parse_fraction, taken_by_others};
 
 /// What an entry may say of any method, besides the method's own options.
@@ -57,7 +57,7 @@ pub fn parse_methods(text: &str) -> Result<Entries, String> {
     let mut entries: Vec<Entry> = Vec::new();
     for item in split(text) {
         let named = match item.as_str() {
-            "all" => METHODS.iter().map(|method| Entry::plain(method)).collect(),
+            "all" => known::methods().map(Entry::plain).collect(),
             item => vec![Entry::parse(item)?],
         };
         for entry in named {
@@ -73,7 +73,8 @@ pub fn parse_methods(text: &str) -> Result<Entries, String> {
 pub fn parse_metrics(text: &str) -> Result<MetricNames, String> {
     let mut names: Vec<String> = Vec::new();
     for item in split(text) {
-        metric(&item, &MetricOptions::new()).map_err(|error| error.to_string())?;
+        let known = known::metrics().metric(&item, &MetricOptions::new());
+        known.map_err(|error| error.to_string())?;
         if !names.contains(&item) {
             names.push(item);
         }
@@ -91,7 +92,11 @@ pub fn metrics(
     if let Some(batch_size) = batch_size {
         options = options.batch_size(batch_size as usize);
     }
-    names.iter().map(|name| metric(name, &options)).collect()
+    let metrics = known::metrics();
+    names
+        .iter()
+        .map(|name| metrics.metric(name, &options))
+        .collect()
 }
 
 /// A method as it was applied, for whoever asks later.
@@ -103,8 +108,8 @@ pub struct MethodFacts {
     pub title: String,
     pub layer: String,
     pub rules: String,
-    /// All options of the method, defaults included.
-    pub options: BTreeMap<String, String>,
+    /// The method's options in effect on pictures of the network's size.
+    pub options: Configuration,
     /// How channels became a map; `usual` for the method's own way.
     pub reduce: String,
     /// Standard deviation of the smoothing as a fraction of the longer side; 0 for none.
@@ -126,7 +131,7 @@ impl Entry {
 
     fn parse(item: &str) -> Result<Self, String> {
         let (name, list) = item.split_once(':').unwrap_or((item, ""));
-        let method = Method::find(name).map_err(|error| format!("{error}; see: elucid methods"))?;
+        let method = known::method(name)?;
         let mut entry = Self::plain(method);
         let mut said = Vec::new();
         for part in list.split(',').filter(|part| !part.is_empty()) {
@@ -150,7 +155,7 @@ impl Entry {
                     entry.options.insert(option.to_owned(), value.to_owned());
                 }
                 option => {
-                    let own = method.options.iter().map(|option| option.name);
+                    let own = method.all_options().map(|option| option.name);
                     let known: Vec<&str> = own.chain(COMMON).collect();
                     return Err(format!(
                         "{} has no option \"{option}\"; it takes {}",
@@ -171,7 +176,7 @@ impl Entry {
     fn layer<'a>(&'a self, args: &'a Evaluation) -> &'a str {
         let common = args.layer.as_deref();
         let common = common.filter(|_| self.method.place != Place::Input);
-        (self.layer.as_deref().or(common)).unwrap_or(default_layer(self.method))
+        (self.layer.as_deref().or(common)).unwrap_or(self.method.own_layer())
     }
 
     fn rules<'a>(&'a self, args: &'a Evaluation) -> Option<&'a Rules> {
@@ -221,12 +226,7 @@ impl Entry {
 
     /// The method as it will be applied.
     pub fn facts(&self, args: &Evaluation, model: &Model) -> Result<MethodFacts, CliError> {
-        let given = self.given(args);
-        let options = self.method.options.iter().map(|option| {
-            let given = given.get(option.name).cloned();
-            let value = given.unwrap_or_else(|| option.default.to_owned());
-            (option.name.to_owned(), value)
-        });
+        let built = self.method.build(&self.options(args))?;
         let look = self.look(args);
         Ok(MethodFacts {
             name: self.name.clone(),
@@ -236,7 +236,7 @@ impl Entry {
             rules: (self.rules(args))
                 .map_or("true", |rules| rules.name())
                 .to_owned(),
-            options: options.collect(),
+            options: built.configuration(model.input_spec().size()),
             reduce: look.reduce.map_or("usual".to_owned(), |r| r.to_string()),
             smooth: look.smooth,
         })
@@ -250,7 +250,7 @@ pub fn check(args: &Evaluation) -> Result<(), CliError> {
     args.options.check(&methods)?;
     let takes_layer = |method: &&'static Method| method.place != Place::Input;
     let takes_rules = |method: &&'static Method| method.takes_rules;
-    let all = METHODS.iter().copied();
+    let all = known::methods();
     if args.layer.is_some() && !methods.iter().any(takes_layer) {
         return Err(taken_by_others("layer", &methods, all.filter(takes_layer)));
     }
@@ -291,6 +291,8 @@ impl Look {
 
 #[cfg(test)]
 mod tests {
+    use elucid::attribution::METHODS;
+
     use super::*;
 
     #[test]

@@ -1,12 +1,13 @@
 //! The table: means over the images, and how sure they are.
 
-use elucid::metrics::{Bootstrap, Direction, Estimate, Metric, MetricInfo};
+use elucid::metrics::{Bootstrap, Direction, Estimate, Metric};
 use serde::Serialize;
 
 use super::results::{Measured, Planned};
 use super::settings::Settings;
 use crate::console;
 use crate::error::CliError;
+use crate::known;
 use elucid::metrics::csv;
 
 pub const SUMMARY: &str = "summary.csv";
@@ -299,7 +300,9 @@ pub const INTERVALS: &str = "In brackets: the interval that holds 95 % of the me
 fn columns(settings: &Settings, metrics: &[Box<dyn Metric>]) -> Vec<Column> {
     let mut columns = Vec::new();
     for (i, (name, metric)) in settings.metrics.iter().zip(metrics).enumerate() {
-        let title = MetricInfo::find(metric.name()).map_or(metric.name(), |info| info.title);
+        let title = known::metrics()
+            .find(metric.name())
+            .map_or(metric.name(), |info| info.title);
         let overs: &[Over] = match metric.name() {
             OVER_CLASSES => &[Over::Classes, Over::Images],
             _ => &[Over::Images],

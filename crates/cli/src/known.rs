@@ -1,0 +1,40 @@
+//! The methods and metrics that the program knows by name.
+
+use std::sync::OnceLock;
+
+use elucid::attribution::{Method, Methods};
+use elucid::metrics::Metrics;
+
+use crate::error::CliError;
+
+/// Flags are made from them, and clap makes flags without being told anything.
+static KNOWN: OnceLock<(Methods, Metrics)> = OnceLock::new();
+
+/// From now on these are known.
+pub fn set(methods: Methods, metrics: Metrics) -> Result<(), CliError> {
+    KNOWN.set((methods, metrics)).map_err(|_| {
+        CliError::Failure(
+            "a program was run in this process before, and may know others".to_owned(),
+        )
+    })
+}
+
+fn known() -> &'static (Methods, Metrics) {
+    KNOWN.get_or_init(|| (Methods::standard(), Metrics::standard()))
+}
+
+/// Every method.
+pub fn methods() -> impl Iterator<Item = &'static Method> {
+    known().0.iter()
+}
+
+/// The method with this name.
+pub fn method(name: &str) -> Result<&'static Method, String> {
+    let found = known().0.find(name);
+    found.map_err(|error| format!("{error}; see: elucid methods"))
+}
+
+/// Every metric.
+pub fn metrics() -> &'static Metrics {
+    &known().1
+}
