@@ -544,6 +544,21 @@ mod tests {
     }
 
     #[cfg(feature = "flex")]
+    #[cfg(feature = "flex")]
+    #[test]
+    fn devices_of_this_build_have_kernels() {
+        for chosen in [super::cpu(), super::auto()] {
+            assert_eq!(super::check_kernels(&chosen.device), Ok(()));
+            assert_eq!(super::check_kernels(&chosen.device.autodiff()), Ok(()));
+        }
+        let without = DeviceError::NoKernels {
+            device: "Device<NdArray>".to_owned(),
+            built: "flex",
+        };
+        let message = without.to_string();
+        assert!(message.contains("Device<NdArray>") && message.contains("this build has flex"));
+    }
+
     #[test]
     fn the_cpu_is_always_there() {
         let chosen = open(DeviceChoice::Cpu).unwrap();

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use elucid_attribution::{
     AttributionError, Attributor, ChannelAttribution, Gradient, IntegratedGradients,
-    LinearApproximation, METHODS, MethodOptions, Occlusion, SpatialAttribution, Target,
+    LinearApproximation, Lrp, METHODS, MethodOptions, Occlusion, SpatialAttribution, Target,
 };
 use elucid_testkit::device;
 use elucid_testkit::onnx::{Onnx, floats};
@@ -94,5 +94,44 @@ fn no_method_makes_a_map_of_what_is_no_number() {
         let found = built.attribute(&overflowing(), &picture(), Target::class(0));
         let map = found.and_then(|found| found.map());
         assert!(map.is_err(), "{}: {map:?}", method.name);
+    }
+}
+
+/// The constant of a `Gemm` may be one number, also where a normalisation is merged into it.
+#[test]
+fn a_constant_of_one_number_is_one_for_each() {
+    let network = |constant: &[i64]| {
+        let count = constant.iter().product::<i64>() as usize;
+        let onnx = Onnx::image([1, 3, 8, 8])
+            .node("GlobalAveragePool", &["x"], &["p"])
+            .node("Flatten", &["p"], &["f"])
+            .tensor(floats("w", &[3, 4], elucid_testkit::numbers(12, 7)))
+            .tensor(floats("c", constant, vec![0.25; count]))
+            .node("Gemm", &["f", "w", "c"], &["g"])
+            .tensor(floats("scale", &[4], vec![1.0, 2.0, 0.5, 1.5]))
+            .tensor(floats("shift", &[4], vec![0.1; 4]))
+            .tensor(floats("mean", &[4], vec![0.2; 4]))
+            .tensor(floats("variance", &[4], vec![1.3; 4]))
+            .node(
+                "BatchNormalization",
+                &["g", "scale", "shift", "mean", "variance"],
+                &["n"],
+            )
+            .node("Relu", &["n"], &["r"])
+            .tensor(floats("v", &[4, 2], elucid_testkit::numbers(8, 9)))
+            .node("MatMul", &["r", "v"], &["y"]);
+        let model = Model::from_bytes(onnx.bytes(), &device(), None).unwrap();
+        let found = Lrp::epsilon()
+            .attribute(&model, &picture(), Target::class(1))
+            .unwrap();
+        found.values().clone()
+    };
+    let whole = network(&[4]);
+    assert!(whole.iter().any(|v| *v != 0.0));
+    for shape in [&[1][..], &[], &[1, 4], &[1, 1]] {
+        let found = network(shape);
+        for (a, b) in found.iter().zip(&whole) {
+            assert!((a - b).abs() < 1e-6, "{shape:?}: {a} {b}");
+        }
     }
 }
