@@ -108,8 +108,8 @@ fn the_page_of_a_region_says_which() {
     // The map is 16 x 16: the middle of the box's upper edge, and just above it.
     is_marked(
         &browser,
-        (5.5 / 12.0, 3.02 / 12.0),
-        (5.5 / 12.0, 2.98 / 12.0),
+        (5.5 / 16.0, 3.03 / 16.0),
+        (5.5 / 16.0, 2.97 / 16.0),
     );
     keep(&browser, "surfaces");
 }
