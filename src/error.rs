@@ -13,6 +13,10 @@ pub enum Error {
     /// Opening a network, preparing a picture for it, or naming its classes.
     #[error(transparent)]
     Model(#[from] elucid_vision::ModelError),
+    /// A forward pass that cannot be captured, or parameters that do not fit.
+    #[cfg(feature = "capture")]
+    #[error(transparent)]
+    Capture(#[from] elucid_capture::CaptureError),
     /// An attribution method.
     #[error(transparent)]
     Attribution(#[from] elucid_attribution::AttributionError),

@@ -1,6 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 pub use elucid_attribution as attribution;
+#[cfg(feature = "capture")]
+pub use elucid_capture as capture;
+#[cfg(feature = "capture")]
+pub use elucid_capture::layer;
 pub use elucid_factor as factor;
 pub use elucid_graph as graph;
 pub use elucid_graph::device;

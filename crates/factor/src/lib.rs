@@ -8,6 +8,7 @@ pub mod mini_batch;
 pub mod nmf;
 pub mod reducer;
 mod scalar;
+mod settings;
 mod start;
 mod svd;
 mod update;

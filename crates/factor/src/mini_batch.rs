@@ -41,6 +41,7 @@ use crate::nmf::{
     Nmf, check_components, check_shape, descend_row, relative, scaled_penalty, to_array,
 };
 use crate::scalar::{Scalar, cast, widen};
+use crate::settings::settings;
 use crate::start::Start;
 use crate::update::{self, Penalty};
 use elucid_progress::{Progress, Reporter};
@@ -111,28 +112,15 @@ impl MiniBatchNmf {
         }
     }
 
-    /// Where to begin, taken from the first batch.
-    pub fn start(mut self, start: Start) -> Self {
-        self.nmf = self.nmf.start(start);
-        self
-    }
-
-    /// Rows of a batch that [`MiniBatchNmf::fit`] cuts. At least 1.
-    pub fn batch_rows(mut self, rows: usize) -> Self {
-        self.batch_rows = rows;
-        self
-    }
-
-    /// What the sums of one whole pass ago still count for. More than 0, at most 1.
-    pub fn forget_factor(mut self, factor: f64) -> Self {
-        self.forget = factor;
-        self
-    }
-
-    /// As [`Nmf::alpha_w`].
-    pub fn alpha_w(mut self, alpha: f64) -> Self {
-        self.nmf = self.nmf.alpha_w(alpha);
-        self
+    settings! {
+        /// Where to begin, taken from the first batch.
+        start(start: Start) => nmf.start;
+        /// Rows of a batch that [`MiniBatchNmf::fit`] cuts. At least 1.
+        batch_rows(rows: usize) => batch_rows;
+        /// What the sums of one whole pass ago still count for. More than 0, at most 1.
+        forget_factor(factor: f64) => forget;
+        /// As [`Nmf::alpha_w`].
+        alpha_w(alpha: f64) => nmf.alpha_w;
     }
 
     /// As [`Nmf::alpha_h`].
@@ -141,28 +129,15 @@ impl MiniBatchNmf {
         self
     }
 
-    /// As [`Nmf::l1_ratio`].
-    pub fn l1_ratio(mut self, ratio: f64) -> Self {
-        self.nmf = self.nmf.l1_ratio(ratio);
-        self
-    }
-
-    /// When to stop, for passes and for the rows of a batch. At least 0.
-    pub fn tolerance(mut self, tolerance: f64) -> Self {
-        self.nmf = self.nmf.tolerance(tolerance);
-        self
-    }
-
-    /// Passes over all batches at most. At least 1.
-    pub fn max_passes(mut self, passes: usize) -> Self {
-        self.nmf = self.nmf.max_iterations(passes);
-        self
-    }
-
-    /// Seed of everything that is random.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.nmf = self.nmf.seed(seed);
-        self
+    settings! {
+        /// As [`Nmf::l1_ratio`].
+        l1_ratio(ratio: f64) => nmf.l1_ratio;
+        /// When to stop, for passes and for the rows of a batch. At least 0.
+        tolerance(tolerance: f64) => nmf.tolerance;
+        /// Passes over all batches at most. At least 1.
+        max_passes(passes: usize) => nmf.max_iterations;
+        /// Seed of everything that is random.
+        seed(seed: u64) => nmf.seed;
     }
 
     /// Calls `callback` after every batch, with the batches that the limit of passes would come to as

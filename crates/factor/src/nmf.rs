@@ -75,6 +75,7 @@ use crate::error::FactorError;
 use crate::kernel;
 use crate::matrix::{Matrix, Panels, Sums, expand};
 use crate::scalar::{Scalar, cast, widen};
+use crate::settings::settings;
 use crate::start::Start;
 use crate::update::{self, Penalty, State};
 use elucid_progress::{Progress, Reporter};
@@ -169,28 +170,15 @@ impl Nmf {
         }
     }
 
-    /// Where to begin.
-    pub fn start(mut self, start: Start) -> Self {
-        self.start = start;
-        self
-    }
-
-    /// How to improve.
-    pub fn solver(mut self, solver: Solver) -> Self {
-        self.solver = solver;
-        self
-    }
-
-    /// What to minimise. [`Loss::KullbackLeibler`] needs [`Solver::MultiplicativeUpdate`].
-    pub fn loss(mut self, loss: Loss) -> Self {
-        self.loss = loss;
-        self
-    }
-
-    /// Weight of the penalty on `W`, and on `H` unless [`Nmf::alpha_h`] says otherwise. At least 0.
-    pub fn alpha_w(mut self, alpha: f64) -> Self {
-        self.alpha_w = alpha;
-        self
+    settings! {
+        /// Where to begin.
+        start(start: Start) => start;
+        /// How to improve.
+        solver(solver: Solver) => solver;
+        /// What to minimise. [`Loss::KullbackLeibler`] needs [`Solver::MultiplicativeUpdate`].
+        loss(loss: Loss) => loss;
+        /// Weight of the penalty on `W`, and on `H` unless [`Nmf::alpha_h`] says otherwise. At least 0.
+        alpha_w(alpha: f64) => alpha_w;
     }
 
     /// Weight of the penalty on `H`. At least 0.
@@ -199,28 +187,15 @@ impl Nmf {
         self
     }
 
-    /// How much of the penalties is the sum of entries; the rest is half the sum of squares. 0 to 1.
-    pub fn l1_ratio(mut self, ratio: f64) -> Self {
-        self.l1_ratio = ratio;
-        self
-    }
-
-    /// When to stop. At least 0; with 0, multiplicative updates go on to the iteration limit.
-    pub fn tolerance(mut self, tolerance: f64) -> Self {
-        self.tolerance = tolerance;
-        self
-    }
-
-    /// Iterations at most. At least 1.
-    pub fn max_iterations(mut self, iterations: usize) -> Self {
-        self.max_iterations = iterations;
-        self
-    }
-
-    /// Seed of everything that is random. The same seed gives the same numbers.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
+    settings! {
+        /// How much of the penalties is the sum of entries; the rest is half the sum of squares. 0 to 1.
+        l1_ratio(ratio: f64) => l1_ratio;
+        /// When to stop. At least 0; with 0, multiplicative updates go on to the iteration limit.
+        tolerance(tolerance: f64) => tolerance;
+        /// Iterations at most. At least 1.
+        max_iterations(iterations: usize) => max_iterations;
+        /// Seed of everything that is random. The same seed gives the same numbers.
+        seed(seed: u64) => seed;
     }
 
     /// Calls `callback` after every iteration. Breaking ends the work with

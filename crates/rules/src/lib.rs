@@ -2,6 +2,7 @@
 
 mod any_rank;
 mod attention;
+mod by_hand;
 mod composite;
 mod conv;
 mod error;
@@ -23,6 +24,7 @@ mod window;
 
 pub use any_rank::AnyRank;
 pub use attention::{ConstantAttention, UniformAttention};
+pub use by_hand::{clip, max_pool, relu};
 pub use composite::{Composite, Depth, Entry, Subject, Which};
 pub use conv::{conv2d, conv2d_transpose};
 pub use elucid_kernels::conv::Conv2d;

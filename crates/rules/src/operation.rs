@@ -78,6 +78,7 @@ where
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     Cube: cfg(feature = "wgpu"),
+    Capture: cfg(feature = "capture"),
     Autodiff
 )]
 pub(crate) trait OperationBackend: Backend {
@@ -93,6 +94,14 @@ impl OperationBackend for burn::backend::Flex {
 
 #[cfg(feature = "wgpu")]
 impl OperationBackend for burn::backend::Cube {
+    fn operation(x: FloatTensor<Self>, operation: Arc<dyn Operation>) -> FloatTensor<Self> {
+        Self::lower(operation.forward(Self::lift(x)))
+    }
+}
+
+/// What the operation computes is recorded, in burn's own operations; its gradient is nobody's there.
+#[cfg(feature = "capture")]
+impl OperationBackend for burn::backend::Capture {
     fn operation(x: FloatTensor<Self>, operation: Arc<dyn Operation>) -> FloatTensor<Self> {
         Self::lower(operation.forward(Self::lift(x)))
     }

@@ -12,6 +12,10 @@ pub enum ModelError {
     /// The network is none, takes more memory than is allowed, or could not be run.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// A module's forward pass could not be captured.
+    #[cfg(feature = "capture")]
+    #[error(transparent)]
+    Capture(#[from] elucid_capture::CaptureError),
     /// The file of the network could not be read. What is wrong with the graph in it is
     /// [`ModelError::Graph`].
     #[error(transparent)]

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "capture")]
+mod captured;
 mod error;
 mod head;
 pub mod input;

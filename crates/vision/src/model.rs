@@ -28,6 +28,9 @@ pub struct Model {
     bound: BoundGraph,
     facts: Arc<Facts>,
     layouts: Arc<Mutex<Option<LayoutsOf>>>,
+    /// The module that it was captured from, if it was.
+    #[cfg(feature = "capture")]
+    pub(crate) source: Option<Arc<crate::captured::Source>>,
 }
 
 /// What the axes of layers are for images of this height and width.
@@ -135,6 +138,8 @@ impl Model {
             bound,
             facts: Arc::new(facts),
             layouts: Arc::default(),
+            #[cfg(feature = "capture")]
+            source: None,
         }
     }
 
@@ -247,7 +252,10 @@ impl Model {
         let mut facts = Facts::clone(&self.facts);
         facts.labels = Some(labels);
         facts.remarks.retain(|remark| !remark.is_about_names());
-        Ok(Self::new(self.bound.clone(), facts))
+        Ok(Self {
+            facts: Arc::new(facts),
+            ..self.clone()
+        })
     }
 
     /// The class that a number or a name means.
@@ -386,7 +394,11 @@ impl Model {
         if !facts.name.ends_with(OTHER_WEIGHTS) {
             facts.name.push_str(OTHER_WEIGHTS);
         }
-        Ok(Self::new(bound, facts))
+        Ok(Self {
+            #[cfg(feature = "capture")]
+            source: self.source.clone(),
+            ..Self::new(bound, facts)
+        })
     }
 }
 

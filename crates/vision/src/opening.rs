@@ -247,7 +247,56 @@ impl Opening {
             name: "graph".to_owned(),
             sha256: String::new(),
         };
-        self.assemble(source, device)
+        self.assemble(source, device, None)
+    }
+
+    /// A captured graph, with what is to be said of how it was captured.
+    #[cfg(feature = "capture")]
+    pub(crate) fn named_graph(
+        &self,
+        graph: Graph,
+        name: &str,
+        device: &Device,
+        remark: Option<Remark>,
+    ) -> Result<Model, ModelError> {
+        let source = Source {
+            graph,
+            known: None,
+            path: None,
+            name: name.to_owned(),
+            sha256: String::new(),
+        };
+        self.assemble(source, device, remark)
+    }
+
+    /// The preparation that is said here.
+    #[cfg(feature = "capture")]
+    pub(crate) fn said_spec(&self) -> Option<InputSpec> {
+        self.spec.clone()
+    }
+
+    #[cfg(feature = "capture")]
+    pub(crate) fn say_spec(&mut self, spec: InputSpec) {
+        self.spec = Some(spec);
+    }
+
+    #[cfg(feature = "capture")]
+    pub(crate) fn said_limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The inputs that are fed, by their shapes for one image.
+    #[cfg(feature = "capture")]
+    pub(crate) fn beside(&self) -> Vec<elucid_capture::Beside> {
+        let feeds = self.feeds.iter().map(|(name, value)| {
+            let shape = value.shape();
+            let row = match shape.split_first() {
+                Some((1, row)) if !row.is_empty() => row,
+                _ => shape,
+            };
+            elucid_capture::Beside::new(name, row)
+        });
+        feeds.collect()
     }
 
     fn import(
@@ -267,7 +316,7 @@ impl Opening {
             name,
             sha256,
         };
-        self.assemble(source, device)
+        self.assemble(source, device, None)
     }
 
     /// What is said of the head, here or by the manifest.
@@ -284,7 +333,12 @@ impl Opening {
         }
     }
 
-    fn assemble(&self, source: Source, device: &Device) -> Result<Model, ModelError> {
+    fn assemble(
+        &self,
+        source: Source,
+        device: &Device,
+        remark: Option<Remark>,
+    ) -> Result<Model, ModelError> {
         let Source {
             graph,
             known,
@@ -292,7 +346,7 @@ impl Opening {
             name,
             sha256,
         } = source;
-        let mut remarks = Vec::new();
+        let mut remarks = Vec::from_iter(remark);
         let described = match known {
             Some(_) => None,
             None => input::described(path.as_deref(), &graph)?,

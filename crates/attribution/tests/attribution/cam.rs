@@ -15,6 +15,8 @@ use elucid_testkit::{device, numbers, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, ArrayView4, Axis, Ix4, s};
 
+use super::shared::refused_option;
+
 static MODEL: LazyLock<Model> =
     LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
@@ -361,14 +363,11 @@ fn options_and_layers_that_do_not_fit() {
         refused(&flat),
         AttributionError::NotSpatial { .. }
     ));
-    let option = |name: &str, option: &str, value: &str| {
-        let options = MethodOptions::new().set(option, value);
-        let built = Method::find(name).unwrap().build(&options);
-        built.unwrap_err().to_string()
-    };
-    assert!(option("eigen-cam", "centred", "maybe").contains("true or false"));
-    assert!(option("guided-grad-cam", "interpolation", "cubic").contains("bilinear or nearest"));
-    assert!(option("grad-cam", "relu", "true").contains("takes none"));
+    assert!(refused_option("eigen-cam", "centred", "maybe").contains("true or false"));
+    assert!(
+        refused_option("guided-grad-cam", "interpolation", "cubic").contains("bilinear or nearest")
+    );
+    assert!(refused_option("grad-cam", "relu", "true").contains("takes none"));
     // A closure has an input, at which a CAM can be taken, and no other layer.
     let network = |x: Tensor<4>| x.mean_dim(2).mean_dim(3).reshape([-1, 3]);
     let closed = |method: &dyn Attributor| method.attribute(&network, &images, Target::class(1));

@@ -14,6 +14,8 @@ use elucid_testkit::{device, numbers, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array2, Array4, ArrayView2, Axis, Ix2, Ix4};
 
+use super::shared::refused_option;
+
 static MODEL: LazyLock<Model> =
     LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
@@ -324,12 +326,7 @@ fn options_and_layers_that_do_not_fit() {
             .unwrap_err();
         assert!(matches!(error, AttributionError::NeedsModel { .. }));
     }
-    let option = |name: &str, option: &str, value: &str| {
-        let options = MethodOptions::new().set(option, value);
-        let built = Method::find(name).unwrap().build(&options);
-        built.unwrap_err().to_string()
-    };
-    assert!(option("score-cam", "weights", "soft").contains("softmax, increase or score"));
-    assert!(option("score-cam", "channels", "-1").contains("a number"));
-    assert!(option("ablation-cam", "relative", "maybe").contains("true or false"));
+    assert!(refused_option("score-cam", "weights", "soft").contains("softmax, increase or score"));
+    assert!(refused_option("score-cam", "channels", "-1").contains("a number"));
+    assert!(refused_option("ablation-cam", "relative", "maybe").contains("true or false"));
 }

@@ -9,17 +9,16 @@ use elucid_attribution::{
     AttributionError, Attributor, ExtremalPerturbation, Method, MethodOptions, Target,
 };
 use elucid_models::photographs;
-use elucid_testkit::{device, relative_error, tensor};
+use elucid_testkit::{device, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array2, ArrayView2, Axis};
 
+use super::shared::rectangle;
+
 const SIDE: usize = 48;
 
-/// Ones where rows 10 to 25 meet columns 24 to 39.
 fn square() -> Tensor<4> {
-    let inside = |i: usize| (10..26).contains(&(i / SIDE)) && (24..40).contains(&(i % SIDE));
-    let values = (0..SIDE * SIDE).map(|i| if inside(i) { 1.0 } else { 0.0 });
-    tensor(values.collect(), [1, 1, SIDE, SIDE])
+    rectangle(SIDE, 10..26, 24..40)
 }
 
 /// Scores of how much is left of the image inside the square, and outside it.

@@ -1,35 +1,19 @@
 //! Perturbations on GoogLeNet: agreement with arrays that TorchRay and Captum computed.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
-use burn::tensor::Tensor;
 use elucid_attribution::{
     Attributor, ExtremalPerturbation, FeatureAblation, Occlusion, Rise, RiseScore, Target,
 };
-use elucid_testkit::{device, read_npy, relative_error};
-use elucid_vision::Model;
+use elucid_testkit::{read_npy, relative_error};
 use ndarray::{Array2, Array3, Axis};
+
+use super::shared::Chelsea;
 
 /// Largest deviation allowed, relative to the reference's largest value.
 const TOLERANCE: f32 = 1e-4;
 
-struct Chelsea {
-    model: Model,
-    input: Tensor<4>,
-    folder: PathBuf,
-}
-
 impl Chelsea {
-    fn open() -> Option<Self> {
-        let reference = elucid_testkit::Chelsea::find()?;
-        Some(Self {
-            model: Model::open(&reference.network, &device()).unwrap(),
-            input: reference.input,
-            folder: reference.folder,
-        })
-    }
-
     fn check<'a>(&self, file: &str, got: impl IntoIterator<Item = &'a f32>) {
         let (_, want) = read_npy(&self.folder.join(file));
         let got: Vec<f32> = got.into_iter().copied().collect();

@@ -1,28 +1,13 @@
 //! Relevance and DeepLIFT on GoogLeNet and one photograph: what is conserved and complete.
 //! `reference_programs.rs` compares the numbers themselves.
 
-use burn::tensor::Tensor;
 use elucid_attribution::relevance::RelevanceRules;
 use elucid_attribution::{Attributor, Baseline, DeepLift, ExcitationBackprop, Lrp, Target};
-use elucid_testkit::{device, relative_error};
-use elucid_vision::Model;
+use elucid_testkit::relative_error;
+
+use super::shared::Chelsea;
 
 const CLASSES: [usize; 2] = [282, 285];
-
-struct Chelsea {
-    model: Model,
-    input: Tensor<4>,
-}
-
-impl Chelsea {
-    fn open() -> Option<Self> {
-        let reference = elucid_testkit::Chelsea::find()?;
-        Some(Self {
-            model: Model::open(&reference.network, &device()).unwrap(),
-            input: reference.input,
-        })
-    }
-}
 
 /// TorchRay has no rule for LRN; the reference at pool2 lies above both of GoogLeNet's, so that the
 /// layers below it are checked by their mass alone.

@@ -4,26 +4,15 @@ use burn::tensor::{Device, Tensor, TensorData};
 use elucid_attribution::{
     Attributor, Gradient, MeaningfulPerturbation, Rise, RiseScore, Side, Target,
 };
-use elucid_graph::{ElementType, GraphBuilder, HostTensor};
 use elucid_vision::{Model, Opening, Probabilities};
 
 const SHAPE: [usize; 4] = [1, 3, 8, 9];
 
 /// Scores that are sums over the picture, read in this way.
 fn model(classes: usize, by: Probabilities) -> Model {
-    let mut builder = GraphBuilder::new();
-    let shape = SHAPE.map(Some);
-    builder.input("x", ElementType::F32, &shape).unwrap();
     let numbers = SHAPE.iter().product::<usize>();
-    let weight: Vec<f32> = (0..numbers * classes)
-        .map(|i| ((i * 29 + 7) % 41) as f32 / 40.0 - 0.4)
-        .collect();
-    let weight = HostTensor::of_floats(ElementType::F32, &[numbers, classes], weight);
-    builder.constant("w", weight.unwrap()).unwrap();
-    builder.node("Flatten", "", &["x"], &["row"]).unwrap();
-    builder.node("MatMul", "", &["row", "w"], &["z"]).unwrap();
-    builder.output("z");
-    let graph = builder.build().unwrap();
+    let weight = (0..numbers * classes).map(|i| ((i * 29 + 7) % 41) as f32 / 40.0 - 0.4);
+    let graph = elucid_testkit::dense(SHAPE, weight.collect());
     let opening = Opening::new().scores(by);
     opening.graph(graph, &Device::flex()).unwrap()
 }

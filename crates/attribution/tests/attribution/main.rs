@@ -29,5 +29,6 @@ mod relevance;
 mod relevance_networks;
 mod rule_uses;
 mod samples;
+mod shared;
 mod spatial;
 mod targets;

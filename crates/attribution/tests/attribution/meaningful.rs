@@ -13,13 +13,12 @@ use elucid_testkit::{device, relative_error, tensor};
 use elucid_vision::Model;
 use ndarray::{Array2, Axis};
 
+use super::shared::rectangle;
+
 const SIDE: usize = 48;
 
-/// Ones where rows 8 to 23 meet columns 24 to 39.
 fn square() -> Tensor<4> {
-    let inside = |i: usize| (8..24).contains(&(i / SIDE)) && (24..40).contains(&(i % SIDE));
-    let values = (0..SIDE * SIDE).map(|i| if inside(i) { 1.0 } else { 0.0 });
-    tensor(values.collect(), [1, 1, SIDE, SIDE])
+    rectangle(SIDE, 8..24, 24..40)
 }
 
 /// How much is left of the image inside the square, and outside of it; 1 for all of ones.

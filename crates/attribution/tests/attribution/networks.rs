@@ -11,20 +11,10 @@ use elucid_testkit::generated::with_weights;
 use elucid_testkit::{assets, device, numbers, relative_error};
 use elucid_vision::Model;
 
+use super::shared::SMALL;
+
 /// Options under which methods are quick, for those that have them.
-const SMALL: &[(&str, &str)] = &[
-    ("steps", "2"),
-    ("samples", "2"),
-    ("masks", "2"),
-    ("window", "112"),
-    ("stride", "112"),
-    ("cells", "2"),
-    ("segments", "grid:2"),
-    ("permutations", "1"),
-    ("design", "1"),
-    ("iterations", "2"),
-    ("channels", "4"),
-];
+const OWN: &[(&str, &str)] = &[("masks", "2"), ("window", "112"), ("stride", "112")];
 
 fn noise() -> Tensor<4> {
     elucid_testkit::tensor(numbers(3 * 224 * 224, 0x9E37_79B9), [1, 3, 224, 224]) * 2.0
@@ -43,6 +33,7 @@ fn is_explained(network: &str) {
     for method in METHODS {
         let options = SMALL
             .iter()
+            .chain(OWN)
             .filter(|(option, _)| method.takes(option))
             .fold(MethodOptions::new(), |options, (name, value)| {
                 options.set(name, value)

@@ -1,7 +1,6 @@
 //! The path family on functions worked out by hand, and on SqueezeNet.
 
 use std::ops::ControlFlow;
-use std::sync::LazyLock;
 
 use burn::tensor::{Tensor, activation};
 use elucid_attribution::{
@@ -10,18 +9,10 @@ use elucid_attribution::{
     Target,
 };
 use elucid_graph::{INPUT, LOGITS};
-use elucid_models::photographs;
-use elucid_testkit::{device, relative_error, tensor};
-use elucid_vision::Model;
+use elucid_testkit::{relative_error, tensor};
 use ndarray::{Array1, Axis};
 
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
-
-static CAT: LazyLock<Tensor<4>> = LazyLock::new(|| {
-    let picture = elucid_vision::input::decode_image(photographs::chelsea()).unwrap();
-    MODEL.prepare(&picture).unwrap().tensor().clone()
-});
+use super::shared::{CAT, SQUEEZENET as MODEL};
 
 fn logit(images: &Tensor<4>, class: usize) -> f64 {
     f64::from(MODEL.classify(images).unwrap().logits()[[0, class]])

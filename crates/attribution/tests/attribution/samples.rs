@@ -1,7 +1,7 @@
 //! Sampling methods on functions worked out by hand, and on SqueezeNet.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 
 use burn::tensor::Tensor;
 use elucid_attribution::{
@@ -9,18 +9,10 @@ use elucid_attribution::{
     IntegratedGradients, LinearApproximation, Method, MethodOptions, Network, Reduce, SmoothGrad,
     Target,
 };
-use elucid_models::photographs;
-use elucid_testkit::{device, relative_error, tensor};
-use elucid_vision::Model;
+use elucid_testkit::{relative_error, tensor};
 use ndarray::{ArrayD, Axis};
 
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
-
-static CAT: LazyLock<Tensor<4>> = LazyLock::new(|| {
-    let picture = elucid_vision::input::decode_image(photographs::chelsea()).unwrap();
-    MODEL.prepare(&picture).unwrap().tensor().clone()
-});
+use super::shared::{CAT, SQUEEZENET as MODEL};
 
 fn explain(method: &dyn Attributor, network: &dyn Network, image: &Tensor<4>) -> Attribution {
     method.attribute(network, image, Target::class(0)).unwrap()

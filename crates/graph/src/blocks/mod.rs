@@ -247,6 +247,10 @@ impl Blocks {
 /// The layers with weights in a pass, each with what belongs to it.
 pub(crate) fn chains(graph: &Graph, plan: Plan) -> Vec<Chain> {
     let view = View::of(graph, plan);
+    // Other blocks only say which of these are none.
+    if !view.running().any(|i| affine::find(&view, i).is_some()) {
+        return Vec::new();
+    }
     let blocks = Blocks::apart(&view);
     blocks
         .iter()

@@ -9,7 +9,7 @@ use elucid_rules::{Algebra, OpKind};
 use super::steps::{Layout, Scaled, zero_point, zeros};
 use crate::activation::Activation;
 use crate::attributes::Attributes;
-use crate::host::{ElementType, HostTensor};
+use crate::host::HostTensor;
 use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -64,28 +64,17 @@ impl Operator for Dequantize {
         let layout = self.0.layout(x, scale)?;
         let kind = self.0.to.unwrap_or(scale.kind);
         if let (Some(x), Some(scale), Some(zeros)) = (&x.host, &scale.host, zeros(zero)?) {
-            let made = on_host(x, &scale.floats(), &zeros, &layout, kind)?;
-            return Ok(Resolved::known(made));
+            let number = |v: i64, scale, zero| v.wrapping_sub(zero) as f32 * scale;
+            let made = layout.each(x.shape(), x.ints()?, &scale.floats(), &zeros, number);
+            return Ok(Resolved::known(HostTensor::of_floats(
+                kind,
+                x.shape(),
+                made,
+            )?));
         }
         let kernel = Numbers { layout };
         Ok(Resolved::typed(kernel, x.shape.clone(), kind))
     }
-}
-
-fn on_host(
-    x: &HostTensor,
-    scales: &[f32],
-    zeros: &[i64],
-    layout: &Layout,
-    kind: ElementType,
-) -> Result<HostTensor, String> {
-    let number = |(v, entry): (i64, usize)| {
-        let zero = zeros[entry.min(zeros.len() - 1)];
-        v.wrapping_sub(zero) as f32 * scales[entry]
-    };
-    let entries = layout.entries(x.shape());
-    let values = x.ints()?.into_iter().zip(entries).map(number);
-    HostTensor::of_floats(kind, x.shape(), values.collect())
 }
 
 #[derive(Debug)]

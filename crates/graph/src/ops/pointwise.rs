@@ -202,6 +202,14 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// How an operator on two operands that broadcast keeps images apart.
+    pub fn apart(axis: Option<i64>) -> Apart {
+        match axis {
+            None => Apart::Stacks,
+            Some(_) => Apart::No,
+        }
+    }
+
     /// The views in which both have the rank of the result.
     pub fn views(&self) -> [Vec<usize>; 2] {
         let rank = self.shape.len();
@@ -219,10 +227,7 @@ impl Operator for Pairwise {
     }
 
     fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        match self.axis {
-            None => Apart::Stacks,
-            Some(_) => Apart::No,
-        }
+        Pair::apart(self.axis)
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

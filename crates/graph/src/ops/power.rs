@@ -42,10 +42,7 @@ impl Operator for Pow {
     }
 
     fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        match self.axis {
-            None => Apart::Stacks,
-            Some(_) => Apart::No,
-        }
+        Pair::apart(self.axis)
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

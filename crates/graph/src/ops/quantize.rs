@@ -67,30 +67,17 @@ impl Operator for Quantize {
         };
         let layout = self.0.layout(x, scale)?;
         if let (Some(x), Some(scale), Some(zeros)) = (&x.host, &scale.host, zeros(zero)?) {
-            let made = on_host(x, &scale.floats(), &zeros, &layout, kind)?;
-            return Ok(Resolved::known(made));
+            let (low, high) = kind.range();
+            let steps = |v: f32, scale: f32, zero: i64| {
+                let steps = (v / scale).round_ties_even() as i64;
+                steps.saturating_add(zero).clamp(low, high)
+            };
+            let made = layout.each(x.shape(), x.floats(), &scale.floats(), &zeros, steps);
+            return Ok(Resolved::known(HostTensor::of_ints(kind, x.shape(), made)?));
         }
         let kernel = Steps { layout, kind };
         Ok(Resolved::typed(kernel, x.shape.clone(), kind))
     }
-}
-
-fn on_host(
-    x: &HostTensor,
-    scales: &[f32],
-    zeros: &[i64],
-    layout: &Layout,
-    kind: ElementType,
-) -> Result<HostTensor, String> {
-    let (low, high) = kind.range();
-    let quantized = |(v, entry): (f32, usize)| {
-        let steps = (v / scales[entry]).round_ties_even() as i64;
-        let zero = zeros[entry.min(zeros.len() - 1)];
-        steps.saturating_add(zero).clamp(low, high)
-    };
-    let entries = layout.entries(x.shape());
-    let values = x.floats().into_iter().zip(entries).map(quantized);
-    HostTensor::of_ints(kind, x.shape(), values.collect())
 }
 
 #[derive(Debug)]

@@ -69,8 +69,24 @@ impl Layout {
         super::gather::selected(parameter, axis, &indices).untyped()
     }
 
+    /// `f` of each number of a tensor of shape `x`, in order, with its scale and its zero point; of one zero
+    /// point, that.
+    pub fn each<T, U>(
+        &self,
+        x: &[usize],
+        values: Vec<T>,
+        scales: &[f32],
+        zeros: &[i64],
+        f: impl Fn(T, f32, i64) -> U,
+    ) -> Vec<U> {
+        let last = zeros.len().saturating_sub(1);
+        let pairs = values.into_iter().zip(self.entries(x));
+        let each = pairs.map(|(value, entry)| f(value, scales[entry], zeros[entry.min(last)]));
+        each.collect()
+    }
+
     /// For each number of `x`, in order, the entry that belongs to it.
-    pub fn entries(&self, x: &[usize]) -> impl Iterator<Item = usize> {
+    fn entries(&self, x: &[usize]) -> impl Iterator<Item = usize> {
         let mut strides = vec![0; x.len()];
         let mut step = 1;
         for axis in (0..x.len()).rev() {

@@ -5,6 +5,8 @@ use burn::tensor::Tensor;
 use elucid_graph::{Activation, BoundGraph, GraphError};
 use elucid_testkit::{device, tensor};
 
+use super::{case_files, noise};
+
 /// Families of cases of operators whose derivatives no other test sees.
 const FAMILIES: &[&str] = &[
     "microsoft_",
@@ -24,25 +26,8 @@ const FAMILIES: &[&str] = &[
     "stft_",
 ];
 
-/// Numbers from -1 to 1.
-fn noise(seed: u64) -> impl FnMut() -> f32 {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d;
-    move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 40) as f32) / ((1_u64 << 24) as f32) * 2.0 - 1.0
-    }
-}
-
 fn cases() -> Vec<(String, BoundGraph)> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
-    let named = files.into_iter().filter_map(|file| {
+    let named = case_files().into_iter().filter_map(|file| {
         let name = file.file_stem()?.to_string_lossy().into_owned();
         let wanted = FAMILIES.iter().any(|family| name.starts_with(family));
         let bytes = wanted.then(|| std::fs::read(&file).unwrap())?;

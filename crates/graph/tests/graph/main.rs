@@ -2,6 +2,7 @@
 
 mod agreement;
 mod blocks;
+mod builder;
 mod cases_backwards;
 mod control_flow;
 mod feeds;
@@ -20,3 +21,25 @@ mod positions;
 mod properties;
 mod refusals;
 mod several_images;
+
+use std::path::{Path, PathBuf};
+
+/// Numbers from -1 to 1 that follow from a seed.
+fn noise(seed: u64) -> impl FnMut() -> f32 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d;
+    move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 40) as f32) / ((1_u64 << 24) as f32) * 2.0 - 1.0
+    }
+}
+
+/// The cases of operators with ONNX Runtime's answers, in the order of their names.
+fn case_files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let files = std::fs::read_dir(folder).unwrap();
+    let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}

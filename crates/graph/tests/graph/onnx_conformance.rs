@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor};
 use elucid_graph::{Activation, Attributes, BoundGraph, ElementType, HostTensor, Pass, Registry};
 
+use super::noise;
+
 /// ONNX's own runner compares with these.
 const RELATIVE: f32 = 1e-3;
 const ABSOLUTE: f32 = 1e-7;
@@ -231,17 +233,6 @@ fn forward(pack: &Pack, case: &str) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Numbers from -1 to 1 that no two cases share.
-fn noise(seed: u64) -> impl FnMut() -> f32 {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d;
-    move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 40) as f32) / ((1_u64 << 24) as f32) * 2.0 - 1.0
-    }
 }
 
 /// Steps of the differences, tried in this order.

@@ -53,12 +53,7 @@ fn deviation(path: &Path) -> Result<f32, String> {
 
 #[test]
 fn every_case_agrees() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
+    let files = super::case_files();
     assert!(files.len() >= 640, "only {} cases", files.len());
     let mut worst = 0_f32;
     let mut failures = Vec::new();

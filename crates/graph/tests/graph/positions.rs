@@ -1,7 +1,5 @@
 //! Operators over positions: what leads back is the transpose, and nothing that a file states panics.
 
-use std::path::Path;
-
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, BoundGraph};
 use elucid_testkit::onnx::{Onnx, floats};
@@ -41,10 +39,8 @@ fn dot(a: &Activation, b: &Activation) -> f32 {
 /// `<A x, g> = <x, A' g>` for the operator and the transpose that rules get to see.
 #[test]
 fn transposes_are_transposes() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let mut checked = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for path in super::case_files() {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         if !name.starts_with("conv_") {
             continue;

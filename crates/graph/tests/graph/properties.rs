@@ -8,6 +8,8 @@ use elucid_testkit::onnx::{Onnx, floats, small_network};
 use elucid_vision::Model;
 use proptest::prelude::*;
 
+use super::case_files;
+
 /// One step of a random network.
 #[derive(Debug, Clone)]
 enum Stage {
@@ -332,12 +334,7 @@ fn survives(bytes: Vec<u8>) -> bool {
 }
 
 fn cases() -> Vec<Vec<u8>> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
+    let files = case_files();
     let mut cases = vec![small_network().bytes()];
     cases.extend(files.iter().map(|file| std::fs::read(file).unwrap()));
     cases

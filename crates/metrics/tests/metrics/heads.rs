@@ -1,23 +1,14 @@
 //! Metrics that take a probability take the one that the network's own head makes.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use elucid_graph::{ElementType, GraphBuilder, HostTensor};
 use elucid_metrics::{Case, InsertionDeletion};
 use elucid_vision::{Model, Opening, Probabilities};
 use ndarray::array;
 
 /// Sums over a picture of 2 x 2, and minus half of them.
 fn model(classes: usize, by: Probabilities) -> Model {
-    let mut builder = GraphBuilder::new();
-    let shape = [Some(1), Some(3), Some(2), Some(2)];
-    builder.input("x", ElementType::F32, &shape).unwrap();
     let weight = (0..12).flat_map(|_| [1.0_f32, -0.5].into_iter().take(classes));
-    let weight = HostTensor::of_floats(ElementType::F32, &[12, classes], weight.collect());
-    builder.constant("w", weight.unwrap()).unwrap();
-    builder.node("Flatten", "", &["x"], &["row"]).unwrap();
-    builder.node("MatMul", "", &["row", "w"], &["z"]).unwrap();
-    builder.output("z");
-    let graph = builder.build().unwrap();
+    let graph = elucid_testkit::dense([1, 3, 2, 2], weight.collect());
     let opening = Opening::new().scores(by);
     opening.graph(graph, &Device::flex()).unwrap()
 }

@@ -3,9 +3,7 @@
 use elucid_graph::{BoundGraph, Graph, GraphError, Limits};
 use elucid_onnx::{ImportError as E, Importer};
 use elucid_testkit::onnx::{self, Onnx, external, floats, small_network};
-use elucid_testkit::{device, tensor};
-
-use super::refused;
+use elucid_testkit::{device, refused, tensor};
 
 fn import(onnx: &Onnx) -> Result<Graph, E> {
     elucid_onnx::import(onnx.bytes())
@@ -182,14 +180,15 @@ fn files_that_are_not_there() {
 
 #[test]
 fn weights_of_every_length() {
+    let holding = |tensor| {
+        let network = Onnx::image([1, 3, 8, 8]).tensor(tensor);
+        import(&network.node("Relu", &["x"], &["y"]))
+    };
     // The stated shape and the number of values disagree in every way.
     for count in [0, 1, 35, 37, 1000] {
         let tensor = floats("w", &[4, 1, 3, 3], vec![0.5; count]);
-        let model = Onnx::image([1, 3, 8, 8])
-            .tensor(tensor)
-            .node("Relu", &["x"], &["y"]);
         refused!(
-            import(&model),
+            holding(tensor),
             E::Graph(GraphError::Malformed { .. }),
             "\"w\"",
             format!("holds {count}")
@@ -198,11 +197,8 @@ fn weights_of_every_length() {
     for kind in [0, 8, 14, 15, 17, 23, -1, i32::MAX] {
         let mut tensor = floats("w", &[1], vec![0.5]);
         tensor.data_type = Some(kind);
-        let model = Onnx::image([1, 3, 8, 8])
-            .tensor(tensor)
-            .node("Relu", &["x"], &["y"]);
         refused!(
-            import(&model),
+            holding(tensor),
             E::Graph(GraphError::Malformed { .. }),
             "\"w\"",
             kind

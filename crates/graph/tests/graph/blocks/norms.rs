@@ -1,6 +1,6 @@
 //! Normalisations, written out and as operators.
 
-use elucid_graph::{ElementType, Pattern, Statistics};
+use elucid_graph::{Block, ElementType, Pattern, Statistics, ValueId};
 
 use crate::blocks::toy::Toy;
 
@@ -200,6 +200,20 @@ fn normalizations_that_are_none() {
     assert_eq!(found.only().inputs(), [found.value("d")]);
 }
 
+/// Of a normalisation: its statistics, what is normalised, its scale and its offset.
+fn parts(block: &Block) -> (Statistics, ValueId, [Option<ValueId>; 2]) {
+    match block.pattern() {
+        &Pattern::Normalization {
+            statistics,
+            signal,
+            scale,
+            offset,
+            ..
+        } => (statistics, signal, [scale, offset]),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn layer_normalization_of_tensorflow() {
     let found = centred(Toy::new(&[1, 4, 6]), &[-1])
@@ -216,19 +230,9 @@ fn layer_normalization_of_tensorflow() {
         .node("Add", &["product", "rest"], "y")
         .build(&["y"]);
     let block = found.only();
-    let Pattern::Normalization {
-        statistics,
-        signal,
-        scale,
-        offset,
-        ..
-    } = block.pattern()
-    else {
-        panic!("{block:?}")
-    };
     let id = |name| found.value(name);
-    assert_eq!((*statistics, *signal), (Statistics::Layer, id("x")));
-    assert_eq!((*scale, *offset), (Some(id("scale")), Some(id("offset"))));
+    let affine = [Some(id("scale")), Some(id("offset"))];
+    assert_eq!(parts(block), (Statistics::Layer, id("x"), affine));
     assert_eq!(block.nodes().len(), found.graph.nodes().len());
 }
 
@@ -251,22 +255,10 @@ fn group_normalization_by_instances() {
     };
     let found = groups(1.0);
     let block = found.only();
-    let Pattern::Normalization {
-        statistics,
-        signal,
-        scale,
-        offset,
-        ..
-    } = block.pattern()
-    else {
-        panic!()
-    };
     let id = |name| found.value(name);
-    assert_eq!(
-        (*statistics, *signal),
-        (Statistics::Group { groups: 4 }, id("x"))
-    );
-    assert_eq!((*scale, *offset), (Some(id("scale")), Some(id("offset"))));
+    let affine = [Some(id("scale")), Some(id("offset"))];
+    let statistics = Statistics::Group { groups: 4 };
+    assert_eq!(parts(block), (statistics, id("x"), affine));
     assert_eq!(block.output(), id("y"));
     assert_eq!(groups(2.0).only().name(), "instance normalization");
 }

@@ -47,21 +47,9 @@ fn run(onnx: &Onnx) -> Result<Vec<f32>, GraphError> {
     Ok(fetched.get("y")?.to_array()?.into_iter().collect())
 }
 
-/// Asserts the variant of an error and that its message names every one of `mentions`.
-macro_rules! refused {
-    ($result:expr, $variant:pat $(, $mention:expr)* $(,)?) => {{
-        let error = $result.map(|_| ()).expect_err("it was accepted");
-        assert!(matches!(error, $variant), "{error:?}");
-        let text = error.to_string();
-        $(assert!(text.contains(&$mention.to_string()), "{text:?} does not name {:?}", $mention);)*
-        assert!(text.len() < 1000, "{} characters", text.len());
-        assert!(!text.contains('\n') || text.len() < 400, "{text}");
-    }};
-}
-
 use GraphError as E;
 use ModelError as M;
-use refused;
+use elucid_testkit::refused;
 
 #[test]
 fn the_models_made_here_are_good() {
