@@ -41,6 +41,14 @@ pub enum Error {
     /// Preparing a photograph.
     #[error(transparent)]
     Input(#[from] elucid_vision::input::InputError),
+    /// A file of results.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
     /// Finding a model.
     #[error(transparent)]
     Models(#[from] elucid_models::ResolveError),

@@ -22,6 +22,7 @@ pub use elucid_vision::ModelError;
 pub use error::Error;
 
 mod error;
+pub mod results;
 
 /// What most programs need.
 pub mod prelude {
@@ -54,5 +55,6 @@ pub mod prelude {
     pub use elucid_vision::input::{ChannelOrder, InputSpec, Resize};
     pub use elucid_vision::{Model, Opening, Photo, Probabilities};
 
+    pub use crate::results::Save;
     pub use crate::{Error, models::photographs};
 }

@@ -6,5 +6,6 @@ mod example_page;
 mod googlenet_page;
 mod lucid_pages;
 mod page;
+mod results;
 mod sanity;
 mod wgpu;

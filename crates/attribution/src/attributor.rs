@@ -160,6 +160,14 @@ impl Setup {
         self
     }
 
+    /// The same, where what there is when the progress callback asks to stop is kept or not, by methods that
+    /// add up samples; see [`MethodOptions::keep_partial`](crate::MethodOptions::keep_partial).
+    #[must_use]
+    pub fn with_partial(mut self, keeps_partial: bool) -> Self {
+        self.keeps_partial = keeps_partial;
+        self
+    }
+
     /// The same, where the layer is taken for something else than numbers.
     pub(crate) fn taking(&self, takes: Takes) -> Self {
         Self {
@@ -194,6 +202,16 @@ macro_rules! setup_builders {
         /// Where the random numbers begin, 0 by default. The same seed gives the same bits.
         pub fn seed(mut self, seed: u64) -> Self {
             self.setup = self.setup.with_seed(seed);
+            self
+        }
+    };
+    (@keep_partial) => {
+        /// When the progress callback asks to stop, gives the estimate of the samples so far instead of
+        /// [`AttributionError::Cancelled`](crate::AttributionError::Cancelled). The result says what it
+        /// rests on: [`Attribution::evaluations`](crate::Attribution::evaluations) and
+        /// [`planned`](crate::Attribution::planned).
+        pub fn keep_partial(mut self, keeps_partial: bool) -> Self {
+            self.setup = self.setup.with_partial(keeps_partial);
             self
         }
     };

@@ -20,6 +20,8 @@
 //!
 //! [`IntegratedGradients`]: crate::IntegratedGradients
 
+use std::ops::{ControlFlow, Range};
+
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch};
 
@@ -33,6 +35,7 @@ use crate::network::Network;
 use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
+use crate::sampling::Samples;
 use crate::target::Target;
 use crate::work::{Work, column, join};
 
@@ -64,7 +67,7 @@ impl GradientShap {
         self
     }
 
-    setup_builders!(rules, batch_size, seed, progress);
+    setup_builders!(rules, batch_size, seed, progress, keep_partial);
 }
 
 crate::options!(GradientShap {
@@ -100,51 +103,66 @@ impl Attributor for GradientShap {
         self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
         self.baseline.check(&work)?;
-        let (mut parts, mut scores, mut expected) = (Vec::new(), Vec::new(), Vec::new());
-        for image in 0..work.count() {
+        let start = |image| {
             let mut random = Random::new(self.setup.seed);
             let starts = self.baseline.rows(&work, image, &mut random)?;
             let lines = Lines::new(&work, image, work.activation_of(&[image])?, starts);
-            let end = lines.end().rows();
-            let device = end.device();
-            let mut sum = end.zeros_like();
-            let mut done = 0;
-            while done < self.samples {
-                let count = work.batch_size.min(self.samples - done);
-                let (mut chosen, mut at, mut noise) = (Vec::new(), Vec::new(), Vec::new());
-                for _ in 0..count {
-                    chosen.push(random.below(lines.count()));
-                    at.push(random.uniform());
-                    if self.noise > 0.0 {
-                        noise.push(random.normal_row(end.dims()[1], &device));
-                    }
-                }
-                let starts = lines.starts(chosen);
-                let mut difference = end.clone() - starts.clone();
-                if !noise.is_empty() {
-                    difference = difference + Tensor::cat(noise, 0) * self.noise;
-                }
-                let values = starts + difference.clone() * column(&at, &device);
-                let found = lines.gradients_at(values)?;
-                sum = sum + (found.gradient.rows() * difference).sum_dim(0);
-                done += count;
-                let total = self.samples * work.count();
-                self.setup
-                    .progress
-                    .report(image * self.samples + done, total)?;
-            }
-            let average = sum / self.samples as f32;
-            parts.push(Activation::from_rows(average, lines.end())?.to_array()?);
-            let (starts, end) = lines.scores()?;
-            expected.push(f64::from(end) - mean(&starts));
-            scores.push(end);
-        }
-        let evaluations = vec![self.samples; scores.len()];
+            let sum = lines.end().rows().zeros_like();
+            Ok(Drawn { lines, random, sum })
+        };
+        let finish = |drawn: Drawn<'_, '_>, samples: usize| {
+            let average = drawn.sum / samples.max(1) as f32;
+            let values = Activation::from_rows(average, drawn.lines.end())?.to_array()?;
+            let (starts, end) = drawn.lines.scores()?;
+            Ok((values, (end, f64::from(end) - mean(&starts))))
+        };
+        let add = |drawn: &mut Drawn<'_, '_>, samples: Range<usize>| {
+            drawn.add(self.noise, samples.len())?;
+            Ok(ControlFlow::Continue(()))
+        };
+        let estimates = work.estimates(Samples::new(self.samples), start, add, finish)?;
+        let estimates = estimates.kept(&work, |image| finish(start(image)?, 0))?;
+        let planned = estimates.planned();
+        let (parts, ends): (Vec<_>, Vec<_>) = estimates.found.into_iter().unzip();
+        let (scores, expected): (Vec<f32>, Vec<f64>) = ends.into_iter().unzip();
         Ok(
             Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)?
-                .with_evaluations(evaluations)
+                .with_evaluations(estimates.samples)
+                .with_planned(planned)
                 .expecting(expected),
         )
+    }
+}
+
+/// The sum over what was drawn for one image.
+struct Drawn<'l, 'w> {
+    lines: Lines<'l, 'w>,
+    random: Random,
+    sum: Tensor<2>,
+}
+
+impl Drawn<'_, '_> {
+    fn add(&mut self, noise: f32, count: usize) -> Result<(), AttributionError> {
+        let end = self.lines.end().rows();
+        let device = end.device();
+        let random = &mut self.random;
+        let (mut chosen, mut at, mut noises) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..count {
+            chosen.push(random.below(self.lines.count()));
+            at.push(random.uniform());
+            if noise > 0.0 {
+                noises.push(random.normal_row(end.dims()[1], &device));
+            }
+        }
+        let starts = self.lines.starts(chosen);
+        let mut difference = end - starts.clone();
+        if !noises.is_empty() {
+            difference = difference + Tensor::cat(noises, 0) * noise;
+        }
+        let values = starts + difference.clone() * column(&at, &device);
+        let found = self.lines.gradients_at(values)?;
+        self.sum = self.sum.clone() + (found.gradient.rows() * difference).sum_dim(0);
+        Ok(())
     }
 }
 
@@ -157,5 +175,6 @@ pub(crate) const METHOD: Method = Method::new(
 .at(Place::AnyLayer)
 .takes_rules()
 .random()
+.keeps_partial()
 .sums_to("score - mean score of the baselines, in expectation")
 .options(GradientShap::OPTIONS);

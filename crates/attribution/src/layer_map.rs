@@ -81,6 +81,24 @@ impl LayerMap {
         }
     }
 
+    /// Of a layer of this layout.
+    pub fn with(layout: Layout, maps_tokens: bool) -> Self {
+        Self {
+            layout,
+            maps_tokens,
+        }
+    }
+
+    /// What the axes of the layer are.
+    pub fn layout(self) -> Layout {
+        self.layout
+    }
+
+    /// Whether tokens are a map rather than the numbers that they are.
+    pub fn maps_tokens(self) -> bool {
+        self.maps_tokens
+    }
+
     /// Whether the layer itself is a map `[N, C, H, W]`.
     pub fn is_plain(self) -> bool {
         self.layout == Layout::ChannelsFirst

@@ -37,9 +37,11 @@ mod recorded;
 mod rectified;
 pub mod relevance;
 pub mod saliency;
+mod sampling;
 mod scaled;
 pub mod smooth_grad;
 pub mod spatial;
+mod stored;
 mod target;
 mod work;
 

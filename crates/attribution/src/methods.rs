@@ -84,6 +84,9 @@ pub struct Method {
     pub takes_rules: bool,
     /// Whether it draws random numbers, so that it takes a seed.
     pub random: bool,
+    /// Whether what it has when it is stopped is an estimate of what it would give:
+    /// [`MethodOptions::keep_partial`].
+    pub keeps_partial: bool,
     /// What its attributions add up to, in words; empty where nothing is promised.
     pub sums_to: &'static str,
     /// Options of its own.
@@ -123,6 +126,7 @@ impl Method {
             needs_model: false,
             takes_rules: false,
             random: false,
+            keeps_partial: false,
             sums_to: "",
             options: &[],
             presets: &[],
@@ -160,6 +164,15 @@ impl Method {
     pub const fn random(self) -> Self {
         Self {
             random: true,
+            ..self
+        }
+    }
+
+    /// Gives an estimate when it is stopped.
+    #[must_use]
+    pub const fn keeps_partial(self) -> Self {
+        Self {
+            keeps_partial: true,
             ..self
         }
     }
@@ -409,8 +422,8 @@ impl MethodOptions {
     }
 
     /// When the progress callback asks to stop, gives what there is so far instead of
-    /// [`AttributionError::Cancelled`], if the method can: [RISE](crate::Rise) can. What the result
-    /// rests on is in [`Attribution::evaluations`](crate::Attribution::evaluations) and
+    /// [`AttributionError::Cancelled`], if the method adds up samples, so that any number of them is an
+    /// estimate ([`Method::keeps_partial`]). What the result rests on is in [`Attribution::evaluations`](crate::Attribution::evaluations) and
     /// [`Attribution::planned`](crate::Attribution::planned).
     #[must_use]
     pub fn keep_partial(mut self, keeps_partial: bool) -> Self {

@@ -20,8 +20,11 @@
 //!
 //! Memory: beside a batch of samples, two values of the layer for one image.
 
+use std::ops::ControlFlow;
+
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch};
+use ndarray::ArrayD;
 
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders, stated};
@@ -31,6 +34,7 @@ use crate::network::Network;
 use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
+use crate::sampling::Samples;
 use crate::target::Target;
 use crate::work::{Work, join};
 
@@ -84,7 +88,7 @@ impl SmoothGrad {
         self
     }
 
-    setup_builders!(rules, batch_size, seed, progress);
+    setup_builders!(rules, batch_size, seed, progress, keep_partial);
 }
 
 crate::options!(SmoothGrad {
@@ -158,53 +162,93 @@ impl Attributor for SmoothGrad {
     ) -> Result<Attribution, AttributionError> {
         self.check_options()?;
         let work = Work::new(network, images, &target, &self.setup)?;
-        let (mut parts, mut scores) = (Vec::new(), Vec::new());
-        for image in 0..work.count() {
-            let value = work.activation_of(&[image])?;
-            let row = value.rows();
-            let device = row.device();
-            let range = row.clone().max_dim(1) - row.clone().min_dim(1);
-            let deviation = range * self.noise;
-            let mut random = Random::new(self.setup.seed);
-            let mut moments = Moments::default();
-            let mut done = 0;
-            while done < self.samples {
-                let count = work.batch_size.min(self.samples - done);
-                let noise = (0..count).map(|_| random.normal_row(row.dims()[1], &device));
-                let noise = Tensor::cat(noise.collect(), 0);
-                let noisy = row.clone() + noise * deviation.clone();
-                let noisy = Activation::from_rows(noisy, &value)?;
-                let mut found = work.gradients(&vec![image; count], noisy)?.gradient.rows();
-                if self.times_input {
-                    found = found * row.clone();
-                }
-                match self.kind {
-                    Kind::Squared => moments.add(&(found.clone() * found)),
-                    Kind::Mean | Kind::Variance => moments.add(&found),
-                }
-                done += count;
-                let total = self.samples * work.count();
-                self.setup
-                    .progress
-                    .report(image * self.samples + done, total)?;
-            }
-            let result = match self.kind {
-                Kind::Mean | Kind::Squared => moments.mean,
-                Kind::Variance => moments.spread.map(|spread| spread / moments.count),
-            };
-            let result = result.unwrap_or_else(|| row.zeros_like());
-            parts.push(Activation::from_rows(result, &value)?.to_array()?);
-            scores.extend(work.scores(&[image], value)?);
-        }
+        let start = |image| Noisy::new(self, &work, image);
+        let finish = |noisy: Noisy, _| noisy.finish(self, &work);
+        let samples = Samples::new(self.samples);
+        let estimates = work.estimates(
+            samples,
+            start,
+            |noisy, samples| noisy.add(self, &work, samples.len()),
+            finish,
+        )?;
+        let estimates = estimates.kept(&work, |image| finish(start(image)?, 0))?;
+        let planned = estimates.planned();
+        let (parts, scores): (Vec<_>, Vec<_>) = estimates.found.into_iter().unzip();
         let reduce = match self.times_input && self.kind == Kind::Mean {
             true => Reduce::Sum,
             false => Reduce::MaxAbs,
         };
-        let evaluations = vec![self.samples; scores.len()];
         Ok(
             Attribution::new(self, &work, join(&parts)?, scores, reduce)?
-                .with_evaluations(evaluations),
+                .with_evaluations(estimates.samples)
+                .with_planned(planned),
         )
+    }
+}
+
+/// The gradients around one image's value.
+struct Noisy {
+    image: usize,
+    value: Activation,
+    /// `[1, 1]`
+    deviation: Tensor<2>,
+    random: Random,
+    moments: Moments,
+}
+
+impl Noisy {
+    fn new(method: &SmoothGrad, work: &Work<'_>, image: usize) -> Result<Self, AttributionError> {
+        let value = work.activation_of(&[image])?;
+        let row = value.rows();
+        let range = row.clone().max_dim(1) - row.min_dim(1);
+        Ok(Self {
+            image,
+            value,
+            deviation: range * method.noise,
+            random: Random::new(method.setup.seed),
+            moments: Moments::default(),
+        })
+    }
+
+    fn add(
+        &mut self,
+        method: &SmoothGrad,
+        work: &Work<'_>,
+        count: usize,
+    ) -> Result<ControlFlow<()>, AttributionError> {
+        let row = self.value.rows();
+        let device = row.device();
+        let noise = (0..count).map(|_| self.random.normal_row(row.dims()[1], &device));
+        let noise = Tensor::cat(noise.collect(), 0);
+        let noisy = row.clone() + noise * self.deviation.clone();
+        let noisy = Activation::from_rows(noisy, &self.value)?;
+        let found = work.gradients(&vec![self.image; count], noisy)?;
+        let mut found = found.gradient.rows();
+        if method.times_input {
+            found = found * row;
+        }
+        match method.kind {
+            Kind::Squared => self.moments.add(&(found.clone() * found)),
+            Kind::Mean | Kind::Variance => self.moments.add(&found),
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The statistic, zeros of no samples, and the score.
+    fn finish(
+        self,
+        method: &SmoothGrad,
+        work: &Work<'_>,
+    ) -> Result<(ArrayD<f32>, f32), AttributionError> {
+        let moments = self.moments;
+        let result = match method.kind {
+            Kind::Mean | Kind::Squared => moments.mean,
+            Kind::Variance => moments.spread.map(|spread| spread / moments.count),
+        };
+        let result = result.unwrap_or_else(|| self.value.rows().zeros_like());
+        let values = Activation::from_rows(result, &self.value)?.to_array()?;
+        let score = work.scores(&[self.image], self.value)?[0];
+        Ok((values, score))
     }
 }
 
@@ -216,7 +260,11 @@ const fn noisy(
     build: Build,
 ) -> Method {
     let method = Method::new(name, title, reference, build);
-    let method = method.at(Place::AnyLayer).takes_rules().random();
+    let method = method
+        .at(Place::AnyLayer)
+        .takes_rules()
+        .random()
+        .keeps_partial();
     method.options(SmoothGrad::OPTIONS)
 }
 

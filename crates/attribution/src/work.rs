@@ -39,7 +39,10 @@ pub struct Work<'w> {
     pub(crate) target: BoundTarget,
     pub(crate) rules: Rules,
     pub(crate) batch_size: usize,
+    pub(crate) seed: u64,
     pub(crate) progress: Reporter,
+    /// Whether what there is when the progress callback asks to stop is kept.
+    pub(crate) keeps_partial: bool,
     input: String,
     /// How many operators each rule took in the last pass with rules.
     rule_uses: Arc<Mutex<Vec<RuleUse>>>,
@@ -98,7 +101,9 @@ impl<'w> Work<'w> {
             target_name: target.to_string(),
             target: bound,
             rules: setup.rules.clone(),
+            seed: setup.seed,
             progress: setup.progress.clone(),
+            keeps_partial: setup.keeps_partial,
             input: network.layer(INPUT)?,
             images,
             rule_uses: Arc::default(),

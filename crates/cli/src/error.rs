@@ -11,9 +11,6 @@ use crate::wording::in_flags;
 /// Exit code for arguments that cannot be right, as opposed to 1 for work that failed.
 const USAGE: u8 = 2;
 
-/// Exit code of a command that Ctrl-C ended, as shells have it: 128 and the signal's number.
-pub const INTERRUPTED: u8 = 130;
-
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub enum CliError {
@@ -21,8 +18,9 @@ pub enum CliError {
     Usage(String),
     /// The work failed.
     Failure(String),
-    /// Ctrl-C ended the work; what there was, if anything, has been written, and said.
-    Interrupted,
+    /// Ctrl-C or SIGTERM ended the work; what there was, if anything, has been written, and said. With the
+    /// exit code.
+    Interrupted(u8),
     /// Whoever read the output has read enough.
     ReaderGone,
 }
@@ -39,7 +37,7 @@ impl CliError {
                 print(&message);
                 ExitCode::FAILURE
             }
-            Self::Interrupted => ExitCode::from(INTERRUPTED),
+            Self::Interrupted(code) => ExitCode::from(code),
             Self::ReaderGone => ExitCode::SUCCESS,
         }
     }

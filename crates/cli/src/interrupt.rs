@@ -1,31 +1,47 @@
-//! Ctrl-C: once to end the work and keep what there is, twice to leave.
+//! Ctrl-C, or a polite request to end: once to end the work and keep what there is, twice to leave.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::SIGINT;
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::error::{CliError, INTERRUPTED};
+use crate::error::CliError;
 
-/// Whether Ctrl-C was pressed.
+/// Shells have it that a program which a signal ended exits with this and the signal's number.
+const BY_SIGNAL: i32 = 128;
+
+/// Whether the program was asked to end, by Ctrl-C or SIGTERM.
 #[derive(Debug, Clone)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt {
+    asked: Arc<AtomicBool>,
+    signal: Arc<AtomicUsize>,
+}
 
 impl Interrupt {
-    /// From now on the first Ctrl-C is noted, and the second ends the program at once.
+    /// From now on the first request is noted, and the second ends the program at once.
     pub fn watch() -> Result<Self, CliError> {
-        let pressed = Arc::new(AtomicBool::new(false));
+        let asked = Arc::new(AtomicBool::new(false));
+        let signal = Arc::new(AtomicUsize::new(0));
         let refused = |error| CliError::io("cannot listen to Ctrl-C", &error);
-        // In this order: the first press finds the flag down when it asks whether to leave.
-        flag::register_conditional_shutdown(SIGINT, i32::from(INTERRUPTED), Arc::clone(&pressed))
-            .map_err(refused)?;
-        flag::register(SIGINT, Arc::clone(&pressed)).map_err(refused)?;
-        Ok(Self(pressed))
+        for number in [SIGINT, SIGTERM] {
+            // In this order: the first request finds the flag down when it asks whether to leave.
+            flag::register_conditional_shutdown(number, BY_SIGNAL + number, Arc::clone(&asked))
+                .map_err(refused)?;
+            flag::register_usize(number, Arc::clone(&signal), number as usize).map_err(refused)?;
+            flag::register(number, Arc::clone(&asked)).map_err(refused)?;
+        }
+        Ok(Self { asked, signal })
     }
 
-    /// Whether it was pressed.
+    /// Whether it was asked to end.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// How a program ends that was asked to.
+    pub fn ended(&self) -> CliError {
+        let signal = self.signal.load(Ordering::Relaxed);
+        CliError::Interrupted(u8::try_from(BY_SIGNAL as usize + signal).unwrap_or(u8::MAX))
     }
 }

@@ -190,8 +190,8 @@ impl Attributes {
         }
     }
 
-    /// The names of what the [graphs](Attribute::Graph) among them take from the graph around the node, in the
-    /// order of the attributes' names. In a graph, these are inputs of the node behind its own.
+    /// The names of what the [graphs](Attribute::Graph) among them take from the graph around the node, in
+    /// the order of the attributes' names. In a graph, these are inputs of the node behind its own.
     pub fn captures(&self) -> impl Iterator<Item = &str> {
         let bodies = self.values.values().filter_map(|value| match value {
             Attribute::Graph(body) => Some(body.captures()),

@@ -79,8 +79,8 @@ impl GraphBuilder {
         self
     }
 
-    /// For the body of a loop or the branch of a condition, [`Attribute::Graph`](crate::Attribute::Graph): what
-    /// is read in it and nobody makes is taken from the graph around it, by name.
+    /// For the body of a loop or the branch of a condition, [`Attribute::Graph`](crate::Attribute::Graph):
+    /// what is read in it and nobody makes is taken from the graph around it, by name.
     #[must_use]
     pub fn body(mut self) -> Self {
         self.is_body = true;
@@ -306,8 +306,8 @@ impl GraphBuilder {
         self.build_within(&mut ledger)
     }
 
-    /// The same where `ledger` says what is allowed and what of it is taken: it has counted the constants, and
-    /// whatever else stays. What is computed from them is counted, too.
+    /// The same where `ledger` says what is allowed and what of it is taken: it has counted the constants,
+    /// and whatever else stays. What is computed from them is counted, too.
     ///
     /// # Errors
     ///

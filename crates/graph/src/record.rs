@@ -65,16 +65,16 @@ impl<'m> Recording<'m> {
 
     /// Treats a constant that is added to what a convolution or a dense layer makes, one number for each
     /// channel, as the bias that it is: a `MatMul` and an `Add` behind it are one layer
-    /// ([`Pattern::Linear`](crate::Pattern::Linear)). The bias of the layer's [`Step`] is the sum of both, its
-    /// output that of the `Add`, and what arrives there is handed to that step unchanged.
+    /// ([`Pattern::Linear`](crate::Pattern::Linear)). The bias of the layer's [`Step`] is the sum of both,
+    /// its output that of the `Add`, and what arrives there is handed to that step unchanged.
     #[must_use]
     pub fn merging_biases(self) -> Self {
         self.merging(Extent::Biases)
     }
 
-    /// Treats a batch normalisation behind a convolution or a dense layer likewise, whether it is one operator
-    /// or written out ([`Pattern::BatchNorm`](crate::Pattern::BatchNorm)), and biases: the weights of the
-    /// layer's [`Step`] are the merged ones.
+    /// Treats a batch normalisation behind a convolution or a dense layer likewise, whether it is one
+    /// operator or written out ([`Pattern::BatchNorm`](crate::Pattern::BatchNorm)), and biases: the weights
+    /// of the layer's [`Step`] are the merged ones.
     #[must_use]
     pub fn merging_batch_norm(self) -> Self {
         self.merging(Extent::Normalisations)

@@ -39,13 +39,15 @@ pub struct Cancelled {
 type Callback = dyn FnMut(Progress) -> ControlFlow<()> + Send;
 
 /// A callback, if there is one. Clones report to the same.
+///
+/// The callback may itself start work that reports to it: what is reported while it runs is not told.
 #[derive(Clone, Default)]
-pub struct Reporter(Option<Arc<Mutex<Callback>>>);
+pub struct Reporter(Option<Arc<Mutex<Option<Box<Callback>>>>>);
 
 impl Reporter {
     /// One that calls `callback`.
     pub fn new(callback: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static) -> Self {
-        Self(Some(Arc::new(Mutex::new(callback))))
+        Self(Some(Arc::new(Mutex::new(Some(Box::new(callback))))))
     }
 
     /// Tells the callback.
@@ -54,11 +56,18 @@ impl Reporter {
     ///
     /// [`Cancelled`] if it breaks.
     pub fn report(&self, done: usize, total: usize) -> Result<(), Cancelled> {
-        let Some(callback) = &self.0 else {
+        let Some(shared) = &self.0 else {
             return Ok(());
         };
-        let mut callback = callback.lock().unwrap_or_else(PoisonError::into_inner);
-        match callback(Progress { done, total }) {
+        let locked = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+        // It is taken out while it runs, so that nobody waits for it who is called by it.
+        let taken = locked().take();
+        let Some(mut callback) = taken else {
+            return Ok(());
+        };
+        let told = callback(Progress { done, total });
+        *locked() = Some(callback);
+        match told {
             ControlFlow::Break(()) => Err(Cancelled { done, total }),
             ControlFlow::Continue(()) => Ok(()),
         }
@@ -76,7 +85,9 @@ impl fmt::Debug for Reporter {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cancelled, Reporter};
+    use std::sync::{Arc, Mutex};
+
+    use super::{Cancelled, Progress, Reporter};
 
     #[test]
     fn a_callback_can_stop_the_work() {
@@ -87,5 +98,25 @@ mod tests {
         assert_eq!(reporter.report(1, 3), Ok(()));
         assert_eq!(reporter.report(2, 3), Err(Cancelled { done: 2, total: 3 }));
         assert_eq!(Reporter::default().report(3, 3), Ok(()));
+    }
+
+    #[test]
+    fn a_callback_may_start_work_that_reports_to_it() {
+        let slot: Arc<Mutex<Option<Reporter>>> = Arc::default();
+        let inside = Arc::clone(&slot);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tells = Arc::clone(&told);
+        let reporter = Reporter::new(move |progress: Progress| {
+            let itself = inside.lock().unwrap().clone();
+            if let Some(itself) = itself {
+                assert_eq!(itself.report(90, 90), Ok(()));
+            }
+            tells.lock().unwrap().push(progress.done);
+            progress.continue_()
+        });
+        *slot.lock().unwrap() = Some(reporter.clone());
+        assert_eq!(reporter.report(1, 2), Ok(()));
+        assert_eq!(reporter.clone().report(2, 2), Ok(()));
+        assert_eq!(*told.lock().unwrap(), [1, 2]);
     }
 }

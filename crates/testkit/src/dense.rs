@@ -1,7 +1,7 @@
 use elucid_graph::{ElementType, Graph, GraphBuilder, HostTensor};
 
-/// The smallest network of pictures: all numbers of `x`, of this shape, times `weight`, `[numbers, classes]`, are
-/// `z`.
+/// The smallest network of pictures: all numbers of `x`, of this shape, times `weight`, which is
+/// `[numbers, classes]`, are `z`.
 pub fn dense(shape: [usize; 4], weight: Vec<f32>) -> Graph {
     let numbers: usize = shape.iter().product();
     let weight_shape = [numbers, weight.len() / numbers];

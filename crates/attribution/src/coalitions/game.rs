@@ -19,6 +19,7 @@ pub(crate) struct Game<'g, 'w> {
     all: f64,
     none: f64,
     done: usize,
+    stopped: Option<AttributionError>,
     progress: &'g dyn Fn(usize) -> Result<(), AttributionError>,
 }
 
@@ -40,10 +41,16 @@ impl<'g, 'w> Game<'g, 'w> {
             all: 0.0,
             none: 0.0,
             done: 0,
+            stopped: None,
             progress,
         };
         let ends = [1.0, 0.0].map(|shown| vec![shown; segments.count()]);
-        if let [all, none] = game.scores(&ends)?[..] {
+        // Batches of one are two, and what an image is worth is known even if it is all that is.
+        let mut scores = game.scores(&ends)?;
+        if let Some(left) = ends.get(scores.len()..).filter(|left| !left.is_empty()) {
+            scores.extend(game.scores(left)?);
+        }
+        if let [all, none] = scores[..] {
             (game.all, game.none) = (all, none);
         }
         Ok(game)
@@ -69,13 +76,26 @@ impl<'g, 'w> Game<'g, 'w> {
         self.none
     }
 
-    /// Looks whether the work was cancelled.
-    pub fn go_on(&self) -> Result<(), AttributionError> {
-        (self.progress)(self.done)
+    /// Looks whether the work was cancelled. What was to be kept is finished all the same.
+    pub fn go_on(&mut self) -> Result<(), AttributionError> {
+        match self.is_stopped() {
+            true => Ok(()),
+            false => self.tell(),
+        }
+    }
+
+    /// How many evaluations were made.
+    pub fn evaluations(&self) -> usize {
+        self.done
+    }
+
+    /// Whether the progress callback asked to stop, and what there is so far is to be kept.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
     }
 
     /// The scores of some coalitions, each with a number for every segment: 1 shows it, 0 hides it,
-    /// and in between is the mixture.
+    /// and in between is the mixture. Those of the first few where it was [stopped](Game::is_stopped).
     pub fn scores(&mut self, coalitions: &[Vec<f32>]) -> Result<Vec<f64>, AttributionError> {
         let mut scores = Vec::with_capacity(coalitions.len());
         for batch in coalitions.chunks(self.work.batch_size) {
@@ -85,19 +105,33 @@ impl<'g, 'w> Game<'g, 'w> {
                 mask.ones_like() - mask.clone(),
             );
             let mut found = vec![Vec::with_capacity(self.hidden.len()); batch.len()];
-            for baseline in &self.hidden {
+            for i in 0..self.hidden.len() {
+                let baseline = self.hidden[i].clone();
                 // Exact at both ends, which a step from the baseline to the image would not be.
-                let images = self.shown.clone() * mask.clone() + baseline.clone() * hidden.clone();
+                let images = self.shown.clone() * mask.clone() + baseline * hidden.clone();
                 let of_baseline = self.work.scores(&rows, images.into())?;
                 for (found, score) in found.iter_mut().zip(of_baseline) {
                     found.push(f64::from(score));
                 }
                 self.done += batch.len();
-                (self.progress)(self.done)?;
+                self.tell()?;
             }
             scores.extend(found.iter().map(|scores| mean(scores)));
+            if self.is_stopped() {
+                break;
+            }
         }
         Ok(scores)
+    }
+
+    fn tell(&mut self) -> Result<(), AttributionError> {
+        match (self.progress)(self.done) {
+            Err(error @ AttributionError::Cancelled { .. }) if self.work.keeps_partial => {
+                self.stopped.get_or_insert(error);
+                Ok(())
+            }
+            told => told,
+        }
     }
 
     /// `[coalitions, 1, H, W]`.

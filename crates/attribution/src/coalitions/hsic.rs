@@ -111,17 +111,24 @@ impl Coalitional for HsicAttribution {
             })
             .collect();
         let scores = game.scores(&coalitions)?;
+        // Fewer, where it was stopped.
+        let p = scores.len();
         let Some(width) = width(&scores) else {
             return Ok(Array1::zeros(n));
         };
         // With signs s of 1 and -1, K is s s^T / 2, and centring L is centring s.
-        let sum = (2 * (p / 2)) as f64 - p as f64;
-        let centre = sum / p as f64;
+        let sign = |shown: f32| 2.0 * f64::from(shown) - 1.0;
+        let coalitions = &coalitions[..p];
+        let centre = |player: usize| {
+            let sum: f64 = coalitions.iter().map(|shown| sign(shown[player])).sum();
+            sum / p as f64
+        };
+        let centres: Vec<f64> = (0..n).map(centre).collect();
         let signs: Vec<Vec<f64>> = coalitions
-            .into_iter()
+            .iter()
             .map(|shown| {
-                let sign = |shown: f32| 2.0 * f64::from(shown) - 1.0 - centre;
-                shown.into_iter().map(sign).collect()
+                let each = shown.iter().zip(&centres);
+                each.map(|(&shown, centre)| sign(shown) - centre).collect()
             })
             .collect();
         let mut dependence = Array1::<f64>::zeros(n);
@@ -165,4 +172,5 @@ pub(crate) const METHOD: Method = Method::new(
     |options| options.apply(HsicAttribution::new()),
 )
 .random()
+.keeps_partial()
 .options(HsicAttribution::OPTIONS);

@@ -131,6 +131,9 @@ impl Coalitional for KernelShap {
                     *sum += weight * rest * z;
                 }
             }
+            if game.is_stopped() {
+                break;
+            }
         }
         // The one direction that no sample has a part in, as strong as the others: nothing is found
         // along it.
@@ -197,5 +200,6 @@ pub(crate) const METHOD: Method = Method::new(
     |options| options.apply(KernelShap::new()),
 )
 .random()
+.keeps_partial()
 .sums_to("score - mean score of the baselines, each segment counted once")
 .options(KernelShap::OPTIONS);

@@ -127,6 +127,9 @@ impl Coalitional for Lime {
                 let weight = (-0.5 * (distance / self.kernel_width).powi(2)).exp();
                 sums.add(&z, score - game.all(), weight);
             }
+            if game.is_stopped() {
+                break;
+            }
         }
         Ok(sums.weights(self.ridge))
     }
@@ -184,4 +187,5 @@ pub(crate) const METHOD: Method = Method::new(
     |options| options.apply(Lime::new()),
 )
 .random()
+.keeps_partial()
 .options(Lime::OPTIONS);

@@ -148,25 +148,45 @@ pub(crate) fn explain<M: Coalitional>(
         .iter()
         .fold(0_usize, |a, &b| a.saturating_add(b));
 
+    let planned = evaluations.clone();
     let (mut values, mut scores, mut completeness) = (Vec::new(), Vec::new(), Vec::new());
-    let mut done = 0;
+    let (mut done, mut stopped) = (0, false);
     for (image, segments) in segments.iter().enumerate() {
         let mut random = Random::new(parts.setup.seed);
         let hidden = parts.baseline.images(&work, image, segments, &mut random)?;
-        let progress = |rows: usize| Ok(parts.setup.progress.report(done + rows, total)?);
+        let progress = |rows: usize| match stopped {
+            true => Ok(()),
+            false => work.report(done + rows, total),
+        };
         let mut game = Game::new(&work, image, segments, hidden, &progress)?;
-        let found = method.values(&mut game, &mut random)?;
+        let found = match stopped || game.is_stopped() {
+            true => Array1::zeros(segments.count()),
+            false => method.values(&mut game, &mut random)?,
+        };
         scores.push(game.all() as f32);
         completeness.push(Completeness {
             sum: found.sum(),
             expected: game.all() - game.none(),
         });
         values.push(found);
+        let was_stopped = game.is_stopped();
+        let made = game.evaluations();
         done += evaluations[image];
+        if stopped {
+            // What an image is worth is no sample of it.
+            evaluations[image] = 0;
+        } else if was_stopped {
+            evaluations[image] = made;
+        }
+        stopped = stopped || was_stopped;
     }
     let maps = per_pixel(&segments, &values, work.size())?;
     let attribution =
         Attribution::new(method, &work, maps, scores, Reduce::Sum)?.with_evaluations(evaluations);
+    let attribution = match stopped {
+        true => attribution.with_planned(planned),
+        false => attribution,
+    };
     Ok(SegmentAttribution {
         attribution: match M::IS_COMPLETE {
             true => attribution.with_completeness(completeness),
@@ -228,7 +248,7 @@ macro_rules! coalitional {
                 self
             }
 
-            $crate::attributor::setup_builders!(batch_size, seed, progress);
+            $crate::attributor::setup_builders!(batch_size, seed, progress, keep_partial);
 
             /// The attribution with the segments and their numbers in double precision.
             ///

@@ -79,34 +79,57 @@ impl Coalitional for ShapleySampling {
     fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
         let n = game.players();
         let mut sum = Array1::<f64>::zeros(n);
-        for _ in 0..self.permutations {
-            let order = shuffled(n, random);
-            let mut coalition = vec![0.0; n];
-            let mut before = game.none();
-            // As many at a time as are scored together: of many segments all coalitions of an order
-            // would fill the memory.
-            for players in order.chunks(game.batch_size()) {
-                let coalitions: Vec<Vec<f32>> = players
-                    .iter()
-                    .map(|&player| {
-                        coalition[player] = 1.0;
-                        coalition.clone()
-                    })
-                    .collect();
-                let is_last = coalition.iter().all(|&shown| shown == 1.0);
-                let unknown = coalitions.len() - usize::from(is_last);
-                let mut scores = game.scores(&coalitions[..unknown])?;
-                if is_last {
-                    scores.push(game.all());
-                }
-                for (&player, score) in players.iter().zip(scores) {
-                    sum[player] += score - before;
-                    before = score;
-                }
+        let mut orders = 0;
+        while orders < self.permutations {
+            let Some(differences) = differences(game, random)? else {
+                break;
+            };
+            sum += &differences;
+            orders += 1;
+            if game.is_stopped() {
+                break;
             }
         }
-        Ok(sum / self.permutations as f64)
+        Ok(sum / orders.max(1) as f64)
     }
+}
+
+/// What each segment makes of a difference in one random order; `None` where the work was stopped
+/// before its end.
+fn differences(
+    game: &mut Game<'_, '_>,
+    random: &mut Random,
+) -> Result<Option<Array1<f64>>, AttributionError> {
+    let n = game.players();
+    let mut differences = Array1::<f64>::zeros(n);
+    let order = shuffled(n, random);
+    let mut coalition = vec![0.0; n];
+    let mut before = game.none();
+    // As many at a time as are scored together: of many segments all coalitions of an order would fill the
+    // memory.
+    for players in order.chunks(game.batch_size()) {
+        let coalitions: Vec<Vec<f32>> = players
+            .iter()
+            .map(|&player| {
+                coalition[player] = 1.0;
+                coalition.clone()
+            })
+            .collect();
+        let is_last = coalition.iter().all(|&shown| shown == 1.0);
+        let unknown = coalitions.len() - usize::from(is_last);
+        let mut scores = game.scores(&coalitions[..unknown])?;
+        if scores.len() < unknown || (game.is_stopped() && !is_last) {
+            return Ok(None);
+        }
+        if is_last {
+            scores.push(game.all());
+        }
+        for (&player, score) in players.iter().zip(scores) {
+            differences[player] = score - before;
+            before = score;
+        }
+    }
+    Ok(Some(differences))
 }
 
 pub(crate) const METHOD: Method = Method::new(
@@ -116,5 +139,6 @@ pub(crate) const METHOD: Method = Method::new(
     |options| options.apply(ShapleySampling::new()),
 )
 .random()
+.keeps_partial()
 .sums_to("score - mean score of the baselines, each segment counted once")
 .options(ShapleySampling::OPTIONS);

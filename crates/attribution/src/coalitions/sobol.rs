@@ -99,14 +99,19 @@ impl Coalitional for SobolAttribution {
         let n = game.players();
         let mut changes = Array1::<f64>::zeros(n);
         let mut scores = Vec::with_capacity(2 * self.design);
-        for point in latin_hypercube(self.design, 2 * n, random).rows() {
+        let mut points = 0_u32;
+        'design: for point in latin_hypercube(self.design, 2 * n, random).rows() {
             let (a, b) = point.split_at(Axis(0), n);
             let (a, b) = (a.to_vec(), b.to_vec());
             let ends = game.scores(&[a.clone(), b.clone()])?;
+            let mut of_point = Array1::<f64>::zeros(n);
             let of_a = ends.first().copied().unwrap_or(0.0);
-            scores.extend(ends);
             let players: Vec<usize> = (0..n).collect();
             for players in players.chunks(game.batch_size()) {
+                // A point counts when all that is known of it is there.
+                if game.is_stopped() {
+                    break 'design;
+                }
                 let mixed: Vec<Vec<f32>> = players
                     .iter()
                     .map(|&player| {
@@ -115,10 +120,17 @@ impl Coalitional for SobolAttribution {
                         mixed
                     })
                     .collect();
-                for (&player, score) in players.iter().zip(game.scores(&mixed)?) {
-                    changes[player] += (of_a - score).powi(2);
+                let found = game.scores(&mixed)?;
+                if found.len() < players.len() {
+                    break 'design;
+                }
+                for (&player, score) in players.iter().zip(found) {
+                    of_point[player] = (of_a - score).powi(2);
                 }
             }
+            scores.extend(ends);
+            changes += &of_point;
+            points += 1;
         }
         // Relative to one of them, so that scores that are all the same have none.
         let first = scores.first().copied().unwrap_or(0.0);
@@ -130,7 +142,7 @@ impl Coalitional for SobolAttribution {
             .collect();
         let variance = mean(&squares);
         Ok(match variance > 0.0 {
-            true => changes / (2.0 * self.design as f64 * variance),
+            true => changes / (2.0 * f64::from(points) * variance),
             false => Array1::zeros(n),
         })
     }
@@ -153,4 +165,5 @@ pub(crate) const METHOD: Method =
         options.apply(SobolAttribution::new())
     })
     .random()
+    .keeps_partial()
     .options(SobolAttribution::OPTIONS);

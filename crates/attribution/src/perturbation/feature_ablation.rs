@@ -9,7 +9,7 @@
 //!
 //! Memory: `batch_size` images.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use elucid_graph::ImageBatch;
 
@@ -20,9 +20,10 @@ use crate::error::AttributionError;
 use crate::methods::Method;
 use crate::network::Network;
 use crate::options::{Configurable, Configuration};
-use crate::perturbation::{HIDDEN_PIXELS, Perturbed, at_input, per_pixel};
+use crate::perturbation::{HIDDEN_PIXELS, Masked, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
+use crate::sampling::Samples;
 use crate::target::Target;
 use crate::work::{Work, require};
 
@@ -54,7 +55,7 @@ impl FeatureAblation {
         }
     }
 
-    setup_builders!(batch_size, progress, seed);
+    setup_builders!(batch_size, progress, seed, keep_partial);
 
     /// How many cells there are along each axis of images of `[height, width]`.
     fn cells_at(&self, [height, width]: [usize; 2]) -> usize {
@@ -117,28 +118,38 @@ impl Attributor for FeatureAblation {
             let keep = |&cell: &usize| if cell == i { 0.0 } else { 1.0 };
             cell_of.iter().map(keep).collect()
         };
-        let each = count * self.baseline.count();
         let scores = work.all_scores()?;
-        let mut perturbed = Perturbed::new(&work, &self.setup, each);
-        let mut maps = Vec::with_capacity(work.count());
-        for (image, &score) in scores.iter().enumerate() {
+        let start = |image| {
             let mut random = Random::new(self.setup.seed);
-            let mut losses = vec![0.0; count];
-            for hidden in self.baseline.images(&work, image, &mut random) {
-                let mut next = losses.iter_mut();
-                perturbed.scores(image, &hidden, count, mask, |_, scores| {
-                    for (&found, loss) in scores.iter().zip(&mut next) {
-                        *loss += (score - found) / self.baseline.count() as f32;
-                    }
-                    ControlFlow::Continue(())
-                })?;
+            let hidden = self.baseline.images(&work, image, &mut random).into_iter();
+            let hidden: Vec<Masked> = hidden.map(|h| Masked::new(&work, image, h)).collect();
+            Ok((hidden, vec![0.0; count]))
+        };
+        let add = |(hidden, losses): &mut (Vec<Masked>, Vec<f32>), samples: Range<usize>| {
+            let hidden = &hidden[samples.start / count];
+            let cells = samples.map(|i| i % count);
+            let masks: Vec<Vec<f32>> = cells.clone().map(mask).collect();
+            for (cell, found) in cells.zip(hidden.scores(&work, &masks)?) {
+                losses[cell] += (scores[hidden.image] - found) / self.baseline.count() as f32;
             }
-            maps.push(cell_of.iter().map(|&cell| losses[cell]).collect());
-        }
-        let values = per_pixel(maps, size)?;
-        let evaluations = vec![each + 1; work.count()];
+            Ok(ControlFlow::Continue(()))
+        };
+        let finish = |(_, losses): (Vec<Masked>, Vec<f32>), _| {
+            Ok(cell_of
+                .iter()
+                .map(|&cell| losses[cell])
+                .collect::<Vec<f32>>())
+        };
+        let samples = Samples::in_blocks(self.baseline.count(), count);
+        let estimates = work.estimates(samples, start, add, finish)?;
+        let estimates = estimates.kept(&work, |_| Ok(vec![0.0; cell_of.len()]))?;
+        let planned = estimates.planned();
+        let evaluations = estimates.samples.iter().map(|&samples| samples + 1);
+        let evaluations = evaluations.collect();
+        let values = per_pixel(estimates.found, size)?;
         Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
-            .with_evaluations(evaluations))
+            .with_evaluations(evaluations)
+            .with_planned(planned))
     }
 }
 
@@ -149,4 +160,5 @@ pub(crate) const METHOD: Method = Method::new(
     |options| options.apply(FeatureAblation::new()),
 )
 .random()
+.keeps_partial()
 .options(FeatureAblation::OPTIONS);

@@ -16,8 +16,6 @@ mod pyramid;
 pub mod rise;
 mod smooth_mask;
 
-use std::ops::ControlFlow;
-
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::INPUT;
 use ndarray::{ArrayD, IxDyn};
@@ -31,72 +29,42 @@ pub use self::{
 };
 use crate::attributor::Setup;
 use crate::error::AttributionError;
-use crate::work::{Work, batches};
+use crate::work::Work;
 
-/// Images seen through many masks, in batches.
-pub(crate) struct Perturbed<'w> {
-    work: &'w Work<'w>,
-    setup: &'w Setup,
-    done: usize,
-    /// Masks over all images, for progress.
-    total: usize,
+/// One image, and what lies under its masks.
+#[derive(Debug, Clone)]
+pub(crate) struct Masked {
+    pub image: usize,
+    /// `[1, C, H, W]`
+    hidden: Tensor<4>,
+    /// What must be added to it to get the image.
+    rest: Tensor<4>,
 }
 
-impl<'w> Perturbed<'w> {
-    /// `each` is the number of masks of an image.
-    pub fn new(work: &'w Work<'w>, setup: &'w Setup, each: usize) -> Self {
+impl Masked {
+    pub fn new(work: &Work<'_>, image: usize, hidden: Tensor<4>) -> Self {
         Self {
-            work,
-            setup,
-            done: 0,
-            total: each.saturating_mul(work.count()),
+            image,
+            rest: work.rows(&[image]) - hidden.clone(),
+            hidden,
         }
     }
 
-    /// Image `image` under each of `count` masks, in order: `mask(i)` is `[H, W]`, row-major, 1
-    /// keeps a pixel and 0 replaces it by that of `hidden`, `[1, C, H, W]`. `seen` is given the
-    /// masks of each batch and the images `[batch, C, H, W]`, and may break; `batch_size` masks are
-    /// held at a time.
-    pub fn images(
-        &mut self,
-        image: usize,
-        hidden: &Tensor<4>,
-        count: usize,
-        mut mask: impl FnMut(usize) -> Vec<f32>,
-        mut seen: impl FnMut(&[Vec<f32>], Tensor<4>) -> Result<ControlFlow<()>, AttributionError>,
-    ) -> Result<(), AttributionError> {
-        let [height, width] = self.work.size();
-        let shown = self.work.rows(&[image]) - hidden.clone();
-        let end = self.done + count;
-        for batch in batches(count, self.work.batch_size) {
-            let masks: Vec<Vec<f32>> = batch.iter().map(|&i| mask(i)).collect();
-            let data = TensorData::new(masks.concat(), [batch.len(), 1, height, width]);
-            let keep = Tensor::<4>::from_data(data, &shown.device());
-            let ended = seen(&masks, hidden.clone() + shown.clone() * keep)?.is_break();
-            // Masks that are not needed count as done.
-            self.done = if ended { end } else { self.done + batch.len() };
-            self.setup.progress.report(self.done, self.total)?;
-            if ended {
-                break;
-            }
-        }
-        Ok(())
+    /// The image under masks, each `[H, W]`, row-major: 1 keeps a pixel, 0 hides it. `[masks, C, H, W]`
+    pub fn under(&self, masks: &[Vec<f32>]) -> Tensor<4> {
+        let [_, _, height, width] = self.rest.dims();
+        let data = TensorData::new(masks.concat(), [masks.len(), 1, height, width]);
+        let keep = Tensor::<4>::from_data(data, &self.rest.device());
+        self.hidden.clone() + self.rest.clone() * keep
     }
 
-    /// The same with the target's scores instead of the images.
+    /// The target's scores of the image under masks.
     pub fn scores(
-        &mut self,
-        image: usize,
-        hidden: &Tensor<4>,
-        count: usize,
-        mask: impl FnMut(usize) -> Vec<f32>,
-        mut seen: impl FnMut(&[Vec<f32>], &[f32]) -> ControlFlow<()>,
-    ) -> Result<(), AttributionError> {
-        let work = self.work;
-        self.images(image, hidden, count, mask, |masks, images| {
-            let scores = work.scores(&vec![image; masks.len()], images.into())?;
-            Ok(seen(masks, &scores))
-        })
+        &self,
+        work: &Work<'_>,
+        masks: &[Vec<f32>],
+    ) -> Result<Vec<f32>, AttributionError> {
+        work.scores(&vec![self.image; masks.len()], self.under(masks).into())
     }
 }
 

@@ -15,7 +15,7 @@
 //!
 //! Memory: `batch_size` images.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use elucid_graph::ImageBatch;
 
@@ -26,9 +26,10 @@ use crate::error::AttributionError;
 use crate::methods::Method;
 use crate::network::Network;
 use crate::options::{Configurable, Configuration};
-use crate::perturbation::{HIDDEN_PIXELS, Perturbed, at_input, per_pixel};
+use crate::perturbation::{HIDDEN_PIXELS, Masked, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
+use crate::sampling::Samples;
 use crate::scaled::Scaled;
 use crate::target::Target;
 use crate::work::{Work, require};
@@ -61,7 +62,7 @@ impl Occlusion {
         }
     }
 
-    setup_builders!(batch_size, progress, seed);
+    setup_builders!(batch_size, progress, seed, keep_partial);
 }
 
 crate::options!(Occlusion {
@@ -139,34 +140,54 @@ impl Attributor for Occlusion {
             pixels(&windows[i]).for_each(|pixel| keep[pixel] = 0.0);
             keep
         };
-        let each = windows.len() * self.baseline.count();
         let scores = work.all_scores()?;
-        let mut perturbed = Perturbed::new(&work, &self.setup, each);
-        let mut maps = Vec::with_capacity(work.count());
-        for (image, &score) in scores.iter().enumerate() {
+        let start = |image| {
             let mut random = Random::new(self.setup.seed);
-            let mut total = vec![0.0_f64; height * width];
-            let mut covered = vec![0_u32; height * width];
-            for hidden in self.baseline.images(&work, image, &mut random) {
-                let mut next = windows.iter();
-                perturbed.scores(image, &hidden, windows.len(), mask, |_, scores| {
-                    for (&found, window) in scores.iter().zip(&mut next) {
-                        for pixel in pixels(window) {
-                            total[pixel] += f64::from(score - found);
-                            covered[pixel] += 1;
-                        }
-                    }
-                    ControlFlow::Continue(())
-                })?;
+            let hidden = self.baseline.images(&work, image, &mut random).into_iter();
+            Ok(Lost {
+                image,
+                hidden: hidden.map(|h| Masked::new(&work, image, h)).collect(),
+                total: vec![0.0_f64; height * width],
+                covered: vec![0_u32; height * width],
+            })
+        };
+        let add = |lost: &mut Lost, samples: Range<usize>| {
+            let hidden = &lost.hidden[samples.start / windows.len()];
+            let these = samples.map(|i| i % windows.len());
+            let masks: Vec<Vec<f32>> = these.clone().map(mask).collect();
+            for (window, found) in these.zip(hidden.scores(&work, &masks)?) {
+                for pixel in pixels(&windows[window]) {
+                    lost.total[pixel] += f64::from(scores[lost.image] - found);
+                    lost.covered[pixel] += 1;
+                }
             }
-            let mean = |(total, covered): (&f64, &u32)| (total / f64::from(*covered)) as f32;
-            maps.push(total.iter().zip(&covered).map(mean).collect());
-        }
-        let values = per_pixel(maps, [height, width])?;
-        let evaluations = vec![each + 1; work.count()];
+            Ok(ControlFlow::Continue(()))
+        };
+        // Pixels that no window has covered yet have lost nothing.
+        let mean = |(total, covered): (&f64, &u32)| (total / f64::from(*covered.max(&1))) as f32;
+        let finish = |lost: Lost, _| {
+            let pixels = lost.total.iter().zip(&lost.covered);
+            Ok(pixels.map(mean).collect::<Vec<f32>>())
+        };
+        let samples = Samples::in_blocks(self.baseline.count(), windows.len());
+        let estimates = work.estimates(samples, start, add, finish)?;
+        let estimates = estimates.kept(&work, |_| Ok(vec![0.0; height * width]))?;
+        let planned = estimates.planned();
+        let evaluations = estimates.samples.iter().map(|&samples| samples + 1);
+        let evaluations = evaluations.collect();
+        let values = per_pixel(estimates.found, [height, width])?;
         Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
-            .with_evaluations(evaluations))
+            .with_evaluations(evaluations)
+            .with_planned(planned))
     }
+}
+
+/// What the score of one image has lost at each pixel.
+struct Lost {
+    image: usize,
+    hidden: Vec<Masked>,
+    total: Vec<f64>,
+    covered: Vec<u32>,
 }
 
 pub(crate) const METHOD: Method = Method::new(
@@ -176,4 +197,5 @@ pub(crate) const METHOD: Method = Method::new(
     |options| options.apply(Occlusion::new()),
 )
 .random()
+.keeps_partial()
 .options(Occlusion::OPTIONS);

@@ -36,7 +36,7 @@
 //! Memory: `batch_size` images and masks, and for each image of the batch a map and its standard
 //! error, whatever the number of masks. [`Rise::all_classes`] holds a map for every class as well.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
@@ -51,9 +51,10 @@ use crate::error::AttributionError;
 use crate::methods::Method;
 use crate::network::Network;
 use crate::options::{Configurable, words};
-use crate::perturbation::{HIDDEN_PIXELS, Perturbed, at_input, per_pixel};
+use crate::perturbation::{HIDDEN_PIXELS, Masked, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
+use crate::sampling::Samples;
 use crate::scaled::Fitting;
 use crate::target::{Target, probabilities};
 use crate::work::{Work, to_vec};
@@ -189,7 +190,7 @@ impl Rise {
         Self::new(6000, 8, 0.1)
     }
 
-    setup_builders!(batch_size, seed, progress);
+    setup_builders!(batch_size, seed, progress, keep_partial);
 
     /// Uses these grids `[masks, cells, cells]` of numbers from 0 to 1, with these offsets
     /// `[row, column]` of the image in the stretched grid in pixels, instead of random ones. The stretched
@@ -356,43 +357,33 @@ impl Rise {
         self.check(size)?;
         let weighing = self.weighing(target, work.network);
         let weighing = Work::new(work.network, images, &weighing, &self.setup)?;
-        let mut maps = RiseMaps {
-            maps: Vec::new(),
-            standard_errors: Vec::new(),
-            masks: Vec::new(),
-            scores: work.all_scores()?,
-            size,
-            is_complete: false,
+        let scores = work.all_scores()?;
+        let start = |image| {
+            let hidden = Masked::new(work, image, self.hidden(work, image)?);
+            Ok((hidden, Tally::new(size[0] * size[1])))
         };
-        let mut perturbed = Perturbed::new(&weighing, &self.setup, self.masks);
-        for image in 0..work.count() {
-            let hidden = self.hidden(work, image)?;
-            let mut tally = Tally::new(size[0] * size[1]);
-            let mask = |i| self.mask(i, size);
-            let ended = perturbed.scores(image, &hidden, self.masks, mask, |masks, scores| {
-                for (mask, &score) in masks.iter().zip(scores) {
-                    tally.add(mask, self.weight(score));
-                }
-                match self.standard_error {
-                    Some(fraction) if tally.is_settled(fraction) => ControlFlow::Break(()),
-                    _ => ControlFlow::Continue(()),
-                }
-            });
-            let cancelled = match ended {
-                Ok(()) => None,
-                Err(error @ AttributionError::Cancelled { .. }) => Some(error),
-                Err(error) => return Err(error),
-            };
-            let (map, standard_error) = tally.finish(self.factor());
-            maps.maps.push(map);
-            maps.standard_errors.push(standard_error);
-            maps.masks.push(tally.count);
-            if cancelled.is_some() {
-                return Ok((maps, cancelled));
+        let add = |(hidden, tally): &mut (Masked, Tally), samples: Range<usize>| {
+            let masks: Vec<Vec<f32>> = samples.map(|i| self.mask(i, size)).collect();
+            for (mask, score) in masks.iter().zip(hidden.scores(&weighing, &masks)?) {
+                tally.add(mask, self.weight(score));
             }
-        }
-        maps.is_complete = true;
-        Ok((maps, None))
+            Ok(match self.standard_error {
+                Some(fraction) if tally.is_settled(fraction) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            })
+        };
+        let finish = |(_, tally): (Masked, Tally), _| Ok(tally.finish(self.factor()));
+        let found = weighing.estimates(Samples::new(self.masks), start, add, finish)?;
+        let (maps, standard_errors) = found.found.into_iter().unzip();
+        let maps = RiseMaps {
+            maps,
+            standard_errors,
+            masks: found.samples,
+            scores,
+            size,
+            is_complete: found.stopped.is_none(),
+        };
+        Ok((maps, found.stopped))
     }
 
     /// The maps of all classes at once, for no more evaluations than one class takes.
@@ -417,53 +408,42 @@ impl Rise {
         let size = work.size();
         self.check(size)?;
         let pixels = size[0] * size[1];
-        let mut perturbed = Perturbed::new(&work, &self.setup, self.masks);
-        let mut sums: Vec<Array2<f32>> = Vec::new();
-        let mut counts = Vec::new();
-        for image in 0..work.count() {
-            let hidden = self.hidden(&work, image)?;
-            let mut sum = Array2::zeros((0, pixels));
-            let mut count = 0;
-            let mask = |i| self.mask(i, size);
-            let ended = perturbed.images(image, &hidden, self.masks, mask, |masks, images| {
-                let scores = work.outputs(images)?.rows();
-                let scores = match self.score {
-                    RiseScore::Probability => probabilities(scores, network.probabilities()),
-                    RiseScore::Target => scores,
-                    RiseScore::Sigmoid => sigmoid(scores),
-                };
-                let classes = scores.dims()[1];
-                let scores = to_vec(&scores.into())?;
-                if count == 0 {
-                    sum = Array2::zeros((classes, pixels));
-                }
-                let masks_of = masks.concat();
-                let shapes = (
-                    ArrayView2::from_shape((masks.len(), classes), &scores),
-                    ArrayView2::from_shape((masks.len(), pixels), &masks_of),
-                );
-                let (Ok(scores), Ok(masks_of)) = shapes else {
-                    return Err(AttributionError::ReadBack {
-                        expected: vec![masks.len(), classes],
-                        got: vec![scores.len()],
-                    });
-                };
-                general_mat_mul(1.0, &scores.t(), &masks_of, 1.0, &mut sum);
-                count += masks.len();
-                Ok(ControlFlow::Continue(()))
-            });
-            let is_cancelled = match ended {
-                Ok(()) => false,
-                Err(AttributionError::Cancelled { .. }) => true,
-                Err(error) => return Err(error),
+        let start = |image| {
+            let hidden = Masked::new(&work, image, self.hidden(&work, image)?);
+            Ok((hidden, Array2::zeros((0, pixels))))
+        };
+        let add = |(hidden, sum): &mut (Masked, Array2<f32>), samples: Range<usize>| {
+            let masks: Vec<Vec<f32>> = samples.map(|i| self.mask(i, size)).collect();
+            let scores = work.outputs(hidden.under(&masks))?.rows();
+            let scores = match self.score {
+                RiseScore::Probability => probabilities(scores, network.probabilities()),
+                RiseScore::Target => scores,
+                RiseScore::Sigmoid => sigmoid(scores),
             };
-            sum *= (self.factor() / count.max(1) as f64) as f32;
-            sums.push(sum);
-            counts.push(count);
-            if is_cancelled {
-                break;
+            let classes = scores.dims()[1];
+            let scores = to_vec(&scores.into())?;
+            if sum.is_empty() {
+                *sum = Array2::zeros((classes, pixels));
             }
-        }
+            let masks_of = masks.concat();
+            let shapes = (
+                ArrayView2::from_shape((masks.len(), classes), &scores),
+                ArrayView2::from_shape((masks.len(), pixels), &masks_of),
+            );
+            let (Ok(scores), Ok(masks_of)) = shapes else {
+                return Err(AttributionError::ReadBack {
+                    expected: vec![masks.len(), classes],
+                    got: vec![scores.len()],
+                });
+            };
+            general_mat_mul(1.0, &scores.t(), &masks_of, 1.0, sum);
+            Ok(ControlFlow::Continue(()))
+        };
+        let finish = |(_, sum): (Masked, Array2<f32>), count: usize| {
+            Ok(sum * (self.factor() / count.max(1) as f64) as f32)
+        };
+        let found = work.estimates(Samples::new(self.masks), start, add, finish)?;
+        let (sums, counts) = (found.found, found.samples);
         let classes = sums.first().map_or(0, |sum| sum.dim().0);
         let mut maps = Array4::zeros((sums.len(), classes, size[0], size[1]));
         for (sum, mut to) in sums.iter().zip(maps.outer_iter_mut()) {
@@ -603,7 +583,7 @@ impl Attributor for Rise {
     stated!();
 
     /// One number per pixel, `[N, 1, H, W]`. Unlike [`Rise::maps`], being stopped is an error here,
-    /// unless it was built with [`MethodOptions::keep_partial`](crate::MethodOptions::keep_partial).
+    /// unless [`Rise::keep_partial`] says otherwise.
     fn attribute(
         &self,
         network: &dyn Network,
@@ -665,5 +645,6 @@ pub(crate) const METHOD: Method =
         })
     })
     .random()
+    .keeps_partial()
     .presets(&["paper", "torchray", "notebook"])
     .options(Rise::OPTIONS);

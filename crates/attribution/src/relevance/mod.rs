@@ -20,10 +20,10 @@
 //! | [`Pass`] | of one input, element by element | everything |
 //! | [`Winner`] | maxima, and operators that only move numbers | everything to where the number came from |
 //!
-//! Weighted operators are `Conv`, `Gemm` and `MatMul` with constant weights. `w_ij` is the weight
-//! from input `i` to output `j`. A constant added to what they make, one number for each channel, is their
-//! bias: exporters write a dense layer as `MatMul` and `Add`, and taken apart the bias would absorb nothing. A batch
-//! normalisation that follows, one operator or written out, is merged into weights and bias unless
+//! Weighted operators are `Conv`, `Gemm` and `MatMul` with constant weights. `w_ij` is the weight from
+//! input `i` to output `j`. A constant added to what they make, one number for each channel, is their bias:
+//! exporters write a dense layer as `MatMul` and `Add`, and taken apart the bias would absorb nothing. A
+//! batch normalisation that follows, one operator or written out, is merged into weights and bias unless
 //! [`RelevanceRules::keeping_batch_norm`] says otherwise.
 //!
 //! # A rule of your own

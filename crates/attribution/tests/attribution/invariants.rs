@@ -492,3 +492,80 @@ fn closures_are_networks_too() {
         );
     }
 }
+
+/// Methods that add up samples give what they have when they are stopped, and say what it rests on; others
+/// are cancelled all the same.
+#[test]
+fn what_is_stopped_is_kept_by_methods_that_add_up() {
+    let few = |method: &Method| {
+        let more = [
+            ("samples", "40"),
+            ("masks", "40"),
+            ("permutations", "9"),
+            ("design", "9"),
+        ];
+        let options = more
+            .iter()
+            .filter(|(option, _)| method.takes(option))
+            .fold(options(method), |all, (option, value)| {
+                all.set(option, value)
+            });
+        options.batch_size(2).keep_partial(true)
+    };
+    let mut keeping = Vec::new();
+    for method in METHODS {
+        let name = method.name;
+        // Stopped when so many quarters of the work are done.
+        let run = |quarters: usize| {
+            let options = few(method).progress(move |p| match 4 * p.done >= quarters * p.total {
+                true => p.cancel(),
+                false => p.continue_(),
+            });
+            attribute(method, &options, &*MODEL, &IMAGES, Target::class(285))
+        };
+        let whole = run(5).unwrap();
+        assert!(whole.planned().is_empty(), "{name}");
+        let each = whole.evaluations()[0];
+        let stopped = run(1);
+        if !method.keeps_partial {
+            assert!(
+                matches!(stopped, Err(AttributionError::Cancelled { .. })),
+                "{name}"
+            );
+            continue;
+        }
+        keeping.push(name);
+        let stopped = stopped.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(stopped.values().shape(), whole.values().shape(), "{name}");
+        assert!(
+            relative_error(stopped.scores(), whole.scores()) < 1e-5,
+            "{name}"
+        );
+        let made = stopped.evaluations();
+        assert!(made[0] > 0 && made[0] < each, "{name}: {made:?} of {each}");
+        let planned = stopped.planned();
+        assert_eq!(planned.len(), 2, "{name}");
+        assert!(
+            planned[0] > made[0] && planned[0] <= each,
+            "{name}: {planned:?}"
+        );
+        let image =
+            |found: &Attribution, i: usize| found.values().index_axis(Axis(0), i).to_owned();
+        assert!(image(&stopped, 0).iter().all(|v| v.is_finite()), "{name}");
+        assert!(image(&stopped, 0).iter().any(|&v| v != 0.0), "{name}");
+        // The second image was not reached but for what its whole is worth.
+        assert!(made[1] <= 1, "{name}: {made:?}");
+        assert!(image(&stopped, 1).iter().all(|&v| v == 0.0), "{name}");
+        // In the second image the first is whole.
+        let later = run(3);
+        let later = later.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(image(&later, 0), image(&whole, 0), "{name}");
+        assert!(later.evaluations()[1] < each, "{name}");
+    }
+    let sampling = METHODS.iter().filter(|method| method.keeps_partial);
+    assert_eq!(
+        keeping,
+        sampling.map(|method| method.name).collect::<Vec<_>>()
+    );
+    assert_eq!(keeping.len(), 12);
+}

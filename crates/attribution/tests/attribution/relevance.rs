@@ -338,8 +338,8 @@ fn batch_normalisation_is_merged() {
     assert!(error < 1e-5, "{error:.1e}");
 }
 
-/// `h = relu(x0 + x1 + x2 + 2, x0 - 2 x2 - 1)`, scores `2 h0 - h1 + 1` and `h0 + h1`, with the biases as `spell`
-/// writes them: behind the product of two values, into a third.
+/// `h = relu(x0 + x1 + x2 + 2, x0 - 2 x2 - 1)`, scores `2 h0 - h1 + 1` and `h0 + h1`, with the biases as
+/// `spell` writes them: behind the product of two values, into a third.
 fn with_biases(of_rows: bool, spell: fn(Onnx, [&str; 4], [f32; 2]) -> Onnx) -> Model {
     let network = match of_rows {
         true => dense()

@@ -275,7 +275,7 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     }
     out.flush()?;
     match interrupt.is_set() {
-        true => Err(CliError::Interrupted),
+        true => Err(interrupt.ended()),
         false => Ok(()),
     }
 }

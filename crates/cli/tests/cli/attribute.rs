@@ -551,10 +551,10 @@ fn every_method_is_listed() {
     assert!(message.contains("did you mean gradient"), "{message}");
 }
 
-/// Runs a command line that begins with the embedded network, and presses Ctrl-C while it works.
-/// Gives what it said.
+/// Runs a command line that begins with the embedded network, and sends a signal while it works. Gives what
+/// it said.
 #[cfg(unix)]
-fn interrupted(desk: &Desk, line: &str) -> String {
+fn interrupted(desk: &Desk, line: &str, (signal, code): (&str, i32)) -> String {
     use std::process::Command;
     use std::time::{Duration, Instant};
 
@@ -572,11 +572,11 @@ fn interrupted(desk: &Desk, line: &str) -> String {
     std::thread::sleep(Duration::from_secs(3));
     let begun = Instant::now();
     let sent = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
+        .args([signal, &child.id().to_string()])
         .status();
     assert!(sent.unwrap().success());
     let said = std::io::read_to_string(remarks).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    assert_eq!(child.wait().unwrap().code(), Some(code), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(60));
     said
 }
@@ -589,7 +589,7 @@ fn ctrl_c_ends_the_only_method() {
     let before = desk.listing(".");
     let line = "attribute --image cat.png --method integrated-gradients --quadrature left \
                 --steps 100000 --out out";
-    let said = interrupted(&desk, line);
+    let said = interrupted(&desk, line, ("-INT", 130));
     assert!(said.contains("ended by Ctrl-C"), "{said}");
     assert!(!said.contains("error"), "{said}");
     assert_eq!(desk.listing("."), before);
@@ -603,6 +603,7 @@ fn what_ctrl_c_leaves_is_kept() {
     let said = interrupted(
         &desk,
         "attribute --image cat.png --method rise,gradient --masks 100000 --out out",
+        ("-INT", 130),
     );
     assert!(said.contains("of 100000 evaluations"), "{said}");
 
@@ -639,4 +640,21 @@ fn the_report_says_how_many_operators_each_rule_took() {
     };
     assert_eq!(count("flat"), 1, "{counts:?}");
     assert!(count("pass") >= 26 && count("winner") >= 3, "{counts:?}");
+}
+
+/// A batch system asks politely before it kills, and any method that adds up samples has something to show.
+#[cfg(unix)]
+#[test]
+fn what_sigterm_leaves_is_kept() {
+    let desk = Desk::squeezenet();
+    let line = "attribute --image cat.png --method smooth-grad --samples 100000 --out out";
+    interrupted(&desk, line, ("-TERM", 143));
+    let report = report(&desk, "out");
+    assert_eq!(report["interrupted"], true);
+    let result = &report["results"][0];
+    assert_eq!(result["planned_evaluations"], 100_000);
+    assert_eq!(result["options"]["samples"], "100000");
+    let evaluations = result["evaluations"].as_u64().unwrap();
+    assert!(evaluations > 0 && evaluations < 100_000, "{evaluations}");
+    assert!(map(&desk, "out").iter().any(|&v| v != 0.0));
 }

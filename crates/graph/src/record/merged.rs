@@ -27,7 +27,8 @@ impl Extent {
     }
 }
 
-/// A layer, by its step, and the steps behind it that are part of it, in order. Casts and the like do nothing.
+/// A layer, by its step, and the steps behind it that are part of it, in order. Casts and the like do
+/// nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Merged {
     pub weighted: usize,

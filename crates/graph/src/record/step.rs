@@ -136,9 +136,10 @@ impl<'r> Step<'r> {
         self.absorbed
     }
 
-    /// The weights, when the operator is linear in its first input and its other inputs are
-    /// constants: `Conv`, `Gemm`, and `MatMul` by a matrix. A [bias](Recording::merging_biases) and a [batch
-    /// normalisation](Recording::merging_batch_norm) that follow are part of them if the recording merges them.
+    /// The weights, when the operator is linear in its first input and its other inputs are constants:
+    /// `Conv`, `Gemm`, and `MatMul` by a matrix. A [bias](Recording::merging_biases) and a [batch
+    /// normalisation](Recording::merging_batch_norm) that follow are part of them if the recording merges
+    /// them.
     pub fn weights(&self) -> Option<&Weights> {
         self.weights.get_or_init(|| self.find_weights()).as_ref()
     }
@@ -222,7 +223,8 @@ impl<'r> Step<'r> {
         }
     }
 
-    /// Runs the operator on other inputs of the same shapes, without any rule and without what is merged into it.
+    /// Runs the operator on other inputs of the same shapes, without any rule and without what is merged
+    /// into it.
     ///
     /// # Errors
     ///

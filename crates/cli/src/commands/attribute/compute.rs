@@ -367,7 +367,7 @@ impl<'w> Work<'w> {
             }
         }
         match &results.failures[..] {
-            _ if results.facts.is_empty() && self.interrupt.is_set() => Err(CliError::Interrupted),
+            _ if results.facts.is_empty() && self.interrupt.is_set() => Err(self.interrupt.ended()),
             [first, ..] if results.facts.is_empty() => Err(CliError::Failure(format!(
                 "every method failed, {} at {} with: {}",
                 first.method, first.layer, first.message
