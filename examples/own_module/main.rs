@@ -127,7 +127,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
         let best = scores
             .top(1)
             .first()
-            .map(|guess| guess.shown().name)
+            .map(|guess| guess.shown().0)
             .unwrap_or_default();
         println!(
             "step {step:4}: {:3.0} % of new pictures right, this one is a {best} ({:.0} s)",
