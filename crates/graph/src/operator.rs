@@ -12,6 +12,7 @@ use std::sync::Arc;
 use elucid_rules::{Algebra, OpKind, Statistics};
 
 use crate::activation::{Activation, MAX_RANK};
+use crate::heads::Attends;
 use crate::host::{ElementType, HostTensor, element_count};
 use crate::limits::{self, Excess};
 use crate::message::few;
@@ -309,6 +310,16 @@ pub trait Kernel: Debug + Send + Sync {
 
     /// Which statistics it divides by, for a normalisation of rows.
     fn statistics(&self) -> Option<Statistics> {
+        None
+    }
+
+    /// How a softmax views its input, `[before, along, behind]` its axis.
+    fn softmax_view(&self) -> Option<[usize; 3]> {
+        None
+    }
+
+    /// Queries, keys and values, for the operators that attend by themselves.
+    fn attends(&self) -> Option<&dyn Attends> {
         None
     }
 
