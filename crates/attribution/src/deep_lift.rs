@@ -15,9 +15,12 @@
 //! | max-pools, `Max`, `Min` | what the winner gains over the baseline's maximum goes to the winner, what the baseline's winner loses to that one; divided by `dx`, 0 where that is below `1e-7` |
 //! | products of two activations | the gradient at the mean of image and baseline |
 //! | quotients of two activations | `m (1/b + 1/b0) / 2` and `-m (a + a0) / (2 b b0)` |
+//! | softmax | as `exp(s) / sum exp(s)`: secant and quotient |
+//! | layer normalisation and the like | as `d = x - mean(x)`, `d / sqrt(mean(d²) + epsilon)`, scale and offset: secants, quotient |
+//! | attention that is one operator | as its two products and the softmax between them |
 //!
-//! Each of them is complete, overlapping windows and values with several readers included. An
-//! operator that has no such rule (softmax, layer normalisation) is an
+//! Each of them is complete, overlapping windows and values with several readers included; so are gates, as one
+//! function and as a product alike. An operator that has no such rule is an
 //! [error](AttributionError::Uncovered) that lists all of them.
 //!
 //! **Baseline**: an image of zeros, which is the mean colour after Caffe's preprocessing and
@@ -35,6 +38,8 @@
 //! `-1e-6` instead of 17.6. It takes a gradient below `1e-10` for ReLU and pools; here it is `1e-7`,
 //! which is single precision. SHAP's `DeepExplainer` averages over baselines, as is done here when
 //! there are several.
+
+mod secants;
 
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch, Recording, Step};
@@ -132,7 +137,7 @@ impl Attributor for DeepLift {
             differences.extend(pairs.map(|(x, mean)| f64::from(*x) - mean));
             Ok(Activation::from_rows(total / count as f32, at)?)
         })?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum).expecting(differences))
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?.expecting(differences))
     }
 }
 
@@ -194,6 +199,9 @@ enum Rescale {
     Maximum,
     Minimum,
     Lrn,
+    Softmax,
+    Normalization,
+    Attention,
 }
 
 /// The input slots that depend on the image.
@@ -221,7 +229,12 @@ fn rule_for(step: &Step<'_>) -> Option<Rescale> {
             1 => Rescale::Linear,
             _ => Rescale::Bilinear,
         },
-        Algebra::Quotient if shape(0) == output && shape(1) == output => Rescale::Quotient,
+        Algebra::Quotient if element_wise.is_none() => Rescale::Quotient,
+        Algebra::Softmax if step.softmax_view().is_some() => Rescale::Softmax,
+        Algebra::Normalization if step.statistics().is_some() && variables == [0] => {
+            Rescale::Normalization
+        }
+        Algebra::Other if secants::attends(step) => Rescale::Attention,
         Algebra::Maximum => Rescale::Maximum,
         Algebra::Minimum => Rescale::Minimum,
         Algebra::LocalNormalization => Rescale::Lrn,
@@ -259,6 +272,9 @@ impl Rescale {
             Self::Lrn => pair.ratio(m, false),
             Self::Maximum => pair.winners(m, |x, base| x.max_pair(base)),
             Self::Minimum => pair.winners(m, |x, base| x.min_pair(base)),
+            Self::Softmax => pair.softmax(m),
+            Self::Normalization => pair.normalization(m),
+            Self::Attention => pair.attention(m),
         }
     }
 }
@@ -293,19 +309,22 @@ impl Pair<'_, '_> {
         Ok(self.step.pullback(inputs, &[Some(m.clone())])?)
     }
 
+    /// At the means of the dividend and of the divisor's reciprocal the gradient is that of the dividend, and for the
+    /// divisor the one of `a / b` by `1 / b`, whose secant is `-1 / (b b0)`.
     fn quotient(&self, m: &Activation) -> Result<Vec<Option<Activation>>, AttributionError> {
-        let mut slots = self.slots();
         let (Some((a, a0)), Some((b, b0))) = (self.values(0), self.values(1)) else {
-            return Ok(slots);
+            return Ok(self.slots());
         };
-        let (m, a_rows, b_rows) = (m.rows(), a.rows(), b.rows());
-        if self.step.is_live(0) {
-            let mean = (b_rows.clone().recip() + b0.clone().recip()) * 0.5;
-            slots[0] = Some(Activation::from_rows(m.clone() * mean, &a)?);
-        }
-        if self.step.is_live(1) {
-            let mean = (a_rows + a0) * -0.5;
-            slots[1] = Some(Activation::from_rows(m * mean / (b_rows * b0), &b)?);
+        let product = b.rows() * b0.clone();
+        let between = product.clone() * 2.0 / (b.rows() + b0);
+        let mut inputs = Self::inputs(self.step);
+        inputs[0] = Some(Activation::from_rows((a.rows() + a0) * 0.5, &a)?);
+        inputs[1] = Some(Activation::from_rows(between.clone(), &b)?);
+        let mut slots = self.step.pullback(inputs, &[Some(m.clone())])?;
+        if let Some(at_divisor) = &mut slots[1] {
+            let square = between.clone() * between;
+            let secant = at_divisor.rows() * square / product;
+            *at_divisor = Activation::from_rows(secant, &b)?;
         }
         Ok(slots)
     }

@@ -6,6 +6,7 @@ mod attributor;
 pub mod baseline;
 mod blur;
 pub mod blur_ig;
+mod budget;
 pub mod by_name;
 pub mod cam;
 pub mod channel;
@@ -14,6 +15,7 @@ pub mod deconvnet;
 pub mod deep_lift;
 mod error;
 pub mod excitation;
+mod finite;
 pub mod gradient;
 pub mod gradient_shap;
 pub mod groups;
@@ -47,6 +49,7 @@ pub use attribution::{Attribution, Completeness};
 pub use attributor::{Attributor, Setup};
 pub use baseline::Baseline;
 pub use blur_ig::BlurIntegratedGradients;
+pub use budget::images_together;
 pub use cam::{
     AblationCam, EigenCam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, ScoreCam, ScoreWeights,
     XGradCam,

@@ -30,8 +30,14 @@
 //! Programs differ. Zennit's composites are the constructors here, with the same numbers; its
 //! "first layer" is the first one of the module tree, here those that no other layer with weights
 //! precedes. Captum's `LRP` has epsilon `1e-9` on every layer by default.
-//! iNNvestigate's licence says that a part of LRP is under patent (Fraunhofer): look into it before
-//! commercial use.
+//!
+//! **Attention, gates, normalisations.** `attn-lrp` and `cp-lrp` have a rule for each
+//! ([`RelevanceRules::attn_lrp`], [`RelevanceRules::cp_lrp`]), in the limit of an epsilon of 0, which single precision
+//! computes well. The other composites give all to the signal where one factor of a product is a gate (SiLU,
+//! squeeze-and-excitation), and refuse what attention is made of by name.
+//!
+//! **Patents.** iNNvestigate's licence says that a part of LRP is under patent (Fraunhofer), and LXT, the program of
+//! AttnLRP's authors, is under a licence that grants no patent rights: look into it before commercial use.
 
 use elucid_graph::{Activation, INPUT, ImageBatch};
 
@@ -151,7 +157,7 @@ impl Attributor for Lrp {
             uses = used;
             Ok(arrived)
         })?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
             .with_rules(self.rules.name(), uses)
             .expecting(started))
     }
@@ -161,7 +167,7 @@ crate::options!(Lrp {
     {
         "composite", "which rule where",
         "epsilon, epsilon-plus, epsilon-plus-flat, epsilon-gamma-box, epsilon-alpha2-beta1, \
-         epsilon-alpha2-beta1-flat or composite-lrp",
+         epsilon-alpha2-beta1-flat, composite-lrp, attn-lrp, cp-lrp or cp-lrp-gamma",
         |method, _| Some(method.rules.name().to_owned()),
         |method, text| {
             method.rules = RelevanceRules::composite(&text.trim().to_ascii_lowercase())?;

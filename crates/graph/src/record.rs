@@ -115,6 +115,39 @@ impl<'m> Recording<'m> {
         Ok(self.order(&walk))
     }
 
+    /// Those of the [steps](Recording::steps) that something arrives at, when each hands something to the live
+    /// slots of which `hands` says so: behind a gate that is taken as a constant, none of what computes it.
+    ///
+    /// # Errors
+    ///
+    /// For names as [`Recording::value`].
+    pub fn reached(
+        &self,
+        from: &str,
+        to: &[&str],
+        hands: impl Fn(&Step<'_>, usize) -> bool,
+    ) -> Result<Vec<Step<'_>>, GraphError> {
+        let walk = self.walk(from, to)?;
+        let mut arrived = HashSet::from([walk.from]);
+        let mut reached = Vec::new();
+        for step in self.order(&walk) {
+            let node = step.node();
+            if !node.outputs.iter().any(|value| arrived.contains(value)) {
+                continue;
+            }
+            for (slot, value) in node.inputs.iter().enumerate() {
+                let Some(value) = value.filter(|_| step.is_live(slot)) else {
+                    continue;
+                };
+                if step.is_absorbed() || hands(&step, slot) {
+                    arrived.insert(value);
+                }
+            }
+            reached.push(step);
+        }
+        Ok(reached)
+    }
+
     /// Hands `seed`, which arrives at layer `from`, down to the layers `to`.
     ///
     /// For each operator on the way, last first, `rule` is given what arrived at its outputs and

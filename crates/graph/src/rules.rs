@@ -69,35 +69,121 @@ fn constants(graph: &Graph, node: &Node, known: &HashMap<ValueId, Known>) -> Vec
         .collect()
 }
 
-/// Whether a value is a gate: what a sigmoid or a hard sigmoid made, or the factors of SiLU, HardSwish
-/// and GELU where these are written out, moved or scaled since.
-fn is_gate(graph: &Graph, known: &HashMap<ValueId, Known>, value: ValueId) -> bool {
-    let (mut at, mut was_scaled, mut was_shifted) = (value, false, false);
+/// What lies on the way back from a factor of a product to what made it.
+#[derive(Debug, Default, Clone, Copy)]
+struct Passed {
+    scaled: bool,
+    shifted: bool,
+    /// A reciprocal, or a power below 0.
+    inverted: bool,
+}
+
+/// What inverse deviations are made of.
+const AVERAGES: [OpKind; 4] = [
+    OpKind::ReduceMean,
+    OpKind::GlobalAveragePool,
+    OpKind::new("ReduceSum"),
+    OpKind::new("ReduceL2"),
+];
+
+/// What a factor of a product is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Factor {
+    Gate,
+    Attention,
+    Any,
+}
+
+/// What made a value: a sigmoid, a hard sigmoid, or what stands in their place where SiLU, HardSwish, GELU and
+/// Mish are written out; the mean under the inverse deviation of a normalisation; a softmax. It may have been moved
+/// or scaled since.
+fn factor(graph: &Graph, known: &HashMap<ValueId, Known>, value: ValueId) -> Factor {
+    let (mut at, mut passed) = (value, Passed::default());
     while let Some(id) = graph.producer[at.0] {
         let node = &graph.nodes[id.0];
         let constant = constants(graph, node, known);
         let variables = node.inputs.iter().zip(&constant);
         let mut variables = variables.filter(|(_, constant)| !**constant);
         let (Some((Some(input), _)), None) = (variables.next(), variables.next()) else {
-            return false;
+            return Factor::Any;
+        };
+        let gate_if = |is_gate: bool| match is_gate {
+            true => Factor::Gate,
+            false => Factor::Any,
         };
         match node.op.kind() {
-            OpKind::Sigmoid | OpKind::HardSigmoid => return true,
-            // `(1 + erf) / 2`: neither is a gate by itself.
-            OpKind::Erf | OpKind::Tanh => return was_shifted,
+            OpKind::Sigmoid | OpKind::HardSigmoid => return Factor::Gate,
+            OpKind::Softmax => return Factor::Attention,
+            // `(1 + erf) / 2`: neither is a gate by itself. `tanh(softplus)` is one, from 0 to 1.
+            OpKind::Erf => return gate_if(passed.shifted),
+            OpKind::Tanh => return gate_if(passed.shifted || is_softplus(graph, known, *input)),
             // `clip(x + 3, 0, 6) / 6`: a ReLU6 is none.
-            OpKind::Clip => return was_scaled || is_sum(graph, known, *input),
-            _ => {}
-        }
-        match node.op.algebra(&constant) {
-            Algebra::Moves => {}
-            Algebra::Affine => was_scaled = true,
-            Algebra::Sum => was_shifted = true,
-            _ => return false,
+            OpKind::Clip => return gate_if(passed.scaled || is_sum(graph, known, *input)),
+            // `1 / (1 + exp(-x))`.
+            OpKind::Exp => return gate_if(passed.inverted && passed.shifted),
+            // `1 / sqrt(mean(x²) + epsilon)`.
+            kind if passed.inverted && AVERAGES.contains(&kind) => return Factor::Gate,
+            OpKind::Reciprocal => passed.inverted = !passed.inverted,
+            OpKind::Div if constant.first() == Some(&true) => passed.inverted = !passed.inverted,
+            OpKind::Sqrt => {}
+            OpKind::Pow if exponent(graph, known, node).is_some_and(|e| e.abs() == 0.5) => {
+                passed.inverted ^= exponent(graph, known, node).is_some_and(|e| e < 0.0);
+            }
+            _ => match node.op.algebra(&constant) {
+                Algebra::Moves => {}
+                Algebra::Affine => passed.scaled = true,
+                Algebra::Sum => passed.shifted = true,
+                _ => return Factor::Any,
+            },
         }
         at = *input;
     }
-    false
+    Factor::Any
+}
+
+/// The constant exponent of a power.
+fn exponent(graph: &Graph, known: &HashMap<ValueId, Known>, node: &Node) -> Option<f32> {
+    let value = (*node.inputs.get(1)?)?;
+    let settled = || known.get(&value).and_then(Known::settled);
+    let host = graph.constant(value).or_else(settled)?;
+    host.floats().first().copied().filter(|_| host.len() == 1)
+}
+
+/// Whether a value is `ln(1 + exp(x))`.
+fn is_softplus(graph: &Graph, known: &HashMap<ValueId, Known>, value: ValueId) -> bool {
+    let Some(id) = graph.producer[value.0] else {
+        return false;
+    };
+    let node = &graph.nodes[id.0];
+    match node.op.kind() {
+        OpKind::Log => {
+            let of = node.inputs.first().copied().flatten();
+            of.is_some_and(|of| is_sum(graph, known, of))
+        }
+        kind => kind == OpKind::new("Softplus"),
+    }
+}
+
+/// What rules get to know of the inputs of a node.
+pub(crate) fn site(
+    graph: &Graph,
+    known: &HashMap<ValueId, Known>,
+    node: &Node,
+) -> (Algebra, Vec<SiteInput>) {
+    let constant = constants(graph, node, known);
+    let algebra = node.op.algebra(&constant);
+    let inputs = node.inputs.iter().zip(&constant);
+    let inputs = inputs.map(|(slot, &is_constant)| {
+        let is_factor = algebra == Algebra::Product && !is_constant;
+        let value = slot.filter(|_| is_factor);
+        let is = value.map_or(Factor::Any, |value| factor(graph, known, value));
+        SiteInput {
+            is_constant,
+            is_gate: is == Factor::Gate,
+            is_attention: is == Factor::Attention,
+        }
+    });
+    (algebra, inputs.collect())
 }
 
 /// Whether a value is another one plus a constant.
@@ -175,18 +261,9 @@ impl BoundGraph {
         };
         let graph = self.graph();
         let node = &graph.nodes[step.node.0];
-        let constant = constants(graph, node, known);
-        let algebra = node.op.algebra(&constant);
+        let (algebra, inputs) = site(graph, known, node);
         let names = borrowed(&graph.places().names[step.node.0]);
         let subject = graph.subject(step.node, algebra, &names);
-        let is_gate = |slot: &Option<ValueId>| slot.is_some_and(|v| is_gate(graph, known, v));
-        let inputs = node.inputs.iter().zip(&constant);
-        let inputs: Vec<SiteInput> = inputs
-            .map(|(slot, &is_constant)| SiteInput {
-                is_constant,
-                is_gate: algebra == Algebra::Product && !is_constant && is_gate(slot),
-            })
-            .collect();
         let operator = kernel.form();
         let site = Site {
             operator: operator.unwrap_or(Operator::Other(node.op.kind(), algebra)),

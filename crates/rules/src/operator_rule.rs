@@ -101,9 +101,13 @@ pub struct SiteInput {
     /// Whether it is the same whatever the image: a weight, a number that follows from sizes, or a
     /// slot left out.
     pub is_constant: bool,
-    /// Whether it is a gate: numbers between 0 and 1 that a sigmoid, a hard sigmoid or a softmax made,
-    /// moved or scaled since perhaps.
+    /// Whether it is a gate: numbers that a sigmoid or a hard sigmoid made, or the factors of SiLU, GELU,
+    /// HardSwish and Mish and the inverse deviations of normalisations where these are written out; moved or
+    /// scaled since perhaps. Told of factors of products only.
     pub is_gate: bool,
+    /// Whether it holds weights of attention: what a softmax made, moved or scaled since perhaps. Told of
+    /// factors of products only.
+    pub is_attention: bool,
 }
 
 /// Where a rule is about to stand: what is known of an operator before it runs.
@@ -197,6 +201,11 @@ impl Execution {
     /// Whether a slot holds a gate: see [`SiteInput::is_gate`].
     pub fn is_gate(&self, slot: usize) -> bool {
         self.site.get(slot).is_some_and(|input| input.is_gate)
+    }
+
+    /// Whether a slot holds weights of attention: see [`SiteInput::is_attention`].
+    pub fn is_attention(&self, slot: usize) -> bool {
+        self.site.get(slot).is_some_and(|input| input.is_attention)
     }
 
     /// The operator on other inputs of the same shapes.

@@ -22,6 +22,16 @@ impl Epsilon {
         }
     }
 
+    /// In the limit of an epsilon going to 0, LRP-0: nothing goes through a `y` of 0. Where all other rules are of this
+    /// kind, relevance is activation times a changed gradient, which single precision computes well however small `y` is.
+    pub fn limit() -> Self {
+        Self::stabilised(Stabiliser::Guard)
+    }
+
+    pub(super) fn stabilised(stabiliser: Stabiliser) -> Self {
+        Self { stabiliser }
+    }
+
     /// With an epsilon of `factor` times the root of the mean square of the operator's output, for each
     /// image: Montavon et al., *Layer-wise relevance propagation: an overview* (2019), whose code adds it
     /// whatever the sign of `y`.

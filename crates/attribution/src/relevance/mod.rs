@@ -17,6 +17,12 @@
 //! | [`ZBox`] | weighted | of inputs between known bounds: pixels |
 //! | [`Excitation`] | weighted | `x_i w+_ij`, without bias and without an epsilon |
 //! | [`Norm`] | means and sums | `x_i` times its factor, over the output |
+//! | [`Product`] | products of activations | all to the signal of a gate, else equal parts |
+//! | [`Quotient`] | quotients of activations | all to the dividend |
+//! | [`Normalization`] | layer normalisation and the like | linear with the deviation as a constant |
+//! | [`Softmax`] | softmax | `s_i (R_i - a_i sum R)` |
+//! | [`Attention`] | attention that is one operator | as these, inside |
+//! | [`Identity`] | activations | everything, less what a bias inside absorbs |
 //! | [`Pass`] | of one input, element by element | everything |
 //! | [`Winner`] | maxima, and operators that only move numbers | everything to where the number came from |
 //!
@@ -59,14 +65,20 @@
 //! ```
 
 mod alpha_beta;
+mod attention;
 mod epsilon;
 mod excitation;
 mod flat;
 mod gamma;
+mod identity;
 mod norm;
+mod normalization;
 mod pass;
+mod product;
+mod quotient;
 pub(crate) mod rules;
 mod share;
+mod softmax;
 mod w_square;
 mod winner;
 mod z_box;
@@ -80,13 +92,19 @@ use elucid_graph::{Activation, Step};
 use crate::error::AttributionError;
 
 pub use alpha_beta::AlphaBeta;
+pub use attention::Attention;
 pub use epsilon::Epsilon;
 pub use excitation::Excitation;
 pub use flat::Flat;
 pub use gamma::Gamma;
+pub use identity::Identity;
 pub use norm::Norm;
+pub use normalization::Normalization;
 pub use pass::Pass;
+pub use product::Product;
+pub use quotient::Quotient;
 pub use rules::RelevanceRules;
+pub use softmax::Softmax;
 pub use w_square::WSquare;
 pub use winner::Winner;
 pub use z_box::ZBox;
@@ -101,6 +119,13 @@ pub trait RelevanceRule: Debug + Send + Sync {
     /// cannot. Any operator unless overridden.
     fn covers(&self, step: &Step<'_>) -> bool {
         let _ = step;
+        true
+    }
+
+    /// Whether it ever hands anything to this input slot. What only computes a gate that the rule takes as a
+    /// constant is not asked about, and need not be covered. All slots unless overridden.
+    fn hands_to(&self, step: &Step<'_>, slot: usize) -> bool {
+        let _ = (step, slot);
         true
     }
 
@@ -136,6 +161,10 @@ impl<R: RelevanceRule + ?Sized> RelevanceRule for Arc<R> {
 
     fn covers(&self, step: &Step<'_>) -> bool {
         (**self).covers(step)
+    }
+
+    fn hands_to(&self, step: &Step<'_>, slot: usize) -> bool {
+        (**self).hands_to(step, slot)
     }
 
     fn check(&self) -> Result<(), AttributionError> {

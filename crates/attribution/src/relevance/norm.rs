@@ -2,7 +2,7 @@ use elucid_graph::{Activation, Step};
 use elucid_rules::Algebra;
 
 use super::RelevanceRule;
-use super::share::{EPSILON, Stabiliser};
+use super::share::{EPSILON, Stabiliser, through};
 use crate::error::AttributionError;
 
 /// Shares of a mean or a sum in proportion to what each input contributes: `R_i = x_i sum_j d_ij
@@ -17,6 +17,7 @@ use crate::error::AttributionError;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Norm {
     stabiliser: Stabiliser,
+    absorbs: bool,
 }
 
 impl Norm {
@@ -24,6 +25,7 @@ impl Norm {
     pub fn new(epsilon: f32) -> Self {
         Self {
             stabiliser: Stabiliser::Epsilon(epsilon),
+            absorbs: false,
         }
     }
 
@@ -31,6 +33,23 @@ impl Norm {
     pub fn guarded() -> Self {
         Self {
             stabiliser: Stabiliser::Guard,
+            absorbs: false,
+        }
+    }
+
+    /// Constants absorb their share instead, which is lost: those of a sum, such as learned positions, and the
+    /// offset of a batch normalisation. Covers [`Algebra::Affine`] and [`Algebra::Mixture`], too, and hands factors
+    /// that are constant nothing. AttnLRP's treatment of everything that is linear.
+    #[must_use]
+    pub fn absorbing(mut self) -> Self {
+        self.absorbs = true;
+        self
+    }
+
+    pub(super) fn stabilised(stabiliser: Stabiliser) -> Self {
+        Self {
+            stabiliser,
+            absorbs: false,
         }
     }
 }
@@ -65,11 +84,18 @@ pub(super) fn all_to(
 
 impl RelevanceRule for Norm {
     fn name(&self) -> String {
-        "norm".to_owned()
+        match self.absorbs {
+            true => "norm, constants absorb".to_owned(),
+            false => "norm".to_owned(),
+        }
     }
 
     fn covers(&self, step: &Step<'_>) -> bool {
-        matches!(step.algebra(), Algebra::Linear | Algebra::Sum)
+        match step.algebra() {
+            Algebra::Linear | Algebra::Sum => true,
+            Algebra::Affine | Algebra::Mixture => self.absorbs,
+            _ => false,
+        }
     }
 
     fn check(&self) -> Result<(), AttributionError> {
@@ -84,25 +110,20 @@ impl RelevanceRule for Norm {
         let Some(Some(relevance)) = relevance.first() else {
             return Ok(vec![None; step.inputs()]);
         };
-        let is_sum = step.algebra() == Algebra::Sum;
-        if let (true, Some(slot)) = (is_sum, only_variable(step))
+        let passes_constants = step.algebra() == Algebra::Sum && !self.absorbs;
+        if let (true, Some(slot)) = (passes_constants, only_variable(step))
             && step.input(slot).map(|x| x.shape()) == Some(relevance.shape())
         {
             return Ok(all_to(step, slot, relevance.clone()));
         }
-        let output = step.output();
-        let quotient = self.stabiliser.divide(relevance.rows(), output.rows());
-        let quotient = Some(Activation::from_rows(quotient, &output)?);
-        let inputs: Vec<_> = (0..step.inputs()).map(|slot| step.input(slot)).collect();
-        step.pullback(inputs.clone(), &[quotient])?
-            .into_iter()
-            .zip(inputs)
-            .map(|(back, x)| match (back, x) {
-                (Some(back), Some(x)) => {
-                    Ok(Some(Activation::from_rows(x.rows() * back.rows(), &x)?))
-                }
-                _ => Ok(None),
-            })
-            .collect()
+        through(
+            step,
+            &[Some(relevance.clone())],
+            self.stabiliser,
+            |quotient| {
+                let inputs = (0..step.inputs()).map(|slot| step.input(slot)).collect();
+                step.pullback(inputs, quotient)
+            },
+        )
     }
 }

@@ -4,8 +4,10 @@ use elucid_graph::{Activation, BoundGraph, GraphError, Recording, Step};
 use elucid_rules::{Algebra, Composite, RuleUse, Subject, Which};
 
 use super::excitation::Inhibition;
+use super::share::Stabiliser;
 use super::{
-    AlphaBeta, Epsilon, Excitation, Flat, Gamma, Norm, Pass, RelevanceRule, Winner, ZBox, ZPlus,
+    AlphaBeta, Attention, Epsilon, Excitation, Flat, Gamma, Identity, Norm, Normalization, Pass,
+    Product, Quotient, RelevanceRule, Softmax, Winner, ZBox, ZPlus,
 };
 use crate::error::AttributionError;
 
@@ -35,6 +37,14 @@ pub struct RelevanceRules {
 /// Operators with weights.
 const WEIGHTED: [Algebra; 2] = [Algebra::Convolution, Algebra::Dense];
 
+/// The limit for 0.
+fn stabiliser(epsilon: f32) -> Stabiliser {
+    match epsilon == 0.0 {
+        true => Stabiliser::Guard,
+        false => Stabiliser::Epsilon(epsilon),
+    }
+}
+
 impl RelevanceRules {
     /// The names that [`RelevanceRules::composite`] knows.
     pub const COMPOSITES: &'static [&'static str] = &[
@@ -45,6 +55,9 @@ impl RelevanceRules {
         "epsilon-alpha2-beta1",
         "epsilon-alpha2-beta1-flat",
         "composite-lrp",
+        "attn-lrp",
+        "cp-lrp",
+        "cp-lrp-gamma",
     ];
 
     /// No rules.
@@ -56,7 +69,8 @@ impl RelevanceRules {
     ///
     /// Like all composites here: [`Norm`] on average pools and sums, [`Pass`] on activations, local
     /// response normalisation, arithmetic with constants and batch normalisations that cannot be
-    /// merged, [`Winner`] on max-pools.
+    /// merged, [`Winner`] on max-pools, [`Product::of_gates`] on products with a gate:
+    /// all to the signal.
     pub fn epsilon() -> Self {
         Self::new().composed("epsilon", Epsilon::default())
     }
@@ -122,6 +136,82 @@ impl RelevanceRules {
             .named("composite-lrp")
     }
 
+    /// AttnLRP: Achtibat et al., *AttnLRP: Attention-Aware Layer-Wise Relevance Propagation for Transformers*, ICML 2024,
+    /// <https://arxiv.org/abs/2402.05602>, in the limit of all epsilons going to 0.
+    ///
+    /// [`Epsilon::limit`] on weighted operators, [`Norm::absorbing`] on what else is linear, [`Product`], [`Softmax`],
+    /// [`Attention`], [`Normalization`] and [`Quotient`] in attention, gates and normalisations, [`Identity`] on
+    /// activations. Biases, learned positions and class tokens absorb their share. A convolutional network with gates
+    /// is covered, too.
+    ///
+    /// The paper's authors patented parts of LRP (Fraunhofer), and their program LXT grants no patent rights: look into
+    /// it before commercial use.
+    pub fn attn_lrp() -> Self {
+        Self::attn_lrp_with(0.0)
+    }
+
+    /// The same with this epsilon in every denominator, by the sign of what it is added to; 0 is the limit. Single
+    /// precision is badly conditioned with one that is not 0: relevances over responses near 0.
+    pub fn attn_lrp_with(epsilon: f32) -> Self {
+        let rules = Self::new().offer(WEIGHTED, Epsilon::stabilised(stabiliser(epsilon)));
+        rules.attending(epsilon, false).named("attn-lrp")
+    }
+
+    /// CP-LRP: Ali et al., *XAI for Transformers: Better Explanations through Conservative Propagation*, ICML 2022,
+    /// <https://arxiv.org/abs/2202.07304>, in the limit of all epsilons going to 0.
+    ///
+    /// As [`attn_lrp`](RelevanceRules::attn_lrp), but the weights of attention are constants: all of a head's
+    /// relevance goes to its values, and softmax, queries and keys get none.
+    pub fn cp_lrp() -> Self {
+        Self::cp_lrp_with(0.0)
+    }
+
+    /// The same with this epsilon in every denominator, as [`attn_lrp_with`](RelevanceRules::attn_lrp_with).
+    pub fn cp_lrp_with(epsilon: f32) -> Self {
+        let rules = Self::new().offer(WEIGHTED, Epsilon::stabilised(stabiliser(epsilon)));
+        rules.attending(epsilon, true).named("cp-lrp")
+    }
+
+    /// [`cp_lrp`](RelevanceRules::cp_lrp) with [`Gamma`] 0.25 on convolutions and 0.05 on dense layers: what AttnLRP's
+    /// authors recommend for vision transformers, who look for the numbers on each network.
+    pub fn cp_lrp_gamma() -> Self {
+        Self::new()
+            .offer(Algebra::Convolution, Gamma::new(0.25))
+            .offer(Algebra::Dense, Gamma::new(0.05))
+            .attending(0.0, true)
+            .named("cp-lrp-gamma")
+    }
+
+    /// Rules for what lies between weighted operators, attention among it.
+    fn attending(self, epsilon: f32, constant_attention: bool) -> Self {
+        let stabiliser = stabiliser(epsilon);
+        let (mut products, mut attention) = (
+            Product::stabilised(stabiliser),
+            Attention::with_epsilon(epsilon),
+        );
+        if constant_attention {
+            (products, attention) = (products.constant_attention(), attention.constant());
+        }
+        let linear = [
+            Algebra::Linear,
+            Algebra::Sum,
+            Algebra::Affine,
+            Algebra::Mixture,
+        ];
+        self.offer(linear, Norm::stabilised(stabiliser).absorbing())
+            .offer(Algebra::Product, products)
+            .offer(Algebra::Quotient, Quotient)
+            .offer(Algebra::Softmax, Softmax)
+            .offer(
+                Algebra::Normalization,
+                Normalization::stabilised(stabiliser),
+            )
+            .offer(Algebra::Other, attention)
+            .offer([Algebra::Activation, Algebra::Gate], Identity)
+            .offer(Algebra::LocalNormalization, Pass)
+            .offer([Algebra::Maximum, Algebra::Minimum], Winner)
+    }
+
     /// [`Excitation`] on every weighted operator, [`Norm::guarded`] on average pools and sums;
     /// batch normalisations are kept and passed.
     pub fn excitation_backprop() -> Self {
@@ -143,6 +233,9 @@ impl RelevanceRules {
             "epsilon-alpha2-beta1" => Self::epsilon_alpha2_beta1(),
             "epsilon-alpha2-beta1-flat" => Self::epsilon_alpha2_beta1_flat(),
             "composite-lrp" => Self::composite_lrp(),
+            "attn-lrp" => Self::attn_lrp(),
+            "cp-lrp" => Self::cp_lrp(),
+            "cp-lrp-gamma" => Self::cp_lrp_gamma(),
             _ => return None,
         })
     }
@@ -166,6 +259,7 @@ impl RelevanceRules {
                 ],
                 Pass,
             )
+            .offer(Algebra::Product, Product::of_gates())
             .offer([Algebra::Maximum, Algebra::Minimum], Winner)
     }
 
@@ -289,7 +383,11 @@ impl RelevanceRules {
         to: &str,
     ) -> Result<(Activation, Vec<RuleUse>), AttributionError> {
         let mut uses = self.unused();
-        for step in recording.steps(from, &[to])? {
+        let hands = |step: &Step<'_>, slot| match self.find(step) {
+            Some(rule) => rule.hands_to(step, slot),
+            None => true,
+        };
+        for step in recording.reached(from, &[to], hands)? {
             if let Some(rule) = self.find(&step).filter(|_| !step.is_absorbed()) {
                 RuleUse::count(&mut uses, &rule.name(), 1);
             }
@@ -326,8 +424,13 @@ impl RelevanceRules {
         to: &str,
         rule_for: impl Fn(&Step<'_>) -> Option<&'s dyn RelevanceRule>,
     ) -> Result<Activation, AttributionError> {
+        // What stops at an operator without a rule need not be known.
+        let hands = |step: &Step<'_>, slot| match rule_for(step) {
+            Some(rule) => rule.hands_to(step, slot),
+            None => true,
+        };
         let nodes: Vec<String> = recording
-            .steps(from, &[to])?
+            .reached(from, &[to], hands)?
             .iter()
             .filter(|step| !step.is_absorbed() && rule_for(step).is_none())
             .map(Step::label)

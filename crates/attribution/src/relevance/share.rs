@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, Step, Weights};
+use elucid_graph::{Activation, GraphError, Step, Weights};
 
 use super::RelevanceRule;
 use crate::error::AttributionError;
@@ -63,6 +63,29 @@ impl Stabiliser {
             _ => Ok(()),
         }
     }
+}
+
+/// `x_i` times what `back` makes of the relevance over the operator's output: the transpose of an operator that is linear,
+/// or is taken as such.
+pub(super) fn through(
+    step: &Step<'_>,
+    relevance: &[Option<Activation>],
+    stabiliser: Stabiliser,
+    back: impl FnOnce(&[Option<Activation>]) -> Result<Vec<Option<Activation>>, GraphError>,
+) -> Result<Vec<Option<Activation>>, AttributionError> {
+    let Some(Some(relevance)) = relevance.first() else {
+        return Ok(vec![None; step.inputs()]);
+    };
+    let output = step.output();
+    let quotient = stabiliser.divide(relevance.rows(), output.rows());
+    let quotient = Activation::from_rows(quotient, &output)?;
+    let slots = back(&[Some(quotient)])?.into_iter().enumerate();
+    slots
+        .map(|(slot, back)| match (back, step.input(slot)) {
+            (Some(back), Some(x)) => Ok(Some(Activation::from_rows(x.rows() * back.rows(), &x)?)),
+            _ => Ok(None),
+        })
+        .collect()
 }
 
 /// A part of a weighted operator's response: `weight x + bias`.

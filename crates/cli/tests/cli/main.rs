@@ -7,6 +7,7 @@ mod commands;
 mod common;
 mod evaluate;
 mod features;
+mod first_steps;
 mod groups;
 mod heads;
 mod models;

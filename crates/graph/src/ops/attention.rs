@@ -14,6 +14,7 @@ use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
+use crate::heads::{self, Attends};
 use crate::host::{ElementType, broadcast};
 use crate::operator::{
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_size,
@@ -282,6 +283,33 @@ impl Heads {
         self.k.length + self.past
     }
 
+    /// Queries, and all keys and values, each head once.
+    fn given(&self, inputs: &mut Slots) -> [Tensor<4>; 3] {
+        let q = self.q.split(inputs.take(0));
+        let mut grown = |slot: usize, past: usize, sizes: &Sizes| {
+            let new = sizes.split(inputs.take(slot));
+            match inputs.maybe(past) {
+                Some(past) => Tensor::cat(vec![past.into_cast::<4>(), new], 2),
+                None => new,
+            }
+        };
+        let (k, v) = (grown(1, 4, &self.k), grown(2, 5, &self.v));
+        [q, k, v]
+    }
+
+    fn whole(&self, [q, k, v]: [Tensor<4>; 3], mask: Option<Activation>) -> heads::Heads {
+        let groups = self.q.heads / self.k.heads.max(1);
+        heads::Heads {
+            bias: self.bias(mask, &q.device()),
+            q,
+            k: shared(k, groups),
+            v: shared(v, groups),
+            scale: self.scale,
+            softcap: self.softcap,
+            packed: self.q.packed,
+        }
+    }
+
     /// What is added to the scores.
     fn bias(&self, mask: Option<Activation>, device: &Device) -> Option<Tensor<4>> {
         let total = self.total();
@@ -346,18 +374,17 @@ pub(super) struct Attended {
     pub y: Tensor<4>,
 }
 
-/// Attends: `q`, `k` and `v` are `[N, heads, L, size]`, `bias` is added to the scores, which a
-/// `softcap` of more than 0 bends.
-pub(super) fn attend(
-    q: Tensor<4>,
-    k: Tensor<4>,
-    v: Tensor<4>,
-    scale: f32,
-    bias: Option<Tensor<4>>,
-    softcap: f32,
-) -> Attended {
-    let groups = q.dims()[1] / k.dims()[1].max(1);
-    let (k, v) = (shared(k, groups), shared(v, groups));
+/// Attends.
+pub(super) fn attend(heads: heads::Heads) -> Attended {
+    let heads::Heads {
+        q,
+        k,
+        v,
+        scale,
+        bias,
+        softcap,
+        packed: _,
+    } = heads;
     let products = (q * scale).matmul(k.swap_dims(2, 3));
     let masked = match bias {
         Some(bias) => products.clone() + bias,
@@ -378,7 +405,7 @@ pub(super) fn attend(
 }
 
 /// Each head `groups` times.
-fn shared(x: Tensor<4>, groups: usize) -> Tensor<4> {
+pub(super) fn shared(x: Tensor<4>, groups: usize) -> Tensor<4> {
     if groups == 1 {
         return x;
     }
@@ -397,19 +424,21 @@ fn masked_softmax(x: Tensor<4>) -> Tensor<4> {
     powers / sum
 }
 
+impl Attends for Heads {
+    fn heads(&self, mut inputs: Slots) -> Option<heads::Heads> {
+        let given = self.given(&mut inputs);
+        Some(self.whole(given, inputs.maybe(3)))
+    }
+}
+
 impl Kernel for Heads {
+    fn attends(&self) -> Option<&dyn Attends> {
+        Some(self)
+    }
+
     fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
-        let q = self.q.split(inputs.take(0));
-        let mut grown = |slot: usize, past: usize, sizes: &Sizes| {
-            let new = sizes.split(inputs.take(slot));
-            match inputs.maybe(past) {
-                Some(past) => Tensor::cat(vec![past.into_cast::<4>(), new], 2),
-                None => new,
-            }
-        };
-        let (k, v) = (grown(1, 4, &self.k), grown(2, 5, &self.v));
-        let bias = self.bias(inputs.maybe(3), &q.device());
-        let found = attend(q, k.clone(), v.clone(), self.scale, bias, self.softcap);
+        let [q, k, v] = self.given(&mut inputs);
+        let found = attend(self.whole([q, k.clone(), v.clone()], inputs.maybe(3)));
         let scores = match self.scores {
             Scores::Products => found.products,
             Scores::Masked => found.masked,

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use elucid_rules::{Algebra, OpKind};
 
-use super::attention::{Sizes, attend, heads, hiding, misfit};
+use super::attention::{Sizes, attend, heads, hiding, misfit, shared};
 use super::matmul::dense;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
+use crate::heads::{Attends, Heads};
 use crate::host::broadcast;
 use crate::operator::{
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_host_size,
@@ -166,9 +167,9 @@ struct Attending {
 }
 
 impl Attending {
-    /// `[N, L, heads * size]` from queries, all keys and all values.
-    fn run(&self, [q, k, v]: [Tensor<4>; 3], bias: Option<Activation>) -> Activation {
-        let [sizes, _, values] = self.sizes;
+    /// What is computed with queries, all keys and all values.
+    fn whole(&self, [q, k, v]: [Tensor<4>; 3], bias: Option<Activation>) -> Heads {
+        let [sizes, of_keys, _] = self.sizes;
         let device: Device = q.device();
         let keys = self.sizes[1].length + self.past;
         let mut added: Vec<Tensor<4>> = Vec::new();
@@ -184,8 +185,22 @@ impl Attending {
             let is_hidden = |_, i: usize, j: usize| j > self.past + i;
             added.push(hiding([1, sizes.length, keys], is_hidden, &device));
         }
-        let added = added.into_iter().reduce(|a, b| a + b);
-        let y = attend(q, k, v, self.scale, added, 0.0).y;
+        let groups = sizes.heads / of_keys.heads.max(1);
+        Heads {
+            q,
+            k: shared(k, groups),
+            v: shared(v, groups),
+            scale: self.scale,
+            bias: added.into_iter().reduce(|a, b| a + b),
+            softcap: 0.0,
+            packed: true,
+        }
+    }
+
+    /// `[N, L, heads * size]`.
+    fn run(&self, given: [Tensor<4>; 3], bias: Option<Activation>) -> Activation {
+        let [sizes, _, values] = self.sizes;
+        let y = attend(self.whole(given, bias)).y;
         let width = sizes.heads * values.size;
         y.swap_dims(1, 2)
             .into_view(&[sizes.batch, sizes.length, width])
@@ -281,8 +296,9 @@ struct ProjectedKernel {
     widths: [usize; 3],
 }
 
-impl Kernel for ProjectedKernel {
-    fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+impl ProjectedKernel {
+    /// Queries, and all keys and values.
+    fn given(&self, inputs: &mut Slots) -> Option<[Tensor<4>; 3]> {
         let weight = inputs.take(1);
         let all = dense(inputs.take(0), &weight, inputs.maybe(2).as_ref());
         let all = all.into_cast::<3>();
@@ -295,9 +311,7 @@ impl Kernel for ProjectedKernel {
                 sizes.split(part.into())
             })
         };
-        let (Some(q), Some(mut k), Some(mut v)) = (part(), part(), part()) else {
-            return Vec::new();
-        };
+        let (q, mut k, mut v) = (part()?, part()?, part()?);
         if let Some(past) = inputs.maybe(4) {
             let past = past.into_cast::<5>();
             let grown = |i: usize, new: Tensor<4>| {
@@ -310,6 +324,26 @@ impl Kernel for ProjectedKernel {
             };
             (k, v) = (grown(0, k), grown(1, v));
         }
+        Some([q, k, v])
+    }
+}
+
+impl Attends for ProjectedKernel {
+    fn heads(&self, mut inputs: Slots) -> Option<Heads> {
+        let given = self.given(&mut inputs)?;
+        Some(self.attending.whole(given, inputs.maybe(5)))
+    }
+}
+
+impl Kernel for ProjectedKernel {
+    fn attends(&self) -> Option<&dyn Attends> {
+        Some(self)
+    }
+
+    fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+        let Some([q, k, v]) = self.given(&mut inputs) else {
+            return Vec::new();
+        };
         let bias = inputs.maybe(5);
         let mut made = vec![self.attending.run([q, k.clone(), v.clone()], bias)];
         if outputs.len() > 1 {
@@ -456,8 +490,9 @@ struct GivenKernel {
     sources: [Source; 3],
 }
 
-impl Kernel for GivenKernel {
-    fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+impl GivenKernel {
+    /// Queries, and all keys and values.
+    fn given(&self, inputs: &mut Slots) -> Option<[Tensor<4>; 3]> {
         let given = [0, 1, 2].map(|slot| inputs.maybe(slot));
         let bias = inputs.maybe(3).map(Activation::into_cast::<1>);
         let mut from = 0;
@@ -476,14 +511,32 @@ impl Kernel for GivenKernel {
             from += heads * size;
             parts.push(x);
         }
-        let Ok([q, k, v]) = <[Tensor<4>; 3]>::try_from(parts) else {
-            return Vec::new();
-        };
+        let [q, k, v] = <[Tensor<4>; 3]>::try_from(parts).ok()?;
         let mut grown = |slot: usize, new: Tensor<4>| match inputs.maybe(slot) {
             Some(past) => Tensor::cat(vec![past.into_cast::<4>(), new], 2),
             None => new,
         };
         let (k, v) = (grown(6, k), grown(7, v));
+        Some([q, k, v])
+    }
+}
+
+impl Attends for GivenKernel {
+    fn heads(&self, mut inputs: Slots) -> Option<Heads> {
+        let given = self.given(&mut inputs)?;
+        Some(self.attending.whole(given, inputs.maybe(5)))
+    }
+}
+
+impl Kernel for GivenKernel {
+    fn attends(&self) -> Option<&dyn Attends> {
+        Some(self)
+    }
+
+    fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
+        let Some([q, k, v]) = self.given(&mut inputs) else {
+            return Vec::new();
+        };
         let y = self
             .attending
             .run([q, k.clone(), v.clone()], inputs.maybe(5));

@@ -103,6 +103,10 @@ impl Kernel for AlongAxis {
         vec![y.into_view(&outputs[0].shape)]
     }
 
+    fn softmax_view(&self) -> Option<[usize; 3]> {
+        Some(self.view).filter(|_| self.how == How::Soft)
+    }
+
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {
         self.over_channels.then(|| reach.element_wise()).flatten()
     }

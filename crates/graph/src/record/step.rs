@@ -3,17 +3,20 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, Depth, OpKind};
+use burn::tensor::Tensor;
+use elucid_rules::{Algebra, BoundRule, Depth, OpKind, OperatorRule, Site, SiteInput, Statistics};
 
 use super::Recording;
 use super::merged::Merged;
 use crate::activation::Activation;
 use crate::bound::BoundGraph;
 use crate::error::GraphError;
-use crate::execute::{self, Runnable};
+use crate::execute::{self, Placed, Runnable};
 use crate::graph::Node;
+use crate::heads::Heads;
 use crate::operator::{Kernel, Slots, Weighted, Weights};
 use crate::plan;
+use crate::rules;
 
 /// One operator of a [`Recording`], with the values that it read and made.
 #[derive(Debug)]
@@ -110,6 +113,19 @@ impl<'r> Step<'r> {
             Some(Some(value)) => self.recording.is_constant(*value),
             _ => true,
         }
+    }
+
+    /// What rules know of its input slots: which are constant, and which factors of a product are gates or
+    /// weights of attention.
+    pub fn site(&self) -> Vec<SiteInput> {
+        let graph = self.recording.model.graph();
+        rules::site(graph, &self.recording.known, self.node()).1
+    }
+
+    /// A number among its attributes by ONNX's name, or what ONNX takes where the file states none; `None` for
+    /// what has no such attribute.
+    pub fn number(&self, attribute: &str) -> Option<f64> {
+        self.node().op.number(attribute)
     }
 
     /// The network.
@@ -250,15 +266,8 @@ impl<'r> Step<'r> {
         inputs: Vec<Option<Activation>>,
         g: &[Option<Activation>],
     ) -> Result<Vec<Option<Activation>>, GraphError> {
-        let leaves: Vec<Option<Activation>> = inputs
-            .into_iter()
-            .enumerate()
-            .map(|(slot, input)| match self.is_live(slot) {
-                true => input.map(Activation::require_grad),
-                false => input,
-            })
-            .collect();
-        let mut total = None;
+        let leaves = self.leaves(inputs);
+        let mut total: Option<Tensor<1>> = None;
         for (output, g) in self.forward(leaves.clone())?.into_iter().zip(g) {
             let Some(g) = g else { continue };
             let product = (output.rows() * g.rows()).sum();
@@ -267,16 +276,124 @@ impl<'r> Step<'r> {
                 None => product,
             });
         }
-        let Some(total) = total.filter(|t| t.is_tracked()) else {
-            return Ok(vec![None; leaves.len()]);
+        Ok(self.differentiate(total, &leaves))
+    }
+
+    /// The live inputs as leaves of an autodiff graph.
+    fn leaves(&self, inputs: Vec<Option<Activation>>) -> Vec<Option<Activation>> {
+        let inputs = inputs.into_iter().enumerate();
+        let leaf = |(slot, input): (usize, Option<Activation>)| match self.is_live(slot) {
+            true => input.map(Activation::require_grad),
+            false => input,
+        };
+        inputs.map(leaf).collect()
+    }
+
+    /// The gradient of a sum at the live ones of these leaves.
+    fn differentiate(
+        &self,
+        total: Option<Tensor<1>>,
+        leaves: &[Option<Activation>],
+    ) -> Vec<Option<Activation>> {
+        let Some(total) = total.filter(Tensor::is_tracked) else {
+            return vec![None; leaves.len()];
         };
         let gradients = total.backward();
-        Ok((0..leaves.len())
-            .map(|slot| match (&leaves[slot], self.is_live(slot)) {
+        let slots = leaves.iter().enumerate();
+        slots
+            .map(|(slot, leaf)| match (leaf, self.is_live(slot)) {
                 (Some(leaf), true) => leaf.gradient(&gradients),
                 _ => None,
             })
-            .collect())
+            .collect()
+    }
+
+    /// Whether a rule for gradients can stand at this operator.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Rule`] with the reason why it cannot.
+    pub fn check_rule(&self, rule: &dyn OperatorRule) -> Result<(), GraphError> {
+        let inputs = self.site();
+        let site = Site {
+            operator: self.form(),
+            inputs: &inputs,
+            outputs: self.step().outputs.len(),
+            statistics: self.kernel().statistics(),
+        };
+        Ok(rule.check(&site)?)
+    }
+
+    /// The gradient that a rule gives at each live input, given that at each output.
+    ///
+    /// # Errors
+    ///
+    /// As [`Step::check_rule`].
+    pub fn gradient_by(
+        &self,
+        rule: Arc<dyn OperatorRule>,
+        g: &[Option<Activation>],
+    ) -> Result<Vec<Option<Activation>>, GraphError> {
+        self.check_rule(&*rule)?;
+        let placed = Placed {
+            rule: BoundRule::Operator(rule),
+            site: self.site(),
+        };
+        Ok(self.backward(&placed, g))
+    }
+
+    fn backward(&self, placed: &Placed, g: &[Option<Activation>]) -> Vec<Option<Activation>> {
+        let inputs = (0..self.inputs()).map(|slot| self.input(slot)).collect();
+        let outputs = self.node().outputs.iter();
+        // In the place of an output that nobody reads anything may stand.
+        let any = || self.recording.value_of(self.node().outputs[0]);
+        let outputs = outputs
+            .map(|v| self.recording.maybe_value_of(*v).unwrap_or_else(any))
+            .collect();
+        execute::backward(placed, self.ready(), inputs, &self.live, outputs, g)
+    }
+
+    /// How a softmax views its input, `[before, along, behind]` its axis; `None` for others.
+    pub fn softmax_view(&self) -> Option<[usize; 3]> {
+        self.kernel().softmax_view()
+    }
+
+    /// Which statistics a normalisation divides by, if nothing else but what it normalises is read from it.
+    pub fn statistics(&self) -> Option<Statistics> {
+        let alone = self.step().outputs.len() == 1;
+        self.kernel().statistics().filter(|_| alone)
+    }
+
+    /// What an operator that attends by itself computes with; `None` for others.
+    pub fn heads(&self) -> Option<Heads> {
+        self.heads_of((0..self.inputs()).map(|slot| self.input(slot)).collect())
+    }
+
+    fn heads_of(&self, inputs: Vec<Option<Activation>>) -> Option<Heads> {
+        self.kernel().attends()?.heads(Slots::new(inputs))
+    }
+
+    /// What goes to each live input when these go to its queries, keys and values, which are linear in the inputs:
+    /// the transpose of how they are made. `None` for what gets nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Shape`] when the operator has no [`heads`](Step::heads).
+    pub fn transpose_heads(
+        &self,
+        [q, k, v]: [Option<Tensor<4>>; 3],
+    ) -> Result<Vec<Option<Activation>>, GraphError> {
+        let leaves = self.leaves((0..self.inputs()).map(|slot| self.input(slot)).collect());
+        let Some(heads) = self.heads_of(leaves.clone()) else {
+            return Err(GraphError::Shape {
+                what: format!("queries, keys and values of {}", self.label()),
+                expected: "an operator that attends".to_owned(),
+                got: Vec::new(),
+            });
+        };
+        let parts = [(heads.q, q), (heads.k, k), (heads.v, v)].into_iter();
+        let products = parts.filter_map(|(part, g)| Some((part * g?).sum()));
+        Ok(self.differentiate(products.reduce(|a, b| a + b), &leaves))
     }
 
     fn ready(&self) -> Arc<Runnable> {
@@ -297,17 +414,7 @@ impl<'r> Step<'r> {
     ) -> Result<Vec<Option<Activation>>, GraphError> {
         let mut slots = vec![None; self.inputs()];
         if let Some(placed) = &self.recording.rules[self.index] {
-            let inputs = (0..self.inputs()).map(|slot| self.input(slot)).collect();
-            let outputs = self.node().outputs.iter();
-            // In the place of an output that nobody reads anything may stand.
-            let any = || self.recording.value_of(self.node().outputs[0]);
-            let outputs = outputs
-                .map(|v| self.recording.maybe_value_of(*v).unwrap_or_else(any))
-                .collect();
-            let ready = self.ready();
-            return Ok(execute::backward(
-                placed, ready, inputs, &self.live, outputs, g,
-            ));
+            return Ok(self.backward(placed, g));
         }
         let only_x = self.is_live(0) && (1..self.inputs()).all(|slot| !self.is_live(slot));
         if let (true, Some(weights), Some(Some(g))) = (only_x, self.weights(), g.first()) {

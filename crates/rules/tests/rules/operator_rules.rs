@@ -169,7 +169,7 @@ fn what_cannot_stand_somewhere_says_why() {
     let subject = Subject::new(OpKind::Mul, Algebra::Product, &["scale"]);
     let gate = SiteInput {
         is_gate: true,
-        is_constant: false,
+        ..SiteInput::default()
     };
     let other = SiteInput::default();
     let place = |rules: &Rules, inputs: &[SiteInput]| rules.place(&at(PRODUCT, inputs), &subject);
@@ -188,13 +188,7 @@ fn what_cannot_stand_somewhere_says_why() {
     let text = place(&beyond, &[gate; 2]).unwrap_err().to_string();
     assert!(text.contains("input 2"), "{text}");
     // By kind it is asked, by a pattern it takes what it is for.
-    let relu = at(
-        Operator::Relu,
-        &[SiteInput {
-            is_constant: false,
-            is_gate: false,
-        }],
-    );
+    let relu = at(Operator::Relu, &[SiteInput::default()]);
     let subject = Subject::new(OpKind::Relu, Algebra::Activation, &["scale"]);
     let named = Rules::new().on_operators(OpKind::Relu, UniformProduct);
     let text = named.place(&relu, &subject).unwrap_err().to_string();
