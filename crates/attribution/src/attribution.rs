@@ -75,12 +75,12 @@ impl Attribution {
     /// values over channels, and one evaluation was made of each image, unless other is said.
     ///
     /// ```
-    /// # use elucid_attribution::{Attribution, AttributionError, Reduce, Work};
-    /// # fn found(method: &dyn elucid_attribution::Attributor, work: &Work<'_>,
+    /// # use elucid_attribution::{Attribution, AttributionError, Context, Reduce};
+    /// # fn found(method: &dyn elucid_attribution::Attributor, context: &Context<'_>,
     /// #     values: ndarray::ArrayD<f32>) -> Result<Attribution, AttributionError> {
-    /// let found = Attribution::of(method, work, values, work.all_scores()?)?
+    /// let found = Attribution::of(method, context, values, context.all_scores()?)?
     ///     .with_reduction(Reduce::Sum)
-    ///     .with_evaluations(vec![50; work.count()]);
+    ///     .with_evaluations(vec![50; context.count()]);
     /// # Ok(found)
     /// # }
     /// ```

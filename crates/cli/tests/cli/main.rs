@@ -12,6 +12,7 @@ mod groups;
 mod heads;
 mod models;
 mod own_network;
+mod own_program;
 mod spatial;
 mod target_pages;
 mod targets;
