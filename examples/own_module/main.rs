@@ -21,7 +21,7 @@ use rand::SeedableRng;
 use rand_pcg::Pcg32;
 
 use net::SmallInception;
-use shapes::{CLASSES, SIDE, batch, draw};
+use shapes::{CLASSES, MEAN, SIDE, STD, batch, draw};
 
 /// Pictures in one step of training.
 const BATCH: usize = 40;
@@ -35,7 +35,7 @@ const SHOWN: [&str; 10] = [
     "lrp",
     "excitation-backprop",
     "grad-cam",
-    "grad-cam++",
+    "grad-cam-plus-plus",
     "layer-cam",
     "hires-cam",
 ];
@@ -108,7 +108,8 @@ fn explain() -> Result<(), Box<dyn Error>> {
     // What is explained: one picture that no step of training sees.
     let picture = ArrayD::from_shape_vec(vec![3, SIDE, SIDE], draw(class, &mut random))?;
     // Captured once. Later looks take the parameters of the moment, and capture nothing.
-    let spec = InputSpec::plain([SIDE, SIDE], 3)?;
+    let spec =
+        InputSpec::new([SIDE, SIDE])?.with_normalisation(1.0 / 255.0, [MEAN; 3], [STD; 3])?;
     let untrained = SmallInception::new(CLASSES.len(), &device);
     let captured = Model::capture(&untrained, spec, |m, x| m.forward(x))?
         .with_labels(Labels::parse("shapes", &CLASSES.join("\n")))?;
@@ -127,7 +128,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
         let best = scores
             .top(1)
             .first()
-            .map(|guess| guess.shown().name)
+            .map(|guess| guess.shown().0)
             .unwrap_or_default();
         println!(
             "step {step:4}: {:3.0} % of new pictures right, this one is a {best} ({:.0} s)",

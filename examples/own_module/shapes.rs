@@ -7,11 +7,16 @@ use rand_pcg::Pcg32;
 /// Sides of a picture in pixels.
 pub const SIDE: usize = 48;
 
+/// How a pixel of 0 to 1 becomes an input: its mean is taken away, and what is left divided.
+pub const MEAN: f32 = 0.5;
+/// By what.
+pub const STD: f32 = 0.25;
+
 /// What there is to be told apart.
 pub const CLASSES: [&str; 5] = ["disc", "ring", "square", "triangle", "cross"];
 
-/// A shape on a ground of stripes, `[3, SIDE, SIDE]`, values from 0 to 1. Colours and place are drawn by lot,
-/// so that neither tells the class.
+/// A shape on a ground of stripes, `[3, SIDE, SIDE]`, as the network takes it. Colours and place are drawn by
+/// lot, so that neither tells the class.
 pub fn draw(class: usize, random: &mut Pcg32) -> Vec<f32> {
     let radius = random.random_range(7.0..12.0_f32);
     let side = SIDE as f32;
@@ -38,7 +43,7 @@ pub fn draw(class: usize, random: &mut Pcg32) -> Vec<f32> {
                 };
                 let noise = random.random_range(-0.04..0.04_f32);
                 let place = (channel * SIDE + row) * SIDE + column;
-                pixels[place] = (value + noise).clamp(0.0, 1.0);
+                pixels[place] = ((value + noise).clamp(0.0, 1.0) - MEAN) / STD;
             }
         }
     }

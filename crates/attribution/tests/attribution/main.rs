@@ -1,6 +1,7 @@
 //! The methods: toys worked out by hand, naive twins, arrays of reference programs.
 
 mod batch_of_one;
+mod budgets;
 mod cam;
 mod channel_cams;
 mod channels;
@@ -21,6 +22,7 @@ mod meaningful;
 mod modern_relevance;
 mod module_patterns;
 mod networks;
+mod numbers;
 mod paths;
 mod perturbation;
 mod places;
