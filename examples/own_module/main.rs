@@ -108,7 +108,8 @@ fn explain() -> Result<(), Box<dyn Error>> {
     // What is explained: one picture that no step of training sees.
     let picture = ArrayD::from_shape_vec(vec![3, SIDE, SIDE], draw(class, &mut random))?;
     // Captured once. Later looks take the parameters of the moment, and capture nothing.
-    let spec = InputSpec::new([SIDE, SIDE])?.with_normalisation(1.0 / 255.0, [MEAN; 3], [STD; 3])?;
+    let spec =
+        InputSpec::new([SIDE, SIDE])?.with_normalisation(1.0 / 255.0, [MEAN; 3], [STD; 3])?;
     let untrained = SmallInception::new(CLASSES.len(), &device);
     let captured = Model::capture(&untrained, spec, |m, x| m.forward(x))?
         .with_labels(Labels::parse("shapes", &CLASSES.join("\n")))?;

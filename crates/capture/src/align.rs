@@ -2,6 +2,7 @@
 //! anything else does.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use burn::backend::capture::TensorId;
 use burn::backend::ir::{BaseOperationIr, IrVisitorMut, OperationIr, TensorIr, TensorStatus};
@@ -98,8 +99,8 @@ impl Aligned<'_> {
     }
 
     fn tensor(&mut self, a: &TensorIr, b: &TensorIr) -> Result<(), String> {
-        if !self.sizes.contains_key(&a.id) {
-            self.sizes.insert(a.id, sizes(&a.shape, &b.shape)?);
+        if let Entry::Vacant(entry) = self.sizes.entry(a.id) {
+            entry.insert(sizes(&a.shape, &b.shape)?);
         }
         self.put(a.id, b.id)
     }
@@ -118,8 +119,8 @@ impl Aligned<'_> {
         let (Some(x), Some(y)) = (self.two.values.get(&a), self.three.values.get(&b)) else {
             return Ok(());
         };
-        if !self.sizes.contains_key(&a) {
-            self.sizes.insert(a, sizes(x.shape(), y.shape())?);
+        if let Entry::Vacant(entry) = self.sizes.entry(a) {
+            entry.insert(sizes(x.shape(), y.shape())?);
         }
         let is_given =
             a == self.two.image || self.two.beside.iter().any(|(_, given)| given.id == a);

@@ -5,6 +5,7 @@
 //! module as a whole is the value of it that is read outside, which the graph finds by itself from the
 //! modules of its nodes.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::program::{Constant, Id, Line, Program};
@@ -215,9 +216,8 @@ impl<'p> Namer<'p> {
             }
             let (home, name) = self.line(line);
             for &out in &line.outputs {
-                if !values.contains_key(&out) {
-                    let name = self.unique(&name);
-                    values.insert(out, name);
+                if let Entry::Vacant(entry) = values.entry(out) {
+                    entry.insert(self.unique(&name));
                 }
                 self.homes.insert(out, home.clone());
             }

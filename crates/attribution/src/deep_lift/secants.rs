@@ -53,7 +53,8 @@ impl Pair<'_, '_> {
         m: &Activation,
     ) -> Result<Vec<Option<Activation>>, AttributionError> {
         let mut slots = self.slots();
-        let (Some((x, base)), Some([_, along, behind])) = (self.values(0), self.step.softmax_view())
+        let (Some((x, base)), Some([_, along, behind])) =
+            (self.values(0), self.step.softmax_view())
         else {
             return Ok(slots);
         };
@@ -83,11 +84,12 @@ impl Pair<'_, '_> {
             |d: &Tensor<2>| ((d.clone() * d.clone()).mean_dim(1) + statistics.epsilon).sqrt();
         let (d, d0) = (centred(view(x.rows())), centred(view(base)));
         let (sd, sd0) = (deviation(&d), deviation(&d0));
-        let m = view(m.rows()) * self.scale(&x, |v| {
-            let d = centred(view(v));
-            let sd = deviation(&d);
-            d / sd
-        })?;
+        let m = view(m.rows())
+            * self.scale(&x, |v| {
+                let d = centred(view(v));
+                let sd = deviation(&d);
+                d / sd
+            })?;
         let mean = (d.clone() + d0.clone()) * 0.5;
         let at_deviation = -(m.clone() * mean.clone()).sum_dim(1) / (sd.clone() * sd0.clone());
         let at_square = at_deviation / (sd.clone() + sd0.clone());

@@ -74,8 +74,8 @@ impl Attention {
         // Of the sum of products, masks and positions, the products' share over the products.
         let for_products = match (self.epsilon > 0.0, &heads.bias) {
             (true, Some(_)) => {
-                let products = (heads.q.clone() * heads.scale)
-                    .matmul(heads.k.clone().swap_dims(2, 3));
+                let products =
+                    (heads.q.clone() * heads.scale).matmul(heads.k.clone().swap_dims(2, 3));
                 let share = products.clone() * self.divide(at_scores, shown);
                 self.divide(share, products)
             }

@@ -116,9 +116,14 @@ impl RelevanceRule for Norm {
         {
             return Ok(all_to(step, slot, relevance.clone()));
         }
-        through(step, &[Some(relevance.clone())], self.stabiliser, |quotient| {
-            let inputs = (0..step.inputs()).map(|slot| step.input(slot)).collect();
-            step.pullback(inputs, quotient)
-        })
+        through(
+            step,
+            &[Some(relevance.clone())],
+            self.stabiliser,
+            |quotient| {
+                let inputs = (0..step.inputs()).map(|slot| step.input(slot)).collect();
+                step.pullback(inputs, quotient)
+            },
+        )
     }
 }

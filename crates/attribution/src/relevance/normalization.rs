@@ -69,9 +69,7 @@ impl RelevanceRule for Normalization {
         step.algebra() == Algebra::Normalization
             && match self.how {
                 How::Constant(_) => step.check_rule(&ConstantStatistics).is_ok(),
-                How::Identity => {
-                    step.input(0).map(|x| x.shape()) == Some(step.output().shape())
-                }
+                How::Identity => step.input(0).map(|x| x.shape()) == Some(step.output().shape()),
             }
     }
 

@@ -168,13 +168,7 @@ pub fn all() -> Option<Vec<Compared>> {
             } else {
                 TOLERANCE
             };
-            found.push(compare(
-                &references,
-                network,
-                array,
-                || rules(array),
-                bound,
-            ));
+            found.push(compare(&references, network, array, || rules(array), bound));
         }
     }
     found.extend(deep_lift(&references));
@@ -216,11 +210,7 @@ fn check(found: &[Compared]) {
     }
     for row in found {
         let is_near = row.worst < row.bound;
-        assert!(
-            is_near,
-            "{} of {}: {:.1e}",
-            row.what, row.arrays, row.worst
-        );
+        assert!(is_near, "{} of {}: {:.1e}", row.what, row.arrays, row.worst);
     }
 }
 
@@ -342,8 +332,8 @@ fn rules_for_gradients_times_activations_are_the_same_relevance() {
                     if stage == "input_position_passed" {
                         continue;
                     }
-                    let method = LinearApproximation::at(&layer(tensors, &stage))
-                        .rules(&Rules::attn_lrp());
+                    let method =
+                        LinearApproximation::at(&layer(tensors, &stage)).rules(&Rules::attn_lrp());
                     let error = relative_error(&values(&method, &model, &input, class), &want);
                     assert!(error < TOLERANCE, "{error:.1e} {} {stage}", file.display());
                 }
