@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use common::Arguments;
 use elucid::attribution::{
-    AttributionError, Configurable, Configuration, Method, MethodOptions, Methods, Place, Setup,
-    Work, options,
+    AttributionError, Configurable, Configuration, Context, Method, MethodOptions, Methods, Place,
+    Setup, options,
 };
 use elucid::metrics::{Case, MetricOptions, metric};
 use elucid::prelude::*;
@@ -44,18 +44,18 @@ impl Attributor for Mirrored {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        let work = Work::new(network, images, &target, &self.setup)?;
-        let (values, scores) = work.each_batch(|rows, at| {
-            let found = work.gradients(rows, at.clone())?;
+        let context = Context::new(network, images, &target, &self.setup)?;
+        let (values, scores) = context.each_batch(|rows, at| {
+            let found = context.gradients(rows, at.clone())?;
             let image = at.tensor::<4>()?;
-            let mirrored = work.gradients(rows, image.clone().flip([3]).into())?;
+            let mirrored = context.gradients(rows, image.clone().flip([3]).into())?;
             let back = mirrored.gradient.tensor::<4>()?.flip([3]);
             let mean = (found.gradient.tensor::<4>()? + back) / 2.0;
             let values = if self.times_input { mean * image } else { mean };
             Ok((values.into(), found.scores))
         })?;
-        let evaluations = vec![2; work.count()];
-        Ok(Attribution::of(self, &work, values, scores)?.with_evaluations(evaluations))
+        let evaluations = vec![2; context.count()];
+        Ok(Attribution::of(self, &context, values, scores)?.with_evaluations(evaluations))
     }
 }
 

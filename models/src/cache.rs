@@ -25,7 +25,7 @@ pub enum Found {
 pub enum ResolveError {
     /// A known model that is not on this machine, and can be downloaded.
     #[error(
-        "the model {name} is not on this machine; to get it ({}): elucid models pull {name}",
+        "the model {name} is not on this machine ({}): pull(\"{name}\") downloads it",
         megabytes(*.bytes)
     )]
     NotPulled {
@@ -55,7 +55,7 @@ pub enum ResolveError {
     },
     /// A file in the cache is not the one that was downloaded.
     #[error(
-        "{} has {got} bytes instead of {expected}; to get it anew: elucid models pull {name}",
+        "{} has {got} bytes instead of {expected}: pull(\"{name}\") downloads it anew",
         path.display()
     )]
     Damaged {
@@ -98,7 +98,7 @@ fn paths(paths: &[PathBuf]) -> String {
 
 fn meant(nearest: &[&str]) -> String {
     if nearest.is_empty() {
-        "; to see the names: elucid models list".to_owned()
+        "; the manifest lists the names".to_owned()
     } else {
         format!("; the nearest are {}", nearest.join(", "))
     }
@@ -127,7 +127,8 @@ impl Cache {
     }
 
     /// The cache of this user: the folder `ELUCID_MODELS`, else the platform's cache folder;
-    /// then `models/` in the folder `ELUCID_ASSETS`, then `../shared/models`.
+    /// then, where it is set, `models/` in the folder `ELUCID_ASSETS`. No folder is looked in that
+    /// nobody named.
     ///
     /// # Errors
     /// [`ResolveError::NoCacheFolder`] when the variable is not set and the platform has no
@@ -154,7 +155,7 @@ impl Cache {
         if let Some(assets) = given(assets) {
             cache = cache.or_in(assets.join("models"));
         }
-        Ok(cache.or_in("../shared/models"))
+        Ok(cache)
     }
 
     /// The folder that downloads go to.
@@ -302,8 +303,7 @@ mod tests {
         let error = cache.resolve("googlenet").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the model googlenet-12 is not on this machine; to get it (28 MB): \
-             elucid models pull googlenet-12"
+            "the model googlenet-12 is not on this machine (28 MB): pull(\"googlenet-12\") downloads it"
         );
 
         let other = assets.join("googlenet.onnx");
@@ -326,12 +326,12 @@ mod tests {
     }
 
     #[test]
-    fn a_miss_says_what_to_type() {
+    fn a_miss_says_what_would_be_right() {
         let cache = Cache::at("/nonexistent");
         let error = cache.resolve("googlnet").unwrap_err().to_string();
         assert!(error.contains("googlenet-12"), "{error}");
         let error = cache.resolve("xyzzy").unwrap_err().to_string();
-        assert!(error.contains("elucid models list"), "{error}");
+        assert!(error.contains("the manifest lists the names"), "{error}");
         let error = cache.resolve("efficientnet-lite0").unwrap_err().to_string();
         assert!(error.contains("cannot be downloaded"), "{error}");
         let folder = tempfile::tempdir().unwrap();
@@ -366,15 +366,10 @@ mod tests {
     fn the_environment_overrides_the_platform() {
         let cache = Cache::from_variables(Some("/m".into()), Some("/assets".into())).unwrap();
         assert_eq!(cache.folder(), Path::new("/m"));
-        assert_eq!(
-            cache.assets,
-            [
-                PathBuf::from("/assets/models"),
-                PathBuf::from("../shared/models")
-            ]
-        );
+        assert_eq!(cache.assets, [PathBuf::from("/assets/models")]);
         // An empty variable is as good as none.
         if let Ok(cache) = Cache::from_variables(Some("".into()), None) {
+            assert!(cache.assets.is_empty());
             assert!(cache.folder().ends_with("models") || cache.folder().is_absolute());
         }
     }

@@ -60,7 +60,7 @@ fn alpha_is_chosen_on_the_other_half() {
     assert!(text.contains("### 64 images\n"), "{text}");
 
     let gradient = row(&text, "| method | pointing", "gradient");
-    // Class 7 has one hit of two, class 8 two of two, which is surely better than the centre's none;
+    // Class 7 has one hit of two, class 8 two of two, which is better than the centre's none on all of the 128;
     // the difficult images are misses, as they are for the centre.
     assert!(gradient[2].starts_with("**0.750 ("), "{text}");
     assert!(gradient[3].starts_with("0.000 ("), "{text}");

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attributor::Attributor;
 use crate::error::AttributionError;
+use crate::finite::{finite, finite_scores};
 use crate::layer_map::LayerMap;
 use crate::options::Configuration;
 use crate::saliency::{Reduce, Saliency};
@@ -74,12 +75,12 @@ impl Attribution {
     /// values over channels, and one evaluation was made of each image, unless other is said.
     ///
     /// ```
-    /// # use elucid_attribution::{Attribution, AttributionError, Reduce, Work};
-    /// # fn found(method: &dyn elucid_attribution::Attributor, work: &Work<'_>,
+    /// # use elucid_attribution::{Attribution, AttributionError, Context, Reduce};
+    /// # fn found(method: &dyn elucid_attribution::Attributor, context: &Context<'_>,
     /// #     values: ndarray::ArrayD<f32>) -> Result<Attribution, AttributionError> {
-    /// let found = Attribution::of(method, work, values, work.all_scores()?)?
+    /// let found = Attribution::of(method, context, values, context.all_scores()?)?
     ///     .with_reduction(Reduce::Sum)
-    ///     .with_evaluations(vec![50; work.count()]);
+    ///     .with_evaluations(vec![50; context.count()]);
     /// # Ok(found)
     /// # }
     /// ```
@@ -87,7 +88,7 @@ impl Attribution {
     /// # Errors
     ///
     /// [`AttributionError::ReadBack`] for values that are not one entry for each image, or scores that are not one
-    /// for each.
+    /// for each; [`AttributionError::NotFinite`] for those that are no numbers.
     pub fn of(
         method: &dyn Attributor,
         work: &Work<'_>,
@@ -103,7 +104,7 @@ impl Attribution {
                 });
             }
         }
-        Ok(Self::new(method, work, values, scores, Reduce::MaxAbs))
+        Self::new(method, work, values, scores, Reduce::MaxAbs)
     }
 
     /// States the reduction over channels that the method is shown with.
@@ -120,7 +121,7 @@ impl Attribution {
         values: ArrayD<f32>,
         scores: Vec<f32>,
         reduce: Reduce,
-    ) -> Self {
+    ) -> Result<Self, AttributionError> {
         let configuration = method.configuration(work.size());
         Self::named(method.name(), configuration, work, values, scores, reduce)
     }
@@ -133,8 +134,8 @@ impl Attribution {
         values: ArrayD<f32>,
         scores: Vec<f32>,
         reduce: Reduce,
-    ) -> Self {
-        Self(Parts {
+    ) -> Result<Self, AttributionError> {
+        let made = Self(Parts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             method: method.to_owned(),
             configuration,
@@ -152,7 +153,9 @@ impl Attribution {
             map: work.map,
             values,
             scores,
-        })
+        });
+        made.check_finite()?;
+        Ok(made)
     }
 
     pub(crate) fn into_parts(self) -> Parts {
@@ -319,6 +322,13 @@ impl Attribution {
     /// [`AttributionError::LayerLayout`] when it is not known which axes they are.
     pub fn map(&self) -> Result<Saliency, AttributionError> {
         self.saliency(self.0.reduce)
+    }
+
+    /// Refuses scores and values that are no numbers: nothing can be read in them, and a map would draw
+    /// them as if they were. [`AttributionError::NotFinite`] says where the first of them is.
+    fn check_finite(&self) -> Result<(), AttributionError> {
+        finite_scores(self.target(), 0.., self.scores())?;
+        finite(self.method(), self.target(), self.values().view())
     }
 
     /// One map per image, `[N, H, W]`.

@@ -191,7 +191,8 @@ macro_rules! setup_builders {
     };
     (@batch_size) => {
         /// How many images, or samples of images, are propagated together, 8 by default: what
-        /// bounds the memory.
+        /// bounds the memory. Fewer, where so many would take more than the network's
+        /// [`Limits`](elucid_graph::Limits).
         pub fn batch_size(mut self, batch_size: usize) -> Self {
             self.setup = self.setup.with_batch_size(batch_size);
             self

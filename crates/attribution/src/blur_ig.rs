@@ -123,7 +123,7 @@ impl Attributor for BlurIntegratedGradients {
         }
         let evaluations = vec![points; scores.len()];
         Ok(
-            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)
+            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)?
                 .with_evaluations(evaluations)
                 .expecting(expected),
         )

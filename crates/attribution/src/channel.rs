@@ -374,7 +374,7 @@ impl ChannelAttribution {
             join(&parts)?,
             scores,
             Reduce::Sum,
-        )
+        )?
         .with_evaluations(evaluations))
     }
 }

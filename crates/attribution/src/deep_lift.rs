@@ -137,7 +137,7 @@ impl Attributor for DeepLift {
             differences.extend(pairs.map(|(x, mean)| f64::from(*x) - mean));
             Ok(Activation::from_rows(total / count as f32, at)?)
         })?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum).expecting(differences))
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?.expecting(differences))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What can go wrong while explaining.
 
 use elucid_factor::FactorError;
-use elucid_graph::{GraphError, Layout};
+use elucid_graph::{Excess, GraphError, Layout};
 use elucid_vision::ModelError;
 
 /// An error from an attribution method.
@@ -75,6 +75,28 @@ pub enum AttributionError {
         /// What would be right.
         expected: &'static str,
     },
+    /// More memory would be taken than the network may.
+    #[error("{what} would take {}", Excess { needed: *needed, held: 0, limit: *limit })]
+    TooLarge {
+        /// What, by the options that it grows with.
+        what: String,
+        /// The bytes that it would take.
+        needed: u64,
+        /// The most bytes allowed.
+        limit: u64,
+    },
+    /// A number of the result, or of the target's scores, is none.
+    #[error("{what} of \"{target}\" is {value} at {place}: the network leaves the numbers")]
+    NotFinite {
+        /// The attribution by a method, or the score.
+        what: String,
+        /// The target.
+        target: String,
+        /// What stands there.
+        value: f32,
+        /// Where, by image and index.
+        place: String,
+    },
     /// A value could not be read back from the device as the shape computed.
     #[error("the device returned {got:?} where {expected:?} was computed")]
     ReadBack {
@@ -113,21 +135,24 @@ pub enum AttributionError {
         network: String,
     },
     /// A method cannot explain some operators of the network.
-    #[error("{method} has no rule for {}; assign one to each, or take another method", nodes.join(", "))]
+    #[error(
+        "{method} has no rule for {}: assign one to each, or take another method",
+        by_kind(nodes)
+    )]
     Uncovered {
         /// The method, or its set of rules.
         method: String,
         /// The operators, by kind and name.
         nodes: Vec<String>,
     },
-    /// A method replaces the gradient of ReLU and Clip, and there is none to replace.
+    /// A method replaces the gradient of ReLU and Clip, and there is none to replace. Other activations can
+    /// be given rules of their own, such as [`GuidedActivation`](elucid_rules::GuidedActivation), and the
+    /// gradient taken under them.
     #[error(
         "{method} replaces the gradient of ReLU and Clip, and there is none between \"{layer}\" and \
-         \"{target}\"{}; take another method{}",
+         \"{target}\"{}; take another method",
         if activations.is_empty() { ", nor any other activation".to_owned() }
         else { format!(", only {}", activations.join(", ")) },
-        if activations.is_empty() { "" }
-        else { ", or the gradient under rules for these, such as GuidedActivation" }
     )]
     NoRectifier {
         /// The method.
@@ -141,7 +166,7 @@ pub enum AttributionError {
     },
     /// No method has this name.
     #[error(
-        "no method is called \"{name}\"{}; see: elucid methods",
+        "no method is called \"{name}\"{}",
         nearest.as_ref().map_or(String::new(), |n| format!("; did you mean {n}?"))
     )]
     UnknownMethod {
@@ -164,7 +189,7 @@ pub enum AttributionError {
         options: Vec<&'static str>,
     },
     /// An option's value cannot be understood.
-    #[error("--{option} is \"{value}\", expected {expected}")]
+    #[error("option \"{option}\" is \"{value}\", expected {expected}")]
     OptionValue {
         /// The option.
         option: String,
@@ -231,11 +256,57 @@ pub enum AttributionError {
     },
 }
 
+/// Operators by kind, the first few of each by name: `3 Mul ("a", "b", "c"), 1 Softmax ("d")`.
+fn by_kind(nodes: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let mut kinds: Vec<(&str, Vec<&str>)> = Vec::new();
+    for node in nodes {
+        let (kind, name) = node.split_once(' ').unwrap_or((node, ""));
+        match kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, names)) => names.push(name),
+            None => kinds.push((kind, vec![name])),
+        }
+    }
+    let each = kinds.into_iter().map(|(kind, names)| {
+        let shown: Vec<&str> = names.iter().take(SHOWN).copied().collect();
+        let more = match names.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        match names[..] {
+            [only] => format!("{kind} {only}"),
+            _ => format!("{} {kind} ({}{more})", names.len(), shown.join(", ")),
+        }
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
 impl From<elucid_progress::Cancelled> for AttributionError {
     fn from(cancelled: elucid_progress::Cancelled) -> Self {
         Self::Cancelled {
             done: cancelled.done,
             total: cancelled.total,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_operators_are_a_line() {
+        let nodes = (0..100).map(|i| format!("{} \"n{i}\"", ["Mul", "Sigmoid"][i % 2]));
+        let mut nodes: Vec<String> = nodes.collect();
+        nodes.push("Softmax \"s\"".to_owned());
+        let error = AttributionError::Uncovered {
+            method: "lrp".to_owned(),
+            nodes,
+        };
+        assert_eq!(
+            error.to_string(),
+            "lrp has no rule for 50 Mul (\"n0\", \"n2\", \"n4\" and 47 more), 50 Sigmoid (\"n1\", \"n3\", \
+             \"n5\" and 47 more), Softmax \"s\": assign one to each, or take another method"
+        );
     }
 }

@@ -139,7 +139,7 @@ impl Attributor for ExcitationBackprop {
             uses = used;
             Ok(arrived)
         })?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
             .with_rules(self.rules.name(), uses)
             .expecting(started))
     }
@@ -291,7 +291,7 @@ impl Attributor for ContrastiveExcitationBackprop {
             Ok(arrived)
         })?;
         Ok(
-            Attribution::new(self, &work, values, scores, Reduce::Positive)
+            Attribution::new(self, &work, values, scores, Reduce::Positive)?
                 .with_rules(self.rules.name(), uses),
         )
     }

@@ -130,7 +130,13 @@ impl Gradient {
             .map(|(work, parts)| {
                 let values = join(&parts)?;
                 let scores = scores.clone();
-                Ok(Attribution::new(self, work, values, scores, Reduce::MaxAbs))
+                Ok(Attribution::new(
+                    self,
+                    work,
+                    values,
+                    scores,
+                    Reduce::MaxAbs,
+                )?)
             })
             .collect()
     }
@@ -160,7 +166,7 @@ impl Attributor for Gradient {
             values,
             scores,
             Reduce::MaxAbs,
-        ))
+        )?)
     }
 }
 

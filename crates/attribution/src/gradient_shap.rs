@@ -126,7 +126,7 @@ impl Attributor for GradientShap {
         let (parts, ends): (Vec<_>, Vec<_>) = estimates.found.into_iter().unzip();
         let (scores, expected): (Vec<f32>, Vec<f64>) = ends.into_iter().unzip();
         Ok(
-            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)
+            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)?
                 .with_evaluations(estimates.samples)
                 .with_planned(planned)
                 .expecting(expected),

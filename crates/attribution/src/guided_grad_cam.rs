@@ -162,7 +162,7 @@ impl Attributor for GuidedGradCam {
         })?;
         let evaluations = vec![2; scores.len()];
         Ok(
-            Attribution::new(self, &guided, values, scores, Reduce::MaxAbs)
+            Attribution::new(self, &guided, values, scores, Reduce::MaxAbs)?
                 .with_evaluations(evaluations)
                 .with_rule_uses(RECTIFIED.kept(&guided)?),
         )

@@ -236,7 +236,7 @@ impl Attributor for GuidedIntegratedGradients {
         }
         let evaluations = vec![self.steps * baselines; scores.len()];
         Ok(
-            Attribution::new(self, &work, values, scores, Reduce::AbsSum)
+            Attribution::new(self, &work, values, scores, Reduce::AbsSum)?
                 .with_evaluations(evaluations)
                 .expecting(expected),
         )

@@ -53,6 +53,7 @@ use crate::adaptive::Mesh;
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::baseline::{BASELINES, Baseline};
+use crate::budget::SINGLE;
 use crate::error::AttributionError;
 use crate::lines::{Lines, Point, mean};
 use crate::methods::{Method, MethodOptions, Place};
@@ -399,6 +400,14 @@ impl Attributor for IntegratedGradients {
         let (mut evaluations, mut met) = (Vec::new(), Vec::new());
         for image in 0..work.count() {
             let lines = self.lines(&work, image)?;
+            if let Integral::Adaptive {
+                max_evaluations, ..
+            } = self.integral
+            {
+                let what = format!("the gradients of {max_evaluations} evaluations");
+                let numbers = lines.end().shape().iter().product();
+                work.afford(what, &[max_evaluations, numbers, SINGLE])?;
+            }
             let (starts, end) = lines.scores()?;
             let difference = f64::from(end) - mean(&starts);
             let integral = match self.integral {
@@ -421,7 +430,7 @@ impl Attributor for IntegratedGradients {
             scores.push(end);
         }
         Ok(
-            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)
+            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)?
                 .with_evaluations(evaluations)
                 .with_tolerance_met(met)
                 .expecting(expected),

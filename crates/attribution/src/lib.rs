@@ -6,6 +6,7 @@ mod attributor;
 pub mod baseline;
 mod blur;
 pub mod blur_ig;
+mod budget;
 pub mod by_name;
 pub mod cam;
 pub mod channel;
@@ -14,6 +15,7 @@ pub mod deconvnet;
 pub mod deep_lift;
 mod error;
 pub mod excitation;
+mod finite;
 pub mod gradient;
 pub mod gradient_shap;
 pub mod groups;
@@ -47,6 +49,7 @@ pub use attribution::{Attribution, Completeness};
 pub use attributor::{Attributor, Setup};
 pub use baseline::Baseline;
 pub use blur_ig::BlurIntegratedGradients;
+pub use budget::images_together;
 pub use cam::{
     AblationCam, EigenCam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, ScoreCam, ScoreWeights,
     XGradCam,
@@ -85,4 +88,4 @@ pub use scaled::{Length, Scaled};
 pub use smooth_grad::SmoothGrad;
 pub use spatial::{SpatialAttribution, SpatialMaps};
 pub use target::{Along, BoxFormat, ClassRef, DenseMap, Detection, Region, Side, Target};
-pub use work::{Gradients, Work};
+pub use work::{Gradients, Work as Context};

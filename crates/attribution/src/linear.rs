@@ -58,7 +58,7 @@ impl Attributor for LinearApproximation {
             let product = Activation::from_rows(at.rows() * found.gradient.rows(), &at)?;
             Ok((product, found.scores))
         })?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum))
+        Attribution::new(self, &work, values, scores, Reduce::Sum)
     }
 }
 

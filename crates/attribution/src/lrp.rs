@@ -157,7 +157,7 @@ impl Attributor for Lrp {
             uses = used;
             Ok(arrived)
         })?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
             .with_rules(self.rules.name(), uses)
             .expecting(started))
     }

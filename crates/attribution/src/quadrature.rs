@@ -108,25 +108,51 @@ impl FromStr for Quadrature {
     }
 }
 
+/// From this degree on the inner roots are found by Stieltjes' expansion.
+const LARGE: usize = 200;
+
+/// So many roots at each end of a large degree lie where that converges too slowly.
+const OUTER: usize = 30;
+
+/// Terms of the expansion: at the [`OUTER`]th root the first that is left out is below 1e-20.
+const TERMS: usize = 16;
+
 /// The roots of the Legendre polynomial of degree `n`, moved from `[-1, 1]` to `[0, 1]`, each found
-/// by Newton's method from the cosine that lies near it.
+/// by Newton's method from the angle that lies near it.
+///
+/// The polynomial is computed by its recurrence, in `n` steps, at small degrees and near the ends, and
+/// elsewhere by Stieltjes' expansion for large degrees, in as many steps at any (Hale and Townsend, *Fast
+/// and accurate computation of Gauss-Legendre and Gauss-Jacobi quadrature nodes and weights*, 2013).
 fn gauss_legendre(n: usize) -> Vec<(f64, f64)> {
-    let mut nodes: Vec<(f64, f64)> = (0..n)
+    let expansion = (n >= LARGE).then(|| [Stieltjes::new(n - 1), Stieltjes::new(n)]);
+    // The position and the weight are those of the root at -x, and of the one at x.
+    let half: Vec<(f64, f64)> = (0..n.div_ceil(2))
         .map(|i| {
-            let mut x = -(PI * (i as f64 + 0.75) / (n as f64 + 0.5)).cos();
+            let mut angle = PI * (i as f64 + 0.75) / (n as f64 + 0.5);
             let mut slope = 1.0;
             for _ in 0..100 {
-                let (value, derivative) = legendre(n, x);
-                slope = derivative;
-                let step = value / derivative;
-                x -= step;
-                if step.abs() < 1e-15 {
+                let [before, value] = match &expansion {
+                    Some(both) if i >= OUTER => both.each_ref().map(|one| one.at(angle)),
+                    _ => legendre(n, angle.cos()),
+                };
+                slope = n as f64 * (angle.cos() * value - before) / angle.sin();
+                let step = value / slope;
+                angle -= step;
+                if step.abs() <= 2.0 * f64::EPSILON * angle {
                     break;
                 }
             }
-            ((1.0 + x) / 2.0, 1.0 / ((1.0 - x * x) * slope * slope))
+            ((angle / 2.0).sin().powi(2), 1.0 / (slope * slope))
         })
         .collect();
+    let mirrored = half[..n / 2]
+        .iter()
+        .rev()
+        .map(|&(at, weight)| (1.0 - at, weight));
+    let mut nodes: Vec<(f64, f64)> = half.iter().copied().chain(mirrored).collect();
+    if n % 2 == 1 {
+        nodes[n / 2].0 = 0.5;
+    }
     let sum: f64 = nodes.iter().map(|(_, weight)| weight).sum();
     for (_, weight) in &mut nodes {
         *weight /= sum;
@@ -134,8 +160,8 @@ fn gauss_legendre(n: usize) -> Vec<(f64, f64)> {
     nodes
 }
 
-/// Value and derivative of the Legendre polynomial of degree `n` inside `(-1, 1)`.
-fn legendre(n: usize, x: f64) -> (f64, f64) {
+/// The Legendre polynomials of the degrees `n - 1` and `n`, for an `n` of 1 and more.
+fn legendre(n: usize, x: f64) -> [f64; 2] {
     let (mut before, mut value) = (1.0, x);
     for k in 2..=n {
         let k = k as f64;
@@ -144,7 +170,45 @@ fn legendre(n: usize, x: f64) -> (f64, f64) {
             ((2.0 * k - 1.0) * x * value - (k - 1.0) * before) / k,
         );
     }
-    (value, n as f64 * (x * value - before) / (x * x - 1.0))
+    [before, value]
+}
+
+/// The Legendre polynomial of a large degree at an angle away from the ends:
+///
+/// `P_n(cos a) = C sum_m h_m cos((n + m + 1/2) a - (m + 1/2) pi / 2) / (2 sin a)^(m + 1/2)`,
+///
+/// `C = 4/pi prod_j j / (j + 1/2)` up to `n`, `h_m = prod_j (j - 1/2)^2 / (j (n + j + 1/2))` up to `m`.
+struct Stieltjes {
+    degree: f64,
+    /// `C h_m`
+    factors: [f64; TERMS],
+}
+
+impl Stieltjes {
+    fn new(degree: usize) -> Self {
+        let factor = |j: usize| j as f64 / (j as f64 + 0.5);
+        let mut next = 4.0 / PI * (1..=degree).map(factor).product::<f64>();
+        let degree = degree as f64;
+        let factors = std::array::from_fn(|m| {
+            let factor = next;
+            let j = (m + 1) as f64;
+            next *= (j - 0.5).powi(2) / (j * (degree + j + 0.5));
+            factor
+        });
+        Self { degree, factors }
+    }
+
+    fn at(&self, angle: f64) -> f64 {
+        let width = 2.0 * angle.sin();
+        let mut scale = 1.0 / width.sqrt();
+        let mut sum = 0.0;
+        for (m, factor) in self.factors.iter().enumerate() {
+            let half = m as f64 + 0.5;
+            sum += factor * scale * ((self.degree + half) * angle - half * PI / 2.0).cos();
+            scale /= width;
+        }
+        sum
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +254,49 @@ mod tests {
                 assert!((2.0 * got - weight).abs() < 1e-14, "{n}: {got}");
             }
         }
+    }
+
+    /// Nodes of large degrees are found in another way in the middle than at the ends.
+    #[test]
+    fn gauss_legendre_of_large_degrees() {
+        for n in [199, 200, 201, 1000, 5001] {
+            let nodes = Quadrature::GaussLegendre.nodes(n);
+            assert_eq!(nodes.len(), n);
+            assert!(nodes.is_sorted_by(|a, b| a.0 < b.0), "{n}");
+            for (i, &(at, weight)) in nodes.iter().enumerate() {
+                // A root of the recurrence, to what is left of its precision.
+                let x = 2.0 * at - 1.0;
+                let [before, value] = legendre(n, x);
+                let slope = n as f64 * (x * value - before) / (x * x - 1.0);
+                assert!((value / slope).abs() < 1e-15, "{n}, {i}: {at}");
+                let want = 1.0 / ((1.0 - x * x) * slope * slope);
+                assert!(
+                    (weight / want - 1.0).abs() < 1e-9,
+                    "{n}, {i}: {weight} {want}"
+                );
+            }
+            for degree in [1, 2, 51, n as i32, 2 * n as i32 - 1] {
+                let got = integral(Quadrature::GaussLegendre, n, |x| x.powi(degree));
+                let want = 1.0 / f64::from(degree + 1);
+                assert!(
+                    (got / want - 1.0).abs() < 1e-11,
+                    "{n}, {degree}: {got} {want}"
+                );
+            }
+        }
+    }
+
+    /// As many steps as a path may have, in no time.
+    #[test]
+    fn the_largest_degree_is_no_wait() {
+        let before = std::time::Instant::now();
+        let nodes = Quadrature::GaussLegendre.nodes(MAX_STEPS);
+        let took = before.elapsed();
+        assert!(took.as_secs() < 20, "{took:?}");
+        assert_eq!(nodes.len(), MAX_STEPS);
+        assert!(nodes.is_sorted_by(|a, b| a.0 < b.0));
+        let got: f64 = nodes.iter().map(|&(at, weight)| weight * at.exp()).sum();
+        assert!((got - (1.0_f64.exp() - 1.0)).abs() < 1e-12, "{got}");
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Rectified {
             Ok((found.gradient, found.scores))
         })?;
         Ok(
-            Attribution::new(method, &work, values, scores, Reduce::MaxAbs)
+            Attribution::new(method, &work, values, scores, Reduce::MaxAbs)?
                 .with_rule_uses(self.kept(&work)?),
         )
     }

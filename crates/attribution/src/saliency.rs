@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayView3, Axis, Zip};
+use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayView3, Axis, Zip, s};
 
 use crate::error::AttributionError;
 
@@ -37,11 +37,15 @@ impl Reduce {
         let mut map = match self {
             Self::Sum | Self::Positive => fold(|acc, v| acc + v),
             Self::AbsSum => fold(|acc, v| acc + v.abs()),
-            Self::MaxAbs => fold(|acc, v| acc.max(v.abs())),
+            // A maximum ignores what is no number.
+            Self::MaxAbs => fold(|acc, v| match v.abs() > acc || v.is_nan() {
+                true => v.abs(),
+                false => acc,
+            }),
             Self::L2 => fold(|acc, v| acc + v * v),
         };
         Zip::from(&mut map).for_each(|v| match self {
-            Self::Positive => *v = v.max(0.0),
+            Self::Positive => *v = positive(*v),
             Self::L2 => *v = v.sqrt(),
             _ => {}
         });
@@ -69,6 +73,14 @@ impl FromStr for Reduce {
                 value: format!("\"{text}\""),
                 expected: "sum, abs-sum, max-abs, l2 or positive",
             })
+    }
+}
+
+/// The number where it is above zero; what is no number stays so.
+fn positive(v: f32) -> f32 {
+    match v < 0.0 {
+        true => 0.0,
+        false => v,
     }
 }
 
@@ -107,7 +119,7 @@ impl Saliency {
     /// The positive part: what Grad-CAM's ReLU leaves.
     #[must_use]
     pub fn positive(&self) -> Self {
-        self.map_each(|map| map.mapv(|v| v.max(0.0)))
+        self.map_each(self.size(), |map| map.mapv(positive))
     }
 
     /// The maps at the size of the images: [`Saliency::resized`].
@@ -120,7 +132,7 @@ impl Saliency {
     /// `interpolate(mode="bilinear", align_corners=False)`, and TorchRay's `resize_saliency`.
     #[must_use]
     pub fn resized(&self, [height, width]: [usize; 2]) -> Self {
-        self.map_each(|map| resize(map, height, width))
+        self.map_each([height, width], |map| resize(map, height, width))
     }
 
     /// The maps smoothed by a Gaussian whose standard deviation is `fraction` of the longer side:
@@ -128,12 +140,12 @@ impl Saliency {
     /// nothing. TorchRay smooths gradients by 0.02, after resizing.
     #[must_use]
     pub fn smoothed(&self, fraction: f32) -> Self {
-        let (_, h, w) = self.maps.dim();
+        let [h, w] = self.size();
         let sigma = fraction * h.max(w) as f32;
         if sigma.is_nan() || sigma <= 0.0 {
             return self.clone();
         }
-        self.map_each(|map| gaussian_blur(map, sigma, 4.0))
+        self.map_each([h, w], |map| gaussian_blur(map, sigma, 4.0))
     }
 
     /// As TorchRay shows gradients: at the size of the images, then smoothed by `fraction` of the
@@ -143,14 +155,26 @@ impl Saliency {
         self.upsampled().smoothed(fraction)
     }
 
-    fn map_each(&self, f: impl Fn(ArrayView2<'_, f32>) -> Array2<f32>) -> Self {
-        let maps: Vec<Array2<f32>> = self.maps.outer_iter().map(f).collect();
-        let views: Vec<_> = maps.iter().map(Array2::view).collect();
-        let maps = ndarray::stack(Axis(0), &views).unwrap_or_else(|_| self.maps.clone());
+    /// Each map as `f` makes one of `[height, width]` of it.
+    fn map_each(
+        &self,
+        [height, width]: [usize; 2],
+        f: impl Fn(ArrayView2<'_, f32>) -> Array2<f32>,
+    ) -> Self {
+        let mut maps = Array3::zeros((self.maps.dim().0, height, width));
+        for (map, mut to) in self.maps.outer_iter().zip(maps.outer_iter_mut()) {
+            to.assign(&f(map));
+        }
         Self {
             maps,
             image_size: self.image_size,
         }
+    }
+
+    /// `[height, width]` of the maps.
+    fn size(&self) -> [usize; 2] {
+        let (_, height, width) = self.maps.dim();
+        [height, width]
     }
 }
 
@@ -191,20 +215,33 @@ pub(crate) fn gaussian_kernel(sigma: f32, cut: f32) -> Array1<f32> {
     weights.mapv(|v| (v / sum) as f32)
 }
 
-/// Convolution with a Gaussian, edges replicated.
+/// Convolution with a Gaussian, edges replicated. A Gaussian that is far wider than the map is no wider
+/// than 64 of it.
 pub(crate) fn gaussian_blur(map: ArrayView2<'_, f32>, sigma: f32, cut: f32) -> Array2<f32> {
+    let (height, width) = map.dim();
+    let sigma = sigma.min(64.0 * height.max(width) as f32);
     let kernel = gaussian_kernel(sigma, cut);
-    let half = (kernel.len() / 2) as isize;
+    let half = kernel.len() / 2;
+    // What the taps in front of each add up to.
+    let before: Vec<f64> = std::iter::once(0.0)
+        .chain(kernel.iter().scan(0.0, |sum, &weight| {
+            *sum += f64::from(weight);
+            Some(*sum)
+        }))
+        .collect();
+    let all = before[kernel.len()];
     let along = |line: ndarray::ArrayView1<'_, f32>| -> Array1<f32> {
-        let last = line.len() as isize - 1;
-        (0..=last)
+        let length = line.len();
+        (0..length)
             .map(|i| {
-                let taps = kernel.iter().enumerate();
-                taps.map(|(k, &weight)| {
-                    let at = (i + k as isize - half).clamp(0, last);
-                    weight * line[at as usize]
-                })
-                .sum()
+                // Taps from the first number of the line to the last; those beyond see its ends.
+                let first = half.saturating_sub(i);
+                let end = (half + length - i).min(kernel.len());
+                let inside = kernel.slice(s![first..end]);
+                let seen = line.slice(s![i + first - half..i + end - half]);
+                let ends = before[first] * f64::from(line[0])
+                    + (all - before[end]) * f64::from(line[length - 1]);
+                inside.dot(&seen) + ends as f32
             })
             .collect()
     };
@@ -217,4 +254,69 @@ pub(crate) fn gaussian_blur(map: ArrayView2<'_, f32>, sigma: f32, cut: f32) -> A
         to.assign(&along(from));
     }
     both
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The blur as its formula says, and a Gaussian of any width.
+    #[test]
+    fn blurs_see_the_ends_beyond_the_map() {
+        let map = Array2::from_shape_fn((5, 7), |(y, x)| ((y * 7 + x) as f32 * 1.7).sin());
+        for sigma in [0.3_f32, 1.0, 2.5, 40.0] {
+            let got = gaussian_blur(map.view(), sigma, 4.0);
+            let half = (4.0 * sigma).ceil() as isize;
+            let weight = |i: isize| (-0.5 * (i as f64 / f64::from(sigma)).powi(2)).exp();
+            let whole: f64 = (-half..=half).map(weight).sum();
+            let at = |i: usize, k: isize, size: usize| {
+                (i as isize + k).clamp(0, size as isize - 1) as usize
+            };
+            for ((y, x), &value) in got.indexed_iter() {
+                let mut want = 0.0;
+                for (j, k) in (-half..=half).flat_map(|j| (-half..=half).map(move |k| (j, k))) {
+                    let number = map[[at(y, j, 5), at(x, k, 7)]];
+                    want += weight(j) * weight(k) / whole / whole * f64::from(number);
+                }
+                assert!(
+                    (f64::from(value) - want).abs() < 1e-5,
+                    "{sigma}: {value} {want}"
+                );
+            }
+        }
+        let maps = Saliency::new(map.insert_axis(Axis(0)), [5, 7]);
+        for fraction in [1e9, f32::MAX, f32::INFINITY] {
+            let flat = maps.smoothed(fraction);
+            assert!(
+                flat.maps()
+                    .iter()
+                    .all(|v| (v - flat.maps()[[0, 0, 0]]).abs() < 0.05)
+            );
+        }
+    }
+
+    /// What is no number is not drawn as one.
+    #[test]
+    fn reductions_hide_nothing() {
+        for at in 0..3 {
+            let mut image = Array3::<f32>::ones((3, 1, 1));
+            image[[at, 0, 0]] = f32::NAN;
+            for (name, reduce) in Reduce::NAMES {
+                assert!(reduce.apply(image.view())[[0, 0]].is_nan(), "{name}, {at}");
+            }
+        }
+        let maps = Saliency::new(Array3::from_elem((1, 1, 1), f32::NAN), [1, 1]);
+        assert!(maps.positive().maps()[[0, 0, 0]].is_nan());
+        let minus = Array3::from_elem((2, 1, 1), -3.0);
+        assert_eq!(Reduce::MaxAbs.apply(minus.view())[[0, 0]], 3.0);
+        assert_eq!(Reduce::Positive.apply(minus.view())[[0, 0]], 0.0);
+    }
+
+    #[test]
+    fn no_maps_have_the_size_asked_for() {
+        let none = Saliency::new(Array3::zeros((0, 2, 3)), [8, 9]);
+        assert_eq!(none.upsampled().maps().dim(), (0, 8, 9));
+        let one = Saliency::new(Array3::ones((1, 2, 3)), [8, 9]);
+        assert_eq!(one.upsampled().positive().maps().dim(), (1, 8, 9));
+    }
 }

@@ -108,6 +108,53 @@ impl<T: Length + Setting<Value = T>> Setting for Scaled<T> {
     }
 }
 
+/// A number of cells along the shorter side of a picture, as many as fit unless it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fitting {
+    count: usize,
+    given: bool,
+}
+
+impl Fitting {
+    /// So many, or as many as there are pixels along the shorter side if those are fewer.
+    pub const fn usual(count: usize) -> Self {
+        Self {
+            count,
+            given: false,
+        }
+    }
+
+    /// How many there are on pictures of `[height, width]`.
+    pub fn at(self, [height, width]: [usize; 2]) -> usize {
+        match self.given {
+            true => self.count,
+            false => self.count.min(height.min(width)),
+        }
+    }
+}
+
+impl From<usize> for Fitting {
+    fn from(count: usize) -> Self {
+        Self { count, given: true }
+    }
+}
+
+impl Setting for Fitting {
+    type Value = usize;
+
+    fn read(text: &str) -> Option<Self> {
+        usize::read(text).map(Self::from)
+    }
+
+    fn text(&self, size: [usize; 2]) -> Option<String> {
+        self.at(size).text(size)
+    }
+
+    fn value(&self) -> Option<&usize> {
+        Some(&self.count)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,5 +170,7 @@ mod tests {
         assert_eq!(Scaled::usual(4_usize).text([64, 64]).as_deref(), Some("2"));
         assert_eq!(Scaled::given(4_usize).at([64, 64]), 4);
         assert_eq!(Scaled::<f32>::read("5").unwrap().at([8, 8]), 5.0);
+        assert_eq!(Fitting::usual(7).at([9, 5]), 5);
+        assert_eq!(Fitting::read("7").unwrap().at([9, 5]), 7);
     }
 }

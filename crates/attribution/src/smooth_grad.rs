@@ -178,9 +178,11 @@ impl Attributor for SmoothGrad {
             true => Reduce::Sum,
             false => Reduce::MaxAbs,
         };
-        Ok(Attribution::new(self, &work, join(&parts)?, scores, reduce)
-            .with_evaluations(estimates.samples)
-            .with_planned(planned))
+        Ok(
+            Attribution::new(self, &work, join(&parts)?, scores, reduce)?
+                .with_evaluations(estimates.samples)
+                .with_planned(planned),
+        )
     }
 }
 

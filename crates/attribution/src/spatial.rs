@@ -9,6 +9,7 @@
 //! Positions whose windows do not overlap share one backward pass, and each reads its own numbers
 //! out of its own window: the numbers are those of one pass per position.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use burn::tensor::{Tensor, TensorData};
@@ -18,6 +19,7 @@ use elucid_vision::Model;
 use ndarray::{Array2, Array3, Array4, Ix3, s};
 
 use crate::error::AttributionError;
+use crate::finite::finite;
 use crate::layer_map::{LayerMap, Takes};
 use crate::network::Network;
 use crate::work::at_least_one;
@@ -94,9 +96,9 @@ impl SpatialAttribution {
     ///
     /// # Errors
     ///
-    /// [`AttributionError::Graph`] for names that do not exist and for layers between which other
-    /// paths lead, [`AttributionError::NotSpatial`] for layers without positions,
-    /// [`AttributionError::Cancelled`] when the callback asks to stop.
+    /// [`AttributionError::Graph`] for names that do not exist, [`AttributionError::NoPath`] when the
+    /// deep layer does not depend on the shallow one, [`AttributionError::NotSpatial`] for layers
+    /// without positions, [`AttributionError::Cancelled`] when the callback asks to stop.
     pub fn compute(
         &self,
         network: &dyn Network,
@@ -105,6 +107,14 @@ impl SpatialAttribution {
         at_least_one("batch size", self.batch_size.unwrap_or(1))?;
         let from = network.layer(&self.from)?;
         let to = network.layer(&self.to)?;
+        if let Some(model) = network.as_model()
+            && !depends(model, &to, &from)?
+        {
+            return Err(AttributionError::NoPath {
+                layer: from,
+                target: to,
+            });
+        }
         let input = network.layer(INPUT)?;
         let images = match network.device() {
             Some(device) => images.images(device),
@@ -177,6 +187,7 @@ impl SpatialAttribution {
                 self.progress
                     .report(image * chunks + i + 1, count * chunks)?;
             }
+            finite("spatial attribution", &to, maps.view().into_dyn())?;
             results.push(SpatialMaps {
                 maps,
                 scores,
@@ -234,6 +245,25 @@ impl SpatialAttribution {
             }
         })
     }
+}
+
+/// Whether layer `deep` is computed from layer `shallow`.
+fn depends(model: &Model, deep: &str, shallow: &str) -> Result<bool, AttributionError> {
+    let shallow = model.layer(shallow)?.value();
+    let graph = model.graph();
+    let mut waiting = vec![model.layer(deep)?.value()];
+    let mut seen = HashSet::new();
+    while let Some(value) = waiting.pop() {
+        if value == shallow {
+            return Ok(true);
+        }
+        if seen.insert(value) {
+            let node = graph.producer(value);
+            let inputs = node.into_iter().flat_map(|node| &node.inputs);
+            waiting.extend(inputs.flatten());
+        }
+    }
+    Ok(false)
 }
 
 /// The numbers of both layers for one image.

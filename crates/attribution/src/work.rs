@@ -11,7 +11,9 @@ use elucid_vision::Model;
 use ndarray::{Array, ArrayD, Axis, RemoveAxis};
 
 use crate::attributor::Setup;
+use crate::budget;
 use crate::error::AttributionError;
+use crate::finite::finite_scores;
 use crate::layer_map::{LayerMap, Takes};
 use crate::network::Network;
 use crate::target::{BoundTarget, Target};
@@ -94,7 +96,7 @@ impl<'w> Work<'w> {
         let bound = target.bind(network)?;
         let work = Self {
             network,
-            batch_size: batch_size(network, &layer, &bound, setup.batch_size),
+            batch_size: batch_size(network, &layer, &bound, setup.batch_size, images.dims()),
             layer,
             target_name: target.to_string(),
             target: bound,
@@ -133,7 +135,13 @@ impl<'w> Work<'w> {
         Ok(Self {
             map: LayerMap::of(self.network, &layer, self.size(), takes)?,
             fronts: Arc::default(),
-            batch_size: batch_size(self.network, &layer, &self.target, self.batch_size),
+            batch_size: batch_size(
+                self.network,
+                &layer,
+                &self.target,
+                self.batch_size,
+                self.images.dims(),
+            ),
             layer,
             rules: rules.clone(),
             rule_uses: Arc::default(),
@@ -149,7 +157,13 @@ impl<'w> Work<'w> {
     pub fn about(&self, target: &Target) -> Result<Self, AttributionError> {
         let bound = target.bind(self.network)?;
         let work = Self {
-            batch_size: batch_size(self.network, &self.layer, &bound, self.batch_size),
+            batch_size: batch_size(
+                self.network,
+                &self.layer,
+                &bound,
+                self.batch_size,
+                self.images.dims(),
+            ),
             target_name: target.to_string(),
             target: bound,
             ..self.clone()
@@ -337,8 +351,9 @@ impl<'w> Work<'w> {
     ///
     /// Whatever running the network meets.
     pub fn scores(&self, rows: &[usize], at: Activation) -> Result<Vec<f32>, AttributionError> {
-        let scores = self.run(rows, at, &Rules::new())?;
-        to_vec(&scores.into())
+        let scores = to_vec(&self.run(rows, at, &Rules::new())?.into())?;
+        finite_scores(&self.target_name, rows.iter().copied(), &scores)?;
+        Ok(scores)
     }
 
     /// What the target's score is the difference of, `[first, second]` for each row of `at`; the
@@ -424,16 +439,21 @@ impl<'w> Work<'w> {
             false => None,
         };
         let gradient = gradient.ok_or_else(|| self.no_path())?;
-        Ok(Gradients {
-            scores: to_vec(&scores.into())?,
-            gradient,
-        })
+        let scores = to_vec(&scores.into())?;
+        finite_scores(&self.target_name, rows.iter().copied(), &scores)?;
+        Ok(Gradients { scores, gradient })
     }
 }
 
-/// How many images go through the network together: those asked for, and one where the network takes
-/// them one by one all the same.
-fn batch_size(network: &dyn Network, layer: &str, target: &BoundTarget, asked: usize) -> usize {
+/// How many images go through the network together: those asked for as far as memory goes, and one where
+/// the network takes them one by one all the same.
+fn batch_size(
+    network: &dyn Network,
+    layer: &str,
+    target: &BoundTarget,
+    asked: usize,
+    images: [usize; 4],
+) -> usize {
     // What cannot be planned is an error of the pass.
     let one_by_one = |model: &Model| model.runs_one_by_one([layer, &target.layer]).ok();
     match network
@@ -442,7 +462,7 @@ fn batch_size(network: &dyn Network, layer: &str, target: &BoundTarget, asked: u
         .and_then(one_by_one)
     {
         Some(true) => 1,
-        _ => asked,
+        _ => budget::images_together(network, &target.layer, images, asked),
     }
 }
 

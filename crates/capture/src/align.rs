@@ -99,8 +99,8 @@ impl Aligned<'_> {
     }
 
     fn tensor(&mut self, a: &TensorIr, b: &TensorIr) -> Result<(), String> {
-        if let Entry::Vacant(entry) = self.sizes.entry(a.id) {
-            entry.insert(sizes(&a.shape, &b.shape)?);
+        if let Entry::Vacant(vacant) = self.sizes.entry(a.id) {
+            vacant.insert(sizes(&a.shape, &b.shape)?);
         }
         self.put(a.id, b.id)
     }
@@ -119,8 +119,8 @@ impl Aligned<'_> {
         let (Some(x), Some(y)) = (self.two.values.get(&a), self.three.values.get(&b)) else {
             return Ok(());
         };
-        if let Entry::Vacant(entry) = self.sizes.entry(a) {
-            entry.insert(sizes(x.shape(), y.shape())?);
+        if let Entry::Vacant(vacant) = self.sizes.entry(a) {
+            vacant.insert(sizes(x.shape(), y.shape())?);
         }
         let is_given =
             a == self.two.image || self.two.beside.iter().any(|(_, given)| given.id == a);

@@ -216,8 +216,8 @@ impl<'p> Namer<'p> {
             }
             let (home, name) = self.line(line);
             for &out in &line.outputs {
-                if let Entry::Vacant(entry) = values.entry(out) {
-                    entry.insert(self.unique(&name));
+                if let Entry::Vacant(vacant) = values.entry(out) {
+                    vacant.insert(self.unique(&name));
                 }
                 self.homes.insert(out, home.clone());
             }

@@ -7,6 +7,7 @@ use clap::Args;
 use elucid::graph::Bytes;
 use elucid::models::{self, Labels};
 use elucid::prelude::*;
+use elucid::vision::input::Transparency;
 use elucid::vision::{InputLayout, ModelError, Preparation};
 
 use crate::console::Console;
@@ -165,6 +166,11 @@ pub struct InputArgs {
     #[arg(long, help_heading = INPUT_FLAGS, value_name = "R,G,B", value_parser = parse_drawn)]
     rgb: Option<[usize; 3]>,
 
+    /// What becomes of transparent pixels where no channel holds the opacity: white or black (the picture is
+    /// laid over it), or dropped (their colours count, as of Pillow's convert("RGB")) [default: white]
+    #[arg(long, help_heading = INPUT_FLAGS, value_name = "WAY")]
+    transparency: Option<Transparency>,
+
     /// The input that takes the picture, in a network of several
     #[arg(long, help_heading = INPUT_FLAGS, value_name = "NAME")]
     input: Option<String>,
@@ -185,6 +191,7 @@ impl InputArgs {
             std: self.std.clone().map(|Numbers(std)| std),
             resize: self.resize,
             drawn: self.rgb,
+            transparency: self.transparency,
         });
         if let Some(layout) = self.layout {
             opening = opening.layout(layout);

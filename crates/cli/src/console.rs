@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::wording::in_flags;
 
 /// Standard output, on which a reader that leaves early is no error to speak of.
 pub struct Output(BufWriter<StdoutLock<'static>>);
@@ -112,7 +113,8 @@ impl Console {
     /// A remark.
     pub fn note(&self, remark: impl AsRef<str>) {
         if !self.quiet {
-            let _ = writeln!(io::stderr(), "{}", printable(remark.as_ref()));
+            let remark = in_flags(remark.as_ref());
+            let _ = writeln!(io::stderr(), "{}", printable(&remark));
         }
     }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 
 use crate::console::printable;
+use crate::wording::in_flags;
 
 /// Exit code for arguments that cannot be right, as opposed to 1 for work that failed.
 const USAGE: u8 = 2;
@@ -57,7 +58,7 @@ impl<E: Into<elucid::Error>> From<E> for CliError {
 /// Prints `error: MESSAGE` as one line on standard error.
 pub fn print(message: &str) {
     // Nothing can be done when even this cannot be said.
-    let _ = writeln!(io::stderr(), "error: {}", one_line(message));
+    let _ = writeln!(io::stderr(), "error: {}", one_line(&in_flags(message)));
 }
 
 /// Ends the program after clap refused the arguments, or was asked for help.

@@ -30,7 +30,8 @@ pub fn methods() -> impl Iterator<Item = &'static Method> {
 
 /// The method with this name.
 pub fn method(name: &str) -> Result<&'static Method, String> {
-    known().0.find(name).map_err(|error| error.to_string())
+    let found = known().0.find(name);
+    found.map_err(|error| format!("{error}; see: elucid methods"))
 }
 
 /// Every metric.

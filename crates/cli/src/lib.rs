@@ -36,6 +36,7 @@ mod report;
 mod session;
 mod settings;
 mod target;
+mod wording;
 
 use std::ffi::OsString;
 use std::panic::{self, AssertUnwindSafe};

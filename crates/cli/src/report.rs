@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+use elucid::graph::GraphError;
 use elucid::models::sha256;
 use elucid::prelude::*;
 use elucid::rules::RuleUse;
 use elucid::vision::Guess;
-use elucid::vision::input::file_of;
+use elucid::vision::input::{Transparency, file_of};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
 use crate::session::Session;
+use crate::wording::in_flags;
 
 /// Version of the library that computes; a test holds it against the lock file.
 pub const BURN: &str = "0.22.1";
@@ -63,6 +65,9 @@ pub struct InputFacts {
     /// Who says so; "assumed" where nobody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preparation: Option<String>,
+    /// What becomes of transparent pixels where no channel holds the opacity; absent for the usual, white.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transparency: Option<String>,
     /// Inputs that are held fixed, and what identifies their values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub feeds: BTreeMap<String, String>,
@@ -89,6 +94,10 @@ impl InputFacts {
             std: spec.std().to_vec(),
             resize: spec.resize().to_string(),
             preparation: Some(model.prepared_by().to_string()),
+            transparency: match spec.transparency() {
+                Transparency::White => None,
+                other => Some(other.to_string()),
+            },
             feeds: model.feeds().iter().cloned().collect(),
         }
     }
@@ -148,7 +157,8 @@ impl RunFacts {
 
 /// What was assumed of a network, in words.
 pub fn remarks(model: &Model) -> Vec<String> {
-    model.remarks().iter().map(ToString::to_string).collect()
+    let remarks = model.remarks().iter();
+    remarks.map(|remark| in_flags(remark.text())).collect()
 }
 
 /// A photograph, by what identifies it.
@@ -156,15 +166,27 @@ pub fn remarks(model: &Model) -> Vec<String> {
 pub struct ImageFacts {
     pub file: String,
     pub sha256: String,
+    /// What was done to it that is not usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
 }
 
 impl ImageFacts {
+    /// The same with what was done to the picture.
+    pub fn seen_as(self, photo: &Photo) -> Self {
+        Self {
+            remark: photo.remark().map(|remark| in_flags(remark.text())),
+            ..self
+        }
+    }
+
     pub fn of(path: &Path) -> Result<Self, CliError> {
         let sha256 = sha256::of_file(file_of(path))
             .map_err(|e| CliError::io(format!("cannot read {}", path.display()), &e))?;
         Ok(Self {
             file: path.display().to_string(),
             sha256,
+            remark: None,
         })
     }
 }
@@ -202,14 +224,17 @@ impl From<Guess> for GuessFacts {
 pub struct LayerFacts {
     pub name: String,
     pub shape: Vec<usize>,
+    /// What its axes are: `channels first`, `channels last`, `tokens ...` or `unknown`.
+    pub layout: String,
 }
 
-impl From<&Layer> for LayerFacts {
-    fn from(layer: &Layer) -> Self {
-        Self {
+impl LayerFacts {
+    pub fn of(layer: &Layer, model: &Model) -> Result<Self, GraphError> {
+        Ok(Self {
             name: layer.name().to_owned(),
             shape: layer.shape().to_vec(),
-        }
+            layout: model.layout(layer.name())?.to_string(),
+        })
     }
 }
 

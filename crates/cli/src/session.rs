@@ -43,6 +43,16 @@ impl Session {
         })
     }
 
+    /// Reads a photograph, and says what was done to it that is not usual.
+    pub fn read(&self, path: &Path) -> Result<Photo, CliError> {
+        let photo = self.model.read_image(path)?;
+        if let Some(remark) = photo.remark() {
+            self.console
+                .note(format!("note: {}: {remark}", path.display()));
+        }
+        Ok(photo)
+    }
+
     /// The network's scores of a photograph, best first; none where it has no row of scores for a whole
     /// picture.
     pub fn ranked(&self, photo: &Photo) -> Result<Vec<Guess>, CliError> {

@@ -29,7 +29,8 @@ What is explained, by default the best guess:
   A@box:XMIN,YMIN,XMAX,YMAX
                            the sum of the scores of class A over a box of a dense map, in pixels of
                            the map, of which XMAX and YMAX are outside
-  A@mask.png               the same over the white pixels of a picture
+  A@mask.png               the same over the white pixels of a picture, or the numbers above 0 of an
+                           array .npy
   A@predicted              the same where A has the largest score
   A@at:ROW,COLUMN          the connected part of that which has this pixel
   A@detected:XMIN,YMIN,XMAX,YMAX
@@ -129,7 +130,38 @@ pub fn is_class(text: &str) -> bool {
 
 /// Whether a target may be a probability: a class, or one number of an output.
 pub fn may_be_probability(text: &str) -> bool {
-    matches!(sort(text), Some("class" | "element"))
+    matches!(sort(text), Some("class" | "element")) || is_answer_no(text)
+}
+
+/// Whether a target is the answer no of a network with one score for yes.
+pub fn is_answer_no(text: &str) -> bool {
+    let sides = text.split_once(':');
+    sort(text) == Some("difference") && sides.is_some_and(|(first, _)| is(first, "none"))
+}
+
+/// The probability of the answer no.
+pub fn improbability(
+    (target, facts): (Target, TargetFacts),
+    model: &Model,
+) -> Result<(Target, TargetFacts), CliError> {
+    let target = target.as_probability(model.head().probabilities());
+    match (target.sort(), facts.classes.first()) {
+        ("probability", Some(class)) => {
+            let name = format!("probability against {}", class.label);
+            let facts = TargetFacts {
+                kind: "probability",
+                name,
+                ..facts
+            };
+            Ok((target, facts))
+        }
+        _ => Err(CliError::Failure(format!(
+            "{} has no probability: the network's scores become probabilities by {}, and only a sigmoid \
+             has an answer no",
+            facts.name,
+            model.head().probabilities()
+        ))),
+    }
 }
 
 fn sort(text: &str) -> Option<&'static str> {

@@ -129,6 +129,19 @@ impl Activation {
         self.cast::<1>().device()
     }
 
+    /// The same numbers on `device`, in the precision that it computes in, and tracked if they were.
+    pub(crate) fn taken_to(self, device: &Device) -> Self {
+        let (there, precision) = (device.clone().inner(), device.settings().float_dtype);
+        let mut numbers = self.untyped();
+        if numbers.device().inner() != there {
+            numbers = numbers.to_device(&there);
+        }
+        if numbers.dtype() != precision.into() {
+            numbers = numbers.cast(precision);
+        }
+        numbers.into()
+    }
+
     pub(crate) fn into_cast<const D: usize>(self) -> Tensor<D> {
         Tensor::from_dispatch(self.0)
     }

@@ -10,7 +10,9 @@ use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use crate::activation::Activation;
 use crate::error::GraphError;
 use crate::graph::{Graph, ValueId};
+use crate::host::HostTensor;
 use crate::layers::{Layer, list_layers};
+use crate::message::quoted;
 use crate::names::{self, Layers, Module};
 use crate::obstacles::{self, Obstacle};
 use crate::operator::Known;
@@ -52,9 +54,12 @@ pub struct BoundGraph {
 struct Inner {
     graph: Arc<Graph>,
     device: Device,
-    weights: Vec<OnceLock<Activation>>,
+    /// Shared with networks that were made of this one with other weights, where they are the same.
+    weights: Vec<Arc<OnceLock<Activation>>>,
     /// The input that takes pictures, if one is named.
     pictures: Option<ValueId>,
+    /// Their height and width for which layers have shapes.
+    size: Option<[usize; 2]>,
     /// The lowest and the highest value that each of their channels takes.
     range: Option<[Vec<f32>; 2]>,
     scores: Option<ValueId>,
@@ -70,8 +75,9 @@ impl BoundGraph {
     pub fn new(graph: Graph, device: &Device) -> Self {
         Self {
             inner: Arc::new(Inner {
-                weights: (0..graph.names.len()).map(|_| OnceLock::new()).collect(),
+                weights: (0..graph.names.len()).map(|_| Arc::default()).collect(),
                 pictures: None,
+                size: None,
                 range: None,
                 scores: None,
                 layers: Vec::new(),
@@ -93,6 +99,7 @@ impl BoundGraph {
         inner.layers = list_layers(&inner.graph, input, size)?;
         inner.names = Layers::new(&inner.graph, inner.layers.iter().map(|l| l.value));
         inner.pictures = Some(input);
+        inner.size = Some(size);
         Ok(Self {
             inner: Arc::new(inner),
         })
@@ -140,7 +147,17 @@ impl BoundGraph {
     ///
     /// [`GraphError::NoLogits`] when nothing is named so; why it is no layer otherwise.
     pub fn scores(&self) -> Result<&Layer, GraphError> {
-        self.layer_of(self.scores_value()?)
+        let scores = self.scores_value()?;
+        self.layer_of(scores).map_err(|error| match error {
+            GraphError::UnknownLayer { name, .. } => GraphError::NoLogits {
+                reason: format!(
+                    "what is explained, {}, holds no floating-point numbers that are computed from the \
+                     picture",
+                    quoted(name)
+                ),
+            },
+            other => other,
+        })
     }
 
     fn scores_value(&self) -> Result<ValueId, GraphError> {
@@ -270,43 +287,54 @@ impl BoundGraph {
         Pass::new(self)
     }
 
-    /// The same network with other weights: `replace` sees the name and the values of each weight
-    /// that a node reads and returns new values, or `None` to keep them.
+    /// The same network with other weights: `replace` sees the name and the present values of each weight
+    /// that a node reads, bounds and factors among them, and returns new values, or `None` to keep them.
     ///
-    /// Weights that are kept are shared with this model. What sanity checks need that randomise
-    /// layers one after the other (Adebayo et al., *Sanity checks for saliency maps*, 2018).
+    /// Weights that are kept are shared with this network, on the device, too. What sanity checks need
+    /// that randomise layers one after the other (Adebayo et al., *Sanity checks for saliency maps*,
+    /// 2018).
     ///
     /// # Errors
     ///
-    /// [`GraphError::Shape`] when the new values have another shape.
+    /// [`GraphError::Shape`] when the new values have another shape; [`GraphError::Operator`] when
+    /// an operator cannot compute with them, such as sizes that a picture does not have.
     pub fn with_weights(
         &self,
         mut replace: impl FnMut(&str, ArrayViewD<'_, f32>) -> Option<ArrayD<f32>>,
     ) -> Result<Self, GraphError> {
-        let mut inner = Inner::clone(&self.inner);
-        for (value, host) in self.graph().weights() {
-            let name = self.graph().name(value);
+        let graph = self.graph();
+        let mut replaced = Vec::new();
+        for (value, host) in graph.weights() {
+            let name = graph.name(value);
+            let unshaped = |what: &str, got: &[usize]| GraphError::Shape {
+                what: format!("{what} {}", quoted(name)),
+                expected: format!("{:?}", host.shape()),
+                got: got.to_vec(),
+            };
             let values = host.floats();
-            let view = ArrayViewD::from_shape(IxDyn(host.shape()), &values).map_err(|_| {
-                GraphError::Shape {
-                    what: format!("weight \"{name}\""),
-                    expected: format!("{:?}", host.shape()),
-                    got: vec![values.len()],
-                }
-            })?;
+            let view = ArrayViewD::from_shape(IxDyn(host.shape()), &values)
+                .map_err(|_| unshaped("weight", &[values.len()]))?;
             let Some(new) = replace(name, view) else {
                 continue;
             };
             if new.shape() != host.shape() {
-                return Err(GraphError::Shape {
-                    what: format!("the new values of weight \"{name}\""),
-                    expected: format!("{:?}", host.shape()),
-                    got: new.shape().to_vec(),
-                });
+                return Err(unshaped("the new values of weight", new.shape()));
             }
             let values = new.iter().copied().collect();
-            let uploaded = Activation::from_host(values, host.shape(), &inner.device);
-            inner.weights[value.0] = OnceLock::from(uploaded);
+            let new = HostTensor::of_floats(host.element_type(), host.shape(), values);
+            replaced.push((value, new.map_err(|what| unshaped(&what, host.shape()))?));
+        }
+        if replaced.is_empty() {
+            return Ok(self.clone());
+        }
+        let mut inner = Inner::clone(&self.inner);
+        let graph = Arc::make_mut(&mut inner.graph);
+        for (value, new) in replaced {
+            inner.weights[value.0] = Arc::default();
+            graph.constants.insert(value, new);
+        }
+        if let Some((input, size)) = inner.pictures.zip(inner.size) {
+            inner.layers = list_layers(&inner.graph, input, size)?;
         }
         Ok(Self {
             inner: Arc::new(inner),

@@ -147,6 +147,18 @@ pub enum DeviceError {
         /// The feature that has it.
         feature: &'static str,
     },
+    /// A device of burn's for which the library has no kernels.
+    #[error(
+        "there are no kernels for {device}: a network runs on Device::flex() with the feature `flex`, and \
+         on wgpu's devices with the feature `wgpu`; this build has {}",
+        if built.is_empty() { "neither" } else { built }
+    )]
+    NoKernels {
+        /// burn's name for it.
+        device: String,
+        /// The features that this build has.
+        built: &'static str,
+    },
     /// wgpu finds nothing at all.
     #[error(
         "wgpu finds no adapter: is a driver for Vulkan, Metal, DirectX 12 or OpenGL installed?"
@@ -168,6 +180,26 @@ pub enum DeviceError {
         /// What the driver said.
         reason: String,
     },
+}
+
+/// Refuses a device on which an operator would find no kernel.
+///
+/// # Errors
+///
+/// [`DeviceError::NoKernels`].
+pub fn check_kernels(device: &Device) -> Result<(), DeviceError> {
+    match elucid_rules::has_kernels(device) {
+        true => Ok(()),
+        false => Err(DeviceError::NoKernels {
+            device: format!("{device:?}"),
+            built: match (cfg!(feature = "flex"), cfg!(feature = "wgpu")) {
+                (true, true) => "flex and wgpu",
+                (true, false) => "flex",
+                (false, true) => "wgpu",
+                (false, false) => "",
+            },
+        }),
+    }
 }
 
 fn list_of(adapters: &[AdapterInfo]) -> String {
@@ -512,6 +544,21 @@ mod tests {
     }
 
     #[cfg(feature = "flex")]
+    #[cfg(feature = "flex")]
+    #[test]
+    fn devices_of_this_build_have_kernels() {
+        for chosen in [super::cpu(), super::auto()] {
+            assert_eq!(super::check_kernels(&chosen.device), Ok(()));
+            assert_eq!(super::check_kernels(&chosen.device.autodiff()), Ok(()));
+        }
+        let without = DeviceError::NoKernels {
+            device: "Device<NdArray>".to_owned(),
+            built: "flex",
+        };
+        let message = without.to_string();
+        assert!(message.contains("Device<NdArray>") && message.contains("this build has flex"));
+    }
+
     #[test]
     fn the_cpu_is_always_there() {
         let chosen = open(DeviceChoice::Cpu).unwrap();

@@ -182,7 +182,7 @@ impl Excess {
             held => format!(" beside the {} that are taken", Bytes(held)),
         };
         format!(
-            "{}{beside}, more than the limit of {}; Limits::with_memory or --memory-limit raises it",
+            "{}{beside}, more than the limit of {}; Limits::with_memory raises it",
             Bytes(self.needed),
             Bytes(self.limit)
         )

@@ -230,9 +230,16 @@ pub trait Operator: Debug + Send + Sync {
         Apart::No
     }
 
-    /// The axis along which it compares numbers or adds them up, as a file states it: that of `Softmax`
-    /// or `ArgMax`. `None` for operators that have none.
+    /// The one axis along which it compares numbers or adds them up, or that it puts in, as a file states
+    /// it among the attributes: that of `Softmax`, `ArgMax`, `ReduceSum` or `Unsqueeze`. `None` for
+    /// operators that have none or several, and where an input says it.
     fn axis(&self) -> Option<i64> {
+        None
+    }
+
+    /// What comes out where the values that [`resolve`](Self::resolve) asks for are not there yet: shapes
+    /// and types that follow from shapes alone. `None` where they depend on the values.
+    fn outline(&self, _inputs: &Operands<'_>) -> Option<Vec<Known>> {
         None
     }
 

@@ -6,6 +6,7 @@ use elucid_rules::{AnyRank, RuleUse, Rules};
 
 use crate::activation::Activation;
 use crate::bound::{BoundGraph, ImageBatch};
+use crate::device::check_kernels;
 use crate::error::GraphError;
 use crate::execute::{Placed, execute};
 use crate::footprint;
@@ -52,7 +53,8 @@ impl<'m> Pass<'m> {
         self.feed(crate::bound::INPUT, images)
     }
 
-    /// Gives a layer its value, instead of computing it.
+    /// Gives a layer its value, instead of computing it. It is moved to the network's device and into the
+    /// precision that this computes in, if need be; gradients go the same way back.
     pub fn feed(mut self, layer: &str, value: impl Into<Activation>) -> Self {
         self.feeds.push((layer.to_owned(), value.into()));
         self
@@ -77,7 +79,8 @@ impl<'m> Pass<'m> {
     /// [`GraphError::UnknownLayer`] or [`GraphError::AmbiguousLayer`] for a name,
     /// [`GraphError::NotCut`] when the feeds do not suffice, [`GraphError::UnsupportedOperators`] and
     /// [`GraphError::Operator`] when an operator is not known or a shape does not fit,
-    /// [`GraphError::Rule`] when a rule does not fit its operator.
+    /// [`GraphError::Rule`] when a rule does not fit its operator, [`GraphError::Device`] on a device
+    /// that this build has no kernels for.
     pub fn fetch<S: AsRef<str>>(
         self,
         layers: impl IntoIterator<Item = S>,
@@ -175,6 +178,7 @@ impl<'m> Pass<'m> {
         layers: impl IntoIterator<Item = S>,
     ) -> Result<Started<'m>, GraphError> {
         let model = self.model;
+        check_kernels(model.device())?;
         let graph = model.graph();
         let mut values: HashMap<ValueId, Activation> = HashMap::new();
         let mut feeds: Vec<(ValueId, Known)> = Vec::new();
@@ -195,6 +199,7 @@ impl<'m> Pass<'m> {
                 shape.clear();
             }
             feeds.push((value, Known::computed(shape, kind)));
+            let activation = activation.taken_to(model.device());
             if values.insert(value, activation).is_some() {
                 return Err(twice(value));
             }

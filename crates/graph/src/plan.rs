@@ -7,7 +7,7 @@ use crate::error::GraphError;
 use crate::graph::{Graph, Node, NodeId, ValueId};
 use crate::host::HostTensor;
 use crate::limits::{Ledger, host_bytes, spend};
-use crate::operator::{Batch, Kernel, Known, Ready, Refused, Resolved};
+use crate::operator::{Batch, Kernel, Known, Operands, Ready, Refused, Resolved};
 
 /// One node to run.
 #[derive(Debug, Clone)]
@@ -28,22 +28,27 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Plans how to compute `fetches` from values of the stated shapes.
+    /// Plans how to compute `fetches` from values of the stated shapes: to be looked at, not to be run,
+    /// since a node that asks for values which are yet to be computed is there as its
+    /// [outline](crate::Operator::outline).
     pub fn new(
         graph: &Graph,
         feeds: &[(ValueId, Known)],
         fetches: &[ValueId],
     ) -> Result<Self, GraphError> {
         let mut planner = Planner::new(graph, feeds, fetches)?;
-        match planner.advance()? {
-            Progress::Done => Ok(planner.plan),
-            Progress::Blocked { refused, node, .. } => {
-                Err(graph.refusal(&graph.nodes[node.0], refused))
+        loop {
+            match planner.advance()? {
+                Progress::Done => return Ok(planner.plan),
+                Progress::Blocked { .. } if planner.outline() => {}
+                Progress::Blocked { refused, node, .. } => {
+                    return Err(graph.refusal(&graph.nodes[node.0], refused));
+                }
             }
         }
     }
 
-    /// Plans as much as can be: nodes of which something is not supported, or of which sizes depend on
+    /// Plans as much as can be, to be looked at: nodes of which something is not supported, or of which sizes depend on
     /// values, are left out with all that depends on them.
     pub fn reachable(graph: &Graph, feeds: &[(ValueId, Known)]) -> Result<Self, GraphError> {
         Self::reachable_or(graph, feeds, |_, _| ())
@@ -59,6 +64,7 @@ impl Plan {
         loop {
             match planner.advance()? {
                 Progress::Done => return Ok(planner.plan),
+                Progress::Blocked { .. } if planner.outline() => {}
                 Progress::Blocked { node, refused, .. } => {
                     left_out(node, refused);
                     planner.skip();
@@ -178,6 +184,50 @@ impl<'g> Planner<'g> {
         self.next += 1;
     }
 
+    /// Goes on behind the node at which [`Planner::advance`] stopped by what its outputs are whatever the
+    /// values that it asks for, if it says so.
+    fn outline(&mut self) -> bool {
+        let node = &self.graph.nodes[self.next];
+        let outlined = self.inputs(node).and_then(|inputs| {
+            let operands = Operands::new(&inputs, node.outputs.len(), self.batch);
+            node.op.outline(&operands)
+        });
+        let Some(outputs) = outlined else {
+            return false;
+        };
+        for (&value, output) in node.outputs.iter().zip(&outputs) {
+            let known = self.plan.known.entry(value);
+            known.or_insert_with(|| output.clone());
+        }
+        self.plan.steps.push(Step {
+            node: NodeId(self.next),
+            kernel: None,
+            outputs,
+            working: 0,
+        });
+        self.next += 1;
+        true
+    }
+
+    /// What is known of a node's inputs; `None` where one cannot be reached.
+    fn inputs(&self, node: &Node) -> Option<Vec<Option<Known>>> {
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for slot in &node.inputs {
+            let Some(value) = slot else {
+                inputs.push(None);
+                continue;
+            };
+            let known = match (self.plan.known.get(value), self.graph.constant(*value)) {
+                (Some(known), _) => known.clone(),
+                (None, Some(host)) => Known::host(host.clone()),
+                (None, None) if self.lenient => return None,
+                (None, None) => unreachable!("nodes are sorted and the feed cuts the graph"),
+            };
+            inputs.push(Some(known));
+        }
+        Some(inputs)
+    }
+
     /// States the values of a tensor that was computed.
     pub fn tell(&mut self, value: ValueId, host: HostTensor) {
         match host.element_type().is_float() {
@@ -245,20 +295,9 @@ impl<'g> Planner<'g> {
     fn plan_node(&mut self, id: NodeId) -> Result<Option<Progress>, GraphError> {
         let graph = self.graph;
         let node = &graph.nodes[id.0];
-        let mut inputs = Vec::with_capacity(node.inputs.len());
-        for slot in &node.inputs {
-            let Some(value) = slot else {
-                inputs.push(None);
-                continue;
-            };
-            let known = match (self.plan.known.get(value), graph.constant(*value)) {
-                (Some(known), _) => known.clone(),
-                (None, Some(host)) => Known::host(host.clone()),
-                (None, None) if self.lenient => return Ok(None),
-                (None, None) => unreachable!("nodes are sorted and the feed cuts the graph"),
-            };
-            inputs.push(Some(known));
-        }
+        let Some(mut inputs) = self.inputs(node) else {
+            return Ok(None);
+        };
         let Ready { resolved, working } = loop {
             match graph.resolve_node(node, &inputs, self.batch, self.ledger()) {
                 Ok(ready) => break ready,

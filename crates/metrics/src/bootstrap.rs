@@ -12,8 +12,10 @@
 use std::collections::BTreeMap;
 
 use crate::error::MetricError;
-use crate::metric::at_least_one;
 use crate::random::Random;
+
+/// Most times that a mean is taken anew: as many numbers are held.
+const MOST: usize = 10_000_000;
 
 /// Share of the resampled means that lies within an interval.
 pub const LEVEL: f64 = 0.95;
@@ -70,7 +72,7 @@ impl Bootstrap {
     ///
     /// # Errors
     ///
-    /// [`MetricError::Parameter`] for no resamples.
+    /// [`MetricError::Parameter`] for no resamples and more than ten million.
     pub fn mean(&self, values: &[f64]) -> Result<Option<Estimate>, MetricError> {
         self.estimate(values.len(), mean(values), |random| {
             drawn_mean(values, random)
@@ -87,7 +89,7 @@ impl Bootstrap {
     ///
     /// # Errors
     ///
-    /// [`MetricError::Parameter`] for no resamples.
+    /// [`MetricError::Parameter`] for no resamples and more than ten million.
     pub fn class_mean(&self, values: &[(usize, f64)]) -> Result<Option<Estimate>, MetricError> {
         let mut classes: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
         for (class, value) in values {
@@ -109,7 +111,13 @@ impl Bootstrap {
         mean: f64,
         mut resample: impl FnMut(&mut Random) -> f64,
     ) -> Result<Option<Estimate>, MetricError> {
-        at_least_one("resamples", self.resamples)?;
+        if !(1..=MOST).contains(&self.resamples) {
+            return Err(MetricError::Parameter {
+                parameter: "resamples",
+                value: self.resamples.to_string(),
+                expected: "1 to 10000000",
+            });
+        }
         if count == 0 {
             return Ok(None);
         }
@@ -193,6 +201,7 @@ mod tests {
         assert_eq!(bootstrap.mean(&[]).unwrap(), None);
         assert_eq!(bootstrap.class_mean(&[]).unwrap(), None);
         bootstrap.resamples(0).mean(&[1.0]).unwrap_err();
+        bootstrap.resamples(usize::MAX).mean(&[1.0]).unwrap_err();
     }
 
     #[test]

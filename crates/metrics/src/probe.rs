@@ -1,6 +1,7 @@
 //! The network's scores of changed images, and curves of them.
 
 use burn::tensor::Tensor;
+use elucid_attribution::images_together;
 use elucid_graph::{INPUT, LOGITS};
 use elucid_rules::Rules;
 use elucid_vision::Probabilities;
@@ -30,11 +31,12 @@ pub(crate) struct Probe<'c, 'a> {
 impl<'c, 'a> Probe<'c, 'a> {
     pub fn new(case: &'c Case<'a>, batch_size: usize) -> Result<Self, MetricError> {
         at_least_one("batch size", batch_size)?;
+        let logits = case.network.layer(LOGITS)?;
         Ok(Self {
             case,
             input: case.network.layer(INPUT)?,
-            logits: case.network.layer(LOGITS)?,
-            batch_size,
+            batch_size: images_together(case.network, &logits, case.image.dims(), batch_size),
+            logits,
         })
     }
 

@@ -27,7 +27,8 @@ use crate::metric::{
 };
 use crate::random::Random;
 use crate::table::{MetricInfo, option};
-use elucid_attribution::Target;
+use elucid_attribution::{Target, images_together};
+use elucid_graph::LOGITS;
 
 /// Sensitivity-max.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -89,8 +90,10 @@ impl SensitivityMax {
         }
         let mut random = Random::new(self.seed);
         let (mut largest, mut done) = (0.0_f64, 0);
+        let logits = case.network.layer(LOGITS)?;
+        let together = images_together(case.network, &logits, case.image.dims(), self.batch_size);
         while done < self.samples {
-            let rows = self.batch_size.min(self.samples - done);
+            let rows = together.min(self.samples - done);
             let mut pixels = Vec::new();
             for _ in 0..rows {
                 pixels.extend(case.pixels.iter().map(|&x| {

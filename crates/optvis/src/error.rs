@@ -1,7 +1,7 @@
 //! What can go wrong in feature visualisation.
 
 use elucid_attribution::AttributionError;
-use elucid_graph::GraphError;
+use elucid_graph::{Excess, GraphError};
 use elucid_progress::Cancelled;
 use elucid_vision::ModelError;
 
@@ -41,6 +41,16 @@ pub enum VisError {
         value: String,
         /// What it may be.
         expected: &'static str,
+    },
+    /// More memory would be taken than the network may.
+    #[error("{what} would take {}", Excess { needed: *needed, held: 0, limit: *limit })]
+    TooLarge {
+        /// What, by the settings that it grows with.
+        what: String,
+        /// The bytes that it would take.
+        needed: u64,
+        /// The most bytes allowed.
+        limit: u64,
     },
     /// A layer has no such channel.
     #[error("layer \"{layer}\" has no channel {channel}: it has channels 0 to {}", channels.saturating_sub(1))]

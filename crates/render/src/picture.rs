@@ -216,6 +216,46 @@ impl Picture {
         self.overlay(&layer, opacity, Interpolation::Nearest)
     }
 
+    /// This photograph with the edge of a region `[h, w]` of any size, stretched over it by the nearest
+    /// pixel: a white line inside of it and a black one around it, so that it shows on any picture.
+    ///
+    /// # Errors
+    ///
+    /// [`RenderError::Empty`] for a region without pixels.
+    pub fn outlined(&self, region: ArrayView2<bool>) -> Result<Self, RenderError> {
+        let (rows, columns) = region.dim();
+        if rows == 0 || columns == 0 {
+            return Err(RenderError::Empty {
+                what: "a region".to_owned(),
+                shape: vec![rows, columns],
+            });
+        }
+        let inside = |y: usize, x: usize| {
+            let at = |i: usize, size: usize, own: usize| (2 * i + 1) * own / (2 * size);
+            region[[at(y, self.height(), rows), at(x, self.width(), columns)]]
+        };
+        // As thick as can be seen on a page.
+        let thick = (self.height().min(self.width()) / 150).max(1);
+        Self::from_pixels(self.height(), self.width(), |y, x| {
+            let is_inside = inside(y, x);
+            let near = |by: usize| {
+                let rows = y.saturating_sub(by)..=(y + by).min(self.height() - 1);
+                rows.flat_map(|y| {
+                    let columns = x.saturating_sub(by)..=(x + by).min(self.width() - 1);
+                    columns.map(move |x| (y, x))
+                })
+                .any(|(y, x)| inside(y, x) != is_inside)
+            };
+            let beyond =
+                y < thick || x < thick || y + thick >= self.height() || x + thick >= self.width();
+            match (is_inside, near(thick)) {
+                (true, is_near) if is_near || beyond => [255; 3],
+                (false, true) => [0; 3],
+                _ => self.pixel(y, x),
+            }
+        })
+    }
+
     /// Pictures in a row on white, `gap` pixels apart, aligned at the top.
     ///
     /// # Errors
@@ -392,6 +432,33 @@ mod tests {
     fn checkers(height: usize, width: usize) -> Picture {
         let rgb = Array3::from_shape_fn((height, width, 3), |(y, x, c)| (40 * y + 7 * x + c) as u8);
         Picture::from_rgb(rgb.view()).unwrap()
+    }
+
+    #[test]
+    fn a_region_has_a_white_edge_in_a_black_one() {
+        let grey = Picture::from_rgb(Array3::from_elem((8, 8, 3), 100_u8).view()).unwrap();
+        // The right lower quarter, of a map of 2 x 2.
+        let region = ndarray::array![[false, false], [false, true]];
+        let outlined = grey.outlined(region.view()).unwrap();
+        for (y, x, want) in [
+            (0, 0, 100),
+            (3, 3, 0),
+            (3, 7, 0),
+            (7, 3, 0),
+            (4, 4, 255),
+            (4, 7, 255),
+            (7, 7, 255),
+            (6, 5, 100),
+            (2, 6, 100),
+        ] {
+            assert_eq!(outlined.pixel(y, x), [want; 3], "{y} {x}");
+        }
+        let nowhere = grey.outlined(ndarray::arr2(&[[false]]).view()).unwrap();
+        assert_eq!(nowhere.to_rgb(), grey.to_rgb());
+        assert!(
+            grey.outlined(ndarray::Array2::from_elem((0, 3), true).view())
+                .is_err()
+        );
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub use elucid_kernels::pool::{Pool2d, PoolError};
 pub use error::RuleError;
 pub use kind::{Algebra, InvalidOpKind, OpKind, Operator};
 pub use lrn::local_response_norm;
+pub use operation::has_kernels;
 pub use operator_rule::{
     BoundRule, Execution, Forward, OperatorRule, RuleUse, Site, SiteInput, Statistics,
     apply_operator, pullback,

@@ -7,9 +7,10 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{
-    Autodiff, Backend, Dispatch, DispatchKindConversion, DispatchTensor, backend_extension,
+    Autodiff, Backend, Dispatch, DispatchDevice, DispatchKindConversion, DispatchTensor,
+    backend_extension,
 };
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 /// Maps the gradient at an operation's output to the one at its input.
 #[derive(Clone)]
@@ -38,6 +39,20 @@ pub(crate) trait Operation: fmt::Debug + Send + Sync {
 /// Runs `operation` as one autodiff node, or without a node when `x` is untracked.
 pub(crate) fn run(x: Tensor<4>, operation: Arc<dyn Operation>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::operation(x.into_dispatch(), operation))
+}
+
+/// Whether operators have kernels on a device: without, an [`Operation`] would panic there. burn may have
+/// been built with backends that this crate was not.
+pub fn has_kernels(device: &Device) -> bool {
+    let device = device.clone().inner();
+    match device.as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => true,
+        #[cfg(feature = "wgpu")]
+        DispatchDevice::Cube(_) => true,
+        #[allow(unreachable_patterns, reason = "burn may have no other backends")]
+        _ => false,
+    }
 }
 
 /// Moves between a backend's own tensors and `Tensor`, so that an [`Operation`] is written once.

@@ -22,7 +22,7 @@ mod tests {
     #[test]
     fn exponents_of_any_size() {
         let device = Device::flex().autodiff();
-        let bases = [0.0, 0.5, 1.0, 2.0];
+        let bases = [0.0_f64, 0.5, 1.0, 2.0];
         let whole = BEYOND_INTEGERS;
         for exponent in [
             0.3,
@@ -40,7 +40,7 @@ mod tests {
             let y = powf(x.clone(), exponent);
             let values = y.to_data().try_to_vec::<f32>().unwrap();
             for (base, value) in bases.into_iter().zip(values) {
-                let expected = f64::from(base).powf(f64::from(exponent)) as f32;
+                let expected = base.powf(f64::from(exponent)) as f32;
                 let close = (value - expected).abs() <= 1e-6 * expected.abs();
                 let same = value == expected || value.is_nan() && expected.is_nan();
                 assert!(close || same, "{base}^{exponent} is {value}");

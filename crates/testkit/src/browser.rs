@@ -17,6 +17,8 @@ pub mod key {
     pub const ESCAPE: &str = "\u{E00C}";
     pub const TAB: &str = "\u{E004}";
     pub const ENTER: &str = "\u{E007}";
+    pub const PAGE_UP: &str = "\u{E00E}";
+    pub const PAGE_DOWN: &str = "\u{E00F}";
     pub const HOME: &str = "\u{E011}";
     pub const END: &str = "\u{E010}";
     pub const LEFT: &str = "\u{E012}";

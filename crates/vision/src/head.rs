@@ -130,6 +130,8 @@ pub struct Head {
     output: String,
     scores: String,
     shape: Vec<usize>,
+    /// Why there are no scores that could be computed, where there are none.
+    obstacle: Option<String>,
 }
 
 impl Head {
@@ -171,6 +173,9 @@ impl Head {
     /// Why there is no row of class scores for an image.
     pub(crate) fn no_vector(&self) -> String {
         let (scores, shape) = (&self.scores, &self.shape);
+        if let Some(obstacle) = &self.obstacle {
+            return obstacle.clone();
+        }
         match self.kind {
             HeadKind::Map => format!(
                 "\"{scores}\" has shape {shape:?}, a score for each pixel, and no class scores of the \
@@ -179,11 +184,6 @@ impl Head {
             HeadKind::Boxes => format!(
                 "\"{scores}\" has shape {shape:?}, numbers for each of many boxes or positions, and no \
                  class scores of the whole picture: one number can be explained, as {}[0,0]",
-                self.output
-            ),
-            _ if shape.is_empty() => format!(
-                "what output \"{}\" is made of has no shape before an image is seen, or cannot be \
-                 computed, so it holds no class scores",
                 self.output
             ),
             _ => format!(
@@ -196,8 +196,8 @@ impl Head {
     pub fn no_best(&self) -> Option<String> {
         match self.kind {
             HeadKind::Numbers => Some(format!(
-                "\"{}\" holds {} numbers of which none is the best: name one by --target, 0 \
-                 to {}, or another picture by --like FILE",
+                "\"{}\" holds {} numbers of which none is the best: a target names one, 0 to \
+                 {}, or another picture (Target::like)",
                 self.scores,
                 self.count().unwrap_or(0),
                 self.count().unwrap_or(1).saturating_sub(1),

@@ -7,8 +7,9 @@ use ndarray::{Array3, Array4, ArrayD, ArrayView3, Axis};
 
 pub use self::array::{file_of, is_array, open_array};
 pub use self::error::InputError;
-use self::raster::{Pixels, image_of, proportional_short, stretch};
+use self::raster::{Pixels, has_transparent_pixels, image_of, proportional_short, stretch};
 pub use self::read::{decode_image, open_image};
+pub use self::transparency::Transparency;
 
 mod array;
 mod error;
@@ -17,6 +18,7 @@ mod read;
 mod resample;
 #[cfg(test)]
 mod tests;
+mod transparency;
 
 /// Largest height and width of a network's input, in pixels.
 pub const MAX_SIDE: usize = 4096;
@@ -58,6 +60,7 @@ pub struct InputSpec {
     std: Vec<f32>,
     resize: Resize,
     drawn: Option<[usize; 3]>,
+    transparency: Transparency,
 }
 
 impl Default for InputSpec {
@@ -72,6 +75,7 @@ impl Default for InputSpec {
             std: vec![0.229, 0.224, 0.225],
             resize: Resize::ShortSideCrop { short: 256 },
             drawn: None,
+            transparency: Transparency::White,
         }
     }
 }
@@ -208,6 +212,18 @@ impl InputSpec {
         Ok(self)
     }
 
+    /// What becomes of pixels that are transparent, where no channel holds the opacity; laid over white
+    /// unless something else is said.
+    pub fn with_transparency(mut self, transparency: Transparency) -> Self {
+        self.transparency = transparency;
+        self
+    }
+
+    /// What becomes of pixels that are transparent, where no channel holds the opacity.
+    pub fn transparency(&self) -> Transparency {
+        self.transparency
+    }
+
     /// Number of channels.
     pub fn channels(&self) -> usize {
         self.mean.len()
@@ -300,7 +316,9 @@ impl InputSpec {
             return Err(InputError::NoPixels { width, height });
         }
         let native = self.is_native().then(|| self.white());
-        let pixels = Pixels::of(picture, self.channels(), native)?;
+        let pixels = Pixels::of(picture, self.channels(), native, self.transparency)?;
+        // Two channels, and four, hold the opacity.
+        let is_blended = !self.channels().is_multiple_of(2) && has_transparent_pixels(picture);
         let pixels = pixels.fitted(self.resize, self.size);
         let [height, width] = self.size;
         let places = self.places();
@@ -312,7 +330,11 @@ impl InputSpec {
             Some(_) => self.stretched(tensor.index_axis(Axis(0), 0))?,
             None => pixels.shown(self.white()),
         };
-        Ok(Prepared { tensor, shown })
+        Ok(Prepared {
+            tensor,
+            shown,
+            blended: is_blended.then_some(self.transparency),
+        })
     }
 
     /// An array `[C, H, W]` or `[1, C, H, W]` that is the input as it is, called `name` in messages;
@@ -351,7 +373,11 @@ impl InputSpec {
         let shape = (1, expected[0], height, width);
         let tensor = Array4::from_shape_vec(shape, values).map_err(|_| refused())?;
         let shown = self.stretched(tensor.index_axis(Axis(0), 0))?;
-        Ok(Prepared { tensor, shown })
+        Ok(Prepared {
+            tensor,
+            shown,
+            blended: None,
+        })
     }
 
     /// The picture that an input tensor `[C, H, W]` is of: [`prepare`](Self::prepare)'s
@@ -435,4 +461,6 @@ pub struct Prepared {
     /// The same before normalisation, H x W pixels: exactly what the network sees, for overlays.
     /// Where a picture has more than 8 bits and hardly differs, it is stretched, as is an array.
     pub shown: RgbImage,
+    /// What was done to transparent pixels; `None` where there were none, or a channel holds the opacity.
+    pub blended: Option<Transparency>,
 }

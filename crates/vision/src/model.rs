@@ -214,7 +214,7 @@ impl Model {
         &self.facts.remarks
     }
 
-    /// SHA-256 of the file, in hexadecimal.
+    /// SHA-256 of the file, in hexadecimal; empty for a network that no file holds.
     pub fn sha256(&self) -> &str {
         &self.facts.sha256
     }
@@ -283,10 +283,10 @@ impl Model {
     ///
     /// [`ModelError::NoLogits`] when the model does not end in class scores.
     pub fn logits(&self) -> Result<&Layer, ModelError> {
-        let layer = self.bound.scores()?;
-        match self.facts.head.kind().is_vector() {
-            true => Ok(layer),
-            false => Err(ModelError::NoLogits {
+        match (self.facts.head.kind().is_vector(), self.bound.scores()) {
+            (true, scores) => Ok(scores?),
+            (false, Err(missing @ GraphError::UnsupportedOperators(_))) => Err(missing.into()),
+            (false, _) => Err(ModelError::NoLogits {
                 reason: self.facts.head.no_vector(),
             }),
         }
@@ -331,9 +331,18 @@ impl Model {
     fn photo(&self, prepared: Prepared) -> Photo {
         let shape: [usize; 4] = prepared.tensor.dim().into();
         let values = prepared.tensor.into_iter().collect::<Vec<f32>>();
+        let remark = prepared.blended.map(|done| {
+            Remark::new(format!(
+                "the picture is partly transparent, which {} channels cannot hold: {}; Preparation::transparency \
+                 says otherwise: white, black or dropped, as Pillow's convert to RGB does",
+                shape[1],
+                done.in_words()
+            ))
+        });
         Photo {
             tensor: Tensor::from_data(TensorData::new(values, shape), self.device()),
             picture: prepared.shown,
+            remark,
         }
     }
 
@@ -361,21 +370,37 @@ impl Model {
         })
     }
 
-    /// The same network with other weights: see [`BoundGraph::with_weights`].
+    /// The same network with other weights: see [`BoundGraph::with_weights`]. It is no longer that of the
+    /// file: [`sha256`](Self::sha256) is empty, and [`name`](Self::name) says so, if a weight was replaced.
     ///
     /// # Errors
     ///
-    /// [`GraphError::Shape`] when the new values have another shape.
+    /// As [`BoundGraph::with_weights`].
     pub fn with_weights(
         &self,
-        replace: impl FnMut(&str, ArrayViewD<'_, f32>) -> Option<ArrayD<f32>>,
+        mut replace: impl FnMut(&str, ArrayViewD<'_, f32>) -> Option<ArrayD<f32>>,
     ) -> Result<Self, GraphError> {
+        let mut is_other = false;
+        let bound = self.bound.with_weights(|name, values| {
+            let new = replace(name, values);
+            is_other |= new.is_some();
+            new
+        })?;
+        if !is_other {
+            return Ok(self.clone());
+        }
+        let mut facts = Facts::clone(&self.facts);
+        facts.sha256.clear();
+        if !facts.name.ends_with(OTHER_WEIGHTS) {
+            facts.name.push_str(OTHER_WEIGHTS);
+        }
         Ok(Self {
-            bound: self.bound.with_weights(replace)?,
-            facts: Arc::clone(&self.facts),
-            layouts: Arc::clone(&self.layouts),
             #[cfg(feature = "capture")]
             source: self.source.clone(),
+            ..Self::new(bound, facts)
         })
     }
 }
+
+/// What the name of a network ends in that no file holds.
+const OTHER_WEIGHTS: &str = ", with other weights";

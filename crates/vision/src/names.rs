@@ -65,7 +65,7 @@ pub(crate) fn unsaid(graph: &Graph, head: &Head, remarks: &mut Vec<Remark>) -> O
         _ => return None,
     };
     remarks.push(Remark::about_names(format!(
-        "nobody named the classes: it is assumed that {what}; --labels FILE names them"
+        "nobody named the classes: it is assumed that {what}; Opening::labels names them"
     )));
     Some(labels)
 }
@@ -130,7 +130,7 @@ impl Facts {
         let Some(labels) = &self.labels else {
             return unknown(format!(
                 "no class \"{name}\": the model has no class names, give a number from 0 to {last}, or \
-                 names by --labels FILE"
+                 names by Opening::labels"
             ));
         };
         match (labels.find(name), self.negative()) {

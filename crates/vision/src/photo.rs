@@ -4,11 +4,14 @@ use burn::tensor::Tensor;
 use elucid_graph::{GraphError, ImageBatch};
 use image::RgbImage;
 
+use crate::opening::Remark;
+
 /// A photograph as a network sees it.
 #[derive(Debug, Clone)]
 pub struct Photo {
     pub(crate) tensor: Tensor<4>,
     pub(crate) picture: RgbImage,
+    pub(crate) remark: Option<Remark>,
 }
 
 impl Photo {
@@ -20,6 +23,12 @@ impl Photo {
     /// The same pixels before normalisation: what the network saw, for drawing over.
     pub fn picture(&self) -> &RgbImage {
         &self.picture
+    }
+
+    /// What was done to it that whoever reads a result should know: transparent pixels that the network's
+    /// channels cannot hold.
+    pub fn remark(&self) -> Option<&Remark> {
+        self.remark.as_ref()
     }
 
     /// Photographs of one model as a batch, `[N, C, H, W]`.

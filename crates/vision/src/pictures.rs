@@ -25,6 +25,8 @@ pub(crate) struct Pictures {
     pub layout: InputLayout,
     /// Whether nothing but the sizes say that channels lie last.
     pub layout_is_guessed: bool,
+    /// Whether nothing says that channels lie first, and they could lie last.
+    pub layout_is_open: bool,
     pub channels: Option<usize>,
     /// Height and width, where the file fixes them.
     pub stated: [Option<usize>; 2],
@@ -76,8 +78,8 @@ impl Pictures {
                     },
                     _ => {
                         return refused(format!(
-                            "several inputs may take the picture: --input NAME chooses one, --feed \
-                             NAME=FILE.npy gives the others their values; the network has {}",
+                            "several inputs may take the picture: Opening::input chooses one, \
+                             Opening::feed gives the others their values; the network has {}",
                             list(graph)
                         ));
                     }
@@ -117,6 +119,12 @@ impl Pictures {
             kind: found.kind,
             layout: layout.unwrap_or(found_layout),
             layout_is_guessed: layout.is_none() && is_last && behind.is_none(),
+            layout_is_open: layout.is_none()
+                && by_size.is_none()
+                && behind.is_none()
+                && few(second)
+                && few(fourth)
+                && third != fourth,
             channels: channels.or_else(|| convolved_channels(graph, found.value)),
             stated,
         })
@@ -146,7 +154,7 @@ impl Pictures {
         };
         Err(ModelError::Pictures {
             reason: format!(
-                "input {} {verb}: --feed {}=FILE.npy gives one; the network has {}",
+                "input {} {verb}: Opening::feed(\"{}\") gives one; the network has {}",
                 names.join(", "),
                 lacking[0],
                 list(graph)
@@ -220,7 +228,7 @@ pub(crate) fn list(graph: &Graph) -> String {
     inputs.join(", ")
 }
 
-fn shape_text(shape: &[Option<usize>]) -> String {
+pub(crate) fn shape_text(shape: &[Option<usize>]) -> String {
     let sizes = shape
         .iter()
         .map(|d| d.map_or("?".to_owned(), |d| d.to_string()));

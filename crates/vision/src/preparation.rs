@@ -1,13 +1,14 @@
 //! How pictures are prepared, by whoever says it: flags, a file beside the network, the network.
 
 mod beside;
+mod strict;
 
 use std::fmt;
 
 pub(crate) use beside::{beside, in_metadata};
 use elucid_graph::InputLayout;
 
-use crate::input::{ChannelOrder, InputError, InputSpec, Resize};
+use crate::input::{ChannelOrder, InputError, InputSpec, Resize, Transparency};
 
 /// Parts of the preparation of pictures that are said; what is left out stays as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,6 +27,8 @@ pub struct Preparation {
     pub resize: Option<Resize>,
     /// The channels that are drawn as red, green and blue, counted from 0.
     pub drawn: Option<[usize; 3]>,
+    /// What becomes of pixels that are transparent.
+    pub transparency: Option<Transparency>,
 }
 
 impl Preparation {
@@ -64,6 +67,9 @@ impl Preparation {
         if let Some(drawn) = self.drawn {
             spec = spec.with_drawn(drawn)?;
         }
+        if let Some(transparency) = self.transparency {
+            spec = spec.with_transparency(transparency);
+        }
         Ok(spec)
     }
 
@@ -79,6 +85,8 @@ pub(crate) struct Described {
     pub preparation: Preparation,
     pub layout: Option<InputLayout>,
     pub input: Option<String>,
+    /// Whether it is written for this network and no other: what contradicts the network is wrong.
+    pub is_own: bool,
     /// What was asked for and is done another way.
     pub remarks: Vec<String>,
 }

@@ -254,7 +254,10 @@ pub fn tables(folders: &[&str], data: &str) -> Result<String, Box<dyn Error>> {
     Ok(text)
 }
 
-/// The means of the metrics, on all images and on the difficult ones, bold where a method is surely
+/// Images below which no difference is made bold.
+const FEWEST: usize = 50;
+
+/// The means of the metrics, on all images and on the difficult ones, bold where a method is
 /// better than [`CENTRE`].
 fn measures(
     set: &Results,
@@ -323,8 +326,11 @@ fn measures(
                 let centre = centres.get(&line.image)?.values.get(*metric)?;
                 Some((line.class, sign * (value - centre)))
             });
-            let surely_better = mean(gains.collect())?.is_some_and(|gain| gain.low > 0.0);
-            match surely_better {
+            let gains: Vec<(usize, f64)> = gains.collect();
+            // Percentile intervals of few images are too narrow.
+            let is_better =
+                gains.len() >= FEWEST && mean(gains)?.is_some_and(|gain| gain.low > 0.0);
+            match is_better {
                 true => write!(text, " **{}** |", shown(estimate))?,
                 false => write!(text, " {} |", shown(estimate))?,
             }

@@ -111,7 +111,7 @@ pub(super) fn by_channel(
         let done = (image + 1) * count;
         setup.progress.report(done, work.count() * count)?;
     }
-    let attribution = Attribution::new(method, work, join(&parts)?, own, Reduce::Sum);
+    let attribution = Attribution::new(method, work, join(&parts)?, own, Reduce::Sum)?;
     Ok(attribution.with_evaluations(evaluations))
 }
 

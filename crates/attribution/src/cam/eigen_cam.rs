@@ -92,10 +92,8 @@ impl Attributor for EigenCam {
             Ok(((x * directions).into(), scores))
         })?;
         let evaluations = vec![0; scores.len()];
-        Ok(
-            Attribution::new(self, &work, values, scores, Reduce::Sum)
-                .with_evaluations(evaluations),
-        )
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+            .with_evaluations(evaluations))
     }
 }
 

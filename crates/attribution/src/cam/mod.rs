@@ -116,7 +116,13 @@ fn attribute(
         let g = spatial(&work, &found.gradient)?;
         Ok((formula(x, g).into(), found.scores))
     })?;
-    Ok(Attribution::new(method, &work, values, scores, Reduce::Sum))
+    Ok(Attribution::new(
+        method,
+        &work,
+        values,
+        scores,
+        Reduce::Sum,
+    )?)
 }
 
 /// The layer's value as `[N, C, H, W]`.

@@ -76,6 +76,14 @@ impl<'g, 'w> Game<'g, 'w> {
         self.none
     }
 
+    /// Looks whether the work was cancelled. What was to be kept is finished all the same.
+    pub fn go_on(&mut self) -> Result<(), AttributionError> {
+        match self.is_stopped() {
+            true => Ok(()),
+            false => self.tell(),
+        }
+    }
+
     /// How many evaluations were made.
     pub fn evaluations(&self) -> usize {
         self.done

@@ -18,13 +18,14 @@
 //! down, so that the estimate does not vary with how often it is; the paper's designs are its
 //! options in Xplique. A grid of 8 x 8 cells and 500 samples, as there.
 //!
-//! Memory: beside `batch_size` images, one number for each pair of samples, of which there may be
-//! 10000, and one for each sample and segment.
+//! Memory: beside `batch_size` images, 4 bytes for each pair of samples, of which there may be 10000 at
+//! most, and 20 bytes for each sample and segment.
 
 use elucid_graph::INPUT;
 use ndarray::Array1;
 
 use crate::attributor::Setup;
+use crate::budget::{DOUBLE, SINGLE};
 use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
@@ -34,7 +35,7 @@ use crate::options::{Configurable, Setting};
 use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
 
-/// Most samples: 400 MB of their pairs.
+/// Most samples: 400 MB of the distances of their pairs.
 const MAX_SAMPLES: usize = 10_000;
 
 /// Dependence of the score on segments.
@@ -88,6 +89,16 @@ impl Coalitional for HsicAttribution {
         Ok(self.samples)
     }
 
+    /// Of each sample and segment its rank, whether it is shown, and its sign; of each pair of samples the
+    /// distance of their scores.
+    fn held(&self, segments: usize) -> [usize; 4] {
+        let each = SINGLE + 2 * DOUBLE;
+        let bytes = segments
+            .saturating_mul(each)
+            .saturating_add(self.samples * DOUBLE / 2);
+        [1, 1, self.samples, bytes]
+    }
+
     fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
         let (n, p) = (game.players(), self.samples);
         let ranks: Vec<Vec<usize>> = (0..n).map(|_| shuffled(p, random)).collect();
@@ -122,6 +133,7 @@ impl Coalitional for HsicAttribution {
             .collect();
         let mut dependence = Array1::<f64>::zeros(n);
         for (i, (here, &score)) in signs.iter().zip(&scores).enumerate() {
+            game.go_on()?;
             for (value, sign) in dependence.iter_mut().zip(here) {
                 *value += sign * sign;
             }

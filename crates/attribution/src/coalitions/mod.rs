@@ -100,6 +100,12 @@ pub(crate) trait Coalitional: Configurable + Attributor {
     /// segments than the method can take.
     fn coalitions(&self, segments: usize) -> Result<usize, AttributionError>;
 
+    /// Factors of the bytes that are held for the coalitions of so many segments, where that is more than
+    /// those of a batch.
+    fn held(&self, _segments: usize) -> [usize; 4] {
+        [0; 4]
+    }
+
     /// One number for each segment.
     fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values;
 }
@@ -130,6 +136,12 @@ pub(crate) fn explain<M: Coalitional>(
     let mut evaluations = Vec::with_capacity(segments.len());
     for segments in &segments {
         let coalitions = method.coalitions(segments.count())?.saturating_add(2);
+        let what = format!(
+            "{coalitions} coalitions of {} segments by {}",
+            segments.count(),
+            method.name()
+        );
+        work.afford(what, &method.held(segments.count()))?;
         evaluations.push(coalitions.saturating_mul(parts.baseline.count()));
     }
     let total = evaluations
@@ -170,7 +182,7 @@ pub(crate) fn explain<M: Coalitional>(
     }
     let maps = per_pixel(&segments, &values, work.size())?;
     let attribution =
-        Attribution::new(method, &work, maps, scores, Reduce::Sum).with_evaluations(evaluations);
+        Attribution::new(method, &work, maps, scores, Reduce::Sum)?.with_evaluations(evaluations);
     let attribution = match stopped {
         true => attribution.with_planned(planned),
         false => attribution,

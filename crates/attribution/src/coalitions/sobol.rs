@@ -24,9 +24,10 @@
 //! Memory: beside `batch_size` images, two numbers for each point and segment.
 
 use elucid_graph::INPUT;
-use ndarray::Array1;
+use ndarray::{Array1, Array2, Axis};
 
 use crate::attributor::Setup;
+use crate::budget::SINGLE;
 use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::superpixels::SEGMENTS;
 use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
@@ -90,13 +91,17 @@ impl Coalitional for SobolAttribution {
         Ok(self.design.saturating_mul(segments.saturating_add(2)))
     }
 
+    fn held(&self, segments: usize) -> [usize; 4] {
+        [2, self.design, segments, SINGLE]
+    }
+
     fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
         let n = game.players();
         let mut changes = Array1::<f64>::zeros(n);
         let mut scores = Vec::with_capacity(2 * self.design);
         let mut points = 0_u32;
-        'design: for point in latin_hypercube(self.design, 2 * n, random) {
-            let (a, b) = point.split_at(n);
+        'design: for point in latin_hypercube(self.design, 2 * n, random).rows() {
+            let (a, b) = point.split_at(Axis(0), n);
             let (a, b) = (a.to_vec(), b.to_vec());
             let ends = game.scores(&[a.clone(), b.clone()])?;
             let mut of_point = Array1::<f64>::zeros(n);
@@ -143,18 +148,16 @@ impl Coalitional for SobolAttribution {
     }
 }
 
-/// `points` rows of `columns` numbers in `[0, 1]`; of each column there is one number in each of as
-/// many equal intervals as there are points.
-fn latin_hypercube(points: usize, columns: usize, random: &mut Random) -> Vec<Vec<f32>> {
-    let mut column = || -> Vec<f32> {
-        let intervals = shuffled(points, random).into_iter();
-        intervals
-            .map(|interval| (interval as f32 + random.uniform()) / points as f32)
-            .collect()
-    };
-    let columns: Vec<Vec<f32>> = (0..columns).map(|_| column()).collect();
-    let row = |point: usize| columns.iter().map(|column| column[point]).collect();
-    (0..points).map(row).collect()
+/// Numbers in `[0, 1]`, `[points, columns]`; of each column there is one in each of as many equal
+/// intervals as there are points.
+fn latin_hypercube(points: usize, columns: usize, random: &mut Random) -> Array2<f32> {
+    let mut design = Array2::zeros((points, columns));
+    for mut column in design.columns_mut() {
+        for (number, interval) in column.iter_mut().zip(shuffled(points, random)) {
+            *number = (interval as f32 + random.uniform()) / points as f32;
+        }
+    }
+    design
 }
 
 pub(crate) const METHOD: Method =

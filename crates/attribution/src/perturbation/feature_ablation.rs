@@ -147,7 +147,7 @@ impl Attributor for FeatureAblation {
         let evaluations = estimates.samples.iter().map(|&samples| samples + 1);
         let evaluations = evaluations.collect();
         let values = per_pixel(estimates.found, size)?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
             .with_evaluations(evaluations)
             .with_planned(planned))
     }

@@ -176,7 +176,7 @@ impl Attributor for Occlusion {
         let evaluations = estimates.samples.iter().map(|&samples| samples + 1);
         let evaluations = evaluations.collect();
         let values = per_pixel(estimates.found, [height, width])?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
             .with_evaluations(evaluations)
             .with_planned(planned))
     }

@@ -55,6 +55,7 @@ use crate::perturbation::{HIDDEN_PIXELS, Masked, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::sampling::Samples;
+use crate::scaled::Fitting;
 use crate::target::{Target, probabilities};
 use crate::work::{Work, to_vec};
 
@@ -103,7 +104,7 @@ words!(RiseDivisor, "divisor", DIVISORS = "kept (how often a pixel is kept) or m
 pub struct Rise {
     pub(crate) setup: Setup,
     masks: usize,
-    cells: usize,
+    cells: Fitting,
     keep: f32,
     stretch: RiseStretch,
     divisor: RiseDivisor,
@@ -119,7 +120,8 @@ crate::options!(Rise {
         masks: usize as "masks", "number of masks", "1 or more", |masks| *masks > 0
     }
     {
-        /// Cells of the grid along each axis.
+        /// Cells of the grid along each axis. As many as a preset has, or as the image has pixels along its
+        /// shorter side if those are fewer, unless it is given.
         cells: usize as "cells", "cells of the grid along each axis",
         "1 or more, at most the pixels of the shorter side", |cells| *cells > 0
     }
@@ -158,7 +160,7 @@ impl Rise {
         Self {
             setup: at_input(),
             masks,
-            cells,
+            cells: Fitting::usual(cells),
             keep,
             stretch: RiseStretch::Paper,
             divisor: RiseDivisor::Kept,
@@ -191,10 +193,11 @@ impl Rise {
     setup_builders!(batch_size, seed, progress, keep_partial);
 
     /// Uses these grids `[masks, cells, cells]` of numbers from 0 to 1, with these offsets
-    /// `[row, column]` of the image in the stretched grid in pixels, instead of random ones.
+    /// `[row, column]` of the image in the stretched grid in pixels, instead of random ones. The stretched
+    /// grid is `(cells + 1) * ceil(side / cells)` pixels long, and the image lies inside it.
     pub fn with_grids(mut self, grids: ArrayView3<'_, f32>, offsets: &[[usize; 2]]) -> Self {
         self.masks = grids.dim().0;
-        self.cells = grids.dim().1;
+        self.cells = grids.dim().1.into();
         self.given = Some((grids.to_owned(), offsets.to_vec()));
         self
     }
@@ -208,15 +211,16 @@ impl Rise {
                 expected,
             })
         };
-        if self.cells > size[0].min(size[1]) {
+        let cells = self.cells.at(size);
+        if cells > size[0].min(size[1]) {
             return refuse(
                 "cells",
-                self.cells.to_string(),
+                cells.to_string(),
                 "at most the pixels of the shorter side",
             );
         }
         if let Some((grids, offsets)) = &self.given {
-            let shape = (self.masks, self.cells, self.cells);
+            let shape = (self.masks, cells, cells);
             if grids.dim() != shape || offsets.len() != self.masks {
                 return refuse(
                     "grids",
@@ -226,6 +230,16 @@ impl Rise {
             }
             if !grids.iter().all(|cell| (0.0..=1.0).contains(cell)) {
                 return refuse("grids", "other numbers".to_owned(), "numbers from 0 to 1");
+            }
+            let cell = self.cell(size);
+            let most = [0, 1].map(|axis| (cells + 1) * cell[axis] - size[axis]);
+            let inside = |offset: &[usize; 2]| offset[0] <= most[0] && offset[1] <= most[1];
+            if let Some(offset) = offsets.iter().find(|offset| !inside(offset)) {
+                return refuse(
+                    "offset of a grid",
+                    format!("{offset:?}"),
+                    "so small that the image lies inside the stretched grid",
+                );
             }
         }
         Ok(())
@@ -246,32 +260,37 @@ impl Rise {
         }
     }
 
+    /// Pixels of a cell along each axis.
+    fn cell(&self, size: [usize; 2]) -> [usize; 2] {
+        size.map(|side| side.div_ceil(self.cells.at(size)))
+    }
+
     /// Mask `i`, `[H, W]`: made from the seed and the number alone, so that none need be stored.
     fn mask(&self, i: usize, size: [usize; 2]) -> Vec<f32> {
-        let cell = size.map(|side| side.div_ceil(self.cells));
+        let (cells, cell) = (self.cells.at(size), self.cell(size));
         let (grid, offset) = match &self.given {
             Some((grids, offsets)) => (grids.index_axis(Axis(0), i).to_owned(), offsets[i]),
             None => {
                 let mut random = Random::stream(self.setup.seed, i as u64);
-                let grid = Array2::from_shape_simple_fn((self.cells, self.cells), || {
+                let grid = Array2::from_shape_simple_fn((cells, cells), || {
                     f32::from(u8::from(random.uniform() < self.keep))
                 });
                 (grid, cell.map(|cell| random.below(cell)))
             }
         };
         let taps = |axis: usize| -> Vec<(usize, usize, f32)> {
-            let stretched = (self.cells + 1) * cell[axis];
+            let stretched = (cells + 1) * cell[axis];
             let pixels_per_cell = match self.stretch {
-                RiseStretch::Paper => stretched as f64 / self.cells as f64,
+                RiseStretch::Paper => stretched as f64 / cells as f64,
                 RiseStretch::WholePixels => {
-                    ((size[axis] + cell[axis]) as f64 / self.cells as f64).ceil()
+                    ((size[axis] + cell[axis]) as f64 / cells as f64).ceil()
                 }
             };
             (0..size[axis])
                 .map(|pixel| {
                     let at = ((pixel + offset[axis]) as f64 + 0.5) / pixels_per_cell - 0.5;
                     let low = at.floor();
-                    let mirror = |cell: f64| mirrored(cell as isize, self.cells);
+                    let mirror = |cell: f64| mirrored(cell as isize, cells);
                     (mirror(low), mirror(low + 1.0), (at - low) as f32)
                 })
                 .collect()
@@ -584,7 +603,7 @@ impl Attributor for Rise {
         found.masks.resize(work.count(), 0);
         let values = per_pixel(found.maps, found.size)?;
         Ok(
-            Attribution::new(self, &work, values, found.scores, Reduce::Sum)
+            Attribution::new(self, &work, values, found.scores, Reduce::Sum)?
                 .with_evaluations(found.masks)
                 .with_planned(planned),
         )

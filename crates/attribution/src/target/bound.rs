@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use elucid_graph::Activation;
 use elucid_vision::Probabilities;
-use ndarray::ArrayD;
+use ndarray::{Array2, ArrayD};
 
 use super::axes::{self, Along};
 use super::detection::BoundDetection;
@@ -168,6 +168,18 @@ impl BoundTarget {
             layer: self.layer.clone(),
             score: Score::Each(scores),
         })
+    }
+
+    /// The pixels of the first image's region, if it is one.
+    pub fn region_pixels(&self) -> Option<Array2<bool>> {
+        let score = match &self.score {
+            Score::Each(each) => each.first(),
+            score => Some(score),
+        };
+        match score {
+            Some(Score::Region(region)) => region.pixels().cloned(),
+            _ => None,
+        }
     }
 
     fn settled_for(&self, score: &Score, image: &Activation) -> Result<Score, AttributionError> {

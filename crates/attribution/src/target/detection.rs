@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData, activation};
 use elucid_graph::{Activation, BoundGraph, INPUT};
+use ndarray::Array2;
 
 use super::region::map_class;
 use super::similarity::{cosine, direction};
@@ -89,6 +90,13 @@ impl BoxFormat {
     }
 }
 
+/// Words of which a [`BoxFormat`] has one at most.
+const OPPOSITES: [&[&str]; 3] = [
+    &["cxcywh", "xyxy"],
+    &["pixels", "normalised", "normalized"],
+    &["anchors-first", "anchors-last"],
+];
+
 /// Words of a [`BoxFormat`].
 const WORDS: &str = "cxcywh or xyxy, pixels or normalised, objectness, logits, anchors-first or \
                      anchors-last";
@@ -99,33 +107,43 @@ impl FromStr for BoxFormat {
     type Err = AttributionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.split(',')
-            .map(str::trim)
-            .try_fold(Self::new(), |format, word| {
-                Ok(match word {
-                    "cxcywh" => Self {
-                        corners: false,
-                        ..format
-                    },
-                    "xyxy" => format.corners(),
-                    "pixels" => Self {
-                        normalised: false,
-                        ..format
-                    },
-                    "normalised" | "normalized" => format.normalised(),
-                    "objectness" => format.objectness(),
-                    "logits" => format.logits(),
-                    "anchors-first" => format.anchors_last(false),
-                    "anchors-last" => format.anchors_last(true),
-                    _ => {
-                        return Err(AttributionError::OptionValue {
-                            option: "boxes".to_owned(),
-                            value: word.to_owned(),
-                            expected: format!("{WORDS}, between commas"),
-                        });
-                    }
-                })
+        let words: Vec<&str> = text.split(',').map(str::trim).collect();
+        // Of two that exclude each other one would be left without a word.
+        for pair in OPPOSITES {
+            let said: Vec<&str> = words.iter().copied().filter(|w| pair.contains(w)).collect();
+            if said.len() > 1 {
+                return Err(AttributionError::OptionValue {
+                    option: "boxes".to_owned(),
+                    value: said.join(","),
+                    expected: format!("one of {}", pair.join(" and ")),
+                });
+            }
+        }
+        words.into_iter().try_fold(Self::new(), |format, word| {
+            Ok(match word {
+                "cxcywh" => Self {
+                    corners: false,
+                    ..format
+                },
+                "xyxy" => format.corners(),
+                "pixels" => Self {
+                    normalised: false,
+                    ..format
+                },
+                "normalised" | "normalized" => format.normalised(),
+                "objectness" => format.objectness(),
+                "logits" => format.logits(),
+                "anchors-first" => format.anchors_last(false),
+                "anchors-last" => format.anchors_last(true),
+                _ => {
+                    return Err(AttributionError::OptionValue {
+                        option: "boxes".to_owned(),
+                        value: word.to_owned(),
+                        expected: format!("{WORDS}, between commas"),
+                    });
+                }
             })
+        })
     }
 }
 
@@ -176,6 +194,16 @@ pub struct Detection {
 }
 
 impl Detection {
+    /// The pixels of an input `[H, W]` that lie in the box.
+    pub(super) fn inside(&self, [height, width]: [usize; 2]) -> Array2<bool> {
+        let [xmin, ymin, xmax, ymax] = self.bounds;
+        // The middle of a pixel.
+        let within = |at: usize, low: f32, high: f32| (low..high).contains(&(at as f32 + 0.5));
+        Array2::from_shape_fn((height, width), |(y, x)| {
+            within(y, ymin, ymax) && within(x, xmin, xmax)
+        })
+    }
+
     /// The class in a box `[xmin, ymin, xmax, ymax]` in pixels of the network's input, found in the
     /// layer `layer`.
     pub fn at(layer: &str, class: impl Into<ClassRef>, bounds: [f32; 4]) -> Self {

@@ -13,8 +13,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_graph::LOGITS;
+use elucid_graph::{INPUT, ImageBatch, LOGITS};
+use elucid_rules::Rules;
 use elucid_vision::Probabilities;
+use ndarray::Array2;
 
 use crate::error::AttributionError;
 use crate::layer_map::LayerMap;
@@ -257,6 +259,34 @@ impl Target {
         }
     }
 
+    /// Where in one picture it looks, `[H, W]` in pixels of the dense map, or of the network's input for a
+    /// detected box; `None` for targets that are about no place. What is predicted is found in the picture.
+    ///
+    /// # Errors
+    ///
+    /// When the target does not fit the network, or is found nowhere in the picture; as a pass.
+    pub fn place_in(
+        &self,
+        network: &dyn Network,
+        picture: &dyn ImageBatch,
+    ) -> Result<Option<Array2<bool>>, AttributionError> {
+        let picture = match network.device() {
+            Some(device) => picture.images(device),
+            None => picture.batch(),
+        };
+        let [_, _, height, width] = picture.dims();
+        match &self.0 {
+            Kind::Region { .. } => {
+                let bound = self.bind(network)?;
+                let feeds = vec![(INPUT, picture.into())];
+                let scores = network.run(feeds, &bound.layer, &Rules::new())?;
+                Ok(bound.settled(&[scores])?.region_pixels())
+            }
+            Kind::Detection(detection) => Ok(Some(detection.inside([height, width]))),
+            _ => Ok(None),
+        }
+    }
+
     /// The layer of a network that it is computed from.
     ///
     /// # Errors
@@ -280,7 +310,8 @@ impl Target {
 
     /// The probability where it is the logit of a class, or minus the one number that a sigmoid makes
     /// an answer of, for each image; others as they are, and all where scores are no logits.
-    pub(crate) fn as_probability(&self, by: Probabilities) -> Self {
+    #[must_use]
+    pub fn as_probability(&self, by: Probabilities) -> Self {
         Self(match (&self.0, by) {
             (kind, Probabilities::None) => kind.clone(),
             (Kind::Class(class), _) => Kind::Probability(class.clone()),

@@ -135,7 +135,13 @@ impl fmt::Display for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Where::Bounds([xmin, ymin, xmax, ymax]) => {
-                write!(f, "in columns {xmin} to {xmax}, rows {ymin} to {ymax}")
+                // People read both ends as inside.
+                let last = |end: usize| end.saturating_sub(1);
+                let [right, bottom] = [last(*xmax), last(*ymax)];
+                write!(
+                    f,
+                    "in columns {xmin} to {right} and rows {ymin} to {bottom}, ends included"
+                )
             }
             Where::Mask(mask) => {
                 let pixels = mask.iter().filter(|&&inside| inside).count();
@@ -320,6 +326,11 @@ pub(super) struct BoundRegion {
 }
 
 impl BoundRegion {
+    /// The pixels, where they are known.
+    pub fn pixels(&self) -> Option<&Array2<bool>> {
+        self.pixels.as_deref()
+    }
+
     pub fn new(
         network: &dyn Network,
         class: &ClassRef,

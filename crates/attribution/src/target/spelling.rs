@@ -4,8 +4,8 @@ use std::path::Path;
 use std::str::FromStr;
 
 use elucid_graph::LOGITS;
-use elucid_vision::input::open_image;
-use ndarray::{Array1, Array2};
+use elucid_vision::input::{file_of, is_array, open_array, open_image};
+use ndarray::{Array1, Array2, Ix2};
 use ndarray_npy::ReadNpyExt;
 
 use super::{Along, Detection, Region, Side, Target, refused};
@@ -20,7 +20,7 @@ const WHITE: u8 = 127;
 /// What can be typed behind the `@` of a class.
 const PLACES: &str = "CLASS@box:XMIN,YMIN,XMAX,YMAX, CLASS@at:ROW,COLUMN, CLASS@predicted, \
                       CLASS@detected:XMIN,YMIN,XMAX,YMAX, CLASS@d-rise:XMIN,YMIN,XMAX,YMAX or \
-                      CLASS@MASK.png";
+                      CLASS@MASK.png, CLASS@MASK.npy";
 
 /// | text | target |
 /// | --- | --- |
@@ -29,7 +29,7 @@ const PLACES: &str = "CLASS@box:XMIN,YMIN,XMAX,YMAX, CLASS@at:ROW,COLUMN, CLASS@
 /// | `logsumexp` | [`Target::log_sum_exp`] |
 /// | `out[5,2]` | [`Target::element`] of an output or a layer; `:` for the sum along an axis, `mean`, `norm`, or a file `x.npy` of a direction, see [`Along`] |
 /// | `A@box:0,2,4,6` | [`Region::bounds`]: columns 0 to 4, rows 2 to 6, of which 4 and 6 are outside |
-/// | `A@mask.png` | [`Region::mask`]: the white pixels of a picture |
+/// | `A@mask.png`, `A@mask.npy` | [`Region::mask`]: the white pixels of a picture, the numbers above 0 of an array `[H, W]` |
 /// | `A@predicted` | [`Region::predicted`] |
 /// | `A@at:3,5` | [`Region::component`] at row 3, column 5 |
 /// | `A@detected:10,20,90,80` | [`Detection`] in the box of columns 10 to 90, rows 20 to 80 of the input, in the network's scores |
@@ -150,6 +150,17 @@ fn of_place(text: &str, class: &str, place: &str) -> Result<Target, AttributionE
                 "d-rise" => detection.similar(),
                 _ => detection,
             })
+        }
+        _ if is_array(place) && file_of(place).is_file() => {
+            let wrong = |reason: String| refused(text.to_owned(), reason);
+            let mask = open_array(place).map_err(|error| wrong(error.to_string()))?;
+            let shape = mask.shape().to_vec();
+            let mask = mask.into_dimensionality::<Ix2>().map_err(|_| {
+                wrong(format!(
+                    "{place} has shape {shape:?}, and a mask is an array [H, W]"
+                ))
+            })?;
+            Target::region(class, Region::mask(mask.mapv(|number| number > 0.0)))
         }
         _ if Path::new(place).is_file() => {
             let mask = open_image(place);

@@ -1,6 +1,7 @@
 //! The methods: toys worked out by hand, naive twins, arrays of reference programs.
 
 mod batch_of_one;
+mod budgets;
 mod cam;
 mod channel_cams;
 mod channels;
@@ -20,6 +21,7 @@ mod layers;
 mod meaningful;
 mod module_patterns;
 mod networks;
+mod numbers;
 mod paths;
 mod perturbation;
 mod places;

@@ -514,6 +514,23 @@ fn memory_does_not_grow_with_masks() {
     assert!(grown < 200 << 20, "{} MB", grown >> 20);
 }
 
+/// Nobody asked for seven cells where there are five pixels.
+#[test]
+fn presets_have_as_many_cells_as_fit() {
+    let small = tensor(noise(3 * 5 * 4, 9), [1, 3, 5, 4]);
+    let mean = |x: Tensor<4>| {
+        let n = x.dims()[0] as i32;
+        x.reshape([n, -1]).mean_dim(1)
+    };
+    for method in [Rise::paper(), Rise::torchray(), Rise::notebook()] {
+        let method = method.masks(20).score(RiseScore::Target);
+        let found = method.attribute(&mean, &small, Target::class(0)).unwrap();
+        assert_eq!(found.configuration().get("cells"), Some("4"));
+        let asked = method.cells(4).attribute(&mean, &small, Target::class(0));
+        assert_eq!(found.values(), asked.unwrap().values());
+    }
+}
+
 #[test]
 fn parameters_out_of_range_are_refused() {
     let (grids, offsets) = grids(5, 3);
@@ -556,6 +573,14 @@ fn parameters_out_of_range_are_refused() {
         (
             "grids",
             Box::new(Rise::paper().with_grids(grids.view(), &offsets[1..])),
+        ),
+        (
+            "offset of a grid",
+            Box::new(Rise::paper().with_grids(grids.view(), &[[usize::MAX, 0]; 5])),
+        ),
+        (
+            "offset of a grid",
+            Box::new(Rise::paper().with_grids(grids.view(), &[[0, 100]; 5])),
         ),
     ];
     for (name, method) in bad {

@@ -6,7 +6,6 @@ use burn::tensor::Tensor;
 use elucid_attribution::{
     AttributionError, Attributor, LinearApproximation, SpatialAttribution, Target,
 };
-use elucid_graph::GraphError;
 use elucid_rules::{GradRule, OpKind, Rules};
 use elucid_testkit::{device, relative_error};
 use elucid_vision::Model;
@@ -134,6 +133,29 @@ fn one_position_is_the_linear_approximation_of_its_norm() {
     }
 }
 
+/// From one branch of a block: the others keep the values that the image gives them, as for every other
+/// method.
+#[test]
+fn from_a_layer_inside_a_branch() {
+    let images = noise(1, 127, 95);
+    for (from, to) in [
+        ("fire6/relu_expand1x1", "fire6/concat"),
+        ("fire6/relu_expand3x3", "fire7/concat"),
+        ("fire6/relu_squeeze1x1", "fire8/concat"),
+    ] {
+        let (few, many) = both_ways(from, to, &Rules::new(), &images);
+        assert!(few <= many, "{from}: {few} cotangents for {many} positions");
+        let maps = SpatialAttribution::between(from, to);
+        let maps = maps.compute(&*MODEL, &images).unwrap().remove(0);
+        let linear = LinearApproximation::at(from)
+            .attribute(&*MODEL, &images, Target::position(to, 2, 1))
+            .unwrap();
+        let got = maps.maps().slice(s![2, 1, .., ..]);
+        let error = relative_error(got, linear.map().unwrap().maps());
+        assert!(error < 1e-5, "{from}: {error:.1e}");
+    }
+}
+
 #[test]
 fn a_batch_gives_what_single_images_give() {
     let images = noise(2, 95, 95);
@@ -192,15 +214,11 @@ fn what_cannot_be_computed_is_said() {
             .unwrap_err()
     };
     let backwards = error("fire7/concat", "fire6/concat");
-    assert!(matches!(
-        backwards,
-        AttributionError::Graph(GraphError::NotCut { .. })
-    ));
-    // One branch of a block does not make the whole block.
-    let branch = error("fire6/relu_expand1x1", "fire6/concat");
+    assert!(matches!(backwards, AttributionError::NoPath { .. }));
+    let beside = error("fire6/relu_expand1x1", "fire6/relu_expand3x3");
     assert!(
-        matches!(branch, AttributionError::Graph(GraphError::NotCut { .. })),
-        "{branch}"
+        matches!(beside, AttributionError::NoPath { .. }),
+        "{beside}"
     );
     let flat = error("fire6/concat", "pool10/flatten");
     assert!(

@@ -224,7 +224,9 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
 
     let page = match work.is_grid() {
         true => {
-            let page = clock.time("draw the page", || page::of(&work, &results).render());
+            let page = clock.time("draw the page", || -> Result<String, elucid::Error> {
+                Ok(page::of(&work, &results)?.render()?)
+            });
             Some(page?.into_bytes())
         }
         false => None,
@@ -240,7 +242,10 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
             .into_iter()
             .zip(&work.photos)
             .map(|(image, photo)| PhotoFacts {
-                image,
+                image: ImageFacts {
+                    remark: photo.remark.clone(),
+                    ..image
+                },
                 predictions: photo
                     .guesses
                     .iter()
@@ -280,7 +285,8 @@ fn check_target(args: &AttributeArgs) -> Result<(), CliError> {
     match &args.target {
         Some(text) if args.probability && !target::may_be_probability(text) => {
             Err(CliError::Usage(format!(
-                "--probability explains one class or one number of an output, and \"{text}\" is neither"
+                "--probability explains one class, the answer no (none:CLASS) or one number of an output, and \
+                 \"{text}\" is none of them"
             )))
         }
         _ => Ok(()),

@@ -184,7 +184,7 @@ pub fn run(args: &ChannelsArgs) -> Result<(), CliError> {
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let model = &session.model;
     let work = Work::new(&session, args, sprites)?;
-    let photo = clock.time("read the photograph", || model.read_image(&args.image))?;
+    let photo = clock.time("read the photograph", || session.read(&args.image))?;
     let results = work.compute(&photo, &mut clock)?;
 
     let files = clock.time("draw", || files::of(&work, &results))?;
@@ -192,14 +192,14 @@ pub fn run(args: &ChannelsArgs) -> Result<(), CliError> {
     let lines = lines(&results.views);
     let report = Report {
         run: RunFacts::of("channels", &session),
-        image,
+        image: image.seen_as(&photo),
         predictions: results
             .guesses
             .iter()
             .cloned()
             .map(GuessFacts::from)
             .collect(),
-        layer: work.layer.into(),
+        layer: LayerFacts::of(work.layer, model)?,
         target: results.target,
         results: results
             .views

@@ -91,7 +91,7 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
 }
 
 fn classify(session: &Session, path: &Path, top: usize) -> Result<Classified, CliError> {
-    let photo = session.model.read_image(path)?;
+    let photo = session.read(path)?;
     let mut guesses = session.model.classify(&photo)?.top(usize::MAX);
     target::finite(&guesses, path)?;
     guesses.truncate(top);

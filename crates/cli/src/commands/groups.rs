@@ -189,9 +189,8 @@ pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
     let image = ImageFacts::of(&args.image)?;
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
-    let model = &session.model;
     let work = Work::new(&session, args)?;
-    let photo = clock.time("read the photograph", || model.read_image(&args.image))?;
+    let photo = clock.time("read the photograph", || session.read(&args.image))?;
     let results = work.compute(&photo, &mut clock)?;
 
     let files = clock.time("draw", || files::of(&work, &results))?;
@@ -199,14 +198,14 @@ pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
     let facts = |division: &Division| ResultFacts::new(division, &results.targets);
     let report = Report {
         run: RunFacts::of("groups", &session),
-        image,
+        image: image.seen_as(&photo),
         predictions: results
             .guesses
             .iter()
             .cloned()
             .map(GuessFacts::from)
             .collect(),
-        layer: work.layer.into(),
+        layer: LayerFacts::of(work.layer, &session.model)?,
         reducer: args.reducer.name(),
         rules: args.rules.as_ref().map(|rules| rules.name().to_owned()),
         results: results.divisions.iter().map(facts).collect(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use elucid::attribution::BoxFormat;
 use elucid::prelude::*;
 use elucid::vision::Guess;
 use serde::Serialize;
@@ -12,6 +13,7 @@ use crate::console::Output;
 use crate::error::CliError;
 use crate::report::{Clock, GuessFacts, ImageFacts, LayerFacts, RuleUseFacts, RunFacts, Step};
 use crate::session::Session;
+use crate::target::{self, TargetFacts, TargetList};
 
 use self::compute::Work;
 
@@ -45,9 +47,25 @@ pub struct SpatialArgs {
     #[arg(long, value_name = "LAYER")]
     to: String,
 
-    /// One or two classes, by name or number, for the class hints; by default the two best guesses
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    /// One or two classes, by name or number, for the hints at both layers; by default the two best
+    /// guesses
+    #[arg(
+        long,
+        value_name = "A,B",
+        value_delimiter = ',',
+        conflicts_with = "target"
+    )]
     classes: Vec<String>,
+
+    /// One or two targets of any kind for the hints, instead of classes: a difference A:B, a number
+    /// NAME[I,J], a region of a dense map and more (all in elucid attribute --help)
+    #[arg(long, value_name = "TARGET,...", value_parser = target::parse_list)]
+    target: Option<TargetList>,
+
+    /// How a detector writes its boxes, for A@detected: words between commas of cxcywh or xyxy, pixels
+    /// or normalised, objectness, logits, anchors-first or anchors-last; by default cxcywh,pixels
+    #[arg(long, value_name = "WORD,...", requires = "target")]
+    boxes: Option<BoxFormat>,
 
     /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, several with commas, or all
     /// for the first three
@@ -60,10 +78,6 @@ pub struct SpatialArgs {
     /// How many cotangents to propagate together; by default as many as keep the memory small
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: Option<u32>,
-
-    /// Recorded in the report; nothing here is random
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
 }
 
 /// Presets, at least one and none twice.
@@ -94,9 +108,11 @@ struct Report {
     predictions: Vec<GuessFacts>,
     from: LayerFacts,
     to: LayerFacts,
+    /// The classes that the hints are about.
     classes: Vec<GuessFacts>,
+    /// All that the hints are about: two at most.
+    targets: Vec<TargetFacts>,
     rules: Vec<RuleFacts>,
-    seed: u64,
     batch_size: Option<u32>,
     seconds: Vec<Step>,
     files: Vec<String>,
@@ -112,11 +128,13 @@ struct RuleFacts {
 }
 
 pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
-    if args.classes.len() > 2 {
-        let given = args.classes.len();
-        return Err(CliError::Usage(format!(
-            "--classes takes one or two classes, not {given}"
-        )));
+    let targets = args.target.as_ref().map_or(0, |list| list.len());
+    for (flag, given) in [("classes", args.classes.len()), ("target", targets)] {
+        if given > 2 {
+            return Err(CliError::Usage(format!(
+                "--{flag} takes one or two of them, not {given}"
+            )));
+        }
     }
     let destination = args.output.check()?;
     let mut clock = Clock::default();
@@ -124,17 +142,26 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
     let model = &session.model;
     let work = Work::new(&session, args)?;
     let image = ImageFacts::of(&args.image)?;
-    let photo = clock.time("read the photograph", || model.read_image(&args.image))?;
+    let photo = clock.time("read the photograph", || session.read(&args.image))?;
     let results = work.compute(&photo, &mut clock)?;
 
     let files = clock.time("draw", || files::of(&results, model, &args.image))?;
     let report = Report {
         run: RunFacts::of("spatial", &session),
-        image,
+        image: image.seen_as(&photo),
         predictions: facts(&results.guesses),
-        from: work.from.into(),
-        to: work.to.into(),
-        classes: facts(&results.classes),
+        from: LayerFacts::of(work.from, model)?,
+        to: LayerFacts::of(work.to, model)?,
+        classes: results
+            .hints
+            .iter()
+            .flat_map(|hint| hint.facts.classes.clone())
+            .collect(),
+        targets: results
+            .hints
+            .iter()
+            .map(|hint| hint.facts.clone())
+            .collect(),
         rules: results
             .views
             .iter()
@@ -144,7 +171,6 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
                 cotangents: view.maps.cotangents(),
             })
             .collect(),
-        seed: args.seed,
         batch_size: args.batch_size,
         seconds: clock.steps(),
         files: files.names(),

@@ -132,7 +132,7 @@ pub fn run(args: &VisualizeArgs) -> Result<(), CliError> {
     let pictures = clock.time("draw", || draw(&subjects.each, &made, &mut files))?;
     let report = Report {
         run: RunFacts::of("visualize", &session),
-        layer: subjects.layer.into(),
+        layer: LayerFacts::of(subjects.layer, &session.model)?,
         height: args.size[0],
         width: args.size[1],
         icons: args.icons.facts(),

@@ -37,7 +37,16 @@ impl Reading {
             "element" | "region" | "detection" if !is_name() => {
                 self.place(text, target, model, ranked)
             }
-            _ => of_classes(text, model, ranked),
+            sort => {
+                let (of_class, mut facts) = of_classes(text, model, ranked)?;
+                if sort == "element" && target.layer_in(model).is_ok() {
+                    facts.note = Some(format!(
+                        "\"{text}\" is the name of a class, and could be a number of a layer as well: the \
+                         class is explained; with a space in the brackets it is the number"
+                    ));
+                }
+                Ok((of_class, facts))
+            }
         }
     }
 

@@ -139,6 +139,13 @@ fn pull_downloads_a_known_model_that_is_missing() {
     );
     assert!(message.contains("--pull"), "{message}");
 
+    // A file in a folder that nobody named is not taken for it, wherever the program is started.
+    for folder in ["../shared/models", "shared/models", "models/models"] {
+        std::fs::create_dir_all(desk.path(folder)).unwrap();
+        std::fs::write(desk.path(folder).join("googlenet.onnx"), squeezenet()).unwrap();
+    }
+    desk.say("inspect --model googlenet").refused(1);
+
     // A file that lies in another folder is taken as it is.
     std::fs::create_dir_all(desk.path("assets/models")).unwrap();
     std::fs::write(desk.path("assets/models/googlenet.onnx"), squeezenet()).unwrap();

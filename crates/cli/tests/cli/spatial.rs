@@ -31,8 +31,6 @@ fn a_run_leaves_numbers_pictures_a_page_and_a_report() {
         "fire6",
         "--classes",
         "Egyptian cat,espresso",
-        "--seed",
-        "7",
         "--batch-size",
         "5",
         "--out",
@@ -50,7 +48,7 @@ fn a_run_leaves_numbers_pictures_a_page_and_a_report() {
     assert_eq!(report["from"]["shape"], serde_json::json!([1, 256, 27, 27]));
     assert_eq!(report["to"]["name"], "fire6/concat");
     assert_eq!(report["classes"][1]["label"], "espresso");
-    assert_eq!(report["seed"], 7);
+    assert_eq!(report["targets"][0]["name"], "logit of Egyptian cat");
     assert_eq!(report["batch_size"], 5);
     assert_eq!(report["versions"]["elucid"], env!("CARGO_PKG_VERSION"));
     let rules: Vec<_> = report["rules"]
@@ -150,6 +148,45 @@ fn the_small_inception_knows_lucids_names() {
     assert!(message.contains("classes 0 to 13"), "{message}");
 }
 
+/// Hints are about whatever can be explained, not classes alone.
+#[test]
+fn targets_of_every_kind_give_hints() {
+    let desk = Desk::squeezenet();
+    let run = |flags: &str, out: &str| {
+        spatial(&desk, &format!("--rules true {flags} --out {out} --quiet")).ok();
+        report(&desk, out)
+    };
+    let both = run("--classes 285,967", "classes");
+    assert_eq!(both["targets"].as_array().unwrap().len(), 2);
+    let found = run("--target 285:967,fire9/concat[7,mean,mean]", "targets");
+    let names: Vec<&str> = found["targets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|target| target["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "logit of Egyptian cat minus that of espresso",
+            "number fire9/concat[7,mean,mean]"
+        ]
+    );
+    let read = |name: &str| -> Array2<f32> {
+        ndarray_npy::read_npy(desk.path(format!("{name}_to.npy"))).unwrap()
+    };
+    let difference = read("targets/class_logit_of_egyptian_cat_minus_that_of_espresso");
+    let each = read("classes/class_egyptian_cat") - read("classes/class_espresso");
+    let off = (&difference - &each)
+        .iter()
+        .fold(0_f32, |most, v| most.max(v.abs()));
+    assert!(off < 1e-3, "{off}");
+    let of_layer = read("targets/class_number_fire9_concat_7_mean_mean");
+    assert!(of_layer.iter().any(|v| *v != 0.0));
+    let page = fs::read_to_string(desk.path("targets/spatial.html")).unwrap();
+    assert!(page.contains("minus that of espresso"));
+}
+
 #[test]
 fn one_set_of_rules_needs_no_suffix() {
     let desk = Desk::squeezenet();
@@ -195,7 +232,13 @@ fn a_refusal_leaves_no_folder() {
     for (arguments, code) in [
         ("--rules foggy", 2),
         ("--batch-size 0", 2),
-        ("--seed x", 2),
+        // Nothing here is random.
+        ("--seed 7", 2),
+        ("--target 1,2,3", 2),
+        ("--target 285,285", 2),
+        ("--target 285 --classes 285", 2),
+        ("--target 285:none:3", 1),
+        ("--boxes xyxy", 2),
         ("--classes a,b,c", 2),
         ("--classes 285,285", 2),
         ("--classes 1000", 1),
@@ -210,7 +253,8 @@ fn a_refusal_leaves_no_folder() {
         ("--from fire9/concat --to fire8/concat", 1),
         ("--from fire8/concat --to @logits", 1),
         ("--from @input --to fire2/concat", 1),
-        ("--from fire5/expand1x1 --to fire6/concat", 1),
+        // Two branches of which neither leads to the other.
+        ("--from fire6/expand1x1 --to fire6/expand3x3", 1),
         ("--from nothing --to fire9/concat", 1),
         ("--from fire9/concat", 2),
     ] {

@@ -33,7 +33,7 @@ fn a_region_of_a_map_is_explained() {
     let target = &report["images"][0]["target"];
     assert_eq!(target["kind"], "region");
     assert_eq!(target["layer"], "scores");
-    let words = "sum of the scores of class 0 in columns 1 to 3, rows 2 to 4";
+    let words = "sum of the scores of class 0 in columns 1 to 2 and rows 2 to 3, ends included";
     assert_eq!(target["name"], words);
     assert_eq!(report["results"][0]["target"], words);
     assert_eq!(

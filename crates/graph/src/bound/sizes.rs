@@ -6,6 +6,7 @@ use super::BoundGraph;
 use crate::error::GraphError;
 use crate::graph::ValueId;
 use crate::layers::{Layer, list_layers};
+use crate::operator::Known;
 use crate::plan::{Plan, Planner, Progress};
 use crate::receptive::{self, Windows};
 use crate::together::Images;
@@ -104,7 +105,7 @@ impl BoundGraph {
     }
 
     /// Which positions of layer `from` the positions of layer `to` depend on, or their gradients
-    /// under `rules` reach, when the input has `size`; `None` where a dense layer or a reshape in
+    /// under `rules` reach, when the input has `size` and other branches keep their values; `None` where a dense layer or a reshape in
     /// between ties every position to every other.
     ///
     /// # Errors
@@ -127,11 +128,26 @@ impl BoundGraph {
                 .map(|l| l.shape.clone())
                 .unwrap_or_default()
         };
-        let plan = Plan::new(graph, &[(from, self.fed(from, shape(from)))], &[to])?;
+        let feeds = self.beside_pictures(from, shape)?;
+        let plan = Plan::new(graph, &feeds, &[to])?;
         let rules = self.bind_rules(&plan, rules)?;
         Ok(receptive::windows(graph, &plan, from, to, |i| {
             rules[i].as_ref().map(|placed| placed.rule.clone())
         }))
+    }
+
+    /// A layer fed beside the pictures, from which other branches than its own are computed.
+    fn beside_pictures(
+        &self,
+        layer: ValueId,
+        shape: impl Fn(ValueId) -> Vec<usize>,
+    ) -> Result<Vec<(ValueId, Known)>, GraphError> {
+        let image = self.image()?;
+        let mut feeds = vec![(layer, self.fed(layer, shape(layer)))];
+        if image != layer {
+            feeds.push((image, self.fed(image, shape(image))));
+        }
+        Ok(feeds)
     }
 
     /// How many numbers a pass from layer `from` to layer `to` computes for one image when the
@@ -148,13 +164,13 @@ impl BoundGraph {
     ) -> Result<usize, GraphError> {
         let (from, to) = (self.value(from)?, self.value(to)?);
         let layers = self.layers_for(size)?;
-        let shape = layers
-            .iter()
-            .find(|l| l.value == from)
-            .map(|l| l.shape.clone());
-        let shape = shape.unwrap_or_default();
-        let fed = shape.iter().product::<usize>();
-        let plan = Plan::new(self.graph(), &[(from, self.fed(from, shape))], &[to])?;
+        let shape = |v: ValueId| {
+            let layer = layers.iter().find(|l| l.value == v);
+            layer.map(|l| l.shape.clone()).unwrap_or_default()
+        };
+        let fed = shape(from).iter().product::<usize>();
+        let feeds = self.beside_pictures(from, shape)?;
+        let plan = Plan::new(self.graph(), &feeds, &[to])?;
         let computed = plan
             .steps
             .iter()

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::pick::{self, Pick};
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Operands, Operator, Refused, Resolved, axis_of, check_host_size, facts};
+use crate::operator::{
+    Known, Operands, Operator, Refused, Resolved, axis_of, check_host_size, facts,
+};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("OneHot", 9, |a| {
@@ -17,10 +19,9 @@ struct OneHot {
     axis: i64,
 }
 
-impl Operator for OneHot {
-    facts!(kind: "OneHot", algebra: Decision);
-
-    fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
+impl OneHot {
+    /// The axis of the vectors, the shape of the result, and how long a vector is.
+    fn asked(&self, inputs: &Operands<'_>) -> Result<(usize, Vec<usize>, i64), Refused> {
         let (indices, values) = (inputs.input(0)?, inputs.input(2)?);
         if values.shape != [2] {
             let shape = &values.shape;
@@ -34,6 +35,21 @@ impl Operator for OneHot {
         let axis = axis_of(self.axis, indices.shape.len() + 1)?;
         let mut shape = indices.shape.clone();
         shape.insert(axis, size);
+        Ok((axis, shape, depth))
+    }
+}
+
+impl Operator for OneHot {
+    facts!(kind: "OneHot", algebra: Decision);
+
+    fn outline(&self, inputs: &Operands<'_>) -> Option<Vec<Known>> {
+        let (_, shape, _) = self.asked(inputs).ok()?;
+        Some(vec![Known::computed(shape, inputs.input(2).ok()?.kind)])
+    }
+
+    fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
+        let values = inputs.input(2)?;
+        let (axis, shape, depth) = self.asked(inputs)?;
         check_host_size(&shape)?;
         let indices = inputs.value(0, "the indices")?;
         let indices = numbers(indices)?;

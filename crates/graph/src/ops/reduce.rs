@@ -90,6 +90,13 @@ impl Operator for Reduction {
         }
     }
 
+    fn axis(&self) -> Option<i64> {
+        match self.axes.as_deref() {
+            Some(&[axis]) => Some(axis),
+            _ => None,
+        }
+    }
+
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
         match self.axes_for(inputs) {
             Ok(axes) if !axes.contains(&0) => Apart::Rows,

@@ -67,6 +67,13 @@ impl Operator for View {
         }
     }
 
+    fn axis(&self) -> Option<i64> {
+        match self {
+            Self::Unsqueeze { axes: Some(axes) } if axes.len() == 1 => axes.first().copied(),
+            _ => None,
+        }
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let shape = match self {
             Self::Reshape { shape, allow_zero } => reshaped(inputs, shape.as_deref(), *allow_zero)?,

@@ -32,6 +32,23 @@ struct TopK {
     largest: bool,
 }
 
+impl TopK {
+    /// Along which axis, and how many.
+    fn asked(&self, inputs: &Operands<'_>) -> Result<(usize, usize), Refused> {
+        let x = inputs.input(0)?;
+        let axis = axis_of(self.axis, x.shape.len())?;
+        let count = match self.stated {
+            Some(count) => count,
+            None => inputs.value(1, "how many are asked for")?.scalar_int()?,
+        };
+        let (count, size) = (sizes(&[count])?[0], x.shape[axis]);
+        match count > size {
+            true => Err(format!("{count} of {size} numbers are asked for").into()),
+            false => Ok((axis, count)),
+        }
+    }
+}
+
 impl Operator for TopK {
     facts!(kind: "TopK", algebra: Moves);
 
@@ -43,17 +60,21 @@ impl Operator for TopK {
         (attribute == "largest").then(|| f64::from(u8::from(self.largest)))
     }
 
+    fn outline(&self, inputs: &Operands<'_>) -> Option<Vec<Known>> {
+        let x = inputs.input(0).ok()?;
+        let (axis, count) = self.asked(inputs).ok()?;
+        let mut shape = x.shape.clone();
+        shape[axis] = count;
+        Some(vec![
+            Known::computed(shape.clone(), x.kind),
+            Known::computed(shape, ElementType::I64),
+        ])
+    }
+
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;
-        let axis = axis_of(self.axis, x.shape.len())?;
-        let count = match self.stated {
-            Some(count) => count,
-            None => inputs.value(1, "how many are asked for")?.scalar_int()?,
-        };
-        let (count, size) = (sizes(&[count])?[0], x.shape[axis]);
-        if count > size {
-            return Err(format!("{count} of {size} numbers are asked for").into());
-        }
+        let (axis, count) = self.asked(inputs)?;
+        let size = x.shape[axis];
         let keys = keys(inputs.value(0, "the numbers to sort")?);
         let inner: usize = x.shape[axis + 1..].iter().product();
         let outer: usize = x.shape[..axis].iter().product();

@@ -282,7 +282,8 @@ impl FeatureVis {
     /// [`VisError::Direction`], [`VisError::Position`], [`VisError::NoChannels`],
     /// [`VisError::Item`] and [`VisError::TooFewImages`] for objectives that do not fit the
     /// network or the batch; [`VisError::NoGradient`] for one that does not depend on the picture,
-    /// [`VisError::NotFinite`] when it leaves the numbers; [`VisError::Cancelled`] when the
+    /// [`VisError::NotFinite`] when it leaves the numbers; [`VisError::TooLarge`] for more pictures than the
+    /// network's memory allows; [`VisError::Cancelled`] when the
     /// callback asks to stop.
     pub fn render(
         &self,
@@ -337,6 +338,7 @@ impl FeatureVis {
         let network_size = self.network_size(network, &subject, &layers)?;
         let input = Input::new(spec, device);
         let per_batch = if joint { images } else { self.batch_size };
+        self.afford(network, spec.channels(), [images, per_batch])?;
         let batches = images.div_ceil(per_batch);
         let mut found = Found::default();
         for (i, seeds) in seeds.chunks(per_batch).enumerate() {
@@ -413,6 +415,35 @@ impl FeatureVis {
             refuse_unless(holds, "tolerance", tolerance, "0 or more")?;
         }
         Ok(())
+    }
+
+    /// Refuses pictures that would take more memory than the network may.
+    fn afford(
+        &self,
+        network: &dyn Network,
+        channels: usize,
+        [images, per_batch]: [usize; 2],
+    ) -> Result<(), VisError> {
+        /// A picture, its parameters, their gradient, and the two means of them that the optimiser keeps.
+        const WORKING: u64 = 5;
+        const SINGLE: u64 = 4;
+        let [height, width] = self.size.map(|side| side as u64);
+        let picture = SINGLE * channels as u64 * height * width;
+        let kept = (1 + self.keep.len()) as u64;
+        let found = picture.saturating_mul(kept).saturating_mul(images as u64);
+        let together = per_batch.min(images) as u64;
+        let working = picture.saturating_mul(WORKING).saturating_mul(together);
+        let needed = found.saturating_add(working);
+        let limits = network.as_model().map(|model| model.graph().limits());
+        let limit = limits.unwrap_or_default().memory();
+        match needed > limit {
+            false => Ok(()),
+            true => Err(VisError::TooLarge {
+                what: format!("{images} picture(s) of {height} x {width} pixels"),
+                needed,
+                limit,
+            }),
+        }
     }
 
     /// The network's own size, when it cannot compute the layers from all that the transforms

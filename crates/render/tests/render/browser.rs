@@ -489,6 +489,9 @@ fn a_gallery_shows_every_figure_on_every_screen() {
             let named = "return getComputedStyle(document.querySelector('.column')).display";
             let expected = if width < 768 { "block" } else { "none" };
             assert_eq!(browser.run(named, json!([])), expected);
+            // The heads stay heads of their columns for those who cannot see them.
+            let heads = "return getComputedStyle(document.querySelector('thead')).display";
+            assert_ne!(browser.run(heads, json!([])), "none");
         }
         let background = browser.run(
             "return getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]",

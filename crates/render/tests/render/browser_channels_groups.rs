@@ -469,3 +469,121 @@ fn group_pages_fit_every_screen() {
     page.expect_fits();
     page.expect_quiet();
 }
+
+/// The relative luminance of WCAG.
+fn luminance([r, g, b]: [f64; 3]) -> f64 {
+    let linear = |v: f64| match v / 255.0 {
+        v if v <= 0.03928 => v / 12.92,
+        v => ((v + 0.055) / 1.055).powf(2.4),
+    };
+    0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
+}
+
+/// The contrast of an element's property to the page, from 1 to 21, with the opacity on the way.
+fn contrast(page: &Page, selector: &str, property: &str) -> f64 {
+    let script = "
+        const element = document.querySelector(arguments[0]);
+        const probe = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+        const numbers = (colour) => {
+            probe.clearRect(0, 0, 1, 1);
+            probe.fillStyle = colour;
+            probe.fillRect(0, 0, 1, 1);
+            return [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3);
+        };
+        let opacity = 1;
+        for (let at = element; at; at = at.parentElement) opacity *= getComputedStyle(at).opacity;
+        const value = getComputedStyle(element).getPropertyValue(arguments[1]);
+        return [numbers(value), numbers(getComputedStyle(document.body).backgroundColor), opacity];";
+    let found = page.browser.run(script, json!([selector, property]));
+    let (ink, paper, opacity): ([f64; 3], [f64; 3], f64) = serde_json::from_value(found).unwrap();
+    let mixed = [0, 1, 2].map(|c| opacity * ink[c] + (1.0 - opacity) * paper[c]);
+    let (a, b) = (luminance(mixed), luminance(paper));
+    (a.max(b) + 0.05) / (a.min(b) + 0.05)
+}
+
+/// Bars and swatches stand out by 3 : 1, numbers by 4.5 : 1, also of what is not chosen.
+#[test]
+fn what_is_read_stands_out() {
+    for scheme in ["light", "dark"] {
+        let Some(page) = Page::open(|path| groups().save(path)) else {
+            return;
+        };
+        page.browser.emulate("prefers-color-scheme", scheme);
+        for colour in ["--plus", "--minus", "--plus-chosen", "--minus-chosen"] {
+            let contrast = contrast(&page, ":root", colour);
+            assert!(contrast >= 3.0, "{scheme}, {colour}: {contrast:.2}");
+        }
+        page.tap(".icon", 0);
+        let value = "tr.group:not(.chosen) .value";
+        assert!(page.count(".any-chosen") > 0 && page.count(value) > 0);
+        let contrast = contrast(&page, value, "color");
+        assert!(contrast >= 4.5, "{scheme}: {contrast:.2}");
+        assert_eq!(page.count("table > caption"), 1);
+        page.expect_quiet();
+    }
+}
+
+/// Where a system replaces all colours, what is chosen and what a colour means still shows.
+#[test]
+fn forced_colours_leave_what_is_chosen() {
+    let Some(page) = Page::open(|path| channels().save(path)) else {
+        return;
+    };
+    page.browser.emulate("forced-colors", "active");
+    let kept = "return [...document.querySelectorAll('canvas, .swatch')]
+        .every((e) => getComputedStyle(e).forcedColorAdjust === 'none')";
+    assert_eq!(page.run(kept), true);
+    assert!(page.count("canvas, .swatch") > 0);
+    let chosen = "
+        const background = (checked) => {
+            const input = [...document.querySelectorAll('.choice input')].find((i) => i.checked === checked);
+            return input && getComputedStyle(input.nextElementSibling).backgroundColor;
+        };
+        return [background(true), background(false)];";
+    let backgrounds: (Option<String>, Option<String>) =
+        serde_json::from_value(page.run(chosen)).unwrap();
+    assert!(
+        backgrounds.0.is_some() && backgrounds.0 != backgrounds.1,
+        "{backgrounds:?}"
+    );
+}
+
+/// What sticks to the top hides nothing that is jumped to.
+#[test]
+fn nothing_that_has_the_focus_is_hidden() {
+    let Some(page) = Page::open(|path| channels().save(path)) else {
+        return;
+    };
+    let padding =
+        page.run("return parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop)");
+    let sticky = page.run(
+        "return Math.max(0, ...[...document.querySelectorAll('.status')].map((e) => e.offsetHeight))",
+    );
+    assert!(padding.as_f64().unwrap() >= sticky.as_f64().unwrap() && padding.as_f64() > Some(50.0));
+    // On paper nothing sticks, and nothing is dark.
+    page.browser.emulate("prefers-color-scheme", "dark");
+    page.browser
+        .devtools("Emulation.setEmulatedMedia", json!({ "media": "print" }));
+    let print = "
+        const style = (s) => getComputedStyle(document.querySelector(s));
+        return [style('body').backgroundColor, style('.inspector').position];";
+    assert_eq!(page.run(print), json!(["rgb(255, 255, 255)", "static"]));
+}
+
+/// As of every slider, a page up is more and a page down is less.
+#[test]
+fn pages_of_a_slider_go_up_and_down() {
+    let Some(page) = Page::open(|path| channels().save(path)) else {
+        return;
+    };
+    page.focus(".bars");
+    let now =
+        || page.run("return Number(document.querySelector('.bars').getAttribute('aria-valuenow'))");
+    let start = now().as_f64().unwrap();
+    page.browser.keys(key::PAGE_UP);
+    let above = now().as_f64().unwrap();
+    page.browser.keys(key::PAGE_DOWN);
+    page.browser.keys(key::PAGE_DOWN);
+    assert!(above > start, "{above} after {start}");
+    assert!(now().as_f64().unwrap() < above);
+}

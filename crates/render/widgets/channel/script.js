@@ -331,7 +331,7 @@
       if (event.altKey || event.metaKey || event.ctrlKey) return;
       const page = Math.max(1, Math.round(order.length / 10));
       const steps = {
-        ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: -page, PageDown: page,
+        ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: page, PageDown: -page,
         Home: -order.length, End: order.length,
       };
       if (event.key === "Enter" || event.key === " ") pin(atCursor());

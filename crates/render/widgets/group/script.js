@@ -254,7 +254,8 @@
     line("rest total", extra.length > 0 ? "Total" : "All groups", total, null);
     const top = element("thead");
     top.append(head);
-    table.append(top, body);
+    const caption = element("caption", "visually-hidden", "What each group contributes to each target");
+    table.append(caption, top, body);
     container.replaceChildren(table);
     document.querySelector(".widest").textContent = `widest edge: ${number(largest).replace("+", "")}`;
     draw();

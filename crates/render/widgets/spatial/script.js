@@ -286,6 +286,7 @@
   };
   controls.addEventListener("input", () => {
     document.documentElement.style.setProperty("--opacity", controls.opacity.value);
+    controls.opacity.setAttribute("aria-valuetext", `${Math.round(100 * controls.opacity.value)} %`);
     drawRamps();
     draw();
   });

@@ -188,7 +188,8 @@ fn what_cannot_stand_somewhere_says_why() {
     let text = place(&beyond, &[gate; 2]).unwrap_err().to_string();
     assert!(text.contains("input 2"), "{text}");
     // By kind it is asked, by a pattern it takes what it is for.
-    let relu = at(Operator::Relu, &[SiteInput::default()]);
+    let inputs = [SiteInput::default()];
+    let relu = at(Operator::Relu, &inputs);
     let subject = Subject::new(OpKind::Relu, Algebra::Activation, &["scale"]);
     let named = Rules::new().on_operators(OpKind::Relu, UniformProduct);
     let text = named.place(&relu, &subject).unwrap_err().to_string();

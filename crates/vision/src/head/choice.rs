@@ -1,11 +1,11 @@
 //! Which of a network's outputs is explained.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
-use elucid_graph::{BoundGraph, Graph, ValueId};
+use elucid_graph::{BoundGraph, Graph, INPUT, ValueId};
 use elucid_rules::OpKind;
 
-use super::follow::{Found, follow};
+use super::follow::{Found, follow, label, map_before};
 use super::written_out::{input, squash};
 use super::{Form, Head, HeadKind, Probabilities};
 use crate::error::ModelError;
@@ -51,6 +51,11 @@ pub(crate) fn choose(
     lie_as_made(bound, &mut candidate);
     let (kind, probabilities) = read(bound, &candidate, asked, &mut remarks)?;
     let graph = bound.graph();
+    let scores = candidate.found.scores;
+    let obstacle = candidate
+        .shape
+        .is_empty()
+        .then(|| why_none(bound, candidate.output, scores));
     let head = Head {
         kind,
         probabilities,
@@ -58,6 +63,7 @@ pub(crate) fn choose(
         output: graph.name(candidate.output).to_owned(),
         scores: graph.name(candidate.found.scores).to_owned(),
         shape: candidate.shape,
+        obstacle,
     };
     Ok((candidate.found.scores, head, remarks))
 }
@@ -66,6 +72,72 @@ pub(crate) fn choose(
 fn shape_of(bound: &BoundGraph, value: ValueId) -> Vec<usize> {
     let layer = bound.layers().iter().find(|layer| layer.value() == value);
     layer.map_or_else(Vec::new, |layer| layer.shape().to_vec())
+}
+
+/// Why an output holds no scores where what it is made of has no shape, and what to do about it.
+fn why_none(bound: &BoundGraph, output: ValueId, scores: ValueId) -> String {
+    let graph = bound.graph();
+    let name = graph.name(output);
+    let (pictures, before) = behind(bound, scores);
+    let explains = match before {
+        Some(before) => format!(
+            "Opening::logits(\"{}\") explains what it is made of",
+            graph.name(before)
+        ),
+        None => "Opening::logits explains a value inside the network".to_owned(),
+    };
+    let or_another = match graph.outputs().len() {
+        1 => "",
+        _ => ", Opening::output another output",
+    };
+    if !pictures {
+        return format!(
+            "output \"{name}\" does not depend on the picture, so nothing explains it; Opening::logits \
+             explains a value inside the network{or_another}"
+        );
+    }
+    let made = graph.producer(scores).map_or_else(
+        || "as it is given".to_owned(),
+        |node| format!("by {}", label(graph, node)),
+    );
+    let outputs = bound.outputs();
+    match outputs.iter().find(|(value, _)| *value == output) {
+        Some((_, Some(shape))) => format!(
+            "output \"{name}\" {shape:?} is made {made}, of whole numbers or decisions, which are no \
+             scores and have no gradient; {explains}{or_another}"
+        ),
+        _ => format!(
+            "what output \"{name}\" is made of, {made}, has no shape before an image is seen, or cannot \
+             be computed, so it holds no class scores; {explains}{or_another}"
+        ),
+    }
+}
+
+/// Whether a value is computed from the picture, and the nearest value before it that may be scores.
+fn behind(bound: &BoundGraph, value: ValueId) -> (bool, Option<ValueId>) {
+    let graph = bound.graph();
+    let image = bound.layer(INPUT).map(|layer| layer.value()).ok();
+    let mut waiting = VecDeque::from([value]);
+    let mut seen: HashSet<ValueId> = HashSet::new();
+    let (mut pictures, mut nearest) = (false, None);
+    while let Some(next) = waiting.pop_front() {
+        if !seen.insert(next) {
+            continue;
+        }
+        if Some(next) == image {
+            pictures = true;
+            continue;
+        }
+        if nearest.is_none() && next != value && !shape_of(bound, next).is_empty() {
+            nearest = Some(next);
+        }
+        let node = graph.producer(next);
+        waiting.extend(
+            node.into_iter()
+                .flat_map(|node| node.inputs.iter().flatten()),
+        );
+    }
+    (pictures, nearest)
 }
 
 fn candidate(bound: &BoundGraph, output: ValueId, is_raw: bool) -> Candidate {
@@ -125,7 +197,7 @@ fn named_output(graph: &Graph, name: &str) -> Result<ValueId, ModelError> {
     named.copied().ok_or_else(|| {
         let names: Vec<String> = few(outputs.iter().map(|v| format!("\"{}\"", graph.name(*v))));
         let inside = match graph.value(name) {
-            Some(_) => format!("; --logits {name} explains a value inside the network"),
+            Some(_) => format!("; Opening::logits(\"{name}\") explains a value inside the network"),
             None => String::new(),
         };
         ModelError::Head {
@@ -174,7 +246,7 @@ fn output(bound: &BoundGraph, asked: &Asked) -> Result<(Candidate, Option<Remark
             format!("{} {shape}", graph.name(*value))
         });
         Remark::new(format!(
-            "the network has {} outputs, {}: \"{}\" is explained, and --output NAME chooses another",
+            "the network has {} outputs, {}: \"{}\" is explained, and Opening::output chooses another",
             outputs.len(),
             few(named).join(", "),
             graph.name(best.output)
@@ -231,10 +303,18 @@ fn is_called_embedding(name: &str) -> bool {
         .any(|part| name.contains(part))
 }
 
-/// Steps back over a `Transpose` that puts the classes of a map last.
+/// Steps back over what puts the classes of a map last, or its positions in a row.
 fn lie_as_made(bound: &BoundGraph, candidate: &mut Candidate) {
     let graph = bound.graph();
     let (found, shape) = (&mut candidate.found, &mut candidate.shape);
+    let is_row = matches!(Form::of(shape), Form::Row(_));
+    if let (Some(axis), false) = (found.axis, is_row)
+        && let Some(map) = map_before(bound, found.scores, axis)
+    {
+        (found.scores, found.axis) = (map, Some(1));
+        *shape = shape_of(bound, map);
+        return;
+    }
     if Form::of(shape) != Form::Map || !matches!(found.axis, None | Some(3 | -1)) {
         return;
     }
@@ -288,8 +368,8 @@ fn read(
     if let (Some(text), None, true) = (
         &found.remark,
         asked.scores,
-        // A decision has no shape: it is no floating-point number.
-        matches!(form, Form::Row(_) | Form::Map) || candidate.shape.is_empty(),
+        // What has no scores has a reason of its own.
+        matches!(form, Form::Row(_) | Form::Map),
     ) {
         say(text.clone());
     }
@@ -313,21 +393,21 @@ fn read(
         (_, Some(said)) => said,
         (Form::Row(1), None) if asked.logits.is_some() => {
             say(format!(
-                "the one number of \"{name}\" is taken for the logit of yes; --scores none says that it is \
+                "the one number of \"{name}\" is taken for the logit of yes; Opening::scores(none) says that it is \
                  a number"
             ));
             Sigmoid
         }
         (Form::Row(1), None) => {
             say(format!(
-                "the one number of \"{name}\" is taken for a regression; --scores sigmoid says that it \
+                "the one number of \"{name}\" is taken for a regression; Opening::scores(sigmoid) says that it \
                  is the logit of yes"
             ));
             Nothing
         }
         (Form::Row(_), None) if is_called_embedding(graph.name(candidate.output)) => {
             say(format!(
-                "\"{name}\" is taken for features by its name; --scores softmax or sigmoid says that it \
+                "\"{name}\" is taken for features by its name; Opening::scores(softmax or sigmoid) says that it \
                  holds class scores"
             ));
             Nothing
@@ -335,7 +415,7 @@ fn read(
         (Form::Row(_), None) => {
             say(format!(
                 "the scores \"{name}\" are assumed to be logits of classes that exclude each other; \
-                 --scores sigmoid or none says otherwise"
+                 Opening::scores(sigmoid or none) says otherwise"
             ));
             Softmax
         }

@@ -1,5 +1,7 @@
 //! From an output backwards to the scores that it is made of.
 
+use std::collections::HashSet;
+
 use elucid_graph::{BoundGraph, Graph, Node, ValueId};
 use elucid_rules::{Algebra, OpKind};
 
@@ -37,6 +39,8 @@ enum Step {
     Reverses,
     /// Puts the classes, or positions, in another order.
     Reorders,
+    /// Gives a map another size.
+    Resizes,
 }
 
 /// Follows `output` backwards.
@@ -59,6 +63,22 @@ pub(crate) fn follow(bound: &BoundGraph, output: ValueId) -> Found {
         passed.truncate(pool);
         value = passed.last().map_or(output, |(value, _)| *value);
     }
+    let is_decided = |(_, step): &(ValueId, Step)| {
+        matches!(
+            step,
+            Step::Decides { .. } | Step::Compares(_) | Step::Reverses
+        )
+    };
+    if !passed.iter().any(is_decided)
+        && let Some(resized) = passed.iter().position(|(_, step)| *step == Step::Resizes)
+    {
+        // Scores of another size are scores.
+        value = match resized {
+            0 => output,
+            before => passed[before - 1].0,
+        };
+        passed.truncate(resized);
+    }
     raw(graph, output, &passed, value)
 }
 
@@ -75,6 +95,7 @@ fn behind(bound: &BoundGraph, node: &Node) -> Option<(ValueId, Step)> {
                 false => Step::Reorders,
             }
         }
+        "Resize" | "Upsample" => Step::Resizes,
         "Clip" | "Log" | "Exp" => Step::Bends,
         "Min" | "Max" => return with_number(graph, node).map(|(value, _)| (value, Step::Bends)),
         // Keeps a logarithm from zero.
@@ -157,6 +178,115 @@ fn keeps_order(bound: &BoundGraph, node: &Node, classes: Option<i64>) -> bool {
     }
 }
 
+/// Whether a node moves numbers, and does nothing else.
+fn is_move(node: &Node) -> bool {
+    matches!(
+        node.op.kind(),
+        OpKind::Reshape | OpKind::Flatten | OpKind::Squeeze | OpKind::Unsqueeze | OpKind::Transpose
+    )
+}
+
+/// The axis along which classes lie where they are made probabilities, if the file says it.
+fn classes_of(bound: &BoundGraph, squash: Squash) -> Option<usize> {
+    let rank = shape_of(bound, squash.scores)?.len();
+    let axis = squash.axis?;
+    let axis = if axis < 0 {
+        axis.checked_add(rank as i64)?
+    } else {
+        axis
+    };
+    usize::try_from(axis).ok().filter(|axis| *axis < rank)
+}
+
+/// The axis along which classes lie behind a node that moves numbers, where they lie along `classes` before
+/// it; `None` unless they stay whole and in their order, and positions in theirs.
+pub(super) fn moved_classes(bound: &BoundGraph, node: &Node, classes: usize) -> Option<usize> {
+    let before = shape_of(bound, input(node, 0)?)?;
+    if node.op.kind() == OpKind::Transpose {
+        let order = bound.graph().permutation(node, before.len())?;
+        let others = order
+            .iter()
+            .filter(|&&axis| axis != classes && before.get(axis).is_some_and(|size| *size != 1));
+        let is_kept = others.is_sorted();
+        return order
+            .iter()
+            .position(|&axis| axis == classes)
+            .filter(|_| is_kept);
+    }
+    let after = shape_of(bound, *node.outputs.first()?)?;
+    if !is_cut_or_joined(&before, &after) {
+        return None;
+    }
+    let count = *before.get(classes)?;
+    let in_front: usize = before[..classes].iter().product();
+    (0..after.len())
+        .find(|&axis| after[axis] == count && after[..axis].iter().product::<usize>() == in_front)
+}
+
+/// Whether axes are only cut into several that follow each other, or joined to one.
+fn is_cut_or_joined(before: &[usize], after: &[usize]) -> bool {
+    // Where axes end, in numbers.
+    let ends = |shape: &[usize]| -> HashSet<usize> {
+        let sizes = shape.iter().filter(|size| **size != 1);
+        sizes
+            .scan(1, |product: &mut usize, size| {
+                *product = product.saturating_mul(*size);
+                Some(*product)
+            })
+            .collect()
+    };
+    let (before, after) = (ends(before), ends(after));
+    before.is_subset(&after) || after.is_subset(&before)
+}
+
+/// The same of any node of a head, and from where classes have been decided on; `None` where something is
+/// put in another order.
+fn moved(bound: &BoundGraph, node: &Node, classes: Option<usize>) -> Option<Option<usize>> {
+    let is_decided = matches!(
+        node.op.kind().as_str(),
+        "ArgMax" | "TopK" | "Hardmax" | "ReduceMax"
+    );
+    match classes {
+        _ if is_decided => Some(None),
+        _ if !is_move(node) => Some(classes),
+        Some(classes) => moved_classes(bound, node, classes).map(Some),
+        None => keeps_order(bound, node, None).then_some(None),
+    }
+}
+
+/// The map `[1, K, H, W]` that a row of scores for each position was made of by moving its numbers, where
+/// classes lie along `classes` of it.
+pub(super) fn map_before(bound: &BoundGraph, scores: ValueId, classes: i64) -> Option<ValueId> {
+    let graph = bound.graph();
+    let rank = shape_of(bound, scores)?.len();
+    let classes = if classes < 0 {
+        classes.checked_add(rank as i64)?
+    } else {
+        classes
+    };
+    let mut at = (scores, usize::try_from(classes).ok()?);
+    loop {
+        let (value, classes) = at;
+        if let [1, _, height, width] = shape_of(bound, value)?[..]
+            && classes == 1
+            && height * width > 1
+        {
+            return Some(value);
+        }
+        let node = graph.producer(value)?;
+        let before = input(node, 0)?;
+        at = match node.op.kind() {
+            OpKind::Cast | OpKind::Identity | OpKind::Dropout => (before, classes),
+            _ if is_move(node) => {
+                let axes = 0..shape_of(bound, before)?.len();
+                let from = |axis: &usize| moved_classes(bound, node, *axis) == Some(classes);
+                (before, axes.into_iter().find(from)?)
+            }
+            _ => return None,
+        };
+    }
+}
+
 /// Why what stands behind a softmax or a sigmoid cannot be looked through, if it cannot.
 fn obstacle(
     bound: &BoundGraph,
@@ -168,8 +298,23 @@ fn obstacle(
     if passed.iter().any(|(_, step)| *step == Step::Reverses) {
         return Some("reversed by a decision");
     }
+    if passed.iter().any(|(_, step)| *step == Step::Resizes) {
+        return Some("resized");
+    }
     // What each step makes is what the step before it reads.
     let made = std::iter::once(output).chain(passed.iter().map(|(value, _)| *value));
+    if let Some(classes) = classes_of(bound, squash) {
+        let nodes: Vec<&Node> = made.filter_map(|value| graph.producer(value)).collect();
+        // The last of them makes the probabilities.
+        let behind = nodes.iter().rev().skip(1);
+        return match behind
+            .copied()
+            .try_fold(Some(classes), |at, node| moved(bound, node, at))
+        {
+            Some(_) => made_one(bound, passed, squash),
+            None => Some("put in another order"),
+        };
+    }
     let is_wide = |node: &&Node| {
         let shape = input(node, 0).and_then(|value| shape_of(bound, value));
         shape.is_none_or(|shape| shape.iter().filter(|size| **size != 1).count() > 1)
@@ -187,6 +332,15 @@ fn obstacle(
     if is_turned || passed.iter().any(|(_, step)| *step == Step::Reorders) {
         return Some("put in another order");
     }
+    made_one(bound, passed, squash)
+}
+
+/// Why what is behind it cannot be looked through where a maximum is taken.
+fn made_one(
+    bound: &BoundGraph,
+    passed: &[(ValueId, Step)],
+    squash: Squash,
+) -> Option<&'static str> {
     let row = shape_of(bound, squash.scores)
         .is_some_and(|shape| shape.iter().filter(|size| **size != 1).count() < 2);
     let is_largest = passed.iter().any(|(_, step)| *step == Step::Largest);
@@ -212,7 +366,7 @@ fn through(
             axis: None,
             remark: Some(format!(
                 "output \"{name}\" is a {} {why}, which is not looked through: its numbers are \
-                 explained as they are, and are no logits; --logits {scores} explains what goes into \
+                 explained as they are, and are no logits; Opening::logits(\"{scores}\") explains what goes into \
                  the {}",
                 squash.by, squash.by
             )),
@@ -227,13 +381,13 @@ fn through(
         Some(1.0) => None,
         Some(known) => Some(format!(
             "output \"{name}\" is {known} times a {} and is taken for probabilities in other units: \
-             the scores before it, \"{scores}\", are explained; --scores none explains the output",
+             the scores before it, \"{scores}\", are explained; Opening::scores(none) explains the output",
             squash.by
         )),
         None => {
             let is = format!(
                 "output \"{name}\" is {factor} times a {} and is taken for a number in a range: it is \
-                 explained as it is; --logits {scores} explains what goes into the {}",
+                 explained as it is; Opening::logits(\"{scores}\") explains what goes into the {}",
                 squash.by, squash.by
             );
             return Found {
@@ -290,10 +444,13 @@ fn raw(graph: &Graph, output: ValueId, passed: &[(ValueId, Step)], end: ValueId)
     };
     let none = Some(Probabilities::None);
     let bent = |by: &str, before: Option<ValueId>| {
-        let before = before.map_or("NAME", |value| graph.name(value));
+        let before = match before {
+            Some(value) => format!("Opening::logits(\"{}\")", graph.name(value)),
+            None => "Opening::logits".to_owned(),
+        };
         format!(
             "output \"{name}\" ends in {by}, and is explained as it is: its numbers are no logits; \
-             --logits {before} explains what comes before"
+             {before} explains what comes before"
         )
     };
     if let Some(node) = hidden(graph, end).filter(|_| !is_normalised(graph, end)) {
@@ -302,14 +459,16 @@ fn raw(graph: &Graph, output: ValueId, passed: &[(ValueId, Step)], end: ValueId)
             none,
             Some(format!(
                 "output \"{name}\" is made of probabilities by {}, which is not looked through: its \
-                 numbers are explained as they are, and are no logits; --logits NAME names the \
+                 numbers are explained as they are, and are no logits; Opening::logits names the \
                  scores before",
                 label(graph, node)
             )),
         );
     }
     if passed.iter().any(|(_, step)| *step == Step::Reverses) {
-        let remark = bent("a decision that is reversed", Some(end));
+        let mut reversed = passed.iter().filter(|(_, step)| *step == Step::Reverses);
+        let before = reversed.next_back().map_or(end, |(value, _)| *value);
+        let remark = bent("a decision that is reversed", Some(before));
         return found(output, none, Some(remark));
     }
     let decided = passed
@@ -322,9 +481,21 @@ fn raw(graph: &Graph, output: ValueId, passed: &[(ValueId, Step)], end: ValueId)
             Step::Decides { axis } => (axis, None),
             _ => (None, None),
         };
+        // What was resized before the decision has the size of the scores.
+        let behind = passed.iter().take_while(|(value, _)| *value != scores);
+        let is_resized = behind
+            .map(|(_, step)| step)
+            .any(|step| *step == Step::Resizes);
+        let remark = is_resized.then(|| {
+            format!(
+                "output \"{name}\" is a decision in another size: the scores before it, \"{}\", are \
+                 explained, and regions are in their pixels",
+                graph.name(scores)
+            )
+        });
         return Found {
             axis,
-            ..found(scores, probabilities, None)
+            ..found(scores, probabilities, remark)
         };
     }
     if passed.iter().any(|(_, step)| *step == Step::Bends) {
@@ -418,6 +589,9 @@ fn hidden(graph: &Graph, end: ValueId) -> Option<&Node> {
         if seen > MOST {
             break;
         }
+        if is_gated(graph, node) {
+            continue;
+        }
         if is_share(graph, node) || squash(graph, value).is_some() {
             return Some(first);
         }
@@ -495,6 +669,18 @@ fn is_softmax(graph: &Graph, mut value: ValueId) -> bool {
     }
 }
 
+/// Whether a node is `z sigmoid(z)`, an activation of hidden layers.
+fn is_gated(graph: &Graph, node: &Node) -> bool {
+    let (Some(a), Some(b)) = (input(node, 0), input(node, 1)) else {
+        return false;
+    };
+    let is_gate = |gate: ValueId, signal: ValueId| {
+        squash(graph, gate)
+            .is_some_and(|found| found.by == Probabilities::Sigmoid && found.scores == signal)
+    };
+    node.op.kind() == OpKind::Mul && (is_gate(a, b) || is_gate(b, a))
+}
+
 /// Whether a node divides by a sum: its numbers are shares.
 fn is_share(graph: &Graph, node: &Node) -> bool {
     let divisor = match node.op.kind().as_str() {
@@ -515,7 +701,7 @@ fn is_share(graph: &Graph, node: &Node) -> bool {
 }
 
 /// `Gather "pick"`.
-fn label(graph: &Graph, node: &Node) -> String {
+pub(super) fn label(graph: &Graph, node: &Node) -> String {
     let output = node.outputs.first().map_or("", |v| graph.name(*v));
     let name = match node.name.as_str() {
         "" => output,

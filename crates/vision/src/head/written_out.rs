@@ -10,7 +10,7 @@ use super::Probabilities;
 pub(crate) struct Squash {
     pub scores: ValueId,
     pub by: Probabilities,
-    /// As the file states it, where one operator does it all.
+    /// Along which the probabilities add up to 1, as the file states it.
     pub axis: Option<i64>,
 }
 
@@ -34,7 +34,10 @@ pub(crate) fn squash(graph: &Graph, value: ValueId) -> Option<Squash> {
     let see = See(graph);
     let softmax = see.softmax(node).or_else(|| see.log_softmax(node));
     softmax
-        .map(|scores| of(scores, Probabilities::Softmax))
+        .map(|(scores, axis)| Squash {
+            axis,
+            ..of(scores, Probabilities::Softmax)
+        })
         .or_else(|| Some(of(see.sigmoid(node)?, Probabilities::Sigmoid)))
 }
 
@@ -69,6 +72,8 @@ pub(crate) fn with_number(graph: &Graph, node: &Node) -> Option<(ValueId, f32)> 
 }
 
 const REDUCE_SUM: OpKind = OpKind::new("ReduceSum");
+/// Of powers, which are above zero, the same.
+const REDUCE_L1: OpKind = OpKind::new("ReduceL1");
 const REDUCE_MAX: OpKind = OpKind::new("ReduceMax");
 const REDUCE_LOG_SUM_EXP: OpKind = OpKind::new("ReduceLogSumExp");
 
@@ -105,10 +110,43 @@ impl<'g> See<'g> {
         value
     }
 
+    /// What was added up, and along which axis, where `value` is a sum of numbers above zero, in their
+    /// rank again if it was lost.
+    fn sum(&self, value: ValueId) -> Option<(ValueId, Option<i64>)> {
+        let mut node = self.0.producer(value)?;
+        let put_in = match node.op.kind() == OpKind::Unsqueeze {
+            true => Some(self.one_axis(node)?),
+            false => None,
+        };
+        if put_in.is_some() {
+            node = self.0.producer(self.plain(input(node, 0)?))?;
+        }
+        let axis = self.one_axis(node);
+        let is_sum = node.op.kind() == REDUCE_SUM || node.op.kind() == REDUCE_L1;
+        let is_back = put_in.is_none() || put_in == axis;
+        Some((input(node, 0)?, axis)).filter(|_| is_sum && is_back)
+    }
+
+    /// The axis that a node states, among its attributes or as a constant.
+    fn one_axis(&self, node: &Node) -> Option<i64> {
+        let given = || {
+            let axes = self.0.constant(input(node, 1)?)?.ints().ok()?;
+            <[i64; 1]>::try_from(axes).ok()
+        };
+        node.op.axis().or_else(|| given().map(|[axis]| axis))
+    }
+
     /// `z` where `value` is `z - max(z)`, else the value itself.
     fn before_maximum(&self, value: ValueId) -> ValueId {
         let shifted = self.made_by(value, OpKind::Sub).and_then(|node| {
-            let (z, largest) = (input(node, 0)?, self.plain(input(node, 1)?));
+            let (z, mut largest) = (input(node, 0)?, self.plain(input(node, 1)?));
+            if let Some(put_in) = self.made_by(largest, OpKind::Unsqueeze) {
+                largest = self.plain(input(put_in, 0)?);
+                let reduced = self.made_by(largest, REDUCE_MAX)?;
+                if self.one_axis(put_in) != self.one_axis(reduced) {
+                    return None;
+                }
+            }
             let of = self.behind(largest, REDUCE_MAX)?;
             (self.plain(of) == self.plain(z)).then_some(z)
         });
@@ -116,7 +154,7 @@ impl<'g> See<'g> {
     }
 
     /// `exp(z) / sum exp(z)`, or `exp(z) * (1 / sum exp(z))`.
-    fn softmax(&self, node: &Node) -> Option<ValueId> {
+    fn softmax(&self, node: &Node) -> Option<(ValueId, Option<i64>)> {
         let (a, b) = (input(node, 0)?, input(node, 1)?);
         let (powers, sum) = match node.op.kind() {
             OpKind::Div => (a, self.plain(b)),
@@ -127,26 +165,26 @@ impl<'g> See<'g> {
             _ => return None,
         };
         let z = self.behind(powers, OpKind::Exp)?;
-        let of = self.behind(sum, REDUCE_SUM)?;
+        let (of, axis) = self.sum(sum)?;
         let same = of == powers || self.behind(of, OpKind::Exp) == Some(z);
-        same.then(|| self.before_maximum(z))
+        same.then(|| (self.before_maximum(z), axis))
     }
 
     /// `z - log sum exp(z)`.
-    fn log_softmax(&self, node: &Node) -> Option<ValueId> {
+    fn log_softmax(&self, node: &Node) -> Option<(ValueId, Option<i64>)> {
         if node.op.kind() != OpKind::Sub {
             return None;
         }
         let (z, log) = (input(node, 0)?, self.plain(input(node, 1)?));
-        let of = match self.behind(log, REDUCE_LOG_SUM_EXP) {
-            Some(of) => of,
+        let (of, axis) = match self.made_by(log, REDUCE_LOG_SUM_EXP) {
+            Some(node) => (input(node, 0)?, self.one_axis(node)),
             None => {
-                let sum = self.plain(self.behind(log, OpKind::Log)?);
-                self.behind(self.behind(sum, REDUCE_SUM)?, OpKind::Exp)?
+                let (powers, axis) = self.sum(self.plain(self.behind(log, OpKind::Log)?))?;
+                (self.behind(powers, OpKind::Exp)?, axis)
             }
         };
         let same = of == z || self.before_maximum(of) == self.before_maximum(z);
-        same.then(|| self.before_maximum(z))
+        same.then(|| (self.before_maximum(z), axis))
     }
 
     /// `1 / (1 + exp(-z))` or `exp(z) / (1 + exp(z))`.

@@ -114,6 +114,17 @@ pub enum InputError {
         /// What the decoder said.
         source: ImageError,
     },
+    /// A picture whose pixels are of a kind that is not read.
+    #[error(
+        "{picture} holds pixels of a kind that is not read ({kind}): 8 and 16 bits of grey or colour are; \
+         other numbers can be given as an array, a .npy file"
+    )]
+    PixelKind {
+        /// The file.
+        picture: String,
+        /// What the decoder calls it.
+        kind: String,
+    },
     /// A picture was given to a network of more channels than pictures have.
     #[error(
         "the network takes {channels} channels and a picture has 1 to 4: give an array, a .npy file \
@@ -154,7 +165,7 @@ pub enum InputError {
     /// An array does not have the shape of the input.
     #[error(
         "the array {array} has shape {got:?}, expected {expected:?}, the input as it is; \
-         for another height and width: --input-size"
+         for another height and width: Preparation::size"
     )]
     ArrayShape {
         /// The file, and the member of an archive.

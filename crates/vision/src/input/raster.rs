@@ -4,7 +4,7 @@ use image::{DynamicImage, RgbImage};
 
 use super::error::InputError;
 use super::resample::{Axis, Sample, resample};
-use super::{Resize, longer};
+use super::{Resize, Transparency, longer};
 
 /// Pixels `[height, width, channels]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,7 +87,7 @@ pub(super) enum Pixels {
 
 impl Pixels {
     /// The pixels of `picture` in `channels` channels: grey, grey and opacity, colour, colour and
-    /// opacity. Where nothing holds the opacity, the picture is laid over white.
+    /// opacity. Where nothing holds the opacity, `transparency` says what becomes of it.
     ///
     /// White is 255; with `native`, pixels of 16 bits are taken as they are stored and those of
     /// another depth are put on the scale of which that is white.
@@ -95,11 +95,13 @@ impl Pixels {
         picture: &DynamicImage,
         channels: usize,
         native: Option<f32>,
+        transparency: Transparency,
     ) -> Result<Self, InputError> {
         if !(1..=4).contains(&channels) {
             return Err(InputError::PictureChannels { channels });
         }
         let white = native.unwrap_or(255.0);
+        let ground = transparency.ground();
         let color = picture.color();
         let grey = !color.has_color();
         let (width, height) = (picture.width(), picture.height());
@@ -108,7 +110,7 @@ impl Pixels {
             let mut values = Vec::with_capacity(channels * width as usize * height as usize);
             for pixel in pixels {
                 extend(&mut values, channels, pixel, |p, keep| {
-                    mixed(p, grey, white, keep)
+                    mixed(p, grey, white, ground.filter(|_| !keep))
                 });
             }
             Self::Numbers(Raster::new(size, values))
@@ -150,7 +152,7 @@ impl Pixels {
                         Vec::with_capacity(channels * width as usize * height as usize);
                     for pixel in picture.to_rgba8().pixels() {
                         extend(&mut values, channels, pixel.0, |p, keep| {
-                            mixed_bytes(p, grey, keep)
+                            mixed_bytes(p, grey, ground.filter(|_| !keep))
                         });
                     }
                     Self::Bytes(Raster::new(size, values))
@@ -216,9 +218,9 @@ impl Pixels {
                 let pixels = raster.values.chunks_exact(raster.channels);
                 let shown = pixels.flat_map(|pixel| match *pixel {
                     [grey] => [grey; 3],
-                    [grey, alpha] => over_white([grey; 3], alpha),
+                    [grey, alpha] => over_bytes([grey; 3], alpha, 255),
                     [r, g, b] => [r, g, b],
-                    [r, g, b, alpha, ..] => over_white([r, g, b], alpha),
+                    [r, g, b, alpha, ..] => over_bytes([r, g, b], alpha, 255),
                     [] => [0; 3],
                 });
                 image_of(raster.width, raster.height, shown.collect())
@@ -227,9 +229,9 @@ impl Pixels {
                 let pixels = raster.values.chunks_exact(raster.channels);
                 let shown = pixels.flat_map(|pixel| match *pixel {
                     [grey] => [grey; 3],
-                    [grey, alpha] => [over(grey, alpha, white); 3],
+                    [grey, alpha] => [over(grey, alpha, white, 1.0); 3],
                     [r, g, b] => [r, g, b],
-                    [r, g, b, alpha, ..] => [r, g, b].map(|v| over(v, alpha, white)),
+                    [r, g, b, alpha, ..] => [r, g, b].map(|v| over(v, alpha, white, 1.0)),
                     [] => [0.0; 3],
                 });
                 let mut values: Vec<f32> = shown.collect();
@@ -273,7 +275,7 @@ pub(super) fn image_of(width: u32, height: u32, values: Vec<u8>) -> RgbImage {
 }
 
 /// Pushes the channels that are wanted of a pixel that `mix` has made: `[grey, red, green, blue]`,
-/// over white unless it is told to keep the opacity beside them.
+/// which is told whether the opacity is kept beside them.
 fn extend<S: Copy>(
     values: &mut Vec<S>,
     channels: usize,
@@ -289,10 +291,11 @@ fn extend<S: Copy>(
     }
 }
 
-fn mixed([r, g, b, a]: [f32; 4], grey: bool, white: f32, keep: bool) -> [f32; 4] {
-    let [r, g, b] = match keep || a >= white {
-        true => [r, g, b],
-        false => [r, g, b].map(|v| over(v, a, white)),
+/// Over the `ground`, if there is one; as the colours are without.
+fn mixed([r, g, b, a]: [f32; 4], grey: bool, white: f32, ground: Option<f32>) -> [f32; 4] {
+    let [r, g, b] = match ground.filter(|_| a < white) {
+        None => [r, g, b],
+        Some(ground) => [r, g, b].map(|v| over(v, a, white, ground)),
     };
     let luma = match grey {
         true => r,
@@ -301,10 +304,10 @@ fn mixed([r, g, b, a]: [f32; 4], grey: bool, white: f32, keep: bool) -> [f32; 4]
     [luma, r, g, b]
 }
 
-fn mixed_bytes([r, g, b, a]: [u8; 4], grey: bool, keep: bool) -> [u8; 4] {
-    let [r, g, b] = match keep {
-        true => [r, g, b],
-        false => over_white([r, g, b], a),
+fn mixed_bytes([r, g, b, a]: [u8; 4], grey: bool, ground: Option<f32>) -> [u8; 4] {
+    let [r, g, b] = match ground {
+        None => [r, g, b],
+        Some(ground) => over_bytes([r, g, b], a, (255.0 * ground) as u8),
     };
     let [red, green, blue] = [r, g, b].map(u32::from);
     let luma = match grey {
@@ -315,13 +318,25 @@ fn mixed_bytes([r, g, b, a]: [u8; 4], grey: bool, keep: bool) -> [u8; 4] {
     [luma, r, g, b]
 }
 
-fn over(value: f32, alpha: f32, white: f32) -> f32 {
-    value * (alpha / white) + white * (1.0 - alpha / white)
+fn over(value: f32, alpha: f32, white: f32, ground: f32) -> f32 {
+    value * (alpha / white) + ground * white * (1.0 - alpha / white)
 }
 
-fn over_white(rgb: [u8; 3], alpha: u8) -> [u8; 3] {
-    let alpha = u32::from(alpha);
-    rgb.map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
+fn over_bytes(rgb: [u8; 3], alpha: u8, ground: u8) -> [u8; 3] {
+    let (alpha, ground) = (u32::from(alpha), u32::from(ground));
+    rgb.map(|value| ((u32::from(value) * alpha + ground * (255 - alpha) + 127) / 255) as u8)
+}
+
+/// Whether a pixel is not opaque.
+pub(super) fn has_transparent_pixels(picture: &DynamicImage) -> bool {
+    match picture {
+        DynamicImage::ImageLumaA8(pixels) => pixels.pixels().any(|p| p.0[1] < u8::MAX),
+        DynamicImage::ImageRgba8(pixels) => pixels.pixels().any(|p| p.0[3] < u8::MAX),
+        DynamicImage::ImageLumaA16(pixels) => pixels.pixels().any(|p| p.0[1] < u16::MAX),
+        DynamicImage::ImageRgba16(pixels) => pixels.pixels().any(|p| p.0[3] < u16::MAX),
+        DynamicImage::ImageRgba32F(pixels) => pixels.pixels().any(|p| p.0[3] < 1.0),
+        _ => false,
+    }
 }
 
 /// Shows the colours and the opacity of each pixel.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::error::InputError;
 use super::{MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_PIXELS};
@@ -63,9 +63,16 @@ fn decode(bytes: &[u8], picture: String) -> Result<DynamicImage, InputError> {
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODED_BYTES);
     reader.limits(limits);
-    let damaged = |source| InputError::Decode {
-        picture: picture.clone(),
-        source,
+    let damaged = |source| match source {
+        // It is whole, and nothing that the decoder knows.
+        ImageError::Unsupported(why) => InputError::PixelKind {
+            picture: picture.clone(),
+            kind: why.to_string(),
+        },
+        source => InputError::Decode {
+            picture: picture.clone(),
+            source,
+        },
     };
     let mut decoder = reader.into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();

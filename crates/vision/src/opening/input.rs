@@ -9,7 +9,7 @@ use ndarray::ArrayD;
 use super::{Opening, Remark};
 use crate::error::ModelError;
 use crate::input::{ChannelOrder, InputError, InputSpec};
-use crate::pictures::{Pictures, list};
+use crate::pictures::{Pictures, list, shape_text};
 use crate::preparation::{Described, Origin, beside, in_metadata};
 use crate::within::{Takes, Within};
 
@@ -21,12 +21,28 @@ impl Opening {
         described: Option<&(Origin, Described)>,
         remarks: &mut Vec<Remark>,
     ) -> Result<(Graph, Pictures), ModelError> {
+        let said_by = described.map(|(origin, _)| origin);
         let described = described.map(|(_, described)| described);
         let named = self.input.as_ref();
         let named = named.or(described.and_then(|d| d.input.as_ref())).cloned();
         let fed: Vec<String> = self.feeds.iter().map(|(name, _)| name.clone()).collect();
         let layout = self.layout.or(described.and_then(|d| d.layout));
-        let mut pictures = Pictures::find(&graph, named.as_deref(), layout, &fed)?;
+        let found = Pictures::find(&graph, named.as_deref(), layout, &fed);
+        let mut pictures = found.map_err(|error| match (error, said_by) {
+            (ModelError::Pictures { reason }, Some(Origin::Beside(file)))
+                if self.input.is_none() && named.is_some() =>
+            {
+                let file = file.clone();
+                ModelError::Input(InputError::Preparation { file, reason })
+            }
+            (error, _) => error,
+        })?;
+        let twice = |(i, name): &(usize, &String)| fed[..*i].contains(name);
+        if let Some((_, name)) = fed.iter().enumerate().find(twice) {
+            return Err(ModelError::Pictures {
+                reason: format!("input \"{name}\" is fed twice: it has one value"),
+            });
+        }
         for (name, value) in &self.feeds {
             let input = graph.inputs().iter().map(|i| i.value);
             let Some(input) = input.into_iter().find(|v| graph.name(*v) == name) else {
@@ -45,8 +61,17 @@ impl Opening {
         pictures.check_others(&graph)?;
         if pictures.layout_is_guessed {
             remarks.push(Remark::new(format!(
-                "input \"{}\" was taken for one with channels last, by its sizes alone; --layout nchw \
+                "input \"{}\" was taken for one with channels last, by its sizes alone; Opening::layout(nchw) \
                  says otherwise",
+                graph.name(pictures.input)
+            )));
+        }
+        if pictures.layout_is_open {
+            let input = graph.inputs().iter().find(|i| i.value == pictures.input);
+            let shape = input.map_or_else(String::new, |input| shape_text(&input.shape));
+            remarks.push(Remark::new(format!(
+                "input \"{}\" {shape} was taken for one with channels first, and its sizes fit channels \
+                 last as well; Opening::layout(nhwc) says otherwise",
                 graph.name(pictures.input)
             )));
         }
@@ -82,11 +107,38 @@ impl Opening {
         } else if let Some((said_by, described)) = described {
             let mut said = described.preparation;
             size_is_said |= said.size.is_some();
-            if let [Some(height), Some(width)] = pictures.stated {
+            let refused = |reason: String| InputError::Preparation {
+                file: match &said_by {
+                    Origin::Beside(file) => file.clone(),
+                    _ => "the file's metadata".to_owned(),
+                },
+                reason,
+            };
+            if let Some([height, width]) = said.size {
+                let own = pictures.stated;
+                let fits = |stated: Option<usize>, side| stated.is_none_or(|stated| stated == side);
+                let text = |side: Option<usize>| side.map_or("any".to_owned(), |s| s.to_string());
+                if !(fits(own[0], height) && fits(own[1], width)) {
+                    let reason = format!(
+                        "a size of {height} x {width} pixels, and the network's input is fixed to {} x {}",
+                        text(own[0]),
+                        text(own[1])
+                    );
+                    match described.is_own {
+                        true => return Err(refused(reason).into()),
+                        // Processors are often written for another size than the export's.
+                        false => remarks
+                            .push(Remark::new(format!("{}, which is taken", refused(reason)))),
+                    }
+                }
+                // A short side that was said for another size keeps its proportion.
+                said.size = Some([own[0].unwrap_or(height), own[1].unwrap_or(width)]);
+            } else if let [Some(height), Some(width)] = pictures.stated {
                 said.size = Some([height, width]);
             }
-            // A short side that was said for another size keeps its proportion.
-            base = said.apply(base)?;
+            base = said
+                .apply(base)
+                .map_err(|error| refused(error.to_string()))?;
             remarks.extend(described.remarks.into_iter().map(Remark::new));
             if said.says_values() {
                 origin = said_by;
@@ -135,7 +187,7 @@ impl Opening {
             let [height, width] = spec.size();
             remarks.push(Remark::new(format!(
                 "the file leaves the size of its pictures open: {height} x {width} pixels are assumed; \
-                 --input-size says otherwise"
+                 Preparation::size says otherwise"
             )));
         }
         let origin = match self.preparation.says_values() {
@@ -180,12 +232,12 @@ fn taken_remark(takes: Takes, pictures: &Pictures, within: Option<&Within>) -> R
             };
             format!(
                 "pictures are normalised inside the network, {}: values of {values} go in{order}; \
-                 --scale, --mean, --std and --channel-order change it",
+                 Preparation::scale, mean, std and order change it",
                 within.text()
             )
         }
         None => format!(
-            "the network's input holds {}: values of {values} go in; --scale, --mean and --std change \
+            "the network's input holds {}: values of {values} go in; Preparation::scale, mean and std change \
              it",
             pictures.kind
         ),
@@ -199,12 +251,12 @@ fn assumed_remark(spec: &InputSpec, pictures: &Pictures) -> Remark {
     };
     let size = match pictures.stated {
         [Some(_), Some(_)] => "",
-        _ => ", --input-size",
+        _ => ", size",
     };
     let [height, width] = spec.size();
     Remark::new(format!(
         "nobody says how pictures are prepared for this network: {what} ((pixel * {} - {:?}) / {:?}, \
-         {height} x {width} pixels, {}); --scale, --mean, --std, --channel-order, --resize{size} or a \
+         {height} x {width} pixels, {}); Preparation::scale, mean, std, order, resize{size} or a \
          file NAME.json beside it change that",
         spec.scale(),
         spec.mean(),

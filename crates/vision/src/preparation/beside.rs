@@ -3,19 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{Described, Preparation};
+use super::{Described, Preparation, strict};
 use crate::input::{InputError, Resize};
 
 /// Most bytes of a description.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The keys of a description of our own.
-const OWN_KEYS: [&str; 9] = [
+const OWN_KEYS: [&str; 10] = [
     "size",
     "channel_order",
     "scale",
@@ -23,6 +23,7 @@ const OWN_KEYS: [&str; 9] = [
     "std",
     "resize",
     "rgb",
+    "transparency",
     "layout",
     "input",
 ];
@@ -40,12 +41,13 @@ pub(crate) fn beside(network: &Path) -> Result<Option<Said>, InputError> {
     if folder.file_name().is_some_and(|name| name == "onnx") {
         folders.extend(folder.parent().map(Path::to_owned));
     }
-    let mut candidates: Vec<PathBuf> = vec![own.clone()];
-    for name in ["preprocessor_config.json", "config.json"] {
-        candidates.extend(folders.iter().map(|folder| folder.join(name)));
+    let mut candidates: Vec<(PathBuf, bool)> = vec![(own.clone(), true)];
+    for (name, is_meant) in [("preprocessor_config.json", true), ("config.json", false)] {
+        candidates.extend(folders.iter().map(|folder| (folder.join(name), is_meant)));
     }
-    for path in candidates {
-        let Some(object) = read(&path, path == own)? else {
+    let mut silent = None;
+    for (path, is_meant) in candidates {
+        let Some(object) = read(&path, is_meant)? else {
             continue;
         };
         let described =
@@ -53,29 +55,70 @@ pub(crate) fn beside(network: &Path) -> Result<Option<Said>, InputError> {
                 file: path.display().to_string(),
                 reason,
             })?;
-        if let Some(described) = described {
-            // Its name alone: a result says the same wherever the folder lies.
-            let file = path.file_name().unwrap_or_default().to_string_lossy();
-            return Ok(Some((file.into_owned(), described)));
+        // Its name alone: a result says the same wherever the folder lies.
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        match described {
+            Some(described) => return Ok(Some((file.into_owned(), described))),
+            None if path == own => silent = Some(says_nothing(&file)),
+            None => {}
         }
     }
-    Ok(None)
+    Ok(silent)
 }
 
-/// The object in a file, if there is one. What is meant for this network must be JSON.
-fn read(path: &Path, is_own: bool) -> Result<Option<Map<String, Value>>, InputError> {
-    let Ok(file) = File::open(path) else {
-        return Ok(None);
+/// A file that is called as one that says how pictures are prepared, and says nothing of them.
+fn says_nothing(file: &str) -> Said {
+    let remark = format!(
+        "{file} beside the network has none of the keys that say how pictures are prepared, {}, and is \
+         left alone",
+        OWN_KEYS.join(", ")
+    );
+    let described = Described {
+        remarks: vec![remark],
+        ..Described::default()
+    };
+    (file.to_owned(), described)
+}
+
+/// The object in a file, if there is one. What is `meant` to say how pictures are prepared must hold one.
+fn read(path: &Path, is_meant: bool) -> Result<Option<Map<String, Value>>, InputError> {
+    let refused = |reason: String| match is_meant {
+        true => Err(InputError::Preparation {
+            file: path.display().to_string(),
+            reason,
+        }),
+        false => Ok(None),
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return refused(format!("it cannot be read: {error}")),
     };
     let mut text = String::new();
-    let read = file.take(MAX_BYTES).read_to_string(&mut text);
-    match read.map(|_| serde_json::from_str::<Value>(&text)) {
-        Ok(Ok(Value::Object(object))) => Ok(Some(object)),
-        Ok(Err(error)) if is_own => Err(InputError::Preparation {
-            file: path.display().to_string(),
-            reason: format!("it is no JSON: {error}"),
-        }),
-        _ => Ok(None),
+    match file.take(MAX_BYTES + 1).read_to_string(&mut text) {
+        Ok(bytes) if bytes as u64 > MAX_BYTES => {
+            return refused(format!("it has more than {MAX_BYTES} bytes"));
+        }
+        Ok(_) => {}
+        Err(error) => return refused(format!("it cannot be read: {error}")),
+    }
+    // Some editors begin a file with the mark of its encoding.
+    let text = text.trim_start_matches('\u{feff}');
+    match strict::read(text) {
+        Ok(Value::Object(object)) => Ok(Some(object)),
+        Ok(other) => {
+            let what = match other {
+                Value::Array(_) => "a list",
+                Value::Null => "null",
+                Value::Bool(_) => "true or false",
+                Value::Number(_) => "a number",
+                _ => "a text",
+            };
+            refused(format!(
+                "it holds {what}, expected an object with keys such as \"mean\""
+            ))
+        }
+        Err(error) => refused(format!("it is no JSON of one meaning: {error}")),
     }
 }
 
@@ -126,10 +169,9 @@ fn own(object: &Map<String, Value>) -> Result<Described, String> {
         }
         other => other.map(|value| number(value, "scale")).transpose()?,
     };
-    let drawn = match numbers_at(object, "rgb")?.as_deref() {
-        None => None,
-        Some(&[r, g, b]) => Some([r, g, b].map(|c| c as usize)),
-        Some(_) => return Err("\"rgb\" must be three channels, counted from 0".to_owned()),
+    let drawn = match object.get("rgb") {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(whole(value).ok_or("\"rgb\" must be three channels, counted from 0")?),
     };
     Ok(Described {
         preparation: Preparation {
@@ -147,9 +189,13 @@ fn own(object: &Map<String, Value>) -> Result<Described, String> {
                 .map(|text| text.parse().map_err(|e| format!("\"resize\": {e}")))
                 .transpose()?,
             drawn,
+            transparency: parsed("transparency")?
+                .map(|text| text.parse().map_err(|e| format!("\"transparency\": {e}")))
+                .transpose()?,
         },
         layout: parsed("layout")?.map(|text| text.parse()).transpose()?,
         input: parsed("input")?,
+        is_own: true,
         remarks: Vec::new(),
     })
 }
@@ -217,10 +263,13 @@ fn hugging_face(object: &Map<String, Value>) -> Result<Described, String> {
 
 /// What timm calls a pretrained configuration.
 fn timm(config: &Map<String, Value>) -> Result<Described, String> {
-    let size = match numbers_at(config, "input_size")?.as_deref() {
-        Some(&[_, h, w]) => Some([h as usize, w as usize]),
-        Some(_) => return Err("\"input_size\" must be [channels, height, width]".to_owned()),
-        None => None,
+    let size = match config.get("input_size") {
+        None | Some(Value::Null) => None,
+        Some(value) => {
+            let [_, height, width] =
+                whole(value).ok_or("\"input_size\" must be [channels, height, width]")?;
+            Some([height, width])
+        }
     };
     let share = config.get("crop_pct").and_then(Value::as_f64);
     let mode = config.get("crop_mode").and_then(Value::as_str);
@@ -338,6 +387,13 @@ fn numbers_at(object: &Map<String, Value>, key: &str) -> Result<Option<Vec<f32>>
         }
         Some(value) => number(value, key).map(|value| Some(vec![value])),
     }
+}
+
+/// Three whole numbers, 0 and more.
+fn whole(value: &Value) -> Option<[usize; 3]> {
+    let numbers = value.as_array()?.iter();
+    let numbers = numbers.map(|number| usize::try_from(number.as_u64()?).ok());
+    numbers.collect::<Option<Vec<usize>>>()?.try_into().ok()
 }
 
 /// `[height, width]`, one number for a square, or an object with `height` and `width`.

@@ -181,6 +181,50 @@ fn a_softmax_is_found_behind_whatever_casts_moves_scales_or_decides() {
 }
 
 #[test]
+fn a_sum_of_powers_may_lose_its_axis_and_get_it_back() {
+    /// `exp(d) / sum`, where `d` is `z` or less its maximum.
+    fn divided(sum: &'static str, lost: Option<&'static str>, less_maximum: bool) -> Graph {
+        network(4, &["y"], move |builder| {
+            let mut of = "z";
+            if less_maximum {
+                builder.node_with("ReduceMax", "", &["z", "last"], &["most"], |a| {
+                    a.with("keepdims", i64::from(lost.is_none()))
+                })?;
+                let mut most = "most";
+                if let Some(axis) = lost {
+                    builder.node("Unsqueeze", "", &["most", axis], &["wide"])?;
+                    most = "wide";
+                }
+                builder.node("Sub", "", &["z", most], &["less"])?;
+                of = "less";
+            }
+            builder.node("Exp", "", &[of], &["powers"])?;
+            builder.node_with(sum, "", &["powers", "last"], &["sum"], |a| {
+                a.with("keepdims", i64::from(lost.is_none()))
+            })?;
+            let mut by = "sum";
+            if let Some(axis) = lost {
+                builder.node("Unsqueeze", "", &["sum", axis], &["back"])?;
+                by = "back";
+            }
+            builder.node("Div", "", &["powers", by], &["y"])?;
+            Ok(())
+        })
+    }
+    for sum in ["ReduceSum", "ReduceL1"] {
+        for less_maximum in [false, true] {
+            for lost in [None, Some("last")] {
+                let model = open(divided(sum, lost, less_maximum));
+                found(&model, Probabilities::Softmax, HeadKind::Classes);
+            }
+        }
+        // Put back somewhere else it is another function of the scores, which nobody knows.
+        let model = open(divided(sum, Some("first"), false));
+        assert_ne!(model.head().scores(), "z");
+    }
+}
+
+#[test]
 fn a_softmax_written_out_is_found() {
     let sum = |builder: &mut GraphBuilder, of: &str| {
         builder
@@ -331,7 +375,7 @@ fn what_is_not_looked_through_is_said() {
         let remarks = remarks(&model);
         println!("{head:?}: {remarks}");
         assert!(
-            remarks.contains(said) && remarks.contains("--logits"),
+            remarks.contains(said) && remarks.contains("Opening::logits"),
             "{remarks}"
         );
         assert_eq!(model.head().probabilities(), Probabilities::None);
@@ -371,7 +415,7 @@ fn the_output_that_can_be_class_scores_is_taken_and_another_can_be_named() {
         "{said}"
     );
     assert!(
-        said.contains("\"other\" is explained, and --output NAME"),
+        said.contains("\"other\" is explained, and Opening::output chooses"),
         "{said}"
     );
 
@@ -394,7 +438,7 @@ fn the_output_that_can_be_class_scores_is_taken_and_another_can_be_named() {
     let Err(ModelError::Head { reason }) = of("features") else {
         panic!("a layer is no output");
     };
-    assert!(reason.contains("--logits features"), "{reason}");
+    assert!(reason.contains("Opening::logits(\"features\")"), "{reason}");
     let map = Opening::new().output("features");
     let map = map.graph(two("features"), &Device::flex()).unwrap();
     assert_eq!(
@@ -512,7 +556,9 @@ fn what_is_reversed_moved_or_made_of_probabilities_has_none() {
         println!("{i}: {remarks}");
         assert_eq!(model.head().probabilities(), Probabilities::None, "{i}");
         assert_ne!(model.head().scores(), "z", "{i}");
-        assert!(remarks.contains("--logits"), "{i}: {remarks}");
+        // Decisions are no scores, which their head says.
+        let said = remarks + &model.head().no_best().unwrap_or_default();
+        assert!(said.contains("Opening::logits"), "{i}: {said}");
     }
     // The constant on the other side, and the larger number for yes, keep the sense.
     for head in [

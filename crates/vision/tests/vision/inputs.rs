@@ -166,7 +166,7 @@ fn a_layout_that_only_the_sizes_show_is_remarked_on() {
     let told = model
         .remarks()
         .iter()
-        .any(|r| r.text().contains("--layout"));
+        .any(|r| r.text().contains("Opening::layout"));
     assert!(told, "{:?}", model.remarks());
     assert_eq!(model.input_spec().channels(), 3);
     // As it is said to be: 6 channels of 6 x 3.
@@ -270,7 +270,7 @@ fn inputs_without_a_value_are_listed() {
     let error = opened(Opening::new(), &network).unwrap_err().to_string();
     for part in [
         "\"meta\"",
-        "--feed meta=",
+        "Opening::feed(\"meta\")",
         "\"image\" [?, 3, 8, 16]",
         "[?, 2]",
     ] {
@@ -303,7 +303,7 @@ fn one_of_several_pictures_is_chosen() {
         .node("Flatten", &["difference"], &["y"]);
     let error = opened(Opening::new(), &network).unwrap_err().to_string();
     assert!(
-        error.contains("--input") && error.contains("\"right\""),
+        error.contains("Opening::input") && error.contains("\"right\""),
         "{error}"
     );
     let value = ArrayD::from_elem(IxDyn(&[1, 3, 4, 4]), 2.0);
@@ -379,7 +379,7 @@ fn what_nobody_says_is_remarked_on() {
     assert_eq!(model.prepared_by(), &Origin::Assumed);
     let remark = remarks(&model)[0];
     assert!(
-        remark.contains("assumed") && remark.contains("--mean"),
+        remark.contains("assumed") && remark.contains("Preparation::scale, mean"),
         "{remark}"
     );
     let values = Preparation {
@@ -388,7 +388,7 @@ fn what_nobody_says_is_remarked_on() {
     };
     let open_size = opened(Opening::new().adjusted_by(values), &last([-1, -1, -1, 3])).unwrap();
     assert_eq!(remarks(&open_size).len(), 1);
-    assert!(remarks(&open_size)[0].contains("--input-size"));
+    assert!(remarks(&open_size)[0].contains("Preparation::size"));
     let spec = InputSpec::new([8, 16]).unwrap();
     let model = opened(Opening::new().prepared_by(spec), &first()).unwrap();
     assert_eq!(remarks(&model), [""; 0]);

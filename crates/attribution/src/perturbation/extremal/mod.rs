@@ -51,6 +51,7 @@ use ndarray::{Array2, Array4, ArrayD, ArrayView2, Axis};
 
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::budget::SINGLE;
 use crate::error::AttributionError;
 use crate::network::Network;
 use crate::options::Configurable;
@@ -199,6 +200,14 @@ impl ExtremalPerturbation {
             .flat_map(|image| (0..self.areas.len()).map(move |area| (image, area)))
             .collect();
         let sides = self.variant.sides();
+        if self.perturbation == Perturbation::Blur {
+            let pyramids = work
+                .count()
+                .min(work.batch_size.div_ceil(self.areas.len()) + 1);
+            let image = work.images.dims()[1..].iter().product();
+            let what = format!("{} levels of {pyramids} image(s)", self.levels);
+            work.afford(what, &[pyramids, self.levels, image, SINGLE])?;
+        }
         let mut count = Count {
             done: 0,
             total: pairs.len().saturating_mul(self.iterations),
@@ -361,9 +370,7 @@ impl Attributor for ExtremalPerturbation {
             |iterations: &Vec<usize>| self.variant.sides().len() * iterations.iter().sum::<usize>();
         let evaluations = found.iterations.iter().map(passes).collect();
         let scores = work.all_scores()?;
-        Ok(
-            Attribution::new(self, &work, values, scores, Reduce::Sum)
-                .with_evaluations(evaluations),
-        )
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+            .with_evaluations(evaluations))
     }
 }

@@ -120,7 +120,7 @@ crate::options!(ExtremalPerturbation {
         /// Blurs the masks that were found, with a sigma of this fraction of the image's shorter side and
         /// zeros beyond its edges; 0, the default, leaves them.
         smooth: f32 as "mask-smooth", "blurs the masks found, by a fraction of the shorter side",
-        "0 or more", |fraction| *fraction >= 0.0 && fraction.is_finite()
+        "from 0 to 1", |fraction| (0.0..=1.0).contains(fraction)
     }
     {
         /// Learning rate, .01 by default.

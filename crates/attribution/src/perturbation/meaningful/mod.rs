@@ -304,7 +304,7 @@ impl Attributor for MeaningfulPerturbation {
         let work = Work::new(network, images, &target, &self.setup)?;
         let values = found.masks.insert_axis(Axis(1)).into_dyn();
         let scores = work.all_scores()?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
             .with_evaluations(found.evaluations))
     }
 }

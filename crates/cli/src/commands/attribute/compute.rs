@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use elucid::Error;
 use elucid::attribution::{
     AttributionError, Baseline, Configuration, Method, MethodOptions, Place,
 };
 use elucid::prelude::*;
 use elucid::vision::Guess;
 use indicatif::ProgressBar;
-use ndarray::Axis;
+use ndarray::{Array2, Axis};
 
 use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts};
 use crate::error::CliError;
@@ -19,9 +20,11 @@ use crate::known;
 use crate::names;
 use crate::options::taken_by_others;
 use crate::output::Files;
+use crate::pictures::enlarged;
 use crate::report::{Clock, LayerFacts};
 use crate::session::Session;
 use crate::target::{self, Reading, TargetFacts};
+use crate::wording::in_flags;
 
 /// How many guesses the page and the report show.
 const GUESSES: usize = 5;
@@ -117,6 +120,9 @@ fn choose(
         Some(text) if args.probability && target::is_class(text) => {
             target::probability(target::class(text, model, ranked)?)
         }
+        Some(text) if args.probability && target::is_answer_no(text) => {
+            target::improbability(reading.of(text, model, ranked)?, model)?
+        }
         Some(text) => reading.of(text, model, ranked)?,
         None if args.probability => target::probability(best()?),
         None => target::logit(best()?),
@@ -134,6 +140,20 @@ pub struct Explained {
     /// The best guesses, best first.
     pub guesses: Vec<Guess>,
     pub target: TargetFacts,
+    /// What was done to it that is not usual.
+    pub remark: Option<String>,
+    /// Where in it the target looks, `[H, W]` of any size, if it is about a place.
+    pub place: Option<Array2<bool>>,
+}
+
+impl Explained {
+    /// A picture of it with the place that the target is about.
+    pub fn marked(&self, picture: &Picture) -> Result<Picture, Error> {
+        match &self.place {
+            Some(place) => Ok(enlarged(picture)?.outlined(place.view())?),
+            None => Ok(picture.clone()),
+        }
+    }
 }
 
 /// A result, for the page.
@@ -243,7 +263,7 @@ impl<'w> Work<'w> {
             let like = |picture: &PathBuf| target::like(picture, args.embedding.as_deref(), model);
             let liked = args.like.as_ref().map(like).transpose()?;
             for path in &args.images {
-                let image = model.read_image(path)?;
+                let image = session.read(path)?;
                 let ranked = session.ranked(&image)?;
                 target::finite(&ranked, path)?;
                 let (target, facts) = match &liked {
@@ -264,6 +284,8 @@ impl<'w> Work<'w> {
                     picture: Picture::from_image(image.picture().clone())?,
                     guesses: ranked.into_iter().take(GUESSES).collect(),
                     target: facts,
+                    place: target.place_in(model, &image)?,
+                    remark: image.remark().map(|remark| in_flags(remark.text())),
                 });
                 images.push(image);
                 targets.push(target);
@@ -322,10 +344,6 @@ impl<'w> Work<'w> {
             });
             match drawn {
                 Ok((attribution, drawn)) => {
-                    if drawn.maps.is_none() {
-                        let layer = &drawn.layer.name;
-                        console.note(format!("{what}: {layer} has no positions, so no pictures"));
-                    }
                     for photo in 0..self.photos.len() {
                         if !self.reached(&what, photo, &attribution) {
                             continue;
@@ -401,7 +419,8 @@ impl<'w> Work<'w> {
 
     /// The maps and pictures of one run.
     fn draw(&self, run: &Run, attribution: &Attribution) -> Result<Drawn, elucid::Error> {
-        let layer: LayerFacts = self.session.model.layer(attribution.layer())?.into();
+        let model = &self.session.model;
+        let layer = LayerFacts::of(model.layer(attribution.layer())?, model)?;
         // Evidence at features is shown as its papers do, positive: a class activation map that is
         // negative everywhere has nothing to show.
         let usual = match run.method.place {
@@ -412,11 +431,19 @@ impl<'w> Work<'w> {
         let small = match attribution.saliency(reduction) {
             Ok(maps) => maps,
             // There are numbers, but nothing to draw.
-            Err(AttributionError::NotSpatial { .. }) => return Ok(Drawn { layer, maps: None }),
-            Err(error @ AttributionError::LayerLayout { .. }) => {
-                self.session
-                    .console
-                    .note(format!("no map is drawn: {error}"));
+            Err(
+                error
+                @ (AttributionError::NotSpatial { .. } | AttributionError::LayerLayout { .. }),
+            ) => {
+                let why = match error {
+                    AttributionError::NotSpatial { .. } => {
+                        format!("{} has no positions", layer.name)
+                    }
+                    error => error.to_string(),
+                };
+                let what = format!("{} at {}", run.method.name, run.layer());
+                let console = &self.session.console;
+                console.note(format!("{what}: no map is drawn: {why}"));
                 return Ok(Drawn { layer, maps: None });
             }
             Err(error) => return Err(error.into()),
@@ -492,7 +519,9 @@ impl<'w> Work<'w> {
                 blank,
                 constant,
             });
-            overlay = Some(over.clone()).filter(|_| self.is_grid());
+            if self.is_grid() {
+                overlay = Some(photo.marked(over)?);
+            }
         }
         let spec = self.session.model.input_spec();
         let options = attribution.configuration().clone();

@@ -1,10 +1,12 @@
 //! The page that compares results.
 
+use elucid::Error;
 use elucid::prelude::*;
 use elucid::vision::Guess;
 
 use super::compute::{Explained, Results, Run, Work};
 use super::{ResultFacts, percent};
+use crate::report::remarks;
 
 const LEDE: &str = "What in the photograph speaks for the target, by each method. Bright places \
     speak for it; where a map has a sign, green speaks for the target and pink against it. The \
@@ -12,16 +14,17 @@ const LEDE: &str = "What in the photograph speaks for the target, by each method
     not amounts.";
 
 /// The comparison: a section for each photograph.
-pub fn of(work: &Work<'_>, results: &Results) -> Gallery {
+pub fn of(work: &Work<'_>, results: &Results) -> Result<Gallery, Error> {
     let mut page = Gallery::new("Attribution")
         .text(LEDE)
         .fact("Model", work.session.model.name())
-        .remarks(work.session.model.remarks());
+        .remarks(remarks(&work.session.model));
     let note = work
         .photos
         .first()
         .and_then(|photo| photo.target.note.as_ref());
     page = page.remarks(note);
+    page = page.remarks(work.photos.iter().filter_map(|photo| photo.remark.as_ref()));
     if let [photo] = &work.photos[..] {
         let guesses = photo.guesses.iter();
         page = page.predictions(guesses.map(Guess::shown));
@@ -42,17 +45,28 @@ pub fn of(work: &Work<'_>, results: &Results) -> Gallery {
                 (None, None) => Figure::absent("no result"),
             }
         };
-        page = page.section(section(work, photo, figures));
+        let marked = photo.marked(&photo.picture)?;
+        page = page.section(section(work, photo, &marked, figures));
     }
-    page
+    Ok(page)
 }
 
 /// The photograph and its figures: a table where several layers were asked for.
-fn section(work: &Work<'_>, photo: &Explained, figure: impl Fn(usize) -> Figure) -> GallerySection {
-    let alt = format!("The photograph {} as the network saw it", photo.name);
+fn section(
+    work: &Work<'_>,
+    photo: &Explained,
+    marked: &Picture,
+    figure: impl Fn(usize) -> Figure,
+) -> GallerySection {
+    let mut alt = format!("The photograph {} as the network saw it", photo.name);
+    let mut caption = "Photograph";
+    if photo.place.is_some() {
+        alt.push_str(", with a line around what is explained");
+        caption = "Photograph; the line is around what is explained";
+    }
     let mut section = GallerySection::new(&photo.name)
         .text(text(work, photo))
-        .figure(Figure::new(&photo.picture, alt).caption("Photograph"));
+        .figure(Figure::new(marked, alt).caption(caption));
     // Those that were asked for, without second names of one layer.
     let mut layers: Vec<&str> = Vec::new();
     for layer in work.runs.iter().filter_map(|run| run.layer.as_deref()) {

@@ -10,6 +10,7 @@ use super::compute::{Results, View, Work};
 use crate::error::CliError;
 use crate::output::Files;
 use crate::pictures::enlarged;
+use crate::report::remarks;
 
 /// The maps of all channels go into the page up to this many numbers, two bytes each in base64;
 /// above it those of the channels at the ends.
@@ -56,7 +57,7 @@ fn page(work: &Work, results: &Results) -> Result<ChannelWidget, CliError> {
         .predictions(guesses.map(Guess::shown))
         .fact("Model", work.session.model.name())
         .fact("Photograph", file.to_string_lossy())
-        .remarks(work.session.model.remarks())
+        .remarks(remarks(&work.session.model))
         .top(usize::from(args.top));
     if let Some(made) = &results.made {
         page = page.fact("Icons", made.to_string());

@@ -11,6 +11,7 @@ use super::compute::{Division, Results, Work};
 use crate::error::CliError;
 use crate::output::Files;
 use crate::pictures::enlarged;
+use crate::report::remarks;
 
 /// Every file but the report.
 pub fn of(work: &Work, results: &Results) -> Result<Files, CliError> {
@@ -82,7 +83,7 @@ fn page(work: &Work, results: &Results) -> GroupWidget {
         .predictions(guesses.map(Guess::shown))
         .fact("Model", work.session.model.name())
         .fact("Photograph", file.to_string_lossy())
-        .remarks(work.session.model.remarks())
+        .remarks(remarks(&work.session.model))
         .fact("Groups by", work.args.reducer.to_string());
     if let Some(made) = results.divisions.iter().find_map(|d| d.made.as_ref()) {
         page = page.fact("Icons", made.to_string());

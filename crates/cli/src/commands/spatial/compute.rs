@@ -10,6 +10,7 @@ use crate::console::follow;
 use crate::error::CliError;
 use crate::report::Clock;
 use crate::session::Session;
+use crate::target::{self, Reading, TargetFacts};
 
 /// How many guesses the page and the report show.
 const GUESSES: usize = 5;
@@ -20,17 +21,41 @@ pub struct Results {
     pub photo: Picture,
     /// The best guesses, best first.
     pub guesses: Vec<Guess>,
-    /// At most two; none where the layers have no class hints.
-    pub classes: Vec<Guess>,
+    /// What the hints are about: at most two, none where nothing was asked for and no class stands out.
+    pub hints: Vec<Hint>,
     /// One for each set of rules.
     pub views: Vec<View>,
+}
+
+/// What the layers are also attributed to.
+pub struct Hint {
+    pub target: Target,
+    pub facts: TargetFacts,
+    /// For people: the name of a class, or the target in words.
+    pub label: String,
+    /// What tells its files from others of the same name.
+    pub number: usize,
+}
+
+impl Hint {
+    /// The logit of a class.
+    fn class(class: Guess) -> Self {
+        let (label, number) = (class.label.clone(), class.index);
+        let (target, facts) = target::logit(class);
+        Self {
+            target,
+            facts,
+            label,
+            number,
+        }
+    }
 }
 
 /// What was computed under one set of rules.
 pub struct View {
     pub rules: Rules,
     pub maps: SpatialMaps,
-    /// Absent exactly where there are no classes.
+    /// Absent exactly where nothing is hinted at.
     pub hints: Option<SpatialHints>,
 }
 
@@ -101,12 +126,13 @@ impl<'w> Work<'w> {
     /// Does the work, noting how long each step takes.
     pub fn compute(&self, photo: &Photo, clock: &mut Clock) -> Result<Results, CliError> {
         let Session { model, console, .. } = self.session;
-        let (asked, sets) = (&self.args.classes, &self.args.rules.0);
+        let sets = &self.args.rules.0;
         let ranked = clock.time("classify", || self.session.ranked(photo))?;
-        if let (true, Some(reason)) = (asked.is_empty(), model.head().no_best()) {
+        let is_asked = self.args.target.is_some() || !self.args.classes.is_empty();
+        if let (false, Some(reason)) = (is_asked, model.head().no_best()) {
             console.note(format!("no class hints: {reason}"));
         }
-        let classes = self.choose(&ranked)?;
+        let hints = self.choose(&ranked)?;
         let mut views = Vec::with_capacity(sets.len());
         for rules in sets {
             // Of several, one that is about nothing here would only repeat the true gradient.
@@ -114,38 +140,42 @@ impl<'w> Work<'w> {
                 console.note(format!("without the rules {}: {error}", rules.name()));
                 continue;
             }
-            let step = format!("attribute to the classes, {}", rules.name());
-            let hints = clock.time(step, || self.hints(photo, rules, &classes))?;
+            let step = format!("attribute to the targets, {}", rules.name());
+            let at_layers = clock.time(step, || self.hints(photo, rules, &hints))?;
             let step = format!("attribute between the layers, {}", rules.name());
             let maps = clock.time(step, || self.maps(photo, rules))?;
             views.push(View {
                 rules: rules.clone(),
                 maps,
-                hints,
+                hints: at_layers,
             });
         }
-        for class in &classes {
-            console.note(match class.shown() {
-                (label, Some(probability)) => {
-                    format!("class {label}: {:.1} %", 100.0 * probability)
-                }
-                (label, None) => label,
-            });
+        for hint in &hints {
+            hint.facts.tell(console);
+            console.note(
+                match hint.facts.classes.first().and_then(|c| c.probability) {
+                    Some(probability) => format!("{}: {:.1} %", hint.label, 100.0 * probability),
+                    None => hint.label.clone(),
+                },
+            );
         }
         Ok(Results {
             photo: Picture::from_image(photo.picture().clone())?,
             guesses: ranked.into_iter().take(GUESSES).collect(),
-            classes,
+            hints,
             views,
         })
     }
 
-    /// The classes asked for, else the two best guesses.
-    fn choose(&self, ranked: &[Guess]) -> Result<Vec<Guess>, CliError> {
+    /// The targets asked for, else the two best guesses.
+    fn choose(&self, ranked: &[Guess]) -> Result<Vec<Hint>, CliError> {
+        if let Some(asked) = &self.args.target {
+            return self.targets(asked, ranked);
+        }
         let asked = &self.args.classes;
         if asked.is_empty() {
             return Ok(match self.session.best(ranked) {
-                Ok(_) => ranked.iter().take(2).cloned().collect(),
+                Ok(_) => ranked.iter().take(2).cloned().map(Hint::class).collect(),
                 Err(_) => Vec::new(),
             });
         }
@@ -159,7 +189,28 @@ impl<'w> Work<'w> {
             }
             classes.extend(ranked.iter().find(|guess| guess.index == index).cloned());
         }
-        Ok(classes)
+        Ok(classes.into_iter().map(Hint::class).collect())
+    }
+
+    fn targets(&self, asked: &[String], ranked: &[Guess]) -> Result<Vec<Hint>, CliError> {
+        let reading = Reading {
+            boxes: self.args.boxes,
+            as_given: false,
+        };
+        let mut hints: Vec<Hint> = Vec::new();
+        for text in asked {
+            let (target, facts) = reading.of(text, &self.session.model, ranked)?;
+            if hints.iter().any(|known| known.facts.is_same(&facts)) {
+                return Err(CliError::Usage(format!("--target names {text} twice")));
+            }
+            hints.push(Hint {
+                target,
+                label: facts.name.clone(),
+                facts,
+                number: hints.len(),
+            });
+        }
+        Ok(hints)
     }
 
     fn maps(&self, photo: &Photo, rules: &Rules) -> Result<SpatialMaps, CliError> {
@@ -180,24 +231,23 @@ impl<'w> Work<'w> {
             .ok_or_else(|| CliError::Failure("the photograph gave no maps".to_owned()))
     }
 
-    /// Attribution to each class at both layers; nothing without classes.
+    /// Attribution to each target at both layers; nothing without targets.
     fn hints(
         &self,
         photo: &Photo,
         rules: &Rules,
-        classes: &[Guess],
+        hints: &[Hint],
     ) -> Result<Option<SpatialHints>, AttributionError> {
-        if classes.is_empty() {
+        if hints.is_empty() {
             return Ok(None);
         }
         let at =
             |layer: &Layer, [rows, columns]: [usize; 2]| -> Result<Array3<f32>, AttributionError> {
                 let method = LinearApproximation::at(layer.name()).rules(rules);
                 let mut maps = Array3::zeros((0, rows, columns));
-                for class in classes {
-                    let target = Target::class(class.index);
+                for hint in hints {
                     let map = method
-                        .attribute(&self.session.model, photo, target)?
+                        .attribute(&self.session.model, photo, hint.target.clone())?
                         .map()?;
                     maps.append(Axis(0), map.maps().view()).map_err(|_| {
                         AttributionError::ReadBack {

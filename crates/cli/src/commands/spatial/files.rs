@@ -5,10 +5,9 @@ use std::path::Path;
 use elucid::Error;
 use elucid::prelude::*;
 use elucid::render::orange_blue;
-use elucid::vision::Guess;
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
 
-use super::compute::Results;
+use super::compute::{Hint, Results};
 use super::{PAGE, page};
 use crate::error::CliError;
 use crate::output::Files;
@@ -30,7 +29,7 @@ pub fn of(results: &Results, model: &Model, image: &Path) -> Result<Files, CliEr
 
     let photo = enlarged(&results.photo)?;
     files.add("photograph.png", photo.to_png_bytes()?);
-    let slugs = slugs(&results.classes);
+    let slugs = slugs(&results.hints);
     for view in &results.views {
         // With one set of rules there is nothing to tell apart.
         let suffix = match results.views.len() {
@@ -75,16 +74,21 @@ fn one_class(photo: &Picture, map: ArrayView2<'_, f32>) -> Result<Picture, Error
     Ok(photo.overlay_map(map, colours, scale, OPACITY, Interpolation::Nearest)?)
 }
 
-/// The classes' names as parts of file names, no two the same.
-fn slugs(classes: &[Guess]) -> Vec<String> {
-    let names: Vec<String> = classes.iter().map(|class| slug(&class.label)).collect();
-    let count = |name: &String| names.iter().filter(|other| *other == name).count();
-    let numbered = |(name, class): (&String, &Guess)| match count(name) {
-        _ if name.is_empty() => class.index.to_string(),
+/// The targets' names as parts of file names, no two the same.
+fn slugs(hints: &[Hint]) -> Vec<String> {
+    unlike(hints.iter().map(|hint| (hint.label.as_str(), hint.number)))
+}
+
+/// Slugs of names, with their numbers where two would be the same or nothing is left of one.
+fn unlike<'n>(names: impl Iterator<Item = (&'n str, usize)>) -> Vec<String> {
+    let names: Vec<(String, usize)> = names.map(|(name, number)| (slug(name), number)).collect();
+    let count = |name: &String| names.iter().filter(|(other, _)| other == name).count();
+    let numbered = |(name, number): &(String, usize)| match count(name) {
+        _ if name.is_empty() => number.to_string(),
         1 => name.clone(),
-        _ => format!("{name}_{}", class.index),
+        _ => format!("{name}_{number}"),
     };
-    names.iter().zip(classes).map(numbered).collect()
+    names.iter().map(numbered).collect()
 }
 
 /// Letters and digits, with one underscore for whatever lies between.
@@ -102,25 +106,17 @@ fn slug(label: &str) -> String {
 mod tests {
     use super::*;
 
-    fn guess(index: usize, label: &str) -> Guess {
-        Guess {
-            index,
-            label: label.to_owned(),
-            probability: Some(0.5),
-            logit: 0.0,
-        }
-    }
-
     #[test]
     fn class_names_become_file_names() {
         assert_eq!(slug("Egyptian cat"), "egyptian_cat");
         assert_eq!(slug("jack-o'-lantern"), "jack_o_lantern");
         assert_eq!(slug("../../etc"), "etc");
+        let slugs = |names: [(&'static str, usize); 2]| unlike(names.into_iter());
         assert_eq!(
-            slugs(&[guess(134, "crane"), guess(517, "crane")]),
+            slugs([("crane", 134), ("crane", 517)]),
             ["crane_134", "crane_517"]
         );
-        assert_eq!(slugs(&[guess(0, "a"), guess(1, "b")]), ["a", "b"]);
-        assert_eq!(slugs(&[guess(0, "猫"), guess(1, "犬")]), ["0", "1"]);
+        assert_eq!(slugs([("a", 0), ("b", 1)]), ["a", "b"]);
+        assert_eq!(slugs([("猫", 0), ("犬", 1)]), ["0", "1"]);
     }
 }

@@ -6,6 +6,7 @@ use elucid::prelude::*;
 use elucid::vision::Guess;
 
 use super::compute::{Results, View};
+use crate::report::remarks;
 
 /// The widget for what was computed.
 pub fn of(results: &Results, model: &Model, image: &Path) -> SpatialWidget {
@@ -16,10 +17,10 @@ pub fn of(results: &Results, model: &Model, image: &Path) -> SpatialWidget {
     let first = &results.views[0].maps;
     let mut page = SpatialWidget::new(&results.photo, first.from(), first.to())
         .predictions(results.guesses.iter().map(Guess::shown))
-        .classes(results.classes.iter().map(|c| c.label.as_str()))
+        .classes(results.hints.iter().map(|hint| hint.label.as_str()))
         .fact("Model", model.name())
         .fact("Photograph", file)
-        .remarks(model.remarks());
+        .remarks(remarks(model));
     for view in &results.views {
         page = page.view(view_of(view));
     }

@@ -111,7 +111,7 @@ fn sizes_beyond_any_memory() {
         "ConstantOfShape \"make_c",
         "beside the",
         "1.05 MB",
-        "--memory-limit"
+        "Limits::with_memory"
     );
     let doubled = (0..40).fold(x().tensor(bools("d0", 1024)), |m, i| {
         m.node(
