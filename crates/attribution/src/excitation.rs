@@ -13,13 +13,15 @@
 //!
 //! **Rules** ([`RelevanceRules::excitation_backprop`]): [`Excitation`](crate::relevance::Excitation)
 //! on convolutions and dense layers; average pools and residual sums in proportion to what each
-//! input contributes; max-pools to the winner; activations, batch normalisation and LRN copy. All
+//! input contributes; max-pools to the winner; activations, batch normalisation and LRN copy; where one factor of a
+//! product is a gate the signal gets everything. What attention is made of (softmax, products of two signals, layer
+//! normalisation) has signed numbers everywhere, for which shares are no probabilities: it is refused by name. All
 //! ratios are guarded (0 / 0 gives 0), so that no mass is lost to an epsilon.
 //!
 //! The rules need inputs of 0 and more: at the images, which are signed after their mean was
 //! subtracted, shares are no probabilities. Asking for a layer below the first convolution is
 //! therefore an error unless [`ExcitationBackprop::allow_input`] is called. Networks with layers that
-//! no ReLU follows (MobileNetV2's bottlenecks) have signed activations on the way, too: shares of a
+//! no ReLU follows (MobileNetV2's bottlenecks, SiLU and HardSwish, which go below 0) have signed activations on the way, too: shares of a
 //! sum that almost cancels are huge, and below such layers the stated sum is far from 1. LRP's
 //! [`ZPlus`](crate::relevance::ZPlus), which splits inputs by their sign, is right there.
 //!

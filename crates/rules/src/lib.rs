@@ -42,7 +42,7 @@ pub use pool::{avg_pool2d, max_pool2d};
 pub use power::powf;
 pub use products::{
     ConstantDivisor, ConstantFactor, Detached, GatedOrUniform, GuidedActivation, SignalTakesAll,
-    UniformProduct,
+    UniformProduct, ValuesTakeAll,
 };
 pub use relu::{DeconvRelu, GuidedRelu, RedirectedRelu};
 pub use rule::{GradRule, Rule, apply};

@@ -55,6 +55,13 @@ impl SignalTakesAll {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GatedOrUniform;
 
+/// Products with weights of attention as constants: all of the gradient goes to the values where one factor
+/// [was made by a softmax](crate::SiteInput::is_attention), else as [`GatedOrUniform`].
+///
+/// With [`Detached`] on the softmax, the gradient form of CP-LRP.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ValuesTakeAll;
+
 /// Quotients with the divisor as a constant: all of the gradient goes to the dividend.
 ///
 /// The last step of a layer normalisation that is written out (`ReduceMean`, `Sub`, `Pow`, `Sqrt`,
@@ -197,6 +204,20 @@ impl OperatorRule for GatedOrUniform {
     stands_on!(Product);
 
     in_place!("signal takes all, else uniform product");
+}
+
+impl OperatorRule for ValuesTakeAll {
+    fn backward(&self, ran: &Execution, g: &[Option<AnyRank>]) -> Vec<Option<AnyRank>> {
+        let mut weights = (0..ran.slots()).filter(|slot| ran.is_attention(*slot));
+        match (weights.next(), weights.next()) {
+            (Some(weights), None) => without(ran.gradient(g), weights),
+            _ => GatedOrUniform.backward(ran, g),
+        }
+    }
+
+    stands_on!(Product);
+
+    in_place!("values take all, else signal, else uniform product");
 }
 
 impl OperatorRule for ConstantDivisor {

@@ -7,7 +7,7 @@ use crate::{
     Algebra, BoundRule, Composite, ConstantAttention, ConstantDivisor, ConstantFactor,
     ConstantStatistics, DeconvRelu, Detached, GatedOrUniform, GradRule, GuidedRelu, OpKind,
     Operator, OperatorRule, Rule, RuleError, RuleUse, Site, SmoothMaxPool, Subject,
-    UniformAttention, Which,
+    UniformAttention, ValuesTakeAll, Which,
 };
 
 /// The true gradient: for exempting operators from rules further down the list.
@@ -79,7 +79,7 @@ impl Rules {
     /// The names of rules for products, normalisations and attention that [`Rules::preset`] knows
     /// besides: times the input, gradients under them are relevance.
     pub const CONSERVING_PRESETS: &'static [&'static str] =
-        &["conservative-propagation", "attn-lrp"];
+        &["conservative-propagation", "attn-lrp", "libra-grad"];
 
     /// No rules: every operator keeps its true gradient.
     pub fn new() -> Self {
@@ -97,6 +97,7 @@ impl Rules {
     /// | `deconvnet` | ReLU and Clip, by [`DeconvRelu`] |
     /// | `conservative-propagation` | as [`Rules::conservative_propagation`] |
     /// | `attn-lrp` | as [`Rules::attn_lrp`] |
+    /// | `libra-grad` | as [`Rules::libra_grad`] |
     ///
     /// # Errors
     ///
@@ -110,6 +111,7 @@ impl Rules {
             "deconvnet" => Rules::new().on([OpKind::Relu, OpKind::Clip], DeconvRelu),
             "conservative-propagation" => Rules::conservative_propagation(),
             "attn-lrp" => Rules::attn_lrp(),
+            "libra-grad" => Rules::libra_grad(),
             _ => return Err(unknown_preset(name)),
         };
         Ok(rules.named(name))
@@ -151,6 +153,25 @@ impl Rules {
             .on_operators(attention::KINDS, UniformAttention)
             .on_operators(Algebra::Gate, ConstantFactor);
         rules.with_constant_statistics("attn-lrp")
+    }
+
+    /// LibraGrad: weights of attention as constants ([`Detached`] and [`ValuesTakeAll`]; [`ConstantAttention`] where
+    /// attention is one operator), factors of activations as constants ([`ConstantFactor`], and all to the signal of a
+    /// product with a gate), other products in equal parts, normalisations and quotients as in
+    /// [conservative propagation](Rules::conservative_propagation).
+    ///
+    /// With it gradient times input adds up to the score less what biases take. In the limit of an epsilon going to 0
+    /// it is CP-LRP. Operators that are not there are no error, a network with none of them is.
+    ///
+    /// Source: Mehri et al., *LibraGrad: Balancing Gradient Flow for Universally Better Vision Transformer
+    /// Attributions*, CVPR 2025, <https://arxiv.org/abs/2411.16760>.
+    pub fn libra_grad() -> Self {
+        let rules = Rules::new()
+            .on_operators(Algebra::Softmax, Detached)
+            .on_operators(Algebra::Product, ValuesTakeAll)
+            .on_operators(attention::KINDS, ConstantAttention)
+            .on_operators(Algebra::Gate, ConstantFactor);
+        rules.with_constant_statistics("libra-grad")
     }
 
     fn with_constant_statistics(self, name: &str) -> Self {
@@ -387,6 +408,7 @@ fn unknown_preset(name: &str) -> RuleError {
         "deconvnet",
         "conservative-propagation",
         "attn-lrp",
+        "libra-grad",
     ];
     let nearest = ALL
         .iter()

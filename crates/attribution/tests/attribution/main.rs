@@ -19,6 +19,7 @@ mod invariants;
 mod layer_layouts;
 mod layers;
 mod meaningful;
+mod modern_relevance;
 mod module_patterns;
 mod networks;
 mod numbers;

@@ -70,8 +70,8 @@ pub struct AttributeArgs {
     #[arg(long = "layer", value_name = "LAYER,...", value_delimiter = ',')]
     layers: Vec<String>,
 
-    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation or
-    /// attn-lrp
+    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation,
+    /// attn-lrp or libra-grad
     #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
     rules: Option<Rules>,
 

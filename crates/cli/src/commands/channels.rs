@@ -57,8 +57,8 @@ pub struct ChannelsArgs {
     #[arg(long, value_name = "NAME,...", default_value = "linear", value_parser = parse_methods)]
     method: MethodList,
 
-    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation or
-    /// attn-lrp
+    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation,
+    /// attn-lrp or libra-grad
     #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
     rules: Option<Rules>,
 

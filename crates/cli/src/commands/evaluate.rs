@@ -90,8 +90,8 @@ pub struct Evaluation {
     #[arg(long, value_name = "LAYER")]
     layer: Option<String>,
 
-    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation or
-    /// attn-lrp
+    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation,
+    /// attn-lrp or libra-grad
     #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
     rules: Option<Rules>,
 

@@ -54,8 +54,8 @@ pub struct GroupsArgs {
     #[arg(long, value_name = "NAME", default_value_t = Method::Nmf)]
     reducer: Method,
 
-    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation or
-    /// attn-lrp
+    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation,
+    /// attn-lrp or libra-grad
     #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
     rules: Option<Rules>,
 
