@@ -19,8 +19,8 @@
 //! | layer normalisation and the like | as `d = x - mean(x)`, `d / sqrt(mean(d²) + epsilon)`, scale and offset: secants, quotient |
 //! | attention that is one operator | as its two products and the softmax between them |
 //!
-//! Each of them is complete, overlapping windows and values with several readers included; so are gates, as one
-//! function and as a product alike. An operator that has no such rule is an
+//! Each of them is complete, overlapping windows and values with several readers included; so are gates, as
+//! one function and as a product alike. An operator that has no such rule is an
 //! [error](AttributionError::Uncovered) that lists all of them.
 //!
 //! **Baseline**: an image of zeros, which is the mean colour after Caffe's preprocessing and
@@ -53,6 +53,7 @@ use crate::methods::{Method, Place};
 use crate::network::Network;
 use crate::options::Configurable;
 use crate::random::Random;
+use crate::relevance::attention::attends;
 use crate::saliency::Reduce;
 use crate::target::Target;
 use crate::work::Work;
@@ -234,7 +235,7 @@ fn rule_for(step: &Step<'_>) -> Option<Rescale> {
         Algebra::Normalization if step.statistics().is_some() && variables == [0] => {
             Rescale::Normalization
         }
-        Algebra::Other if secants::attends(step) => Rescale::Attention,
+        Algebra::Other if attends(step) => Rescale::Attention,
         Algebra::Maximum => Rescale::Maximum,
         Algebra::Minimum => Rescale::Minimum,
         Algebra::LocalNormalization => Rescale::Lrn,
@@ -309,8 +310,8 @@ impl Pair<'_, '_> {
         Ok(self.step.pullback(inputs, &[Some(m.clone())])?)
     }
 
-    /// At the means of the dividend and of the divisor's reciprocal the gradient is that of the dividend, and for the
-    /// divisor the one of `a / b` by `1 / b`, whose secant is `-1 / (b b0)`.
+    /// At the means of the dividend and of the divisor's reciprocal the gradient is that of the dividend,
+    /// and for the divisor the one of `a / b` by `1 / b`, whose secant is `-1 / (b b0)`.
     fn quotient(&self, m: &Activation) -> Result<Vec<Option<Activation>>, AttributionError> {
         let (Some((a, a0)), Some((b, b0))) = (self.values(0), self.values(1)) else {
             return Ok(self.slots());

@@ -1,16 +1,15 @@
 //! Multipliers of operators that are several functions in one: softmax, normalisations, attention.
 //!
-//! Each is taken apart into functions of one number, for which the multiplier is the secant, and into sums, products and
-//! quotients, and the multipliers of the parts are put together again.
+//! Each is taken apart into functions of one number, for which the multiplier is the secant, and into sums,
+//! products and quotients, and the multipliers of the parts are put together again.
 
-use burn::tensor::{Tensor, activation};
-use elucid_graph::{Activation, Step};
+use burn::tensor::Tensor;
+use elucid_graph::Activation;
 
-use super::{Pair, variables};
+use super::Pair;
 use crate::error::AttributionError;
-
-/// Scores below this are masked.
-const MASKED: f32 = -1e30;
+use crate::relevance::attention::weights;
+use crate::relevance::softmax::MASKED;
 
 /// A sum of powers below this is none.
 const NOTHING: f32 = 1e-30;
@@ -27,8 +26,8 @@ fn growth(d: Tensor<3>) -> Tensor<3> {
     exact.mask_where(is_small, series)
 }
 
-/// Multipliers at scores `x` and `base`, given those at their softmax along axis 1: `exp(s) / sum exp(s)`, with one
-/// constant subtracted from image and baseline, which changes nothing.
+/// Multipliers at scores `x` and `base`, given those at their softmax along axis 1: `exp(s) / sum exp(s)`,
+/// with one constant subtracted from image and baseline, which changes nothing.
 fn softmax(m: Tensor<3>, x: Tensor<3>, base: Tensor<3>) -> Tensor<3> {
     let largest = x.clone().max_dim(1).max_pair(base.clone().max_dim(1));
     let largest = largest.clamp_min(f32::MIN);
@@ -100,8 +99,8 @@ impl Pair<'_, '_> {
         Ok(slots)
     }
 
-    /// What each number of a normalisation is multiplied by behind the quotient, in rows: found from what becomes of
-    /// numbers whose quotient is nowhere 0.
+    /// What each number of a normalisation is multiplied by behind the quotient, in rows: found from what
+    /// becomes of numbers whose quotient is nowhere 0.
     fn scale(
         &self,
         like: &Activation,
@@ -140,7 +139,6 @@ impl Pair<'_, '_> {
         let m = x.split(m)?;
         let mean = |a: &Tensor<4>, b: &Tensor<4>| (a.clone() + b.clone()) * 0.5;
         let (scores, scores0) = (x.scores(), base.scores());
-        let weights = |scores: &Tensor<4>| activation::softmax(scores.clone(), 3);
         let (a, a0) = (weights(&scores), weights(&scores0));
         let at_v = mean(&a, &a0).swap_dims(2, 3).matmul(m.clone());
         let at_weights = m.matmul(mean(&x.v, &base.v).swap_dims(2, 3));
@@ -153,15 +151,4 @@ impl Pair<'_, '_> {
         let parts = [at_q, at_k, at_v].map(Some);
         Ok(self.step.transpose_heads(parts)?)
     }
-}
-
-/// Whether an operator attends, with masks and positions that do not depend on the image, and nothing that bends
-/// scores.
-pub(super) fn attends(step: &Step<'_>) -> bool {
-    let given = match step.kind().as_str() {
-        "com.microsoft.Attention" => 1,
-        _ => 3,
-    };
-    let bends = step.number("softcap").is_some_and(|cap| cap > 0.0);
-    !bends && variables(step).iter().all(|&slot| slot < given) && step.heads().is_some()
 }

@@ -9,10 +9,10 @@ use crate::error::AttributionError;
 /// Attention that is one operator, computed again inside: what [`Product`](super::Product) and
 /// [`Softmax`](super::Softmax) are for attention written out, with the same numbers.
 ///
-/// For ONNX's `Attention` and Microsoft's `Attention` and `MultiHeadAttention`. Both products in equal parts: half for the
-/// values, and of the other half, handed down through the softmax, a half each for queries and keys. With [constant
-/// attention](Attention::constant) all goes to the values. Masks and positions that are added to the scores absorb
-/// their share, and so do biases inside.
+/// For ONNX's `Attention` and Microsoft's `Attention` and `MultiHeadAttention`. Both products in equal
+/// parts: half for the values, and of the other half, handed down through the softmax, a half each for
+/// queries and keys. With [constant attention](Attention::constant) all goes to the values. Masks and
+/// positions that are added to the scores absorb their share, and so do biases inside.
 ///
 /// Sources: Achtibat et al., *AttnLRP* (ICML 2024); Ali et al., *XAI for Transformers* (ICML 2022).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -57,7 +57,7 @@ impl Attention {
     /// What arrives at queries, keys and values, over their numbers.
     fn inside(&self, heads: &Heads, relevance: Tensor<4>) -> [Option<Tensor<4>>; 3] {
         let scores = heads.scores();
-        let weights = activation::softmax(scores.clone(), 3);
+        let weights = weights(&scores);
         let y = weights.clone().matmul(heads.v.clone());
         let for_values = self.divide(relevance, y);
         let to_values = weights.clone().swap_dims(2, 3);
@@ -92,14 +92,21 @@ impl Attention {
     }
 }
 
-/// The slots among the inputs that hold what is attended from, to, and with: others hold weights, masks, positions,
-/// or what came before.
-fn mask_depends_on_image(step: &Step<'_>) -> bool {
-    let first = match step.kind().as_str() {
+/// Whether an operator attends, with masks and positions that do not depend on the image, and nothing that
+/// bends scores: then everything that depends on it is linear in queries, keys and values, softmax aside.
+pub(crate) fn attends(step: &Step<'_>) -> bool {
+    let given = match step.kind().as_str() {
         "com.microsoft.Attention" => 1,
         _ => 3,
     };
-    (first..step.inputs()).any(|slot| !step.is_constant(slot))
+    let bends = step.number("softcap").is_some_and(|cap| cap > 0.0);
+    !bends && (given..step.inputs()).all(|slot| step.is_constant(slot)) && step.heads().is_some()
+}
+
+/// Weights of attention along the last axis; 0 where everything is masked.
+pub(crate) fn weights(scores: &Tensor<4>) -> Tensor<4> {
+    let hidden = scores.clone().lower_scalar(MASKED);
+    activation::softmax(scores.clone(), 3).mask_fill(hidden, 0.0)
 }
 
 impl RelevanceRule for Attention {
@@ -111,8 +118,7 @@ impl RelevanceRule for Attention {
     }
 
     fn covers(&self, step: &Step<'_>) -> bool {
-        let bends = step.number("softcap").is_some_and(|cap| cap > 0.0);
-        !bends && !mask_depends_on_image(step) && step.heads().is_some()
+        attends(step)
     }
 
     fn hands_to(&self, step: &Step<'_>, slot: usize) -> bool {

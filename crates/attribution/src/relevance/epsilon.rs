@@ -22,8 +22,9 @@ impl Epsilon {
         }
     }
 
-    /// In the limit of an epsilon going to 0, LRP-0: nothing goes through a `y` of 0. Where all other rules are of this
-    /// kind, relevance is activation times a changed gradient, which single precision computes well however small `y` is.
+    /// In the limit of an epsilon going to 0, LRP-0: nothing goes through a `y` of 0. Where all other rules
+    /// are of this kind, relevance is activation times a changed gradient, which single precision computes
+    /// well however small `y` is.
     pub fn limit() -> Self {
         Self::stabilised(Stabiliser::Guard)
     }

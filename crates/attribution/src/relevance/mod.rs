@@ -34,7 +34,6 @@
 //!
 //! # A rule of your own
 //!
-//! ```
 //! use elucid_attribution::relevance::{RelevanceRule, RelevanceRules};
 //! use elucid_attribution::{AttributionError, Lrp};
 //! use elucid_graph::{Activation, Step};
@@ -62,10 +61,9 @@
 //!
 //! let rules = RelevanceRules::epsilon_plus().on(OpKind::Softmax, Through);
 //! let method = Lrp::new(rules);
-//! ```
 
 mod alpha_beta;
-mod attention;
+pub(crate) mod attention;
 mod epsilon;
 mod excitation;
 mod flat;
@@ -78,7 +76,7 @@ mod product;
 mod quotient;
 pub(crate) mod rules;
 mod share;
-mod softmax;
+pub(crate) mod softmax;
 mod w_square;
 mod winner;
 mod z_box;

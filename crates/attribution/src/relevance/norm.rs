@@ -37,9 +37,9 @@ impl Norm {
         }
     }
 
-    /// Constants absorb their share instead, which is lost: those of a sum, such as learned positions, and the
-    /// offset of a batch normalisation. Covers [`Algebra::Affine`] and [`Algebra::Mixture`], too, and hands factors
-    /// that are constant nothing. AttnLRP's treatment of everything that is linear.
+    /// Constants absorb their share instead, which is lost: those of a sum, such as learned positions, and
+    /// the offset of a batch normalisation. Covers [`Algebra::Affine`] and [`Algebra::Mixture`], too, and
+    /// hands factors that are constant nothing. AttnLRP's treatment of everything that is linear.
     #[must_use]
     pub fn absorbing(mut self) -> Self {
         self.absorbs = true;

@@ -8,14 +8,16 @@ use super::norm::all_to;
 use super::share::{Stabiliser, through};
 use crate::error::AttributionError;
 
-/// Normalisations by statistics of the image itself, with the deviation as a constant: `y = w (x - mean) / deviation + b` is
-/// linear in `x` then, and `R_x = x J^T (R / y)` with `J^T v = w v / deviation` less its mean over the axes. The offset `b`
-/// absorbs its share.
+/// Normalisations by statistics of the image itself, with the deviation as a constant: `y = w (x - mean) /
+/// deviation + b` is linear in `x` then, and `R_x = x J^T (R / y)` with `J^T v = w v / deviation` less its
+/// mean over the axes. The offset `b` absorbs its share.
 ///
-/// For `LayerNormalization`, `RMSNormalization`, `GroupNormalization` and `InstanceNormalization`; where they are
-/// written out, [`Quotient`](super::Quotient), [`Product`](super::Product) and [`Norm`](super::Norm) come to the same.
+/// For `LayerNormalization`, `RMSNormalization`, `GroupNormalization` and `InstanceNormalization`; where
+/// they are written out, [`Quotient`](super::Quotient), [`Product`](super::Product) and
+/// [`Norm`](super::Norm) come to the same.
 ///
-/// Sources: Ali et al., *XAI for Transformers* (ICML 2022), the *LN-rule*; the same in Achtibat et al., *AttnLRP* (ICML 2024).
+/// Sources: Ali et al., *XAI for Transformers* (ICML 2022), the *LN-rule*; the same in Achtibat et al.,
+/// *AttnLRP* (ICML 2024).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalization {
     how: How,
@@ -38,8 +40,8 @@ impl Normalization {
         Self::stabilised(Stabiliser::Epsilon(epsilon))
     }
 
-    /// Relevance unchanged, as if the normalisation were not there: what Achtibat et al. call the identity rule, and
-    /// Chefer et al. (CVPR 2021) do.
+    /// Relevance unchanged, as if the normalisation were not there: what Achtibat et al. call the identity
+    /// rule, and Chefer et al. (CVPR 2021) do.
     pub fn identity() -> Self {
         Self { how: How::Identity }
     }

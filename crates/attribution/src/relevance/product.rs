@@ -9,17 +9,17 @@ use crate::error::AttributionError;
 /// Products of values that both depend on the image: all to the signal where the other factor is a gate, else
 /// in equal parts.
 ///
-/// A **gate** is what a sigmoid or a hard sigmoid made, and the factor of SiLU, GELU, HardSwish or Mish that are
-/// written out; in squeeze-and-excitation whatever its shape. It gets nothing, and neither does what computes
-/// it: Arras et al., *Explaining Recurrent Neural Network Predictions in Sentiment Analysis* (2017). In `y = x g(x)` so `x` gets
-/// `R`, the *identity rule* of AttnLRP.
+/// A **gate** is what a sigmoid or a hard sigmoid made, and the factor of SiLU, GELU, HardSwish or Mish
+/// that are written out; in squeeze-and-excitation whatever its shape. It gets nothing, and neither does
+/// what computes it: Arras et al., *Explaining Recurrent Neural Network Predictions in Sentiment Analysis*
+/// (2017). In `y = x g(x)` so `x` gets `R`, the *identity rule* of AttnLRP.
 ///
-/// Of other products `y = a b`, element by element and of matrices alike, each of the `k` factors that depend on
-/// the image gets `R_a = a ((R / (k y)) b^T)`: the *uniform rule* of Achtibat et al., *AttnLRP* (ICML 2024). So
-/// what is handed down adds up to `R`, not to `k R`.
+/// Of other products `y = a b`, element by element and of matrices alike, each of the `k` factors that
+/// depend on the image gets `R_a = a ((R / (k y)) b^T)`: the *uniform rule* of Achtibat et al., *AttnLRP*
+/// (ICML 2024). So what is handed down adds up to `R`, not to `k R`.
 ///
-/// With [constant attention](Product::constant_attention) a factor that a softmax made is a constant, and the other one
-/// gets `R_v = v (A^T (R / y))`: CP-LRP, Ali et al., *XAI for Transformers* (ICML 2022).
+/// With [constant attention](Product::constant_attention) a factor that a softmax made is a constant, and
+/// the other one gets `R_v = v (A^T (R / y))`: CP-LRP, Ali et al., *XAI for Transformers* (ICML 2022).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Product {
     stabiliser: Stabiliser,

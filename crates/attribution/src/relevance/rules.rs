@@ -18,7 +18,6 @@ use crate::error::AttributionError;
 /// entry: relevance moves with them. Any other operator that matches nothing is an error, and so is an
 /// entry that no operator of the network fits, but for those of the composites here.
 ///
-/// ```
 /// use elucid_attribution::relevance::{Gamma, RelevanceRules, WSquare};
 ///
 /// let rules = RelevanceRules::new()
@@ -27,7 +26,6 @@ use crate::error::AttributionError;
 ///     .then(RelevanceRules::epsilon_plus())
 ///     .named("mine");
 /// assert_eq!(rules.name(), "mine");
-/// ```
 #[derive(Debug, Clone, Default)]
 pub struct RelevanceRules {
     list: Composite<dyn RelevanceRule>,
@@ -136,29 +134,30 @@ impl RelevanceRules {
             .named("composite-lrp")
     }
 
-    /// AttnLRP: Achtibat et al., *AttnLRP: Attention-Aware Layer-Wise Relevance Propagation for Transformers*, ICML 2024,
-    /// <https://arxiv.org/abs/2402.05602>, in the limit of all epsilons going to 0.
+    /// AttnLRP: Achtibat et al., *AttnLRP: Attention-Aware Layer-Wise Relevance Propagation for
+    /// Transformers*, ICML 2024, <https://arxiv.org/abs/2402.05602>, in the limit of all epsilons going to
+    /// 0.
     ///
-    /// [`Epsilon::limit`] on weighted operators, [`Norm::absorbing`] on what else is linear, [`Product`], [`Softmax`],
-    /// [`Attention`], [`Normalization`] and [`Quotient`] in attention, gates and normalisations, [`Identity`] on
-    /// activations. Biases, learned positions and class tokens absorb their share. A convolutional network with gates
-    /// is covered, too.
+    /// [`Epsilon::limit`] on weighted operators, [`Norm::absorbing`] on what else is linear, [`Product`],
+    /// [`Softmax`], [`Attention`], [`Normalization`] and [`Quotient`] in attention, gates and
+    /// normalisations, [`Identity`] on activations. Biases, learned positions and class tokens absorb their
+    /// share. A convolutional network with gates is covered, too.
     ///
-    /// The paper's authors patented parts of LRP (Fraunhofer), and their program LXT grants no patent rights: look into
-    /// it before commercial use.
+    /// The paper's authors patented parts of LRP (Fraunhofer), and their program LXT grants no patent
+    /// rights: look into it before commercial use.
     pub fn attn_lrp() -> Self {
         Self::attn_lrp_with(0.0)
     }
 
-    /// The same with this epsilon in every denominator, by the sign of what it is added to; 0 is the limit. Single
-    /// precision is badly conditioned with one that is not 0: relevances over responses near 0.
+    /// The same with this epsilon in every denominator, by the sign of what it is added to; 0 is the limit.
+    /// Single precision is badly conditioned with one that is not 0: relevances over responses near 0.
     pub fn attn_lrp_with(epsilon: f32) -> Self {
         let rules = Self::new().offer(WEIGHTED, Epsilon::stabilised(stabiliser(epsilon)));
         rules.attending(epsilon, false).named("attn-lrp")
     }
 
-    /// CP-LRP: Ali et al., *XAI for Transformers: Better Explanations through Conservative Propagation*, ICML 2022,
-    /// <https://arxiv.org/abs/2202.07304>, in the limit of all epsilons going to 0.
+    /// CP-LRP: Ali et al., *XAI for Transformers: Better Explanations through Conservative Propagation*,
+    /// ICML 2022, <https://arxiv.org/abs/2202.07304>, in the limit of all epsilons going to 0.
     ///
     /// As [`attn_lrp`](RelevanceRules::attn_lrp), but the weights of attention are constants: all of a head's
     /// relevance goes to its values, and softmax, queries and keys get none.
@@ -172,8 +171,8 @@ impl RelevanceRules {
         rules.attending(epsilon, true).named("cp-lrp")
     }
 
-    /// [`cp_lrp`](RelevanceRules::cp_lrp) with [`Gamma`] 0.25 on convolutions and 0.05 on dense layers: what AttnLRP's
-    /// authors recommend for vision transformers, who look for the numbers on each network.
+    /// [`cp_lrp`](RelevanceRules::cp_lrp) with [`Gamma`] 0.25 on convolutions and 0.05 on dense layers:
+    /// what AttnLRP's authors recommend for vision transformers, who look for the numbers on each network.
     pub fn cp_lrp_gamma() -> Self {
         Self::new()
             .offer(Algebra::Convolution, Gamma::new(0.25))

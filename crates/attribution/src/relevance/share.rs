@@ -65,8 +65,8 @@ impl Stabiliser {
     }
 }
 
-/// `x_i` times what `back` makes of the relevance over the operator's output: the transpose of an operator that is linear,
-/// or is taken as such.
+/// `x_i` times what `back` makes of the relevance over the operator's output: the transpose of an operator
+/// that is linear, or is taken as such.
 pub(super) fn through(
     step: &Step<'_>,
     relevance: &[Option<Activation>],

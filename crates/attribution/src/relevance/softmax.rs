@@ -5,18 +5,19 @@ use super::RelevanceRule;
 use super::share::{Stabiliser, through};
 use crate::error::AttributionError;
 
-/// Softmax by its Taylor expansion at the scores: `R_s = s (R_a - a sum R_a)`, with `a` the probabilities and the sum along
-/// the softmax's axis.
+/// Softmax by its Taylor expansion at the scores: `R_s = s (R_a - a sum R_a)`, with `a` the probabilities
+/// and the sum along the softmax's axis.
 ///
-/// Scores below -1e30, which a mask hides, get nothing. The rule depends on the scores themselves, which a softmax does
-/// not: adding one constant to all of them changes it. They are taken as the file has them before its operator `Softmax`.
+/// Scores below -1e30, which a mask hides, get nothing. The rule depends on the scores themselves, which a
+/// softmax does not: adding one constant to all of them changes it. They are taken as the file has them
+/// before its operator `Softmax`.
 ///
 /// Source: Achtibat et al., *AttnLRP* (ICML 2024), proposition 3.1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Softmax;
 
 /// Scores below this are masked.
-pub(super) const MASKED: f32 = -1e30;
+pub(crate) const MASKED: f32 = -1e30;
 
 impl RelevanceRule for Softmax {
     fn name(&self) -> String {

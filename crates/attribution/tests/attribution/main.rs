@@ -33,4 +33,5 @@ mod rule_uses;
 mod samples;
 mod shared;
 mod spatial;
+mod spellings;
 mod targets;
