@@ -35,7 +35,7 @@ impl RelevanceRule for Softmax {
     ) -> Result<Vec<Option<Activation>>, AttributionError> {
         // The gradient is `a (g - sum a g)`, and `g` the relevance over `a`.
         let mut slots = through(step, relevance, Stabiliser::Guard, |quotient| {
-            Ok(step.gradient(quotient)?)
+            step.gradient(quotient)
         })?;
         if let (Some(Some(share)), Some(scores)) = (slots.first_mut(), step.input(0)) {
             let masked = scores.rows().lower_scalar(MASKED);
