@@ -130,13 +130,7 @@ impl Gradient {
             .map(|(work, parts)| {
                 let values = join(&parts)?;
                 let scores = scores.clone();
-                Ok(Attribution::new(
-                    self,
-                    work,
-                    values,
-                    scores,
-                    Reduce::MaxAbs,
-                )?)
+                Attribution::new(self, work, values, scores, Reduce::MaxAbs)
             })
             .collect()
     }
@@ -160,13 +154,7 @@ impl Attributor for Gradient {
             let found = work.gradients(rows, at)?;
             Ok((found.gradient, found.scores))
         })?;
-        Ok(Attribution::new(
-            self,
-            &work,
-            values,
-            scores,
-            Reduce::MaxAbs,
-        )?)
+        Attribution::new(self, &work, values, scores, Reduce::MaxAbs)
     }
 }
 

@@ -116,13 +116,7 @@ fn attribute(
         let g = spatial(&work, &found.gradient)?;
         Ok((formula(x, g).into(), found.scores))
     })?;
-    Ok(Attribution::new(
-        method,
-        &work,
-        values,
-        scores,
-        Reduce::Sum,
-    )?)
+    Attribution::new(method, &work, values, scores, Reduce::Sum)
 }
 
 /// The layer's value as `[N, C, H, W]`.
