@@ -14,11 +14,11 @@ fn weight(onnx: Onnx, name: &str, shape: &[i64], state: u32) -> Onnx {
     onnx.tensor(floats(name, shape, numbers(count, state)))
 }
 
-/// Twelve tokens `t` of six numbers.
+/// Thirty-five tokens `t` of six numbers.
 fn tokens() -> Onnx {
-    Onnx::image([1, 6, 3, 4])
+    Onnx::image([1, 6, 5, 7])
         .opset(23)
-        .list("rows", &[1, 6, 12])
+        .list("rows", &[1, 6, 35])
         .node("Reshape", &["x", "rows"], &["r"])
         .node("Transpose", &["r"], &["t"])
         .ints("perm", &[0, 2, 1])
@@ -57,8 +57,8 @@ fn parts() -> Onnx {
 
 fn attention_written_out() -> Model {
     let mut onnx = parts()
-        .list("heads", &[1, 12, 2, 3])
-        .list("joined", &[1, 12, 6]);
+        .list("heads", &[1, 35, 2, 3])
+        .list("joined", &[1, 35, 6]);
     for (part, order) in [
         ("q", [0, 2, 1, 3]),
         ("k", [0, 2, 3, 1]),
@@ -99,7 +99,7 @@ fn attentions() -> [(&'static str, Model); 3] {
 }
 
 fn values(method: &dyn Attributor, model: &Model) -> Vec<f32> {
-    let image = tensor(numbers(72, 0xC2B2_AE35), [1, 6, 3, 4]);
+    let image = tensor(numbers(210, 0xC2B2_AE35), [1, 6, 5, 7]);
     let found = method.attribute(model, &image, Target::class(2)).unwrap();
     if method.name() == "deep-lift" {
         assert!(found.completeness_error().unwrap() < 1e-4, "{found}");
@@ -126,7 +126,7 @@ fn attention_is_taken_apart() {
 #[test]
 fn attention_is_refused_by_name() {
     for (name, model) in attentions() {
-        let image = tensor(numbers(72, 0xC2B2_AE35), [1, 6, 3, 4]);
+        let image = tensor(numbers(210, 0xC2B2_AE35), [1, 6, 5, 7]);
         let refused = Lrp::epsilon().attribute(&model, &image, Target::class(2));
         let text = refused.unwrap_err().to_string();
         assert!(text.contains("Attention"), "{name}: {text}");
