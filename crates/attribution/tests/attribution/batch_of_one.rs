@@ -27,7 +27,9 @@ fn model(divide: bool) -> Model {
         true => network
             .node("ReduceMax", &["active"], &["largest"])
             .int("keepdims", 0)
-            .node("Div", &["with", "largest"], &["scaled"]),
+            // Never zero, not for the black image either.
+            .node("Exp", &["largest"], &["divisor"])
+            .node("Div", &["with", "divisor"], &["scaled"]),
     };
     let network = network
         .list("line", &[1, 30])

@@ -22,7 +22,8 @@ fn operators<M: Module>(module: &M, forward: impl Fn(&M, Tensor<4>) -> Tensor<4>
 
 #[test]
 fn functions_of_one_number_are_one_operator() {
-    let cases: [(&str, fn(Tensor<4>) -> Tensor<4>); 15] = [
+    type Function = fn(Tensor<4>) -> Tensor<4>;
+    let cases: [(&str, Function); 15] = [
         ("Swish", act::silu),
         ("Swish", |x| x.clone() * act::sigmoid(x * 1.702)),
         ("Gelu", act::gelu_approximate),

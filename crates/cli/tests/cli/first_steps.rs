@@ -72,7 +72,7 @@ fn transparency_is_said_and_can_be_chosen() {
     desk.say(&format!("attribute --model net.onnx {flags}"))
         .ok();
     let report = desk.report("out");
-    assert_eq!(report["model"]["input"]["transparency"], "black");
+    assert_eq!(report["input"]["transparency"], "black");
     let remark = report["images"][0]["remark"].as_str().unwrap();
     assert!(
         remark.contains("laid over black") && remark.contains("--transparency"),

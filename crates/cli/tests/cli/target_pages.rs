@@ -85,7 +85,7 @@ fn the_page_of_a_grey_picture_is_grey() {
     let Some((browser, text)) = page(&desk, "--model grey.onnx --scores none --target 2") else {
         return;
     };
-    assert!(text.contains("Explained: the class 2"), "{text}");
+    assert!(text.contains("Explained: the output 2."), "{text}");
     is_whole(&browser, &text);
     for (across, down) in [(0.1, 0.1), (0.5, 0.5), (0.8, 0.3)] {
         let [r, g, b] = pixel(&browser, 0, across, down);

@@ -306,7 +306,8 @@ fn outputs_without_scores_say_what_makes_them() {
             .list("k", &[2]);
         opened(&build(network)).unwrap()
     };
-    let no_scores: [(&str, fn(Onnx) -> Onnx, &str); 6] = [
+    type Ending = fn(Onnx) -> Onnx;
+    let no_scores: [(&str, Ending, &str); 6] = [
         (
             "ArgMin",
             |n| n.node("ArgMin", &["z"], &["y"]).int("axis", 1),
