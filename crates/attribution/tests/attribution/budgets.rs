@@ -56,8 +56,6 @@ fn sizes_that_options_ask_for_are_counted_first() {
     assert_eq!(needed, 100_000_000 * 2 * 64 * 4);
     let (what, _) = refused("sobol", &[("design", "100000"), ("segments", "grid:64")]);
     assert!(what.contains("4096 segments"), "{what}");
-    let (what, _) = refused("hsic", &[("samples", "10000"), ("segments", "grid:64")]);
-    assert!(what.contains("10002 coalitions"), "{what}");
     let adaptive = [("quadrature", "adaptive"), ("max-evaluations", "1000000")];
     let (what, needed) = refused("integrated-gradients", &adaptive);
     assert!(what.contains("1000000 evaluations"), "{what}");
@@ -91,6 +89,17 @@ fn the_limit_is_the_networks() {
             .attribute(&large, &pictures(), Target::class(0))
             .is_ok()
     );
+
+    let hsic = MethodOptions::new()
+        .set("samples", "500")
+        .set("segments", "grid:32");
+    let hsic = Method::find("hsic").unwrap().build(&hsic).unwrap();
+    match hsic.attribute(&small, &pictures(), Target::class(0)) {
+        Err(AttributionError::TooLarge { what, .. }) => {
+            assert!(what.contains("502 coalitions of 1024 segments"), "{what}");
+        }
+        other => panic!("{other:?}"),
+    }
 
     // Batches shrink instead: the numbers are the same.
     let shape = [1, 3, 64, 64];

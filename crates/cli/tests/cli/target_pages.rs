@@ -18,7 +18,7 @@ fn page(desk: &Desk, flags: &str) -> Option<(Browser, String)> {
     Some((browser, text))
 }
 
-/// Each method has a picture with a text beside it, and nothing is said of classes.
+/// Each picture shows and has a text beside it, and nothing is said of classes.
 fn is_whole(browser: &Browser, text: &str) {
     let script = "return [...document.images].filter((i) => i.naturalWidth > 0 && i.alt).length";
     assert_eq!(browser.run(script, json!([])), 6);
@@ -75,12 +75,14 @@ fn is_marked(browser: &Browser, inside: (f64, f64), outside: (f64, f64)) {
 fn the_page_of_a_grey_picture_is_grey() {
     let desk = Desk::new();
     let network = elucid_testkit::onnx::Onnx::image([1, 1, 24, 24])
-        .weight("w", &[4, 1, 3, 3])
+        .weight("w", &[6, 1, 3, 3])
+        .weight("classes", &[6, 4])
         .node("Conv", &["x", "w"], &["c"])
         .ints("pads", &[1, 1, 1, 1])
         .node("Relu", &["c"], &["r"])
         .node("GlobalAveragePool", &["r"], &["p"])
-        .node("Flatten", &["p"], &["y"]);
+        .node("Flatten", &["p"], &["f"])
+        .node("MatMul", &["f", "classes"], &["y"]);
     std::fs::write(desk.path("grey.onnx"), network.bytes()).unwrap();
     let Some((browser, text)) = page(&desk, "--model grey.onnx --scores none --target 2") else {
         return;
