@@ -81,7 +81,7 @@ fn one_result_lies_in_the_folder_itself() {
     assert_eq!(result["method"], "linear-approximation");
     assert_eq!(
         result["layer"],
-        json!({ "name": "fire9/concat", "shape": [1, 512, 13, 13] })
+        json!({ "name": "fire9/concat", "shape": [1, 512, 13, 13], "layout": "channels first" })
     );
     assert_eq!(result["rules"], "true");
     assert_eq!(result["options"], json!({}));
