@@ -93,7 +93,10 @@ mod tests {
         let refused = fits(&[Limits::MEMORY as usize + 1])
             .unwrap_err()
             .to_string();
-        assert!(refused.contains("it would take 2.01 GB, more than"), "{refused}");
+        assert!(
+            refused.contains("it would take 2.01 GB, more than"),
+            "{refused}"
+        );
         let refused = fits(&[usize::MAX, usize::MAX]).unwrap_err().to_string();
         assert!(refused.contains("more than the limit of 2 GB"), "{refused}");
         let image = [1, 3, 1000, 1000];

@@ -34,6 +34,7 @@
 //!
 //! # A rule of your own
 //!
+//! ```
 //! use elucid_attribution::relevance::{RelevanceRule, RelevanceRules};
 //! use elucid_attribution::{AttributionError, Lrp};
 //! use elucid_graph::{Activation, Step};
@@ -61,6 +62,7 @@
 //!
 //! let rules = RelevanceRules::epsilon_plus().on(OpKind::Softmax, Through);
 //! let method = Lrp::new(rules);
+//! ```
 
 mod alpha_beta;
 pub(crate) mod attention;

@@ -200,17 +200,17 @@ macro_rules! network {
 
 network!(inception_v1, InceptionV1, "inception_4a", []);
 network!(res_net, ResNet, "layer2.0", []);
-// What the rules lack is a product of two values, here of squeeze-and-excitation, unless they are told.
+// No rectifier behind the layer.
 network!(
     mobile_net,
     MobileNet,
     "blocks.1",
-    ["guided-backprop", "deconvnet", "lrp"]
+    ["guided-backprop", "deconvnet"]
 );
 network!(dense_net, DenseNet, "transition", []);
 network!(vgg, Vgg, "features.3", []);
 network!(u_net, UNet, "middle", []);
-// No rectifier, and layer normalisation, for which the usual rules have nothing.
+// No rectifier, and layer normalisation, which is for the composite attn-lrp and not for the usual one.
 network!(
     conv_next,
     ConvNext,
@@ -218,14 +218,13 @@ network!(
     [
         "guided-backprop",
         "deconvnet",
-        "deep-lift",
         "guided-grad-cam",
         "excitation-backprop",
         "contrastive-excitation-backprop",
         "lrp"
     ]
 );
-// No rectifier, and products and softmax of attention, for which the usual rules have nothing.
+// No rectifier, and attention and layer normalisation, which are for the composite attn-lrp.
 network!(
     vision_transformer,
     VisionTransformer,
@@ -233,7 +232,6 @@ network!(
     [
         "guided-backprop",
         "deconvnet",
-        "deep-lift",
         "guided-grad-cam",
         "excitation-backprop",
         "contrastive-excitation-backprop",
