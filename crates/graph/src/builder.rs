@@ -411,7 +411,7 @@ impl GraphBuilder {
                     .first()
                     .map_or(&node.name, |o| &self.names[o.0]);
                 return Err(GraphError::MissingTensor {
-                    node: format!("{} \"{name}\"", node.op.kind()),
+                    node: format!("{} {}", node.op.kind(), quoted(name)),
                     tensor: self.names[missing.0].clone(),
                 });
             }
@@ -493,7 +493,7 @@ fn nameless(what: &str) -> GraphError {
 
 fn made_twice(name: &str) -> GraphError {
     GraphError::Malformed {
-        reason: format!("tensor \"{name}\" is made twice"),
+        reason: format!("tensor {} is made twice", quoted(name)),
     }
 }
 

@@ -544,7 +544,6 @@ mod tests {
     }
 
     #[cfg(feature = "flex")]
-    #[cfg(feature = "flex")]
     #[test]
     fn devices_of_this_build_have_kernels() {
         for chosen in [super::cpu(), super::auto()] {
@@ -559,6 +558,7 @@ mod tests {
         assert!(message.contains("Device<NdArray>") && message.contains("this build has flex"));
     }
 
+    #[cfg(feature = "flex")]
     #[test]
     fn the_cpu_is_always_there() {
         let chosen = open(DeviceChoice::Cpu).unwrap();

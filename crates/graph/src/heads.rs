@@ -67,6 +67,7 @@ impl Heads {
 
 /// A kernel that attends by itself.
 pub trait Attends {
-    /// What it computes with. Queries, keys and values are linear in the inputs and track gradients if these do.
+    /// What it computes with. Queries, keys and values are linear in the inputs and track gradients if these
+    /// do.
     fn heads(&self, inputs: Slots) -> Option<Heads>;
 }

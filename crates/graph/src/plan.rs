@@ -40,7 +40,10 @@ impl Plan {
         loop {
             match planner.advance()? {
                 Progress::Done => return Ok(planner.plan),
-                Progress::Blocked { .. } if planner.outline() => {}
+                Progress::Blocked {
+                    refused: Refused::NeedsValue { .. },
+                    ..
+                } if planner.outline() => {}
                 Progress::Blocked { refused, node, .. } => {
                     return Err(graph.refusal(&graph.nodes[node.0], refused));
                 }
@@ -48,8 +51,8 @@ impl Plan {
         }
     }
 
-    /// Plans as much as can be, to be looked at: nodes of which something is not supported, or of which sizes depend on
-    /// values, are left out with all that depends on them.
+    /// Plans as much as can be, to be looked at: nodes of which something is not supported, or of which
+    /// sizes depend on values, are left out with all that depends on them.
     pub fn reachable(graph: &Graph, feeds: &[(ValueId, Known)]) -> Result<Self, GraphError> {
         Self::reachable_or(graph, feeds, |_, _| ())
     }
@@ -64,7 +67,10 @@ impl Plan {
         loop {
             match planner.advance()? {
                 Progress::Done => return Ok(planner.plan),
-                Progress::Blocked { .. } if planner.outline() => {}
+                Progress::Blocked {
+                    refused: Refused::NeedsValue { .. },
+                    ..
+                } if planner.outline() => {}
                 Progress::Blocked { node, refused, .. } => {
                     left_out(node, refused);
                     planner.skip();
@@ -192,9 +198,12 @@ impl<'g> Planner<'g> {
             let operands = Operands::new(&inputs, node.outputs.len(), self.batch);
             node.op.outline(&operands)
         });
-        let Some(outputs) = outlined else {
+        // Whoever reads an output has to find it.
+        let named = node.outputs.len();
+        let Some(mut outputs) = outlined.filter(|outputs| outputs.len() >= named) else {
             return false;
         };
+        outputs.truncate(named);
         for (&value, output) in node.outputs.iter().zip(&outputs) {
             let known = self.plan.known.entry(value);
             known.or_insert_with(|| output.clone());

@@ -115,8 +115,9 @@ impl<'m> Recording<'m> {
         Ok(self.order(&walk))
     }
 
-    /// Those of the [steps](Recording::steps) that something arrives at, when each hands something to the live
-    /// slots of which `hands` says so: behind a gate that is taken as a constant, none of what computes it.
+    /// Those of the [steps](Recording::steps) that something arrives at, when each hands something to the
+    /// live slots of which `hands` says so: behind a gate that is taken as a constant, none of what computes
+    /// it.
     ///
     /// # Errors
     ///

@@ -94,9 +94,9 @@ enum Factor {
     Any,
 }
 
-/// What made a value: a sigmoid, a hard sigmoid, or what stands in their place where SiLU, HardSwish, GELU and
-/// Mish are written out; the mean under the inverse deviation of a normalisation; a softmax. It may have been moved
-/// or scaled since.
+/// What made a value: a sigmoid, a hard sigmoid, or what stands in their place where SiLU, HardSwish, GELU
+/// and Mish are written out; the mean under the inverse deviation of a normalisation; a softmax. It may have
+/// been moved or scaled since.
 fn factor(graph: &Graph, known: &HashMap<ValueId, Known>, value: ValueId) -> Factor {
     let (mut at, mut passed) = (value, Passed::default());
     while let Some(id) = graph.producer[at.0] {
@@ -145,11 +145,12 @@ fn factor(graph: &Graph, known: &HashMap<ValueId, Known>, value: ValueId) -> Fac
 fn exponent(graph: &Graph, known: &HashMap<ValueId, Known>, node: &Node) -> Option<f32> {
     let value = (*node.inputs.get(1)?)?;
     let settled = || known.get(&value).and_then(Known::settled);
-    let host = graph.constant(value).or_else(settled)?;
-    host.floats().first().copied().filter(|_| host.len() == 1)
+    let host = graph.constant(value).or_else(settled);
+    let host = host.filter(|host| host.len() == 1)?;
+    host.floats().first().copied()
 }
 
-/// Whether a value is `ln(1 + exp(x))`.
+/// Whether a value is `ln(1 + exp(x))`: of the logarithm's input no more is asked than that it is a sum.
 fn is_softplus(graph: &Graph, known: &HashMap<ValueId, Known>, value: ValueId) -> bool {
     let Some(id) = graph.producer[value.0] else {
         return false;

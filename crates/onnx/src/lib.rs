@@ -11,6 +11,7 @@ mod tensor;
 use std::path::Path;
 
 use bytes::Bytes;
+use elucid_graph::message::quoted;
 use elucid_graph::{ElementType, Graph, GraphBuilder, Ledger, Limits, Registry};
 use prost::Message;
 
@@ -192,14 +193,14 @@ impl Source<'_> {
             if name.is_empty() {
                 return Err(ImportError::malformed("an initializer has no name"));
             }
-            let what = format!("initializer \"{name}\"");
+            let what = format!("initializer {}", quoted(name));
             let value = tensor::decode(tensor, &what, self.folder, ledger)?;
             builder.constant(name, value)?;
         }
         for sparse in &graph.sparse_initializer {
             let name = sparse.values.as_ref().and_then(|v| v.name.as_deref());
             let name = name.unwrap_or_default();
-            let what = format!("initializer \"{name}\"");
+            let what = format!("initializer {}", quoted(name));
             let value = tensor::decode_sparse(sparse, &what, self.folder, ledger)?;
             builder.constant(name, value)?;
         }
@@ -220,7 +221,7 @@ impl Source<'_> {
 }
 
 fn input_type(info: &ValueInfoProto) -> Result<(ElementType, Vec<Option<usize>>), ImportError> {
-    let name = info.name();
+    let name = quoted(info.name());
     let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
     let shape = tensor.and_then(|t| t.shape.as_ref());
     let dims = shape.map(|s| s.dim.as_slice()).unwrap_or_default();
@@ -235,9 +236,9 @@ fn input_type(info: &ValueInfoProto) -> Result<(ElementType, Vec<Option<usize>>)
     let reason = match (is_tensor, kind) {
         (true, Some(kind)) => return Ok((kind, shape.collect())),
         (true, None) => {
-            format!("input \"{name}\" has element type {number}, which is not supported")
+            format!("input {name} has element type {number}, which is not supported")
         }
-        (false, _) => format!("input \"{name}\" is a sequence or an optional, expected a tensor"),
+        (false, _) => format!("input {name} is a sequence or an optional, expected a tensor"),
     };
     Err(ImportError::malformed(reason))
 }

@@ -41,8 +41,8 @@ pub(crate) fn run(x: Tensor<4>, operation: Arc<dyn Operation>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::operation(x.into_dispatch(), operation))
 }
 
-/// Whether operators have kernels on a device: without, an operation of this crate would panic there. burn may
-/// have been built with backends that this crate was not.
+/// Whether operators have kernels on a device: without, an operation of this crate would panic there. burn
+/// may have been built with backends that this crate was not.
 pub fn has_kernels(device: &Device) -> bool {
     let device = device.clone().inner();
     match device.as_dispatch() {

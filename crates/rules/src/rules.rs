@@ -155,13 +155,13 @@ impl Rules {
         rules.with_constant_statistics("attn-lrp")
     }
 
-    /// LibraGrad: weights of attention as constants ([`Detached`] and [`ValuesTakeAll`]; [`ConstantAttention`] where
-    /// attention is one operator), factors of activations as constants ([`ConstantFactor`], and all to the signal of a
-    /// product with a gate), other products in equal parts, normalisations and quotients as in
-    /// [conservative propagation](Rules::conservative_propagation).
+    /// LibraGrad: weights of attention as constants ([`Detached`] and [`ValuesTakeAll`];
+    /// [`ConstantAttention`] where attention is one operator), factors of activations as constants
+    /// ([`ConstantFactor`], and all to the signal of a product with a gate), other products in equal parts,
+    /// normalisations and quotients as in [conservative propagation](Rules::conservative_propagation).
     ///
-    /// With it gradient times input adds up to the score less what biases take. In the limit of an epsilon going to 0
-    /// it is CP-LRP. Operators that are not there are no error, a network with none of them is.
+    /// With it gradient times input adds up to the score less what biases take. In the limit of an epsilon
+    /// going to 0 it is CP-LRP. Operators that are not there are no error, a network with none of them is.
     ///
     /// Source: Mehri et al., *LibraGrad: Balancing Gradient Flow for Universally Better Vision Transformer
     /// Attributions*, CVPR 2025, <https://arxiv.org/abs/2411.16760>.

@@ -7,7 +7,7 @@ use elucid_rules::{Algebra, OpKind};
 use crate::error::GraphError;
 use crate::fold;
 use crate::graph::{Graph, Node, ValueId};
-use crate::host::{ElementType, HostTensor};
+use crate::host::HostTensor;
 use crate::operator::{Apart, Batch, Kernel, Known, Operands, Ready};
 use crate::plan::Plan;
 
@@ -257,12 +257,6 @@ impl<'g> View<'g> {
     /// Where a transposition takes each axis of its output from.
     pub fn permutation(&self, i: usize) -> Option<Vec<usize>> {
         let rank = self.shape(self.input(i, 0)?)?.len();
-        // Axes of different sizes tell where they went.
-        let shape: Vec<usize> = (0..rank).map(|axis| axis + 1).collect();
-        let known = Known::computed(shape, ElementType::F32);
-        let node = self.node(i);
-        let outputs = self.resolve(node, &[Some(known)])?.resolved.outputs;
-        let sizes = &outputs.first()?.shape;
-        sizes.iter().map(|size| size.checked_sub(1)).collect()
+        self.graph.permutation(self.node(i), rank)
     }
 }

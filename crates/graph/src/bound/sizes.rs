@@ -105,8 +105,8 @@ impl BoundGraph {
     }
 
     /// Which positions of layer `from` the positions of layer `to` depend on, or their gradients
-    /// under `rules` reach, when the input has `size` and other branches keep their values; `None` where a dense layer or a reshape in
-    /// between ties every position to every other.
+    /// under `rules` reach, when the input has `size` and other branches keep their values; `None` where a
+    /// dense layer or a reshape in between ties every position to every other.
     ///
     /// # Errors
     ///

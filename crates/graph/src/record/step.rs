@@ -122,8 +122,8 @@ impl<'r> Step<'r> {
         rules::site(graph, &self.recording.known, self.node()).1
     }
 
-    /// A number among its attributes by ONNX's name, or what ONNX takes where the file states none; `None` for
-    /// what has no such attribute.
+    /// A number among its attributes by ONNX's name, or what ONNX takes where the file states none; `None`
+    /// for what has no such attribute.
     pub fn number(&self, attribute: &str) -> Option<f64> {
         self.node().op.number(attribute)
     }
@@ -373,8 +373,8 @@ impl<'r> Step<'r> {
         self.kernel().attends()?.heads(Slots::new(inputs))
     }
 
-    /// What goes to each live input when these go to its queries, keys and values, which are linear in the inputs:
-    /// the transpose of how they are made. `None` for what gets nothing.
+    /// What goes to each live input when these go to its queries, keys and values, which are linear in the
+    /// inputs: the transpose of how they are made. `None` for what gets nothing.
     ///
     /// # Errors
     ///

@@ -66,6 +66,17 @@ fn layers_behind_them_have_shapes() {
     }
 }
 
+/// A file can name more outputs than there are.
+#[test]
+fn an_output_that_is_not_made_is_an_error() {
+    let network = Onnx::image([-1, 3, 4, 5])
+        .list("two", &[2])
+        .node("TopK", &["x", "two"], &["v", "i", "more"])
+        .node("Relu", &["more"], &["y"]);
+    let error = bound(&network).layer("y").unwrap_err().to_string();
+    assert!(error.contains("only the first 2"), "{error}");
+}
+
 /// What was announced is what comes out, and gradients go the way of the numbers that were taken.
 #[test]
 fn passes_make_what_was_announced() {
