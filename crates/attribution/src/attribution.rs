@@ -13,7 +13,7 @@ use crate::layer_map::LayerMap;
 use crate::options::Configuration;
 use crate::saliency::{Reduce, Saliency};
 use crate::stored::Stored;
-use crate::work::Work;
+use crate::work::Context;
 
 /// What the attributions of one image add up to, and what they should.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ impl Attribution {
     /// for each; [`AttributionError::NotFinite`] for those that are no numbers.
     pub fn of(
         method: &dyn Attributor,
-        work: &Work<'_>,
+        work: &Context<'_>,
         values: ArrayD<f32>,
         scores: Vec<f32>,
     ) -> Result<Self, AttributionError> {
@@ -117,7 +117,7 @@ impl Attribution {
     /// `values` is `[N, ...]` and shaped like the layer of `work`.
     pub(crate) fn new(
         method: &dyn Attributor,
-        work: &Work<'_>,
+        work: &Context<'_>,
         values: ArrayD<f32>,
         scores: Vec<f32>,
         reduce: Reduce,
@@ -130,7 +130,7 @@ impl Attribution {
     pub(crate) fn named(
         method: &str,
         configuration: Configuration,
-        work: &Work<'_>,
+        work: &Context<'_>,
         values: ArrayD<f32>,
         scores: Vec<f32>,
         reduce: Reduce,

@@ -10,7 +10,7 @@ use crate::blur::blurred;
 use crate::error::AttributionError;
 use crate::random::Random;
 use crate::scaled::length;
-use crate::work::{Work, select, to_vec};
+use crate::work::{Context, select, to_vec};
 
 /// The image, or images, without the evidence that attributions account for.
 ///
@@ -122,7 +122,7 @@ impl Baseline {
     }
 
     /// Refuses what cannot be a baseline of the images.
-    pub(crate) fn check(&self, work: &Work<'_>) -> Result<(), AttributionError> {
+    pub(crate) fn check(&self, work: &Context<'_>) -> Result<(), AttributionError> {
         let [count, channels, height, width] = work.images.dims();
         let refuse = |value: String, expected| {
             Err(AttributionError::Parameter {
@@ -191,7 +191,7 @@ impl Baseline {
     /// The baselines `[1, C, H, W]` of one image of a batch.
     pub(crate) fn images(
         &self,
-        work: &Work<'_>,
+        work: &Context<'_>,
         image: usize,
         random: &mut Random,
     ) -> Vec<Tensor<4>> {
@@ -246,7 +246,7 @@ impl Baseline {
     /// The layer's values for the baselines of one image, each one row `[1, numbers]`.
     pub(crate) fn rows(
         &self,
-        work: &Work<'_>,
+        work: &Context<'_>,
         image: usize,
         random: &mut Random,
     ) -> Result<Vec<Tensor<2>>, AttributionError> {
@@ -398,6 +398,6 @@ pub(crate) const BASELINES: &str = "zero, black, white, mean, blur, noise, grey:
 const USUAL_BLUR: f32 = 10.0;
 
 /// How the network's pictures are prepared.
-fn spec_of<'w>(work: &Work<'w>) -> Option<&'w InputSpec> {
+fn spec_of<'w>(work: &Context<'w>) -> Option<&'w InputSpec> {
     work.network.input_spec()
 }

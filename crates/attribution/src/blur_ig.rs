@@ -31,7 +31,7 @@ use crate::quadrature::{STEPS, steps_fit};
 use crate::saliency::Reduce;
 use crate::scaled::Scaled;
 use crate::target::Target;
-use crate::work::{Work, join};
+use crate::work::{Context, join};
 
 /// The integral of the gradient from a blurred image to a sharp one.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ impl Attributor for BlurIntegratedGradients {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         let max_sigma = self.max_sigma.at(work.size());
         let points = self.steps + 1;
         let (mut parts, mut scores, mut expected) = (Vec::new(), Vec::new(), Vec::new());

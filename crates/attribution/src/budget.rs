@@ -7,7 +7,7 @@ use elucid_graph::INPUT;
 
 use crate::error::AttributionError;
 use crate::network::Network;
-use crate::work::Work;
+use crate::work::Context;
 
 /// Bytes of a number in single and in double precision.
 pub(crate) const SINGLE: usize = 4;
@@ -67,7 +67,7 @@ pub fn images_together(
     asked.min(usize::try_from(fitting).unwrap_or(usize::MAX).max(1))
 }
 
-impl Work<'_> {
+impl Context<'_> {
     /// Refuses `what` when it takes more bytes than are allowed: the product of `factors`.
     pub fn afford(
         &self,

@@ -68,7 +68,7 @@ use crate::quadrature::{Quadrature, check_steps};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, column, join, sums};
+use crate::work::{Context, column, join, sums};
 
 /// Steps of a path by default: the notebook's.
 const STEPS: usize = 100;
@@ -265,7 +265,7 @@ impl ChannelAttribution {
     ) -> Result<Vec<ChannelValues>, AttributionError> {
         self.method.check()?;
         let setup = self.setup.taking(Takes::Channels);
-        let work = Work::new(network, images, &target, &setup)?;
+        let work = Context::new(network, images, &target, &setup)?;
         let target_names = target.names(work.count());
         let (mut image, mut zero) = (Vec::new(), Vec::new());
         for rows in work.batches() {
@@ -339,7 +339,7 @@ impl ChannelAttribution {
 
     fn stochastic(
         &self,
-        work: &Work<'_>,
+        work: &Context<'_>,
         nodes: &[(f64, f64)],
         factors: PathFactors,
     ) -> Result<Attribution, AttributionError> {

@@ -56,7 +56,7 @@ use crate::random::Random;
 use crate::relevance::attention::attends;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::Work;
+use crate::work::Context;
 
 /// Differences below this are none: their quotient would be rounding error.
 const NO_DIFFERENCE: f32 = 1e-7;
@@ -114,7 +114,7 @@ impl Attributor for DeepLift {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         let model = work.model(self.name())?;
         self.baseline.check(&work)?;
         let count = self.baseline.count();
@@ -144,7 +144,7 @@ impl Attributor for DeepLift {
 
 impl DeepLift {
     /// For each baseline the images `[rows, C, H, W]` that these rows are compared with.
-    fn baselines(&self, work: &Work<'_>, rows: &[usize]) -> Vec<Tensor<4>> {
+    fn baselines(&self, work: &Context<'_>, rows: &[usize]) -> Vec<Tensor<4>> {
         let mut each = vec![Vec::with_capacity(rows.len()); self.baseline.count()];
         for &row in rows {
             let mut random = Random::new(self.setup.seed);
@@ -161,7 +161,7 @@ impl DeepLift {
 
 /// The multipliers at the layer.
 fn hand_down(
-    work: &Work<'_>,
+    work: &Context<'_>,
     x: &Recording<'_>,
     base: &Recording<'_>,
     seed: Activation,

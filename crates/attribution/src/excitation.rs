@@ -46,7 +46,7 @@ use crate::options::Configurable;
 use crate::relevance::RelevanceRules;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, sums};
+use crate::work::{Context, sums};
 
 /// Excitation backprop (Zhang et al., 2016): the probability that a neuron won, handed down from the
 /// class to a layer.
@@ -90,7 +90,7 @@ crate::options!(ExcitationBackprop {
 });
 
 /// Refuses a layer below the first weighted operator.
-fn check_layer(work: &Work<'_>, recording: &Recording<'_>) -> Result<(), AttributionError> {
+fn check_layer(work: &Context<'_>, recording: &Recording<'_>) -> Result<(), AttributionError> {
     let steps = recording.steps(&work.target.layer, &[&work.layer])?;
     match steps.iter().find(|step| step.is_first()) {
         Some(_) => Err(AttributionError::Parameter {
@@ -122,7 +122,7 @@ impl Attributor for ExcitationBackprop {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         self.rules.check()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         work.target.check_units(self.name())?;
         let model = work.model(self.name())?;
         self.rules.check_matches(model)?;
@@ -212,7 +212,7 @@ impl ContrastiveExcitationBackprop {
     /// The layer of the contrast, and the layer that the classifier computes.
     fn contrast(
         &self,
-        work: &Work<'_>,
+        work: &Context<'_>,
         recording: &Recording<'_>,
     ) -> Result<(String, String), AttributionError> {
         let (top, layer) = (&work.target.layer, &work.layer);
@@ -261,7 +261,7 @@ impl Attributor for ContrastiveExcitationBackprop {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         self.rules.check()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         work.target.check_units(self.name())?;
         let model = work.model(self.name())?;
         self.rules.check_matches(model)?;

@@ -18,7 +18,7 @@ use crate::methods::{Method, Place};
 use crate::network::Network;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, join, to_vec};
+use crate::work::{Context, join, to_vec};
 
 /// The gradient of a target.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ impl Gradient {
         images: &dyn ImageBatch,
         target: &Target,
     ) -> Result<Vec<Attribution>, AttributionError> {
-        let input = Work::new(
+        let input = Context::new(
             model,
             images,
             target,
@@ -149,7 +149,7 @@ impl Attributor for Gradient {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         let (values, scores) = work.each_batch(|rows, at| {
             let found = work.gradients(rows, at)?;
             Ok((found.gradient, found.scores))

@@ -37,7 +37,7 @@ use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::sampling::Samples;
 use crate::target::Target;
-use crate::work::{Work, column, join};
+use crate::work::{Context, column, join};
 
 /// Integrated gradients over a distribution of baselines, by sampling.
 #[derive(Debug, Clone)]
@@ -101,7 +101,7 @@ impl Attributor for GradientShap {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         self.baseline.check(&work)?;
         let start = |image| {
             let mut random = Random::new(self.setup.seed);

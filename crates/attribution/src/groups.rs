@@ -58,7 +58,7 @@ use crate::error::AttributionError;
 use crate::layer_map::Takes;
 use crate::network::{FEATURES, Network};
 use crate::target::Target;
-use crate::work::{Work, at_least_one, join};
+use crate::work::{Context, at_least_one, join};
 
 /// Makes a reducer for a number of groups and a seed.
 type MakeReducer = Arc<dyn Fn(usize, u64) -> Box<dyn Reducer<f32>> + Send + Sync>;
@@ -170,7 +170,7 @@ impl NeuronGroups {
         }
         // Groups need no score, and a network without classes has none.
         let nothing = Target::position(&self.setup.layer, 0, 0);
-        let work = Work::new(network, images, &nothing, &self.setup.taking(Takes::Map))?;
+        let work = Context::new(network, images, &nothing, &self.setup.taking(Takes::Map))?;
         let targets = self.targets.iter().map(|target| work.about(target));
         let works = targets.collect::<Result<Vec<_>, _>>()?;
         let layer = Layer::read(&work)?;
@@ -267,7 +267,7 @@ struct Layer {
 }
 
 impl Layer {
-    fn read(work: &Work<'_>) -> Result<Self, AttributionError> {
+    fn read(work: &Context<'_>) -> Result<Self, AttributionError> {
         let mut layer = Self {
             name: work.layer.clone(),
             size: work.size(),

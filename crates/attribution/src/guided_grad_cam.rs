@@ -32,7 +32,7 @@ use crate::options::{Configurable, words};
 use crate::rectified::Rectified;
 use crate::saliency::{Reduce, resize};
 use crate::target::Target;
-use crate::work::Work;
+use crate::work::Context;
 
 /// How a map gets the size of the images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -111,7 +111,7 @@ crate::options!(GuidedGradCam {
 
 impl GuidedGradCam {
     /// The positive part of each Grad-CAM map at the images' size, `[rows, 1, H, W]`.
-    fn maps(&self, work: &Work<'_>, rows: &[usize]) -> Result<Tensor<4>, AttributionError> {
+    fn maps(&self, work: &Context<'_>, rows: &[usize]) -> Result<Tensor<4>, AttributionError> {
         let at = work.activation_of(rows)?;
         let x = cam::spatial(work, &at)?;
         let found = work.gradients(rows, at)?;

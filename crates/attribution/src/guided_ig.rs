@@ -34,7 +34,7 @@ use crate::quadrature::{STEPS, steps_fit};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, to_vec};
+use crate::work::{Context, to_vec};
 
 /// The integral of the gradient along a path that follows small gradients first.
 #[derive(Debug, Clone)]
@@ -187,7 +187,7 @@ impl Attributor for GuidedIntegratedGradients {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         self.baseline.check(&work)?;
         let baselines = self.baseline.count();
         let (mut scores, mut expected) = (Vec::new(), Vec::new());
@@ -246,7 +246,7 @@ impl Attributor for GuidedIntegratedGradients {
 impl GuidedIntegratedGradients {
     fn lines<'l, 'w>(
         &self,
-        work: &'l Work<'w>,
+        work: &'l Context<'w>,
         image: usize,
     ) -> Result<Lines<'l, 'w>, AttributionError> {
         let mut random = Random::new(self.setup.seed);

@@ -63,7 +63,7 @@ use crate::quadrature::{Quadrature, STEPS, check_steps};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, column, join, to_vec};
+use crate::work::{Context, column, join, to_vec};
 use elucid_progress::Reporter;
 
 /// The completeness error that adaptive integration aims for by default.
@@ -206,7 +206,7 @@ impl IntegratedGradients {
         self.integral.check(1)
     }
 
-    fn check(&self, work: &Work<'_>) -> Result<usize, AttributionError> {
+    fn check(&self, work: &Context<'_>) -> Result<usize, AttributionError> {
         let lines = match &self.start {
             Start::Baseline(baseline) => {
                 baseline.check(work)?;
@@ -220,7 +220,7 @@ impl IntegratedGradients {
 
     fn lines<'l, 'w>(
         &self,
-        work: &'l Work<'w>,
+        work: &'l Context<'w>,
         image: usize,
     ) -> Result<Lines<'l, 'w>, AttributionError> {
         let end = work.activation_of(&[image])?;
@@ -379,7 +379,7 @@ impl Attributor for IntegratedGradients {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         let line_count = self.check(&work)?;
         let (nodes, each) = match self.integral {
             Integral::Fixed { quadrature, steps } => {

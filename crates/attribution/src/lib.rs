@@ -88,4 +88,4 @@ pub use scaled::{Length, Scaled};
 pub use smooth_grad::SmoothGrad;
 pub use spatial::{SpatialAttribution, SpatialMaps};
 pub use target::{Along, BoxFormat, ClassRef, DenseMap, Detection, Region, Side, Target};
-pub use work::{Gradients, Work as Context};
+pub use work::{Context, Gradients};

@@ -14,7 +14,7 @@ use crate::methods::{Method, Place};
 use crate::network::Network;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::Work;
+use crate::work::Context;
 
 /// Activation times gradient.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ impl Attributor for LinearApproximation {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         let (values, scores) = work.each_batch(|rows, at| {
             let found = work.gradients(rows, at.clone())?;
             let product = Activation::from_rows(at.rows() * found.gradient.rows(), &at)?;

@@ -4,11 +4,11 @@ use burn::tensor::Tensor;
 use elucid_graph::Activation;
 
 use crate::error::AttributionError;
-use crate::work::{Gradients, Work, batches, column};
+use crate::work::{Context, Gradients, batches, column};
 
 /// The straight lines that lead to the value of a layer for one image, each from a baseline's.
 pub(crate) struct Lines<'l, 'w> {
-    work: &'l Work<'w>,
+    work: &'l Context<'w>,
     image: usize,
     end: Activation,
     starts: Vec<Tensor<2>>,
@@ -23,7 +23,12 @@ pub(crate) struct Point {
 
 impl<'l, 'w> Lines<'l, 'w> {
     /// From each of `starts`, rows `[1, numbers]`, to the layer's value `end` for image `image`.
-    pub fn new(work: &'l Work<'w>, image: usize, end: Activation, starts: Vec<Tensor<2>>) -> Self {
+    pub fn new(
+        work: &'l Context<'w>,
+        image: usize,
+        end: Activation,
+        starts: Vec<Tensor<2>>,
+    ) -> Self {
         Self {
             work,
             image,

@@ -50,7 +50,7 @@ use crate::options::{Configurable, Numbers, Setting};
 use crate::relevance::RelevanceRules;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::{Work, sums};
+use crate::work::{Context, sums};
 
 /// Layer-wise relevance propagation (Bach et al., 2015): the score, handed down operator by operator
 /// by [rules](crate::relevance).
@@ -141,7 +141,7 @@ impl Attributor for Lrp {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         self.rules.check()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         work.target.check_handed_down(self.name())?;
         let model = work.model(self.name())?;
         self.rules.check_matches(model)?;

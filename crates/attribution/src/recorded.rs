@@ -6,7 +6,7 @@ use elucid_vision::Model;
 use ndarray::ArrayD;
 
 use crate::error::AttributionError;
-use crate::work::{Work, join, to_vec};
+use crate::work::{Context, join, to_vec};
 
 /// A pass over some images, kept, with the target's scores.
 pub(crate) struct Recorded<'m> {
@@ -18,7 +18,7 @@ pub(crate) struct Recorded<'m> {
     pub gradient: Activation,
 }
 
-impl Work<'_> {
+impl Context<'_> {
     /// Runs the model on `images`, one for each of `rows`, and keeps everything up to the target
     /// and the layer.
     pub(crate) fn record<'m>(

@@ -12,7 +12,7 @@ use crate::error::AttributionError;
 use crate::network::Network;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::Work;
+use crate::work::Context;
 
 /// The constructors, options and [`Attributor`](crate::Attributor) of a [`Rectified`] method, which is
 /// the constant `RECTIFIED`.
@@ -71,12 +71,12 @@ impl Rectified {
         network: &'w dyn Network,
         images: &dyn ImageBatch,
         target: &Target,
-    ) -> Result<Work<'w>, AttributionError> {
+    ) -> Result<Context<'w>, AttributionError> {
         let setup = Setup {
             rules: Rules::preset(self.rules).map_err(GraphError::from)?,
             ..setup.clone()
         };
-        let work = Work::new(network, images, target, &setup)?;
+        let work = Context::new(network, images, target, &setup)?;
         let model = work.model(self.title)?;
         let operators = between(model, &work.layer, &work.target.layer);
         let mut activations: Vec<OpKind> = Vec::new();
@@ -120,7 +120,7 @@ impl Rectified {
     }
 
     /// Activations that the paper has no formula for, by kind: they kept their true gradient.
-    pub fn kept(&self, work: &Work<'_>) -> Result<Vec<RuleUse>, AttributionError> {
+    pub fn kept(&self, work: &Context<'_>) -> Result<Vec<RuleUse>, AttributionError> {
         let model = work.model(self.title)?;
         let mut kept = Vec::new();
         for (kind, algebra) in between(model, &work.layer, &work.target.layer) {

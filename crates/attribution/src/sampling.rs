@@ -7,7 +7,7 @@
 use std::ops::{ControlFlow, Range};
 
 use crate::error::AttributionError;
-use crate::work::Work;
+use crate::work::Context;
 
 /// How many samples there are of each image.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +47,7 @@ impl<R> Estimates<R> {
     /// parts are not to be kept.
     pub fn kept(
         mut self,
-        work: &Work<'_>,
+        work: &Context<'_>,
         mut of_none: impl FnMut(usize) -> Result<R, AttributionError>,
     ) -> Result<Self, AttributionError> {
         if let Some(error) = self.stopped.take_if(|_| !work.keeps_partial) {
@@ -69,7 +69,7 @@ impl<R> Estimates<R> {
     }
 }
 
-impl Work<'_> {
+impl Context<'_> {
     /// The estimate for each image, one after the other: `start` begins it, `add` adds the samples of these
     /// numbers and may break when there are enough, `finish` makes of it what so many samples give.
     pub(crate) fn estimates<S, R>(

@@ -36,7 +36,7 @@ use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::sampling::Samples;
 use crate::target::Target;
-use crate::work::{Work, join};
+use crate::work::{Context, join};
 
 /// Mean, variance or mean square of the gradient under noise.
 #[derive(Debug, Clone)]
@@ -161,7 +161,7 @@ impl Attributor for SmoothGrad {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         let start = |image| Noisy::new(self, &work, image);
         let finish = |noisy: Noisy, _| noisy.finish(self, &work);
         let samples = Samples::new(self.samples);
@@ -197,7 +197,11 @@ struct Noisy {
 }
 
 impl Noisy {
-    fn new(method: &SmoothGrad, work: &Work<'_>, image: usize) -> Result<Self, AttributionError> {
+    fn new(
+        method: &SmoothGrad,
+        work: &Context<'_>,
+        image: usize,
+    ) -> Result<Self, AttributionError> {
         let value = work.activation_of(&[image])?;
         let row = value.rows();
         let range = row.clone().max_dim(1) - row.min_dim(1);
@@ -213,7 +217,7 @@ impl Noisy {
     fn add(
         &mut self,
         method: &SmoothGrad,
-        work: &Work<'_>,
+        work: &Context<'_>,
         count: usize,
     ) -> Result<ControlFlow<()>, AttributionError> {
         let row = self.value.rows();
@@ -238,7 +242,7 @@ impl Noisy {
     fn finish(
         self,
         method: &SmoothGrad,
-        work: &Work<'_>,
+        work: &Context<'_>,
     ) -> Result<(ArrayD<f32>, f32), AttributionError> {
         let moments = self.moments;
         let result = match method.kind {

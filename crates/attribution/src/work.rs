@@ -28,7 +28,7 @@ use elucid_progress::Reporter;
 ///
 /// The layer's value is seen as `[N, C, H, W]` where it is `[N, H, W, C]`.
 #[derive(Clone)]
-pub struct Work<'w> {
+pub struct Context<'w> {
     pub(crate) network: &'w dyn Network,
     /// Full name of the layer that is attributed to.
     pub(crate) layer: String,
@@ -52,9 +52,9 @@ pub struct Work<'w> {
     fronts: Arc<Mutex<HashMap<usize, Tensor<3>>>>,
 }
 
-impl fmt::Debug for Work<'_> {
+impl fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Work")
+        f.debug_struct("Context")
             .field("layer", &self.layer)
             .field("images", &self.images.dims())
             .field("target", &self.target_name)
@@ -71,7 +71,7 @@ pub struct Gradients {
     pub gradient: Activation,
 }
 
-impl<'w> Work<'w> {
+impl<'w> Context<'w> {
     /// Checks a method's inputs: what it may be told, where it attributes to, what it explains.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ use crate::methods::{Method, Place};
 use crate::network::{FEATURES, Network};
 use crate::options::Configurable;
 use crate::target::Target;
-use crate::work::Work;
+use crate::work::Context;
 
 /// Ablation-CAM: activations weighted by how much of the score goes with each channel.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ impl Attributor for AblationCam {
         };
         self.check_options()?;
         let setup = self.setup.taking(Takes::Map);
-        let work = Work::new(network, images, &target, &setup)?;
+        let work = Context::new(network, images, &target, &setup)?;
         let ablated = |seen: &Seen, batch: &[usize]| {
             let count = seen.channels();
             let mut keep = vec![1.0; batch.len() * count];

@@ -9,7 +9,7 @@ use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup};
 use crate::error::AttributionError;
 use crate::saliency::Reduce;
-use crate::work::{Work, join};
+use crate::work::{Context, join};
 
 /// Help of the option `channels`.
 pub(super) const CHANNELS: &str =
@@ -73,7 +73,7 @@ pub(super) struct Weighed {
 pub(super) fn by_channel(
     method: &dyn Attributor,
     setup: &Setup,
-    work: &Work<'_>,
+    work: &Context<'_>,
     which: &Channels,
     scores: impl Fn(&Seen, &[usize]) -> Result<Vec<f32>, AttributionError>,
     weigh: impl Fn(&Seen, Vec<f32>) -> Result<Weighed, AttributionError>,

@@ -30,7 +30,7 @@ use crate::network::{FEATURES, Network};
 use crate::options::Configurable;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::Work;
+use crate::work::Context;
 
 /// Eigen-CAM: activations along their first principal component.
 #[derive(Debug, Clone)]
@@ -80,7 +80,7 @@ impl Attributor for EigenCam {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         let setup = self.setup.taking(Takes::Map);
-        let work = Work::new(network, images, &target, &setup)?;
+        let work = Context::new(network, images, &target, &setup)?;
         let (values, scores) = work.each_batch(|rows, at| {
             let mut x = spatial(&work, &at)?;
             let scores = work.scores(rows, at)?;

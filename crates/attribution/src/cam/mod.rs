@@ -58,7 +58,7 @@ use crate::layer_map::Takes;
 use crate::network::Network;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::Work;
+use crate::work::Context;
 
 /// The constructors, options and [`Attributor`](crate::Attributor) of a method that is a formula of the
 /// activations and the gradients.
@@ -109,7 +109,7 @@ fn attribute(
     target: &Target,
     formula: fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
 ) -> Result<Attribution, AttributionError> {
-    let work = Work::new(network, images, target, &setup.taking(Takes::Map))?;
+    let work = Context::new(network, images, target, &setup.taking(Takes::Map))?;
     let (values, scores) = work.each_batch(|rows, at| {
         let x = spatial(&work, &at)?;
         let found = work.gradients(rows, at)?;
@@ -120,7 +120,7 @@ fn attribute(
 }
 
 /// The layer's value as `[N, C, H, W]`.
-pub(crate) fn spatial(work: &Work<'_>, at: &Activation) -> Result<Tensor<4>, AttributionError> {
+pub(crate) fn spatial(work: &Context<'_>, at: &Activation) -> Result<Tensor<4>, AttributionError> {
     at.tensor().map_err(|_| AttributionError::NotSpatial {
         layer: work.layer.clone(),
         shape: at.shape(),

@@ -51,7 +51,7 @@ use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
 use crate::saliency::resize;
 use crate::target::Target;
-use crate::work::Work;
+use crate::work::Context;
 
 /// How the scores of channels become their weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Attributor for ScoreCam {
         };
         self.check_options()?;
         let setup = self.setup.taking(Takes::Map);
-        let work = Work::new(network, images, &target, &setup)?;
+        let work = Context::new(network, images, &target, &setup)?;
         self.baseline.check(&work)?;
         if self.baseline.count() != 1 {
             return Err(AttributionError::Parameter {

@@ -5,11 +5,11 @@ use burn::tensor::{Tensor, TensorData};
 use crate::coalitions::superpixels::Segments;
 use crate::error::AttributionError;
 use crate::lines::mean;
-use crate::work::Work;
+use crate::work::Context;
 
 /// The segments of one image as players: what any coalition of them scores.
 pub(crate) struct Game<'g, 'w> {
-    work: &'g Work<'w>,
+    work: &'g Context<'w>,
     image: usize,
     segments: &'g Segments,
     /// `[1, C, H, W]`.
@@ -26,7 +26,7 @@ pub(crate) struct Game<'g, 'w> {
 impl<'g, 'w> Game<'g, 'w> {
     /// Scores the whole image and the baseline. `progress` is told how many evaluations are done.
     pub fn new(
-        work: &'g Work<'w>,
+        work: &'g Context<'w>,
         image: usize,
         segments: &'g Segments,
         hidden: Vec<Tensor<4>>,

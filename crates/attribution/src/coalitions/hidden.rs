@@ -9,7 +9,7 @@ use crate::baseline::Baseline;
 use crate::coalitions::superpixels::Segments;
 use crate::error::AttributionError;
 use crate::random::Random;
-use crate::work::{Work, to_vec};
+use crate::work::{Context, to_vec};
 
 /// What hidden pixels become.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ impl Hidden {
     }
 
     /// Refuses what cannot hide the images.
-    pub fn check(&self, work: &Work<'_>) -> Result<(), AttributionError> {
+    pub fn check(&self, work: &Context<'_>) -> Result<(), AttributionError> {
         match self {
             Self::Baseline(baseline) => baseline.check(work),
             Self::SegmentMean => Ok(()),
@@ -50,7 +50,7 @@ impl Hidden {
     /// What one image of a batch is hidden by, each `[1, C, H, W]`.
     pub fn images(
         &self,
-        work: &Work<'_>,
+        work: &Context<'_>,
         image: usize,
         segments: &Segments,
         random: &mut Random,

@@ -59,7 +59,7 @@ use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
-use crate::work::Work;
+use crate::work::Context;
 
 /// An attribution with the segments that it was computed for.
 #[derive(Debug, Clone)]
@@ -130,7 +130,7 @@ pub(crate) fn explain<M: Coalitional>(
 ) -> Result<SegmentAttribution, AttributionError> {
     method.check_options()?;
     parts.superpixels.check()?;
-    let work = Work::new(network, images, target, parts.setup)?;
+    let work = Context::new(network, images, target, parts.setup)?;
     parts.baseline.check(&work)?;
     let segments = parts.superpixels.segments_of(&work)?;
     let mut evaluations = Vec::with_capacity(segments.len());

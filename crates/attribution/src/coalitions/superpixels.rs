@@ -26,7 +26,7 @@ use crate::error::AttributionError;
 use crate::network::Network;
 use crate::options::Setting;
 use crate::target::Target;
-use crate::work::Work;
+use crate::work::Context;
 
 /// Which pixels are hidden together.
 ///
@@ -97,7 +97,7 @@ impl Superpixels {
     ) -> Result<Vec<Segments>, AttributionError> {
         self.check()?;
         let setup = Setup::at(elucid_graph::INPUT);
-        let work = Work::new(network, images, &Target::log_sum_exp(), &setup)?;
+        let work = Context::new(network, images, &Target::log_sum_exp(), &setup)?;
         self.segments_of(&work)
     }
 
@@ -125,7 +125,10 @@ impl Superpixels {
         }
     }
 
-    pub(crate) fn segments_of(&self, work: &Work<'_>) -> Result<Vec<Segments>, AttributionError> {
+    pub(crate) fn segments_of(
+        &self,
+        work: &Context<'_>,
+    ) -> Result<Vec<Segments>, AttributionError> {
         let [height, width] = work.size();
         let same = |segments: Segments| vec![segments; work.count()];
         match &self.fitted([height, width]) {

@@ -25,7 +25,7 @@ use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::sampling::Samples;
 use crate::target::Target;
-use crate::work::{Work, require};
+use crate::work::{Context, require};
 
 /// Cells along each axis, where there is no reason for another number.
 const CELLS: usize = 8;
@@ -102,7 +102,7 @@ impl Attributor for FeatureAblation {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         let size = work.size();
         let cells = self.cells_at(size);
         require(

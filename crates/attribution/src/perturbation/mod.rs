@@ -29,7 +29,7 @@ pub use self::{
 };
 use crate::attributor::Setup;
 use crate::error::AttributionError;
-use crate::work::Work;
+use crate::work::Context;
 
 /// One image, and what lies under its masks.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ pub(crate) struct Masked {
 }
 
 impl Masked {
-    pub fn new(work: &Work<'_>, image: usize, hidden: Tensor<4>) -> Self {
+    pub fn new(work: &Context<'_>, image: usize, hidden: Tensor<4>) -> Self {
         Self {
             image,
             rest: work.rows(&[image]) - hidden.clone(),
@@ -61,7 +61,7 @@ impl Masked {
     /// The target's scores of the image under masks.
     pub fn scores(
         &self,
-        work: &Work<'_>,
+        work: &Context<'_>,
         masks: &[Vec<f32>],
     ) -> Result<Vec<f32>, AttributionError> {
         work.scores(&vec![self.image; masks.len()], self.under(masks).into())

@@ -32,7 +32,7 @@ use crate::saliency::Reduce;
 use crate::sampling::Samples;
 use crate::scaled::Scaled;
 use crate::target::Target;
-use crate::work::{Work, require};
+use crate::work::{Context, require};
 
 /// Differences of scores when windows are hidden.
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ impl Attributor for Occlusion {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         let [height, width] = work.size();
         let (window, stride) = self.window_and_stride([height, width]);
         require(

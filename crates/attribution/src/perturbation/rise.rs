@@ -54,10 +54,10 @@ use crate::options::{Configurable, words};
 use crate::perturbation::{HIDDEN_PIXELS, Masked, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
-use crate::sampling::Samples;
+use crate::sampling::{Estimates, Samples};
 use crate::scaled::Fitting;
 use crate::target::{Target, probabilities};
-use crate::work::{Work, to_vec};
+use crate::work::{Context, to_vec};
 
 /// What weighs a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,7 +246,7 @@ impl Rise {
     }
 
     /// What lies under the masks of an image, `[1, C, H, W]`.
-    fn hidden(&self, work: &Work<'_>, image: usize) -> Result<Tensor<4>, AttributionError> {
+    fn hidden(&self, work: &Context<'_>, image: usize) -> Result<Tensor<4>, AttributionError> {
         self.baseline.check(work)?;
         let mut random = Random::new(self.setup.seed);
         let mut hidden = self.baseline.images(work, image, &mut random);
@@ -342,21 +342,28 @@ impl Rise {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<RiseMaps, AttributionError> {
-        let work = Work::new(network, images, &target, &self.setup)?;
-        Ok(self.found(&work, images, &target)?.0)
+        let work = Context::new(network, images, &target, &self.setup)?;
+        let (found, scores) = self.found(&work, &target)?;
+        let (maps, standard_errors) = found.found.into_iter().unzip();
+        Ok(RiseMaps {
+            maps,
+            standard_errors,
+            masks: found.samples,
+            scores,
+            size: work.size(),
+            is_complete: found.stopped.is_none(),
+        })
     }
 
-    /// The maps, and the error if they were cut short.
+    /// The map and its standard error for each image, and the target's score for each as it is.
     fn found(
         &self,
-        work: &Work<'_>,
-        images: &dyn ImageBatch,
+        work: &Context<'_>,
         target: &Target,
-    ) -> Result<(RiseMaps, Option<AttributionError>), AttributionError> {
+    ) -> Result<(Estimates<MapAndError>, Vec<f32>), AttributionError> {
         let size = work.size();
         self.check(size)?;
-        let weighing = self.weighing(target, work.network);
-        let weighing = Work::new(work.network, images, &weighing, &self.setup)?;
+        let weighing = work.about(&self.weighing(target, work.network))?;
         let scores = work.all_scores()?;
         let start = |image| {
             let hidden = Masked::new(work, image, self.hidden(work, image)?);
@@ -374,16 +381,7 @@ impl Rise {
         };
         let finish = |(_, tally): (Masked, Tally), _| Ok(tally.finish(self.factor()));
         let found = weighing.estimates(Samples::new(self.masks), start, add, finish)?;
-        let (maps, standard_errors) = found.found.into_iter().unzip();
-        let maps = RiseMaps {
-            maps,
-            standard_errors,
-            masks: found.samples,
-            scores,
-            size,
-            is_complete: found.stopped.is_none(),
-        };
-        Ok((maps, found.stopped))
+        Ok((found, scores))
     }
 
     /// The maps of all classes at once, for no more evaluations than one class takes.
@@ -404,7 +402,7 @@ impl Rise {
         images: &dyn ImageBatch,
     ) -> Result<RiseClassMaps, AttributionError> {
         // Any target that is computed from the logits will do.
-        let work = Work::new(network, images, &Target::log_sum_exp(), &self.setup)?;
+        let work = Context::new(network, images, &Target::log_sum_exp(), &self.setup)?;
         let size = work.size();
         self.check(size)?;
         let pixels = size[0] * size[1];
@@ -469,6 +467,9 @@ fn mirrored(cell: isize, cells: usize) -> usize {
     (if at > last { 2 * last - at } else { at }) as usize
 }
 
+/// A map, and the standard error of each of its numbers.
+type MapAndError = (Vec<f32>, Vec<f32>);
+
 /// Sums of weighted masks and of their squares.
 struct Tally {
     sum: Vec<f64>,
@@ -521,7 +522,7 @@ impl Tally {
         errors / self.sum.len() as f64 <= f64::from(fraction) * (high - low)
     }
 
-    fn finish(&self, factor: f64) -> (Vec<f32>, Vec<f32>) {
+    fn finish(&self, factor: f64) -> MapAndError {
         self.estimates()
             .map(|(mean, error)| ((factor * mean) as f32, (factor * error) as f32))
             .unzip()
@@ -590,23 +591,16 @@ impl Attributor for Rise {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        let work = Work::new(network, images, &target, &self.setup)?;
-        let (mut found, cancelled) = self.found(&work, images, &target)?;
-        let planned = match cancelled {
-            Some(error) if !self.setup.keeps_partial => return Err(error),
-            Some(_) => vec![self.masks; work.count()],
-            None => Vec::new(),
-        };
-        // Images that were not reached rest on nothing.
-        let pixels = found.size[0] * found.size[1];
-        found.maps.resize(work.count(), vec![0.0; pixels]);
-        found.masks.resize(work.count(), 0);
-        let values = per_pixel(found.maps, found.size)?;
-        Ok(
-            Attribution::new(self, &work, values, found.scores, Reduce::Sum)?
-                .with_evaluations(found.masks)
-                .with_planned(planned),
-        )
+        let work = Context::new(network, images, &target, &self.setup)?;
+        let (found, scores) = self.found(&work, &target)?;
+        let [height, width] = work.size();
+        let found = found.kept(&work, |_| Ok((vec![0.0; height * width], Vec::new())))?;
+        let planned = found.planned();
+        let maps = found.found.into_iter().map(|(map, _)| map).collect();
+        let values = per_pixel(maps, [height, width])?;
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+            .with_evaluations(found.samples)
+            .with_planned(planned))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::error::AttributionError;
 /// entry: relevance moves with them. Any other operator that matches nothing is an error, and so is an
 /// entry that no operator of the network fits, but for those of the composites here.
 ///
+/// ```
 /// use elucid_attribution::relevance::{Gamma, RelevanceRules, WSquare};
 ///
 /// let rules = RelevanceRules::new()
@@ -26,6 +27,7 @@ use crate::error::AttributionError;
 ///     .then(RelevanceRules::epsilon_plus())
 ///     .named("mine");
 /// assert_eq!(rules.name(), "mine");
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct RelevanceRules {
     list: Composite<dyn RelevanceRule>,
@@ -143,8 +145,9 @@ impl RelevanceRules {
     /// normalisations, [`Identity`] on activations. Biases, learned positions and class tokens absorb their
     /// share. A convolutional network with gates is covered, too.
     ///
-    /// The paper's authors patented parts of LRP (Fraunhofer), and their program LXT grants no patent
-    /// rights: look into it before commercial use.
+    /// iNNvestigate's licence says that a part of LRP is under patent (Fraunhofer), and LXT, the program of
+    /// the paper's authors, is under a licence that grants no patent rights: look into it before commercial
+    /// use.
     pub fn attn_lrp() -> Self {
         Self::attn_lrp_with(0.0)
     }
@@ -161,6 +164,9 @@ impl RelevanceRules {
     ///
     /// As [`attn_lrp`](RelevanceRules::attn_lrp), but the weights of attention are constants: all of a head's
     /// relevance goes to its values, and softmax, queries and keys get none.
+    ///
+    /// iNNvestigate's licence says that a part of LRP is under patent (Fraunhofer): look into it before
+    /// commercial use.
     pub fn cp_lrp() -> Self {
         Self::cp_lrp_with(0.0)
     }
@@ -381,19 +387,7 @@ impl RelevanceRules {
         seed: Activation,
         to: &str,
     ) -> Result<(Activation, Vec<RuleUse>), AttributionError> {
-        let mut uses = self.unused();
-        let hands = |step: &Step<'_>, slot| match self.find(step) {
-            Some(rule) => rule.hands_to(step, slot),
-            None => true,
-        };
-        for step in recording.reached(from, &[to], hands)? {
-            if let Some(rule) = self.find(&step).filter(|_| !step.is_absorbed()) {
-                RuleUse::count(&mut uses, &rule.name(), 1);
-            }
-        }
-        let arrived =
-            self.hand_down_by(method, recording, from, seed, to, |step| self.find(step))?;
-        Ok((arrived, uses))
+        self.hand_down_by(method, recording, from, seed, to, |step| self.find(step))
     }
 
     /// The same, with the weights of the operator called `inhibited` negated.
@@ -406,12 +400,13 @@ impl RelevanceRules {
         to: &str,
         inhibited: &str,
     ) -> Result<Activation, AttributionError> {
-        self.hand_down_by(method, recording, from, seed, to, |step| {
+        let handed = self.hand_down_by(method, recording, from, seed, to, |step| {
             match step.layer() == inhibited {
                 true => Some(&Inhibition),
                 false => self.find(step),
             }
-        })
+        });
+        handed.map(|(arrived, _)| arrived)
     }
 
     fn hand_down_by<'s>(
@@ -422,18 +417,20 @@ impl RelevanceRules {
         seed: Activation,
         to: &str,
         rule_for: impl Fn(&Step<'_>) -> Option<&'s dyn RelevanceRule>,
-    ) -> Result<Activation, AttributionError> {
+    ) -> Result<(Activation, Vec<RuleUse>), AttributionError> {
         // What stops at an operator without a rule need not be known.
         let hands = |step: &Step<'_>, slot| match rule_for(step) {
             Some(rule) => rule.hands_to(step, slot),
             None => true,
         };
-        let nodes: Vec<String> = recording
-            .reached(from, &[to], hands)?
-            .iter()
-            .filter(|step| !step.is_absorbed() && rule_for(step).is_none())
-            .map(Step::label)
-            .collect();
+        let (mut uses, mut nodes) = (self.unused(), Vec::new());
+        let reached = recording.reached(from, &[to], hands)?;
+        for step in reached.iter().filter(|step| !step.is_absorbed()) {
+            match rule_for(step) {
+                Some(rule) => RuleUse::count(&mut uses, &rule.name(), 1),
+                None => nodes.push(step.label()),
+            }
+        }
         let uncovered = |nodes| AttributionError::Uncovered {
             method: method.to_owned(),
             nodes,
@@ -446,6 +443,6 @@ impl RelevanceRules {
                 Some(rule) => rule.propagate(step, relevance),
                 None => Err(uncovered(vec![step.label()])),
             })?;
-        Ok(arrived.get(to)?.clone())
+        Ok((arrived.get(to)?.clone(), uses))
     }
 }

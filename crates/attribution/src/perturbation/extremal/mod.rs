@@ -61,7 +61,7 @@ use crate::perturbation::smooth_mask::SmoothMask;
 use crate::saliency::Reduce;
 use crate::scaled::Scaled;
 use crate::target::Target;
-use crate::work::{Work, at_least_one, require};
+use crate::work::{Context, at_least_one, require};
 
 pub use self::masks::ExtremalMasks;
 use self::masks::smoothed;
@@ -188,11 +188,11 @@ impl ExtremalPerturbation {
                     })?
             }
         };
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         self.found(&work)
     }
 
-    fn found(&self, work: &Work<'_>) -> Result<ExtremalMasks, AttributionError> {
+    fn found(&self, work: &Context<'_>) -> Result<ExtremalMasks, AttributionError> {
         let [height, width] = work.size();
         let (step, sigma) = self.lengths([height, width]);
         let shape = SmoothMask::new([height, width], step, sigma, self.coldness)?;
@@ -360,7 +360,7 @@ impl Attributor for ExtremalPerturbation {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         let found = self.masks(network, images, target.clone())?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         let values: ArrayD<f32> = found
             .masks
             .sum_axis(Axis(1))

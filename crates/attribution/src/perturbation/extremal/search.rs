@@ -8,7 +8,7 @@ use super::ExtremalPerturbation;
 use crate::error::AttributionError;
 use crate::perturbation::pyramid::Pyramid;
 use crate::perturbation::smooth_mask::{FullMask, SmoothMask};
-use crate::work::{Work, to_vec};
+use crate::work::{Context, to_vec};
 
 /// Iterations between two looks at whether a mask still changes.
 const LOOK_EVERY: usize = 50;
@@ -51,7 +51,7 @@ impl ExtremalPerturbation {
     /// One iteration of several searches.
     pub(super) fn advance(
         &self,
-        work: &Work<'_>,
+        work: &Context<'_>,
         shape: &SmoothMask,
         searches: &mut [Search],
         iteration: usize,

@@ -62,7 +62,7 @@ use crate::perturbation::{Variant, at_input};
 use crate::saliency::Reduce;
 use crate::scaled::Scaled;
 use crate::target::Target;
-use crate::work::{Work, require};
+use crate::work::{Context, require};
 
 pub use self::masks::MeaningfulMasks;
 pub(crate) use self::options::METHOD;
@@ -223,12 +223,12 @@ impl MeaningfulPerturbation {
             MeaningfulScore::Target => target,
         };
         self.check_options()?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         self.baseline.check(&work)?;
         self.found(&work)
     }
 
-    fn found(&self, work: &Work<'_>) -> Result<MeaningfulMasks, AttributionError> {
+    fn found(&self, work: &Context<'_>) -> Result<MeaningfulMasks, AttributionError> {
         let [height, width] = work.size();
         let jitter = self.jitter.at([height, width]);
         require(
@@ -301,7 +301,7 @@ impl Attributor for MeaningfulPerturbation {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         let found = self.masks(network, images, target.clone())?;
-        let work = Work::new(network, images, &target, &self.setup)?;
+        let work = Context::new(network, images, &target, &self.setup)?;
         let values = found.masks.insert_axis(Axis(1)).into_dyn();
         let scores = work.all_scores()?;
         Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?

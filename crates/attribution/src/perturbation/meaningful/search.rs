@@ -8,7 +8,7 @@ use crate::baseline::Baseline;
 use crate::error::AttributionError;
 use crate::perturbation::mask_grid::{MaskGrid, total_variation};
 use crate::random::Random;
-use crate::work::{Work, to_vec};
+use crate::work::{Context, to_vec};
 
 /// Iterations between two looks at whether a mask still changes.
 const LOOK_EVERY: usize = 50;
@@ -26,7 +26,7 @@ impl MeaningfulPerturbation {
     /// One iteration of several searches.
     pub(super) fn advance(
         &self,
-        work: &Work<'_>,
+        work: &Context<'_>,
         grid: &MaskGrid,
         searches: &mut [Search],
     ) -> Result<(), AttributionError> {
@@ -129,7 +129,7 @@ fn sign(keep: bool) -> f32 {
 
 fn hidden(
     baseline: &Baseline,
-    work: &Work<'_>,
+    work: &Context<'_>,
     image: usize,
     random: &mut Random,
 ) -> Result<Vec<Vec<f32>>, AttributionError> {
@@ -159,7 +159,7 @@ pub(super) struct Search {
 
 impl Search {
     pub(super) fn new(
-        work: &Work<'_>,
+        work: &Context<'_>,
         image: usize,
         method: &MeaningfulPerturbation,
         grid: &MaskGrid,

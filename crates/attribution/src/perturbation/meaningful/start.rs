@@ -11,7 +11,7 @@ use super::search::Search;
 use crate::error::AttributionError;
 use crate::perturbation::mask_grid::MaskGrid;
 use crate::saliency::gaussian_blur;
-use crate::work::Work;
+use crate::work::Context;
 
 /// Where the search of a mask begins.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,7 +61,7 @@ impl MeaningfulPerturbation {
     /// Puts a search at its start.
     pub(super) fn begin(
         &self,
-        work: &Work<'_>,
+        work: &Context<'_>,
         grid: &MaskGrid,
         search: &mut Search,
     ) -> Result<(), AttributionError> {
@@ -102,7 +102,7 @@ impl MeaningfulPerturbation {
 
     fn disc_scores(
         &self,
-        work: &Work<'_>,
+        work: &Context<'_>,
         grid: &MaskGrid,
         search: &mut Search,
         discs: &[Array2<f32>],
