@@ -82,7 +82,8 @@ struct Namer<'p> {
     homes: HashMap<Id, String>,
     /// Values of lines that read parameters.
     anchored: HashSet<Id>,
-    ancestors: HashMap<Id, BTreeSet<Id>>,
+    /// The line that makes each value.
+    makers: HashMap<Id, usize>,
     used: HashSet<String>,
     counts: HashMap<String, usize>,
 }
@@ -124,7 +125,7 @@ impl<'p> Namer<'p> {
             readers: HashMap::new(),
             homes: HashMap::new(),
             anchored: HashSet::new(),
-            ancestors: HashMap::new(),
+            makers: program.makers(),
             used,
             counts: HashMap::new(),
         };
@@ -232,7 +233,7 @@ impl<'p> Namer<'p> {
         let data: Vec<Id> = line.read().filter(|id| !self.fixed.contains(id)).collect();
         let kind = snake(line.operator);
         let parameter = self.parameter(line).map(ToOwned::to_owned);
-        let made = match parameter {
+        match parameter {
             Some(path) => {
                 let home = container(&path).to_owned();
                 let is_last = out.is_some() && self.last.get(&home).copied() == out;
@@ -274,15 +275,24 @@ impl<'p> Namer<'p> {
                 let name = joined(&home, &kind);
                 (home, name)
             }
-        };
-        let mut above: BTreeSet<Id> = data.iter().copied().collect();
-        for id in &data {
-            above.extend(self.ancestors.get(id).into_iter().flatten().copied());
         }
-        for &out in &line.outputs {
-            self.ancestors.insert(out, above.clone());
+    }
+
+    /// What a value depends on, constants aside.
+    fn above(&self, id: Id) -> BTreeSet<Id> {
+        let mut above = BTreeSet::new();
+        let mut waiting = vec![id];
+        while let Some(next) = waiting.pop() {
+            let Some(&place) = self.makers.get(&next) else {
+                continue;
+            };
+            for read in self.program.lines[place].read() {
+                if !self.fixed.contains(&read) && above.insert(read) {
+                    waiting.push(read);
+                }
+            }
         }
-        made
+        above
     }
 
     /// Of two values where one depends on the other: what lies between them.
@@ -291,11 +301,12 @@ impl<'p> Namer<'p> {
             return None;
         };
         let between = |x: Id, y: Id| {
-            let above = self.ancestors.get(&x).filter(|above| above.contains(&y))?;
-            let before = self.ancestors.get(&y);
-            let is_between =
-                |id: &&Id| **id != y && before.is_none_or(|before| !before.contains(id));
-            let mut branch: BTreeSet<Id> = above.iter().filter(is_between).copied().collect();
+            let mut branch = self.above(x);
+            if !branch.remove(&y) {
+                return None;
+            }
+            let before = self.above(y);
+            branch.retain(|id| !before.contains(id));
             branch.insert(x);
             Some(branch)
         };

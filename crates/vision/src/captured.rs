@@ -97,8 +97,9 @@ impl Model {
 }
 
 impl Opening {
-    /// A burn module as a model, as [`Model::capture`], with what is said here of its input and output. Without
-    /// a [preparation](Opening::prepared_by) pictures are of 224 x 224 pixels, prepared as ImageNet's.
+    /// A burn module as a model, as [`Model::capture`], with what is said here of its input and output.
+    /// Without a [preparation](Opening::prepared_by) pictures are of 224 x 224 pixels, prepared as
+    /// ImageNet's.
     ///
     /// # Errors
     ///

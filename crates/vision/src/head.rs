@@ -1,5 +1,7 @@
 //! What a network's output means: where its scores are, and what people read them as.
 
+mod axes;
+mod before;
 mod choice;
 mod follow;
 mod written_out;

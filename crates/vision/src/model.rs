@@ -333,8 +333,8 @@ impl Model {
         let values = prepared.tensor.into_iter().collect::<Vec<f32>>();
         let remark = prepared.blended.map(|done| {
             Remark::new(format!(
-                "the picture is partly transparent, which {} channels cannot hold: {}; Preparation::transparency \
-                 says otherwise: white, black or dropped, as Pillow's convert to RGB does",
+                "the picture is partly transparent, which {} channels cannot hold: {}; \
+                 Preparation::transparency says otherwise: white, black or dropped, as Pillow's convert to RGB does",
                 shape[1],
                 done.in_words()
             ))

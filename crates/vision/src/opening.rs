@@ -193,8 +193,8 @@ impl Opening {
     /// [`ModelError::Head`] and [`ModelError::Labels`] when what was said of output and classes does not
     /// fit the network;
     /// [`ModelError::File`] when the file cannot be read; [`ModelError::Graph`] when what is in it is no
-    /// graph, or takes more memory than the [limits](Opening::limits) allow; [`ModelError::Pictures`] when it is
-    /// no network of pictures.
+    /// graph, or takes more memory than the [limits](Opening::limits) allow; [`ModelError::Pictures`] when
+    /// it is no network of pictures.
     pub fn open(&self, path: impl AsRef<Path>, device: &Device) -> Result<Model, ModelError> {
         let path = path.as_ref();
         let bytes = elucid_onnx::read(path)?;
@@ -240,18 +240,10 @@ impl Opening {
     ///
     /// [`ModelError::Pictures`] unless one input takes pictures.
     pub fn graph(&self, graph: Graph, device: &Device) -> Result<Model, ModelError> {
-        let source = Source {
-            graph,
-            known: None,
-            path: None,
-            name: "graph".to_owned(),
-            sha256: String::new(),
-        };
-        self.assemble(source, device, None)
+        self.named_graph(graph, "graph", device, None)
     }
 
-    /// A captured graph, with what is to be said of how it was captured.
-    #[cfg(feature = "capture")]
+    /// A graph that no file holds, with what is to be said of where it is from.
     pub(crate) fn named_graph(
         &self,
         graph: Graph,

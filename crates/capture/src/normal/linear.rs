@@ -85,7 +85,11 @@ fn unfolded(program: &Program, uses: &Uses, fixed: &HashSet<Id>, place: usize) -
     if product.operator != "MatMul" || program.rank(weight) != 2 {
         return None;
     }
-    let there = uses.maker(program, product.input(0)?, "Reshape")?;
+    let folded = product.input(0).filter(|id| !program.is_kept(*id))?;
+    // What the layer before it unfolded with is gone, and so is what that read.
+    let there = uses
+        .maker(program, folded, "Reshape")
+        .filter(|line| line.outputs.contains(&folded))?;
     let x = there.input(0)?;
     let mut made = *product.outputs.first()?;
     let bias = uses.next(program, made, "Add").filter(|&add| {

@@ -1,5 +1,5 @@
-//! Group, instance and root-mean-square normalisation, which burn writes out. The graph would find them, too; but
-//! as one operator they have one name, the module's.
+//! Group, instance and root-mean-square normalisation, which burn writes out. The graph would find them,
+//! too; but as one operator they have one name, the module's.
 
 use elucid_graph::{Attribute, ElementType, HostTensor};
 
@@ -48,7 +48,7 @@ fn groups(program: &Program, uses: &Uses, place: usize) -> Option<Groups> {
     let out = *back.outputs.first()?;
     let is_mean = mean_of(program, uses, mean, 2)? == folded;
     let (epsilon, squared) = deviation_of(program, uses, deviation, 2)?;
-    let is_whole = program.sizes(out) == program.sizes(x) && channels % groups == 0;
+    let is_whole = program.sizes(out) == program.sizes(x) && channels.is_multiple_of(groups);
     let is_hidden = [centred, folded].iter().all(|id| !program.is_kept(*id));
     if !is_mean || squared != centred || !is_whole || !is_hidden {
         return None;
@@ -111,7 +111,8 @@ fn write_groups(program: &mut Program, found: Groups) {
     };
 }
 
-/// `x / sqrt(mean(x²) + epsilon) * scale` along the last axis; where its last line stands, and what it becomes.
+/// `x / sqrt(mean(x²) + epsilon) * scale` along the last axis; where its last line stands, and what it
+/// becomes.
 fn root_mean_square(program: &Program, uses: &Uses, place: usize) -> Option<(usize, Line)> {
     let line = &program.lines[place];
     if line.operator != "Mul" {

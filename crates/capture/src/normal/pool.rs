@@ -60,14 +60,15 @@ fn own_padding(program: &Program, uses: &Uses, line: &Line) -> Option<(Id, Vec<i
 
 /// A mean along one axis of a mean along another is one along both.
 pub(super) fn means(program: &mut Program) {
+    let mut uses = Uses::of(program);
     let mut place = 0;
     while place < program.lines.len() {
-        let uses = Uses::of(program);
         match both(program, &uses, &program.lines[place]) {
             Some((x, axes)) => {
                 let axes = program.numbers(HostTensor::from_ints(axes));
                 program.lines[place].inputs = vec![Some(x), Some(axes)];
                 // There may be a third.
+                uses = Uses::of(program);
             }
             None => place += 1,
         }

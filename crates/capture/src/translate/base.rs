@@ -4,7 +4,7 @@ use burn::backend::ir::{BaseOperationIr as Ir, SliceAssignOpIr, SliceOpIr, Tenso
 use burn::tensor::IndexingUpdateOp;
 use elucid_graph::{ElementType, HostTensor};
 
-use super::{Refused, Translator, dims, flag, int, ints, scalar, text};
+use super::{Refused, Translator, dims, flag, int, ints, text};
 use crate::program::{Id, Size};
 
 impl Translator<'_> {
@@ -375,11 +375,7 @@ impl Translator<'_> {
         let mut inputs = vec![x, pads];
         let mode = match &r.mode {
             PadModeIr::Constant(value) => {
-                let value = match r.input.dtype.is_float() {
-                    true => self.float(scalar(value)),
-                    false => self.number(value, r.input.dtype),
-                };
-                inputs.push(value);
+                inputs.push(self.number(value, r.input.dtype));
                 "constant"
             }
             PadModeIr::Reflect => "reflect",

@@ -41,7 +41,7 @@ pub(crate) fn translate(recording: &Recording, sizes: &Sizes) -> Result<Program,
         program: Program::default(),
         ids: HashMap::new(),
     };
-    translator.inputs()?;
+    translator.inputs();
     let mut missing: Vec<Obstacle> = Vec::new();
     let mut after = String::new();
     for operation in &recording.operations {
@@ -78,7 +78,7 @@ struct Translator<'r> {
 }
 
 impl Translator<'_> {
-    fn inputs(&mut self) -> Result<(), CaptureError> {
+    fn inputs(&mut self) {
         let image = [("input", self.recording.image, false)];
         let beside = &self.recording.beside;
         let beside = beside
@@ -95,7 +95,6 @@ impl Translator<'_> {
             let name = name.to_owned();
             self.program.inputs.push(Input { name, value });
         }
-        Ok(())
     }
 
     fn finish(mut self) -> Result<Program, CaptureError> {

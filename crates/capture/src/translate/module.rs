@@ -11,6 +11,18 @@ use crate::program::{Id, Size};
 
 type Named = Vec<(&'static str, Attribute)>;
 
+/// A transposed convolution: its options are of another type for each number of axes.
+macro_rules! transposed {
+    ($translator:ident, $r:ident) => {{
+        let o = &$r.options;
+        let pads = o.padding.map(|p| (p, p));
+        let mut attributes = window(&$r.weight, &o.stride, &o.dilation, &pads, o.groups);
+        attributes.push(("output_padding", ints(&o.padding_out)));
+        let (bias, out) = ($r.bias.as_ref(), &$r.out);
+        $translator.weighted("ConvTranspose", &$r.x, &$r.weight, bias, out, attributes)
+    }};
+}
+
 impl Translator<'_> {
     pub(super) fn module(&mut self, operation: &Ir) -> Result<(), Refused> {
         match operation {
@@ -64,48 +76,9 @@ impl Translator<'_> {
                 let window = window(&r.weight, &o.stride, &o.dilation, &pads, o.groups);
                 self.weighted("Conv", &r.x, &r.weight, r.bias.as_ref(), &r.out, window)
             }
-            Ir::ConvTranspose1d(r) => {
-                let o = &r.options;
-                let pads = o.padding.map(|p| (p, p));
-                let mut window = window(&r.weight, &o.stride, &o.dilation, &pads, o.groups);
-                window.push(("output_padding", ints(&o.padding_out)));
-                self.weighted(
-                    "ConvTranspose",
-                    &r.x,
-                    &r.weight,
-                    r.bias.as_ref(),
-                    &r.out,
-                    window,
-                )
-            }
-            Ir::ConvTranspose2d(r) => {
-                let o = &r.options;
-                let pads = o.padding.map(|p| (p, p));
-                let mut window = window(&r.weight, &o.stride, &o.dilation, &pads, o.groups);
-                window.push(("output_padding", ints(&o.padding_out)));
-                self.weighted(
-                    "ConvTranspose",
-                    &r.x,
-                    &r.weight,
-                    r.bias.as_ref(),
-                    &r.out,
-                    window,
-                )
-            }
-            Ir::ConvTranspose3d(r) => {
-                let o = &r.options;
-                let pads = o.padding.map(|p| (p, p));
-                let mut window = window(&r.weight, &o.stride, &o.dilation, &pads, o.groups);
-                window.push(("output_padding", ints(&o.padding_out)));
-                self.weighted(
-                    "ConvTranspose",
-                    &r.x,
-                    &r.weight,
-                    r.bias.as_ref(),
-                    &r.out,
-                    window,
-                )
-            }
+            Ir::ConvTranspose1d(r) => transposed!(self, r),
+            Ir::ConvTranspose2d(r) => transposed!(self, r),
+            Ir::ConvTranspose3d(r) => transposed!(self, r),
             Ir::DeformableConv2d(r) => {
                 let o = &r.options;
                 let pads = o.padding.map(|p| (p, p));
@@ -213,7 +186,11 @@ impl Translator<'_> {
         if to.iter().all(|&size| size == 1) {
             return self.simple("GlobalAveragePool", &[x], out, Vec::new());
         }
-        if from.iter().zip(to).all(|(from, to)| from % to == 0) {
+        if from
+            .iter()
+            .zip(to)
+            .all(|(from, to)| from.is_multiple_of(*to))
+        {
             let size: Vec<usize> = from.iter().zip(to).map(|(from, to)| from / to).collect();
             let window = vec![("kernel_shape", ints(&size)), ("strides", ints(&size))];
             return self.simple("AveragePool", &[x], out, window);

@@ -1,6 +1,6 @@
 //! Arithmetic, functions and reductions.
 
-use burn::backend::ir::{FloatOperationIr, NumericOperationIr as Ir, ScalarOpIr, TensorIr};
+use burn::backend::ir::{FloatOperationIr, NumericOperationIr as Ir, TensorIr};
 use burn::tensor::DType;
 use elucid_graph::ElementType;
 
@@ -103,7 +103,7 @@ impl Translator<'_> {
             Ir::ClampMin(r) => self.with_number("Max", r),
             Ir::ClampMax(r) => self.with_number("Min", r),
             Ir::Powi(r) => self.binary("Pow", r),
-            Ir::PowiScalar(r) => self.power(r),
+            Ir::PowiScalar(r) => self.with_number("Pow", r),
             Ir::CumSum(r) => {
                 let x = self.read(&r.input)?;
                 let axis = self.int(r.axis as i64);
@@ -155,7 +155,7 @@ impl Translator<'_> {
             }
             Ir::IntoInt(r) => return self.cast(&r.input, &r.out),
             Ir::Powf(r) => return self.binary("Pow", r),
-            Ir::PowfScalar(r) => return self.power(r),
+            Ir::PowfScalar(r) => return self.with_number("Pow", r),
             Ir::Matmul(r) => {
                 let inputs = [self.read(&r.lhs)?, self.read(&r.rhs)?];
                 return self.simple("MatMul", &inputs, &r.out, Vec::new());
@@ -179,16 +179,6 @@ impl Translator<'_> {
             Ir::Cross(_) | Ir::ArcTan2(_) => return Err(String::new()),
         };
         self.unary(name, &r.input, &r.out)
-    }
-
-    /// A power that is one number; burn's whole powers are its others.
-    fn power(&mut self, r: &ScalarOpIr) -> Result<(), Refused> {
-        let x = self.read(&r.lhs)?;
-        let exponent = match r.lhs.dtype.is_float() {
-            true => self.float(scalar(&r.rhs)),
-            false => self.number(&r.rhs, r.lhs.dtype),
-        };
-        self.simple("Pow", &[x, exponent], &r.out, Vec::new())
     }
 
     /// With the divisor's sign.

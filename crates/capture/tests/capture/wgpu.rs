@@ -1,5 +1,5 @@
-//! A captured network on the device that `ELUCID_TEST_DEVICE` names, against the CPU: as it is, that is the CPU
-//! itself; the gate runs it on wgpu.
+//! A captured network on the device that `ELUCID_TEST_DEVICE` names, against the CPU: as it is, that is the
+//! CPU itself; the gate runs it on wgpu.
 
 use burn::module::Module;
 use burn::tensor::Tensor;

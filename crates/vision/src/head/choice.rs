@@ -5,7 +5,9 @@ use std::collections::{HashSet, VecDeque};
 use elucid_graph::{BoundGraph, Graph, INPUT, ValueId};
 use elucid_rules::OpKind;
 
-use super::follow::{Found, follow, label, map_before};
+use super::axes::{from_front, map_before};
+use super::before::label;
+use super::follow::{Found, follow};
 use super::written_out::{input, squash};
 use super::{Form, Head, HeadKind, Probabilities};
 use crate::error::ModelError;
@@ -61,11 +63,11 @@ pub(crate) fn choose(
         probabilities,
         axis: axis(&candidate),
         output: graph.name(candidate.output).to_owned(),
-        scores: graph.name(candidate.found.scores).to_owned(),
+        scores: graph.name(scores).to_owned(),
         shape: candidate.shape,
         obstacle,
     };
-    Ok((candidate.found.scores, head, remarks))
+    Ok((scores, head, remarks))
 }
 
 /// The shape of a layer for one image; empty where it has none.
@@ -337,11 +339,9 @@ fn lie_as_made(bound: &BoundGraph, candidate: &mut Candidate) {
 /// The axis along which classes lie.
 fn axis(candidate: &Candidate) -> Option<usize> {
     let rank = candidate.shape.len();
-    let stated = candidate.found.axis.and_then(|axis| match axis {
-        0.. => usize::try_from(axis).ok(),
-        _ => rank.checked_sub(usize::try_from(axis.unsigned_abs()).ok()?),
-    });
-    let stated = stated.filter(|axis| (1..rank).contains(axis));
+    let stated = candidate.found.axis;
+    let stated = stated.and_then(|axis| from_front(axis, rank));
+    let stated = stated.filter(|axis| *axis > 0);
     match Form::of(&candidate.shape) {
         Form::Row(_) | Form::Map => stated.or(Some(1)).filter(|axis| *axis < rank.max(2)),
         Form::Boxes | Form::Other => stated,
@@ -393,22 +393,22 @@ fn read(
         (_, Some(said)) => said,
         (Form::Row(1), None) if asked.logits.is_some() => {
             say(format!(
-                "the one number of \"{name}\" is taken for the logit of yes; Opening::scores(none) says that it is \
-                 a number"
+                "the one number of \"{name}\" is taken for the logit of yes; Opening::scores(none) says that \
+                 it is a number"
             ));
             Sigmoid
         }
         (Form::Row(1), None) => {
             say(format!(
-                "the one number of \"{name}\" is taken for a regression; Opening::scores(sigmoid) says that it \
-                 is the logit of yes"
+                "the one number of \"{name}\" is taken for a regression; Opening::scores(sigmoid) says \
+                 that it is the logit of yes"
             ));
             Nothing
         }
         (Form::Row(_), None) if is_called_embedding(graph.name(candidate.output)) => {
             say(format!(
-                "\"{name}\" is taken for features by its name; Opening::scores(softmax or sigmoid) says that it \
-                 holds class scores"
+                "\"{name}\" is taken for features by its name; Opening::scores(softmax or sigmoid) says \
+                 that it holds class scores"
             ));
             Nothing
         }

@@ -61,8 +61,8 @@ impl Opening {
         pictures.check_others(&graph)?;
         if pictures.layout_is_guessed {
             remarks.push(Remark::new(format!(
-                "input \"{}\" was taken for one with channels last, by its sizes alone; Opening::layout(nchw) \
-                 says otherwise",
+                "input \"{}\" was taken for one with channels last, by its sizes alone; \
+                 Opening::layout(nchw) says otherwise",
                 graph.name(pictures.input)
             )));
         }
