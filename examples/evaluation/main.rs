@@ -199,15 +199,13 @@ fn measure_photographs(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
         drawn = drawn.row(title.clone(), figures);
     }
-    let path = arguments.new_folder()?.join("evaluation.html");
-    Gallery::new("Which explanation is better?")
-        .text("A few methods on committed photographs, measured by where their maps lie and by what happens to the class when pixels are shown or hidden in their order.")
-        .fact("Model", model.name())
-        .section(table)
-        .section(drawn)
-        .save(&path)?;
-    println!("open {}", path.display());
-    Ok(())
+    arguments.save(
+        &Gallery::new("Which explanation is better?")
+            .text("A few methods on committed photographs, measured by where their maps lie and by what happens to the class when pixels are shown or hidden in their order.")
+            .fact("Model", model.name())
+            .section(table)
+            .section(drawn),
+    )
 }
 
 /// A method's usual options, but for fewer samples where there are many.

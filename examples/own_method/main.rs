@@ -108,13 +108,11 @@ fn explain() -> Result<(), Box<dyn Error>> {
         }
         section = section.figure(figure);
     }
-    let path = arguments.new_folder()?.join("own_method.html");
-    Gallery::new("A method of one's own")
-        .text("A method that the library does not know, beside some that it does.")
-        .section(section)
-        .save(&path)?;
-    println!("open {}", path.display());
-    Ok(())
+    arguments.save(
+        &Gallery::new("A method of one's own")
+            .text("A method that the library does not know, beside some that it does.")
+            .section(section),
+    )
 }
 
 fn main() -> ExitCode {

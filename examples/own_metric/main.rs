@@ -104,13 +104,13 @@ fn explain() -> Result<(), Box<dyn Error>> {
         }
         section = section.figure(figure);
     }
-    let path = arguments.new_folder()?.join("own_metric.html");
-    Gallery::new("A metric of one's own")
-        .text("Some methods under a metric that the library does not know, and one that it does.")
-        .section(section)
-        .save(&path)?;
-    println!("open {}", path.display());
-    Ok(())
+    arguments.save(
+        &Gallery::new("A metric of one's own")
+            .text(
+                "Some methods under a metric that the library does not know, and one that it does.",
+            )
+            .section(section),
+    )
 }
 
 fn main() -> ExitCode {

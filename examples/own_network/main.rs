@@ -93,13 +93,11 @@ fn explain() -> Result<(), Box<dyn Error>> {
         let [_, overlay] = style.draw(&seen, map, Interpolation::Bilinear)?;
         section = section.figure(Figure::new(&overlay, method.name()).caption(method.name()));
     }
-    let path = arguments.new_folder()?.join("own_network.html");
-    Gallery::new("A network of one's own")
-        .text("What in the photograph speaks for what the network says.")
-        .section(section)
-        .save(&path)?;
-    println!("open {}", path.display());
-    Ok(())
+    arguments.save(
+        &Gallery::new("A network of one's own")
+            .text("What in the photograph speaks for what the network says.")
+            .section(section),
+    )
 }
 
 fn main() -> ExitCode {

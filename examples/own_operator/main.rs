@@ -91,13 +91,11 @@ fn explain() -> Result<(), Box<dyn Error>> {
         let [_, overlay] = style.draw(&seen, map, Interpolation::Bilinear)?;
         section = section.figure(Figure::new(&overlay, method.name()).caption(method.name()));
     }
-    let path = arguments.new_folder()?.join("own_operator.html");
-    Gallery::new("An operator of one's own")
-        .text("A network with an operator that ONNX does not have, explained.")
-        .section(section)
-        .save(&path)?;
-    println!("open {}", path.display());
-    Ok(())
+    arguments.save(
+        &Gallery::new("An operator of one's own")
+            .text("A network with an operator that ONNX does not have, explained.")
+            .section(section),
+    )
 }
 
 fn main() -> ExitCode {

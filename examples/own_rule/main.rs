@@ -65,13 +65,11 @@ fn explain() -> Result<(), Box<dyn Error>> {
         }
         section = section.figure(figure);
     }
-    let path = arguments.new_folder()?.join("own_rule.html");
-    Gallery::new("A rule of one's own")
-        .text("The gradient at the photograph, through rectifiers that hand back other gradients.")
-        .section(section)
-        .save(&path)?;
-    println!("open {}", path.display());
-    Ok(())
+    arguments.save(
+        &Gallery::new("A rule of one's own")
+            .text("The gradient at the photograph, through rectifiers that hand back other gradients.")
+            .section(section),
+    )
 }
 
 fn main() -> ExitCode {

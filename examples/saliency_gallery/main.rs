@@ -100,19 +100,13 @@ fn explain() -> Result<(), Box<dyn Error>> {
     }
 
     let guesses = guesses.into_iter().map(|guess| guess.shown());
-    let path = arguments.new_folder()?.join("saliency_gallery.html");
     let page = Gallery::new("Saliency gallery")
         .text("What one network saw in one photograph, by every method there is.")
         .fact("Model", model.name())
         .predictions(guesses)
         .section(GallerySection::new("The photograph").figure(Figure::new(&seen, "the photograph")))
         .section(by_method);
-    by_layer
-        .into_iter()
-        .fold(page, Gallery::section)
-        .save(&path)?;
-    println!("open {}", path.display());
-    Ok(())
+    arguments.save(&by_layer.into_iter().fold(page, Gallery::section))
 }
 
 /// A method's default options, but for fewer samples where there are many.

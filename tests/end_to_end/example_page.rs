@@ -1,42 +1,15 @@
 //! The example `spatial_attribution`, and its page in a real browser.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use crate::examples;
 use crate::page::{FROM, Page, TO};
 
-/// Cargo builds the examples of a package before it runs the tests, and puts them beside those.
-fn example() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let build = test.parent().and_then(Path::parent).unwrap();
-    let name = format!("spatial_attribution{}", std::env::consts::EXE_SUFFIX);
-    let program = build.join("examples").join(name);
-    assert!(
-        program.is_file(),
-        "{} is missing: cargo build --examples",
-        program.display()
-    );
-    program
-}
+const EXAMPLE: &str = "spatial_attribution";
 
 /// Runs the example in `folder` and gives its page.
 fn run(folder: &Path, arguments: &[&str]) -> PathBuf {
-    let ended = Command::new(example())
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let (out, err) = (
-        String::from_utf8_lossy(&ended.stdout),
-        String::from_utf8_lossy(&ended.stderr),
-    );
-    assert!(ended.status.success(), "{out}{err}");
-    let path = out
-        .lines()
-        .last()
-        .and_then(|line| line.strip_prefix("open "))
-        .unwrap();
-    folder.join(path)
+    examples::page(EXAMPLE, folder, arguments).1
 }
 
 #[test]
@@ -117,11 +90,7 @@ fn a_second_run_leaves_the_first_alone() {
     let out = folder.path().join("mine");
     let named = [&quick[..], &["--out", out.to_str().unwrap()]].concat();
     assert!(run(folder.path(), &named).starts_with(&out));
-    let again = Command::new(example())
-        .args(&named)
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
+    let again = examples::run(EXAMPLE, folder.path(), &named);
     assert!(!again.status.success());
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(

@@ -1,37 +1,17 @@
 //! The examples `channel_attribution` and `neuron_groups`, and their pages in a real browser.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use crate::examples;
 use elucid_testkit::browser::Browser;
 use serde_json::{Value, json};
 
 /// Runs an example in `folder` with tiny icons, and gives its page.
 fn run(name: &str, folder: &Path, arguments: &[&str]) -> PathBuf {
-    // Cargo builds the examples of a package before it runs the tests, and puts them beside those.
-    let test = std::env::current_exe().unwrap();
-    let build = test.parent().and_then(Path::parent).unwrap();
-    let program = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    let program = build.join("examples").join(program);
-    assert!(
-        program.is_file(),
-        "{} is missing: cargo build --examples",
-        program.display()
-    );
-    let ended = Command::new(program)
-        .args(["--size", "24", "--steps", "4"])
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let (out, err) = (
-        String::from_utf8_lossy(&ended.stdout),
-        String::from_utf8_lossy(&ended.stderr),
-    );
-    assert!(ended.status.success(), "{out}{err}");
+    let quick = ["--size", "24", "--steps", "4"];
+    let arguments = [&quick[..], arguments].concat();
+    let (out, path) = examples::page(name, folder, &arguments);
     assert!(out.contains("in 4 steps; the notebooks take 512"), "{out}");
-    let path = out.lines().last().and_then(|l| l.strip_prefix("open "));
-    let path = folder.join(path.unwrap());
     assert!(path.ends_with(format!("elucid-output/{name}/{name}.html")));
     let size = std::fs::metadata(&path).unwrap().len();
     assert!(size < 5 << 20, "the page has {size} bytes");

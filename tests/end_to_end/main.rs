@@ -3,6 +3,7 @@
 mod by_hand;
 mod evaluation;
 mod example_page;
+mod examples;
 mod googlenet_page;
 mod lucid_pages;
 mod page;

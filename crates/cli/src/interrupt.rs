@@ -23,7 +23,7 @@ impl Interrupt {
     pub fn watch() -> Result<Self, CliError> {
         let asked = Arc::new(AtomicBool::new(false));
         let signal = Arc::new(AtomicUsize::new(0));
-        let refused = |error| CliError::io("cannot listen to Ctrl-C", &error);
+        let refused = |error| CliError::io("cannot listen to Ctrl-C and SIGTERM", &error);
         for number in [SIGINT, SIGTERM] {
             // In this order: the first request finds the flag down when it asks whether to leave.
             flag::register_conditional_shutdown(number, BY_SIGNAL + number, Arc::clone(&asked))
@@ -37,6 +37,14 @@ impl Interrupt {
     /// Whether it was asked to end.
     pub fn is_set(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    /// What asked it to, for people.
+    pub fn by(&self) -> &'static str {
+        match self.signal.load(Ordering::Relaxed) == SIGTERM as usize {
+            true => "SIGTERM",
+            false => "Ctrl-C",
+        }
     }
 
     /// How a program ends that was asked to.

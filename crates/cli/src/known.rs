@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use elucid::attribution::{Method, Methods};
+use elucid::attribution::{Method, MethodOption, Methods};
 use elucid::metrics::Metrics;
 
 use crate::error::CliError;
@@ -32,6 +32,14 @@ pub fn methods() -> impl Iterator<Item = &'static Method> {
 pub fn method(name: &str) -> Result<&'static Method, String> {
     let found = known().0.find(name);
     found.map_err(|error| format!("{error}; see: elucid methods"))
+}
+
+/// What an option of a method may be, in words: of presets, which there are.
+pub fn values(method: &Method, option: &MethodOption) -> String {
+    match option.name {
+        "preset" => method.presets.join(", "),
+        _ => option.values.to_owned(),
+    }
 }
 
 /// Every metric.

@@ -61,11 +61,7 @@ fn flags() -> BTreeMap<&'static str, String> {
     let mut known: BTreeMap<&'static str, Vec<(String, Vec<&'static str>)>> = BTreeMap::new();
     for method in known::methods() {
         for option in method.all_options() {
-            let values = match option.name {
-                "preset" => method.presets.join(", "),
-                _ => option.values.to_owned(),
-            };
-            let text = format!("{}: {values}", option.help);
+            let text = format!("{}: {}", option.help, known::values(method, &option));
             let helps = known.entry(option.name).or_default();
             match helps.iter_mut().find(|(help, _)| *help == text) {
                 Some((_, methods)) => methods.push(method.name),

@@ -161,6 +161,11 @@ pub fn remarks(model: &Model) -> Vec<String> {
     remarks.map(|remark| in_flags(remark.text())).collect()
 }
 
+/// What was done to a photograph that is not usual, in words.
+pub fn remark(photo: &Photo) -> Option<String> {
+    photo.remark().map(|remark| in_flags(remark.text()))
+}
+
 /// A photograph, by what identifies it.
 #[derive(Debug, Serialize)]
 pub struct ImageFacts {
@@ -175,7 +180,7 @@ impl ImageFacts {
     /// The same with what was done to the picture.
     pub fn seen_as(self, photo: &Photo) -> Self {
         Self {
-            remark: photo.remark().map(|remark| in_flags(remark.text())),
+            remark: remark(photo),
             ..self
         }
     }

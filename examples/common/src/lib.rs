@@ -108,6 +108,14 @@ impl Arguments {
         }
         Ok(folder)
     }
+
+    /// Saves a page as `EXAMPLE.html` in the new folder, and says where it is.
+    pub fn save(&self, page: &Gallery) -> Result<(), Box<dyn Error>> {
+        let path = self.new_folder()?.join(format!("{}.html", self.example));
+        page.save(&path)?;
+        println!("open {}", path.display());
+        Ok(())
+    }
 }
 
 /// A callback that writes to the terminal, if there is one, how far long work has come.

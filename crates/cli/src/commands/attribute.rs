@@ -130,7 +130,7 @@ struct Report {
     /// Standard deviation of the smoothing as a fraction of the longer side; 0 for none.
     smooth: f32,
     results: Vec<ResultFacts>,
-    /// Whether Ctrl-C ended the work early.
+    /// Whether Ctrl-C or SIGTERM ended the work early.
     interrupted: bool,
     /// What could not be computed.
     failures: Vec<FailureFacts>,
@@ -167,7 +167,7 @@ struct ResultFacts {
     /// Absent where nothing is promised.
     completeness: Option<CompletenessFacts>,
     evaluations: usize,
-    /// How many evaluations there would have been; absent unless Ctrl-C ended them early.
+    /// How many evaluations there would have been; absent unless they were ended early.
     planned_evaluations: Option<usize>,
     /// Absent for methods without a tolerance.
     tolerance_met: Option<bool>,
@@ -214,13 +214,6 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     let interrupt = Interrupt::watch()?;
     let work = Work::new(&session, args, runs, interrupt.clone(), &mut clock)?;
     let results = work.compute(&mut clock)?;
-    // Of a network without a row of scores, or of a target inside it.
-    if let Some(result) = results.facts.iter().find(|r| !r.score.is_finite()) {
-        return Err(CliError::Failure(format!(
-            "the network's score of {} is not finite for {}",
-            result.target, result.image
-        )));
-    }
 
     let page = match work.is_grid() {
         true => {

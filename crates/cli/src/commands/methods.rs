@@ -59,10 +59,7 @@ impl From<&'static Method> for Facts {
                 name => defaults.get(name).map(str::to_owned),
             },
             help: option.help,
-            values: match option.name {
-                "preset" => method.presets.join(", "),
-                _ => option.values.to_owned(),
-            },
+            values: known::values(method, &option),
         });
         Self {
             name: method.name,

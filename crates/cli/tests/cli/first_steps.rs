@@ -203,6 +203,27 @@ fn flags_that_contradict_each_other_are_refused() {
     );
 }
 
+/// Sets of rules that are about nothing are left out, and somebody is told when none is left.
+#[test]
+fn rules_about_nothing_are_refused() {
+    let network = Onnx::image([1, 3, 8, 8])
+        .weight("v", &[4, 3, 1, 1])
+        .node("Conv", &["x", "v"], &["a"])
+        .weight("w", &[4, 4, 1, 1])
+        .node("Conv", &["a", "w"], &["b"])
+        .node("GlobalAveragePool", &["b"], &["p"])
+        .node("Flatten", &["p"], &["y"]);
+    let desk = desk(&network);
+    let line = format!(
+        "spatial --model net.onnx --image cat.png {PLAIN} --from a --to b --quiet --out out"
+    );
+    let message = desk
+        .say(&format!("{line} --rules smooth,smooth-blur"))
+        .refused(1);
+    assert!(message.contains("none of the --rules"), "{message}");
+    assert!(!desk.path("out").exists());
+}
+
 fn save_cat(desk: &Desk) {
     let file = std::fs::File::create(desk.path("cat.npy")).unwrap();
     Array2::<f32>::zeros((1, 1)).write_npy(file).unwrap();

@@ -21,10 +21,9 @@ use crate::names;
 use crate::options::taken_by_others;
 use crate::output::Files;
 use crate::pictures::enlarged;
-use crate::report::{Clock, LayerFacts};
+use crate::report::{Clock, LayerFacts, remark};
 use crate::session::Session;
 use crate::target::{self, Reading, TargetFacts};
-use crate::wording::in_flags;
 
 /// How many guesses the page and the report show.
 const GUESSES: usize = 5;
@@ -285,7 +284,7 @@ impl<'w> Work<'w> {
                     guesses: ranked.into_iter().take(GUESSES).collect(),
                     target: facts,
                     place: target.place_in(model, &image)?,
-                    remark: image.remark().map(|remark| in_flags(remark.text())),
+                    remark: remark(&image),
                 });
                 images.push(image);
                 targets.push(target);
@@ -329,7 +328,7 @@ impl<'w> Work<'w> {
                 });
             };
             if self.interrupt.is_set() && index > 0 {
-                failed("not begun: ended by Ctrl-C".to_owned());
+                failed(format!("not begun: ended by {}", self.interrupt.by()));
                 continue;
             }
             let bar = console.steps(&match self.runs.len() {
@@ -356,8 +355,9 @@ impl<'w> Work<'w> {
                     return Err(CliError::Usage(error.to_string()));
                 }
                 Err(elucid::Error::Attribution(AttributionError::Cancelled { .. })) => {
-                    console.note(format!("{what}: ended by Ctrl-C"));
-                    failed("ended by Ctrl-C".to_owned());
+                    let ended = format!("ended by {}", self.interrupt.by());
+                    console.note(format!("{what}: {ended}"));
+                    failed(ended);
                 }
                 Err(error) if self.runs.len() == 1 => return Err(error.into()),
                 Err(error) => {
@@ -399,7 +399,7 @@ impl<'w> Work<'w> {
         Ok(attribution)
     }
 
-    /// Whether there is something for a photograph. Says so if Ctrl-C left less than was planned.
+    /// Whether there is something for a photograph. Says so if less was left than was planned.
     fn reached(&self, what: &str, photo: usize, attribution: &Attribution) -> bool {
         let Some(planned) = attribution.planned().get(photo) else {
             return true;
@@ -407,10 +407,11 @@ impl<'w> Work<'w> {
         let name = &self.photos[photo].name;
         let evaluations = attribution.evaluations().get(photo).copied();
         let evaluations = evaluations.unwrap_or_default();
+        let by = self.interrupt.by();
         self.session.console.note(match evaluations {
-            0 => format!("{what}, {name}: ended by Ctrl-C before it was reached"),
+            0 => format!("{what}, {name}: ended by {by} before it was reached"),
             _ => format!(
-                "{what}, {name}: ended by Ctrl-C: the map rests on {evaluations} of {planned} \
+                "{what}, {name}: ended by {by}: the map rests on {evaluations} of {planned} \
                  evaluations"
             ),
         });

@@ -150,6 +150,11 @@ impl<'w> Work<'w> {
                 hints: at_layers,
             });
         }
+        if views.is_empty() {
+            return Err(CliError::Failure(
+                "none of the --rules is about anything in this network".to_owned(),
+            ));
+        }
         for hint in &hints {
             hint.facts.tell(console);
             console.note(

@@ -74,7 +74,7 @@ pub fn squeezenet() -> &'static [u8] {
 impl Desk {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // One deeper, so that `../shared`, where models are looked for too, is surely not there.
+        // One deeper, so that tests can put files beside it.
         let desk = folder.path().join("desk");
         std::fs::create_dir(&desk).unwrap();
         let photos = [
@@ -218,10 +218,12 @@ pub fn situations(cases: &[&str]) {
     }
     let mut arguments = vec![PathBuf::from(env!("CARGO_BIN_EXE_elucid")), at];
     arguments.extend(cases.iter().map(PathBuf::from));
+    arguments.push(PathBuf::from("-v"));
     let ran = python("run.py", &arguments);
     let said = String::from_utf8_lossy(&ran.stdout);
     assert!(
         said.contains(&format!("{} passes, 0 refused", cases.len())),
-        "{said}"
+        "{said}{}",
+        String::from_utf8_lossy(&ran.stderr)
     );
 }
