@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{OpKind};
 
 use super::pick::keys;
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of};
+use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -36,19 +36,13 @@ struct ArgExtreme {
 }
 
 impl Operator for ArgExtreme {
+    facts!(algebra: Decision, axis: .axis);
+
     fn kind(&self) -> OpKind {
         OpKind::new(match self.largest {
             true => "ArgMax",
             false => "ArgMin",
         })
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
-
-    fn axis(&self) -> Option<i64> {
-        Some(self.axis)
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

@@ -10,13 +10,12 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::heads::{self, Attends};
 use crate::host::{ElementType, broadcast};
-use crate::operator::{
+use crate::operator::{facts, 
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_size,
 };
 use crate::registry::Entry;
@@ -124,17 +123,7 @@ impl Sizes {
 }
 
 impl Operator for Attention {
-    fn kind(&self) -> OpKind {
-        OpKind::new("Attention")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
-
-    fn most_outputs(&self) -> usize {
-        4
-    }
+    facts!(kind: "Attention", algebra: Other, most_outputs: 4);
 
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
         // A mask of three axes is one for each head.

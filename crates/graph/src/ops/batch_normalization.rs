@@ -14,7 +14,7 @@ use elucid_rules::{Algebra, OpKind};
 use super::layer_normalization::standardised;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::operator::{
+use crate::operator::{facts, 
     Apart, BatchNorm, Kernel, Known, Operands, Operator, Refused, Resolved, Slots,
 };
 use crate::receptive::{Reach, Windows};
@@ -68,9 +68,7 @@ struct BatchNormalization {
 }
 
 impl Operator for BatchNormalization {
-    fn kind(&self) -> OpKind {
-        OpKind::BatchNormalization
-    }
+    facts!(kind: OpKind::BatchNormalization);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         match self.trains != Trains::Always && constant.iter().skip(1).all(|c| *c) {

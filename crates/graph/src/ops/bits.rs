@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{OpKind};
 
 use super::pointwise::Pair;
 use crate::host::{ElementType, HostTensor};
@@ -59,13 +59,7 @@ struct Bits {
 }
 
 impl Operator for Bits {
-    fn kind(&self) -> OpKind {
-        self.kind
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Decision
-    }
+    facts!(kind: .kind, algebra: Decision);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let pair = Pair::of(inputs, None)?;

@@ -6,7 +6,7 @@ use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::Activation;
 use crate::host::ElementType;
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -25,6 +25,8 @@ struct Cast {
 }
 
 impl Operator for Cast {
+    facts!(apart: Rows);
+
     fn kind(&self) -> OpKind {
         match self.to {
             Some(_) => OpKind::Cast,
@@ -38,10 +40,6 @@ impl Operator for Cast {
             true => Algebra::Moves,
             false => Algebra::Decision,
         }
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

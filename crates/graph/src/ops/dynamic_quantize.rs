@@ -23,11 +23,7 @@ struct DynamicQuantize;
 const MOST: f32 = 255.0;
 
 impl Operator for DynamicQuantize {
-    facts!(kind: "DynamicQuantizeLinear", algebra: Other);
-
-    fn most_outputs(&self) -> usize {
-        3
-    }
+    facts!(kind: "DynamicQuantizeLinear", algebra: Other, most_outputs: 3);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.floats(0)?;

@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, };
 
 use super::gather::selected;
 use super::matmul::{dense, dense_transpose, scale_columns};
 use super::transpose::permuted;
 use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
 use crate::host::HostTensor;
-use crate::operator::{
+use crate::operator::{facts, 
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights,
     check_host_size, check_size, check_work,
 };
@@ -115,9 +115,7 @@ fn implied(operands: &[Vec<Part>]) -> Vec<Part> {
 struct Einsum(Equation);
 
 impl Operator for Einsum {
-    fn kind(&self) -> OpKind {
-        OpKind::new("Einsum")
-    }
+    facts!(kind: "Einsum");
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         let Equation { operands, output } = &self.0;

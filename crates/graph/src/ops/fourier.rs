@@ -7,7 +7,7 @@ use std::f64::consts::TAU;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, };
 
 use super::gather::index_tensor;
 use crate::activation::{Activation, IntoView};
@@ -185,9 +185,7 @@ struct Stft {
 }
 
 impl Operator for Stft {
-    fn kind(&self) -> OpKind {
-        OpKind::new("STFT")
-    }
+    facts!(kind: "STFT");
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         match constant.iter().skip(1).all(|c| *c) {

@@ -12,8 +12,8 @@ use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView};
 use crate::host::broadcast;
-use crate::operator::{
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, do_not_broadcast,
+use crate::operator::{facts, 
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, do_not_broadcast,
 };
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -58,19 +58,13 @@ struct Gelu {
 }
 
 impl Operator for Gelu {
-    fn kind(&self) -> OpKind {
-        self.kind
-    }
+    facts!(kind: .kind, apart: Rows);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         match constant {
             [] | [_] | [_, true] => Algebra::Gate,
             _ => Algebra::Other,
         }
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

@@ -50,9 +50,7 @@ struct Gemm {
 }
 
 impl Operator for Gemm {
-    fn kind(&self) -> OpKind {
-        OpKind::Gemm
-    }
+    facts!(kind: OpKind::Gemm);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         match constant {

@@ -6,7 +6,7 @@ use elucid_rules::{Algebra, OpKind};
 
 use super::reduce::{How, Reduce};
 use crate::activation::{Activation, IntoView};
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -24,6 +24,8 @@ struct GlobalPool {
 }
 
 impl Operator for GlobalPool {
+    facts!(apart: Rows);
+
     fn kind(&self) -> OpKind {
         match self.max {
             true => OpKind::GlobalMaxPool,
@@ -36,10 +38,6 @@ impl Operator for GlobalPool {
             true => Algebra::Maximum,
             false => Algebra::Linear,
         }
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

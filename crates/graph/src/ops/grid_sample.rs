@@ -7,14 +7,14 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, };
 
 use super::sampling::{Interpolation, Outside, sampled};
 use super::window::spatial;
 use crate::activation::{Activation, IntoView};
 use crate::message::few;
-use crate::operator::{
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size,
+use crate::operator::{facts, 
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size,
 };
 use crate::registry::Entry;
 
@@ -57,19 +57,13 @@ struct GridSample {
 }
 
 impl Operator for GridSample {
-    fn kind(&self) -> OpKind {
-        OpKind::new("GridSample")
-    }
+    facts!(kind: "GridSample", apart: Joined);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         match constant {
             [_, true] => Algebra::Linear,
             _ => Algebra::Other,
         }
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Joined
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

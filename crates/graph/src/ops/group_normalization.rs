@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind, Statistics};
+use elucid_rules::{Statistics};
 
 use super::layer_normalization::standardised;
 use crate::activation::{Activation, IntoView};
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("GroupNormalization", 18, |a| {
@@ -32,17 +32,7 @@ struct GroupNormalization {
 }
 
 impl Operator for GroupNormalization {
-    fn kind(&self) -> OpKind {
-        OpKind::new("GroupNormalization")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Normalization
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
-    }
+    facts!(kind: "GroupNormalization", algebra: Normalization, apart: Rows);
 
     fn number(&self, attribute: &str) -> Option<f64> {
         match attribute {

@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
 
 use super::body::Tracer;
 use crate::graph::Graph;
 use crate::host::HostTensor;
-use crate::operator::{Operands, Operator, Refused, Resolved};
+use crate::operator::{facts, Operands, Operator, Refused, Resolved};
 use crate::place::Branch;
 use crate::registry::Entry;
 
@@ -31,13 +30,7 @@ struct If {
 }
 
 impl Operator for If {
-    fn kind(&self) -> OpKind {
-        OpKind::new("If")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
+    facts!(kind: "If", algebra: Other);
 
     fn most_outputs(&self) -> usize {
         self.yes.outputs.len().max(self.no.outputs.len())

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{OpKind};
 
 use super::group_normalization::Normalize;
-use crate::operator::{Apart, Operands, Operator, Refused, Resolved};
+use crate::operator::{facts, Operands, Operator, Refused, Resolved};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("InstanceNormalization", 1, |a| {
@@ -20,17 +20,7 @@ struct InstanceNormalization {
 }
 
 impl Operator for InstanceNormalization {
-    fn kind(&self) -> OpKind {
-        OpKind::InstanceNormalization
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Normalization
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
-    }
+    facts!(kind: OpKind::InstanceNormalization, algebra: Normalization, apart: Rows);
 
     fn number(&self, attribute: &str) -> Option<f64> {
         (attribute == "epsilon").then(|| self.epsilon.into())

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind, Statistics};
+use elucid_rules::{OpKind, Statistics};
 
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, broadcast};
-use crate::operator::{
+use crate::operator::{facts, 
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, axis_of,
 };
 use crate::registry::Entry;
@@ -64,13 +64,7 @@ struct LayerNormalization {
 }
 
 impl Operator for LayerNormalization {
-    fn kind(&self) -> OpKind {
-        self.kind
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Normalization
-    }
+    facts!(kind: .kind, algebra: Normalization);
 
     fn most_outputs(&self) -> usize {
         if self.centred { 3 } else { 2 }

@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
 
 use super::body::{Traced, Tracer};
 use crate::graph::Graph;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Known, Operands, Operator, Refused, Resolved};
+use crate::operator::{facts, Known, Operands, Operator, Refused, Resolved};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("Loop", 1, |a| {
@@ -39,13 +38,7 @@ struct Loop {
 }
 
 impl Operator for Loop {
-    fn kind(&self) -> OpKind {
-        OpKind::new("Loop")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
+    facts!(kind: "Loop", algebra: Other);
 
     fn most_outputs(&self) -> usize {
         self.body.outputs.len().saturating_sub(1)

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, activation};
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{OpKind};
 
 use super::gather::index_tensor;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::operator::{
+use crate::operator::{facts, 
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size,
 };
 use crate::registry::Entry;
@@ -56,15 +56,13 @@ struct Loss {
 }
 
 impl Operator for Loss {
+    facts!(algebra: Other);
+
     fn kind(&self) -> OpKind {
         OpKind::new(match self.softmax {
             true => "SoftmaxCrossEntropyLoss",
             false => "NegativeLogLikelihoodLoss",
         })
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
     }
 
     fn most_outputs(&self) -> usize {

@@ -9,7 +9,7 @@ use super::transpose::permuted;
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
 use crate::host::{HostTensor, broadcast};
-use crate::operator::{
+use crate::operator::{facts, 
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, aligned,
     check_host_size, check_work,
 };
@@ -56,9 +56,7 @@ pub(super) use dense_weights;
 struct MatMul;
 
 impl Operator for MatMul {
-    fn kind(&self) -> OpKind {
-        OpKind::MatMul
-    }
+    facts!(kind: OpKind::MatMul);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         match constant {
@@ -181,9 +179,7 @@ struct FusedMatMul {
 }
 
 impl Operator for FusedMatMul {
-    fn kind(&self) -> OpKind {
-        OpKind::new("com.microsoft.FusedMatMul")
-    }
+    facts!(kind: "com.microsoft.FusedMatMul");
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         match constant {

@@ -34,11 +34,7 @@ struct MaxPool {
 }
 
 impl Operator for MaxPool {
-    facts!(kind: OpKind::MaxPool, algebra: Maximum);
-
-    fn most_outputs(&self) -> usize {
-        2
-    }
+    facts!(kind: OpKind::MaxPool, algebra: Maximum, most_outputs: 2);
 
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
         // Where the largest numbers are is counted over all images.

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, };
 
 use super::gather::index_tensor;
 use super::window::{Window, spatial};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::host::{ElementType, HostTensor};
 use crate::limits::widest_bytes;
-use crate::operator::{
+use crate::operator::{facts, 
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, sizes,
 };
 use crate::registry::Entry;
@@ -27,9 +27,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("MaxUnpool", 1, |a| {
 struct MaxUnpool(Window);
 
 impl Operator for MaxUnpool {
-    fn kind(&self) -> OpKind {
-        OpKind::new("MaxUnpool")
-    }
+    facts!(kind: "MaxUnpool");
 
     fn algebra(&self, _constant: &[bool]) -> Algebra {
         // As a pool's positions do, it follows the image.

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use elucid_rules::{Algebra, OpKind};
 
 use super::attention::{Sizes, attend, heads, hiding, misfit, shared};
 use super::matmul::dense;
@@ -15,7 +14,7 @@ use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::heads::{Attends, Heads};
 use crate::host::broadcast;
-use crate::operator::{
+use crate::operator::{facts, 
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_host_size,
     check_size,
 };
@@ -215,17 +214,7 @@ struct Projected {
 }
 
 impl Operator for Projected {
-    fn kind(&self) -> OpKind {
-        OpKind::new("com.microsoft.Attention")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
-
-    fn most_outputs(&self) -> usize {
-        2
-    }
+    facts!(kind: "com.microsoft.Attention", algebra: Other, most_outputs: 2);
 
     fn number(&self, attribute: &str) -> Option<f64> {
         let queries = self.widths.as_ref().and_then(|widths| widths.first());
@@ -418,17 +407,7 @@ impl Source {
 }
 
 impl Operator for Given {
-    fn kind(&self) -> OpKind {
-        OpKind::new("com.microsoft.MultiHeadAttention")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
-
-    fn most_outputs(&self) -> usize {
-        3
-    }
+    facts!(kind: "com.microsoft.MultiHeadAttention", algebra: Other, most_outputs: 3);
 
     fn number(&self, attribute: &str) -> Option<f64> {
         self.0.number(attribute)

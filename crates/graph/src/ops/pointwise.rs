@@ -10,7 +10,7 @@ use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor, broadcast};
 use crate::operator::{
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, axis_of,
-    check_host_size, do_not_broadcast,
+    check_host_size, do_not_broadcast, facts,
 };
 use crate::receptive::{Reach, Windows};
 
@@ -61,17 +61,7 @@ impl Function {
 }
 
 impl Operator for Function {
-    fn kind(&self) -> OpKind {
-        self.kind
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        self.algebra
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Rows
-    }
+    facts!(kind: .kind, algebra: .algebra, apart: Rows);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;
@@ -218,9 +208,7 @@ impl<'a> Pair<'a> {
 }
 
 impl Operator for Pairwise {
-    fn kind(&self) -> OpKind {
-        self.kind
-    }
+    facts!(kind: .kind);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         (self.algebra)(constant)

@@ -12,7 +12,7 @@ use super::pointwise::Pair;
 use super::pointwise::legacy_axis;
 use crate::activation::{Activation, IntoView};
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{facts, Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -30,9 +30,7 @@ struct Pow {
 const MOST_FACTORS: f32 = 4096.0;
 
 impl Operator for Pow {
-    fn kind(&self) -> OpKind {
-        OpKind::Pow
-    }
+    facts!(kind: OpKind::Pow);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         match constant {

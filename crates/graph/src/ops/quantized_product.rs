@@ -15,7 +15,7 @@ use super::steps::{rounded, small};
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, broadcast};
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned};
+use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -73,9 +73,7 @@ impl Product {
 }
 
 impl Operator for Product {
-    fn kind(&self) -> OpKind {
-        self.kind
-    }
+    facts!(kind: .kind);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         let ([_, weight], _) = self.slots();

@@ -14,12 +14,12 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{OpKind};
 
 use super::named::Named;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size};
+use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -143,12 +143,10 @@ struct Recurrent {
 }
 
 impl Operator for Recurrent {
+    facts!(algebra: Other);
+
     fn kind(&self) -> OpKind {
         OpKind::new(self.cell.name())
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
     }
 
     fn most_outputs(&self) -> usize {

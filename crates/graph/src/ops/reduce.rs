@@ -10,7 +10,7 @@ use elucid_rules::{Algebra, OpKind};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{
+use crate::operator::{facts, 
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axes_of, check_host_size,
 };
 use crate::registry::Entry;
@@ -77,9 +77,7 @@ struct Reduction {
 }
 
 impl Operator for Reduction {
-    fn kind(&self) -> OpKind {
-        self.kind
-    }
+    facts!(kind: .kind);
 
     fn algebra(&self, _constant: &[bool]) -> Algebra {
         match self.how {

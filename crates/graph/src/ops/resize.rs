@@ -13,7 +13,7 @@ use super::gather::index_tensor;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{
+use crate::operator::{facts, 
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axes_or_all,
     check_host_size, check_size, sizes,
 };
@@ -183,9 +183,7 @@ struct Stretch {
 }
 
 impl Operator for Resize {
-    fn kind(&self) -> OpKind {
-        self.kind
-    }
+    facts!(kind: .kind);
 
     fn algebra(&self, _constant: &[bool]) -> Algebra {
         let extrapolates = self.coordinates == Coordinates::TfCropAndResize;

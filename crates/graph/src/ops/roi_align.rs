@@ -8,12 +8,12 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, };
 
 use super::gather::{indices_of, selected};
 use crate::activation::{Activation, IntoView};
 use crate::message::few;
-use crate::operator::{
+use crate::operator::{facts, 
     Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size, check_size,
 };
 use crate::registry::Entry;
@@ -66,9 +66,7 @@ struct RoiAlign {
 }
 
 impl Operator for RoiAlign {
-    fn kind(&self) -> OpKind {
-        OpKind::new("RoiAlign")
-    }
+    facts!(kind: "RoiAlign");
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         match (self.largest, constant) {

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, };
 
 use super::attention::{Sizes, heads, misfit};
 use super::gather::selected;
 use crate::activation::{Activation, IntoView};
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("RotaryEmbedding", 23, |a| {
@@ -37,9 +37,7 @@ struct RotaryEmbedding {
 }
 
 impl Operator for RotaryEmbedding {
-    fn kind(&self) -> OpKind {
-        OpKind::new("RotaryEmbedding")
-    }
+    facts!(kind: "RotaryEmbedding");
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         match constant.iter().skip(1).all(|c| *c) {

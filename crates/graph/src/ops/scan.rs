@@ -4,12 +4,11 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
 
 use super::body::{Traced, Tracer};
 use crate::attributes::Attributes;
 use crate::graph::Graph;
-use crate::operator::{Operands, Operator, Refused, Resolved, axis_of};
+use crate::operator::{facts, Operands, Operator, Refused, Resolved, axis_of};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -69,13 +68,7 @@ struct Scan {
 }
 
 impl Operator for Scan {
-    fn kind(&self) -> OpKind {
-        OpKind::new("Scan")
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
+    facts!(kind: "Scan", algebra: Other);
 
     fn most_outputs(&self) -> usize {
         self.body.outputs.len()

@@ -19,7 +19,7 @@ use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
 use crate::message::few;
-use crate::operator::{
+use crate::operator::{facts, 
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size,
 };
 use crate::registry::Entry;
@@ -64,9 +64,7 @@ struct Scatter {
 }
 
 impl Operator for Scatter {
-    fn kind(&self) -> OpKind {
-        self.kind
-    }
+    facts!(kind: .kind);
 
     fn algebra(&self, _constant: &[bool]) -> Algebra {
         match self.how {

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{OpKind};
 
 use super::layer_normalization::{scaled, standardised};
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::broadcast;
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned};
+use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -45,17 +45,7 @@ impl SkipNormalization {
 }
 
 impl Operator for SkipNormalization {
-    fn kind(&self) -> OpKind {
-        self.kind
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
-
-    fn most_outputs(&self) -> usize {
-        4
-    }
+    facts!(kind: .kind, algebra: Other, most_outputs: 4);
 
     fn number(&self, attribute: &str) -> Option<f64> {
         (attribute == "epsilon").then(|| self.epsilon.into())

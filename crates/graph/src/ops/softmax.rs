@@ -9,7 +9,7 @@ use elucid_rules::{Algebra, OpKind};
 use super::lp_normalization::around;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::operator::{
+use crate::operator::{facts, 
     Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of,
 };
 use crate::receptive::{Reach, Windows};
@@ -43,6 +43,8 @@ struct Softmax {
 }
 
 impl Operator for Softmax {
+    facts!(axis: .axis);
+
     fn kind(&self) -> OpKind {
         match self.how {
             How::Soft => OpKind::Softmax,
@@ -60,10 +62,6 @@ impl Operator for Softmax {
 
     fn apart(&self, inputs: &Operands<'_>) -> Apart {
         Apart::along(self.axis, inputs)
-    }
-
-    fn axis(&self) -> Option<i64> {
-        Some(self.axis)
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

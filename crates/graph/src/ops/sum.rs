@@ -10,8 +10,8 @@ use elucid_rules::{Algebra, OpKind};
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor, broadcast};
-use crate::operator::{
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_host_size,
+use crate::operator::{facts, 
+    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_host_size,
     do_not_broadcast,
 };
 use crate::receptive::{Reach, Windows};
@@ -81,9 +81,7 @@ fn smaller(x: f32, y: f32) -> f32 {
 }
 
 impl Operator for Combine {
-    fn kind(&self) -> OpKind {
-        self.kind
-    }
+    facts!(kind: .kind, apart: Stacks);
 
     fn algebra(&self, constant: &[bool]) -> Algebra {
         let several = constant.iter().filter(|c| !**c).count() > 1;
@@ -94,10 +92,6 @@ impl Operator for Combine {
             How::Largest => Algebra::Maximum,
             How::Smallest => Algebra::Minimum,
         }
-    }
-
-    fn apart(&self, _inputs: &Operands<'_>) -> Apart {
-        Apart::Stacks
     }
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {

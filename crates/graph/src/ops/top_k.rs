@@ -50,11 +50,7 @@ impl TopK {
 }
 
 impl Operator for TopK {
-    facts!(kind: "TopK", algebra: Moves);
-
-    fn most_outputs(&self) -> usize {
-        2
-    }
+    facts!(kind: "TopK", algebra: Moves, most_outputs: 2);
 
     fn number(&self, attribute: &str) -> Option<f64> {
         (attribute == "largest").then(|| f64::from(u8::from(self.largest)))

@@ -25,11 +25,7 @@ struct Unique {
 }
 
 impl Operator for Unique {
-    facts!(kind: "Unique", algebra: Moves);
-
-    fn most_outputs(&self) -> usize {
-        4
-    }
+    facts!(kind: "Unique", algebra: Moves, most_outputs: 4);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;

@@ -3,11 +3,11 @@
 use std::f64::consts::TAU;
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{OpKind};
 
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{Operands, Operator, Refused, Resolved, check_host_size};
+use crate::operator::{facts, Operands, Operator, Refused, Resolved, check_host_size};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -42,13 +42,7 @@ struct Window {
 }
 
 impl Operator for Window {
-    fn kind(&self) -> OpKind {
-        self.kind
-    }
-
-    fn algebra(&self, _constant: &[bool]) -> Algebra {
-        Algebra::Other
-    }
+    facts!(kind: .kind, algebra: Other);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let stated = inputs.value(0, "the size")?.scalar_int()?;
