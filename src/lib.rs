@@ -12,6 +12,7 @@ pub use elucid_metrics as metrics;
 pub use elucid_models as models;
 pub use elucid_onnx as onnx;
 pub use elucid_optvis as optvis;
+pub use elucid_progress as progress;
 pub use elucid_render as render;
 pub use elucid_rules as rules;
 pub use elucid_vision as vision;
