@@ -145,6 +145,18 @@ pub enum AttributionError {
         /// The operators, by kind and name.
         nodes: Vec<String>,
     },
+    /// A method shares probabilities out among numbers of 0 and more, and layers read others.
+    #[error(
+        "{method} shares probabilities out among numbers of 0 and more, and numbers below 0 reach {}: lrp by \
+         epsilon-plus splits them by their sign; allow_signed(true) takes them as they are",
+        by_kind(nodes)
+    )]
+    Signed {
+        /// The method.
+        method: &'static str,
+        /// The operators, by kind and name.
+        nodes: Vec<String>,
+    },
     /// A method replaces the gradient of ReLU and Clip, and there is none to replace. Other activations can
     /// be given rules of their own, such as [`GuidedActivation`](elucid_rules::GuidedActivation), and the
     /// gradient taken under them.

@@ -20,9 +20,10 @@
 //!
 //! The rules need inputs of 0 and more: at the images, which are signed after their mean was
 //! subtracted, shares are no probabilities. Asking for a layer below the first convolution is
-//! therefore an error unless [`ExcitationBackprop::allow_input`] is called. Networks with layers that
-//! no ReLU follows (MobileNetV2's bottlenecks, SiLU and HardSwish, which go below 0) have signed activations on the way, too: shares of a
-//! sum that almost cancels are huge, and below such layers the stated sum is far from 1. LRP's
+//! therefore an error unless [`ExcitationBackprop::allow_input`] is called. In networks with layers that
+//! no ReLU follows (MobileNetV2's bottlenecks, SiLU and HardSwish, which go below 0) convolutions on the way read
+//! signed numbers, too: shares of a sum that almost cancels are huge, and below such layers the sum is far from
+//! 1. They are named in an error, unless [`ExcitationBackprop::allow_signed`] is called. LRP's
 //! [`ZPlus`](crate::relevance::ZPlus), which splits inputs by their sign, is right there.
 //!
 //! **Start.** The gradient of the target where it is computed: 1 at the class for a logit, 1 and -1
@@ -34,7 +35,7 @@
 //! as here, though its documentation speaks of a clamp. The Caffe page of the method calls it
 //! patent-pending (Adobe): look into it before commercial use.
 
-use elucid_graph::{Activation, ImageBatch, Recording};
+use elucid_graph::{Activation, ImageBatch, Recording, Step};
 use elucid_rules::RuleUse;
 
 use crate::attribution::Attribution;
@@ -58,6 +59,7 @@ pub struct ExcitationBackprop {
     pub(crate) setup: Setup,
     rules: RelevanceRules,
     allow_input: bool,
+    allow_signed: bool,
 }
 
 impl ExcitationBackprop {
@@ -67,6 +69,7 @@ impl ExcitationBackprop {
             setup: Setup::at(layer),
             rules: RelevanceRules::excitation_backprop(),
             allow_input: false,
+            allow_signed: false,
         }
     }
 
@@ -78,6 +81,13 @@ impl ExcitationBackprop {
     }
 
     setup_builders!(batch_size, progress);
+
+    fn allowed(&self) -> Allowed {
+        Allowed {
+            input: self.allow_input,
+            signed: self.allow_signed,
+        }
+    }
 }
 
 crate::options!(ExcitationBackprop {
@@ -87,31 +97,84 @@ crate::options!(ExcitationBackprop {
         allow_input: bool as "allow-input",
         "whether it goes down through the first convolution to signed inputs", "true or false"
     }
+    {
+        /// Whether it goes down through layers that read numbers below 0, such as those behind SiLU and
+        /// HardSwish; not by default.
+        allow_signed: bool as "allow-signed",
+        "whether it goes down through layers that read numbers below 0", "true or false"
+    }
 });
 
-/// Refuses a layer below the first weighted operator.
-fn check_layer(work: &Context<'_>, recording: &Recording<'_>) -> Result<(), AttributionError> {
-    let steps = recording.steps(&work.target.layer, &[&work.layer])?;
-    match steps.iter().find(|step| step.is_first()) {
-        Some(_) => Err(AttributionError::Parameter {
-            parameter: "the layer of excitation backprop",
-            value: format!("\"{}\"", work.layer),
-            expected: "a layer after the first convolution, where activations are 0 or more; \
-                       allow_input(true) goes down to signed inputs all the same",
-        }),
-        None => Ok(()),
+/// What the rules may be used on, though it is not what they were made for.
+#[derive(Debug, Clone, Copy)]
+struct Allowed {
+    input: bool,
+    signed: bool,
+}
+
+impl Allowed {
+    /// Refuses a layer below the first weighted operator.
+    fn check_layer(
+        self,
+        work: &Context<'_>,
+        recording: &Recording<'_>,
+    ) -> Result<(), AttributionError> {
+        let steps = recording.steps(&work.target.layer, &[&work.layer])?;
+        match !self.input && steps.iter().any(Step::is_first) {
+            true => Err(AttributionError::Parameter {
+                parameter: "the layer of excitation backprop",
+                value: format!("\"{}\"", work.layer),
+                expected: "a layer after the first convolution, where activations are 0 or more; \
+                           allow_input(true) goes down to signed inputs all the same",
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses weighted operators, but for the first, that read numbers below 0.
+    fn check_signs(
+        self,
+        method: &'static str,
+        work: &Context<'_>,
+        recording: &Recording<'_>,
+    ) -> Result<(), AttributionError> {
+        if self.signed {
+            return Ok(());
+        }
+        let steps = recording.steps(&work.target.layer, &[&work.layer])?;
+        let weighted = steps.iter().filter(|step| step.weights().is_some());
+        let signed = weighted.filter(|step| !step.is_first() && reads_signed(step));
+        let nodes: Vec<String> = signed.map(Step::label).collect();
+        match nodes.is_empty() {
+            true => Ok(()),
+            false => Err(AttributionError::Signed { method, nodes }),
+        }
     }
 }
 
+/// Whether numbers below 0 come in, that are more than rounding.
+fn reads_signed(step: &Step<'_>) -> bool {
+    step.input(0).is_some_and(|x| {
+        let numbers = x.rows();
+        let least: f32 = numbers.clone().min().into_scalar();
+        let largest: f32 = numbers.abs().max().into_scalar();
+        least < -ROUNDING * largest
+    })
+}
+
+/// Of numbers that are 0 in exact arithmetic, in parts of the largest.
+const ROUNDING: f32 = 1e-6;
+
 impl Attributor for ExcitationBackprop {
     fn name(&self) -> &'static str {
-        "excitation-backprop"
+        METHOD.name
     }
 
     stated!();
 
     /// Besides the errors of all methods: [`AttributionError::Parameter`] for a layer below the
-    /// first convolution, [`AttributionError::Uncovered`] for operators that the rules say nothing
+    /// first convolution, [`AttributionError::Signed`] for layers that read numbers below 0,
+    /// [`AttributionError::Uncovered`] for operators that the rules say nothing
     /// about, [`AttributionError::NeedsModel`] for a closure.
     ///
     /// Memory: all activations of a batch between the input and the target.
@@ -128,9 +191,7 @@ impl Attributor for ExcitationBackprop {
         self.rules.check_matches(model)?;
         let (mut started, mut uses) = (Vec::new(), Vec::new());
         let (values, scores) = work.each_recording(model, |recorded, _rows| {
-            if !self.allow_input {
-                check_layer(&work, &recorded.recording)?;
-            }
+            self.allowed().check_layer(&work, &recorded.recording)?;
             started.extend(sums(&recorded.gradient.to_array()?));
             let recording = self.rules.prepare(recorded.recording);
             let (from, to) = (&work.target.layer, &work.layer);
@@ -138,6 +199,7 @@ impl Attributor for ExcitationBackprop {
             let (arrived, used) = self
                 .rules
                 .hand_down(self.name(), &recording, from, seed, to)?;
+            self.allowed().check_signs(METHOD.name, &work, &recording)?;
             uses = used;
             Ok(arrived)
         })?;
@@ -158,6 +220,7 @@ pub struct ContrastiveExcitationBackprop {
     rules: RelevanceRules,
     contrast_layer: Option<String>,
     allow_input: bool,
+    allow_signed: bool,
 }
 
 impl ContrastiveExcitationBackprop {
@@ -168,6 +231,7 @@ impl ContrastiveExcitationBackprop {
             rules: RelevanceRules::excitation_backprop(),
             contrast_layer: None,
             allow_input: false,
+            allow_signed: false,
         }
     }
 
@@ -187,6 +251,13 @@ impl ContrastiveExcitationBackprop {
     }
 
     setup_builders!(batch_size, progress);
+
+    fn allowed(&self) -> Allowed {
+        Allowed {
+            input: self.allow_input,
+            signed: self.allow_signed,
+        }
+    }
 }
 
 crate::options!(ContrastiveExcitationBackprop {
@@ -205,6 +276,12 @@ crate::options!(ContrastiveExcitationBackprop {
         /// default.
         allow_input: bool as "allow-input",
         "whether it goes down through the first convolution to signed inputs", "true or false"
+    }
+    {
+        /// Whether it goes down through layers that read numbers below 0, such as those behind SiLU and
+        /// HardSwish; not by default.
+        allow_signed: bool as "allow-signed",
+        "whether it goes down through layers that read numbers below 0", "true or false"
     }
 });
 
@@ -247,7 +324,7 @@ impl ContrastiveExcitationBackprop {
 
 impl Attributor for ContrastiveExcitationBackprop {
     fn name(&self) -> &'static str {
-        "contrastive-excitation-backprop"
+        CONTRASTIVE.name
     }
 
     stated!();
@@ -267,9 +344,7 @@ impl Attributor for ContrastiveExcitationBackprop {
         self.rules.check_matches(model)?;
         let mut uses = Vec::new();
         let (values, scores) = work.each_recording(model, |recorded, _rows| {
-            if !self.allow_input {
-                check_layer(&work, &recorded.recording)?;
-            }
+            self.allowed().check_layer(&work, &recorded.recording)?;
             let recording = self.rules.prepare(recorded.recording);
             let (top, seed) = (&work.target.layer, recorded.gradient);
             let (contrast, classifier) = self.contrast(&work, &recording)?;
@@ -286,6 +361,8 @@ impl Attributor for ContrastiveExcitationBackprop {
             let difference = Activation::from_rows(for_it.rows() - against.rows(), &for_it)?;
             let (arrived, below) =
                 rules.hand_down(method, &recording, &contrast, difference, &work.layer)?;
+            self.allowed()
+                .check_signs(CONTRASTIVE.name, &work, &recording)?;
             uses = above;
             for used in below {
                 RuleUse::count(&mut uses, &used.rule, used.operators);

@@ -141,6 +141,41 @@ fn a_residual_sum_by_hand() {
     close(&ebp.unwrap(), &[4.0 / 8.0, 2.0 / 8.0, 3.0 / 8.0]);
 }
 
+/// HardSwish of -2 is -1/3: what the last layer reads goes below 0, and no share of it is a probability.
+#[test]
+fn excitations_of_signed_numbers_are_refused() {
+    let identity = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+    let network = matrix(dense().opset(14), "i", [3, 3], &identity)
+        .node("Gemm", &["f", "i"], &["z"])
+        .node("HardSwish", &["z"], &["h"]);
+    let model =
+        model(&matrix(network, "ones", [3, 1], &[1.0; 3]).node("Gemm", &["h", "ones"], &["y"]));
+    let explain = |x: [f32; 3], signed: bool| {
+        let plain = ExcitationBackprop::at("h").allow_signed(signed);
+        let contrast = ContrastiveExcitationBackprop::at("h").allow_signed(signed);
+        let methods: [Box<dyn Attributor>; 2] = [Box::new(plain), Box::new(contrast)];
+        methods.map(|method| method.attribute(&model, &three(x), Target::class(0)))
+    };
+    for (found, method) in explain([1.0, -2.0, 3.0], false)
+        .into_iter()
+        .zip(["excitation", "contrastive"])
+    {
+        let error = found.unwrap_err();
+        assert!(matches!(error, AttributionError::Signed { .. }), "{error}");
+        for word in [method, "Gemm \"make_y\"", "epsilon-plus", "allow_signed"] {
+            says(&error, word);
+        }
+    }
+    let [plain, _] = explain([1.0, -2.0, 3.0], true);
+    let h = [2.0 / 3.0, -1.0 / 3.0, 3.0];
+    close(&plain.unwrap(), &h.map(|h| h / (10.0 / 3.0)));
+    let [plain, _] = explain([1.0, 2.0, 3.0], false);
+    close(
+        &plain.unwrap(),
+        &[1.0, 2.0, 3.0].map(|x: f32| x * (x + 3.0) / 32.0),
+    );
+}
+
 /// `relu(z) + z`: the ReLU's input has a second reader.
 #[test]
 fn two_readers_by_hand() {
@@ -853,8 +888,20 @@ fn a_batch_gives_what_its_images_give() {
         |size| Box::new(Lrp::epsilon_plus_flat().batch_size(size)),
         |size| Box::new(Lrp::epsilon_gamma_box(&[-1.0], &[1.0]).batch_size(size)),
         |size| Box::new(DeepLift::at_input().batch_size(size)),
-        |size| Box::new(ExcitationBackprop::at("block/output").batch_size(size)),
-        |size| Box::new(ContrastiveExcitationBackprop::at("pool1").batch_size(size)),
+        |size| {
+            Box::new(
+                ExcitationBackprop::at("block/output")
+                    .allow_signed(true)
+                    .batch_size(size),
+            )
+        },
+        |size| {
+            Box::new(
+                ContrastiveExcitationBackprop::at("pool1")
+                    .allow_signed(true)
+                    .batch_size(size),
+            )
+        },
     ];
     for method in methods {
         let all = |size: usize| {
@@ -1087,17 +1134,29 @@ fn methods_are_built_from_text() {
     }
     let contrast = MethodOptions::new()
         .layer("pool1")
-        .set("contrast-layer", "block/output");
+        .set("contrast-layer", "block/output")
+        .set("allow-signed", "true");
     let built = build("contrastive-excitation-backprop", contrast).unwrap();
     assert_eq!(
         values(&built),
-        values(&ContrastiveExcitationBackprop::at("pool1").contrast_layer("block/output"))
+        values(
+            &ContrastiveExcitationBackprop::at("pool1")
+                .contrast_layer("block/output")
+                .allow_signed(true)
+        )
     );
-    let down = MethodOptions::new().layer(INPUT).set("allow-input", "true");
+    let down = MethodOptions::new()
+        .layer(INPUT)
+        .set("allow-input", "true")
+        .set("allow-signed", "true");
     let built = build("excitation-backprop", down).unwrap();
     assert_eq!(
         values(&built),
-        values(&ExcitationBackprop::at(INPUT).allow_input(true))
+        values(
+            &ExcitationBackprop::at(INPUT)
+                .allow_input(true)
+                .allow_signed(true)
+        )
     );
 }
 
