@@ -66,6 +66,7 @@ pub(crate) struct Parts {
     pub evaluations: Vec<usize>,
     pub planned: Vec<usize>,
     pub tolerance_met: Vec<bool>,
+    pub standard_errors: Option<ArrayD<f32>>,
     pub map: LayerMap,
 }
 
@@ -150,6 +151,7 @@ impl Attribution {
             evaluations: vec![1; scores.len()],
             planned: Vec::new(),
             tolerance_met: Vec::new(),
+            standard_errors: None,
             map: work.map,
             values,
             scores,
@@ -217,6 +219,13 @@ impl Attribution {
     #[must_use]
     pub fn with_tolerance_met(mut self, met: Vec<bool>) -> Self {
         self.0.tolerance_met = met;
+        self
+    }
+
+    /// States how sure each value is, for values that are means of samples.
+    #[must_use]
+    pub fn with_standard_errors(mut self, errors: Option<ArrayD<f32>>) -> Self {
+        self.0.standard_errors = errors;
         self
     }
 
@@ -306,6 +315,13 @@ impl Attribution {
     /// empty for methods without a tolerance.
     pub fn tolerance_met(&self) -> &[bool] {
         &self.0.tolerance_met
+    }
+
+    /// The standard error of each value, shaped like [`values`](Self::values), for values that are means of
+    /// samples, of two or more for every image: those of `smooth-grad`, `square-grad`, `gradient-shap`,
+    /// `shapley-sampling` and `rise`.
+    pub fn standard_errors(&self) -> Option<&ArrayD<f32>> {
+        self.0.standard_errors.as_ref()
     }
 
     /// The reduction over channels that this method is shown with.

@@ -20,8 +20,6 @@
 //!
 //! [`IntegratedGradients`]: crate::IntegratedGradients
 
-use std::ops::{ControlFlow, Range};
-
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch};
 
@@ -35,9 +33,9 @@ use crate::network::Network;
 use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
-use crate::sampling::Samples;
+use crate::sampling::{Draws, Moments};
 use crate::target::Target;
-use crate::work::{Context, column, join};
+use crate::work::{Context, column};
 
 /// Integrated gradients over a distribution of baselines, by sampling.
 #[derive(Debug, Clone)]
@@ -103,46 +101,49 @@ impl Attributor for GradientShap {
         self.check_options()?;
         let work = Context::new(network, images, &target, &self.setup)?;
         self.baseline.check(&work)?;
-        let start = |image| {
+        let found = work.sampled(self.samples, |image| {
             let mut random = Random::new(self.setup.seed);
             let starts = self.baseline.rows(&work, image, &mut random)?;
             let lines = Lines::new(&work, image, work.activation_of(&[image])?, starts);
-            let sum = lines.end().rows().zeros_like();
-            Ok(Drawn { lines, random, sum })
-        };
-        let finish = |drawn: Drawn<'_, '_>, samples: usize| {
-            let average = drawn.sum / samples.max(1) as f32;
-            let values = Activation::from_rows(average, drawn.lines.end())?.to_array()?;
-            let (starts, end) = drawn.lines.scores()?;
-            Ok((values, (end, f64::from(end) - mean(&starts))))
-        };
-        let add = |drawn: &mut Drawn<'_, '_>, samples: Range<usize>| {
-            drawn.add(self.noise, samples.len())?;
-            Ok(ControlFlow::Continue(()))
-        };
-        let estimates = work.estimates(Samples::new(self.samples), start, add, finish)?;
-        let estimates = estimates.kept(&work, |image| finish(start(image)?, 0))?;
-        let planned = estimates.planned();
-        let (parts, ends): (Vec<_>, Vec<_>) = estimates.found.into_iter().unzip();
-        let (scores, expected): (Vec<f32>, Vec<f64>) = ends.into_iter().unzip();
+            let noise = self.noise;
+            Ok(Drawn {
+                lines,
+                random,
+                noise,
+            })
+        })?;
+        let planned = found.planned();
+        let (mut scores, mut expected) = (Vec::new(), Vec::new());
+        for sampled in &found.found {
+            let (starts, end) = sampled.drawn.lines.scores()?;
+            expected.push(f64::from(end) - mean(&starts));
+            scores.push(end);
+        }
+        let values = found.shaped(Moments::mean)?;
+        let errors = found.standard_errors()?;
         Ok(
-            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)?
-                .with_evaluations(estimates.samples)
+            Attribution::new(self, &work, values, scores, Reduce::AbsSum)?
+                .with_evaluations(found.samples)
                 .with_planned(planned)
+                .with_standard_errors(errors)
                 .expecting(expected),
         )
     }
 }
 
-/// The sum over what was drawn for one image.
+/// Points on the lines to one image.
 struct Drawn<'l, 'w> {
     lines: Lines<'l, 'w>,
     random: Random,
-    sum: Tensor<2>,
+    noise: f32,
 }
 
-impl Drawn<'_, '_> {
-    fn add(&mut self, noise: f32, count: usize) -> Result<(), AttributionError> {
+impl Draws for Drawn<'_, '_> {
+    fn value(&self) -> &Activation {
+        self.lines.end()
+    }
+
+    fn draw(&mut self, count: usize) -> (Tensor<2>, Option<Tensor<2>>) {
         let end = self.lines.end().rows();
         let device = end.device();
         let random = &mut self.random;
@@ -150,19 +151,17 @@ impl Drawn<'_, '_> {
         for _ in 0..count {
             chosen.push(random.below(self.lines.count()));
             at.push(random.uniform());
-            if noise > 0.0 {
+            if self.noise > 0.0 {
                 noises.push(random.normal_row(end.dims()[1], &device));
             }
         }
         let starts = self.lines.starts(chosen);
         let mut difference = end - starts.clone();
         if !noises.is_empty() {
-            difference = difference + Tensor::cat(noises, 0) * noise;
+            difference = difference + Tensor::cat(noises, 0) * self.noise;
         }
         let values = starts + difference.clone() * column(&at, &device);
-        let found = self.lines.gradients_at(values)?;
-        self.sum = self.sum.clone() + (found.gradient.rows() * difference).sum_dim(0);
-        Ok(())
+        (values, Some(difference))
     }
 }
 

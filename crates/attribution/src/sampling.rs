@@ -6,8 +6,12 @@
 
 use std::ops::{ControlFlow, Range};
 
+use burn::tensor::Tensor;
+use elucid_graph::Activation;
+use ndarray::ArrayD;
+
 use crate::error::AttributionError;
-use crate::work::Context;
+use crate::work::{Context, join};
 
 /// How many samples there are of each image.
 #[derive(Debug, Clone, Copy)]
@@ -113,5 +117,162 @@ impl Context<'_> {
             }
         }
         Ok(estimates)
+    }
+}
+
+/// What is drawn around the value of a layer for one image.
+pub(crate) trait Draws {
+    /// The value, of one image.
+    fn value(&self) -> &Activation;
+
+    /// `count` values to take gradients at, `[count, numbers]`, and what each gradient is multiplied by, if
+    /// by anything.
+    fn draw(&mut self, count: usize) -> (Tensor<2>, Option<Tensor<2>>);
+
+    /// Which number is averaged, of gradients that were multiplied, `[count, numbers]`.
+    fn sample(&self, gradients: Tensor<2>) -> Tensor<2> {
+        gradients
+    }
+}
+
+/// The samples of one image.
+pub(crate) struct Sampled<D> {
+    pub drawn: D,
+    pub moments: Moments,
+}
+
+impl<D: Draws> Sampled<D> {
+    pub fn new(drawn: D) -> Self {
+        let moments = Moments::default();
+        Self { drawn, moments }
+    }
+}
+
+impl<D: Draws> Estimates<Sampled<D>> {
+    /// A statistic of each image's samples, shaped like the layer; zeros where there is none.
+    pub fn shaped(
+        &self,
+        of: impl Fn(&Moments) -> Option<Tensor<2>>,
+    ) -> Result<ArrayD<f32>, AttributionError> {
+        let parts = self.found.iter().map(|sampled| {
+            let value = sampled.drawn.value();
+            let numbers = of(&sampled.moments).unwrap_or_else(|| value.rows().zeros_like());
+            Ok(Activation::from_rows(numbers, value)?.to_array()?)
+        });
+        join(&parts.collect::<Result<Vec<_>, AttributionError>>()?)
+    }
+
+    /// The standard errors of the means; `None` where an image has too few samples to have any.
+    pub fn standard_errors(&self) -> Result<Option<ArrayD<f32>>, AttributionError> {
+        let has_any = |count: &usize| *count > 1;
+        match self.samples.iter().all(has_any) {
+            true => self.shaped(Moments::standard_error).map(Some),
+            false => Ok(None),
+        }
+    }
+}
+
+impl Context<'_> {
+    /// Gradients at what is drawn around the value of each image, `each` of them, in one stream: a batch may
+    /// hold samples of several images.
+    pub(crate) fn sampled<D: Draws>(
+        &self,
+        each: usize,
+        mut start: impl FnMut(usize) -> Result<D, AttributionError>,
+    ) -> Result<Estimates<Sampled<D>>, AttributionError> {
+        let total = each.saturating_mul(self.count());
+        let mut estimates = Estimates {
+            found: Vec::with_capacity(self.count()),
+            samples: Vec::with_capacity(self.count()),
+            stopped: None,
+            each,
+        };
+        let mut done = 0;
+        while done < total && estimates.stopped.is_none() {
+            let end = total.min(done + self.batch_size);
+            let (mut images, mut values, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+            while done < end {
+                let (image, from) = (done / each, done % each);
+                let count = (each - from).min(end - done);
+                if from == 0 {
+                    estimates.found.push(Sampled::new(start(image)?));
+                    estimates.samples.push(0);
+                }
+                let (at, factors) = estimates.found[image].drawn.draw(count);
+                images.extend(std::iter::repeat_n(image, count));
+                values.push(at);
+                parts.push((image, count, factors));
+                done += count;
+            }
+            let like = estimates.found[images[0]].drawn.value();
+            let values = Activation::from_rows(Tensor::cat(values, 0), like)?;
+            let gradients = self.gradients(&images, values)?.gradient.rows();
+            let mut row = 0;
+            for (image, count, factors) in parts {
+                let gradients = gradients.clone().narrow(0, row, count);
+                let gradients = match factors {
+                    Some(factors) => gradients * factors,
+                    None => gradients,
+                };
+                let Sampled { drawn, moments } = &mut estimates.found[image];
+                moments.add(&drawn.sample(gradients));
+                estimates.samples[image] += count;
+                row += count;
+            }
+            match self.report(done, total) {
+                Err(error @ AttributionError::Cancelled { .. }) => estimates.stopped = Some(error),
+                told => told?,
+            }
+        }
+        estimates.kept(self, |image| Ok(Sampled::new(start(image)?)))
+    }
+}
+
+/// Mean and sum of squared differences from it, of rows that come in batches.
+#[derive(Default)]
+pub(crate) struct Moments {
+    count: f32,
+    mean: Option<Tensor<2>>,
+    spread: Option<Tensor<2>>,
+}
+
+impl Moments {
+    /// Adds rows `[rows, numbers]`: Chan, Golub and LeVeque's way to join two sets, which does not
+    /// subtract large numbers from each other.
+    pub fn add(&mut self, rows: &Tensor<2>) {
+        let added = rows.dims()[0] as f32;
+        let mean = rows.clone().mean_dim(0);
+        let away = rows.clone() - mean.clone();
+        let spread = (away.clone() * away).sum_dim(0);
+        let count = self.count + added;
+        (self.mean, self.spread) = match (self.mean.take(), self.spread.take()) {
+            (Some(before), Some(spread_before)) => {
+                let moved = mean - before.clone();
+                let between = moved.clone() * moved.clone() * (self.count * added / count);
+                (
+                    Some(before + moved * (added / count)),
+                    Some(spread_before + spread + between),
+                )
+            }
+            _ => (Some(mean), Some(spread)),
+        };
+        self.count = count;
+    }
+
+    /// The mean; `None` of nothing.
+    pub fn mean(&self) -> Option<Tensor<2>> {
+        self.mean.clone()
+    }
+
+    /// The mean squared difference from the mean; `None` of nothing.
+    pub fn variance(&self) -> Option<Tensor<2>> {
+        let spread = self.spread.clone()?;
+        Some(spread / self.count)
+    }
+
+    /// The standard error of the mean, `sqrt(spread / (n (n - 1)))`; `None` of fewer than two.
+    pub fn standard_error(&self) -> Option<Tensor<2>> {
+        let spread = self.spread.clone().filter(|_| self.count > 1.0)?;
+        Some((spread / (self.count * (self.count - 1.0))).sqrt())
     }
 }

@@ -20,11 +20,8 @@
 //!
 //! Memory: beside a batch of samples, two values of the layer for one image.
 
-use std::ops::ControlFlow;
-
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch};
-use ndarray::ArrayD;
 
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders, stated};
@@ -34,9 +31,9 @@ use crate::network::Network;
 use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
-use crate::sampling::Samples;
+use crate::sampling::Draws;
 use crate::target::Target;
-use crate::work::{Context, join};
+use crate::work::Context;
 
 /// Mean, variance or mean square of the gradient under noise.
 #[derive(Debug, Clone)]
@@ -111,38 +108,6 @@ crate::options!(SmoothGrad {
     }
 });
 
-/// Mean and sum of squared differences from it, of rows that come in batches.
-#[derive(Default)]
-struct Moments {
-    count: f32,
-    mean: Option<Tensor<2>>,
-    spread: Option<Tensor<2>>,
-}
-
-impl Moments {
-    /// Adds rows `[rows, numbers]`: Chan, Golub and LeVeque's way to join two sets, which does not
-    /// subtract large numbers from each other.
-    fn add(&mut self, rows: &Tensor<2>) {
-        let added = rows.dims()[0] as f32;
-        let mean = rows.clone().mean_dim(0);
-        let away = rows.clone() - mean.clone();
-        let spread = (away.clone() * away).sum_dim(0);
-        let count = self.count + added;
-        (self.mean, self.spread) = match (self.mean.take(), self.spread.take()) {
-            (Some(before), Some(spread_before)) => {
-                let moved = mean - before.clone();
-                let between = moved.clone() * moved.clone() * (self.count * added / count);
-                (
-                    Some(before + moved * (added / count)),
-                    Some(spread_before + spread + between),
-                )
-            }
-            _ => (Some(mean), Some(spread)),
-        };
-        self.count = count;
-    }
-}
-
 impl Attributor for SmoothGrad {
     fn name(&self) -> &'static str {
         match self.kind {
@@ -162,38 +127,40 @@ impl Attributor for SmoothGrad {
     ) -> Result<Attribution, AttributionError> {
         self.check_options()?;
         let work = Context::new(network, images, &target, &self.setup)?;
-        let start = |image| Noisy::new(self, &work, image);
-        let finish = |noisy: Noisy, _| noisy.finish(self, &work);
-        let samples = Samples::new(self.samples);
-        let estimates = work.estimates(
-            samples,
-            start,
-            |noisy, samples| noisy.add(self, &work, samples.len()),
-            finish,
-        )?;
-        let estimates = estimates.kept(&work, |image| finish(start(image)?, 0))?;
-        let planned = estimates.planned();
-        let (parts, scores): (Vec<_>, Vec<_>) = estimates.found.into_iter().unzip();
+        let found = work.sampled(self.samples, |image| Noisy::new(self, &work, image))?;
+        let planned = found.planned();
+        let mut scores = Vec::with_capacity(work.count());
+        for (image, sampled) in found.found.iter().enumerate() {
+            let value = sampled.drawn.value.clone();
+            scores.extend(work.scores(&[image], value)?);
+        }
+        let values = found.shaped(|moments| match self.kind {
+            Kind::Mean | Kind::Squared => moments.mean(),
+            Kind::Variance => moments.variance(),
+        })?;
+        let errors = match self.kind {
+            Kind::Mean | Kind::Squared => found.standard_errors()?,
+            Kind::Variance => None,
+        };
         let reduce = match self.times_input && self.kind == Kind::Mean {
             true => Reduce::Sum,
             false => Reduce::MaxAbs,
         };
-        Ok(
-            Attribution::new(self, &work, join(&parts)?, scores, reduce)?
-                .with_evaluations(estimates.samples)
-                .with_planned(planned),
-        )
+        Ok(Attribution::new(self, &work, values, scores, reduce)?
+            .with_evaluations(found.samples)
+            .with_planned(planned)
+            .with_standard_errors(errors))
     }
 }
 
-/// The gradients around one image's value.
+/// Noise around one image's value.
 struct Noisy {
-    image: usize,
     value: Activation,
     /// `[1, 1]`
     deviation: Tensor<2>,
     random: Random,
-    moments: Moments,
+    times_input: bool,
+    is_squared: bool,
 }
 
 impl Noisy {
@@ -206,53 +173,34 @@ impl Noisy {
         let row = value.rows();
         let range = row.clone().max_dim(1) - row.min_dim(1);
         Ok(Self {
-            image,
             value,
             deviation: range * method.noise,
             random: Random::new(method.setup.seed),
-            moments: Moments::default(),
+            times_input: method.times_input,
+            is_squared: method.kind == Kind::Squared,
         })
     }
+}
 
-    fn add(
-        &mut self,
-        method: &SmoothGrad,
-        work: &Context<'_>,
-        count: usize,
-    ) -> Result<ControlFlow<()>, AttributionError> {
+impl Draws for Noisy {
+    fn value(&self) -> &Activation {
+        &self.value
+    }
+
+    fn draw(&mut self, count: usize) -> (Tensor<2>, Option<Tensor<2>>) {
         let row = self.value.rows();
         let device = row.device();
         let noise = (0..count).map(|_| self.random.normal_row(row.dims()[1], &device));
         let noise = Tensor::cat(noise.collect(), 0);
         let noisy = row.clone() + noise * self.deviation.clone();
-        let noisy = Activation::from_rows(noisy, &self.value)?;
-        let found = work.gradients(&vec![self.image; count], noisy)?;
-        let mut found = found.gradient.rows();
-        if method.times_input {
-            found = found * row;
-        }
-        match method.kind {
-            Kind::Squared => self.moments.add(&(found.clone() * found)),
-            Kind::Mean | Kind::Variance => self.moments.add(&found),
-        }
-        Ok(ControlFlow::Continue(()))
+        (noisy, self.times_input.then_some(row))
     }
 
-    /// The statistic, zeros of no samples, and the score.
-    fn finish(
-        self,
-        method: &SmoothGrad,
-        work: &Context<'_>,
-    ) -> Result<(ArrayD<f32>, f32), AttributionError> {
-        let moments = self.moments;
-        let result = match method.kind {
-            Kind::Mean | Kind::Squared => moments.mean,
-            Kind::Variance => moments.spread.map(|spread| spread / moments.count),
-        };
-        let result = result.unwrap_or_else(|| self.value.rows().zeros_like());
-        let values = Activation::from_rows(result, &self.value)?.to_array()?;
-        let score = work.scores(&[self.image], self.value)?[0];
-        Ok((values, score))
+    fn sample(&self, gradients: Tensor<2>) -> Tensor<2> {
+        match self.is_squared {
+            true => gradients.clone() * gradients,
+            false => gradients,
+        }
     }
 }
 

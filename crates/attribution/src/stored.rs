@@ -32,6 +32,9 @@ pub(crate) struct Stored {
     shape: Vec<usize>,
     /// Row-major.
     values: Vec<f32>,
+    /// As `values`; none of methods whose values are no means of samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    standard_errors: Option<Vec<f32>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -110,6 +113,7 @@ impl From<Attribution> for Stored {
             tolerance_met: parts.tolerance_met,
             positions: parts.map.into(),
             shape: parts.values.shape().to_vec(),
+            standard_errors: parts.standard_errors.map(|e| e.into_iter().collect()),
             values: parts.values.into_iter().collect(),
         }
     }
@@ -132,9 +136,14 @@ impl TryFrom<Stored> for Attribution {
                 return Err(format!("{what} has {count} entries for {images} images"));
             }
         }
-        let (shape, count) = (IxDyn(&stored.shape), stored.values.len());
-        let values = ArrayD::from_shape_vec(shape, stored.values)
-            .map_err(|_| format!("{count} values are not of shape {:?}", stored.shape))?;
+        let shaped = |numbers: Vec<f32>, what: &str| {
+            let count = numbers.len();
+            ArrayD::from_shape_vec(IxDyn(&stored.shape), numbers)
+                .map_err(|_| format!("{count} {what} are not of shape {:?}", stored.shape))
+        };
+        let values = shaped(stored.values, "values")?;
+        let errors = stored.standard_errors;
+        let errors = errors.map(|errors| shaped(errors, "standard errors"));
         let uses = stored.rule_uses.into_iter().map(|used| RuleUse {
             rule: used.rule,
             operators: used.operators,
@@ -158,6 +167,7 @@ impl TryFrom<Stored> for Attribution {
             evaluations: stored.evaluations,
             planned: stored.planned,
             tolerance_met: stored.tolerance_met,
+            standard_errors: errors.transpose()?,
             map: stored.positions.into(),
             values,
         }))

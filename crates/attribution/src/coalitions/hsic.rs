@@ -114,7 +114,7 @@ impl Coalitional for HsicAttribution {
         // Fewer, where it was stopped.
         let p = scores.len();
         let Some(width) = width(&scores) else {
-            return Ok(Array1::zeros(n));
+            return Ok(Array1::zeros(n).into());
         };
         // With signs s of 1 and -1, K is s s^T / 2, and centring L is centring s.
         let sign = |shown: f32| 2.0 * f64::from(shown) - 1.0;
@@ -144,7 +144,8 @@ impl Coalitional for HsicAttribution {
                 }
             }
         }
-        Ok(dependence / (2.0 * (p as f64 - 1.0).powi(2)))
+        let dependence = dependence / (2.0 * (p as f64 - 1.0).powi(2));
+        Ok(dependence.into())
     }
 }
 

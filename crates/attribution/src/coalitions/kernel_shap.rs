@@ -140,7 +140,7 @@ impl Coalitional for KernelShap {
         let strength = matrix.diag().sum() / (n * n) as f64;
         let rest = solve(&(matrix + strength), &right);
         let mean = rest.mean().unwrap_or(0.0);
-        Ok(rest.mapv(|v| v - mean + share))
+        Ok(rest.mapv(|v| v - mean + share).into())
     }
 }
 

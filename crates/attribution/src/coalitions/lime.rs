@@ -131,7 +131,7 @@ impl Coalitional for Lime {
                 break;
             }
         }
-        Ok(sums.weights(self.ridge))
+        Ok(sums.weights(self.ridge).into())
     }
 }
 

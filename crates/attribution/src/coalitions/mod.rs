@@ -110,8 +110,20 @@ pub(crate) trait Coalitional: Configurable + Attributor {
     fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values;
 }
 
-/// One number for each segment.
-type Values = Result<Array1<f64>, AttributionError>;
+/// One number for each segment, and how sure it is where it is a mean of samples.
+pub(crate) struct Estimate {
+    pub values: Array1<f64>,
+    pub errors: Option<Array1<f64>>,
+}
+
+impl From<Array1<f64>> for Estimate {
+    fn from(values: Array1<f64>) -> Self {
+        let errors = None;
+        Self { values, errors }
+    }
+}
+
+type Values = Result<Estimate, AttributionError>;
 
 /// What every method of this family is told.
 pub(crate) struct Parts<'p> {
@@ -150,6 +162,7 @@ pub(crate) fn explain<M: Coalitional>(
 
     let planned = evaluations.clone();
     let (mut values, mut scores, mut completeness) = (Vec::new(), Vec::new(), Vec::new());
+    let mut errors = Vec::new();
     let (mut done, mut stopped) = (0, false);
     for (image, segments) in segments.iter().enumerate() {
         let mut random = Random::new(parts.setup.seed);
@@ -160,15 +173,16 @@ pub(crate) fn explain<M: Coalitional>(
         };
         let mut game = Game::new(&work, image, segments, hidden, &progress)?;
         let found = match stopped || game.is_stopped() {
-            true => Array1::zeros(segments.count()),
+            true => Array1::zeros(segments.count()).into(),
             false => method.values(&mut game, &mut random)?,
         };
         scores.push(game.all() as f32);
         completeness.push(Completeness {
-            sum: found.sum(),
+            sum: found.values.sum(),
             expected: game.all() - game.none(),
         });
-        values.push(found);
+        values.push(found.values);
+        errors.extend(found.errors);
         let was_stopped = game.is_stopped();
         let made = game.evaluations();
         done += evaluations[image];
@@ -181,8 +195,13 @@ pub(crate) fn explain<M: Coalitional>(
         stopped = stopped || was_stopped;
     }
     let maps = per_pixel(&segments, &values, work.size())?;
-    let attribution =
-        Attribution::new(method, &work, maps, scores, Reduce::Sum)?.with_evaluations(evaluations);
+    let errors = match errors.len() == segments.len() {
+        true => Some(per_pixel(&segments, &errors, work.size())?),
+        false => None,
+    };
+    let attribution = Attribution::new(method, &work, maps, scores, Reduce::Sum)?
+        .with_evaluations(evaluations)
+        .with_standard_errors(errors);
     let attribution = match stopped {
         true => attribution.with_planned(planned),
         false => attribution,

@@ -18,7 +18,7 @@ use ndarray::Array1;
 use crate::attributor::Setup;
 use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::superpixels::SEGMENTS;
-use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
+use crate::coalitions::{Coalitional, Estimate, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
 use crate::methods::Method;
 use crate::options::{Configurable, Setting};
@@ -78,19 +78,27 @@ impl Coalitional for ShapleySampling {
 
     fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
         let n = game.players();
-        let mut sum = Array1::<f64>::zeros(n);
+        let mut values = Array1::<f64>::zeros(n);
+        let mut spread = Array1::<f64>::zeros(n);
         let mut orders = 0;
         while orders < self.permutations {
             let Some(differences) = differences(game, random)? else {
                 break;
             };
-            sum += &differences;
             orders += 1;
+            // Welford's way, which does not subtract large numbers from each other.
+            let away = &differences - &values;
+            values += &(&away / orders as f64);
+            spread += &(&away * &(differences - &values));
             if game.is_stopped() {
                 break;
             }
         }
-        Ok(sum / orders.max(1) as f64)
+        let errors = (orders > 1).then(|| {
+            let count = orders as f64;
+            (spread / (count * (count - 1.0))).mapv(f64::sqrt)
+        });
+        Ok(Estimate { values, errors })
     }
 }
 

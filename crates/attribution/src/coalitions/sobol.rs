@@ -141,10 +141,11 @@ impl Coalitional for SobolAttribution {
             .map(|score| (score - centre).powi(2))
             .collect();
         let variance = mean(&squares);
-        Ok(match variance > 0.0 {
+        let indices = match variance > 0.0 {
             true => changes / (2.0 * f64::from(points) * variance),
             false => Array1::zeros(n),
-        })
+        };
+        Ok(indices.into())
     }
 }
 

@@ -594,13 +594,17 @@ impl Attributor for Rise {
         let work = Context::new(network, images, &target, &self.setup)?;
         let (found, scores) = self.found(&work, &target)?;
         let [height, width] = work.size();
-        let found = found.kept(&work, |_| Ok((vec![0.0; height * width], Vec::new())))?;
+        let none = || vec![0.0; height * width];
+        let found = found.kept(&work, |_| Ok((none(), none())))?;
         let planned = found.planned();
-        let maps = found.found.into_iter().map(|(map, _)| map).collect();
+        let has_errors = found.samples.iter().all(|&masks| masks > 1);
+        let (maps, errors) = found.found.into_iter().unzip();
         let values = per_pixel(maps, [height, width])?;
+        let errors = has_errors.then(|| per_pixel(errors, [height, width]));
         Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
             .with_evaluations(found.samples)
-            .with_planned(planned))
+            .with_planned(planned)
+            .with_standard_errors(errors.transpose()?))
     }
 }
 

@@ -14,7 +14,7 @@ use elucid_attribution::{
 use elucid_models::photographs;
 use elucid_testkit::{device, relative_error, tensor};
 use elucid_vision::Model;
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayD, Axis};
 
 const HEIGHT: usize = 5;
 const WIDTH: usize = 7;
@@ -283,6 +283,38 @@ fn shapley_sampling_adds_up_and_converges() {
     for batch_size in [1, 2, 5, 6] {
         assert_eq!(run(3, 1, batch_size), run(3, 1, 8));
     }
+}
+
+#[test]
+fn shapley_sampling_says_how_sure_it_is() {
+    let image = image(2.0);
+    let run = |permutations, seed| {
+        let method = ShapleySampling::new().superpixels(six());
+        let method = method.permutations(permutations).seed(seed);
+        method
+            .attribute(&rough_network, &image, Target::class(0))
+            .unwrap()
+    };
+    let orders = 20;
+    let runs: Vec<_> = (0..200).map(|seed| run(orders, seed)).collect();
+    let count = runs.len() as f32;
+    let mean = runs.iter().fold(
+        ArrayD::<f32>::zeros(runs[0].values().raw_dim()),
+        |sum, run| sum + run.values(),
+    ) / count;
+    let squares = runs
+        .iter()
+        .map(|run| (run.values() - &mean).mapv(|v| v * v));
+    let spread = squares.reduce(|a, b| a + b).unwrap() / count;
+    let stated = runs
+        .iter()
+        .map(|run| run.standard_errors().unwrap().mapv(|v| v * v));
+    let stated = stated.reduce(|a, b| a + b).unwrap() / count;
+    // Variances of 200 runs are known to a tenth.
+    for (spread, stated) in spread.iter().zip(&stated) {
+        assert!((spread / stated - 1.0).abs() < 0.5, "{spread} {stated}");
+    }
+    assert!(run(1, 0).standard_errors().is_none());
 }
 
 #[test]

@@ -235,6 +235,66 @@ fn a_batch_gives_what_its_images_give() {
 }
 
 #[test]
+fn standard_errors_are_those_of_means() {
+    let (noise, n) = (0.1, 400);
+    let [mean, variance, squared] = kinds().map(|kind| {
+        let method = kind.samples(n).noise(noise).batch_size(64).seed(3);
+        explain(&method, &squares, &image())
+    });
+    assert!(variance.standard_errors().is_none());
+    let errors = mean.standard_errors().unwrap();
+    assert_eq!(errors.shape(), mean.values().shape());
+    // The three saw the same samples.
+    let want = variance.values().mapv(|v| (v / (n - 1) as f32).sqrt());
+    assert!(relative_error(errors, &want) < 1e-5);
+    assert!(squared.standard_errors().unwrap().iter().all(|e| *e > 0.0));
+
+    let shap = |samples| {
+        let method = GradientShap::new(Baseline::zero()).samples(samples).seed(5);
+        explain(&method, &squares, &image())
+    };
+    // Of `u a^2` with `u` even in [0, 1): a deviation of `a^2 / sqrt(12)`.
+    let errors = shap(n).standard_errors().unwrap().clone();
+    let want: Vec<f32> = values(image())
+        .into_iter()
+        .map(|a| a * a / (12.0 * n as f32).sqrt())
+        .collect();
+    assert!(relative_error(&errors, &want) < 0.1);
+    assert!(shap(1).standard_errors().is_none());
+    assert!(
+        explain(&Gradient::at_input(), &squares, &image())
+            .standard_errors()
+            .is_none()
+    );
+}
+
+/// Three images of five samples are two batches of eight, not three of five.
+#[test]
+fn a_batch_holds_samples_of_several_images() {
+    let images = Tensor::cat(vec![image(), image() * 2.0, image() - 1.0], 0);
+    let runs = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&runs);
+    let watched = move |x: Tensor<4>| {
+        seen.lock().unwrap().push(x.dims()[0]);
+        squares(x)
+    };
+    let shap = GradientShap::new(Baseline::zero()).samples(5);
+    let methods: [&dyn Attributor; 2] = [&SmoothGrad::mean().samples(5), &shap];
+    for method in methods {
+        runs.lock().unwrap().clear();
+        explain(method, &watched, &images);
+        let sampled: Vec<usize> = runs
+            .lock()
+            .unwrap()
+            .iter()
+            .copied()
+            .filter(|n| *n > 2)
+            .collect();
+        assert_eq!(sampled, [8, 7], "{}", method.name());
+    }
+}
+
+#[test]
 fn seeds_and_batches() {
     let run = |seed, batch_size| {
         let method = SmoothGrad::mean().samples(10).seed(seed);
@@ -264,7 +324,7 @@ fn work_can_be_watched_and_cancelled() {
     let two = image().repeat_dim(0, 2);
     method.attribute(&squares, &two, Target::class(0)).unwrap();
     let seen = seen.lock().unwrap().clone();
-    assert_eq!(seen, [8, 16, 20, 28, 36, 40].map(|done| (done, 40)));
+    assert_eq!(seen, [8, 16, 24, 32, 40].map(|done| (done, 40)));
 
     let stop = |_| ControlFlow::Break(());
     let methods: [Box<dyn Attributor>; 2] = [
