@@ -31,10 +31,6 @@ impl Metric for MirrorConsistency {
         MIRROR_CONSISTENCY.needs
     }
 
-    fn check(&self) -> Result<(), MetricError> {
-        Ok(())
-    }
-
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         let method = match case.method() {
             Ok(method) => method,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use elucid::metrics::Metric;
 use elucid::models::Labels;
 use elucid::prelude::*;
 use elucid::render::file::write_atomically;
@@ -136,8 +137,15 @@ impl Evaluation {
         self.batch_size.map_or(compute::BATCH, |size| size as usize)
     }
 
-    fn settings(&self, model: &Model, data: DataFacts) -> Result<Settings, CliError> {
+    fn settings(
+        &self,
+        model: &Model,
+        metrics: &[Box<dyn Metric>],
+        data: DataFacts,
+    ) -> Result<Settings, CliError> {
         let methods = self.methods.0.iter();
+        let size = model.input_spec().size();
+        let options = metrics.iter().map(|metric| metric.configuration(size));
         Ok(Settings {
             elucid: env!("CARGO_PKG_VERSION").to_owned(),
             burn: BURN.to_owned(),
@@ -157,6 +165,7 @@ impl Evaluation {
                 .map(|entry| entry.facts(self, model))
                 .collect::<Result<_, _>>()?,
             metrics: self.metrics.0.clone(),
+            metric_options: self.metrics.0.iter().cloned().zip(options).collect(),
             seed: self.seed,
             shard: self.shard,
             limit: self.limit.map(|limit| limit as usize),
@@ -226,7 +235,7 @@ fn evaluate(args: &Evaluation) -> Result<(), CliError> {
         sha256: data::fingerprint(&items),
         images: items.len(),
     };
-    let settings = args.settings(model, facts)?;
+    let settings = args.settings(model, &metrics, facts)?;
     let mine: Vec<&Item> = (items.iter().take(settings.total()))
         .filter(|item| args.shard.takes(item.number))
         .collect();
