@@ -9,11 +9,11 @@ use elucid::prelude::*;
 use elucid::render::file::write_atomically;
 use elucid::vision::HeadKind;
 
-use crate::args::{ModelArgs, RunArgs};
+use crate::args::{GradientArgs, ModelArgs, RunArgs};
 use crate::console::{Output, to_json};
 use crate::error::CliError;
 use crate::flags_or::FlagsOr;
-use crate::options::{MethodFlags, parse_fraction, reductions};
+use crate::options::{MapArgs, MethodFlags};
 use crate::output::REPORT;
 use crate::report::{BURN, Clock, HeadFacts, InputFacts, ModelFacts, remarks};
 use crate::session::Session;
@@ -91,23 +91,14 @@ pub struct Evaluation {
     #[arg(long, value_name = "LAYER")]
     layer: Option<String>,
 
-    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation,
-    /// attn-lrp or libra-grad
-    #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
-    rules: Option<Rules>,
+    #[command(flatten)]
+    gradients: GradientArgs,
 
     #[command(flatten)]
     options: MethodFlags,
 
-    /// How channels become one map: sum (signed), abs-sum, max-abs, l2 or positive; by default as the
-    /// method is usually shown, which for maps of features is positive
-    #[arg(long, value_name = "NAME", value_parser = reductions())]
-    reduce: Option<Reduce>,
-
-    /// Smooth the maps at the size of the image by a Gaussian of this fraction of its longer side,
-    /// such as 0.02
-    #[arg(long, value_name = "FRACTION", value_parser = parse_fraction, default_value_t = 0.0)]
-    smooth: f32,
+    #[command(flatten)]
+    maps: MapArgs,
 
     /// Where the results go: a folder that is new or empty, or with --resume one with results
     #[arg(long, value_name = "DIR")]
