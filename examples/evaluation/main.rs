@@ -188,8 +188,7 @@ fn measure_photographs(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         for (image, explained) in images.iter().zip(row) {
             let seen = Picture::from_image(model.prepare(&image.picture)?.picture().clone())?;
             let map = explained.map.view();
-            let style = MapStyle::of(map.insert_axis(Axis(0)));
-            let [_, over] = style.draw(&seen, map, Interpolation::Bilinear)?;
+            let over = common::over(&seen, map)?;
             let mut figure = Figure::new(&over, format!("{title} on {}", image.title));
             for (name, value) in METRICS.iter().zip(&explained.values) {
                 let text = value.map_or("not applicable".to_owned(), |v| format!("{v:.2}"));

@@ -52,13 +52,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
     }
 
     // The classes to explain: those asked for, else the two best guesses.
-    let classes = match arguments.list("classes").as_slice() {
-        [] => scores.top(2).iter().map(|guess| guess.index).collect(),
-        names => names
-            .iter()
-            .map(|name| model.class(name))
-            .collect::<Result<Vec<_>, _>>()?,
-    };
+    let classes = arguments.classes("classes", &model, &scores)?;
     for &class in &classes {
         println!("class {class}: {}", model.label(class));
     }

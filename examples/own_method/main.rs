@@ -95,9 +95,8 @@ fn explain() -> Result<(), Box<dyn Error>> {
             Place::SpatialLayer => found.saliency(Reduce::Positive)?.upsampled(),
             _ => found.map()?.torchray(0.02),
         };
-        let style = MapStyle::of(map.maps().view());
         let map = map.maps().index_axis(Axis(0), 0);
-        let [_, overlay] = style.draw(&seen, map, Interpolation::Bilinear)?;
+        let overlay = common::over(&seen, map)?;
         let mut figure = Figure::new(&overlay, method.title).caption(method.title);
         let case = Case::new(&model, &photo, class, map)?.attributor(&attributor);
         for measure in ["deletion", "sensitivity-max:samples=3"] {

@@ -31,10 +31,6 @@ impl Metric for MirrorConsistency {
         MIRROR_CONSISTENCY.needs
     }
 
-    fn check(&self) -> Result<(), MetricError> {
-        Ok(())
-    }
-
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         let method = match case.method() {
             Ok(method) => method,
@@ -91,8 +87,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
         let found = method.attribute(&model, &photo, Target::class(class))?;
         let maps = found.map()?.upsampled();
         let map = maps.maps().index_axis(Axis(0), 0);
-        let style = MapStyle::of(maps.maps().view());
-        let [_, overlay] = style.draw(&seen, map, Interpolation::Bilinear)?;
+        let overlay = common::over(&seen, map)?;
         let mut figure = Figure::new(&overlay, method.name()).caption(method.name());
         let case = Case::new(&model, &photo, class, map)?.attributor(method);
         for name in arguments.list("metrics") {

@@ -16,7 +16,7 @@ use common::Arguments;
 use elucid::attribution::{Method, MethodOptions, Place};
 use elucid::models::Labels;
 use elucid::prelude::*;
-use ndarray::{ArrayD, ArrayView2, Axis};
+use ndarray::{ArrayD, Axis};
 use rand::SeedableRng;
 use rand_pcg::Pcg32;
 
@@ -76,19 +76,12 @@ fn train(
     Ok(net)
 }
 
-/// A map over the picture, in the colours that suit it.
-fn over(seen: &Picture, map: ArrayView2<'_, f32>) -> Result<Picture, Box<dyn Error>> {
-    let style = MapStyle::of(map.insert_axis(Axis(0)));
-    let [_, overlay] = style.draw(seen, map, Interpolation::Bilinear)?;
-    Ok(overlay)
-}
-
 fn figure(found: &Attribution, method: &Method, seen: &Picture) -> Result<Figure, Box<dyn Error>> {
     let map = match method.place {
         Place::SpatialLayer => found.saliency(Reduce::Positive)?.upsampled(),
         Place::Input | Place::AnyLayer => found.map()?.upsampled(),
     };
-    let picture = over(seen, map.maps().index_axis(Axis(0), 0))?;
+    let picture = common::over(seen, map.maps().index_axis(Axis(0), 0))?;
     Ok(Figure::new(
         &picture,
         format!("{} at {}", method.name, found.layer()),
@@ -137,7 +130,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
         );
         let map = GradCam::at("inception_4a").attribute(&model, &photo, Target::class(class))?;
         let map = map.saliency(Reduce::Positive)?.upsampled();
-        let picture = over(&seen, map.maps().index_axis(Axis(0), 0))?;
+        let picture = common::over(&seen, map.maps().index_axis(Axis(0), 0))?;
         let figure = Figure::new(&picture, format!("Grad-CAM after {step} steps"))
             .caption(format!("after {step} steps: {best}"))
             .number("right", format!("{:.0} %", 100.0 * found));

@@ -88,9 +88,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
         };
         println!("{found}");
         let map = found.map()?.upsampled();
-        let style = MapStyle::of(map.maps().view());
-        let map = map.maps().index_axis(Axis(0), 0);
-        let [_, overlay] = style.draw(&seen, map, Interpolation::Bilinear)?;
+        let overlay = common::over(&seen, map.maps().index_axis(Axis(0), 0))?;
         section = section.figure(Figure::new(&overlay, method.name()).caption(method.name()));
     }
     arguments.save(

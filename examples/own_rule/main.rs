@@ -56,9 +56,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
         let found = method.attribute(&model, &photo, Target::class(class))?;
         println!("{found}");
         let map = found.map()?.torchray(0.02);
-        let style = MapStyle::of(map.maps().view());
-        let map = map.maps().index_axis(Axis(0), 0);
-        let [_, overlay] = style.draw(&seen, map, Interpolation::Bilinear)?;
+        let overlay = common::over(&seen, map.maps().index_axis(Axis(0), 0))?;
         let mut figure = Figure::new(&overlay, rules.name()).caption(rules.name());
         for used in found.rule_uses() {
             figure = figure.number(&used.rule, format!("at {} operators", used.operators));

@@ -11,7 +11,7 @@ use std::time::Instant;
 use elucid::attribution::{METHODS, Method, MethodOptions, Place};
 use elucid::models::EMBEDDED;
 use elucid::prelude::*;
-use ndarray::{ArrayView2, Axis};
+use ndarray::Axis;
 
 use common::Arguments;
 
@@ -92,7 +92,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
             .text("The gradient at each layer, its norm over channels: one pass for all of them.");
         for gradient in Gradient::at_input().attribute_at(&layers, &model, &photo, target)? {
             let map = gradient.saliency(Reduce::L2)?.upsampled();
-            let picture = over(&seen, map.maps().index_axis(Axis(0), 0))?;
+            let picture = common::over(&seen, map.maps().index_axis(Axis(0), 0))?;
             let alt = format!("gradient at {}", gradient.layer());
             section = section.figure(Figure::new(&picture, alt).caption(gradient.layer()));
         }
@@ -144,19 +144,12 @@ fn figure(
         Place::SpatialLayer => attribution.saliency(Reduce::Positive)?.upsampled(),
         Place::Input | Place::AnyLayer => attribution.map()?.torchray(0.01),
     };
-    let picture = over(seen, map.maps().index_axis(Axis(0), 0))?;
+    let picture = common::over(seen, map.maps().index_axis(Axis(0), 0))?;
     let mut figure = Figure::new(&picture, format!("{} over the photograph", method.title));
     if let Some(error) = attribution.completeness_error() {
         figure = figure.number("completeness error", format!("{:.2} %", 100.0 * error));
     }
     Ok(figure)
-}
-
-/// A map over the photograph, in the colours that suit it.
-fn over(seen: &Picture, map: ArrayView2<'_, f32>) -> Result<Picture, Box<dyn Error>> {
-    let style = MapStyle::of(map.insert_axis(Axis(0)));
-    let [_, overlay] = style.draw(seen, map, Interpolation::Bilinear)?;
-    Ok(overlay)
 }
 
 fn main() -> ExitCode {

@@ -42,13 +42,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
     }
 
     // The classes to explain: those asked for, else the two best guesses.
-    let classes = match arguments.list("classes").as_slice() {
-        [] => scores.top(2).iter().map(|guess| guess.index).collect(),
-        names => names
-            .iter()
-            .map(|name| model.class(name))
-            .collect::<Result<Vec<_>, _>>()?,
-    };
+    let classes = arguments.classes("classes", &model, &scores)?;
 
     // Every layer has a name, and a part of it that fits no other will do: `elucid inspect` lists
     // them. A cell of `from` sees a small part of the photograph, a cell of `to` a large one.

@@ -2,7 +2,8 @@
 //! share.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
+
+use crate::options::Configurable;
 
 /// A name is suggested from this similarity on, Jaro and Winkler's, of 0 to 1.
 const SIMILARITY: f64 = 0.7;
@@ -51,15 +52,16 @@ impl OptionTexts {
         self.0.get(option).map(String::as_str)
     }
 
-    /// The value of an option, if it was given.
+    /// Sets what was given on a method or a metric, in the order of its options.
     ///
     /// # Errors
     ///
-    /// It cannot be understood; with its text.
-    pub fn get<T: FromStr>(&self, option: &str) -> Result<Option<T>, &str> {
-        let text = self.text(option);
-        text.map(|text| text.trim().parse().map_err(|_| text))
-            .transpose()
+    /// Those of [`Configurable::configure`].
+    pub fn configure<C: Configurable>(&self, owner: &mut C) -> Result<(), C::Error> {
+        C::OPTIONS.iter().try_for_each(|option| {
+            let text = self.text(option.name);
+            text.map_or(Ok(()), |text| owner.configure(option.name, text))
+        })
     }
 }
 
@@ -77,14 +79,13 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_parsed_when_asked_for() {
+    fn the_last_text_counts_and_unknown_options_are_found() {
         let mut texts = OptionTexts::default();
         texts.set("masks", "9");
-        texts.set("masks", " 10");
+        texts.set("masks", "10");
         texts.set("seed", "none");
-        assert_eq!(texts.get("masks"), Ok(Some(10_usize)));
-        assert_eq!(texts.get::<usize>("seed"), Err("none"));
-        assert_eq!(texts.get::<usize>("steps"), Ok(None));
+        assert_eq!(texts.text("masks"), Some("10"));
+        assert_eq!(texts.text("steps"), None);
         assert_eq!(texts.unknown(|name| name == "masks"), Some("seed"));
         assert_eq!(texts.unknown(|_| true), None);
     }

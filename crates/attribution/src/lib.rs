@@ -76,7 +76,9 @@ pub use linear::LinearApproximation;
 pub use lrp::Lrp;
 pub use methods::{Build, METHODS, Method, MethodOptions, Methods, Place};
 pub use network::{FEATURES, LayerWeights, Network, ReplaceWeights};
-pub use options::{Configurable, Configuration, MethodOption, Setting};
+pub use options::{
+    Configurable, Configuration, HasSetup, MethodOption, OptionError, Setting, fits,
+};
 pub use perturbation::{
     ExtremalMasks, ExtremalPerturbation, FeatureAblation, MeaningfulMasks, MeaningfulPerturbation,
     MeaningfulScore, Occlusion, Rise, RiseClassMaps, RiseDivisor, RiseMaps, RiseScore, RiseStretch,

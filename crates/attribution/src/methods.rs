@@ -11,7 +11,7 @@ use crate::by_name::{self, OptionTexts};
 use crate::error::AttributionError;
 use crate::layer_map::Takes;
 use crate::network::FEATURES;
-use crate::options::{Configurable, Configuration, MethodOption};
+use crate::options::{Configurable, Configuration, HasSetup, MethodOption};
 use crate::{
     blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, gradient, gradient_shap,
     guided_backprop, guided_grad_cam, guided_ig, integrated_gradients, linear, lrp, perturbation,
@@ -467,16 +467,12 @@ impl MethodOptions {
     ///
     /// [`AttributionError::OptionValue`] for a value that cannot be understood,
     /// [`AttributionError::Parameter`] for one that is out of range.
-    pub fn apply<M: Configurable + Attributor + 'static>(
-        &self,
-        mut method: M,
-    ) -> Result<Box<dyn Attributor>, AttributionError> {
+    pub fn apply<M>(&self, mut method: M) -> Result<Box<dyn Attributor>, AttributionError>
+    where
+        M: Configurable<Error = AttributionError> + HasSetup + Attributor + 'static,
+    {
         *method.setup_mut() = self.setup();
-        for option in M::OPTIONS {
-            if let Some(text) = self.values.text(option.name) {
-                method.configure(option.name, text)?;
-            }
-        }
+        self.values.configure(&mut method)?;
         method.check_options()?;
         Ok(Box::new(method))
     }

@@ -1,8 +1,9 @@
-//! Options of methods: each is described once, and everything that knows of it follows from that.
+//! Options of methods and metrics: each is described once, and everything that knows of it follows from that.
 //!
 //! [`options!`](crate::options!) lists the options of a method where the method is defined. From the list come its
 //! builder methods, its flags and their help, the ranges that are checked, and the [`Configuration`] by
-//! which a built method says what it will do.
+//! which a built method says what it will do. Metrics have the same list
+//! ([`configurable!`](crate::configurable!)), with an error of their own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::attributor::Setup;
 use crate::error::AttributionError;
 
-/// One option of a method.
+/// One option of a method or a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MethodOption {
     /// Its name, without dashes in front.
@@ -26,26 +27,81 @@ pub struct MethodOption {
 impl MethodOption {
     /// The error for a text that cannot be understood.
     #[doc(hidden)]
-    pub fn refused(&self, text: &str) -> AttributionError {
-        AttributionError::OptionValue {
-            option: self.name.to_owned(),
-            value: text.to_owned(),
-            expected: self.values.to_owned(),
-        }
+    pub fn refused<E: OptionError>(&self, text: &str) -> E {
+        E::not_understood(self.name, text, self.values)
     }
 
     /// The error for a value that is out of range.
     #[doc(hidden)]
-    pub fn out_of_range(&self, value: String) -> AttributionError {
-        AttributionError::Parameter {
-            parameter: self.name,
-            value,
-            expected: self.values,
-        }
+    pub fn out_of_range<E: OptionError>(&self, value: String) -> E {
+        E::out_of_range(self.name, value, self.values)
+    }
+
+    /// Sets `value` from text.
+    #[doc(hidden)]
+    pub fn read_into<T: Setting, E: OptionError>(
+        &self,
+        value: &mut T,
+        text: &str,
+    ) -> Result<(), E> {
+        *value = T::read(text).ok_or_else(|| self.refused::<E>(text))?;
+        Ok(())
     }
 }
 
-/// What a method will do: its options in effect by name, as text that would set them again.
+/// An error that can say what is wrong with an option.
+pub trait OptionError: Sized {
+    /// A text that cannot be understood.
+    fn not_understood(option: &str, text: &str, expected: &str) -> Self;
+
+    /// A value that is out of range.
+    fn out_of_range(option: &'static str, value: String, expected: &'static str) -> Self;
+
+    /// An option that `owner` does not have.
+    fn unknown(owner: &'static str, option: &str, known: Vec<&'static str>) -> Self;
+}
+
+/// Makes an [`OptionError`] of an error with the variants `OptionValue`, `Parameter` and `UnknownOption`,
+/// which names the owner of an option as a field.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! option_error {
+    ($error:ident of $owner:ident) => {
+        impl $crate::OptionError for $error {
+            fn not_understood(option: &str, text: &str, expected: &str) -> Self {
+                Self::OptionValue {
+                    option: option.to_owned(),
+                    value: text.to_owned(),
+                    expected: expected.to_owned(),
+                }
+            }
+
+            fn out_of_range(
+                parameter: &'static str,
+                value: String,
+                expected: &'static str,
+            ) -> Self {
+                Self::Parameter {
+                    parameter,
+                    value,
+                    expected,
+                }
+            }
+
+            fn unknown($owner: &'static str, option: &str, options: Vec<&'static str>) -> Self {
+                Self::UnknownOption {
+                    $owner,
+                    option: option.to_owned(),
+                    options,
+                }
+            }
+        }
+    };
+}
+
+option_error!(AttributionError of method);
+
+/// What a method or a metric will do: its options in effect by name, as text that would set them again.
 ///
 /// Presets are resolved, options that exclude each other as well, and so is what shrinks on small
 /// pictures: an option that is not here has no part in the result, or follows from the network.
@@ -102,13 +158,13 @@ impl fmt::Display for Configuration {
     }
 }
 
-/// What [`options!`](crate::options!) makes of a method.
+/// What [`options!`](crate::options!) makes of a method, and the like of a metric.
 pub trait Configurable {
+    /// What says that an option is wrong.
+    type Error: OptionError;
+
     /// Its own options, in the order of its documentation.
     const OPTIONS: &'static [MethodOption];
-
-    /// What every method may be told.
-    fn setup_mut(&mut self) -> &mut Setup;
 
     /// The options in effect on images of `[height, width]`.
     fn configured(&self, size: [usize; 2]) -> Configuration;
@@ -117,16 +173,22 @@ pub trait Configurable {
     ///
     /// # Errors
     ///
-    /// [`AttributionError::OptionValue`] for a text that cannot be understood, or that contradicts what was
-    /// set before.
-    fn configure(&mut self, option: &str, text: &str) -> Result<(), AttributionError>;
+    /// [`OptionError::not_understood`] for a text that cannot be understood, or that contradicts what was
+    /// set before; [`OptionError::unknown`] for an option that is not there.
+    fn configure(&mut self, option: &str, text: &str) -> Result<(), Self::Error>;
 
     /// Refuses options that are out of range.
     ///
     /// # Errors
     ///
-    /// [`AttributionError::Parameter`].
-    fn check_options(&self) -> Result<(), AttributionError>;
+    /// [`OptionError::out_of_range`].
+    fn check_options(&self) -> Result<(), Self::Error>;
+}
+
+/// A method that has the [`Setup`] of all methods.
+pub trait HasSetup {
+    /// What every method may be told.
+    fn setup_mut(&mut self) -> &mut Setup;
 }
 
 /// A value of an option.
@@ -218,22 +280,21 @@ impl Setting for Numbers {
 }
 
 /// Values that are called by a word: reading, writing, and the list of words.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! words {
-    ($type:ident, $parameter:literal, $words:ident = $list:literal, $($word:literal => $value:ident),* $(,)?) => {
+    ($error:ty; $type:ident, $option:literal, $words:ident = $list:literal,
+     $($word:literal => $value:ident),* $(,)?) => {
         /// The words, as a sentence has them.
         pub(crate) const $words: &str = $list;
 
         impl std::str::FromStr for $type {
-            type Err = $crate::AttributionError;
+            type Err = $error;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match text.trim() {
                     $($word => Ok(Self::$value),)*
-                    _ => Err($crate::AttributionError::Parameter {
-                        parameter: $parameter,
-                        value: format!("\"{text}\""),
-                        expected: $words,
-                    }),
+                    other => Err($crate::OptionError::not_understood($option, other, $words)),
                 }
             }
         }
@@ -248,8 +309,11 @@ macro_rules! words {
 
         $crate::settings!($type);
     };
+    ($type:ident, $($described:tt)*) => {
+        $crate::words!($crate::AttributionError; $type, $($described)*);
+    };
 }
-pub(crate) use words;
+pub(crate) use crate::words;
 
 /// The options of a method, each described once: `options!(Method { {…} {…} })`.
 ///
@@ -263,15 +327,17 @@ pub(crate) use words;
 /// ```
 ///
 /// with the name of the flag, its help, what it may be in words, and a check of its range, which may be left
-/// out. The field may be an [`Option`] or a [`Scaled`](crate::Scaled) of the builder's type. Any other
-/// option says how it is written, for images of `[height, width]`, and read; `None` is for an option that
-/// is not in effect, and for a text that cannot be understood:
+/// out. The field may be an [`Option`] or a [`Scaled`](crate::Scaled) of the builder's type. A field whose
+/// builder method is written by hand has no type here: `samples as "samples", …`. Any other option says how it is
+/// written, for images of `[height, width]`, and read; `None` is for an option that is not in effect, and for
+/// a text that cannot be understood. A check of its range may follow:
 ///
 /// ```ignore
 /// {
 ///     "areas", "areas of the masks", "shares of the image, between commas",
 ///     |method, _size| Some(join(&method.areas)),
-///     |method, text| { method.areas = parse(text)?; Some(()) }
+///     |method, text| { method.areas = parse(text)?; Some(()) },
+///     |method| !method.areas.is_empty()
 /// }
 /// ```
 ///
@@ -279,45 +345,53 @@ pub(crate) use words;
 /// `options!(Method { … } check Method::check)`. The method implements [`Configurable`] by it.
 #[macro_export]
 macro_rules! options {
-    ($method:ident { $({ $($option:tt)* })* } $(check $also:expr)?) => {
-        impl $method {
-            $($crate::options!(@builder $($option)*);)*
-        }
+    ($method:ident { $($list:tt)* } $(check $also:expr)?) => {
+        $crate::configurable!($crate::AttributionError; $method { $($list)* } $(check $also)?);
 
-        impl $crate::Configurable for $method {
-            const OPTIONS: &'static [$crate::MethodOption] = &[
-                $($crate::options!(@described $($option)*),)*
-            ];
-
+        impl $crate::HasSetup for $method {
             fn setup_mut(&mut self) -> &mut $crate::Setup {
                 &mut self.setup
             }
+        }
+    };
+}
+
+/// The same for anything that has options, whose error is an [`OptionError`]: metrics have no [`Setup`].
+#[macro_export]
+macro_rules! configurable {
+    ($error:ty; $owner:ident { $({ $($option:tt)* })* } $(check $also:expr)?) => {
+        impl $owner {
+            $($crate::configurable!(@builder $($option)*);)*
+        }
+
+        impl $crate::Configurable for $owner {
+            type Error = $error;
+
+            const OPTIONS: &'static [$crate::MethodOption] = &[
+                $($crate::configurable!(@described $($option)*),)*
+            ];
 
             fn configured(&self, _size: [usize; 2]) -> $crate::Configuration {
                 #[allow(unused_mut)]
                 let mut configuration = $crate::Configuration::new();
-                $($crate::options!(@write $method, self, _size, configuration, $($option)*);)*
+                $($crate::configurable!(@write $owner, self, _size, configuration, $($option)*);)*
                 configuration
             }
 
-            fn configure(
-                &mut self,
-                option: &str,
-                _text: &str,
-            ) -> Result<(), $crate::AttributionError> {
-                $($crate::options!(@read $method, self, option, _text, $($option)*);)*
+            fn configure(&mut self, option: &str, _text: &str) -> Result<(), Self::Error> {
+                $($crate::configurable!(@read $owner, self, option, _text, $($option)*);)*
                 let known = <Self as $crate::Configurable>::OPTIONS.iter();
-                Err($crate::AttributionError::UnknownOption {
-                    method: stringify!($method),
-                    option: option.to_owned(),
-                    options: known.map(|known| known.name).collect(),
-                })
+                Err($crate::OptionError::unknown(
+                    stringify!($owner),
+                    option,
+                    known.map(|known| known.name).collect(),
+                ))
             }
 
-            fn check_options(&self) -> Result<(), $crate::AttributionError> {
-                $($crate::options!(@check self, $($option)*);)*
+            fn check_options(&self) -> Result<(), Self::Error> {
+                $($crate::configurable!(@check $owner, self, $($option)*);)*
                 $(
-                    let also: fn(&Self) -> Result<(), $crate::AttributionError> = $also;
+                    let also: fn(&Self) -> Result<(), $error> = $also;
                     also(self)?;
                 )?
                 Ok(())
@@ -332,60 +406,72 @@ macro_rules! options {
             self
         }
     };
-    (@builder $name:literal, $($rest:tt)*) => {};
+    (@builder $($option:tt)*) => {};
 
-    (@described $(#[$meta:meta])* $field:ident : $type:ty as $name:literal, $help:expr, $values:expr
+    (@described $(#[$meta:meta])* $field:ident $(: $type:ty)? as $name:literal, $help:expr, $values:expr
      $(, $fits:expr)? $(,)?) => {
         $crate::MethodOption { name: $name, help: $help, values: $values }
     };
-    (@described $name:literal, $help:expr, $values:expr, $write:expr, $read:expr $(,)?) => {
+    (@described $name:literal, $help:expr, $values:expr, $write:expr, $read:expr $(, $fits:expr)? $(,)?) => {
         $crate::MethodOption { name: $name, help: $help, values: $values }
     };
 
-    (@write $method:ident, $self:ident, $size:ident, $to:ident,
-     $(#[$meta:meta])* $field:ident : $type:ty as $name:literal, $($rest:tt)*) => {
+    (@write $owner:ident, $self:ident, $size:ident, $to:ident,
+     $(#[$meta:meta])* $field:ident $(: $type:ty)? as $name:literal, $($rest:tt)*) => {
         if let Some(text) = $crate::Setting::text(&$self.$field, $size) {
             $to.set($name, text);
         }
     };
-    (@write $method:ident, $self:ident, $size:ident, $to:ident,
-     $name:literal, $help:expr, $values:expr, $write:expr, $read:expr $(,)?) => {
-        let write: fn(&$method, [usize; 2]) -> Option<String> = $write;
+    (@write $owner:ident, $self:ident, $size:ident, $to:ident,
+     $name:literal, $help:expr, $values:expr, $write:expr, $($rest:tt)*) => {
+        let write: fn(&$owner, [usize; 2]) -> Option<String> = $write;
         if let Some(text) = write($self, $size) {
             $to.set($name, text);
         }
     };
 
-    (@read $method:ident, $self:ident, $option:ident, $text:ident,
-     $(#[$meta:meta])* $field:ident : $type:ty as $name:literal, $help:expr, $values:expr
-     $(, $fits:expr)? $(,)?) => {
+    (@read $owner:ident, $self:ident, $option:ident, $text:ident,
+     $(#[$meta:meta])* $field:ident $(: $type:ty)? as $name:literal, $($described:tt)*) => {
         if $option == $name {
-            let described = $crate::MethodOption { name: $name, help: $help, values: $values };
-            let read = $crate::Setting::read($text);
-            $self.$field = read.ok_or_else(|| described.refused($text))?;
-            return Ok(());
+            let described =
+                $crate::configurable!(@described $field as $name, $($described)*);
+            return described.read_into(&mut $self.$field, $text);
         }
     };
-    (@read $method:ident, $self:ident, $option:ident, $text:ident,
-     $name:literal, $help:expr, $values:expr, $write:expr, $read:expr $(,)?) => {
+    (@read $owner:ident, $self:ident, $option:ident, $text:ident,
+     $name:literal, $help:expr, $values:expr, $write:expr, $read:expr $(, $fits:expr)? $(,)?) => {
         if $option == $name {
             let described = $crate::MethodOption { name: $name, help: $help, values: $values };
-            let read: fn(&mut $method, &str) -> Option<()> = $read;
+            let read: fn(&mut $owner, &str) -> Option<()> = $read;
             return read($self, $text).ok_or_else(|| described.refused($text));
         }
     };
 
-    (@check $self:ident, $(#[$meta:meta])* $field:ident : $type:ty as $name:literal, $help:expr,
-     $values:expr, $fits:expr $(,)?) => {
-        let fits: fn(&$type) -> bool = $fits;
+    (@check $owner:ident, $self:ident, $(#[$meta:meta])* $field:ident $(: $type:ty)? as $name:literal,
+     $help:expr, $values:expr, $fits:expr $(,)?) => {
         if let Some(value) = $crate::Setting::value(&$self.$field)
-            && !fits(value)
+            && !$crate::fits(value, $fits)
         {
             let described = $crate::MethodOption { name: $name, help: $help, values: $values };
             return Err(described.out_of_range(value.to_string()));
         }
     };
-    (@check $self:ident, $($option:tt)*) => {};
+    (@check $owner:ident, $self:ident, $name:literal, $help:expr, $values:expr, $write:expr, $read:expr,
+     $fits:expr $(,)?) => {
+        let fits: fn(&$owner) -> bool = $fits;
+        if !fits($self) {
+            let write: fn(&$owner, [usize; 2]) -> Option<String> = $write;
+            let described = $crate::MethodOption { name: $name, help: $help, values: $values };
+            return Err(described.out_of_range(write($self, [0; 2]).unwrap_or_default()));
+        }
+    };
+    (@check $($option:tt)*) => {};
+}
+
+/// Whether a value is in range.
+#[doc(hidden)]
+pub fn fits<T>(value: &T, range: fn(&T) -> bool) -> bool {
+    range(value)
 }
 
 #[cfg(test)]
@@ -397,6 +483,7 @@ mod tests {
         setup: Setup,
         samples: usize,
         most: Option<f32>,
+        signed: bool,
         ends: [f32; 2],
     }
 
@@ -412,7 +499,11 @@ mod tests {
         {
             "ends", "where it begins and ends", "two numbers between commas",
             |method, _| (method.samples > 1).then(|| Numbers::join(&method.ends)),
-            |method, text| { method.ends = Numbers::exactly(text)?; Some(()) }
+            |method, text| { method.ends = Numbers::exactly(text)?; Some(()) },
+            |method| method.ends[0] <= method.ends[1]
+        }
+        {
+            signed as "signed", "whether signs count", "true or false"
         }
     });
 
@@ -421,6 +512,7 @@ mod tests {
             setup: Setup::at("layer"),
             samples: 3,
             most: None,
+            signed: false,
             ends: [0.0, 0.5],
         }
     }
@@ -428,22 +520,27 @@ mod tests {
     #[test]
     fn a_list_of_options_is_all_that_is_said_of_them() {
         let names: Vec<_> = Method::OPTIONS.iter().map(|option| option.name).collect();
-        assert_eq!(names, ["samples", "at-most", "ends"]);
+        assert_eq!(names, ["samples", "at-most", "ends", "signed"]);
         let stated = method().configured([4, 4]);
-        assert_eq!(stated.to_string(), "ends 0,0.5, samples 3");
+        assert_eq!(stated.to_string(), "ends 0,0.5, samples 3, signed false");
         let built = method().samples(1).most(0.25);
         assert_eq!(
             built.configured([4, 4]).to_string(),
-            "at-most 0.25, samples 1"
+            "at-most 0.25, samples 1, signed false"
         );
 
         let mut read = method();
-        for (option, text) in [("samples", " 7"), ("at-most", "2"), ("ends", "1, 2")] {
+        for (option, text) in [
+            ("samples", " 7"),
+            ("at-most", "2"),
+            ("ends", "1, 2"),
+            ("signed", "true"),
+        ] {
             read.configure(option, text).unwrap();
         }
         assert_eq!(
-            (read.samples, read.most, read.ends),
-            (7, Some(2.0), [1.0, 2.0])
+            (read.samples, read.most, read.ends, read.signed),
+            (7, Some(2.0), [1.0, 2.0], true)
         );
         let written = read.configured([4, 4]);
         let mut again = method();
@@ -464,12 +561,19 @@ mod tests {
         let refused = message(method().configure("ends", "1"));
         assert!(refused.contains("two numbers between commas"), "{refused}");
         let refused = message(method().configure("sample", "1"));
-        assert!(refused.contains("samples, at-most, ends"), "{refused}");
+        assert!(
+            refused.contains("samples, at-most, ends, signed"),
+            "{refused}"
+        );
         let refused = message(method().samples(0).check_options());
         assert!(
             refused.contains("samples") && refused.contains("1 or more"),
             "{refused}"
         );
+        let mut turned = method();
+        turned.configure("ends", "2,1").unwrap();
+        let refused = message(turned.check_options());
+        assert!(refused.contains("ends is 2,1, expected two"), "{refused}");
         method().check_options().unwrap();
     }
 

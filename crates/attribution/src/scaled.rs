@@ -28,7 +28,7 @@ pub(crate) fn whole(pixels: usize, size: [usize; 2]) -> usize {
 }
 
 /// A length in pixels, of `f32` or `usize`, that shrinks on small pictures unless it was given.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scaled<T> {
     pixels: T,
     given: bool,

@@ -10,7 +10,7 @@ use elucid::prelude::*;
 use elucid::vision::input::Transparency;
 use elucid::vision::{InputLayout, ModelError, Preparation};
 
-use crate::console::Console;
+use crate::console::{Console, Output};
 use crate::error::CliError;
 use crate::output::Destination;
 
@@ -56,6 +56,34 @@ impl OutArgs {
     pub fn check(&self) -> Result<Destination, CliError> {
         Destination::check(&self.out, self.force)
     }
+
+    /// Prints what was found, and where the folder and its page lie.
+    pub fn say(&self, found: impl IntoIterator<Item = String>, page: &str) -> Result<(), CliError> {
+        let mut out = Output::new();
+        for line in found {
+            out.line(line)?;
+        }
+        out.line(format!("folder  {}", self.out.display()))?;
+        out.line(format!("page    {}", self.out.join(page).display()))?;
+        out.flush()
+    }
+}
+
+/// The photograph.
+#[derive(Debug, Args)]
+pub struct PhotoArgs {
+    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or an array: .npy, FILE.npz:MEMBER
+    #[arg(long, value_name = "FILE")]
+    pub image: PathBuf,
+}
+
+/// Which gradients are replaced on the way.
+#[derive(Debug, Args)]
+pub struct GradientArgs {
+    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation,
+    /// attn-lrp or libra-grad
+    #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
+    pub rules: Option<Rules>,
 }
 
 /// Which network, and how photographs become its input.

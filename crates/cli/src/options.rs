@@ -91,7 +91,7 @@ fn capitalised(text: &str) -> String {
 }
 
 /// The ways in which channels become a map, by name.
-pub fn reductions() -> impl TypedValueParser<Value = Reduce> {
+fn reductions() -> impl TypedValueParser<Value = Reduce> {
     let names = Reduce::NAMES.iter().map(|(name, _)| *name);
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Reduce>())
 }
@@ -102,6 +102,20 @@ pub fn parse_fraction(text: &str) -> Result<f32, String> {
         Ok(fraction) if (0.0..=1.0).contains(&fraction) => Ok(fraction),
         _ => Err("expected a fraction from 0 to 1".to_owned()),
     }
+}
+
+/// How channels become maps.
+#[derive(Debug, Args)]
+pub struct MapArgs {
+    /// How channels become one map: sum (signed), abs-sum, max-abs, l2 or positive; by default as the
+    /// method is usually shown, which for maps of features is positive
+    #[arg(long, value_name = "NAME", value_parser = reductions())]
+    pub reduce: Option<Reduce>,
+
+    /// Smooth the maps at the size of the photograph by a Gaussian of this fraction of its longer
+    /// side, such as 0.02
+    #[arg(long, value_name = "FRACTION", value_parser = parse_fraction, default_value_t = 0.0)]
+    pub smooth: f32,
 }
 
 /// Values may begin with a dash, flags are none.

@@ -207,6 +207,13 @@ pub struct GuessFacts {
     pub logit: f32,
 }
 
+impl GuessFacts {
+    /// Of each guess.
+    pub fn list(guesses: &[Guess]) -> Vec<Self> {
+        guesses.iter().cloned().map(Self::from).collect()
+    }
+}
+
 impl From<Guess> for GuessFacts {
     fn from(guess: Guess) -> Self {
         let Guess {

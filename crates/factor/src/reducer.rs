@@ -30,6 +30,7 @@ use rand_xoshiro::rand_core::SeedableRng;
 use crate::error::FactorError;
 use crate::nmf::{Nmf, check_components, check_shape, relative};
 use crate::scalar::{Scalar, cast, widen};
+use crate::settings::settings;
 
 /// A method with its settings.
 pub trait Reducer<T: Scalar>: Debug + Send + Sync {
@@ -353,10 +354,9 @@ impl Ica {
         }
     }
 
-    /// Seed of the first guess.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
+    settings! {
+        /// Seed of the first guess.
+        seed(seed: u64) => seed;
     }
 }
 
@@ -512,10 +512,9 @@ impl KMeans {
         }
     }
 
-    /// Seed of the starts.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
+    settings! {
+        /// Seed of the starts.
+        seed(seed: u64) => seed;
     }
 }
 

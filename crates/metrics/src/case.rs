@@ -1,7 +1,6 @@
 //! One explanation of one image, with all that metrics may ask about it.
 
 use std::fmt;
-use std::str::FromStr;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use elucid_attribution::{Attribution, AttributionError, Attributor, Network, Target};
@@ -10,6 +9,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::error::MetricError;
 use crate::metric::{Halt, NotApplicable};
+use crate::options::words;
 use crate::probe::Probe;
 use crate::region::{self, Truth};
 
@@ -31,30 +31,8 @@ pub enum Scale {
     Absolute,
 }
 
-impl fmt::Display for Scale {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Deviation => "deviation",
-            Self::Absolute => "absolute",
-        })
-    }
-}
-
-impl FromStr for Scale {
-    type Err = MetricError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "deviation" => Ok(Self::Deviation),
-            "absolute" => Ok(Self::Absolute),
-            other => Err(MetricError::OptionValue {
-                option: "scale".to_owned(),
-                value: other.to_owned(),
-                expected: "deviation or absolute".to_owned(),
-            }),
-        }
-    }
-}
+words!(Scale, "scale", SCALES = "deviation (of the image) or absolute",
+    "deviation" => Deviation, "absolute" => Absolute);
 
 /// One explanation of one image.
 ///

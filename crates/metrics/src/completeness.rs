@@ -31,10 +31,6 @@ impl Completeness {
 impl Metric for Completeness {
     described!(METRIC);
 
-    fn check(&self) -> Result<(), MetricError> {
-        Ok(())
-    }
-
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         outcome(Self::error(case))
     }

@@ -38,10 +38,6 @@ impl Complexity {
 impl Metric for Complexity {
     described!(METRIC);
 
-    fn check(&self) -> Result<(), MetricError> {
-        Ok(())
-    }
-
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         outcome(Self::entropy(case))
     }

@@ -1,10 +1,8 @@
 //! What pixels become when they are taken away.
 
-use std::fmt;
-use std::str::FromStr;
-
 use crate::case::Case;
 use crate::error::MetricError;
+use crate::options::words;
 use crate::random::Random;
 
 /// What pixels become when they are taken away.
@@ -24,37 +22,8 @@ pub enum Hidden {
     Noise,
 }
 
-pub(crate) const HIDDEN: &str = "zero, black, white, mean, blur or noise";
-
-const NAMES: [(&str, Hidden); 6] = [
-    ("zero", Hidden::Zero),
-    ("black", Hidden::Black),
-    ("white", Hidden::White),
-    ("mean", Hidden::Mean),
-    ("blur", Hidden::Blur),
-    ("noise", Hidden::Noise),
-];
-
-impl fmt::Display for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = NAMES.iter().find(|(_, hidden)| hidden == self);
-        f.write_str(name.map_or("", |(name, _)| name))
-    }
-}
-
-impl FromStr for Hidden {
-    type Err = MetricError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let name = NAMES.iter().find(|(name, _)| *name == text.trim());
-        name.map(|(_, hidden)| *hidden)
-            .ok_or_else(|| MetricError::OptionValue {
-                option: "baseline".to_owned(),
-                value: text.to_owned(),
-                expected: HIDDEN.to_owned(),
-            })
-    }
-}
+words!(Hidden, "baseline", HIDDEN = "zero, black, white, mean, blur or noise",
+    "zero" => Zero, "black" => Black, "white" => White, "mean" => Mean, "blur" => Blur, "noise" => Noise);
 
 impl Hidden {
     /// The image `[C, H, W]` of a case without any of its pixels; noise is the same for every image.

@@ -26,15 +26,17 @@
 //! The attribution must be at the pixels `[1, C, H, W]`: not applicable at other layers. Memory: one
 //! batch of images, and as many changes.
 
-use crate::case::{Case, Scale};
+use elucid_attribution::{Configurable, Setting};
+
+use crate::case::{Case, SCALES, Scale};
 use crate::error::MetricError;
 use crate::metric::{
-    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, described, number, outcome,
-    setters,
+    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, described, outcome, setters,
 };
+use crate::options::{TRUE_OR_FALSE, is_positive, is_some_number, stated};
 use crate::probe::Probe;
 use crate::random::Random;
-use crate::table::{MetricInfo, option};
+use crate::table::MetricInfo;
 
 /// How the image is changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,12 +83,6 @@ impl Infidelity {
         Self::new(Change::Square(side))
     }
 
-    /// How many changes, 10 by default.
-    pub fn samples(mut self, samples: usize) -> Self {
-        self.samples = samples;
-        self
-    }
-
     /// The attribution holds contributions of whole pixels, not what a change of one unit does.
     pub fn contributions(mut self) -> Self {
         self.contributions = true;
@@ -99,7 +95,17 @@ impl Infidelity {
         self
     }
 
-    setters!(scale, batch_size, seed);
+    /// What the strength of the noise is measured in, the image's deviation by default.
+    pub fn scale(mut self, scale: Scale) -> Self {
+        self.scale = scale;
+        self
+    }
+
+    setters!(batch_size, seed);
+
+    fn is_noise(&self) -> bool {
+        matches!(self.change, Change::Noise(_))
+    }
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
         let mut phi = case.pixel_attribution()?;
@@ -170,17 +176,62 @@ impl Infidelity {
     }
 }
 
-impl Metric for Infidelity {
-    described!(METRIC);
-
-    fn check(&self) -> Result<(), MetricError> {
-        at_least_one("batch size", self.batch_size)?;
-        at_least_one("samples", self.samples)?;
-        match self.change {
-            Change::Noise(deviation) => number("noise", deviation, |v| v > 0.0, "more than 0"),
-            Change::Square(side) => at_least_one("square", side),
+crate::options!(Infidelity {
+    {
+        /// How many changes, 10 by default.
+        samples: usize as "samples", "how many changes of the image", "1 or more", is_some_number
+    }
+    {
+        "noise", "deviation of the noise that changes the image", "more than 0",
+        |metric, _| match metric.change {
+            Change::Noise(deviation) => Some(deviation.to_string()),
+            Change::Square(_) => None,
+        },
+        |metric, text| {
+            metric.change = Change::Noise(Setting::read(text)?);
+            Some(())
+        },
+        |metric| match metric.change {
+            Change::Noise(deviation) => is_positive(&deviation),
+            Change::Square(_) => true,
         }
     }
+    {
+        "square", "side of the square that is removed instead, in pixels; 0 for noise", "1 or more",
+        |metric, _| match metric.change {
+            Change::Noise(_) => None,
+            Change::Square(side) => Some(side.to_string()),
+        },
+        |metric, text| {
+            match Setting::read(text)? {
+                0 => {}
+                side => metric.change = Change::Square(side),
+            }
+            Some(())
+        },
+        |metric| metric.change != Change::Square(0)
+    }
+    {
+        contributions as "contributions", "whether the attribution holds contributions of whole pixels",
+        TRUE_OR_FALSE
+    }
+    {
+        normalised as "normalised", "whether the attribution is scaled so that the value is smallest",
+        TRUE_OR_FALSE
+    }
+    {
+        "scale", "what the noise is measured in", SCALES,
+        |metric, size| metric.scale.text(size).filter(|_| metric.is_noise()),
+        |metric, text| {
+            metric.scale = Setting::read(text)?;
+            Some(())
+        }
+    }
+} check |metric| at_least_one("batch size", metric.batch_size));
+
+impl Metric for Infidelity {
+    described!(METRIC);
+    stated!();
 
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         self.check()?;
@@ -194,20 +245,8 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     Direction::Smaller,
     "Yeh et al. 2019; Captum",
     |options| {
-        let noise = options.get("noise", 0.003, "a number")?;
-        let infidelity = match options.get("square", 0, "a whole number")? {
-            0 => Infidelity::noise(noise),
-            side => Infidelity::square(side),
-        };
-        Ok(Box::new(Infidelity {
-            samples: options.get("samples", infidelity.samples, "a whole number")?,
-            contributions: options.get("contributions", false, "true or false")?,
-            normalised: options.get("normalised", false, "true or false")?,
-            scale: options.get("scale", infidelity.scale, "deviation or absolute")?,
-            batch_size: options.rows(),
-            seed: options.first_seed(),
-            ..infidelity
-        }))
+        let metric = Infidelity::noise(0.003);
+        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
     },
 )
 .needs(Needs {
@@ -215,31 +254,4 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     ..Needs::SCORES
 })
 .random()
-.options(&[
-    option("samples", "10", "how many changes of the image"),
-    option(
-        "noise",
-        "0.003",
-        "deviation of the noise that changes the image",
-    ),
-    option(
-        "square",
-        "0",
-        "side of the square that is removed instead, 0 for noise",
-    ),
-    option(
-        "contributions",
-        "false",
-        "true: the attribution holds contributions of whole pixels",
-    ),
-    option(
-        "normalised",
-        "false",
-        "true: the attribution is scaled so that the value is smallest",
-    ),
-    option(
-        "scale",
-        "deviation",
-        "what the noise is measured in: deviation (of the image) or absolute",
-    ),
-]);
+.options(Infidelity::OPTIONS);

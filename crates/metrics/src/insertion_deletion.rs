@@ -35,16 +35,19 @@
 //!
 //! Memory: one batch of images and three images more.
 
+use elucid_attribution::{Configurable, Setting};
+
 use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
 use crate::metric::{
     BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, or_reason, outcome, setters,
 };
+use crate::options::{number_or, stated};
 use crate::order::descending;
 pub use crate::probe::Curve;
 use crate::probe::Probe;
-use crate::table::{Build, MetricInfo, MetricOption, MetricOptions, OR_USUAL, OrUsual, option};
+use crate::table::{Build, MetricInfo, MetricOption};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -68,7 +71,7 @@ enum Step {
 pub struct InsertionDeletion {
     way: Way,
     step: Step,
-    hidden: Hidden,
+    baseline: Hidden,
     batch_size: usize,
 }
 
@@ -77,7 +80,7 @@ impl InsertionDeletion {
         Self {
             way,
             step: Step::Usual,
-            hidden: match way {
+            baseline: match way {
                 Way::Insertion => Hidden::Blur,
                 Way::Deletion => Hidden::Zero,
             },
@@ -113,13 +116,6 @@ impl InsertionDeletion {
         self
     }
 
-    /// What pixels are that have been taken away, or are not yet there: RISE's blur for insertion and zero
-    /// for deletion by default.
-    pub fn baseline(mut self, hidden: Hidden) -> Self {
-        self.hidden = hidden;
-        self
-    }
-
     setters!(batch_size);
 
     /// The class's probability at every step, or why there is none.
@@ -140,15 +136,14 @@ impl InsertionDeletion {
         let [h, w] = case.size();
         let plane = h * w;
         let pixels = match self.step {
-            Step::Usual if h.min(w) < SMALL => w,
-            Step::Usual => RISE_PIXELS,
+            Step::Usual => usual_pixels([h, w]),
             Step::Pixels(pixels) => pixels,
             Step::Count(steps) => plane.div_ceil(steps),
         };
         let steps = plane.div_ceil(pixels);
         let (mut now, then) = match self.way {
-            Way::Deletion => (case.pixels.clone(), self.hidden.pixels(case)?),
-            Way::Insertion => (self.hidden.pixels(case)?, case.pixels.clone()),
+            Way::Deletion => (case.pixels.clone(), self.baseline.pixels(case)?),
+            Way::Insertion => (self.baseline.pixels(case)?, case.pixels.clone()),
         };
         let changed = |step: usize| (step * pixels).min(plane);
         let scores = Probe::new(case, self.batch_size)?.scores(steps + 1, |step, batch| {
@@ -183,6 +178,14 @@ const RISE_PIXELS: usize = 224;
 
 /// The shorter side below which a step is a row of pixels.
 const SMALL: usize = 128;
+
+/// How many pixels change in each step on images of `[height, width]`.
+fn usual_pixels([height, width]: [usize; 2]) -> usize {
+    match height.min(width) < SMALL {
+        true => width,
+        false => RISE_PIXELS,
+    }
+}
 
 /// Steps of the faster form.
 const FAST_STEPS: usize = 64;
@@ -228,6 +231,41 @@ pub(crate) fn blurred(pixels: &[f32], height: usize, width: usize) -> Vec<f32> {
     both.into_iter().map(|v| v as f32).collect()
 }
 
+crate::options!(InsertionDeletion {
+    {
+        "pixels",
+        "pixels changed in each step: 224 as usual, a row where the shorter side has less than 128",
+        "1 or more, or usual",
+        |metric, size| match metric.step {
+            Step::Usual => Some(usual_pixels(size).to_string()),
+            Step::Pixels(pixels) => Some(pixels.to_string()),
+            Step::Count(_) => None,
+        },
+        |metric, text| {
+            metric.step = number_or("usual", text)?.map_or(Step::Usual, Step::Pixels);
+            Some(())
+        },
+        |metric| metric.step != Step::Pixels(0)
+    }
+    {
+        "steps", "number of steps", "1 or more",
+        |metric, _| match metric.step {
+            Step::Usual | Step::Pixels(_) => None,
+            Step::Count(steps) => Some(steps.to_string()),
+        },
+        |metric, text| {
+            metric.step = Step::Count(Setting::read(text)?);
+            Some(())
+        },
+        |metric| metric.step != Step::Count(0)
+    }
+    {
+        /// What pixels are that have been taken away, or are not yet there: RISE's blur for insertion and
+        /// zero for deletion by default.
+        baseline: Hidden as "baseline", "what pixels are that are not there", HIDDEN
+    }
+} check |metric| at_least_one("batch size", metric.batch_size));
+
 impl Metric for InsertionDeletion {
     fn name(&self) -> &'static str {
         self.info().name
@@ -241,14 +279,7 @@ impl Metric for InsertionDeletion {
         self.info().needs
     }
 
-    fn check(&self) -> Result<(), MetricError> {
-        at_least_one("batch size", self.batch_size)?;
-        match self.step {
-            Step::Usual => Ok(()),
-            Step::Pixels(pixels) => at_least_one("pixels", pixels),
-            Step::Count(steps) => at_least_one("steps", steps),
-        }
-    }
+    stated!();
 
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         self.check()?;
@@ -256,43 +287,13 @@ impl Metric for InsertionDeletion {
     }
 }
 
-fn build(
-    options: &MetricOptions,
-    metric: InsertionDeletion,
-) -> Result<Box<dyn Metric>, MetricError> {
-    let step = match metric.step {
-        Step::Usual | Step::Pixels(_) => match options.get("pixels", OrUsual(None), OR_USUAL)? {
-            OrUsual(None) => Step::Usual,
-            OrUsual(Some(pixels)) => Step::Pixels(pixels),
-        },
-        Step::Count(steps) => Step::Count(options.get("steps", steps, "a whole number")?),
-    };
-    Ok(Box::new(InsertionDeletion {
-        step,
-        hidden: options.get("baseline", metric.hidden, HIDDEN)?,
-        batch_size: options.rows(),
-        ..metric
-    }))
-}
+const ALL: &[MetricOption] = InsertionDeletion::OPTIONS;
 
-const PIXELS: MetricOption = option(
-    "pixels",
-    "usual",
-    "pixels changed in each step: 224 as usual, a row where the shorter side has less than 128",
-);
+/// Options of the forms that change so many pixels at once.
+const BY_PIXELS: &[MetricOption] = &[ALL[0], ALL[2]];
 
-const STEPS: MetricOption = option("steps", "64", "number of steps");
-
-const fn baseline(default: &'static str) -> MetricOption {
-    option(
-        "baseline",
-        default,
-        "what pixels are that are not there: zero, black, white, mean, blur or noise",
-    )
-}
-
-const BLUR: MetricOption = baseline("blur");
-const ZERO: MetricOption = baseline("zero");
+/// Options of the forms that take so many steps.
+const BY_STEPS: &[MetricOption] = &[ALL[1], ALL[2]];
 
 const fn info(
     name: &'static str,
@@ -301,15 +302,10 @@ const fn info(
     options: &'static [MetricOption],
     build: Build,
 ) -> MetricInfo {
-    MetricInfo::new(
-        name,
-        title,
-        direction,
-        "Petsiuk, Das and Saenko 2018",
-        build,
-    )
-    .needs(Needs::SCORES)
-    .options(options)
+    let reference = "Petsiuk, Das and Saenko 2018";
+    MetricInfo::new(name, title, direction, reference, build)
+        .needs(Needs::SCORES)
+        .options(options)
 }
 
 pub(crate) const METRICS: [&MetricInfo; 4] = [
@@ -317,28 +313,34 @@ pub(crate) const METRICS: [&MetricInfo; 4] = [
         "insertion",
         "Insertion, RISE's protocol",
         Direction::Larger,
-        &[PIXELS, BLUR],
-        |options| build(options, InsertionDeletion::insertion()),
+        BY_PIXELS,
+        |options| options.apply(InsertionDeletion::insertion().batch_size(options.rows())),
     ),
     &info(
         "deletion",
         "Deletion, RISE's protocol",
         Direction::Smaller,
-        &[PIXELS, ZERO],
-        |options| build(options, InsertionDeletion::deletion()),
+        BY_PIXELS,
+        |options| options.apply(InsertionDeletion::deletion().batch_size(options.rows())),
     ),
     &info(
         "insertion-fast",
         "Insertion in 64 steps",
         Direction::Larger,
-        &[STEPS, BLUR],
-        |options| build(options, InsertionDeletion::insertion().fast()),
+        BY_STEPS,
+        |options| {
+            let metric = InsertionDeletion::insertion().fast();
+            options.apply(metric.batch_size(options.rows()))
+        },
     ),
     &info(
         "deletion-fast",
         "Deletion in 64 steps",
         Direction::Smaller,
-        &[STEPS, ZERO],
-        |options| build(options, InsertionDeletion::deletion().fast()),
+        BY_STEPS,
+        |options| {
+            let metric = InsertionDeletion::deletion().fast();
+            options.apply(metric.batch_size(options.rows()))
+        },
     ),
 ];

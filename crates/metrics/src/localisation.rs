@@ -36,15 +36,16 @@
 //! part, CAM's 20 %, both after resizing; the ILSVRC challenge counts an image as wrong if its class
 //! is wrong too, which is not asked here.
 
-use elucid_attribution::Saliency;
+use elucid_attribution::{Configurable, Saliency};
 use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::case::Case;
 use crate::error::MetricError;
 use crate::metric::{Direction, Halt, Metric, Needs, Outcome, number, outcome};
+use crate::options::stated;
 use crate::order::descending;
 pub use crate::region::iou;
-use crate::table::{Build, MetricInfo, MetricOption, MetricOptions, option};
+use crate::table::{Build, MetricInfo};
 
 /// Which values of a map belong to the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,29 +183,38 @@ impl Localisation {
         }]
     }
 
-    fn build(
-        options: &MetricOptions,
-        threshold: Threshold,
-        alpha: f64,
-    ) -> Result<Box<dyn Metric>, MetricError> {
-        let report = options.get("report", "error".to_owned(), "error or iou")?;
-        Ok(Box::new(Self {
-            threshold,
-            alpha: options.get("alpha", alpha, "a number")?,
-            overlap: match report.as_str() {
-                "error" => false,
-                "iou" => true,
-                _ => {
-                    return Err(MetricError::OptionValue {
-                        option: "report".to_owned(),
-                        value: report,
-                        expected: "error or iou".to_owned(),
-                    });
-                }
-            },
-        }))
+    fn check_alpha(&self) -> Result<(), MetricError> {
+        match self.threshold {
+            Threshold::Mean => number("alpha", self.alpha, |v| v >= 0.0, "0 or more"),
+            Threshold::Energy | Threshold::Value => {
+                let is_share = |v| (0.0..=1.0).contains(&v);
+                number("alpha", self.alpha, is_share, "a share from 0 to 1")
+            }
+        }
     }
 }
+
+crate::options!(Localisation {
+    {
+        alpha as "alpha",
+        "the threshold: a share of the map's sum (energy), where it lies between the smallest and the largest \
+         value (value), or a multiple of the mean (mean)",
+        "a number"
+    }
+    {
+        "report", "error: 1 where the overlap is below one half, else 0; iou: the overlap, larger is better",
+        "error or iou",
+        |metric, _| Some(if metric.overlap { "iou" } else { "error" }.to_owned()),
+        |metric, text| {
+            metric.overlap = match text.trim() {
+                "error" => false,
+                "iou" => true,
+                _ => return None,
+            };
+            Some(())
+        }
+    }
+} check Localisation::check_alpha);
 
 impl Metric for Localisation {
     fn name(&self) -> &'static str {
@@ -222,15 +232,7 @@ impl Metric for Localisation {
         Needs::TRUTH
     }
 
-    fn check(&self) -> Result<(), MetricError> {
-        match self.threshold {
-            Threshold::Mean => number("alpha", self.alpha, |v| v >= 0.0, "0 or more"),
-            _ => {
-                let is_share = |v| (0.0..=1.0).contains(&v);
-                number("alpha", self.alpha, is_share, "a share from 0 to 1")
-            }
-        }
-    }
+    stated!();
 
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         self.check()?;
@@ -238,59 +240,27 @@ impl Metric for Localisation {
     }
 }
 
-const REPORT: MetricOption = option(
-    "report",
-    "error",
-    "error: 1 where the overlap is below one half, else 0; iou: the overlap, larger is better",
-);
-
-const fn info(
-    name: &'static str,
-    title: &'static str,
-    options: &'static [MetricOption],
-    build: Build,
-) -> MetricInfo {
-    MetricInfo::new(
-        name,
-        title,
-        Direction::Smaller,
-        "Fong and Vedaldi 2017; Zhang et al. 2016; Cao et al. 2015",
-        build,
-    )
-    .needs(Needs::TRUTH)
-    .options(options)
+const fn info(name: &'static str, title: &'static str, build: Build) -> MetricInfo {
+    let reference = "Fong and Vedaldi 2017; Zhang et al. 2016; Cao et al. 2015";
+    MetricInfo::new(name, title, Direction::Smaller, reference, build)
+        .needs(Needs::TRUTH)
+        .options(Localisation::OPTIONS)
 }
 
 pub(crate) const METRICS: [&MetricInfo; 3] = [
     &info(
         "localisation-energy",
         "Localisation error, energy threshold",
-        &[
-            option("alpha", "0.6", "share of the map's sum that is kept"),
-            REPORT,
-        ],
-        |options| Localisation::build(options, Threshold::Energy, 0.6),
+        |options| options.apply(Localisation::energy(0.6)),
     ),
     &info(
         "localisation-value",
         "Localisation error, value threshold",
-        &[
-            option(
-                "alpha",
-                "0.15",
-                "where between smallest and largest value the threshold lies",
-            ),
-            REPORT,
-        ],
-        |options| Localisation::build(options, Threshold::Value, 0.15),
+        |options| options.apply(Localisation::value(0.15)),
     ),
     &info(
         "localisation-mean",
         "Localisation error, mean threshold",
-        &[
-            option("alpha", "1.5", "the threshold as a multiple of the mean"),
-            REPORT,
-        ],
-        |options| Localisation::build(options, Threshold::Mean, 1.5),
+        |options| options.apply(Localisation::mean(1.5)),
     ),
 ];

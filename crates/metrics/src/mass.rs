@@ -24,7 +24,7 @@ use crate::case::Case;
 use crate::error::MetricError;
 use crate::metric::{Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome};
 use crate::order::descending;
-use crate::table::MetricInfo;
+use crate::table::{Build, MetricInfo};
 
 /// The share of the relevance that lies on the object.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,10 +80,6 @@ impl RankAccuracy {
 impl Metric for MassAccuracy {
     described!(METRICS[0]);
 
-    fn check(&self) -> Result<(), MetricError> {
-        Ok(())
-    }
-
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         outcome(Self::share(case))
     }
@@ -92,34 +88,21 @@ impl Metric for MassAccuracy {
 impl Metric for RankAccuracy {
     described!(METRICS[1]);
 
-    fn check(&self) -> Result<(), MetricError> {
-        Ok(())
-    }
-
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         outcome(Self::share(case))
     }
 }
 
+const fn info(name: &'static str, title: &'static str, build: Build) -> MetricInfo {
+    let reference = "Arras, Osman and Samek 2022";
+    MetricInfo::new(name, title, Direction::Larger, reference, build).needs(Needs::TRUTH)
+}
+
 pub(crate) const METRICS: [&MetricInfo; 2] = [
-    &MetricInfo {
-        name: "mass-accuracy",
-        title: "Relevance mass accuracy",
-        direction: Direction::Larger,
-        needs: Needs::TRUTH,
-        random: false,
-        options: &[],
-        reference: "Arras, Osman and Samek 2022",
-        build: |_| Ok(Box::new(MassAccuracy)),
-    },
-    &MetricInfo {
-        name: "rank-accuracy",
-        title: "Relevance rank accuracy",
-        direction: Direction::Larger,
-        needs: Needs::TRUTH,
-        random: false,
-        options: &[],
-        reference: "Arras, Osman and Samek 2022",
-        build: |_| Ok(Box::new(RankAccuracy)),
-    },
+    &info("mass-accuracy", "Relevance mass accuracy", |_| {
+        Ok(Box::new(MassAccuracy))
+    }),
+    &info("rank-accuracy", "Relevance rank accuracy", |_| {
+        Ok(Box::new(RankAccuracy))
+    }),
 ];

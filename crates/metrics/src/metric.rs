@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use elucid_attribution::AttributionError;
+use elucid_attribution::{AttributionError, Configuration};
 use elucid_graph::GraphError;
 
 use crate::case::Case;
@@ -22,12 +22,20 @@ pub trait Metric: fmt::Debug + Send + Sync {
     /// What it needs besides the map.
     fn needs(&self) -> Needs;
 
+    /// What it will do on images of `[height, width]`: its own options in effect. Reports print it.
+    fn configuration(&self, size: [usize; 2]) -> Configuration {
+        let _ = size;
+        Configuration::new()
+    }
+
     /// Checks the parameters, as [`measure`](Metric::measure) does before any work.
     ///
     /// # Errors
     ///
     /// [`MetricError::Parameter`] for one that is out of range.
-    fn check(&self) -> Result<(), MetricError>;
+    fn check(&self) -> Result<(), MetricError> {
+        Ok(())
+    }
 
     /// Measures one explanation.
     ///
@@ -51,6 +59,10 @@ impl<M: Metric + ?Sized> Metric for Box<M> {
 
     fn needs(&self) -> Needs {
         (**self).needs()
+    }
+
+    fn configuration(&self, size: [usize; 2]) -> Configuration {
+        (**self).configuration(size)
     }
 
     fn check(&self) -> Result<(), MetricError> {
@@ -281,13 +293,6 @@ macro_rules! setters {
         /// Where the random numbers begin, 0 by default. The same seed gives the same value.
         pub fn seed(mut self, seed: u64) -> Self {
             self.seed = seed;
-            self
-        }
-    };
-    (@scale) => {
-        /// What the strength of the noise is measured in, the image's deviation by default.
-        pub fn scale(mut self, scale: crate::Scale) -> Self {
-            self.scale = scale;
             self
         }
     };

@@ -23,9 +23,7 @@
 //! Equal patches go in row-major order. Where the image has fewer patches than steps were asked for,
 //! all are overwritten. Memory: one batch of images and one image more.
 
-use std::fmt;
-use std::str::FromStr;
-
+use elucid_attribution::{Configurable, Scaled, Setting};
 use ndarray::s;
 
 use crate::case::Case;
@@ -35,10 +33,11 @@ use crate::metric::{
     BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, described, or_reason,
     outcome, setters,
 };
+use crate::options::{TRUE_OR_FALSE, is_some_number, number_or, stated, words};
 use crate::order::descending_of;
 use crate::probe::{Curve, Probe};
 use crate::random::Random;
-use crate::table::{MetricInfo, OR_USUAL, OrUsual, option};
+use crate::table::MetricInfo;
 
 /// What patches are overwritten with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,51 +55,17 @@ pub enum Filling {
     White,
 }
 
-const FILLINGS: &str = "uniform, zero, mean, black or white";
+words!(Filling, "filling", FILLINGS = "uniform, zero, mean, black or white",
+    "uniform" => Uniform, "zero" => Zero, "mean" => Mean, "black" => Black, "white" => White);
 
-impl fmt::Display for Filling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Uniform => "uniform",
-            Self::Zero => "zero",
-            Self::Mean => "mean",
-            Self::Black => "black",
-            Self::White => "white",
-        })
-    }
-}
-
-impl FromStr for Filling {
-    type Err = MetricError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "uniform" => Ok(Self::Uniform),
-            "zero" => Ok(Self::Zero),
-            "mean" => Ok(Self::Mean),
-            "black" => Ok(Self::Black),
-            "white" => Ok(Self::White),
-            other => Err(MetricError::OptionValue {
-                option: "filling".to_owned(),
-                value: other.to_owned(),
-                expected: FILLINGS.to_owned(),
-            }),
-        }
-    }
-}
-
-/// Side of a region on photographs, in pixels.
-const PATCH: usize = 9;
-
-/// The shorter side from which on regions have it.
-const SMALL: usize = 128;
+/// Side of a region in pixels, smaller where the shorter side of the image has less than 128.
+const PATCH: Scaled<usize> = Scaled::usual(9);
 
 /// The area over the perturbation curve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a metric does nothing until it is asked to measure"]
 pub struct PixelFlipping {
-    /// As it suits the image, unless it is given.
-    patch: Option<usize>,
+    patch: Scaled<usize>,
     steps: usize,
     filling: Filling,
     probability: bool,
@@ -112,7 +77,7 @@ impl PixelFlipping {
     /// Regions of 9 x 9 pixels, smaller where the shorter side has less than 128, 100 steps, uniform numbers, the logit.
     pub fn samek() -> Self {
         Self {
-            patch: None,
+            patch: PATCH,
             steps: 100,
             filling: Filling::Uniform,
             probability: false,
@@ -123,25 +88,7 @@ impl PixelFlipping {
 
     /// Side of a region, in pixels.
     pub fn patch(mut self, patch: usize) -> Self {
-        self.patch = Some(patch);
-        self
-    }
-
-    /// Side of a region in images of this shorter side.
-    fn patch_at(&self, shorter: usize) -> usize {
-        let usual = (PATCH as f32 * shorter as f32 / SMALL as f32).round() as usize;
-        self.patch.unwrap_or(usual.clamp(1, PATCH))
-    }
-
-    /// How many regions are overwritten, one after the other.
-    pub fn steps(mut self, steps: usize) -> Self {
-        self.steps = steps;
-        self
-    }
-
-    /// What regions are overwritten with.
-    pub fn filling(mut self, filling: Filling) -> Self {
-        self.filling = filling;
+        self.patch = Scaled::given(patch);
         self
     }
 
@@ -170,7 +117,7 @@ impl PixelFlipping {
         let map = case.finite_map()?;
         let [h, w] = case.size();
         let plane = h * w;
-        let patch = self.patch_at(h.min(w));
+        let patch = self.patch.at(case.size());
         let columns = w.div_ceil(patch);
         let region = |i: usize| {
             let (y, x) = (i / columns * patch, i % columns * patch);
@@ -237,14 +184,35 @@ impl PixelFlipping {
     }
 }
 
+crate::options!(PixelFlipping {
+    {
+        "patch",
+        "side of a region, in pixels: 9 as usual, less where the shorter side has less than 128",
+        "1 or more, or usual",
+        |metric, size| metric.patch.text(size),
+        |metric, text| {
+            metric.patch = number_or("usual", text)?.map_or(PATCH, Scaled::given);
+            Some(())
+        },
+        |metric| metric.patch.value().is_none_or(is_some_number)
+    }
+    {
+        /// How many regions are overwritten, one after the other.
+        steps: usize as "steps", "how many regions are overwritten", "1 or more", is_some_number
+    }
+    {
+        /// What regions are overwritten with.
+        filling: Filling as "filling", "what regions are overwritten with", FILLINGS
+    }
+    {
+        probability as "probability", "whether the score is the probability, rather than the logit",
+        TRUE_OR_FALSE
+    }
+} check |metric| at_least_one("batch size", metric.batch_size));
+
 impl Metric for PixelFlipping {
     described!(METRIC);
-
-    fn check(&self) -> Result<(), MetricError> {
-        at_least_one("batch size", self.batch_size)?;
-        at_least_one("patch", self.patch.unwrap_or(PATCH))?;
-        at_least_one("steps", self.steps)
-    }
+    stated!();
 
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         self.check()?;
@@ -262,34 +230,10 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     Direction::Larger,
     "Bach et al. 2015; Samek et al. 2017",
     |options| {
-        let samek = PixelFlipping::samek();
-        Ok(Box::new(PixelFlipping {
-            patch: options.get("patch", OrUsual(None), OR_USUAL)?.0,
-            steps: options.get("steps", samek.steps, "a whole number")?,
-            filling: options.get("filling", samek.filling, FILLINGS)?,
-            probability: options.get("probability", samek.probability, "true or false")?,
-            batch_size: options.rows(),
-            seed: options.first_seed(),
-        }))
+        let metric = PixelFlipping::samek();
+        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
     },
 )
 .needs(Needs::SCORES)
 .random()
-.options(&[
-    option(
-        "patch",
-        "usual",
-        "side of a region, in pixels: 9 as usual, less where the shorter side has less than 128",
-    ),
-    option("steps", "100", "how many regions are overwritten"),
-    option(
-        "filling",
-        "uniform",
-        "what regions are overwritten with: uniform, zero, mean, black or white",
-    ),
-    option(
-        "probability",
-        "false",
-        "true: the score is the probability, false: the logit",
-    ),
-]);
+.options(PixelFlipping::OPTIONS);

@@ -18,15 +18,15 @@
 //! and is a miss (0), wherever the object lies.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
+use elucid_attribution::Configurable;
 use ndarray::Array2;
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{Direction, Halt, Metric, Needs, Outcome, described, number, outcome};
-use crate::table::{MetricInfo, option};
+use crate::metric::{Direction, Halt, Metric, Needs, Outcome, described, outcome};
+use crate::options::{is_not_negative, stated, words};
+use crate::table::MetricInfo;
 
 /// Which pixel counts where several share the largest value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,30 +38,7 @@ pub enum Ties {
     Share,
 }
 
-impl fmt::Display for Ties {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::First => "first",
-            Self::Share => "share",
-        })
-    }
-}
-
-impl FromStr for Ties {
-    type Err = MetricError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "first" => Ok(Self::First),
-            "share" => Ok(Self::Share),
-            other => Err(MetricError::OptionValue {
-                option: "ties".to_owned(),
-                value: other.to_owned(),
-                expected: "first or share".to_owned(),
-            }),
-        }
-    }
-}
+words!(Ties, "ties", TIES = "first or share", "first" => First, "share" => Share);
 
 /// The pointing game.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,19 +63,6 @@ impl Pointing {
             tolerance: 0.0,
             ..Self::torchray()
         }
-    }
-
-    /// How close to the object is close enough: distances below it, in pixels. 0 asks for the
-    /// object itself.
-    pub fn tolerance(mut self, tolerance: f64) -> Self {
-        self.tolerance = tolerance;
-        self
-    }
-
-    /// Which pixel counts where several share the largest value.
-    pub fn ties(mut self, ties: Ties) -> Self {
-        self.ties = ties;
-        self
     }
 
     fn share(&self, case: &Case<'_>) -> Result<f64, Halt> {
@@ -136,17 +100,22 @@ impl Pointing {
     }
 }
 
+crate::options!(Pointing {
+    {
+        /// How close to the object is close enough: distances below it, in pixels. 0 asks for the
+        /// object itself.
+        tolerance: f64 as "tolerance", "pixels from the object that still hit, 0 for none",
+        "a number of pixels", is_not_negative
+    }
+    {
+        /// Which pixel counts where several share the largest value.
+        ties: Ties as "ties", "which of several largest values counts", TIES
+    }
+});
+
 impl Metric for Pointing {
     described!(METRIC);
-
-    fn check(&self) -> Result<(), MetricError> {
-        number(
-            "tolerance",
-            self.tolerance,
-            |v| v >= 0.0,
-            "0 or more pixels",
-        )
-    }
+    stated!();
 
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         self.check()?;
@@ -192,23 +161,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     "Pointing game",
     Direction::Larger,
     "Zhang et al. 2016; TorchRay",
-    |options| {
-        Ok(Box::new(Pointing {
-            tolerance: options.get("tolerance", 15.0, "a number of pixels")?,
-            ties: options.get("ties", Ties::First, "first or share")?,
-        }))
-    },
+    |options| options.apply(Pointing::torchray()),
 )
 .needs(Needs::TRUTH)
-.options(&[
-    option(
-        "tolerance",
-        "15",
-        "pixels from the object that still hit, 0 for none",
-    ),
-    option(
-        "ties",
-        "first",
-        "which of several largest values counts: first or share",
-    ),
-]);
+.options(Pointing::OPTIONS);

@@ -29,19 +29,19 @@
 //! Both attribute anew on the trained network, so that methods which draw random numbers are compared
 //! under the same ones. Memory: one further network, and what the method takes.
 
-use elucid_attribution::{LayerWeights, Network};
+use elucid_attribution::{Configurable, LayerWeights, Network};
 use ndarray::Array2;
 
 use crate::case::Case;
 use crate::error::MetricError;
 use crate::metric::{
-    Direction, Halt, Metric, Needs, NotApplicable, Outcome, at_least_one, described, outcome,
-    setters,
+    Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, or_reason, outcome, setters,
 };
+use crate::options::{number_or, stated};
 use crate::probe::Probe;
 use crate::random::Random;
-use crate::similarity::{Similarity, spearman, ssim};
-use crate::table::{MetricInfo, option};
+use crate::similarity::{SIMILARITIES, Similarity, spearman, ssim};
+use crate::table::MetricInfo;
 
 /// One stage of the cascade.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,22 +110,17 @@ impl ParameterRandomisation {
         &self,
         case: &Case<'_>,
     ) -> Result<Result<Vec<Stage>, NotApplicable>, MetricError> {
+        self.check()?;
         let mut stages = Vec::new();
-        let found = self.check().map_err(Halt::from).and_then(|()| {
-            self.each_stage(case, |layer, before, now| {
-                stages.push(Stage {
-                    layer: layer.to_owned(),
-                    spearman: spearman(before.view(), now.view())?,
-                    ssim: ssim(before.view(), now.view())?,
-                });
-                Ok(())
-            })
+        let found = self.each_stage(case, |layer, before, now| {
+            stages.push(Stage {
+                layer: layer.to_owned(),
+                spearman: spearman(before.view(), now.view())?,
+                ssim: ssim(before.view(), now.view())?,
+            });
+            Ok(())
         });
-        match found {
-            Ok(()) => Ok(Ok(stages)),
-            Err(Halt::Not(reason)) => Ok(Err(reason)),
-            Err(Halt::Error(error)) => Err(error),
-        }
+        or_reason(found.map(|()| stages))
     }
 
     fn each_stage(
@@ -187,12 +182,27 @@ fn randomised(
     Ok(randomised.ok_or(NotApplicable::NeedsModel)?)
 }
 
+crate::options!(ParameterRandomisation {
+    {
+        similarity as "similarity", "what compares the maps", SIMILARITIES
+    }
+    {
+        "stages", "how many stages are explained at most, evenly spread", "all, or 1 or more",
+        |metric, _| Some(match metric.at_most {
+            usize::MAX => "all".to_owned(),
+            stages => stages.to_string(),
+        }),
+        |metric, text| {
+            metric.at_most = number_or("all", text)?.unwrap_or(usize::MAX);
+            Some(())
+        },
+        |metric| metric.at_most > 0
+    }
+});
+
 impl Metric for ParameterRandomisation {
     described!(METRIC);
-
-    fn check(&self) -> Result<(), MetricError> {
-        at_least_one("stages", self.at_most)
-    }
+    stated!();
 
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         self.check()?;
@@ -241,12 +251,15 @@ impl RandomLogit {
     }
 }
 
+crate::options!(RandomLogit {
+    {
+        similarity as "similarity", "what compares the maps", SIMILARITIES
+    }
+});
+
 impl Metric for RandomLogit {
     described!(RANDOM_LOGIT);
-
-    fn check(&self) -> Result<(), MetricError> {
-        Ok(())
-    }
+    stated!();
 
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         outcome(self.run(case))
@@ -258,18 +271,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     "Cascading randomisation of the weights",
     Direction::Smaller,
     "Adebayo et al. 2018",
-    |options| {
-        let expected = "all, or a whole number";
-        let stages = options.get("stages", "all".to_owned(), expected)?;
-        Ok(Box::new(ParameterRandomisation {
-            similarity: options.get("similarity", Similarity::Spearman, "spearman or ssim")?,
-            at_most: match stages.as_str() {
-                "all" => usize::MAX,
-                _ => options.get("stages", usize::MAX, expected)?,
-            },
-            seed: options.first_seed(),
-        }))
-    },
+    |options| options.apply(ParameterRandomisation::spearman().seed(options.first_seed())),
 )
 .needs(Needs {
     model: true,
@@ -277,30 +279,18 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     ..Needs::MAP
 })
 .random()
-.options(&[
-    option("similarity", "spearman", "spearman or ssim"),
-    option(
-        "stages",
-        "all",
-        "how many stages are explained at most, evenly spread: all, or a number",
-    ),
-]);
+.options(ParameterRandomisation::OPTIONS);
 
 pub(crate) const RANDOM_LOGIT: MetricInfo = MetricInfo::new(
     "random-logit",
     "Random logit",
     Direction::Smaller,
     "Sixt, Granz and Landgraf 2020",
-    |options| {
-        Ok(Box::new(RandomLogit {
-            similarity: options.get("similarity", Similarity::Ssim, "ssim or spearman")?,
-            seed: options.first_seed(),
-        }))
-    },
+    |options| options.apply(RandomLogit::ssim().seed(options.first_seed())),
 )
 .needs(Needs {
     attributor: true,
     ..Needs::SCORES
 })
 .random()
-.options(&[option("similarity", "ssim", "ssim or spearman")]);
+.options(RandomLogit::OPTIONS);

@@ -28,18 +28,18 @@
 //! `percentage * pixels / 100` pixels are removed, rounded, at least one and never all; equal values
 //! go in row-major order. Memory: one batch of images and some twenty images more.
 
-use std::fmt;
-use std::str::FromStr;
+use elucid_attribution::Configurable;
 
-use crate::case::{Case, Scale};
+use crate::case::{Case, SCALES, Scale};
 use crate::error::MetricError;
 use crate::metric::{
     BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, number, outcome, setters,
 };
+use crate::options::{is_not_negative, stated, words};
 use crate::order::descending;
 use crate::probe::Probe;
 use crate::random::Random;
-use crate::table::{MetricInfo, option};
+use crate::table::MetricInfo;
 
 /// Which pixels are removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,32 +53,8 @@ pub enum Order {
     Least,
 }
 
-impl fmt::Display for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Combined => "combined",
-            Self::Most => "most",
-            Self::Least => "least",
-        })
-    }
-}
-
-impl FromStr for Order {
-    type Err = MetricError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "combined" => Ok(Self::Combined),
-            "most" => Ok(Self::Most),
-            "least" => Ok(Self::Least),
-            other => Err(MetricError::OptionValue {
-                option: "order".to_owned(),
-                value: other.to_owned(),
-                expected: "combined, most or least".to_owned(),
-            }),
-        }
-    }
-}
+words!(Order, "order", ORDERS = "combined, most or least",
+    "combined" => Combined, "most" => Most, "least" => Least);
 
 /// Remove and debias.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,13 +107,17 @@ impl Road {
         self
     }
 
-    /// Deviation of the noise, 0.01 by default, in units of the [`Scale`].
-    pub fn noise(mut self, noise: f64) -> Self {
-        self.noise = noise;
-        self
-    }
+    setters!(batch_size, seed);
 
-    setters!(scale, batch_size, seed);
+    fn check_percentages(&self) -> Result<(), MetricError> {
+        at_least_one("batch size", self.batch_size)?;
+        at_least_one("number of percentages", self.percentages.len())?;
+        for &percent in &self.percentages {
+            let is_part = |v| 0.0 < v && v < 100.0;
+            number("percentage", percent, is_part, "more than 0, less than 100")?;
+        }
+        Ok(())
+    }
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
         let order = descending(case.finite_map()?);
@@ -321,6 +301,32 @@ impl Imputation {
 /// Residual at which the imputation is solved, relative to the right-hand side.
 const RESIDUAL: f64 = 1e-5;
 
+crate::options!(Road {
+    {
+        order as "order", "which pixels go first; most: smaller is better", ORDERS
+    }
+    {
+        "percentages", "percentages of the pixels that are removed", "numbers joined by +",
+        |road, _| {
+            let percentages: Vec<String> = road.percentages.iter().map(f64::to_string).collect();
+            Some(percentages.join("+"))
+        },
+        |road, text| {
+            let parts = text.split('+').map(|part| part.trim().parse());
+            road.percentages = parts.collect::<Result<_, _>>().ok()?;
+            Some(())
+        }
+    }
+    {
+        /// Deviation of the noise, 0.01 by default, in units of the [`Scale`].
+        noise: f64 as "noise", "deviation of the noise on removed pixels", "0 or more", is_not_negative
+    }
+    {
+        /// What the strength of the noise is measured in, the image's deviation by default.
+        scale: Scale as "scale", "what the noise is measured in", SCALES
+    }
+} check Road::check_percentages);
+
 impl Metric for Road {
     fn name(&self) -> &'static str {
         METRIC.name
@@ -337,16 +343,7 @@ impl Metric for Road {
         METRIC.needs
     }
 
-    fn check(&self) -> Result<(), MetricError> {
-        at_least_one("batch size", self.batch_size)?;
-        at_least_one("number of percentages", self.percentages.len())?;
-        number("noise", self.noise, |v| v >= 0.0, "0 or more")?;
-        for &percent in &self.percentages {
-            let is_part = |v| 0.0 < v && v < 100.0;
-            number("percentage", percent, is_part, "more than 0, less than 100")?;
-        }
-        Ok(())
-    }
+    stated!();
 
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         self.check()?;
@@ -360,46 +357,10 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     Direction::Larger,
     "Rong et al. 2022",
     |options| {
-        let road = Road::new(options.get("order", Order::Combined, "combined, most or least")?);
-        let percentages = match options.get("percentages", String::new(), "numbers")? {
-            none if none.is_empty() => road.percentages.clone(),
-            list => list
-                .split('+')
-                .map(|part| part.trim().parse())
-                .collect::<Result<_, _>>()
-                .map_err(|_| MetricError::OptionValue {
-                    option: "percentages".to_owned(),
-                    value: list.clone(),
-                    expected: "numbers joined by +".to_owned(),
-                })?,
-        };
-        Ok(Box::new(Road {
-            percentages,
-            noise: options.get("noise", road.noise, "a number")?,
-            scale: options.get("scale", road.scale, "deviation or absolute")?,
-            batch_size: options.rows(),
-            seed: options.first_seed(),
-            ..road
-        }))
+        let metric = Road::combined();
+        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
     },
 )
 .needs(Needs::SCORES)
 .random()
-.options(&[
-    option(
-        "order",
-        "combined",
-        "combined; most, where smaller is better; or least",
-    ),
-    option(
-        "percentages",
-        "10+20+30+40+50+60+70+80+90",
-        "percentages of the pixels that are removed, joined by +",
-    ),
-    option("noise", "0.01", "deviation of the noise on removed pixels"),
-    option(
-        "scale",
-        "deviation",
-        "what the noise is measured in: deviation (of the image) or absolute",
-    ),
-]);
+.options(Road::OPTIONS);

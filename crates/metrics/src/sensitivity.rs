@@ -19,16 +19,18 @@
 //! random numbers draw the same ones each time. An attribution of zeros has no direction to lose: not
 //! applicable. Memory: one batch of images, and their attributions.
 
-use crate::case::{Case, Scale};
+use elucid_attribution::{Configurable, Target, images_together};
+use elucid_graph::LOGITS;
+
+use crate::case::{Case, SCALES, Scale};
 use crate::error::MetricError;
 use crate::metric::{
     BATCH_SIZE, Direction, Halt, Metric, Needs, NotApplicable, Outcome, at_least_one, described,
-    number, outcome, setters,
+    outcome, setters,
 };
+use crate::options::{is_positive, is_some_number, stated};
 use crate::random::Random;
-use crate::table::{MetricInfo, option};
-use elucid_attribution::{Target, images_together};
-use elucid_graph::LOGITS;
+use crate::table::MetricInfo;
 
 /// Sensitivity-max.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,19 +66,7 @@ impl SensitivityMax {
         Self::new().scale(Scale::Absolute)
     }
 
-    /// Largest change of a number of the image, in units of the [`Scale`].
-    pub fn radius(mut self, radius: f64) -> Self {
-        self.radius = radius;
-        self
-    }
-
-    /// How many changes, 10 by default.
-    pub fn samples(mut self, samples: usize) -> Self {
-        self.samples = samples;
-        self
-    }
-
-    setters!(scale, batch_size, seed);
+    setters!(batch_size, seed);
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
         let method = case.method()?;
@@ -116,14 +106,24 @@ impl SensitivityMax {
     }
 }
 
+crate::options!(SensitivityMax {
+    {
+        /// Largest change of a number of the image, in units of the [`Scale`].
+        radius: f64 as "radius", "largest change of a number of the image", "more than 0", is_positive
+    }
+    {
+        /// How many changes, 10 by default.
+        samples: usize as "samples", "how many changes of the image", "1 or more", is_some_number
+    }
+    {
+        /// What the radius is measured in, the image's deviation by default.
+        scale: Scale as "scale", "what the radius is measured in", SCALES
+    }
+} check |metric| at_least_one("batch size", metric.batch_size));
+
 impl Metric for SensitivityMax {
     described!(METRIC);
-
-    fn check(&self) -> Result<(), MetricError> {
-        at_least_one("batch size", self.batch_size)?;
-        at_least_one("samples", self.samples)?;
-        number("radius", self.radius, |v| v > 0.0, "more than 0")
-    }
+    stated!();
 
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         self.check()?;
@@ -137,14 +137,8 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     Direction::Smaller,
     "Yeh et al. 2019; Captum",
     |options| {
-        let default = SensitivityMax::new();
-        Ok(Box::new(SensitivityMax {
-            radius: options.get("radius", default.radius, "a number")?,
-            samples: options.get("samples", default.samples, "a whole number")?,
-            scale: options.get("scale", default.scale, "deviation or absolute")?,
-            batch_size: options.rows(),
-            seed: options.first_seed(),
-        }))
+        let metric = SensitivityMax::new();
+        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
     },
 )
 .needs(Needs {
@@ -152,12 +146,4 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     ..Needs::MAP
 })
 .random()
-.options(&[
-    option("radius", "0.02", "largest change of a number of the image"),
-    option("samples", "10", "how many changes of the image"),
-    option(
-        "scale",
-        "deviation",
-        "what the radius is measured in: deviation (of the image) or absolute",
-    ),
-]);
+.options(SensitivityMax::OPTIONS);

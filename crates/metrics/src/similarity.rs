@@ -4,12 +4,10 @@
 //! (2018) report both; Quantus takes Spearman's for cascading randomisation and SSIM for the random
 //! logit.
 
-use std::fmt;
-use std::str::FromStr;
-
 use ndarray::{Array2, ArrayView2};
 
 use crate::error::MetricError;
+use crate::options::words;
 use crate::order::descending_of;
 
 /// A measure of likeness: 1 for equal maps.
@@ -39,30 +37,8 @@ impl Similarity {
     }
 }
 
-impl fmt::Display for Similarity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Spearman => "spearman",
-            Self::Ssim => "ssim",
-        })
-    }
-}
-
-impl FromStr for Similarity {
-    type Err = MetricError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "spearman" => Ok(Self::Spearman),
-            "ssim" => Ok(Self::Ssim),
-            other => Err(MetricError::OptionValue {
-                option: "similarity".to_owned(),
-                value: other.to_owned(),
-                expected: "spearman or ssim".to_owned(),
-            }),
-        }
-    }
-}
+words!(Similarity, "similarity", SIMILARITIES = "spearman or ssim",
+    "spearman" => Spearman, "ssim" => Ssim);
 
 fn same_size(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Result<(), MetricError> {
     if a.dim() == b.dim() {

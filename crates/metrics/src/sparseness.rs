@@ -43,10 +43,6 @@ impl Sparseness {
 impl Metric for Sparseness {
     described!(METRIC);
 
-    fn check(&self) -> Result<(), MetricError> {
-        Ok(())
-    }
-
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         outcome(Self::gini(case))
     }

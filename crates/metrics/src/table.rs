@@ -1,9 +1,9 @@
 //! The table of all metrics, by name.
 
 use std::fmt;
-use std::str::FromStr;
 
 use elucid_attribution::by_name::{self, OptionTexts};
+use elucid_attribution::{Configurable, Configuration};
 
 use crate::error::MetricError;
 use crate::metric::{BATCH_SIZE, Direction, Metric, Needs};
@@ -36,24 +36,7 @@ pub const METRICS: &[&MetricInfo] = &[
 ];
 
 /// One option of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MetricOption {
-    /// Its name.
-    pub name: &'static str,
-    /// Its default, as one would write it.
-    pub default: &'static str,
-    /// What it means, and what it may be.
-    pub help: &'static str,
-}
-
-/// An option, for entries of the table.
-pub const fn option(name: &'static str, default: &'static str, help: &'static str) -> MetricOption {
-    MetricOption {
-        name,
-        default,
-        help,
-    }
-}
+pub use elucid_attribution::MethodOption as MetricOption;
 
 /// A metric by name: what it needs, its options and where it comes from.
 #[derive(Clone, Copy)]
@@ -123,7 +106,7 @@ impl MetricInfo {
         }
     }
 
-    /// Has options of its own; the first may be given without its name.
+    /// Has options of its own ([`Configurable::OPTIONS`]); the first may be given without its name.
     #[must_use]
     pub const fn options(self, options: &'static [MetricOption]) -> Self {
         Self { options, ..self }
@@ -138,6 +121,22 @@ impl MetricInfo {
     /// [`MetricError::UnknownMetric`], with the nearest name there is.
     pub fn find(name: &str) -> Result<&'static MetricInfo, MetricError> {
         find(METRICS, name)
+    }
+
+    /// The metric under no options at all.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`MetricInfo::build`], of a metric whose own options are out of range.
+    pub fn usual(&self) -> Result<Box<dyn Metric>, MetricError> {
+        self.build(&MetricOptions::new())
+    }
+
+    /// Its options on images of `[height, width]` where none is given: what [`MetricInfo::usual`] says of
+    /// itself. An option that is not here has no part in the result, or none unless it is given.
+    pub fn defaults(&self, size: [usize; 2]) -> Configuration {
+        let built = self.usual();
+        built.map_or_else(|_| Configuration::new(), |built| built.configuration(size))
     }
 
     /// The metric under a list of options as text, and others.
@@ -287,23 +286,6 @@ impl Default for MetricOptions {
     }
 }
 
-/// A number, or `usual`: what suits the image.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct OrUsual(pub Option<usize>);
-
-pub(crate) const OR_USUAL: &str = "a whole number, or usual";
-
-impl FromStr for OrUsual {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "usual" => Ok(Self(None)),
-            number => number.parse().map(|number| Self(Some(number))),
-        }
-    }
-}
-
 impl MetricOptions {
     /// Nothing but defaults.
     pub fn new() -> Self {
@@ -341,23 +323,21 @@ impl MetricOptions {
         self.seed
     }
 
-    /// The value of an option, or the default.
+    /// An option of the metric's own as it was given.
+    pub fn get(&self, option: &str) -> Option<&str> {
+        self.values.text(option)
+    }
+
+    /// A metric under these options, which change what it says of itself and nothing else.
     ///
     /// # Errors
     ///
-    /// [`MetricError::OptionValue`], with what was expected, for one that cannot be understood.
-    pub fn get<T: FromStr>(
-        &self,
-        option: &str,
-        default: T,
-        expected: &str,
-    ) -> Result<T, MetricError> {
-        let given = self.values.get(option);
-        let given = given.map_err(|value| MetricError::OptionValue {
-            option: option.to_owned(),
-            value: value.to_owned(),
-            expected: expected.to_owned(),
-        });
-        Ok(given?.unwrap_or(default))
+    /// [`MetricError::OptionValue`] for a value that cannot be understood.
+    pub fn apply<M>(&self, mut metric: M) -> Result<Box<dyn Metric>, MetricError>
+    where
+        M: Configurable<Error = MetricError> + Metric + 'static,
+    {
+        self.values.configure(&mut metric)?;
+        Ok(Box::new(metric))
     }
 }

@@ -14,7 +14,7 @@ mod visualisation;
 pub use error::VisError;
 pub use feature_vis::{FeatureVis, MAX_SIDE};
 pub use objective::{ClassName, Objective, Objectives, Seen, Term};
-pub use parametrisation::{Canvas, Cppn, Fourier, Maco, Parametrisation, Pixels, Pyramid};
+pub use parametrisation::{Canvas, Cppn, Fourier, Maco, Parametrisation, Pixels, Pyramid, Sheet};
 pub use random::Random;
 pub use subject::Subject;
 pub use transforms::Transforms;

@@ -198,12 +198,6 @@ impl ChannelWidget {
         self
     }
 
-    /// The title, instead of "Channel attribution".
-    pub fn title(mut self, title: impl Into<String>) -> Self {
-        self.title = Some(title.into());
-        self
-    }
-
     /// The page.
     ///
     /// # Errors
@@ -234,7 +228,7 @@ impl ChannelWidget {
             .map(|view| ViewData::new(view, self.top))
             .collect();
         let text = Text {
-            title: self.title.as_deref().unwrap_or("Channel attribution"),
+            title: self.shown_title(),
             layer: &self.layer,
             score: &self.score,
             count,
@@ -261,12 +255,10 @@ impl ChannelWidget {
             sheet,
             views,
         };
-        let page = WIDGET.render(&text, &data)?;
-        check_bytes(page.len(), Self::MAX_BYTES)?;
-        Ok(page)
+        WIDGET.render(&text, &data, Self::MAX_BYTES)
     }
 
-    page_methods!();
+    page_methods!(titled "Channel attribution");
 
     /// The number of channels.
     fn check(&self) -> Result<usize, RenderError> {

@@ -271,9 +271,7 @@ impl Gallery {
                 .map(|section| SectionText::new(section, &mut bytes))
                 .collect::<Result<_, _>>()?,
         };
-        let page = WIDGET.render(&text, &())?;
-        check_bytes(page.len(), Self::MAX_BYTES)?;
-        Ok(page)
+        WIDGET.render(&text, &(), Self::MAX_BYTES)
     }
 
     page_methods!();

@@ -282,12 +282,6 @@ impl GroupWidget {
         self
     }
 
-    /// The title, instead of "Neuron groups".
-    pub fn title(mut self, title: impl Into<String>) -> Self {
-        self.title = Some(title.into());
-        self
-    }
-
     /// The page.
     ///
     /// # Errors
@@ -310,7 +304,7 @@ impl GroupWidget {
         let photo = self.photo.to_png_bytes()?;
         let mut bytes = base64_size(photo.len());
         let text = Text {
-            title: self.title.as_deref().unwrap_or("Neuron groups"),
+            title: self.shown_title(),
             layer: &self.layer,
             slider: self.views.len(),
             first: self.first.min(self.views.len() - 1),
@@ -332,12 +326,10 @@ impl GroupWidget {
                 .map(|view| ViewData::new(view, &mut bytes))
                 .collect::<Result<_, _>>()?,
         };
-        let page = WIDGET.render(&text, &data)?;
-        check_bytes(page.len(), Self::MAX_BYTES)?;
-        Ok(page)
+        WIDGET.render(&text, &data, Self::MAX_BYTES)
     }
 
-    page_methods!();
+    page_methods!(titled "Neuron groups");
 }
 
 /// What the markup shows.

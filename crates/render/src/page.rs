@@ -31,11 +31,13 @@ const SHARED_SCRIPT: &str = include_str!("../widgets/shared/script.js");
 pub(crate) const STEPS: f64 = i16::MAX as f64;
 
 impl Widget {
-    /// The whole page: `text` is what the markup shows, `data` what the script reads.
+    /// The whole page, no larger than `limit` bytes: `text` is what the markup shows, `data` what the
+    /// script reads.
     pub(crate) fn render(
         &self,
         text: &impl Serialize,
         data: &impl Serialize,
+        limit: usize,
     ) -> Result<String, RenderError> {
         let data = json_for_script(data)?;
         let mut environment = Environment::new();
@@ -57,7 +59,7 @@ impl Widget {
             ),
             None => (vec![SHARED_STYLE, self.style], Vec::new()),
         };
-        environment
+        let page = environment
             .get_template("page.html")
             .and_then(|page| {
                 page.render(context! {
@@ -67,12 +69,28 @@ impl Widget {
                     data,
                 })
             })
-            .map_err(failed)
+            .map_err(failed)?;
+        check_bytes(page.len(), limit)?;
+        Ok(page)
     }
 }
 
-/// What the builders of all pages share; they have `predictions`, `facts`, and a method `render`.
+/// What the builders of all pages share; they have `predictions`, `facts`, and a method `render`. Those with
+/// a usual title have a `title` that may be another.
 macro_rules! page_methods {
+    (titled $usual:literal) => {
+        #[doc = concat!("The title, instead of \"", $usual, "\".")]
+        pub fn title(mut self, title: impl Into<String>) -> Self {
+            self.title = Some(title.into());
+            self
+        }
+
+        fn shown_title(&self) -> &str {
+            self.title.as_deref().unwrap_or($usual)
+        }
+
+        crate::page::page_methods!();
+    };
     () => {
         /// What the network took the photograph for: labels with probabilities from 0 to 1, or without
         /// one where there is none.

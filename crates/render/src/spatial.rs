@@ -145,12 +145,6 @@ impl SpatialWidget {
         self
     }
 
-    /// The title, instead of "Spatial attribution".
-    pub fn title(mut self, title: impl Into<String>) -> Self {
-        self.title = Some(title.into());
-        self
-    }
-
     /// The page.
     ///
     /// # Errors
@@ -175,7 +169,7 @@ impl SpatialWidget {
             Side::new("to", &self.to, rows2, columns2),
         ];
         let text = Text {
-            title: self.title.as_deref().unwrap_or("Spatial attribution"),
+            title: self.shown_title(),
             from: &self.from,
             to: &self.to,
             sides: &sides,
@@ -198,12 +192,10 @@ impl SpatialWidget {
                 .map(ViewData::new)
                 .collect::<Result<_, _>>()?,
         };
-        let page = WIDGET.render(&text, &data)?;
-        check_bytes(page.len(), Self::MAX_BYTES)?;
-        Ok(page)
+        WIDGET.render(&text, &data, Self::MAX_BYTES)
     }
 
-    page_methods!();
+    page_methods!(titled "Spatial attribution");
 
     /// The shape of every view, `[H2, W2, H1, W1]`.
     fn check(&self) -> Result<[usize; 4], RenderError> {

@@ -180,6 +180,21 @@ impl Browser {
         )
     }
 
+    /// The map of a side of a spatial page: its height, its width, and its bytes, RGBA in row order.
+    pub fn map(&self, view: usize, side: usize) -> (usize, usize, Vec<u8>) {
+        // Read from a copy: the browser warns when a canvas that it accelerates is read often.
+        let script = "
+            const view = document.querySelectorAll('.view')[arguments[0]];
+            const canvas = view.querySelectorAll('.map')[arguments[1]];
+            const { width, height } = canvas;
+            const copy = new OffscreenCanvas(width, height);
+            const context = copy.getContext('2d', { willReadFrequently: true });
+            context.drawImage(canvas, 0, 0);
+            return [height, width, [...context.getImageData(0, 0, width, height).data]];";
+        let drawn = self.run(script, json!([view, side]));
+        serde_json::from_value(drawn).expect("two sides and bytes")
+    }
+
     /// Moves the mouse to a point of the viewport.
     pub fn hover(&self, x: f64, y: f64) {
         self.pointer("mouse", &[move_to(x, y)]);

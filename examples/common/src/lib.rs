@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use elucid::prelude::*;
+use elucid::vision::Scores;
 use elucid::vision::input::{decode_image, open_image};
 use image::DynamicImage;
+use ndarray::{ArrayView2, Axis};
 
 /// Arguments with their defaults.
 pub struct Arguments {
@@ -86,6 +88,22 @@ impl Arguments {
         })
     }
 
+    /// The classes that an argument asks for, else the two best guesses.
+    pub fn classes(
+        &self,
+        argument: &str,
+        model: &Model,
+        scores: &Scores,
+    ) -> Result<Vec<usize>, Box<dyn Error>> {
+        Ok(match self.list(argument).as_slice() {
+            [] => scores.top(2).iter().map(|guess| guess.index).collect(),
+            names => names
+                .iter()
+                .map(|name| model.class(name))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
     /// A folder that did not exist: the one asked for, or the first free one of
     /// `elucid-output/EXAMPLE`, `elucid-output/EXAMPLE-2` and so on.
     pub fn new_folder(&self) -> std::io::Result<PathBuf> {
@@ -134,6 +152,13 @@ pub fn percentage(of: &'static str) -> impl FnMut(Progress) -> ControlFlow<()> +
         }
         progress.continue_()
     }
+}
+
+/// A map over the photograph, in the colours that suit it.
+pub fn over(seen: &Picture, map: ArrayView2<'_, f32>) -> Result<Picture, Box<dyn Error>> {
+    let style = MapStyle::of(map.insert_axis(Axis(0)));
+    let [_, overlay] = style.draw(seen, map, Interpolation::Bilinear)?;
+    Ok(overlay)
 }
 
 /// What was optimised, as pictures.

@@ -42,20 +42,10 @@ impl Page {
 
     /// The map drawn over a photograph: its height, its width, and its colours in row order.
     pub fn map(&self, view: usize, side: usize) -> Map {
-        // Read from a copy: the browser warns when a canvas that it accelerates is read often.
-        let script = "
-            const view = document.querySelectorAll('.view')[arguments[0]];
-            const canvas = view.querySelectorAll('.map')[arguments[1]];
-            const { width, height } = canvas;
-            const copy = new OffscreenCanvas(width, height);
-            const context = copy.getContext('2d', { willReadFrequently: true });
-            context.drawImage(canvas, 0, 0);
-            return [height, width, [...context.getImageData(0, 0, width, height).data]];";
-        let drawn = self.browser.run(script, json!([view, side]));
-        let bytes: Vec<u8> = serde_json::from_value(drawn[2].clone()).unwrap();
+        let (height, width, bytes) = self.browser.map(view, side);
         Map {
-            height: drawn[0].as_u64().unwrap() as usize,
-            width: drawn[1].as_u64().unwrap() as usize,
+            height,
+            width,
             colours: bytes
                 .chunks(4)
                 .map(|pixel| [pixel[0], pixel[1], pixel[2]])

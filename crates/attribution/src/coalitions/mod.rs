@@ -92,7 +92,7 @@ impl SegmentAttribution {
 }
 
 /// A method of this family: how it turns scores of coalitions into one number per segment.
-pub(crate) trait Coalitional: Configurable + Attributor {
+pub(crate) trait Coalitional: Configurable<Error = AttributionError> + Attributor {
     /// Whether the numbers add up to the difference between the whole image and the baseline.
     const IS_COMPLETE: bool;
 

@@ -4,15 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use elucid::attribution::{BoxFormat, Configuration, Method};
-use elucid::prelude::*;
 use serde::Serialize;
 
-use crate::args::{ModelArgs, OutArgs, RunArgs};
+use crate::args::{GradientArgs, ModelArgs, OutArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::known;
-use crate::options::{MethodFlags, parse_fraction, reductions};
+use crate::options::{MapArgs, MethodFlags};
 use crate::report::{
     Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RuleUseFacts, RunFacts, Step,
 };
@@ -70,23 +69,14 @@ pub struct AttributeArgs {
     #[arg(long = "layer", value_name = "LAYER,...", value_delimiter = ',')]
     layers: Vec<String>,
 
-    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation,
-    /// attn-lrp or libra-grad
-    #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
-    rules: Option<Rules>,
+    #[command(flatten)]
+    gradients: GradientArgs,
 
     #[command(flatten)]
     options: MethodFlags,
 
-    /// How channels become one map: sum (signed), abs-sum, max-abs, l2 or positive; by default as the
-    /// method is usually shown, which for maps of features is positive
-    #[arg(long, value_name = "NAME", value_parser = reductions())]
-    reduce: Option<Reduce>,
-
-    /// Smooth the maps at the size of the photograph by a Gaussian of this fraction of its longer
-    /// side, such as 0.02
-    #[arg(long, value_name = "FRACTION", value_parser = parse_fraction, default_value_t = 0.0)]
-    smooth: f32,
+    #[command(flatten)]
+    maps: MapArgs,
 
     #[command(flatten)]
     output: OutArgs,
@@ -239,18 +229,13 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
                     remark: photo.remark.clone(),
                     ..image
                 },
-                predictions: photo
-                    .guesses
-                    .iter()
-                    .cloned()
-                    .map(GuessFacts::from)
-                    .collect(),
+                predictions: GuessFacts::list(&photo.guesses),
                 target: photo.target.clone(),
             })
             .collect(),
         seed: args.seed,
         batch_size: args.batch_size,
-        smooth: args.smooth,
+        smooth: args.maps.smooth,
         results: results.facts,
         interrupted: interrupt.is_set(),
         failures: results.failures.iter().map(|f| f.facts()).collect(),

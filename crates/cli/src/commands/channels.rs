@@ -7,8 +7,8 @@ use elucid::attribution::ChannelValue;
 use elucid::prelude::*;
 use serde::Serialize;
 
-use crate::args::{ModelArgs, OutArgs, RunArgs};
-use crate::console::{Output, table};
+use crate::args::{GradientArgs, ModelArgs, OutArgs, PhotoArgs, RunArgs};
+use crate::console::table;
 use crate::error::CliError;
 use crate::page_icons::{IconFacts, PageIconArgs};
 use crate::report::{
@@ -38,9 +38,8 @@ pub struct ChannelsArgs {
     #[command(flatten)]
     run: RunArgs,
 
-    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or an array: .npy, FILE.npz:MEMBER
-    #[arg(long, value_name = "FILE")]
-    image: PathBuf,
+    #[command(flatten)]
+    photo: PhotoArgs,
 
     /// The layer whose channels are attributed to, @features among them
     #[arg(long, value_name = "LAYER")]
@@ -57,10 +56,8 @@ pub struct ChannelsArgs {
     #[arg(long, value_name = "NAME,...", default_value = "linear", value_parser = parse_methods)]
     method: MethodList,
 
-    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation,
-    /// attn-lrp or libra-grad
-    #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
-    rules: Option<Rules>,
+    #[command(flatten)]
+    gradients: GradientArgs,
 
     /// How many channels are shown with their icons at either end
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
@@ -178,13 +175,13 @@ impl From<ChannelValue> for ChannelFacts {
 pub fn run(args: &ChannelsArgs) -> Result<(), CliError> {
     let destination = args.output.check()?;
     // Files are there before minutes are spent.
-    let image = ImageFacts::of(&args.image)?;
+    let image = ImageFacts::of(&args.photo.image)?;
     let sprites = args.sprites.as_deref().map(sprites::open).transpose()?;
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let model = &session.model;
     let work = Work::new(&session, args, sprites)?;
-    let photo = clock.time("read the photograph", || session.read(&args.image))?;
+    let photo = clock.time("read the photograph", || session.read(&args.photo.image))?;
     let results = work.compute(&photo, &mut clock)?;
 
     let files = clock.time("draw", || files::of(&work, &results))?;
@@ -193,12 +190,7 @@ pub fn run(args: &ChannelsArgs) -> Result<(), CliError> {
     let report = Report {
         run: RunFacts::of("channels", &session),
         image: image.seen_as(&photo),
-        predictions: results
-            .guesses
-            .iter()
-            .cloned()
-            .map(GuessFacts::from)
-            .collect(),
+        predictions: GuessFacts::list(&results.guesses),
         layer: LayerFacts::of(work.layer, model)?,
         target: results.target,
         results: results
@@ -238,14 +230,7 @@ pub fn run(args: &ChannelsArgs) -> Result<(), CliError> {
         files: files.names(),
     };
     files.write(&destination, &report)?;
-
-    let mut out = Output::new();
-    for line in lines {
-        out.line(line)?;
-    }
-    out.line(format!("folder  {}", args.output.out.display()))?;
-    out.line(format!("page    {}", args.output.out.join(PAGE).display()))?;
-    out.flush()
+    args.output.say(lines, PAGE)
 }
 
 /// One line for each method: what its values add up to.

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use elucid::metrics::Metric;
 use elucid::models::Labels;
 use elucid::prelude::*;
 use elucid::render::file::write_atomically;
 use elucid::vision::HeadKind;
 
-use crate::args::{ModelArgs, RunArgs};
+use crate::args::{GradientArgs, ModelArgs, RunArgs};
 use crate::console::{Output, to_json};
 use crate::error::CliError;
 use crate::flags_or::FlagsOr;
-use crate::options::{MethodFlags, parse_fraction, reductions};
+use crate::options::{MapArgs, MethodFlags};
 use crate::output::REPORT;
 use crate::report::{BURN, Clock, HeadFacts, InputFacts, ModelFacts, remarks};
 use crate::session::Session;
@@ -90,23 +91,14 @@ pub struct Evaluation {
     #[arg(long, value_name = "LAYER")]
     layer: Option<String>,
 
-    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation,
-    /// attn-lrp or libra-grad
-    #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
-    rules: Option<Rules>,
+    #[command(flatten)]
+    gradients: GradientArgs,
 
     #[command(flatten)]
     options: MethodFlags,
 
-    /// How channels become one map: sum (signed), abs-sum, max-abs, l2 or positive; by default as the
-    /// method is usually shown, which for maps of features is positive
-    #[arg(long, value_name = "NAME", value_parser = reductions())]
-    reduce: Option<Reduce>,
-
-    /// Smooth the maps at the size of the image by a Gaussian of this fraction of its longer side,
-    /// such as 0.02
-    #[arg(long, value_name = "FRACTION", value_parser = parse_fraction, default_value_t = 0.0)]
-    smooth: f32,
+    #[command(flatten)]
+    maps: MapArgs,
 
     /// Where the results go: a folder that is new or empty, or with --resume one with results
     #[arg(long, value_name = "DIR")]
@@ -136,8 +128,15 @@ impl Evaluation {
         self.batch_size.map_or(compute::BATCH, |size| size as usize)
     }
 
-    fn settings(&self, model: &Model, data: DataFacts) -> Result<Settings, CliError> {
+    fn settings(
+        &self,
+        model: &Model,
+        metrics: &[Box<dyn Metric>],
+        data: DataFacts,
+    ) -> Result<Settings, CliError> {
         let methods = self.methods.0.iter();
+        let size = model.input_spec().size();
+        let options = metrics.iter().map(|metric| metric.configuration(size));
         Ok(Settings {
             elucid: env!("CARGO_PKG_VERSION").to_owned(),
             burn: BURN.to_owned(),
@@ -157,6 +156,7 @@ impl Evaluation {
                 .map(|entry| entry.facts(self, model))
                 .collect::<Result<_, _>>()?,
             metrics: self.metrics.0.clone(),
+            metric_options: self.metrics.0.iter().cloned().zip(options).collect(),
             seed: self.seed,
             shard: self.shard,
             limit: self.limit.map(|limit| limit as usize),
@@ -226,7 +226,7 @@ fn evaluate(args: &Evaluation) -> Result<(), CliError> {
         sha256: data::fingerprint(&items),
         images: items.len(),
     };
-    let settings = args.settings(model, facts)?;
+    let settings = args.settings(model, &metrics, facts)?;
     let mine: Vec<&Item> = (items.iter().take(settings.total()))
         .filter(|item| args.shard.takes(item.number))
         .collect();

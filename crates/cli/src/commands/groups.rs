@@ -1,15 +1,12 @@
 //! `elucid groups`: a layer's channels in a few groups that fire together.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use elucid::attribution::Groups;
 use elucid::factor::Method;
-use elucid::prelude::*;
 use serde::Serialize;
 
-use crate::args::{ModelArgs, OutArgs, RunArgs};
-use crate::console::{Output, table};
+use crate::args::{GradientArgs, ModelArgs, OutArgs, PhotoArgs, RunArgs};
+use crate::console::table;
 use crate::error::CliError;
 use crate::page_icons::{IconFacts, PageIconArgs};
 use crate::report::{Clock, GuessFacts, ImageFacts, LayerFacts, RunFacts, Step};
@@ -32,9 +29,8 @@ pub struct GroupsArgs {
     #[command(flatten)]
     run: RunArgs,
 
-    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or an array: .npy, FILE.npz:MEMBER
-    #[arg(long, value_name = "FILE")]
-    image: PathBuf,
+    #[command(flatten)]
+    photo: PhotoArgs,
 
     /// The layer whose channels are grouped, @features among them
     #[arg(long, value_name = "LAYER")]
@@ -54,10 +50,8 @@ pub struct GroupsArgs {
     #[arg(long, value_name = "NAME", default_value_t = Method::Nmf)]
     reducer: Method,
 
-    /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation,
-    /// attn-lrp or libra-grad
-    #[arg(long, value_name = "RULES", value_parser = Rules::preset)]
-    rules: Option<Rules>,
+    #[command(flatten)]
+    gradients: GradientArgs,
 
     #[command(flatten)]
     icons: PageIconArgs,
@@ -186,11 +180,11 @@ impl GroupsArgs {
 pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
     let destination = args.output.check()?;
     // The file is there before minutes are spent.
-    let image = ImageFacts::of(&args.image)?;
+    let image = ImageFacts::of(&args.photo.image)?;
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let work = Work::new(&session, args)?;
-    let photo = clock.time("read the photograph", || session.read(&args.image))?;
+    let photo = clock.time("read the photograph", || session.read(&args.photo.image))?;
     let results = work.compute(&photo, &mut clock)?;
 
     let files = clock.time("draw", || files::of(&work, &results))?;
@@ -199,15 +193,14 @@ pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
     let report = Report {
         run: RunFacts::of("groups", &session),
         image: image.seen_as(&photo),
-        predictions: results
-            .guesses
-            .iter()
-            .cloned()
-            .map(GuessFacts::from)
-            .collect(),
+        predictions: GuessFacts::list(&results.guesses),
         layer: LayerFacts::of(work.layer, &session.model)?,
         reducer: args.reducer.name(),
-        rules: args.rules.as_ref().map(|rules| rules.name().to_owned()),
+        rules: args
+            .gradients
+            .rules
+            .as_ref()
+            .map(|rules| rules.name().to_owned()),
         results: results.divisions.iter().map(facts).collect(),
         targets: results.targets,
         seed: args.seed,
@@ -216,14 +209,7 @@ pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
         files: files.names(),
     };
     files.write(&destination, &report)?;
-
-    let mut out = Output::new();
-    for line in lines {
-        out.line(line)?;
-    }
-    out.line(format!("folder  {}", args.output.out.display()))?;
-    out.line(format!("page    {}", args.output.out.join(PAGE).display()))?;
-    out.flush()
+    args.output.say(lines, PAGE)
 }
 
 /// One line for each number of groups.

@@ -1,15 +1,11 @@
 //! `elucid spatial`: which positions of one layer made each position of another light up.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use elucid::attribution::BoxFormat;
 use elucid::prelude::*;
-use elucid::vision::Guess;
 use serde::Serialize;
 
-use crate::args::{ModelArgs, OutArgs, RunArgs};
-use crate::console::Output;
+use crate::args::{ModelArgs, OutArgs, PhotoArgs, RunArgs};
 use crate::error::CliError;
 use crate::report::{Clock, GuessFacts, ImageFacts, LayerFacts, RuleUseFacts, RunFacts, Step};
 use crate::session::Session;
@@ -35,9 +31,8 @@ pub struct SpatialArgs {
     #[command(flatten)]
     run: RunArgs,
 
-    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or an array: .npy, FILE.npz:MEMBER
-    #[arg(long, value_name = "FILE")]
-    image: PathBuf,
+    #[command(flatten)]
+    photo: PhotoArgs,
 
     /// The shallow layer, whose positions are the causes
     #[arg(long, value_name = "LAYER")]
@@ -141,15 +136,15 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let model = &session.model;
     let work = Work::new(&session, args)?;
-    let image = ImageFacts::of(&args.image)?;
-    let photo = clock.time("read the photograph", || session.read(&args.image))?;
+    let image = ImageFacts::of(&args.photo.image)?;
+    let photo = clock.time("read the photograph", || session.read(&args.photo.image))?;
     let results = work.compute(&photo, &mut clock)?;
 
-    let files = clock.time("draw", || files::of(&results, model, &args.image))?;
+    let files = clock.time("draw", || files::of(&results, model, &args.photo.image))?;
     let report = Report {
         run: RunFacts::of("spatial", &session),
         image: image.seen_as(&photo),
-        predictions: facts(&results.guesses),
+        predictions: GuessFacts::list(&results.guesses),
         from: LayerFacts::of(work.from, model)?,
         to: LayerFacts::of(work.to, model)?,
         classes: results
@@ -176,13 +171,5 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
         files: files.names(),
     };
     files.write(&destination, &report)?;
-
-    let mut out = Output::new();
-    out.line(format!("folder  {}", args.output.out.display()))?;
-    out.line(format!("page    {}", args.output.out.join(PAGE).display()))?;
-    out.flush()
-}
-
-fn facts(guesses: &[Guess]) -> Vec<GuessFacts> {
-    guesses.iter().cloned().map(GuessFacts::from).collect()
+    args.output.say([], PAGE)
 }

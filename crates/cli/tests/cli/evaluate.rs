@@ -106,6 +106,10 @@ fn pointing_is_as_by_hand() {
     let desk = desk();
     let ended = usual(&desk, "--out out").ok();
     assert_eq!(desk.listing("out"), FILES);
+    let options = &json(&desk, "out/settings.json")["metric_options"];
+    assert_eq!(options["pointing:15"]["tolerance"], "15");
+    assert_eq!(options["pointing:15"]["ties"], "first");
+    assert_eq!(options["localisation-energy"]["alpha"], "0.6");
 
     // The items in the order of the file, and the map of each made by another command.
     let mut items: Vec<(String, usize, Vec<[f32; 4]>)> = Vec::new();

@@ -186,35 +186,18 @@ fn names_are_given_read_from_the_file_or_assumed_aloud() {
         "rook, black"
     );
     assert_eq!(label("--model classes.onnx --labels names.json", 1), "rook");
-    let by_name = [
-        "attribute",
-        "--model",
-        "classes.onnx",
-        "--image",
-        "cat.png",
-        "--method",
-    ];
-    let by_name = by_name
-        .into_iter()
-        .chain(["gradient", "--target", "wood pigeon"]);
-    let by_name = by_name.chain(["--labels", "names.txt", "--out", "named"]);
-    desk.run(by_name).ok();
+    // A target of several words is one argument.
+    let gradient_of = |target: &str, rest: &str| {
+        let line = "attribute --model classes.onnx --image cat.png --method gradient --target";
+        let arguments = line.split(' ').chain([target]);
+        desk.run(arguments.chain(rest.split(' ')))
+    };
+    gradient_of("wood pigeon", "--labels names.txt --out named").ok();
     assert_eq!(
         desk.report("named")["images"][0]["target"]["classes"][0]["index"],
         0
     );
-    let near = [
-        "attribute",
-        "--model",
-        "classes.onnx",
-        "--image",
-        "cat.png",
-        "--method",
-    ];
-    let near = near
-        .into_iter()
-        .chain(["gradient", "--target", "hen egg", "--out", "near"]);
-    let near = desk.run(near).refused(1);
+    let near = gradient_of("hen egg", "--out near").refused(1);
     assert!(near.contains("hen's egg"), "{near}");
 
     write("short.txt", "a\nb\n");

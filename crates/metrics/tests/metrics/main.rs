@@ -1,6 +1,7 @@
 //! The metrics against toys, naive twins and reference arrays.
 
 mod common;
+mod configuration;
 mod heads;
 mod hidden;
 mod ilsvrc;

@@ -17,7 +17,7 @@ use self::job::{Found, Input, Job};
 use self::lanes::lanes;
 use crate::error::{VisError, positive, refuse_unless};
 use crate::objective::{ClassName, Objective, Objectives};
-use crate::parametrisation::{Cppn, Fourier, Maco, Parametrisation, Pixels, Pyramid};
+use crate::parametrisation::{Cppn, Fourier, Maco, Parametrisation, Pixels, Pyramid, Sheet};
 use crate::subject::Subject;
 use crate::transforms::Transforms;
 use crate::visualisation::{Kept, Visualisation, join};
@@ -334,7 +334,7 @@ impl FeatureVis {
         let fed = network.layer(INPUT)?;
         let (spec, device) = (subject.input_spec(), subject.device());
         let parametrisation = &self.parametrisation;
-        let canvas = parametrisation.canvas(self.size, spec.channels(), device)?;
+        let canvas = parametrisation.canvas(&Sheet::new(self.size, spec.channels(), device))?;
         let network_size = self.network_size(network, &subject, &layers)?;
         let input = Input::new(spec, device);
         let per_batch = if joint { images } else { self.batch_size };

@@ -1,6 +1,8 @@
 //! From unbounded, uncorrelated numbers to colours.
 
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Tensor, TensorData, activation};
+
+use super::Sheet;
 
 /// Square root of the covariance of the colours of ImageNet's photographs, as Lucid has it: rows
 /// are red, green and blue.
@@ -38,9 +40,10 @@ pub(crate) struct Paint {
 }
 
 impl Paint {
-    /// For `channels` channels. What is no picture of three colours has no known correlation: each
+    /// For the channels of a sheet. What is no picture of three colours has no known correlation: each
     /// channel is one plane, as strong as the lightness of colours.
-    pub fn new(colour: Colour, channels: usize, device: &Device) -> Self {
+    pub fn new(colour: Colour, sheet: &Sheet) -> Self {
+        let (channels, device) = (sheet.channels, &sheet.device);
         let column = |j: usize| {
             let squares = CORRELATION.iter().map(|row| row[j] * row[j]);
             squares.sum::<f32>().sqrt()
@@ -90,26 +93,3 @@ impl Paint {
         }
     }
 }
-
-/// The builder methods that parametrisations with a [`Colour`] share.
-macro_rules! colour_methods {
-    () => {
-        /// Takes the three planes for red, green and blue, instead of for uncorrelated components
-        /// of colour.
-        #[must_use]
-        pub fn correlated(mut self) -> Self {
-            self.colour.decorrelated = false;
-            self
-        }
-
-        /// Clips values to 0 to 1, instead of squeezing them by a sigmoid. Zero is then
-        /// ImageNet's mean colour (.48, .46, .41), or grey where the planes are red, green and
-        /// blue. A pixel beyond the range gets no gradient.
-        #[must_use]
-        pub fn clipped(mut self) -> Self {
-            self.colour.clipped = true;
-            self
-        }
-    };
-}
-pub(crate) use colour_methods;

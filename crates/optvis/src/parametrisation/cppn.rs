@@ -1,9 +1,9 @@
 //! A network that paints: from a pixel's coordinates to its colour.
 
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Tensor, TensorData, activation};
 use elucid_graph::Activation;
 
-use super::{Canvas, Parametrisation};
+use super::{Canvas, Parametrisation, Sheet};
 use crate::error::{VisError, refuse_unless};
 use crate::random::Random;
 
@@ -63,41 +63,32 @@ impl Parametrisation for Cppn {
         "cppn".to_owned()
     }
 
-    fn canvas(
-        &self,
-        size: [usize; 2],
-        channels: usize,
-        device: &Device,
-    ) -> Result<Box<dyn Canvas>, VisError> {
+    fn canvas(&self, sheet: &Sheet) -> Result<Box<dyn Canvas>, VisError> {
         let (layers, hidden) = (self.layers, self.hidden);
         refuse_unless((1..=64).contains(&layers), "layers", layers, "1 to 64")?;
         refuse_unless((1..=1024).contains(&hidden), "units", hidden, "1 to 1024")?;
-        let [h, w] = size;
+        let [h, w] = sheet.size;
         let step = 2.0 * 3_f32.sqrt() / (h.max(w) - 1).max(1) as f32;
         let centred = |i: usize, side: usize| (i as f32 - (side - 1) as f32 / 2.0) * step;
         let values: Vec<f32> = (0..h * w)
             .flat_map(|i| [centred(i % w, w), centred(i / w, h)])
             .collect();
         Ok(Box::new(CppnCanvas {
-            size,
-            channels,
+            coordinates: Tensor::from_data(TensorData::new(values, [1, h * w, 2]), &sheet.device),
+            sheet: sheet.clone(),
             layers,
             hidden,
-            coordinates: Tensor::from_data(TensorData::new(values, [1, h * w, 2]), device),
-            device: device.clone(),
         }))
     }
 }
 
 #[derive(Debug)]
 struct CppnCanvas {
-    size: [usize; 2],
-    channels: usize,
+    sheet: Sheet,
     layers: usize,
     hidden: usize,
     /// x and y of every pixel, `[1, H W, 2]`.
     coordinates: Tensor<3>,
-    device: Device,
 }
 
 impl CppnCanvas {
@@ -106,7 +97,7 @@ impl CppnCanvas {
         [
             if layer == 0 { 2 } else { 2 * self.hidden },
             if layer == self.layers {
-                self.channels
+                self.sheet.channels
             } else {
                 self.hidden
             },
@@ -123,8 +114,8 @@ impl Canvas for CppnCanvas {
                 true => 0.0,
                 false => (inputs as f32).sqrt().recip(),
             };
-            let weights = random.normals(sd, [1, inputs, outputs], &self.device);
-            let biases = random.normals(0.1, [1, 1, outputs], &self.device);
+            let weights = random.normals(sd, [1, inputs, outputs], &self.sheet.device);
+            let biases = random.normals(0.1, [1, 1, outputs], &self.sheet.device);
             parameters.extend([Activation::from(weights), Activation::from(biases)]);
         }
         parameters
@@ -159,8 +150,8 @@ impl Canvas for CppnCanvas {
                 x = Tensor::cat(vec![a.clone() / 0.67, a.square() / 0.6], 2);
             }
         }
-        let [h, w] = self.size;
+        let [h, w] = self.sheet.size;
         let planes = activation::sigmoid(x).swap_dims(1, 2);
-        Ok(planes.reshape([count, self.channels, h, w]))
+        Ok(planes.reshape([count, self.sheet.channels, h, w]))
     }
 }

@@ -3,9 +3,9 @@
 use burn::tensor::{Device, Tensor};
 use elucid_graph::Activation;
 
-use super::colour::{Colour, Paint, colour_methods};
+use super::colour::{Colour, Paint};
 use super::spectrum::InverseFourier;
-use super::{Canvas, Parametrisation, only};
+use super::{Canvas, Parametrisation, Sheet, builders, only};
 use crate::error::{VisError, positive, refuse_unless};
 use crate::random::Random;
 
@@ -43,21 +43,7 @@ impl Fourier {
         Self::default()
     }
 
-    /// Standard deviation of the numbers that an image begins with, default .01.
-    #[must_use]
-    pub fn sd(mut self, sd: f32) -> Self {
-        self.sd = sd;
-        self
-    }
-
-    /// Power of the frequency by which its scale falls, default 1: more is smoother.
-    #[must_use]
-    pub fn decay(mut self, decay: f32) -> Self {
-        self.decay = decay;
-        self
-    }
-
-    colour_methods!();
+    builders!(sd, decay, colour);
 }
 
 impl Parametrisation for Fourier {
@@ -65,24 +51,20 @@ impl Parametrisation for Fourier {
         "fourier".to_owned()
     }
 
-    fn canvas(
-        &self,
-        size: [usize; 2],
-        channels: usize,
-        device: &Device,
-    ) -> Result<Box<dyn Canvas>, VisError> {
+    fn canvas(&self, sheet: &Sheet) -> Result<Box<dyn Canvas>, VisError> {
         positive("standard deviation", self.sd)?;
         let decay = f64::from(self.decay);
         refuse_unless(decay.is_finite(), "decay", decay, "a number")?;
+        let (size, device) = (sheet.size, &sheet.device);
         let least = 1.0 / size[0].max(size[1]) as f64;
         // Lucid's divisor, from the days before decorrelated colours.
         let scale = |f: f64| f.max(least).powf(-decay) / 4.0;
         Ok(Box::new(FourierCanvas {
             sd: self.sd,
-            shape: InverseFourier::shape(size, channels),
+            shape: InverseFourier::shape(size, sheet.channels),
             scale: InverseFourier::radial(size, device, scale),
             inverse: InverseFourier::new(size, device),
-            paint: Paint::new(self.colour, channels, device),
+            paint: Paint::new(self.colour, sheet),
             device: device.clone(),
         }))
     }

@@ -5,9 +5,9 @@ use std::f32::consts::PI;
 use burn::tensor::{Device, Tensor};
 use elucid_graph::Activation;
 
-use super::colour::{Colour, Paint, colour_methods};
+use super::colour::{Colour, Paint};
 use super::spectrum::InverseFourier;
-use super::{Canvas, Parametrisation, only};
+use super::{Canvas, Parametrisation, Sheet, builders, only};
 use crate::error::{VisError, refuse_unless};
 use crate::random::Random;
 
@@ -48,14 +48,7 @@ impl Maco {
         Self::default()
     }
 
-    /// Power of the frequency by which magnitudes fall, default 1.
-    #[must_use]
-    pub fn decay(mut self, decay: f32) -> Self {
-        self.decay = decay;
-        self
-    }
-
-    colour_methods!();
+    builders!(decay, colour);
 }
 
 impl Parametrisation for Maco {
@@ -63,21 +56,17 @@ impl Parametrisation for Maco {
         "maco".to_owned()
     }
 
-    fn canvas(
-        &self,
-        size: [usize; 2],
-        channels: usize,
-        device: &Device,
-    ) -> Result<Box<dyn Canvas>, VisError> {
+    fn canvas(&self, sheet: &Sheet) -> Result<Box<dyn Canvas>, VisError> {
         let decay = f64::from(self.decay);
         refuse_unless(decay.is_finite(), "decay", decay, "a number")?;
+        let (size, device) = (sheet.size, &sheet.device);
         let magnitude = |f: f64| if f > 0.0 { f.powf(-decay) } else { 0.0 };
         Ok(Box::new(MacoCanvas {
-            shape: [channels, size[1] / 2 + 1, size[0]],
+            shape: [sheet.channels, size[1] / 2 + 1, size[0]],
             // The second half is that of the imaginary parts.
             magnitude: InverseFourier::radial(size, device, magnitude).narrow(3, 0, size[0]),
             inverse: InverseFourier::new(size, device),
-            paint: Paint::new(self.colour, channels, device),
+            paint: Paint::new(self.colour, sheet),
             device: device.clone(),
         }))
     }

@@ -31,21 +31,37 @@ pub trait Parametrisation: Debug + Send + Sync {
     /// A name for reports.
     fn name(&self) -> String;
 
-    /// Prepares for pictures of `[height, width]` pixels in as many channels as the network takes: what
-    /// every step needs and no step changes is made here. Three channels are red, green and blue.
+    /// Prepares for pictures on this sheet: what every step needs and no step changes is made here.
     ///
     /// # Errors
     ///
     /// [`VisError::Parameter`] for its own parameters.
-    fn canvas(
-        &self,
-        size: [usize; 2],
-        channels: usize,
-        device: &Device,
-    ) -> Result<Box<dyn Canvas>, VisError>;
+    fn canvas(&self, sheet: &Sheet) -> Result<Box<dyn Canvas>, VisError>;
 }
 
-/// A [`Parametrisation`] at one size, on one device.
+/// What pictures are painted on: their size, and where.
+#[derive(Debug, Clone)]
+pub struct Sheet {
+    /// `[height, width]` in pixels.
+    pub size: [usize; 2],
+    /// As many as the network takes. Three are red, green and blue.
+    pub channels: usize,
+    /// Where the numbers are.
+    pub device: Device,
+}
+
+impl Sheet {
+    /// `[height, width]` pixels in so many channels.
+    pub fn new(size: [usize; 2], channels: usize, device: &Device) -> Self {
+        Self {
+            size,
+            channels,
+            device: device.clone(),
+        }
+    }
+}
+
+/// A [`Parametrisation`] on one [`Sheet`].
 pub trait Canvas: Debug + Send + Sync {
     /// The parameters at which one image begins, each a tensor `[1, ...]`, untracked. The same
     /// generator gives the same parameters.
@@ -77,3 +93,45 @@ fn only(parameters: &[Activation], like: [usize; 3]) -> Result<Tensor<4>, VisErr
         _ => Err(refused(shape)),
     }
 }
+
+/// Builder methods that several parametrisations have, by the fields that they set.
+macro_rules! builders {
+    ($($field:ident),* $(,)?) => {
+        $(crate::parametrisation::builders!(@$field);)*
+    };
+    (@sd) => {
+        /// Standard deviation of the numbers that an image begins with, default .01.
+        #[must_use]
+        pub fn sd(mut self, sd: f32) -> Self {
+            self.sd = sd;
+            self
+        }
+    };
+    (@decay) => {
+        /// Power of the frequency by which magnitudes fall, default 1: more is smoother.
+        #[must_use]
+        pub fn decay(mut self, decay: f32) -> Self {
+            self.decay = decay;
+            self
+        }
+    };
+    (@colour) => {
+        /// Takes the three planes for red, green and blue, instead of for uncorrelated components
+        /// of colour.
+        #[must_use]
+        pub fn correlated(mut self) -> Self {
+            self.colour.decorrelated = false;
+            self
+        }
+
+        /// Clips values to 0 to 1, instead of squeezing them by a sigmoid. Zero is then
+        /// ImageNet's mean colour (.48, .46, .41), or grey where the planes are red, green and
+        /// blue. A pixel beyond the range gets no gradient.
+        #[must_use]
+        pub fn clipped(mut self) -> Self {
+            self.colour.clipped = true;
+            self
+        }
+    };
+}
+use builders;

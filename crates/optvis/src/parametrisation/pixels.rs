@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor};
 use elucid_graph::Activation;
 
-use super::colour::{Colour, Paint, colour_methods};
-use super::{Canvas, Parametrisation, only};
+use super::colour::{Colour, Paint};
+use super::{Canvas, Parametrisation, Sheet, builders, only};
 use crate::error::{VisError, positive};
 use crate::random::Random;
 
@@ -31,14 +31,7 @@ impl Pixels {
         Self::default()
     }
 
-    /// Standard deviation of the numbers that an image begins with, default .01.
-    #[must_use]
-    pub fn sd(mut self, sd: f32) -> Self {
-        self.sd = sd;
-        self
-    }
-
-    colour_methods!();
+    builders!(sd, colour);
 }
 
 impl Parametrisation for Pixels {
@@ -46,18 +39,13 @@ impl Parametrisation for Pixels {
         "pixels".to_owned()
     }
 
-    fn canvas(
-        &self,
-        size: [usize; 2],
-        channels: usize,
-        device: &Device,
-    ) -> Result<Box<dyn Canvas>, VisError> {
+    fn canvas(&self, sheet: &Sheet) -> Result<Box<dyn Canvas>, VisError> {
         positive("standard deviation", self.sd)?;
         Ok(Box::new(PixelCanvas {
             sd: self.sd,
-            shape: [channels, size[0], size[1]],
-            paint: Paint::new(self.colour, channels, device),
-            device: device.clone(),
+            shape: [sheet.channels, sheet.size[0], sheet.size[1]],
+            paint: Paint::new(self.colour, sheet),
+            device: sheet.device.clone(),
         }))
     }
 }

@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor};
 use elucid_graph::Activation;
 
-use super::colour::{Colour, Paint, colour_methods};
-use super::{Canvas, Parametrisation, only};
+use super::colour::{Colour, Paint};
+use super::{Canvas, Parametrisation, Sheet, builders, only};
 use crate::error::{VisError, positive, refuse_unless};
 use crate::matrix::{along_columns, along_rows, bilinear};
 use crate::random::Random;
@@ -44,14 +44,7 @@ impl Pyramid {
         self
     }
 
-    /// Standard deviation of the numbers that an image begins with, default .01.
-    #[must_use]
-    pub fn sd(mut self, sd: f32) -> Self {
-        self.sd = sd;
-        self
-    }
-
-    colour_methods!();
+    builders!(sd, colour);
 }
 
 impl Parametrisation for Pyramid {
@@ -59,15 +52,11 @@ impl Parametrisation for Pyramid {
         "pyramid".to_owned()
     }
 
-    fn canvas(
-        &self,
-        size: [usize; 2],
-        channels: usize,
-        device: &Device,
-    ) -> Result<Box<dyn Canvas>, VisError> {
+    fn canvas(&self, sheet: &Sheet) -> Result<Box<dyn Canvas>, VisError> {
         positive("standard deviation", self.sd)?;
         let fits = (1..=16).contains(&self.levels);
         refuse_unless(fits, "number of levels", self.levels, "1 to 16")?;
+        let (size, device) = (sheet.size, &sheet.device);
         let level = |l: usize| {
             let small = size.map(|side| (side >> l).max(1));
             Level {
@@ -78,9 +67,9 @@ impl Parametrisation for Pyramid {
         };
         Ok(Box::new(PyramidCanvas {
             sd: self.sd,
-            channels,
+            channels: sheet.channels,
             levels: (0..self.levels).map(level).collect(),
-            paint: Paint::new(self.colour, channels, device),
+            paint: Paint::new(self.colour, sheet),
             device: device.clone(),
         }))
     }

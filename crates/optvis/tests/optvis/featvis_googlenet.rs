@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT};
-use elucid_optvis::{FeatureVis, Fourier, Objective, Parametrisation, Seen, Subject};
+use elucid_optvis::{FeatureVis, Fourier, Objective, Parametrisation, Seen, Sheet, Subject};
 use elucid_testkit::{assets, device, read_npy, relative_error, tensor};
 use elucid_vision::{Model, Photo};
 
@@ -36,6 +36,21 @@ fn input(pictures: Tensor<4>) -> Tensor<4> {
     pictures.flip([1]) * 255.0 - mean
 }
 
+/// What an objective says of these pictures, before the network.
+fn value_at(model: &Model, objective: &Objective, pictures: &Tensor<4>) -> Tensor<1> {
+    let pass = model.pass().feed(INPUT, input(pictures.clone()));
+    let fetched = pass.fetch(objective.layers()).unwrap();
+    let values: Vec<(String, Activation)> = objective
+        .layers()
+        .into_iter()
+        .map(|layer| (layer.clone(), fetched.get(&layer).unwrap().clone()))
+        .collect();
+    let subject = Subject::of(model, std::slice::from_ref(objective), None).unwrap();
+    objective
+        .value(&Seen::new(&subject, pictures, &values))
+        .unwrap()
+}
+
 #[test]
 fn spectra_and_gradients_are_those_of_lucent() {
     let Some(assets) = assets() else { return };
@@ -49,7 +64,9 @@ fn spectra_and_gradients_are_those_of_lucent() {
         let size = [side, side];
         let values = transposed(&spectrum, size, shape[3]);
         let spectrum_shape = [1, 3, side / 2 + 1, 2 * side];
-        let canvas = Fourier::new().canvas(size, 3, &device()).unwrap();
+        let canvas = Fourier::new()
+            .canvas(&Sheet::new(size, 3, &device()))
+            .unwrap();
         let image = canvas.picture(&[tensor(values.clone(), spectrum_shape).into()]);
         let image = image.unwrap();
         let image: Vec<f32> = image.into_data().iter::<f32>().collect();
@@ -94,16 +111,7 @@ fn spectra_and_gradients_are_those_of_lucent() {
                     .collect();
                 let leaf = Activation::from(tensor(values, spectrum_shape)).require_grad();
                 let pictures = canvas.picture(std::slice::from_ref(&leaf)).unwrap();
-                let pass = model.pass().feed(INPUT, input(pictures.clone()));
-                let fetched = pass.fetch(objective.layers()).unwrap();
-                let values: Vec<(String, Activation)> = objective
-                    .layers()
-                    .into_iter()
-                    .map(|layer| (layer.clone(), fetched.get(&layer).unwrap().clone()))
-                    .collect();
-                let subject = Subject::of(&model, std::slice::from_ref(&objective), None).unwrap();
-                let seen = Seen::new(&subject, &pictures, &values);
-                let value = objective.value(&seen).unwrap();
+                let value = value_at(&model, &objective, &pictures);
                 let gradients = (-value.clone()).backward();
                 let gradient = leaf.gradient(&gradients).unwrap().to_array().unwrap();
                 (value.into_scalar::<f32>(), gradient)
@@ -141,7 +149,9 @@ fn a_live_channel_has_its_finite_differences() {
     let folder = assets.join("reference/googlenet/featvis/65");
     let (shape, spectrum) = read_npy(&folder.join("spectrum.npy"));
     let values = transposed(&spectrum, [65, 65], shape[3]);
-    let canvas = Fourier::new().canvas([65, 65], 3, &device()).unwrap();
+    let canvas = Fourier::new()
+        .canvas(&Sheet::new([65, 65], 3, &device()))
+        .unwrap();
     let channels = {
         let image = canvas.picture(&[tensor(values.clone(), [1, 3, 33, 130]).into()]);
         let pass = model.pass().feed(INPUT, input(image.unwrap()));
@@ -156,16 +166,7 @@ fn a_live_channel_has_its_finite_differences() {
     let value = |values: &[f32], leaf: Option<&Activation>| {
         let plain = Activation::from(tensor(values.to_vec(), [1, 3, 33, 130]));
         let pictures = canvas.picture(&[leaf.cloned().unwrap_or(plain)]).unwrap();
-        let pass = model.pass().feed(INPUT, input(pictures.clone()));
-        let fetched = pass.fetch(objective.layers()).unwrap();
-        let values: Vec<(String, Activation)> = objective
-            .layers()
-            .into_iter()
-            .map(|layer| (layer.clone(), fetched.get(&layer).unwrap().clone()))
-            .collect();
-        let subject = Subject::of(&model, std::slice::from_ref(&objective), None).unwrap();
-        let seen = Seen::new(&subject, &pictures, &values);
-        objective.value(&seen).unwrap()
+        value_at(&model, &objective, &pictures)
     };
     let leaf = Activation::from(tensor(values.clone(), [1, 3, 33, 130])).require_grad();
     let gradients = value(&values, Some(&leaf)).backward();

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use elucid_graph::{Activation, GraphError, INPUT};
 use elucid_optvis::{
     Cppn, FeatureVis, Fourier, Maco, Objective, Objectives, Parametrisation, Pixels, Pyramid,
-    Random, Seen, Subject, Term, Transforms, VisError,
+    Random, Seen, Sheet, Subject, Term, Transforms, VisError,
 };
 use elucid_testkit::onnx::{Onnx, floats};
 use elucid_testkit::{device, relative_error, tensor};
@@ -355,11 +355,16 @@ fn stacked(each: &[Vec<Activation>]) -> Vec<Activation> {
         .collect()
 }
 
+/// For red, green and blue.
+fn sheet(size: [usize; 2]) -> Sheet {
+    Sheet::new(size, 3, &device())
+}
+
 #[test]
 fn canvases_of_any_size_paint_each_image_alone() {
     for parametrisation in parametrisations() {
         for [h, w] in [[8, 8], [7, 7], [6, 11], [11, 6], [1, 5], [5, 1], [1, 1]] {
-            let canvas = parametrisation.canvas([h, w], 3, &device()).unwrap();
+            let canvas = parametrisation.canvas(&sheet([h, w])).unwrap();
             let start = |seed| canvas.start(&mut Random::new(seed));
             let each: Vec<_> = [3, 4, 5].map(start).into();
             let together = canvas.picture(&stacked(&each)).unwrap();
@@ -390,7 +395,7 @@ fn canvases_of_any_size_paint_each_image_alone() {
 fn a_spectrum_is_the_sum_of_its_waves() {
     for [h, w] in [[6, 8], [5, 7], [8, 5]] {
         let parametrisation = Fourier::new().clipped().correlated();
-        let canvas = parametrisation.canvas([h, w], 3, &device()).unwrap();
+        let canvas = parametrisation.canvas(&sheet([h, w])).unwrap();
         let frequencies = w / 2 + 1;
         for (fy, fx) in [(0, 0), (1, 2), (h - 1, 1), (2, w / 2), (h / 2, 0)] {
             for part in 0..2 {
@@ -438,10 +443,7 @@ fn maco_keeps_its_magnitudes() {
     assert!(relative_error(after.images(), before.images()) > 0.02);
     // Undone by the canvas itself: the standard deviation of the image is 1 before clipping, so
     // compare on a sigmoid, which can be inverted.
-    let canvas = Maco::new()
-        .correlated()
-        .canvas([h, w], 3, &device())
-        .unwrap();
+    let canvas = Maco::new().correlated().canvas(&sheet([h, w])).unwrap();
     let magnitudes = |seed| {
         let picture = canvas
             .picture(&canvas.start(&mut Random::new(seed)))

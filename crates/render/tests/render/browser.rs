@@ -122,18 +122,9 @@ impl Page {
 
     /// The bytes of a panel's canvas, RGBA in row order.
     fn canvas(&self, view: usize, side: usize, (rows, columns): (usize, usize)) -> Vec<u8> {
-        // Read from a copy: the browser warns when a canvas that it accelerates is read often.
-        let script = "
-            const view = document.querySelectorAll('.view')[arguments[0]];
-            const canvas = view.querySelectorAll('.map')[arguments[1]];
-            const { width, height } = canvas;
-            const copy = new OffscreenCanvas(width, height);
-            const context = copy.getContext('2d', { willReadFrequently: true });
-            context.drawImage(canvas, 0, 0);
-            return [width, height, [...context.getImageData(0, 0, width, height).data]];";
-        let picture = self.browser.run(script, json!([view, side]));
-        assert_eq!((&picture[0], &picture[1]), (&json!(columns), &json!(rows)));
-        serde_json::from_value(picture[2].clone()).unwrap()
+        let (height, width, bytes) = self.browser.map(view, side);
+        assert_eq!((height, width), (rows, columns));
+        bytes
     }
 
     /// The colours of a panel's cells in row order.

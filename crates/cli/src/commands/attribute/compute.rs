@@ -64,7 +64,10 @@ impl Run {
     }
 
     fn rules<'a>(&self, args: &'a AttributeArgs) -> Option<&'a Rules> {
-        args.rules.as_ref().filter(|_| self.method.takes_rules)
+        args.gradients
+            .rules
+            .as_ref()
+            .filter(|_| self.method.takes_rules)
     }
 }
 
@@ -77,7 +80,7 @@ pub fn runs(args: &AttributeArgs) -> Result<Vec<Run>, CliError> {
     if !args.layers.is_empty() && !methods.iter().any(takes_layer) {
         return Err(taken_by_others("layer", methods, all.filter(takes_layer)));
     }
-    if args.rules.is_some() && !methods.iter().any(takes_rules) {
+    if args.gradients.rules.is_some() && !methods.iter().any(takes_rules) {
         return Err(taken_by_others("rules", methods, all.filter(takes_rules)));
     }
     let mut runs = Vec::new();
@@ -428,7 +431,7 @@ impl<'w> Work<'w> {
             Place::SpatialLayer => Reduce::Positive,
             Place::Input | Place::AnyLayer => attribution.reduction(),
         };
-        let reduction = self.args.reduce.unwrap_or(usual);
+        let reduction = self.args.maps.reduce.unwrap_or(usual);
         let small = match attribution.saliency(reduction) {
             Ok(maps) => maps,
             // There are numbers, but nothing to draw.
@@ -450,7 +453,7 @@ impl<'w> Work<'w> {
             Err(error) => return Err(error.into()),
         };
         let style = MapStyle::of(small.maps().view());
-        let large = small.torchray(self.args.smooth);
+        let large = small.torchray(self.args.maps.smooth);
         let pictures = self.photos.iter().zip(large.maps().outer_iter());
         let pictures = pictures
             .map(|(photo, map)| style.draw(&photo.picture, map, Interpolation::Nearest))
@@ -491,7 +494,7 @@ impl<'w> Work<'w> {
         if let Some(maps) = &drawn.maps {
             let map = maps.small.maps().index_axis(Axis(0), i);
             results.files.add_npy(at("saliency.npy"), &map)?;
-            if self.args.smooth > 0.0 {
+            if self.args.maps.smooth > 0.0 {
                 let large = maps.large.maps().index_axis(Axis(0), i);
                 results.files.add_npy(at("smoothed.npy"), &large)?;
             }

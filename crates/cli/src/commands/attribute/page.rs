@@ -29,8 +29,11 @@ pub fn of(work: &Work<'_>, results: &Results) -> Result<Gallery, Error> {
         let guesses = photo.guesses.iter();
         page = page.predictions(guesses.map(Guess::shown));
     }
-    if work.args.smooth > 0.0 {
-        page = page.fact("Smoothed by", format!("{} of the side", work.args.smooth));
+    if work.args.maps.smooth > 0.0 {
+        page = page.fact(
+            "Smoothed by",
+            format!("{} of the side", work.args.maps.smooth),
+        );
     }
     for (i, photo) in work.photos.iter().enumerate() {
         let figures = |run: usize| {

@@ -127,7 +127,7 @@ impl<'w> Work<'w> {
             .method(method)
             .seed(self.args.seed)
             .progress(follow(&bar));
-        if let Some(rules) = &self.args.rules {
+        if let Some(rules) = &self.args.gradients.rules {
             attribution = attribution.rules(rules);
         }
         if let Some(batch_size) = self.args.batch_size {

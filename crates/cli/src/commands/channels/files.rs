@@ -51,7 +51,11 @@ pub fn of(work: &Work, results: &Results) -> Result<Files, CliError> {
 
 fn page(work: &Work, results: &Results) -> Result<ChannelWidget, CliError> {
     let args = work.args;
-    let file = args.image.file_name().unwrap_or(args.image.as_os_str());
+    let file = args
+        .photo
+        .image
+        .file_name()
+        .unwrap_or(args.photo.image.as_os_str());
     let guesses = results.guesses.iter();
     let mut page = ChannelWidget::new(&results.photo, work.layer.name(), &results.target.name)
         .predictions(guesses.map(Guess::shown))

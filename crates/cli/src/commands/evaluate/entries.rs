@@ -180,7 +180,11 @@ impl Entry {
     }
 
     fn rules<'a>(&'a self, args: &'a Evaluation) -> Option<&'a Rules> {
-        let common = args.rules.as_ref().filter(|_| self.method.takes_rules);
+        let common = args
+            .gradients
+            .rules
+            .as_ref()
+            .filter(|_| self.method.takes_rules);
         self.rules.as_ref().or(common)
     }
 
@@ -219,8 +223,8 @@ impl Entry {
             Place::Input | Place::AnyLayer => None,
         };
         Look {
-            reduce: self.reduce.or(args.reduce).or(usual),
-            smooth: self.smooth.unwrap_or(args.smooth),
+            reduce: self.reduce.or(args.maps.reduce).or(usual),
+            smooth: self.smooth.unwrap_or(args.maps.smooth),
         }
     }
 
@@ -254,7 +258,7 @@ pub fn check(args: &Evaluation) -> Result<(), CliError> {
     if args.layer.is_some() && !methods.iter().any(takes_layer) {
         return Err(taken_by_others("layer", &methods, all.filter(takes_layer)));
     }
-    if args.rules.is_some() && !methods.iter().any(takes_rules) {
+    if args.gradients.rules.is_some() && !methods.iter().any(takes_rules) {
         return Err(taken_by_others("rules", &methods, all.filter(takes_rules)));
     }
     for entry in entries {

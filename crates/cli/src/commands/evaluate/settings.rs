@@ -1,5 +1,8 @@
 //! What was measured and how.
 
+use std::collections::BTreeMap;
+
+use elucid::attribution::Configuration;
 use elucid::models::Labels;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +36,10 @@ pub struct Settings {
     pub target: String,
     pub methods: Vec<MethodFacts>,
     pub metrics: Vec<String>,
+    /// Their options in effect on pictures of the network's size, by how a metric is called above. Absent in
+    /// what earlier versions wrote.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metric_options: BTreeMap<String, Configuration>,
     pub seed: u64,
     pub shard: Shard,
     /// How many images were asked for; all of them if absent.

@@ -131,7 +131,7 @@ impl<'w> Work<'w> {
             .reducer(self.args.reducer)
             .seed(self.args.seed)
             .progress(follow(&bar));
-        if let Some(rules) = &self.args.rules {
+        if let Some(rules) = &self.args.gradients.rules {
             groups = groups.rules(rules);
         }
         let numbers = self.args.groups.0.iter().copied();

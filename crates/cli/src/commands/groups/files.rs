@@ -76,7 +76,7 @@ fn effects(division: &Division) -> Array4<f32> {
 }
 
 fn page(work: &Work, results: &Results) -> GroupWidget {
-    let image = &work.args.image;
+    let image = &work.args.photo.image;
     let file = image.file_name().unwrap_or(image.as_os_str());
     let guesses = results.guesses.iter();
     let mut page = GroupWidget::new(&results.photo, work.layer.name())
