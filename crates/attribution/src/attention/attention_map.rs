@@ -114,7 +114,9 @@ impl AttentionMap {
         };
         let blocks = &reader.blocks;
         let by_number = || blocks.get(asked.parse::<usize>().ok()?);
-        let is_called = |block: &&AttentionBlock| block.name == *asked || block.module == *asked;
+        let is_called = |block: &&AttentionBlock| {
+            !asked.is_empty() && [&block.name, &block.module].contains(&asked)
+        };
         let found = blocks.iter().find(is_called).or_else(by_number);
         found.ok_or_else(|| {
             let named = blocks.iter().enumerate();

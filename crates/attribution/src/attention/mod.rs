@@ -14,21 +14,21 @@
 //! | [`Chefer`] | `((I + Ā_L) ... (I + Ā_1))_q`, `Ā` the mean over heads of `relu(g A)` |
 //! | [`CheferCvpr`] | the same with relevance `R^A` by an LRP of its own in the place of `A` |
 //!
-//! `A` are weights `[heads, queries, keys]`, `g` the gradient of the target's raw score there, never of a probability. Blocks that attend within windows have no such map, and are refused by
-//! name.
+//! `A` are weights `[heads, queries, keys]`, `g` the gradient of the target's raw score there. Blocks that attend within
+//! windows have no such map, and are refused by name.
 //!
 //! Memory: all activations of a batch between the input and the target, the weights among them.
 
-mod attention_map;
+pub mod attention_map;
 mod blocks;
-mod chefer;
-mod chefer_cvpr;
-mod gradient_attention;
+pub mod chefer;
+pub mod chefer_cvpr;
+pub mod gradient_attention;
 mod maps;
 mod query;
 mod reader;
 mod refusals;
-mod rollout;
+pub mod rollout;
 mod seen;
 
 pub use self::attention_map::AttentionMap;

@@ -22,8 +22,8 @@ impl AttentionBlock {
                 "it attends from queries that are no part of the picture; chefer follows those"
             }
             _ => {
-                "it attends within windows, or among tokens whose place in the picture is not known; \
-                 grad-cam and others at a layer apply"
+                "it attends within windows, from one set of tokens to another, or among tokens whose place \
+                 in the picture is not known; grad-cam and others at a layer apply"
             }
         })
     }

@@ -234,7 +234,7 @@ impl RelevanceRules {
             Algebra::LocalNormalization,
             Algebra::Softmax,
         ];
-        let linear = [Algebra::Linear, Algebra::Sum, Algebra::Mixture];
+        let linear = [Algebra::Linear, Algebra::Sum];
         Self::new()
             .offer(WEIGHTED, ZPlus::without_bias())
             .offer(passed, Pass)

@@ -4,8 +4,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use burn::tensor::Tensor;
 use elucid_attribution::{
-    AttentionKind, AttentionMaps, AttentionRollout, Attribution, AttributionError, Attributor,
-    Chefer, METHODS, Method, MethodOptions, Place, Target, attention_blocks,
+    AttentionKind, AttentionMap, AttentionMaps, AttentionQuery, AttentionRollout, Attribution,
+    AttributionError, Attributor, Chefer, METHODS, Method, MethodOptions, Place, Target,
+    attention_blocks,
 };
 use elucid_graph::{INPUT, LOGITS};
 use elucid_testkit::onnx::{Onnx, floats};
@@ -233,7 +234,7 @@ impl Toy {
         let name = format!("weight{}", self.weights);
         let values = numbers(shape.iter().product(), self.weights * 31);
         let shape: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
-        let values = values.into_iter().map(|v| v * 1.5).collect();
+        let values = values.into_iter().map(|v| v * 0.7).collect();
         self.onnx = std::mem::take(&mut self.onnx).tensor(floats(&name, &shape, values));
         name
     }
@@ -426,7 +427,7 @@ fn gradients_at_attention_are_differences() {
                 weights[place] += by;
                 score(&weights)
             };
-            let difference = (moved(0.05) - moved(-0.05)) / 0.1;
+            let difference = (moved(0.02) - moved(-0.02)) / 0.04;
             let got = f64::from(gradients[place]);
             let far = (difference - got).abs();
             assert!(
@@ -566,5 +567,37 @@ fn blocks_behind_the_target_are_left_out() {
     assert_eq!(all.blocks().len(), 2);
     for name in [INPUT, LOGITS] {
         assert!(TRANSFORMER.layer(name).is_ok());
+    }
+}
+
+/// Without biases a patch of zeros is a key of zeros. So of a picture with one patch that is not, this patch attends
+/// to itself otherwise than to all others, which it attends to alike.
+#[test]
+fn a_patch_is_drawn_where_it_lies_in_the_picture() {
+    let model = encoder(0, "mean");
+    for (row, column) in [(0, 0), (0, 2), (1, 0), (1, 1)] {
+        let is_inside = |y: usize, x: usize| y / 4 == row && x / 4 == column;
+        let pixels = (0..3 * 8 * 12).map(|i| f32::from(u8::from(is_inside(i / 12 % 8, i % 12))));
+        let image = elucid_testkit::tensor(pixels.collect(), [1, 3, 8, 12]);
+        let method = AttentionMap::last()
+            .block("first.weights")
+            .query(AttentionQuery::Patch([row, column]));
+        let found = method.attribute(&model, &image, Target::class(0)).unwrap();
+        let map = found.map().unwrap();
+        let of = |y: usize, x: usize| map.maps()[[0, y, x]];
+        let elsewhere = of(1 - row, (column + 1) % 3);
+        for y in 0..2 {
+            for x in 0..3 {
+                let differs = (of(y, x) - elsewhere).abs() > 1e-3;
+                assert_eq!(differs, (y, x) == (row, column), "{map:?}");
+            }
+        }
+        let drawn = map.upsampled();
+        let most = drawn.maps().indexed_iter().max_by(|a, b| {
+            let far = |v: &f32| (v - elsewhere).abs();
+            far(a.1).total_cmp(&far(b.1))
+        });
+        let ((_, y, x), _) = most.unwrap();
+        assert!(is_inside(y, x), "{y}, {x} for patch {row}, {column}");
     }
 }

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use elucid_attribution::{
     AttentionMap, AttentionMaps, AttentionRollout, Attributor, Chefer, CheferCvpr,
-    GradientAttention, GradientWeights, HeadFusion, Target,
+    GradientAttention, GradientWeights, HeadFusion, METHODS, Place, Target,
 };
 use elucid_testkit::generated::with_weights;
-use elucid_testkit::{assets, device, read_npy, relative_error};
+use elucid_testkit::{assets, device, numbers, read_npy, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array4, ArrayD};
 
-use crate::gated_references::{Compared, References, TOLERANCE, check};
+use crate::gated_references::{Compared, LOOSE, References, TOLERANCE, check};
 
 /// The worst difference of each array, over files and classes.
 #[derive(Default)]
@@ -45,13 +45,21 @@ impl Found {
         *worst = worst.max(error);
     }
 
+    /// Relevance over sums and products near 0, in twelve blocks, is ill-conditioned in single precision.
+    fn bound(what: &str, arrays: &str) -> f32 {
+        match what == CVPR && arrays.starts_with("vit_b_16") {
+            true => LOOSE,
+            false => TOLERANCE,
+        }
+    }
+
     fn rows(self) -> Vec<Compared> {
         let rows = self.0.into_iter();
         rows.map(|((_, what, arrays), worst)| Compared {
+            bound: Self::bound(&what, &arrays),
             what,
             arrays,
             worst,
-            bound: TOLERANCE,
         })
         .collect()
     }
@@ -237,6 +245,12 @@ fn vit_b_16(references: &References, found: &mut Found) {
     }
     for class in classes {
         of_classes(references, found, network, &model, cat.tensor(), class);
+        // What a millionth of the image does to a map says how exact single precision can be.
+        let of = |image: &Tensor<4>| map(&CheferCvpr::new(), &model, image, class);
+        let moved = of(&(cat.tensor().clone() * 1.000_001));
+        let unrest = relative_error(&moved, &of(cat.tensor()));
+        println!("{unrest:.1e} by a millionth of the image: {CVPR} {class}");
+        assert!(unrest > TOLERANCE, "{CVPR} can be met within {TOLERANCE}");
     }
 }
 
@@ -284,17 +298,105 @@ fn one_head_and_one_patch_are_those_of_the_matrix() {
         let token = of.token([row, column]).unwrap();
         assert_eq!(token, 1 + 4 * row + column);
         let want = of.map(0, Some(head), token).unwrap();
-        for name in [
-            block.to_string(),
-            of.block().name().to_owned(),
-            of.block().module().to_owned(),
-        ] {
+        let names = [of.block().name(), of.block().module(), &block.to_string()].map(str::to_owned);
+        // Some exporters name no modules.
+        for name in names.into_iter().filter(|name| !name.is_empty()) {
             let method = AttentionMap::last()
                 .block(&name)
                 .head(head)
                 .query(elucid_attribution::AttentionQuery::Patch([row, column]));
             let got = map(&method, &model, &input, 3);
             assert!(relative_error(&got, &want) < 1e-6, "{name}");
+        }
+    }
+}
+
+/// A file of today's exporters with generated weights, and noise for it; `None` where it is not there.
+fn modern(name: &str) -> Option<(Model, Tensor<4>)> {
+    let folder = assets()?.join("models/modern");
+    let text = std::fs::read_to_string(folder.join(format!("{name}_layers.json"))).ok()?;
+    let facts: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let gain = facts["gain"].as_f64().unwrap();
+    let file = folder.join(facts["file"].as_str().unwrap());
+    let model = Model::from_bytes(with_weights(&file, gain), &device(), None).unwrap();
+    let [_, channels, height, width] = model.layer(elucid_graph::INPUT).unwrap().shape() else {
+        panic!("{name}");
+    };
+    let shape = [1, *channels, *height, *width];
+    let image = elucid_testkit::tensor(numbers(shape.iter().product(), 11), shape);
+    Some((model, image))
+}
+
+/// What each method that looks at attention makes of a network: the shape of its map, or why there is none.
+fn outcomes(model: &Model, image: &Tensor<4>) -> Vec<Result<Vec<usize>, String>> {
+    let methods = METHODS
+        .iter()
+        .filter(|method| method.place == Place::Tokens);
+    let each = methods.map(|method| {
+        let found = method
+            .usual()
+            .unwrap()
+            .attribute(model, image, Target::class(1));
+        let found = found.map_err(|error| format!("{}: {error}", method.name))?;
+        assert!(found.values().iter().all(|&v| v >= 0.0), "{}", method.name);
+        assert!(found.values().iter().any(|&v| v > 0.0), "{}", method.name);
+        Ok(found.values().shape().to_vec())
+    });
+    each.collect()
+}
+
+#[test]
+fn transformers_of_todays_exporters_are_followed() {
+    for (name, grid) in [
+        ("tm_vit_tiny_patch16_224", [14, 14]),
+        ("tm_vit_tiny_dynamic_batch", [14, 14]),
+        ("tm_vit_tiny_legacy13", [14, 14]),
+        ("tm_vit_tiny_opset23", [14, 14]),
+        ("tm_deit_tiny_distilled_patch16_224", [14, 14]),
+        ("tm_vit_small_patch14_dinov2", [16, 16]),
+        ("tm_vit_base_patch32_clip_224", [7, 7]),
+        ("own_rms_vit_opset23", [8, 8]),
+        ("tm_efficientformer_l1", [7, 7]),
+    ] {
+        let Some((model, image)) = modern(name) else {
+            println!("SKIPPED: {name} is not there");
+            continue;
+        };
+        for outcome in outcomes(&model, &image) {
+            println!("{name}: {outcome:?}");
+            assert_eq!(outcome, Ok(vec![1, 1, grid[0], grid[1]]), "{name}");
+        }
+    }
+}
+
+/// Where the last windows are as large as their map, its last block can be shown, and no more.
+#[test]
+fn what_attends_within_windows_is_refused_by_name() {
+    for (name, last_is_whole) in [
+        ("tv_swin_t", true),
+        ("tv_maxvit_t", false),
+        ("tm_mobilevit_xxs", false),
+    ] {
+        let Some((model, image)) = modern(name) else {
+            println!("SKIPPED: {name} is not there");
+            continue;
+        };
+        let methods = METHODS
+            .iter()
+            .filter(|method| method.place == Place::Tokens);
+        for (method, outcome) in methods.zip(outcomes(&model, &image)) {
+            println!("{name} {}: {outcome:?}", method.name);
+            let looks_at_one = ["attention", "gradient-attention"].contains(&method.name);
+            match outcome {
+                Ok(shape) => {
+                    assert!(last_is_whole && looks_at_one, "{name}, {}", method.name);
+                    assert_eq!(shape, [1, 1, 7, 7]);
+                }
+                Err(refused) => {
+                    assert!(!last_is_whole || !looks_at_one, "{name}: {refused}");
+                    assert!(refused.contains("within windows"), "{name}: {refused}");
+                }
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ pub const TOLERANCE: f32 = 1e-4;
 
 /// The same for forms with an epsilon, which single precision is badly conditioned for: relevances over
 /// responses near 0.
-const LOOSE: f32 = 1e-3;
+pub const LOOSE: f32 = 1e-3;
 
 /// What of a network and a method is compared, and the worst that was found over files, classes and layers.
 pub struct Compared {

@@ -209,8 +209,10 @@ impl Axes {
                 *last = remade(last.as_ref(), *shape.last()?);
                 Some(traced)
             }
+            Algebra::Product | Algebra::Mixture if view.is(i, &[OpKind::MatMul]) => {
+                self.multiplied(view, i)
+            }
             Algebra::Mixture => None,
-            Algebra::Product if view.is(i, &[OpKind::MatMul]) => self.multiplied(view, i),
             Algebra::Product if !view.is(i, &[OpKind::Mul]) => None,
             Algebra::Other => match view.kind(i).as_str() {
                 // What goes in packed comes out packed.
