@@ -225,6 +225,7 @@ fn quick(method: &Method) -> MethodOptions {
 fn map_of(method: &Method, attribution: &Attribution) -> Result<Array2<f32>, Box<dyn Error>> {
     let maps = match method.place {
         Place::SpatialLayer => attribution.saliency(Reduce::Positive)?.upsampled(),
+        Place::Tokens => attribution.map()?.upsampled(),
         Place::Input | Place::AnyLayer => attribution.map()?.torchray(SMOOTH),
     };
     Ok(maps.maps().index_axis(Axis(0), 0).to_owned())

@@ -79,7 +79,7 @@ fn train(
 fn figure(found: &Attribution, method: &Method, seen: &Picture) -> Result<Figure, Box<dyn Error>> {
     let map = match method.place {
         Place::SpatialLayer => found.saliency(Reduce::Positive)?.upsampled(),
-        Place::Input | Place::AnyLayer => found.map()?.upsampled(),
+        Place::Input | Place::AnyLayer | Place::Tokens => found.map()?.upsampled(),
     };
     let picture = common::over(seen, map.maps().index_axis(Axis(0), 0))?;
     Ok(Figure::new(

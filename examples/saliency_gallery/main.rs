@@ -142,6 +142,7 @@ fn figure(
     // Features are shown by their positive part, as the papers do; gradients smoothed a little.
     let map = match method.place {
         Place::SpatialLayer => attribution.saliency(Reduce::Positive)?.upsampled(),
+        Place::Tokens => attribution.map()?.upsampled(),
         Place::Input | Place::AnyLayer => attribution.map()?.torchray(0.01),
     };
     let picture = common::over(seen, map.maps().index_axis(Axis(0), 0))?;

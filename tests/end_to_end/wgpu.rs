@@ -4,7 +4,7 @@
 
 #![cfg(feature = "wgpu")]
 
-use elucid::attribution::{METHODS, Method, MethodOptions};
+use elucid::attribution::{METHODS, Method, MethodOptions, Place};
 use elucid::device;
 use elucid::graph::{INPUT, LOGITS};
 use elucid::prelude::*;
@@ -213,7 +213,11 @@ fn sees_the_same(questions: &Questions) {
         ];
         options.iter().any(|option| method.takes(option))
     };
-    for method in METHODS.iter().filter(|method| !elsewhere(method)) {
+    // A convolutional network attends to nothing.
+    let methods = METHODS
+        .iter()
+        .filter(|method| method.place != Place::Tokens);
+    for method in methods.filter(|method| !elsewhere(method)) {
         let options = match method.takes("channels") {
             true => MethodOptions::new().set("channels", "8"),
             false => MethodOptions::new(),

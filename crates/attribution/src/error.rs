@@ -157,6 +157,29 @@ pub enum AttributionError {
         /// The operators, by kind and name.
         nodes: Vec<String>,
     },
+    /// The network has no attention to look at.
+    #[error(
+        "{method} looks at attention, and nothing that \"{target}\" of \"{network}\" is computed from attends: \
+         there is no softmax between two products of values that depend on the image, and none of the operators \
+         Attention, com.microsoft.Attention and com.microsoft.MultiHeadAttention; grad-cam and the other methods \
+         at layers apply"
+    )]
+    NoAttention {
+        /// The method.
+        method: &'static str,
+        /// The network.
+        network: String,
+        /// What was to be explained.
+        target: String,
+    },
+    /// A block attends in a way that a method cannot show in the picture.
+    #[error("the attention \"{block}\" cannot be followed: {reason}")]
+    Attention {
+        /// The block, by the name of its weights or of what it makes.
+        block: String,
+        /// Why not.
+        reason: String,
+    },
     /// A method replaces the gradient of ReLU and Clip, and there is none to replace. Other activations can
     /// be given rules of their own, such as [`GuidedActivation`](elucid_rules::GuidedActivation), and the
     /// gradient taken under them.

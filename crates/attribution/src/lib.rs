@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod adaptive;
+pub mod attention;
 mod attribution;
 mod attributor;
 pub mod baseline;
@@ -45,6 +46,11 @@ mod stored;
 mod target;
 mod work;
 
+pub use attention::{
+    AttentionBlock, AttentionKind, AttentionMap, AttentionMaps, AttentionQuery, AttentionRollout,
+    BlockAttention, Chefer, CheferCvpr, GradientAttention, GradientWeights, HeadFusion,
+    attention_blocks,
+};
 pub use attribution::{Attribution, Completeness};
 pub use attributor::{Attributor, Setup};
 pub use baseline::Baseline;

@@ -13,7 +13,7 @@ use crate::layer_map::Takes;
 use crate::network::FEATURES;
 use crate::options::{Configurable, Configuration, HasSetup, MethodOption};
 use crate::{
-    blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, gradient, gradient_shap,
+    attention, blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, gradient, gradient_shap,
     guided_backprop, guided_grad_cam, guided_ig, integrated_gradients, linear, lrp, perturbation,
     smooth_grad,
 };
@@ -55,6 +55,11 @@ pub const METHODS: &[&Method] = &[
     &coalitions::shapley_sampling::METHOD,
     &coalitions::sobol::METHOD,
     &coalitions::hsic::METHOD,
+    &attention::ATTENTION,
+    &attention::ROLLOUT,
+    &attention::GRADIENT_ATTENTION,
+    &attention::CHEFER,
+    &attention::CHEFER_CVPR,
 ];
 
 /// What a method attributes to.
@@ -67,6 +72,16 @@ pub enum Place {
     /// A layer with channels and positions: `[N, C, H, W]`, or `[N, H, W, C]` and tokens on a known
     /// grid, which are presented as such; [`FEATURES`] unless one is named.
     SpatialLayer,
+    /// The patches of a transformer, by what its blocks attend to: `[N, 1, h, w]`, of a network that attends
+    /// ([`attention`](crate::attention)).
+    Tokens,
+}
+
+impl Place {
+    /// Whether a layer may be named.
+    pub const fn takes_layer(self) -> bool {
+        matches!(self, Self::AnyLayer | Self::SpatialLayer)
+    }
 }
 
 /// A method by name: what it needs, its options and where it comes from.
@@ -293,7 +308,7 @@ impl Method {
     pub const fn own_layer(&self) -> &'static str {
         match self.place {
             Place::SpatialLayer => FEATURES,
-            Place::Input | Place::AnyLayer => INPUT,
+            Place::Input | Place::AnyLayer | Place::Tokens => INPUT,
         }
     }
 
@@ -326,7 +341,7 @@ impl Method {
         if let Some(name) = options.values.unknown(|name| self.takes(name)) {
             return Err(unknown(name));
         }
-        if options.layer.is_some() && self.place == Place::Input {
+        if options.layer.is_some() && !self.place.takes_layer() {
             return Err(unknown("layer"));
         }
         if options.rules.is_some() && !self.takes_rules {

@@ -38,6 +38,11 @@ impl Heads {
         }
     }
 
+    /// What the softmax makes of the scores, `[N, heads, queries, keys]`: 0 where everything is masked.
+    pub fn weights(&self) -> Tensor<4> {
+        masked_softmax(bent(self.scores(), self.softcap))
+    }
+
     /// Something shaped like what the operator makes as `[N, heads, queries, size of values]`.
     ///
     /// # Errors
@@ -70,4 +75,21 @@ pub trait Attends {
     /// What it computes with. Queries, keys and values are linear in the inputs and track gradients if these
     /// do.
     fn heads(&self, inputs: Slots) -> Option<Heads>;
+}
+
+/// Scores under a softcap, if there is one.
+pub(crate) fn bent(scores: Tensor<4>, softcap: f32) -> Tensor<4> {
+    match softcap > 0.0 {
+        true => (scores / softcap).tanh() * softcap,
+        false => scores,
+    }
+}
+
+/// The softmax along the last axis; 0 where everything is minus infinity.
+pub(crate) fn masked_softmax(x: Tensor<4>) -> Tensor<4> {
+    let largest = x.clone().without_autodiff().max_dim(3).clamp_min(f32::MIN);
+    let powers = (x - largest).exp();
+    // The largest is 1.
+    let sum = powers.clone().sum_dim(3).clamp_min(0.5);
+    powers / sum
 }

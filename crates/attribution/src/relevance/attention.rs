@@ -2,7 +2,7 @@ use burn::tensor::{Tensor, activation};
 use elucid_graph::{Activation, Heads, Step};
 
 use super::RelevanceRule;
-use super::share::{Stabiliser, check_not_negative};
+use super::share::{ADDED, Stabiliser, check_not_negative};
 use super::softmax::MASKED;
 use crate::error::AttributionError;
 
@@ -19,6 +19,8 @@ use crate::error::AttributionError;
 pub struct Attention {
     epsilon: f32,
     is_constant: bool,
+    /// Whether the softmax and what is added to scores hand on what arrives.
+    is_passing: bool,
 }
 
 impl Attention {
@@ -31,7 +33,16 @@ impl Attention {
     pub fn with_epsilon(epsilon: f32) -> Self {
         Self {
             epsilon,
-            is_constant: false,
+            ..Self::default()
+        }
+    }
+
+    /// With a softmax that hands on what arrives, and so do masks and positions: Chefer et al., CVPR 2021.
+    /// `1e-9` is added to a denominator whatever its sign.
+    pub fn passing() -> Self {
+        Self {
+            is_passing: true,
+            ..Self::default()
         }
     }
 
@@ -45,13 +56,46 @@ impl Attention {
     fn divide(&self, relevance: Tensor<4>, response: Tensor<4>) -> Tensor<4> {
         let shape = relevance.dims();
         let flat = |x: Tensor<4>| x.reshape([1, -1]);
-        let stabiliser = match self.epsilon > 0.0 {
-            true => Stabiliser::Epsilon(self.epsilon),
-            false => Stabiliser::Guard,
+        let stabiliser = match (self.is_passing, self.epsilon > 0.0) {
+            (true, _) => Stabiliser::Added(ADDED),
+            (false, true) => Stabiliser::Epsilon(self.epsilon),
+            (false, false) => Stabiliser::Guard,
         };
         stabiliser
             .divide(flat(relevance), flat(response))
             .reshape(shape)
+    }
+
+    /// What arrives at the products of queries and keys, over them, of what arrives at the weights.
+    fn through_softmax(
+        &self,
+        heads: &Heads,
+        scores: Tensor<4>,
+        weights: Tensor<4>,
+        at_weights: Tensor<4>,
+    ) -> Tensor<4> {
+        let whole = at_weights.clone().sum_dim(3);
+        let hidden = scores.clone().lower_scalar(MASKED);
+        let at_scores = scores.clone() * (at_weights - weights * whole);
+        let at_scores = at_scores.mask_fill(hidden.clone(), 0.0);
+        let shown = scores.mask_fill(hidden, 0.0);
+        // Of the sum of products, masks and positions, the products' share over the products.
+        match (self.epsilon > 0.0, &heads.bias) {
+            (true, Some(_)) => {
+                let products = products(heads);
+                let share = products.clone() * self.divide(at_scores, shown);
+                self.divide(share, products)
+            }
+            _ => self.divide(at_scores, shown),
+        }
+    }
+
+    /// What arrives at the weights when `relevance` arrives at what they make of the values.
+    pub(crate) fn at_weights(&self, heads: &Heads, relevance: Tensor<4>) -> Tensor<4> {
+        let weights = weights(&heads.scores());
+        let y = weights.clone().matmul(heads.v.clone());
+        let half = self.divide(relevance, y) * 0.5;
+        weights * half.matmul(heads.v.clone().swap_dims(2, 3))
     }
 
     /// What arrives at queries, keys and values, over their numbers.
@@ -66,20 +110,9 @@ impl Attention {
         }
         let half = for_values * 0.5;
         let at_weights = weights.clone() * half.clone().matmul(heads.v.clone().swap_dims(2, 3));
-        let whole = at_weights.clone().sum_dim(3);
-        let hidden = scores.clone().lower_scalar(MASKED);
-        let at_scores = scores.clone() * (at_weights - weights * whole);
-        let at_scores = at_scores.mask_fill(hidden.clone(), 0.0);
-        let shown = scores.mask_fill(hidden, 0.0);
-        // Of the sum of products, masks and positions, the products' share over the products.
-        let for_products = match (self.epsilon > 0.0, &heads.bias) {
-            (true, Some(_)) => {
-                let products =
-                    (heads.q.clone() * heads.scale).matmul(heads.k.clone().swap_dims(2, 3));
-                let share = products.clone() * self.divide(at_scores, shown);
-                self.divide(share, products)
-            }
-            _ => self.divide(at_scores, shown),
+        let for_products = match self.is_passing {
+            true => self.divide(at_weights, products(heads)),
+            false => self.through_softmax(heads, scores, weights, at_weights),
         };
         let for_products = for_products * (0.5 * heads.scale);
         let at_queries = for_products.clone().matmul(heads.k.clone());
@@ -90,6 +123,11 @@ impl Attention {
             Some(to_values.matmul(half)),
         ]
     }
+}
+
+/// The scaled product of queries and keys.
+fn products(heads: &Heads) -> Tensor<4> {
+    (heads.q.clone() * heads.scale).matmul(heads.k.clone().swap_dims(2, 3))
 }
 
 /// Whether an operator attends, with masks and positions that do not depend on the image, and nothing that
@@ -111,9 +149,10 @@ pub(crate) fn weights(scores: &Tensor<4>) -> Tensor<4> {
 
 impl RelevanceRule for Attention {
     fn name(&self) -> String {
-        match self.is_constant {
-            true => "attention, all to the values".to_owned(),
-            false => "attention in equal parts".to_owned(),
+        match (self.is_constant, self.is_passing) {
+            (true, _) => "attention, all to the values".to_owned(),
+            (false, true) => "attention in equal parts, softmax passed".to_owned(),
+            (false, false) => "attention in equal parts".to_owned(),
         }
     }
 

@@ -54,6 +54,7 @@ impl WeightedRule for Epsilon {
         match self.stabiliser {
             Stabiliser::Relative(factor) => format!("epsilon {factor} of the output's size"),
             Stabiliser::Epsilon(epsilon) => format!("epsilon {epsilon}"),
+            Stabiliser::Added(epsilon) => format!("epsilon {epsilon:e}, added"),
             Stabiliser::Guard => "epsilon 0".to_owned(),
         }
     }

@@ -17,6 +17,7 @@
 //! | [`ZBox`] | weighted | of inputs between known bounds: pixels |
 //! | [`Excitation`] | weighted | `x_i w+_ij`, without bias and without an epsilon |
 //! | [`Norm`] | means and sums | `x_i` times its factor, over the output |
+//! | [`Branches`] | sums of two branches | as these, scaled by the branches' totals |
 //! | [`Product`] | products of activations | all to the signal of a gate, else equal parts |
 //! | [`Quotient`] | quotients of activations | all to the dividend |
 //! | [`Normalization`] | layer normalisation and the like | linear with the deviation as a constant |
@@ -66,6 +67,7 @@
 
 mod alpha_beta;
 pub(crate) mod attention;
+mod branches;
 mod epsilon;
 mod excitation;
 mod flat;
@@ -93,6 +95,7 @@ use crate::error::AttributionError;
 
 pub use alpha_beta::AlphaBeta;
 pub use attention::Attention;
+pub use branches::Branches;
 pub use epsilon::Epsilon;
 pub use excitation::Excitation;
 pub use flat::Flat;

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use elucid_graph::{Activation, BoundGraph, GraphError, Recording, Step};
+use elucid_graph::{Activation, Activations, BoundGraph, GraphError, Recording, Step};
 use elucid_rules::{Algebra, Composite, RuleUse, Subject, Which};
 
 use super::excitation::Inhibition;
-use super::share::Stabiliser;
+use super::share::{ADDED, Stabiliser};
 use super::{
-    AlphaBeta, Attention, Epsilon, Excitation, Flat, Gamma, Identity, Norm, Normalization, Pass,
-    Product, Quotient, RelevanceRule, Softmax, Winner, ZBox, ZPlus,
+    AlphaBeta, Attention, Branches, Epsilon, Excitation, Flat, Gamma, Identity, Norm,
+    Normalization, Pass, Product, Quotient, RelevanceRule, Softmax, Winner, ZBox, ZPlus,
 };
 use crate::error::AttributionError;
 
@@ -217,6 +217,36 @@ impl RelevanceRules {
             .offer([Algebra::Maximum, Algebra::Minimum], Winner)
     }
 
+    /// The LRP of its own that Chefer, Gur and Wolf hand relevance to attention by (*Transformer Interpretability
+    /// Beyond Attention Visualization*, CVPR 2021): [`ZPlus::without_bias`] on weighted operators, [`Branches`] on
+    /// residual sums, [`Product`] in attention and gates, [`Pass`] on normalisations, activations and the
+    /// softmax. It is meant for what [`CheferCvpr`](crate::CheferCvpr) makes of it.
+    ///
+    /// iNNvestigate's licence says that a part of LRP is under patent (Fraunhofer): look into it before
+    /// commercial use.
+    pub fn chefer_cvpr() -> Self {
+        let stabiliser = Stabiliser::Added(ADDED);
+        let passed = [
+            Algebra::Activation,
+            Algebra::Gate,
+            Algebra::Affine,
+            Algebra::Normalization,
+            Algebra::LocalNormalization,
+            Algebra::Softmax,
+        ];
+        let linear = [Algebra::Linear, Algebra::Sum];
+        Self::new()
+            .offer(WEIGHTED, ZPlus::without_bias())
+            .offer(passed, Pass)
+            .offer(Algebra::Sum, Branches)
+            .offer(linear, Norm::stabilised(stabiliser))
+            .offer(Algebra::Product, Product::stabilised(stabiliser))
+            .offer(Algebra::Quotient, Quotient)
+            .offer(Algebra::Other, Attention::passing())
+            .offer([Algebra::Maximum, Algebra::Minimum], Winner)
+            .named("chefer-cvpr")
+    }
+
     /// [`Excitation`] on every weighted operator, [`Norm::guarded`] on average pools and sums;
     /// batch normalisations are kept and passed.
     pub fn excitation_backprop() -> Self {
@@ -387,6 +417,19 @@ impl RelevanceRules {
         seed: Activation,
         to: &str,
     ) -> Result<(Activation, Vec<RuleUse>), AttributionError> {
+        let handed = self.hand_down_to(method, recording, from, seed, &[to]);
+        handed.and_then(|(arrived, uses)| Ok((arrived.get(to)?.clone(), uses)))
+    }
+
+    /// The same to several layers.
+    pub(crate) fn hand_down_to(
+        &self,
+        method: &str,
+        recording: &Recording<'_>,
+        from: &str,
+        seed: Activation,
+        to: &[&str],
+    ) -> Result<(Activations, Vec<RuleUse>), AttributionError> {
         self.hand_down_by(method, recording, from, seed, to, |step| self.find(step))
     }
 
@@ -400,13 +443,13 @@ impl RelevanceRules {
         to: &str,
         inhibited: &str,
     ) -> Result<Activation, AttributionError> {
-        let handed = self.hand_down_by(method, recording, from, seed, to, |step| {
+        let handed = self.hand_down_by(method, recording, from, seed, &[to], |step| {
             match step.layer() == inhibited {
                 true => Some(&Inhibition),
                 false => self.find(step),
             }
         });
-        handed.map(|(arrived, _)| arrived)
+        handed.and_then(|(arrived, _)| Ok(arrived.get(to)?.clone()))
     }
 
     fn hand_down_by<'s>(
@@ -415,16 +458,16 @@ impl RelevanceRules {
         recording: &Recording<'_>,
         from: &str,
         seed: Activation,
-        to: &str,
+        to: &[&str],
         rule_for: impl Fn(&Step<'_>) -> Option<&'s dyn RelevanceRule>,
-    ) -> Result<(Activation, Vec<RuleUse>), AttributionError> {
+    ) -> Result<(Activations, Vec<RuleUse>), AttributionError> {
         // What stops at an operator without a rule need not be known.
         let hands = |step: &Step<'_>, slot| match rule_for(step) {
             Some(rule) => rule.hands_to(step, slot),
             None => true,
         };
         let (mut uses, mut nodes) = (self.unused(), Vec::new());
-        let reached = recording.reached(from, &[to], hands)?;
+        let reached = recording.reached(from, to, hands)?;
         for step in reached.iter().filter(|step| !step.is_absorbed()) {
             match rule_for(step) {
                 Some(rule) => RuleUse::count(&mut uses, &rule.name(), 1),
@@ -439,10 +482,10 @@ impl RelevanceRules {
             return Err(uncovered(nodes));
         }
         let arrived =
-            recording.propagate(from, seed, &[to], |step, relevance| match rule_for(step) {
+            recording.propagate(from, seed, to, |step, relevance| match rule_for(step) {
                 Some(rule) => rule.propagate(step, relevance),
                 None => Err(uncovered(vec![step.label()])),
             })?;
-        Ok((arrived.get(to)?.clone(), uses))
+        Ok((arrived, uses))
     }
 }

@@ -13,6 +13,9 @@ use crate::work::to_vec;
 /// The default epsilon of every rule that has one.
 pub(super) const EPSILON: f32 = 1e-6;
 
+/// What the program of Chefer et al. adds to every denominator.
+pub(super) const ADDED: f32 = 1e-9;
+
 /// Responses closer to 0 than this are none: their reciprocal is no number of single precision.
 const NO_RESPONSE: f32 = 1e-30;
 
@@ -23,6 +26,8 @@ pub(super) enum Stabiliser {
     Epsilon(f32),
     /// The same with epsilon times the root of the mean square of the image's `y`.
     Relative(f32),
+    /// `y + epsilon` whatever the sign; no relevance goes through a response of 0.
+    Added(f32),
     /// No relevance goes through a response of 0.
     Guard,
 }
@@ -41,6 +46,11 @@ impl Stabiliser {
                 let below = response.clone().lower_scalar(0.0).float();
                 relevance / (response + (below * -2.0 + 1.0) * size)
             }
+            Self::Added(epsilon) => {
+                let none = response.clone().equal_scalar(0.0);
+                let quotient = relevance / (response + epsilon).mask_fill(none.clone(), 1.0);
+                quotient.mask_fill(none, 0.0)
+            }
             Self::Guard => {
                 let none = response.clone().abs().lower_scalar(NO_RESPONSE);
                 let quotient = relevance / response.mask_fill(none.clone(), 1.0);
@@ -51,7 +61,7 @@ impl Stabiliser {
 
     pub fn check(self) -> Result<(), AttributionError> {
         match self {
-            Self::Epsilon(epsilon) | Self::Relative(epsilon)
+            Self::Epsilon(epsilon) | Self::Relative(epsilon) | Self::Added(epsilon)
                 if !(epsilon > 0.0 && epsilon.is_finite()) =>
             {
                 Err(AttributionError::Parameter {

@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use super::share::{EPSILON, Stabiliser, Term, Weighted, WeightedRule, negative, positive};
+use super::share::{ADDED, EPSILON, Stabiliser, Term, Weighted, WeightedRule, negative, positive};
 use crate::error::AttributionError;
 
 /// Positive contributions only: `x+ w+` and `x- w-`, with the positive part of the bias in the
@@ -13,13 +13,26 @@ use crate::error::AttributionError;
 /// and the epsilon, and in not splitting `x`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ZPlus {
-    epsilon: f32,
+    stabiliser: Stabiliser,
+    with_bias: bool,
 }
 
 impl ZPlus {
     /// With another epsilon, above 0.
     pub fn new(epsilon: f32) -> Self {
-        Self { epsilon }
+        Self {
+            stabiliser: Stabiliser::Epsilon(epsilon),
+            with_bias: true,
+        }
+    }
+
+    /// Without the bias, which takes no share; `1e-9` is added to a denominator whatever its sign, and what is 0
+    /// hands nothing on: Chefer et al., CVPR 2021.
+    pub fn without_bias() -> Self {
+        Self {
+            stabiliser: Stabiliser::Added(ADDED),
+            with_bias: false,
+        }
     }
 }
 
@@ -31,16 +44,22 @@ impl Default for ZPlus {
 
 impl WeightedRule for ZPlus {
     fn name(&self) -> String {
-        "z-plus".to_owned()
+        match self.with_bias {
+            true => "z-plus".to_owned(),
+            false => "z-plus without bias".to_owned(),
+        }
     }
 
     fn check(&self) -> Result<(), AttributionError> {
-        Stabiliser::Epsilon(self.epsilon).check()
+        self.stabiliser.check()
     }
 
     fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
-        let terms = agreeing(op)?;
-        op.share(&terms, Stabiliser::Epsilon(self.epsilon))
+        let mut terms = agreeing(op)?;
+        if !self.with_bias {
+            terms.iter_mut().for_each(|term| term.bias = None);
+        }
+        op.share(&terms, self.stabiliser)
     }
 }
 

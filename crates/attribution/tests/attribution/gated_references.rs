@@ -13,11 +13,11 @@ use elucid_vision::Model;
 use serde_json::Value;
 
 /// Largest deviation, relative to the array's largest value.
-const TOLERANCE: f32 = 1e-4;
+pub const TOLERANCE: f32 = 1e-4;
 
 /// The same for forms with an epsilon, which single precision is badly conditioned for: relevances over
 /// responses near 0.
-const LOOSE: f32 = 1e-3;
+pub const LOOSE: f32 = 1e-3;
 
 /// What of a network and a method is compared, and the worst that was found over files, classes and layers.
 pub struct Compared {
@@ -34,13 +34,13 @@ impl Compared {
     }
 }
 
-struct References {
-    folder: PathBuf,
+pub struct References {
+    pub folder: PathBuf,
     manifest: Value,
 }
 
 impl References {
-    fn open() -> Option<Self> {
+    pub fn open() -> Option<Self> {
         let folder = assets()?.join("reference/transformers");
         let text = std::fs::read_to_string(folder.join("manifest.json")).ok()?;
         // Python writes what is no number, which JSON has no word for.
@@ -52,7 +52,7 @@ impl References {
     }
 
     /// The network's files with the names that stages have in each.
-    fn files(&self, network: &str) -> Vec<(PathBuf, &Value)> {
+    pub fn files(&self, network: &str) -> Vec<(PathBuf, &Value)> {
         let files = self.manifest["networks"][network]["files"].as_object();
         files
             .unwrap()
@@ -61,13 +61,13 @@ impl References {
             .collect()
     }
 
-    fn classes(&self, network: &str) -> Vec<usize> {
+    pub fn classes(&self, network: &str) -> Vec<usize> {
         let classes = self.manifest["networks"][network]["classes"].as_array();
         let number = |v: &Value| v.as_u64().unwrap() as usize;
         classes.unwrap().iter().map(number).collect()
     }
 
-    fn input(&self, network: &str) -> Tensor<4> {
+    pub fn input(&self, network: &str) -> Tensor<4> {
         let (shape, values) = read_npy(&self.folder.join(network).join("input.npy"));
         elucid_testkit::tensor(values, shape.try_into().unwrap())
     }

@@ -1,7 +1,8 @@
 //! What holds for every method of the table.
 //!
 //! A new method is covered as soon as it is in [`METHODS`]. Options that would make it slow are set
-//! in [`SMALL`]; what is true of some methods only is a list of names at the top.
+//! in [`SMALL`]; what is true of some methods only is a list of names at the top. Methods that look at
+//! attention are covered in `attention.rs`, on a network that has some.
 
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -14,6 +15,8 @@ use elucid_models::photographs;
 use elucid_testkit::{device, numbers, relative_error};
 use elucid_vision::Model;
 use ndarray::Axis;
+
+use super::shared::without_attention;
 
 /// Options under which methods are quick, for those that have them.
 const SMALL: Settings = &[
@@ -139,10 +142,10 @@ fn places_under(settings: Settings, method: &Method) -> Vec<(&'static str, Metho
     let options = |method| with(settings, method, MethodOptions::new());
     let default = match method.place {
         Place::SpatialLayer => FEATURES,
-        Place::Input | Place::AnyLayer => INPUT,
+        Place::Input | Place::AnyLayer | Place::Tokens => INPUT,
     };
     let mut places = vec![(default, options(method))];
-    if method.place != Place::Input {
+    if method.place.takes_layer() {
         places.push(("fire5/concat", options(method).layer("fire5/concat")));
     }
     places
@@ -215,7 +218,7 @@ fn shaped_like_the_layer_with_true_scores() {
     let target = || Target::each(classes.map(Target::class));
     let logits = MODEL.classify(&*IMAGES).unwrap().logits().clone();
     let want: Vec<f32> = (0..2).map(|i| logits[[i, classes[i]]]).collect();
-    for method in METHODS {
+    for method in without_attention() {
         for (layer, options) in places(method) {
             let got = expect(method, &options, &IMAGES, target());
             let name = format!("{} at {layer}", method.name);
@@ -242,7 +245,7 @@ fn shaped_like_the_layer_with_true_scores() {
 
 #[test]
 fn the_same_seed_gives_the_same_bits() {
-    for method in METHODS {
+    for method in without_attention() {
         for (layer, options) in places(method) {
             let run = |seed| {
                 let options = with(RANDOM, method, options.clone()).seed(seed);
@@ -258,7 +261,7 @@ fn the_same_seed_gives_the_same_bits() {
 
 #[test]
 fn a_batch_gives_what_its_images_give() {
-    for method in METHODS {
+    for method in without_attention() {
         for (layer, options) in places(method) {
             let target = [Target::class(285), Target::difference(7, 812)];
             let together = expect(method, &options, &IMAGES, Target::each(target.clone()));
@@ -293,7 +296,7 @@ fn a_batch_gives_what_its_images_give() {
 
 #[test]
 fn progress_ends_at_the_end_and_cancels() {
-    for method in METHODS {
+    for method in without_attention() {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&seen);
         let counting = options(method).batch_size(1).progress(move |p| {
@@ -329,7 +332,7 @@ fn bad_input_is_named() {
         values[3 * 96 * 96 + 5] = f32::NAN;
         elucid_testkit::tensor(values, [2, 3, 96, 96])
     };
-    for method in METHODS {
+    for method in without_attention() {
         let name = method.name;
         let refused = |options: MethodOptions, images: &Tensor<4>, target| match attribute(
             method, &options, &*MODEL, images, target,
@@ -346,7 +349,7 @@ fn bad_input_is_named() {
 
         let error = refused(options(method).layer("fire5/concta"), &IMAGES, class());
         let is_named = match method.place {
-            Place::Input => matches!(error, AttributionError::UnknownOption { .. }),
+            Place::Input | Place::Tokens => matches!(error, AttributionError::UnknownOption { .. }),
             _ => {
                 matches!(
                     error,
@@ -380,7 +383,7 @@ fn bad_input_is_named() {
 
 #[test]
 fn constant_images_give_numbers_or_say_why_not() {
-    for method in METHODS {
+    for method in without_attention() {
         for (layer, options) in places(method) {
             for value in [0.0, 0.5] {
                 let images = IMAGES.zeros_like() + value;
@@ -410,7 +413,7 @@ fn constant_network() -> Model {
 #[test]
 fn nothing_is_seen_in_a_network_that_sees_nothing() {
     let network = constant_network();
-    for method in METHODS {
+    for method in without_attention() {
         for (layer, options) in places(method) {
             let got = attribute(method, &options, &network, &IMAGES, Target::class(285)).unwrap();
             let is_blank = got.values().iter().all(|&v| v == 0.0);
@@ -424,10 +427,7 @@ fn nothing_is_seen_in_a_network_that_sees_nothing() {
 
 #[test]
 fn a_difference_of_classes_is_a_difference_of_attributions() {
-    for method in METHODS
-        .iter()
-        .filter(|method| LINEAR.contains(&method.name))
-    {
+    for method in without_attention().filter(|method| LINEAR.contains(&method.name)) {
         for (layer, options) in places(method) {
             let of = |target| expect(method, &options, &IMAGES, target);
             let (a, b) = (of(Target::class(285)), of(Target::class(7)));
@@ -441,7 +441,7 @@ fn a_difference_of_classes_is_a_difference_of_attributions() {
 
 #[test]
 fn what_is_promised_to_add_up_does() {
-    for method in METHODS {
+    for method in without_attention() {
         let listed = COMPLETENESS.iter().find(|(name, ..)| *name == method.name);
         let (settings, bound) = listed.map_or((SMALL, 1e-4), |(_, set, bound)| (*set, *bound));
         for (layer, options) in places_under(settings, method) {
@@ -467,9 +467,9 @@ fn closures_are_networks_too() {
         let pass = MODEL.pass().input(&x).fetch([LOGITS]).unwrap();
         pass.get(LOGITS).unwrap().tensor::<2>().unwrap()
     };
-    for method in METHODS {
+    for method in without_attention() {
         let options = match method.place {
-            Place::Input => options(method),
+            Place::Input | Place::Tokens => options(method),
             Place::AnyLayer | Place::SpatialLayer => options(method).layer(INPUT),
         };
         let got = attribute(method, &options, &network, &IMAGES, Target::class(285));
@@ -513,7 +513,7 @@ fn what_is_stopped_is_kept_by_methods_that_add_up() {
         options.batch_size(2).keep_partial(true)
     };
     let mut keeping = Vec::new();
-    for method in METHODS {
+    for method in without_attention() {
         let name = method.name;
         // Stopped when so many quarters of the work are done.
         let run = |quarters: usize| {
@@ -562,7 +562,7 @@ fn what_is_stopped_is_kept_by_methods_that_add_up() {
         assert_eq!(image(&later, 0), image(&whole, 0), "{name}");
         assert!(later.evaluations()[1] < each, "{name}");
     }
-    let sampling = METHODS.iter().filter(|method| method.keeps_partial);
+    let sampling = without_attention().filter(|method| method.keeps_partial);
     assert_eq!(
         keeping,
         sampling.map(|method| method.name).collect::<Vec<_>>()

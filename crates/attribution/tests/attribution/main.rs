@@ -1,5 +1,7 @@
 //! The methods: toys worked out by hand, naive twins, arrays of reference programs.
 
+mod attention;
+mod attention_references;
 mod batch_of_one;
 mod budgets;
 mod cam;

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use burn::tensor::Tensor;
 use elucid_attribution::{
-    Attributor, GradCam, Gradient, LinearApproximation, METHODS, MethodOptions, Target,
+    Attributor, GradCam, Gradient, LinearApproximation, MethodOptions, Target,
 };
 use elucid_testkit::generated::with_weights;
 use elucid_testkit::{assets, device, numbers, relative_error};
 use elucid_vision::Model;
 
-use super::shared::SMALL;
+use super::shared::{SMALL, without_attention};
 
 /// Options under which methods are quick, for those that have them.
 const OWN: &[(&str, &str)] = &[("masks", "2"), ("window", "112"), ("stride", "112")];
@@ -30,7 +30,7 @@ fn is_explained(network: &str) {
     let Some(model) = open(network) else { return };
     let image = noise();
     let class = model.classify(&image).unwrap().top(1)[0].index;
-    for method in METHODS {
+    for method in without_attention() {
         let options = SMALL
             .iter()
             .chain(OWN)

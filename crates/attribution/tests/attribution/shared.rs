@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use burn::tensor::Tensor;
-use elucid_attribution::{Method, MethodOptions};
+use elucid_attribution::{METHODS, Method, MethodOptions, Place};
 use elucid_models::photographs;
 use elucid_testkit::{device, tensor};
 use elucid_vision::Model;
@@ -37,6 +37,13 @@ impl Chelsea {
             folder: reference.folder,
         })
     }
+}
+
+/// The methods that do not look at attention, and so are tried on networks that have none: those that do are
+/// among the tests of attention.
+pub fn without_attention() -> impl Iterator<Item = &'static Method> {
+    let methods = METHODS.iter().copied();
+    methods.filter(|method| method.place != Place::Tokens)
 }
 
 /// Options of methods that take the less time the smaller they are, with values that take little.

@@ -68,6 +68,7 @@ impl From<&'static Method> for Facts {
                 Place::Input => "input",
                 Place::AnyLayer => "any layer",
                 Place::SpatialLayer => "layer with positions",
+                Place::Tokens => "tokens that attend",
             },
             default_layer: method.own_layer(),
             needs: if method.needs_model {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::{Desk, Ended};
-use elucid::attribution::{METHODS, MethodOptions, Place};
+use elucid::attribution::{METHODS, MethodOptions};
 use ndarray::{Array2, Array3, ArrayD, Axis};
 use serde_json::{Value, json};
 
@@ -505,7 +505,7 @@ fn options_go_to_the_methods_that_take_them() {
             assert!(message.contains("it is for"), "{message}");
         }
     };
-    asked(|m| m.place != Place::Input, "--layer fire9");
+    asked(|m| m.place.takes_layer(), "--layer fire9");
     asked(|m| m.takes_rules, "--rules guided");
 }
 

@@ -1,4 +1,5 @@
-//! Attention: a softmax between two products of values that all depend on the image, or one operator.
+//! Attention: a softmax between two products of values that all depend on the image, queries that were learned
+//! aside, or one operator.
 
 use elucid_rules::{Algebra, OpKind};
 
@@ -26,6 +27,12 @@ fn is_product(view: &View<'_>, i: usize) -> bool {
         && view.live(i).len() == 2
 }
 
+/// A node that multiplies rows of queries, which were learned and so are constant, by keys.
+fn has_learned_queries(view: &View<'_>, i: usize) -> bool {
+    let pair = view.pair(i).filter(|_| view.is(i, &[OpKind::MatMul]));
+    pair.is_some_and(|[q, k]| view.is_constant(q) && !view.is_constant(k))
+}
+
 /// The way from the product of queries and keys to the softmax.
 #[derive(Clone)]
 struct Way {
@@ -45,7 +52,8 @@ fn written(view: &View<'_>, softmax: usize) -> Option<Block> {
         masks: Vec::new(),
         scale: Some(1.0),
     };
-    let (first, way) = way_back(view, scores, start, MOST_BETWEEN)?;
+    let back = |is_first| way_back(view, scores, start.clone(), MOST_BETWEEN, is_first);
+    let (first, way) = back(is_product).or_else(|| back(has_learned_queries))?;
     let Way {
         mut nodes,
         masks,
@@ -81,6 +89,7 @@ fn written(view: &View<'_>, softmax: usize) -> Option<Block> {
         scores: Some(scores),
         probabilities: Some(probabilities),
         masks,
+        queries: None,
         keys: None,
         heads: heads(view, probabilities)?,
         scale,
@@ -119,30 +128,37 @@ fn is_over_last_axis(view: &View<'_>, softmax: usize) -> bool {
     parts.is_some_and(|host| host.floats().iter().all(|v| (v - 1.0 / 3.0).abs() < 1e-6))
 }
 
-/// Back from what a softmax reads to a product.
-fn way_back(view: &View<'_>, value: ValueId, mut way: Way, left: usize) -> Option<(usize, Way)> {
+/// Back from what a softmax reads to the product that it looks for.
+fn way_back(
+    view: &View<'_>,
+    value: ValueId,
+    mut way: Way,
+    left: usize,
+    is_first: fn(&View<'_>, usize) -> bool,
+) -> Option<(usize, Way)> {
     let i = view.behind(value, &mut way.nodes)?;
-    if is_product(view, i) {
+    if is_first(view, i) {
         return Some((i, way));
     }
-    let left = left.checked_sub(1)?;
+    let way_back = |value, way| way_back(view, value, way, left.saturating_sub(1), is_first);
+    left.checked_sub(1)?;
     way.nodes.insert(i);
     if view.keeps_order(i) {
-        return way_back(view, view.input(i, 0)?, way, left);
+        return way_back(view.input(i, 0)?, way);
     }
     match view.kind(i) {
         OpKind::Mul | OpKind::Div => {
             let (live, _) = view.by_constant(i)?;
             let factor = view.scaled(i).map(|(_, factor)| factor);
             way.scale = way.scale.zip(factor).map(|(scale, factor)| scale * factor);
-            way_back(view, live, way, left)
+            way_back(live, way)
         }
         OpKind::Add | OpKind::Sum => {
             let [a, b] = view.pair(i)?;
             [[a, b], [b, a]].into_iter().find_map(|[value, mask]| {
                 let mut way = way.clone();
                 way.masks.push(mask);
-                way_back(view, value, way, left)
+                way_back(value, way)
             })
         }
         OpKind::Where => {
@@ -152,7 +168,7 @@ fn way_back(view: &View<'_>, value: ValueId, mut way: Way, left: usize) -> Optio
                 let value = view.input(i, slot)?;
                 let hidden = view.input(i, 3 - slot)?;
                 view.is_constant(hidden).then_some(())?;
-                way_back(view, value, way.clone(), left)
+                way_back(value, way.clone())
             })
         }
         _ => None,
@@ -263,6 +279,7 @@ fn operator(view: &View<'_>, i: usize) -> Option<Block> {
         scores: None,
         probabilities: node.outputs.get(3).copied().filter(|_| gives_weights),
         masks: masks.filter_map(|slot| view.input(i, slot)).collect(),
+        queries: None,
         keys: None,
         heads,
         scale: Some(number("scale").unwrap_or_else(|| 1.0 / (width as f64).sqrt())),

@@ -189,12 +189,15 @@ impl Blocks {
         let axes = layout::Axes::of(view, None);
         for block in &mut blocks {
             if let Pattern::Attention {
+                q,
                 k,
                 probabilities,
+                queries,
                 keys,
                 ..
             } = &mut block.pattern
             {
+                *queries = axes.queries(view, *q, *probabilities);
                 *keys = axes.keys(view, *k, *probabilities);
             }
         }

@@ -90,7 +90,7 @@ pub enum Pattern {
     },
     /// `softmax(scale q kᵀ + masks) v`.
     Attention {
-        /// Queries as they enter, before they are scaled.
+        /// Queries as they enter, before they are scaled; a constant where they were learned.
         q: ValueId,
         /// Keys as they enter, before they are scaled; transposed where the file transposes them before.
         k: ValueId,
@@ -107,7 +107,9 @@ pub enum Pattern {
         probabilities: Option<ValueId>,
         /// What is added to the products: a mask, relative positions.
         masks: Vec<ValueId>,
-        /// What the keys are, where they are the tokens of one map: absent inside windows.
+        /// What the queries are, where they are the tokens of one map: absent inside windows.
+        queries: Option<TokenAxis>,
+        /// What the keys are, likewise.
         keys: Option<TokenAxis>,
         /// Number of heads of the queries.
         heads: usize,

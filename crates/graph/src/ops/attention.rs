@@ -379,11 +379,8 @@ pub(super) fn attend(heads: heads::Heads) -> Attended {
         Some(bias) => products.clone() + bias,
         None => products.clone(),
     };
-    let capped = match softcap > 0.0 {
-        true => (masked.clone() / softcap).tanh() * softcap,
-        false => masked.clone(),
-    };
-    let weights = masked_softmax(capped.clone());
+    let capped = heads::bent(masked.clone(), softcap);
+    let weights = heads::masked_softmax(capped.clone());
     Attended {
         y: weights.clone().matmul(v),
         products,
@@ -402,15 +399,6 @@ pub(super) fn shared(x: Tensor<4>, groups: usize) -> Tensor<4> {
     let x = x.reshape([batch, heads, 1, length, size]);
     let x: Tensor<5> = x.expand([batch, heads, groups, length, size]);
     x.reshape([batch, heads * groups, length, size])
-}
-
-/// The softmax along the last axis; 0 where everything is minus infinity.
-fn masked_softmax(x: Tensor<4>) -> Tensor<4> {
-    let largest = x.clone().without_autodiff().max_dim(3).clamp_min(f32::MIN);
-    let powers = (x - largest).exp();
-    // The largest is 1.
-    let sum = powers.clone().sum_dim(3).clamp_min(0.5);
-    powers / sum
 }
 
 impl Attends for Heads {

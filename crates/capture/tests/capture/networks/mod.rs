@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use burn::backend::DispatchTensor;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
-use elucid_attribution::{METHODS, Method, MethodOptions, Place, Target};
+use elucid_attribution::{METHODS, Method, MethodOptions, Place, Target, attention_blocks};
 use elucid_graph::{Activation, LOGITS};
 use elucid_testkit::device;
 use elucid_vision::{InputSpec, Model, Opening};
@@ -102,12 +102,18 @@ fn options(method: &Method) -> MethodOptions {
 /// Every method at its own place, and at `layer` where it takes one. What does not apply, with its reason.
 fn methods(model: &Model, layer: &str, x: &Tensor<4>) -> Vec<(String, String)> {
     let mut refused = Vec::new();
+    let attends =
+        attention_blocks(model, [IMAGE[1], IMAGE[2]]).is_ok_and(|found| !found.is_empty());
     for method in METHODS {
+        // Of networks without attention nobody expects any.
+        if method.place == Place::Tokens && !attends {
+            continue;
+        }
         let mut places = Vec::new();
         if method.place != Place::SpatialLayer {
             places.push(options(method));
         }
-        if method.place != Place::Input {
+        if method.place.takes_layer() {
             places.push(options(method).layer(layer));
         }
         for options in places {

@@ -74,7 +74,7 @@ impl Run {
 /// Every method at every layer, as far as it takes one.
 pub fn runs(args: &AttributeArgs) -> Result<Vec<Run>, CliError> {
     let methods = &args.method.0;
-    let takes_layer = |method: &&'static Method| method.place != Place::Input;
+    let takes_layer = |method: &&'static Method| method.place.takes_layer();
     let takes_rules = |method: &&'static Method| method.takes_rules;
     let all = known::methods();
     if !args.layers.is_empty() && !methods.iter().any(takes_layer) {
@@ -429,7 +429,7 @@ impl<'w> Work<'w> {
         // negative everywhere has nothing to show.
         let usual = match run.method.place {
             Place::SpatialLayer => Reduce::Positive,
-            Place::Input | Place::AnyLayer => attribution.reduction(),
+            Place::Input | Place::AnyLayer | Place::Tokens => attribution.reduction(),
         };
         let reduction = self.args.maps.reduce.unwrap_or(usual);
         let small = match attribution.saliency(reduction) {

@@ -175,7 +175,7 @@ impl Entry {
     /// The layer as it was asked for, or the method's own.
     fn layer<'a>(&'a self, args: &'a Evaluation) -> &'a str {
         let common = args.layer.as_deref();
-        let common = common.filter(|_| self.method.place != Place::Input);
+        let common = common.filter(|_| self.method.place.takes_layer());
         (self.layer.as_deref().or(common)).unwrap_or(self.method.own_layer())
     }
 
@@ -201,7 +201,7 @@ impl Entry {
     /// What the method is built with.
     pub fn options(&self, args: &Evaluation) -> MethodOptions {
         let mut options = MethodOptions::new().seed(args.seed);
-        if self.layer.is_some() || self.method.place != Place::Input {
+        if self.layer.is_some() || self.method.place.takes_layer() {
             options = options.layer(self.layer(args));
         }
         if let Some(rules) = self.rules(args) {
@@ -220,7 +220,7 @@ impl Entry {
     pub fn look(&self, args: &Evaluation) -> Look {
         let usual = match self.method.place {
             Place::SpatialLayer => Some(Reduce::Positive),
-            Place::Input | Place::AnyLayer => None,
+            Place::Input | Place::AnyLayer | Place::Tokens => None,
         };
         Look {
             reduce: self.reduce.or(args.maps.reduce).or(usual),
@@ -252,7 +252,7 @@ pub fn check(args: &Evaluation) -> Result<(), CliError> {
     let entries = &args.methods.0;
     let methods: Vec<&'static Method> = entries.iter().map(|entry| entry.method).collect();
     args.options.check(&methods)?;
-    let takes_layer = |method: &&'static Method| method.place != Place::Input;
+    let takes_layer = |method: &&'static Method| method.place.takes_layer();
     let takes_rules = |method: &&'static Method| method.takes_rules;
     let all = known::methods();
     if args.layer.is_some() && !methods.iter().any(takes_layer) {

@@ -110,18 +110,37 @@ impl Axes {
         k: ValueId,
         probabilities: Option<ValueId>,
     ) -> Option<TokenAxis> {
-        let written = probabilities.and_then(|value| self.get(view, value));
-        let axis = match written {
-            Some(traced) => traced.last()?.as_ref()?,
-            None => {
-                let traced = self.get(view, k)?;
-                traced.get(traced.len().checked_sub(2)?)?.as_ref()?
-            }
-        };
-        Some(TokenAxis {
-            prefix: axis.prefix,
-            grid: axis.grid()?,
-        })
+        self.tokens(view, probabilities, 1)
+            .unwrap_or_else(|| self.tokens(view, Some(k), 2).flatten())
+    }
+
+    /// The same of its queries.
+    pub fn queries(
+        &self,
+        view: &View<'_>,
+        q: ValueId,
+        probabilities: Option<ValueId>,
+    ) -> Option<TokenAxis> {
+        self.tokens(view, probabilities, 2)
+            .unwrap_or_else(|| self.tokens(view, Some(q), 2).flatten())
+    }
+
+    /// What an axis of a value is, counted from the last, 1; `None` where no axis of it is known.
+    fn tokens(
+        &self,
+        view: &View<'_>,
+        value: Option<ValueId>,
+        from_end: usize,
+    ) -> Option<Option<TokenAxis>> {
+        let traced = self.get(view, value?)?;
+        let place = traced.len().checked_sub(from_end);
+        let axis = place.and_then(|place| traced[place].as_ref());
+        Some(axis.and_then(|axis| {
+            Some(TokenAxis {
+                prefix: axis.prefix,
+                grid: axis.grid()?,
+            })
+        }))
     }
 
     /// Where maps become sequences of tokens.
@@ -190,8 +209,10 @@ impl Axes {
                 *last = remade(last.as_ref(), *shape.last()?);
                 Some(traced)
             }
+            Algebra::Product | Algebra::Mixture if view.is(i, &[OpKind::MatMul]) => {
+                self.multiplied(view, i)
+            }
             Algebra::Mixture => None,
-            Algebra::Product if view.is(i, &[OpKind::MatMul]) => self.multiplied(view, i),
             Algebra::Product if !view.is(i, &[OpKind::Mul]) => None,
             Algebra::Other => match view.kind(i).as_str() {
                 // What goes in packed comes out packed.

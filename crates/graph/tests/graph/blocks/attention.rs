@@ -57,6 +57,7 @@ fn attention_with_separate_projections() {
         scores,
         probabilities,
         masks,
+        queries,
         keys,
         heads,
         scale,
@@ -75,7 +76,7 @@ fn attention_with_separate_projections() {
         (&None, &[id("positions")][..], 2)
     );
     assert!((scale.unwrap() - 1.0 / 3.0_f64.sqrt()).abs() < 1e-6);
-    assert_eq!(*keys, None, "no picture, no grid");
+    assert_eq!((*queries, *keys), (None, None), "no picture, no grid");
     let kinds = stages.map(|i| found.graph.nodes()[i].op.kind().to_string());
     assert_eq!(kinds, ["MatMul", "Softmax", "MatMul"]);
     assert_eq!((block.output(), block.inputs().len()), (id("y"), 3));
@@ -107,6 +108,36 @@ fn attention_with_the_scale_on_queries_and_keys() {
     assert_eq!([*q, *k], ["q", "k"].map(|name| found.value(name)));
     assert!((scale.unwrap() - 1.0 / 3.0_f64.sqrt()).abs() < 1e-6);
     assert_eq!(masks, &[found.value("mask")]);
+}
+
+/// Queries of the decoder of a DETR do not depend on the image before they have attended to it.
+#[test]
+fn attention_of_queries_that_were_learned() {
+    let found = heads(Toy::new(&[1, 4, 6]))
+        .weight("learned", &[1, 2, 5, 3])
+        .node("MatMul", &["learned", "k"], "products")
+        .with("Softmax", &["products"], "a", |a| a.with("axis", -1))
+        .node("MatMul", &["a", "v"], "y")
+        .build(&["y"]);
+    let Pattern::Attention { q, k, heads, .. } = attention(&found).pattern() else {
+        panic!()
+    };
+    assert_eq!([*q, *k], ["learned", "k"].map(|name| found.value(name)));
+    assert_eq!(*heads, 2);
+    // Positions that are multiplied by learned numbers are added to scores, and are none.
+    let found = heads(Toy::new(&[1, 4, 6]))
+        .weight("learned", &[1, 2, 4, 3])
+        .node("MatMul", &["learned", "k"], "positions")
+        .node("MatMul", &["q", "k"], "products")
+        .node("Add", &["positions", "products"], "scores")
+        .with("Softmax", &["scores"], "a", |a| a.with("axis", -1))
+        .node("MatMul", &["a", "v"], "y")
+        .build(&["y"]);
+    let Pattern::Attention { q, masks, .. } = attention(&found).pattern() else {
+        panic!()
+    };
+    assert_eq!(*q, found.value("q"));
+    assert_eq!(masks, &[found.value("positions")]);
 }
 
 #[test]

@@ -1,0 +1,112 @@
+//! The weights of attention in a recorded pass, and their gradients.
+
+use burn::tensor::{Tensor, TensorData};
+use elucid_graph::{Activation, GraphError, Heads, Recording};
+use elucid_rules::RuleUse;
+
+use super::blocks::{AttentionBlock, Stands};
+use crate::error::AttributionError;
+use crate::recorded::Recorded;
+use crate::relevance::{Attention, RelevanceRules};
+
+/// What a block of a recording attended to, `[N, heads, queries, keys]`.
+pub(super) fn weights(
+    recording: &Recording<'_>,
+    block: &AttentionBlock,
+    images: usize,
+) -> Result<Tensor<4>, AttributionError> {
+    match &block.stands {
+        Stands::Written => by_image(recording.value(&block.name)?, block, images),
+        Stands::Inside(reads) => Ok(heads(recording, block, reads)?.weights()),
+    }
+}
+
+/// What the operator of a block computes with.
+fn heads(
+    recording: &Recording<'_>,
+    block: &AttentionBlock,
+    reads: &str,
+) -> Result<Heads, AttributionError> {
+    let steps = recording.steps(&block.name, &[reads])?;
+    let mut found = steps.iter().filter(|step| step.node_index() == block.node);
+    let heads = found.next().and_then(|step| step.heads());
+    heads.ok_or_else(|| block.refused("the operator does not hand out its heads"))
+}
+
+/// Weights as they stand in a network, `[.., heads, queries, keys]`, by image.
+fn by_image(
+    value: &Activation,
+    block: &AttentionBlock,
+    images: usize,
+) -> Result<Tensor<4>, AttributionError> {
+    let shape = value.shape();
+    let &[.., queries, keys] = shape.as_slice() else {
+        return Err(block.refused("its weights are no matrix"));
+    };
+    let count = shape.iter().product::<usize>();
+    if count != images * block.heads * queries * keys {
+        return Err(block.refused("it attends within windows"));
+    }
+    let split = [images, block.heads, queries, keys];
+    let rows = value.rows();
+    Ok(rows.reshape(split))
+}
+
+/// The gradient of the target's score at the weights of some blocks, each `[N, heads, queries, keys]`.
+pub(super) fn gradients(
+    recorded: &Recorded<'_>,
+    from: &str,
+    blocks: &[&AttentionBlock],
+) -> Result<Vec<Tensor<4>>, AttributionError> {
+    let recording = &recorded.recording;
+    let names: Vec<&str> = blocks.iter().map(|block| block.name.as_str()).collect();
+    let seed = recorded.gradient.clone();
+    let arrived = recording.propagate(from, seed, &names, |step, g| step.gradient(g));
+    let arrived = arrived.map_err(|error: GraphError| AttributionError::from(error))?;
+    let images = recorded.scores.len();
+    let each = blocks.iter().map(|block| {
+        let arrived = arrived.get(&block.name)?;
+        match &block.stands {
+            Stands::Written => by_image(arrived, block, images),
+            Stands::Inside(reads) => {
+                let heads = heads(recording, block, reads)?;
+                Ok(heads.split(arrived)?.matmul(heads.v.swap_dims(2, 3)))
+            }
+        }
+    });
+    each.collect()
+}
+
+/// What relevance arrives at the weights of some blocks by these rules, each `[N, heads, queries, keys]`, and how many
+/// operators each rule took.
+pub(super) fn relevance(
+    recorded: &Recorded<'_>,
+    from: &str,
+    method: &str,
+    rules: &RelevanceRules,
+    blocks: &[&AttentionBlock],
+) -> Result<(Vec<Tensor<4>>, Vec<RuleUse>), AttributionError> {
+    let recording = &recorded.recording;
+    let names: Vec<&str> = blocks.iter().map(|block| block.name.as_str()).collect();
+    let seed = recorded.gradient.clone();
+    let (arrived, uses) = rules.hand_down_to(method, recording, from, seed, &names)?;
+    let images = recorded.scores.len();
+    let each = blocks.iter().map(|block| {
+        let arrived = arrived.get(&block.name)?;
+        match &block.stands {
+            Stands::Written => by_image(arrived, block, images),
+            Stands::Inside(reads) => {
+                let heads = heads(recording, block, reads)?;
+                Ok(Attention::passing().at_weights(&heads, heads.split(arrived)?))
+            }
+        }
+    });
+    Ok((each.collect::<Result<_, AttributionError>>()?, uses))
+}
+
+/// Numbers `[N, T]` as a tensor `[N, 1, T]`.
+pub(super) fn as_row(values: &[f32], images: usize, like: &Tensor<4>) -> Tensor<3> {
+    let tokens = values.len() / images.max(1);
+    let data = TensorData::new(values.to_vec(), [images, 1, tokens]);
+    Tensor::from_data(data, &like.device())
+}
