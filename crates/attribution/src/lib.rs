@@ -51,8 +51,8 @@ pub use baseline::Baseline;
 pub use blur_ig::BlurIntegratedGradients;
 pub use budget::images_together;
 pub use cam::{
-    AblationCam, EigenCam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, ScoreCam, ScoreWeights,
-    XGradCam,
+    AblationCam, EigenCam, EigenGradCam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, ReciproCam,
+    ReciproMask, ReciproValue, ScoreCam, ScoreWeights, ShapleyCam, XGradCam,
 };
 pub use channel::{ChannelAttribution, ChannelMethod, ChannelValue, ChannelValues, PathFactors};
 pub use coalitions::{
@@ -78,8 +78,9 @@ pub use methods::{Build, METHODS, Method, MethodOptions, Methods, Place};
 pub use network::{FEATURES, LayerWeights, Network, ReplaceWeights};
 pub use options::{Configurable, Configuration, MethodOption, Setting};
 pub use perturbation::{
-    ExtremalMasks, ExtremalPerturbation, FeatureAblation, MeaningfulMasks, MeaningfulPerturbation,
-    MeaningfulScore, Occlusion, Rise, RiseClassMaps, RiseDivisor, RiseMaps, RiseScore, RiseStretch,
+    ExtremalMasks, ExtremalPerturbation, FeatureAblation, MeaningfulMasks,
+    MeaningfulPerturbation, MeaningfulScore, Occlusion, Rise, RiseClassMaps, RiseDivisor, RiseMaps,
+    RiseScore, RiseStretch,
 };
 pub use quadrature::Quadrature;
 pub use relevance::{RelevanceRule, RelevanceRules};

@@ -4,7 +4,7 @@
 //! batch of images to scores, a model or a closure, differentiable or not, burn inside or not.
 //! [`ExtremalPerturbation`] and [`MeaningfulPerturbation`] look for a mask by its gradient.
 //!
-//! All of them give one number per pixel, `[N, 1, H, W]`: the channels of a pixel are hidden
+//! All others give one number per pixel, `[N, 1, H, W]`: the channels of a pixel are hidden
 //! together.
 
 pub mod extremal;
@@ -12,6 +12,7 @@ pub mod feature_ablation;
 mod mask_grid;
 pub mod meaningful;
 pub mod occlusion;
+pub(crate) mod positions;
 mod pyramid;
 pub mod rise;
 mod smooth_mask;

@@ -84,6 +84,9 @@ fn every_option_that_is_set_is_stated() {
         ("relative", "true"),
         ("allow-input", "true"),
         ("jitter", "false"),
+        ("mask", "gaussian"),
+        ("value", "score"),
+        ("residual", "true"),
     ];
     for method in METHODS {
         for option in method.options {

@@ -12,6 +12,8 @@ use elucid_testkit::{assets, device, read_npy, relative_error};
 use elucid_vision::Model;
 use serde_json::Value;
 
+use super::token_cams;
+
 /// Largest deviation, relative to the array's largest value.
 const TOLERANCE: f32 = 1e-4;
 
@@ -34,13 +36,14 @@ impl Compared {
     }
 }
 
-struct References {
-    folder: PathBuf,
-    manifest: Value,
+/// The arrays, and what is said of them.
+pub struct References {
+    pub folder: PathBuf,
+    pub manifest: Value,
 }
 
 impl References {
-    fn open() -> Option<Self> {
+    pub fn open() -> Option<Self> {
         let folder = assets()?.join("reference/transformers");
         let text = std::fs::read_to_string(folder.join("manifest.json")).ok()?;
         // Python writes what is no number, which JSON has no word for.
@@ -52,7 +55,7 @@ impl References {
     }
 
     /// The network's files with the names that stages have in each.
-    fn files(&self, network: &str) -> Vec<(PathBuf, &Value)> {
+    pub fn files(&self, network: &str) -> Vec<(PathBuf, &Value)> {
         let files = self.manifest["networks"][network]["files"].as_object();
         files
             .unwrap()
@@ -61,13 +64,13 @@ impl References {
             .collect()
     }
 
-    fn classes(&self, network: &str) -> Vec<usize> {
+    pub fn classes(&self, network: &str) -> Vec<usize> {
         let classes = self.manifest["networks"][network]["classes"].as_array();
         let number = |v: &Value| v.as_u64().unwrap() as usize;
         classes.unwrap().iter().map(number).collect()
     }
 
-    fn input(&self, network: &str) -> Tensor<4> {
+    pub fn input(&self, network: &str) -> Tensor<4> {
         let (shape, values) = read_npy(&self.folder.join(network).join("input.npy"));
         elucid_testkit::tensor(values, shape.try_into().unwrap())
     }
@@ -89,12 +92,12 @@ impl References {
     }
 }
 
-fn open(file: &Path) -> Model {
+pub fn open(file: &Path) -> Model {
     Model::open(file, &device()).unwrap()
 }
 
 /// The name of a stage in a file.
-fn layer(tensors: &Value, stage: &str) -> String {
+pub fn layer(tensors: &Value, stage: &str) -> String {
     match stage {
         "input" => elucid_graph::INPUT.to_owned(),
         _ => tensors[stage]["name"].as_str().unwrap().to_owned(),
@@ -182,6 +185,7 @@ pub fn all() -> Option<Vec<Compared>> {
         }
     }
     found.extend(deep_lift(&references));
+    found.extend(token_cams::all(&references));
     Some(found)
 }
 

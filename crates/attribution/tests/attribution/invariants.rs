@@ -45,6 +45,8 @@ const LINEAR: &[&str] = &[
     "hires-cam",
     "x-grad-cam",
     "ablation-cam",
+    "recipro-cam",
+    "shapley-cam",
     "lime",
     "kernel-shap",
     "shapley-sampling",
@@ -63,6 +65,7 @@ const SEES_CONSTANT_NETWORKS: &[(&str, &str)] = &[
 
 /// Methods that hide all channels of a pixel together, and give one number for them.
 const PER_PIXEL: &[&str] = &[
+    "recipro-cam",
     "rise",
     "occlusion",
     "feature-ablation",
