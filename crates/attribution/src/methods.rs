@@ -13,7 +13,7 @@ use crate::layer_map::Takes;
 use crate::network::FEATURES;
 use crate::options::{Configurable, Configuration, MethodOption};
 use crate::{
-    blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, gradient, gradient_shap,
+    blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, full_grad, gradient, gradient_shap,
     guided_backprop, guided_grad_cam, guided_ig, integrated_gradients, linear, lrp, perturbation,
     smooth_grad,
 };
@@ -44,6 +44,7 @@ pub const METHODS: &[&Method] = &[
     &cam::recipro_cam::METHOD,
     &cam::eigen_grad_cam::METHOD,
     &cam::shapley_cam::METHOD,
+    &full_grad::METHOD,
     &guided_grad_cam::METHOD,
     &excitation::METHOD,
     &excitation::CONTRASTIVE,

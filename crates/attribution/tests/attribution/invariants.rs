@@ -59,6 +59,7 @@ const SEES_CONSTANT_NETWORKS: &[(&str, &str)] = &[
         "score-cam",
         "it gives channels of equal scores equal weights",
     ),
+    ("full-grad", "its score is a bias, which has places"),
     ("rise", "it gives the mean mask"),
     ("extremal-perturbation", "it has an area to cover"),
 ];
@@ -66,6 +67,7 @@ const SEES_CONSTANT_NETWORKS: &[(&str, &str)] = &[
 /// Methods that hide all channels of a pixel together, and give one number for them.
 const PER_PIXEL: &[&str] = &[
     "recipro-cam",
+    "full-grad",
     "rise",
     "occlusion",
     "feature-ablation",

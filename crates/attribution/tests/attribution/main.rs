@@ -9,6 +9,7 @@ mod coalitions;
 mod configuration;
 mod extremal;
 mod faults;
+mod full_grad;
 mod gated_references;
 mod googlenet_paths;
 mod googlenet_perturbation;
