@@ -80,9 +80,9 @@ pub use methods::{Build, METHODS, Method, MethodOptions, Methods, Place};
 pub use network::{FEATURES, LayerWeights, Network, ReplaceWeights};
 pub use options::{Configurable, Configuration, MethodOption, Setting};
 pub use perturbation::{
-    ExtremalMasks, ExtremalPerturbation, FeatureAblation, MeaningfulMasks,
+    ExtremalMasks, ExtremalPerturbation, FeatureAblation, Hides, MeaningfulMasks,
     MeaningfulPerturbation, MeaningfulScore, Occlusion, Rise, RiseClassMaps, RiseDivisor, RiseMaps,
-    RiseScore, RiseStretch,
+    RiseScore, RiseStretch, TokenOcclusion,
 };
 pub use quadrature::Quadrature;
 pub use relevance::{RelevanceRule, RelevanceRules};

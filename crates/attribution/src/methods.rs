@@ -51,6 +51,7 @@ pub const METHODS: &[&Method] = &[
     &lrp::METHOD,
     &perturbation::rise::METHOD,
     &perturbation::occlusion::METHOD,
+    &perturbation::token_occlusion::METHOD,
     &perturbation::feature_ablation::METHOD,
     &perturbation::extremal::METHOD,
     &perturbation::meaningful::METHOD,

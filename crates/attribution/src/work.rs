@@ -363,6 +363,18 @@ impl<'w> Context<'w> {
         self.read(rows, self.run(rows, at, &Rules::new())?)
     }
 
+    /// The same, where rules compute something else than their operators do.
+    pub(crate) fn scores_under(
+        &self,
+        rows: &[usize],
+        at: Activation,
+        rules: &Rules,
+    ) -> Result<Vec<f32>, AttributionError> {
+        let feeds = self.feeds(rows, at)?;
+        let fetched = self.network.run(feeds, &self.target.layer, rules)?;
+        self.read(rows, self.target.score(&fetched, rows)?)
+    }
+
     /// The same where another layer has a value of its own, too.
     pub(crate) fn scores_beside(
         &self,

@@ -12,7 +12,7 @@ use elucid_testkit::{assets, device, read_npy, relative_error};
 use elucid_vision::Model;
 use serde_json::Value;
 
-use super::token_cams;
+use super::{token_cams, token_occlusion};
 
 /// Largest deviation, relative to the array's largest value.
 const TOLERANCE: f32 = 1e-4;
@@ -186,6 +186,7 @@ pub fn all() -> Option<Vec<Compared>> {
     }
     found.extend(deep_lift(&references));
     found.extend(token_cams::all(&references));
+    found.extend(token_occlusion::all(&references));
     Some(found)
 }
 

@@ -47,6 +47,7 @@ const LINEAR: &[&str] = &[
     "ablation-cam",
     "recipro-cam",
     "shapley-cam",
+    "token-occlusion",
     "lime",
     "kernel-shap",
     "shapley-sampling",
@@ -67,6 +68,7 @@ const SEES_CONSTANT_NETWORKS: &[(&str, &str)] = &[
 /// Methods that hide all channels of a pixel together, and give one number for them.
 const PER_PIXEL: &[&str] = &[
     "recipro-cam",
+    "token-occlusion",
     "full-grad",
     "rise",
     "occlusion",

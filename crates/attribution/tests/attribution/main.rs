@@ -40,3 +40,4 @@ mod spellings;
 mod targets;
 mod token_cams;
 mod token_layers;
+mod token_occlusion;
