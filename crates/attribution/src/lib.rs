@@ -45,6 +45,7 @@ pub mod spatial;
 mod stored;
 mod target;
 mod work;
+pub mod xrai;
 
 pub use attribution::{Attribution, Completeness};
 pub use attributor::{Attributor, Setup};
@@ -92,3 +93,4 @@ pub use smooth_grad::SmoothGrad;
 pub use spatial::{SpatialAttribution, SpatialMaps};
 pub use target::{Along, BoxFormat, ClassRef, DenseMap, Detection, Region, Side, Target};
 pub use work::{Context, Gradients};
+pub use xrai::{Xrai, XraiMap};

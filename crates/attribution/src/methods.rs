@@ -15,7 +15,7 @@ use crate::options::{Configurable, Configuration, MethodOption};
 use crate::{
     blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, full_grad, gradient, gradient_shap,
     guided_backprop, guided_grad_cam, guided_ig, integrated_gradients, linear, lrp, perturbation,
-    smooth_grad,
+    smooth_grad, xrai,
 };
 use elucid_progress::{Progress, Reporter};
 
@@ -29,6 +29,7 @@ pub const METHODS: &[&Method] = &[
     &guided_backprop::METHOD,
     &deconvnet::METHOD,
     &integrated_gradients::METHOD,
+    &xrai::METHOD,
     &blur_ig::METHOD,
     &guided_ig::METHOD,
     &gradient_shap::METHOD,

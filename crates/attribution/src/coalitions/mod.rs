@@ -29,6 +29,7 @@
 //!
 //! Memory: `batch_size` images, 8 by default, propagated together, and what a method says of itself.
 
+mod felzenszwalb;
 mod game;
 mod hidden;
 pub mod hsic;
@@ -43,8 +44,10 @@ pub mod superpixels;
 use elucid_graph::ImageBatch;
 use ndarray::{Array1, ArrayD, Axis, IxDyn};
 
+pub(crate) use self::felzenszwalb::Felzenszwalb;
 pub(crate) use self::game::Game;
 pub(crate) use self::hidden::Hidden;
+pub(crate) use self::slic::pixels;
 pub use self::{
     hsic::HsicAttribution,
     kernel_shap::KernelShap,

@@ -86,6 +86,7 @@ fn every_option_that_is_set_is_stated() {
         ("jitter", "false"),
         ("mask", "gaussian"),
         ("value", "score"),
+        ("map", "gain"),
         ("hides", "pixels"),
         ("terms", "signed"),
         ("residual", "true"),

@@ -32,6 +32,8 @@ const SMALL: Settings = &[
     ("channels", "4"),
     // Noise is no image of the class: nothing to take away but the penalty.
     ("l1", "0"),
+    // Noise is one segment, which has one place in an order whatever the image.
+    ("map", "gain"),
 ];
 
 /// Methods whose attribution of `A - B` is that of `A` minus that of `B`.
@@ -70,6 +72,7 @@ const PER_PIXEL: &[&str] = &[
     "recipro-cam",
     "token-occlusion",
     "full-grad",
+    "xrai",
     "rise",
     "occlusion",
     "feature-ablation",
@@ -93,6 +96,7 @@ const COMPLETENESS: &[(&str, Settings, f64)] = &[
     ("blur-ig", &[("steps", "100"), ("max-sigma", "50")], 0.1),
     ("guided-ig", &[("steps", "100")], 10.0),
     ("gradient-shap", &[("samples", "200")], 0.5),
+    ("xrai", &[("steps", "100")], 0.1),
 ];
 
 /// Options under which methods that take them draw random numbers.
