@@ -67,6 +67,8 @@ pub(crate) struct Parts {
     pub planned: Vec<usize>,
     pub tolerance_met: Vec<bool>,
     pub map: LayerMap,
+    /// What was found to be unusual, in words.
+    pub remarks: Vec<String>,
 }
 
 impl Attribution {
@@ -151,6 +153,7 @@ impl Attribution {
             planned: Vec::new(),
             tolerance_met: Vec::new(),
             map: work.map,
+            remarks: Vec::new(),
             values,
             scores,
         });
@@ -218,6 +221,18 @@ impl Attribution {
     pub fn with_tolerance_met(mut self, met: Vec<bool>) -> Self {
         self.0.tolerance_met = met;
         self
+    }
+
+    /// States what whoever reads the result should know.
+    #[must_use]
+    pub fn with_remarks(mut self, remarks: impl IntoIterator<Item = String>) -> Self {
+        self.0.remarks.extend(remarks);
+        self
+    }
+
+    /// What whoever reads the result should know, in words; mostly nothing.
+    pub fn remarks(&self) -> &[String] {
+        &self.0.remarks
     }
 
     /// The method's name.
@@ -388,6 +403,9 @@ impl fmt::Display for Attribution {
             if self.0.tolerance_met.get(i) == Some(&false) {
                 write!(f, ", tolerance not met")?;
             }
+        }
+        for remark in &self.0.remarks {
+            write!(f, "\n{remark}")?;
         }
         Ok(())
     }

@@ -28,6 +28,8 @@ pub(crate) struct Stored {
     evaluations: Vec<usize>,
     planned: Vec<usize>,
     tolerance_met: Vec<bool>,
+    #[serde(default)]
+    remarks: Vec<String>,
     positions: Positions,
     shape: Vec<usize>,
     /// Row-major.
@@ -108,6 +110,7 @@ impl From<Attribution> for Stored {
             evaluations: parts.evaluations,
             planned: parts.planned,
             tolerance_met: parts.tolerance_met,
+            remarks: parts.remarks,
             positions: parts.map.into(),
             shape: parts.values.shape().to_vec(),
             values: parts.values.into_iter().collect(),
@@ -158,6 +161,7 @@ impl TryFrom<Stored> for Attribution {
             evaluations: stored.evaluations,
             planned: stored.planned,
             tolerance_met: stored.tolerance_met,
+            remarks: stored.remarks,
             map: stored.positions.into(),
             values,
         }))

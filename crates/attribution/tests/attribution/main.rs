@@ -1,5 +1,6 @@
 //! The methods: toys worked out by hand, naive twins, arrays of reference programs.
 
+mod averages;
 mod batch_of_one;
 mod budgets;
 mod cam;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use elucid::attribution::{BoxFormat, Configuration, Method};
+use elucid::attribution::{BoxFormat, Configuration, Fuse, Method, Views};
 use elucid::prelude::*;
 use serde::Serialize;
 
@@ -23,6 +23,7 @@ use self::compute::Work;
 
 mod compute;
 mod page;
+mod run;
 
 /// The comparison, among the files of a run with several results.
 const PAGE: &str = "index.html";
@@ -69,6 +70,16 @@ pub struct AttributeArgs {
     /// what the method is for
     #[arg(long = "layer", value_name = "LAYER,...", value_delimiter = ',')]
     layers: Vec<String>,
+
+    /// One map of all layers of --layer for each method: mean or product of their maps, each over its largest
+    /// value, on the finest grid
+    #[arg(long, value_name = "HOW", requires = "layers")]
+    fuse: Option<Fuse>,
+
+    /// Average the maps of several views of each photograph: flip (mirrored), scale (0.9 and 1.1 times as
+    /// large), intensity (its numbers times 0.9 and 1.1), several with commas
+    #[arg(long, value_name = "VIEW,...", value_delimiter = ',')]
+    tta: Vec<Views>,
 
     /// Which gradients: true, smooth, smooth-blur, guided, deconvnet, conservative-propagation,
     /// attn-lrp or libra-grad
@@ -171,6 +182,9 @@ struct ResultFacts {
     planned_evaluations: Option<usize>,
     /// Absent for methods without a tolerance.
     tolerance_met: Option<bool>,
+    /// What whoever reads the result should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    remarks: Vec<String>,
     /// Absent where the layer has no positions.
     map: Option<MapFacts>,
     /// Where the files lie in the folder; empty for the folder itself.
@@ -203,7 +217,7 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     check_target(args)?;
     let destination = args.output.check()?;
     // Options are understood, and files are there, before minutes are spent.
-    let runs = compute::runs(args)?;
+    let runs = run::runs(args)?;
     let facts: Vec<ImageFacts> = args
         .images
         .iter()
