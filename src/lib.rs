@@ -28,16 +28,17 @@ pub mod results;
 /// What most programs need.
 pub mod prelude {
     pub use elucid_attribution::{
-        AblationCam, Along, Attribution, Attributor, Baseline, BlurIntegratedGradients, BoxFormat,
-        ChannelAttribution, ChannelMethod, Completeness, ContrastiveExcitationBackprop, DeconvNet,
-        DeepLift, DenseMap, Detection, EigenCam, ExcitationBackprop, ExtremalPerturbation,
-        FEATURES, FeatureAblation, GradCam, GradCamPlusPlus, Gradient, GradientShap,
-        GuidedBackprop, GuidedGradCam, GuidedIntegratedGradients, HiResCam, HsicAttribution,
-        IntegratedGradients, KernelShap, LayerCam, Lime, LinearApproximation, Lrp,
-        MeaningfulPerturbation, Network, NeuronGroups, Occlusion, Progress, Quadrature, Reduce,
-        Region, RelevanceRule, RelevanceRules, Rise, Saliency, ScoreCam, ShapleySampling, Side,
-        SmoothGrad, SobolAttribution, SpatialAttribution, SpatialMaps, Superpixels, Target,
-        XGradCam,
+        AblationCam, Along, Attribution, Attributor, Averaged, Baseline, BlurIntegratedGradients,
+        BoxFormat, ChannelAttribution, ChannelMethod, Completeness, ContrastiveExcitationBackprop,
+        DeconvNet, DeepLift, DenseMap, Detection, EigenCam, EigenGradCam, ExcitationBackprop,
+        ExtremalPerturbation, FEATURES, FeatureAblation, FullGrad, Fuse, Fused, GradCam,
+        GradCamPlusPlus, Gradient, GradientShap, GuidedBackprop, GuidedGradCam,
+        GuidedIntegratedGradients, HiResCam, HsicAttribution, IntegratedGradients, KernelShap,
+        LayerCam, Lime, LinearApproximation, Lrp, MeaningfulPerturbation, Network, NeuronGroups,
+        Occlusion, Progress, Quadrature, ReciproCam, Reduce, Region, RelevanceRule, RelevanceRules,
+        Rise, Saliency, ScoreCam, ShapleyCam, ShapleySampling, Side, SmoothGrad, SobolAttribution,
+        SpatialAttribution, SpatialMaps, Superpixels, Target, TokenOcclusion, Views, XGradCam,
+        Xrai,
     };
     pub use elucid_graph::device::DeviceChoice;
     pub use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, Layer, Limits};

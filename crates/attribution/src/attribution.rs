@@ -68,6 +68,8 @@ pub(crate) struct Parts {
     pub tolerance_met: Vec<bool>,
     pub standard_errors: Option<ArrayD<f32>>,
     pub map: LayerMap,
+    /// What was found to be unusual, in words.
+    pub remarks: Vec<String>,
 }
 
 impl Attribution {
@@ -153,6 +155,7 @@ impl Attribution {
             tolerance_met: Vec::new(),
             standard_errors: None,
             map: work.map,
+            remarks: Vec::new(),
             values,
             scores,
         });
@@ -227,6 +230,18 @@ impl Attribution {
     pub fn with_standard_errors(mut self, errors: Option<ArrayD<f32>>) -> Self {
         self.0.standard_errors = errors;
         self
+    }
+
+    /// States what whoever reads the result should know.
+    #[must_use]
+    pub fn with_remarks(mut self, remarks: impl IntoIterator<Item = String>) -> Self {
+        self.0.remarks.extend(remarks);
+        self
+    }
+
+    /// What whoever reads the result should know, in words; mostly nothing.
+    pub fn remarks(&self) -> &[String] {
+        &self.0.remarks
     }
 
     /// The method's name.
@@ -404,6 +419,9 @@ impl fmt::Display for Attribution {
             if self.0.tolerance_met.get(i) == Some(&false) {
                 write!(f, ", tolerance not met")?;
             }
+        }
+        for remark in &self.0.remarks {
+            write!(f, "\n{remark}")?;
         }
         Ok(())
     }

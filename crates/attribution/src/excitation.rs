@@ -22,8 +22,8 @@
 //! subtracted, shares are no probabilities. Asking for a layer below the first convolution is
 //! therefore an error unless [`ExcitationBackprop::allow_input`] is called. In networks with layers that
 //! no ReLU follows (MobileNetV2's bottlenecks, SiLU and HardSwish, which go below 0) convolutions on the way read
-//! signed numbers, too: shares of a sum that almost cancels are huge, and below such layers the sum is far from
-//! 1. They are named in an error, unless [`ExcitationBackprop::allow_signed`] is called. LRP's
+//! signed numbers, too: shares of a sum that almost cancels are huge, and below such layers they no longer
+//! add up to 1. Such layers are named in an error, unless [`ExcitationBackprop::allow_signed`] is called. LRP's
 //! [`ZPlus`](crate::relevance::ZPlus), which splits inputs by their sign, is right there.
 //!
 //! **Start.** The gradient of the target where it is computed: 1 at the class for a logit, 1 and -1

@@ -4,6 +4,7 @@ mod adaptive;
 pub mod attention;
 mod attribution;
 mod attributor;
+pub mod averaged;
 pub mod baseline;
 mod blur;
 pub mod blur_ig;
@@ -17,6 +18,8 @@ pub mod deep_lift;
 mod error;
 pub mod excitation;
 mod finite;
+pub mod full_grad;
+pub mod fused;
 pub mod gradient;
 pub mod gradient_shap;
 pub mod groups;
@@ -45,6 +48,7 @@ pub mod spatial;
 mod stored;
 mod target;
 mod work;
+pub mod xrai;
 
 pub use attention::{
     AttentionBlock, AttentionKind, AttentionMap, AttentionMaps, AttentionQuery, AttentionRollout,
@@ -53,12 +57,13 @@ pub use attention::{
 };
 pub use attribution::{Attribution, Completeness};
 pub use attributor::{Attributor, Setup};
+pub use averaged::{Averaged, Views};
 pub use baseline::Baseline;
 pub use blur_ig::BlurIntegratedGradients;
 pub use budget::images_together;
 pub use cam::{
-    AblationCam, EigenCam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, ScoreCam, ScoreWeights,
-    XGradCam,
+    AblationCam, EigenCam, EigenGradCam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, ReciproCam,
+    ReciproMask, ReciproValue, ScoreCam, ScoreWeights, ShapleyCam, XGradCam,
 };
 pub use channel::{ChannelAttribution, ChannelMethod, ChannelValue, ChannelValues, PathFactors};
 pub use coalitions::{
@@ -70,6 +75,8 @@ pub use deep_lift::DeepLift;
 pub use elucid_progress::Progress;
 pub use error::AttributionError;
 pub use excitation::{ContrastiveExcitationBackprop, ExcitationBackprop};
+pub use full_grad::{FullGrad, FullGradTerms};
+pub use fused::{Fuse, Fused};
 pub use gradient::Gradient;
 pub use gradient_shap::GradientShap;
 pub use groups::{GroupEffects, Groups, NeuronGroups};
@@ -86,8 +93,9 @@ pub use options::{
     Configurable, Configuration, HasSetup, MethodOption, OptionError, Setting, fits,
 };
 pub use perturbation::{
-    ExtremalMasks, ExtremalPerturbation, FeatureAblation, MeaningfulMasks, MeaningfulPerturbation,
-    MeaningfulScore, Occlusion, Rise, RiseClassMaps, RiseDivisor, RiseMaps, RiseScore, RiseStretch,
+    ExtremalMasks, ExtremalPerturbation, FeatureAblation, Hides, MeaningfulMasks,
+    MeaningfulPerturbation, MeaningfulScore, Occlusion, Rise, RiseClassMaps, RiseDivisor, RiseMaps,
+    RiseScore, RiseStretch, TokenOcclusion,
 };
 pub use quadrature::Quadrature;
 pub use relevance::{RelevanceRule, RelevanceRules};
@@ -97,3 +105,4 @@ pub use smooth_grad::SmoothGrad;
 pub use spatial::{SpatialAttribution, SpatialMaps};
 pub use target::{Along, BoxFormat, ClassRef, DenseMap, Detection, Region, Side, Target};
 pub use work::{Context, Gradients};
+pub use xrai::{Xrai, XraiMap};

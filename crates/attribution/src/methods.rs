@@ -13,9 +13,9 @@ use crate::layer_map::Takes;
 use crate::network::FEATURES;
 use crate::options::{Configurable, Configuration, HasSetup, MethodOption};
 use crate::{
-    attention, blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, gradient, gradient_shap,
-    guided_backprop, guided_grad_cam, guided_ig, integrated_gradients, linear, lrp, perturbation,
-    smooth_grad,
+    attention, blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, full_grad, gradient,
+    gradient_shap, guided_backprop, guided_grad_cam, guided_ig, integrated_gradients, linear, lrp,
+    perturbation, smooth_grad, xrai,
 };
 use elucid_progress::{Progress, Reporter};
 
@@ -29,6 +29,7 @@ pub const METHODS: &[&Method] = &[
     &guided_backprop::METHOD,
     &deconvnet::METHOD,
     &integrated_gradients::METHOD,
+    &xrai::METHOD,
     &blur_ig::METHOD,
     &guided_ig::METHOD,
     &gradient_shap::METHOD,
@@ -41,12 +42,17 @@ pub const METHODS: &[&Method] = &[
     &cam::eigen_cam::METHOD,
     &cam::score_cam::METHOD,
     &cam::ablation_cam::METHOD,
+    &cam::recipro_cam::METHOD,
+    &cam::eigen_grad_cam::METHOD,
+    &cam::shapley_cam::METHOD,
+    &full_grad::METHOD,
     &guided_grad_cam::METHOD,
     &excitation::METHOD,
     &excitation::CONTRASTIVE,
     &lrp::METHOD,
     &perturbation::rise::METHOD,
     &perturbation::occlusion::METHOD,
+    &perturbation::token_occlusion::METHOD,
     &perturbation::feature_ablation::METHOD,
     &perturbation::extremal::METHOD,
     &perturbation::meaningful::METHOD,

@@ -28,6 +28,8 @@ pub(crate) struct Stored {
     evaluations: Vec<usize>,
     planned: Vec<usize>,
     tolerance_met: Vec<bool>,
+    #[serde(default)]
+    remarks: Vec<String>,
     positions: Positions,
     shape: Vec<usize>,
     /// Row-major.
@@ -111,6 +113,7 @@ impl From<Attribution> for Stored {
             evaluations: parts.evaluations,
             planned: parts.planned,
             tolerance_met: parts.tolerance_met,
+            remarks: parts.remarks,
             positions: parts.map.into(),
             shape: parts.values.shape().to_vec(),
             standard_errors: parts.standard_errors.map(|e| e.into_iter().collect()),
@@ -168,6 +171,7 @@ impl TryFrom<Stored> for Attribution {
             planned: stored.planned,
             tolerance_met: stored.tolerance_met,
             standard_errors: errors.transpose()?,
+            remarks: stored.remarks,
             map: stored.positions.into(),
             values,
         }))

@@ -297,15 +297,13 @@ impl<'w> Context<'w> {
         self.activation(self.rows(rows))
     }
 
-    /// The value of the layer that the target is computed from, where row `i` of `at` belongs to
-    /// image `rows[i]`.
-    fn fetch(
+    /// What is fed to give the layer this value, where row `i` of `at` belongs to image `rows[i]`.
+    fn feeds(
         &self,
         rows: &[usize],
         at: Activation,
-        rules: &Rules,
-    ) -> Result<Activation, AttributionError> {
-        let feeds = match self.is_input() {
+    ) -> Result<Vec<(&str, Activation)>, AttributionError> {
+        Ok(match self.is_input() {
             true => vec![(self.input.as_str(), at)],
             // Other branches than the layer's keep the values that the image gives them.
             false => vec![
@@ -315,7 +313,18 @@ impl<'w> Context<'w> {
                     self.map.laid_out(at, self.front(rows)?)?,
                 ),
             ],
-        };
+        })
+    }
+
+    /// The value of the layer that the target is computed from, where row `i` of `at` belongs to
+    /// image `rows[i]`.
+    fn fetch(
+        &self,
+        rows: &[usize],
+        at: Activation,
+        rules: &Rules,
+    ) -> Result<Activation, AttributionError> {
+        let feeds = self.feeds(rows, at)?;
         let (value, uses) = self
             .network
             .run_counting(feeds, &self.target.layer, rules)?;
@@ -351,7 +360,42 @@ impl<'w> Context<'w> {
     ///
     /// Whatever running the network meets.
     pub fn scores(&self, rows: &[usize], at: Activation) -> Result<Vec<f32>, AttributionError> {
-        let scores = to_vec(&self.run(rows, at, &Rules::new())?.into())?;
+        self.read(rows, self.run(rows, at, &Rules::new())?)
+    }
+
+    /// The same, where rules compute something else than their operators do.
+    pub(crate) fn scores_under(
+        &self,
+        rows: &[usize],
+        at: Activation,
+        rules: &Rules,
+    ) -> Result<Vec<f32>, AttributionError> {
+        let feeds = self.feeds(rows, at)?;
+        let fetched = self.network.run(feeds, &self.target.layer, rules)?;
+        self.read(rows, self.target.score(&fetched, rows)?)
+    }
+
+    /// The same where another layer has a value of its own, too.
+    pub(crate) fn scores_beside(
+        &self,
+        rows: &[usize],
+        at: Activation,
+        other: &Context<'_>,
+        there: Activation,
+    ) -> Result<Vec<f32>, AttributionError> {
+        let mut feeds = self.feeds(rows, at)?;
+        for (layer, value) in other.feeds(rows, there)? {
+            if feeds.iter().all(|(known, _)| *known != layer) {
+                feeds.push((layer, value));
+            }
+        }
+        let fetched = self.network.run(feeds, &self.target.layer, &Rules::new())?;
+        self.read(rows, self.target.score(&fetched, rows)?)
+    }
+
+    /// Scores as numbers, one for each row.
+    fn read(&self, rows: &[usize], scores: Tensor<1>) -> Result<Vec<f32>, AttributionError> {
+        let scores = to_vec(&scores.into())?;
         finite_scores(&self.target_name, rows.iter().copied(), &scores)?;
         Ok(scores)
     }

@@ -98,7 +98,7 @@ impl Attributor for EigenCam {
 }
 
 /// The first principal component of each image of `x`, `[N, C, 1, 1]`, along `sums` `[N, C, 1, 1]`.
-fn directions(x: Tensor<4>, sums: Tensor<4>) -> Result<Tensor<4>, AttributionError> {
+pub(super) fn directions(x: Tensor<4>, sums: Tensor<4>) -> Result<Tensor<4>, AttributionError> {
     let device = x.device();
     let [n, c, h, w] = x.dims();
     let rows = |x: Tensor<4>| -> Result<ArrayD<f32>, AttributionError> {

@@ -1,7 +1,7 @@
 //! Class activation maps: a layer's activations, weighted by what they mean to a target.
 //!
-//! All methods of this family give `[N, C, H, W]`, shaped like the layer: what each number of the
-//! layer adds to the map. Their usual map, [`Attribution::map`], is the sum over channels, raw:
+//! All methods of this family but one give `[N, C, H, W]`, shaped like the layer: what each number of
+//! the layer adds to the map. Their usual map, [`Attribution::map`], is the sum over channels, raw:
 //! signed, at the layer's size. What programs do to it afterwards is the caller's choice:
 //!
 //! - `.map()?.upsampled()` is the raw map at the images' size, bilinear;
@@ -22,6 +22,10 @@
 //! | [`EigenCam`] | `x_ci v_c`, with `v` the first principal component; no gradient |
 //! | [`ScoreCam`] | `x_ci w_c`, with `w` the softmax over channels of the score under each as a mask; no gradient |
 //! | [`AblationCam`] | `x_ci (s - s_c)`, with `s_c` the score without channel `c`; no gradient |
+//! | [`EigenGradCam`] | `x_ci g_ci v_c`, with `v` the first principal component of `x_ci g_ci` |
+//! | [`ShapleyCam`] | `x_ci mean_j(g_cj - (H x)_cj / 2)`, with `H` the second derivatives |
+//!
+//! [`ReciproCam`] has one number for each position instead: the score when only that position is shown.
 //!
 //! `x` is the activation and `g` the gradient of the target's score there, the logit by default.
 //!
@@ -30,11 +34,14 @@
 pub mod ablation_cam;
 mod by_channel;
 pub mod eigen_cam;
+pub mod eigen_grad_cam;
 pub mod grad_cam;
 pub mod grad_cam_plus_plus;
 pub mod hi_res_cam;
 pub mod layer_cam;
+pub mod recipro_cam;
 pub mod score_cam;
+pub mod shapley_cam;
 pub mod x_grad_cam;
 
 use burn::tensor::Tensor;
@@ -44,11 +51,14 @@ pub(crate) use self::grad_cam::weighted as grad_cam;
 pub use self::{
     ablation_cam::AblationCam,
     eigen_cam::EigenCam,
+    eigen_grad_cam::EigenGradCam,
     grad_cam::GradCam,
     grad_cam_plus_plus::GradCamPlusPlus,
     hi_res_cam::HiResCam,
     layer_cam::LayerCam,
+    recipro_cam::{ReciproCam, ReciproMask, ReciproValue},
     score_cam::{ScoreCam, ScoreWeights},
+    shapley_cam::ShapleyCam,
     x_grad_cam::XGradCam,
 };
 use crate::attribution::Attribution;

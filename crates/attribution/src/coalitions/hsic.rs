@@ -27,7 +27,7 @@ use ndarray::Array1;
 use crate::attributor::Setup;
 use crate::budget::{DOUBLE, SINGLE};
 use crate::coalitions::hidden::{HIDDEN, Hidden};
-use crate::coalitions::superpixels::SEGMENTS;
+use crate::coalitions::superpixels::{SEGMENTS, SEGMENTS_HELP};
 use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
 use crate::methods::Method;
@@ -53,7 +53,7 @@ impl HsicAttribution {
     pub fn new() -> Self {
         Self {
             setup: Setup::at(INPUT),
-            superpixels: Superpixels::grid(8).where_they_fit(),
+            superpixels: Superpixels::grid(8).where_they_fit().or_patches(),
             baseline: Hidden::zero(),
             samples: 500,
         }
@@ -65,7 +65,7 @@ coalitional!(HsicAttribution);
 crate::options!(HsicAttribution {
     {
         /// What is hidden together.
-        superpixels: Superpixels as "segments", "what is hidden together", SEGMENTS
+        superpixels: Superpixels as "segments", SEGMENTS_HELP, SEGMENTS
     }
     {
         /// How many coalitions are scored, 2 to 10000, 500 by default.

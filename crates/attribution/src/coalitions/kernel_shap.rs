@@ -29,7 +29,7 @@ use ndarray::{Array1, Array2};
 use crate::attributor::Setup;
 use crate::coalitions::hidden::{HIDDEN, Hidden};
 use crate::coalitions::least_squares::{add_outer, check_size, solve};
-use crate::coalitions::superpixels::SEGMENTS;
+use crate::coalitions::superpixels::{SEGMENTS, SEGMENTS_HELP};
 use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
 use crate::methods::Method;
@@ -53,7 +53,7 @@ impl KernelShap {
     pub fn new() -> Self {
         Self {
             setup: Setup::at(INPUT),
-            superpixels: Superpixels::slic(50).where_they_fit(),
+            superpixels: Superpixels::slic(50).where_they_fit().or_patches(),
             baseline: Hidden::zero(),
             samples: 1000,
         }
@@ -73,7 +73,7 @@ coalitional!(KernelShap);
 crate::options!(KernelShap {
     {
         /// What is hidden together.
-        superpixels: Superpixels as "segments", "what is hidden together", SEGMENTS
+        superpixels: Superpixels as "segments", SEGMENTS_HELP, SEGMENTS
     }
     {
         /// How many coalitions are scored beside all and none, 1000 by default; each of them once if

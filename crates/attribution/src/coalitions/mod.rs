@@ -1,7 +1,9 @@
 //! Methods that hide groups of pixels together, and explain the score by who was shown.
 //!
-//! The image is cut into [`Superpixels`]: the cells of a grid, the segments of SLIC, or those of a
-//! label map of one's own. Any set of them, a coalition, can be shown while all other pixels take
+//! The image is cut into [`Superpixels`]: the cells of a grid, the segments of SLIC, the patches of a
+//! transformer, or the segments of a label map of one's own. Unless one says, they are the patches
+//! where the network cuts the image into patches before anything else, since it sees no others; the result's
+//! configuration says which they were. Any set of them, a coalition, can be shown while all other pixels take
 //! the value that a [`Baseline`](crate::Baseline) gives them, zero by default, or
 //! the mean of their segment; the target's score
 //! `v` of that image is what the coalition is worth.
@@ -27,6 +29,7 @@
 //!
 //! Memory: `batch_size` images, 8 by default, propagated together, and what a method says of itself.
 
+mod felzenszwalb;
 mod game;
 mod hidden;
 pub mod hsic;
@@ -41,8 +44,10 @@ pub mod superpixels;
 use elucid_graph::ImageBatch;
 use ndarray::{Array1, ArrayD, Axis, IxDyn};
 
+pub(crate) use self::felzenszwalb::Felzenszwalb;
 pub(crate) use self::game::Game;
 pub(crate) use self::hidden::Hidden;
+pub(crate) use self::slic::pixels;
 pub use self::{
     hsic::HsicAttribution,
     kernel_shap::KernelShap,
@@ -55,7 +60,7 @@ use crate::attribution::{Attribution, Completeness};
 use crate::attributor::{Attributor, Setup};
 use crate::error::AttributionError;
 use crate::network::Network;
-use crate::options::Configurable;
+use crate::options::{Configurable, Setting};
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::target::Target;
@@ -144,7 +149,8 @@ pub(crate) fn explain<M: Coalitional>(
     parts.superpixels.check()?;
     let work = Context::new(network, images, target, parts.setup)?;
     parts.baseline.check(&work)?;
-    let segments = parts.superpixels.segments_of(&work)?;
+    let superpixels = parts.superpixels.resolved(&work)?;
+    let segments = superpixels.segments_of(&work)?;
     let mut evaluations = Vec::with_capacity(segments.len());
     for segments in &segments {
         let coalitions = method.coalitions(segments.count())?.saturating_add(2);
@@ -199,7 +205,12 @@ pub(crate) fn explain<M: Coalitional>(
         true => Some(per_pixel(&segments, &errors, work.size())?),
         false => None,
     };
-    let attribution = Attribution::new(method, &work, maps, scores, Reduce::Sum)?
+    let mut configuration = method.configuration(work.size());
+    if let Some(text) = superpixels.text(work.size()) {
+        configuration.set("segments", text);
+    }
+    let name = method.name();
+    let attribution = Attribution::named(name, configuration, &work, maps, scores, Reduce::Sum)?
         .with_evaluations(evaluations)
         .with_standard_errors(errors);
     let attribution = match stopped {

@@ -17,7 +17,7 @@ use ndarray::Array1;
 
 use crate::attributor::Setup;
 use crate::coalitions::hidden::{HIDDEN, Hidden};
-use crate::coalitions::superpixels::SEGMENTS;
+use crate::coalitions::superpixels::{SEGMENTS, SEGMENTS_HELP};
 use crate::coalitions::{Coalitional, Estimate, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
 use crate::methods::Method;
@@ -40,7 +40,7 @@ impl ShapleySampling {
     pub fn new() -> Self {
         Self {
             setup: Setup::at(INPUT),
-            superpixels: Superpixels::slic(50).where_they_fit(),
+            superpixels: Superpixels::slic(50).where_they_fit().or_patches(),
             baseline: Hidden::zero(),
             permutations: 25,
         }
@@ -52,7 +52,7 @@ coalitional!(ShapleySampling);
 crate::options!(ShapleySampling {
     {
         /// What is hidden together.
-        superpixels: Superpixels as "segments", "what is hidden together", SEGMENTS
+        superpixels: Superpixels as "segments", SEGMENTS_HELP, SEGMENTS
     }
     {
         /// How many orders there are, 25 by default.

@@ -254,39 +254,8 @@ fn parts(labels: &Array2<usize>, colours: &Array2<f64>) -> (Array2<usize>, Vec<P
 /// Colours of the pixels of an image `[C, H, W]`, one row each: CIELAB for three channels.
 pub(crate) fn colours(image: ArrayView3<'_, f32>, spec: Option<&InputSpec>) -> Array2<f64> {
     let (channels, height, width) = image.dim();
-    let pixels = || {
-        let at = move |pixel: usize| (pixel / width, pixel % width);
-        (0..height * width).map(at)
-    };
-    let values = |of: &dyn Fn(usize, f32) -> f64| {
-        let rows = pixels().flat_map(|(y, x)| (0..channels).map(move |c| (c, y, x)));
-        rows.map(|(c, y, x)| of(c, image[[c, y, x]]))
-            .collect::<Vec<f64>>()
-    };
-    let range = image
-        .iter()
-        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| {
-            (low.min(v), high.max(v))
-        });
-    let (low, high) = (f64::from(range.0), f64::from(range.1));
-    let stretched = |_, v: f32| match high > low {
-        true => (f64::from(v) - low) / (high - low),
-        false => 0.0,
-    };
-    let mut of_pixels = values(&stretched);
+    let mut of_pixels = pixels(image, spec);
     if channels == 3 {
-        if let Some(spec) = spec.filter(|spec| spec.channels() == channels) {
-            let restored = |c: usize, v: f32| {
-                let value = f64::from(v) * f64::from(spec.std()[c]) + f64::from(spec.mean()[c]);
-                value / f64::from(spec.scale()) / f64::from(spec.white())
-            };
-            let restored = values(&restored);
-            // Half a grey level for what rounding does.
-            let is_picture = |v: &f64| (-0.002..=1.002).contains(v);
-            if restored.iter().all(is_picture) {
-                of_pixels = restored;
-            }
-        }
         let is_bgr = spec.is_some_and(|spec| spec.order() == ChannelOrder::Bgr);
         for pixel in of_pixels.chunks_exact_mut(3) {
             if is_bgr {
@@ -299,6 +268,42 @@ pub(crate) fn colours(image: ArrayView3<'_, f32>, spec: Option<&InputSpec>) -> A
     }
     Array2::from_shape_fn((height * width, channels), |(pixel, c)| {
         of_pixels[pixel * channels + c]
+    })
+}
+
+/// The pixels of an image `[C, H, W]` from 0 for black to 1 for white, one after the other with all
+/// channels, as the preparation of the model's pictures had them; stretched to 0..1 where that gives no
+/// picture.
+pub(crate) fn pixels(image: ArrayView3<'_, f32>, spec: Option<&InputSpec>) -> Vec<f64> {
+    let (channels, height, width) = image.dim();
+    let values = |of: &dyn Fn(usize, f32) -> f64| {
+        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (y, x)));
+        let rows = pixels.flat_map(|(y, x)| (0..channels).map(move |c| (c, y, x)));
+        rows.map(|(c, y, x)| of(c, image[[c, y, x]]))
+            .collect::<Vec<f64>>()
+    };
+    let spec = spec.filter(|spec| channels == 3 && spec.channels() == channels);
+    if let Some(spec) = spec {
+        let restored = |c: usize, v: f32| {
+            let value = f64::from(v) * f64::from(spec.std()[c]) + f64::from(spec.mean()[c]);
+            value / f64::from(spec.scale()) / f64::from(spec.white())
+        };
+        let restored = values(&restored);
+        // Half a grey level for what rounding does.
+        let is_picture = |v: &f64| (-0.002..=1.002).contains(v);
+        if restored.iter().all(is_picture) {
+            return restored;
+        }
+    }
+    let range = image
+        .iter()
+        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| {
+            (low.min(v), high.max(v))
+        });
+    let (low, high) = (f64::from(range.0), f64::from(range.1));
+    values(&|_, v| match high > low {
+        true => (f64::from(v) - low) / (high - low),
+        false => 0.0,
     })
 }
 

@@ -29,7 +29,7 @@ use ndarray::{Array1, Array2, Axis};
 use crate::attributor::Setup;
 use crate::budget::SINGLE;
 use crate::coalitions::hidden::{HIDDEN, Hidden};
-use crate::coalitions::superpixels::SEGMENTS;
+use crate::coalitions::superpixels::{SEGMENTS, SEGMENTS_HELP};
 use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
 use crate::error::AttributionError;
 use crate::lines::mean;
@@ -53,7 +53,7 @@ impl SobolAttribution {
     pub fn new() -> Self {
         Self {
             setup: Setup::at(INPUT),
-            superpixels: Superpixels::grid(8).where_they_fit(),
+            superpixels: Superpixels::grid(8).where_they_fit().or_patches(),
             baseline: Hidden::zero(),
             design: 32,
         }
@@ -65,7 +65,7 @@ coalitional!(SobolAttribution);
 crate::options!(SobolAttribution {
     {
         /// What is hidden together.
-        superpixels: Superpixels as "segments", "what is hidden together", SEGMENTS
+        superpixels: Superpixels as "segments", SEGMENTS_HELP, SEGMENTS
     }
     {
         /// How many points each of the two designs has, 32 by default; each takes as many evaluations as

@@ -17,7 +17,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use elucid_graph::ImageBatch;
+use elucid_graph::{ImageBatch, Layout};
+use elucid_vision::Model;
 use ndarray::{Array2, ArrayView3, Axis, Ix4};
 
 use crate::attributor::Setup;
@@ -30,25 +31,33 @@ use crate::work::Context;
 
 /// Which pixels are hidden together.
 ///
-/// As text, as the option `--segments` has it: `grid:8`, `slic:50`, or `slic:50:10` with the
-/// compactness.
+/// As text, as the option `--segments` has it: `grid:8`, `grid:4x6`, `patches`, `slic:50`, or `slic:50:10`
+/// with the compactness.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Superpixels {
     kind: Kind,
     /// Whether there may be fewer of them, where an image has not that many pixels.
     fits: bool,
+    /// Whether they are the patches instead, of a network that has any.
+    gives_way: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 enum Kind {
-    Grid(usize),
+    /// Rows and columns.
+    Grid([usize; 2]),
+    Patches,
     Slic(Slic),
     Labels(Array2<usize>),
 }
 
 impl Superpixels {
     fn of(kind: Kind) -> Self {
-        Self { kind, fits: false }
+        Self {
+            kind,
+            fits: false,
+            gives_way: false,
+        }
     }
 
     /// The same, but no more than an image has pixels along its sides.
@@ -57,10 +66,27 @@ impl Superpixels {
         self
     }
 
+    /// The same, but the patches of a network that cuts images into patches before anything else.
+    pub(crate) fn or_patches(mut self) -> Self {
+        self.gives_way = true;
+        self
+    }
+
     /// The cells of a grid of `cells x cells`: row `y` of an image of height `H` is in row
     /// `floor(y * cells / H)` of the grid, so that cells differ by one pixel at most.
     pub fn grid(cells: usize) -> Self {
-        Self::of(Kind::Grid(cells))
+        Self::cells(cells, cells)
+    }
+
+    /// The same of a grid of so many rows and columns.
+    pub fn cells(rows: usize, columns: usize) -> Self {
+        Self::of(Kind::Grid([rows, columns]))
+    }
+
+    /// The patches of a transformer: the positions of its first tokens, before which there is no
+    /// activation. Any other network is refused.
+    pub fn patches() -> Self {
+        Self::of(Kind::Patches)
     }
 
     /// About so many segments of SLIC, of compactness 10.
@@ -98,14 +124,16 @@ impl Superpixels {
         self.check()?;
         let setup = Setup::at(elucid_graph::INPUT);
         let work = Context::new(network, images, &Target::log_sum_exp(), &setup)?;
-        self.segments_of(&work)
+        self.resolved(&work)?.segments_of(&work)
     }
 
     /// Refuses what can be no segments of any image.
     pub(crate) fn check(&self) -> Result<(), AttributionError> {
         let refuse = |expected| Err(self.refused(expected));
         match &self.kind {
-            Kind::Grid(0) | Kind::Slic(Slic { segments: 0, .. }) => refuse("1 segment or more"),
+            Kind::Grid([0, _] | [_, 0]) | Kind::Slic(Slic { segments: 0, .. }) => {
+                refuse("1 segment or more")
+            }
             Kind::Slic(slic) if !(slic.compactness.is_finite() && slic.compactness > 0.0) => {
                 refuse("a compactness above 0")
             }
@@ -116,12 +144,27 @@ impl Superpixels {
     /// What is cut out of images of that size.
     fn fitted(&self, [height, width]: [usize; 2]) -> Kind {
         match (&self.kind, self.fits) {
-            (Kind::Grid(cells), true) => Kind::Grid(*cells.min(&height.min(width))),
+            (Kind::Grid(cells), true) => Kind::Grid(cells.map(|n| n.min(height).min(width))),
             (Kind::Slic(slic), true) => Kind::Slic(Slic {
                 segments: slic.segments.min(height * width),
                 ..*slic
             }),
             (kind, _) => kind.clone(),
+        }
+    }
+
+    /// What is cut out of the images of this network.
+    pub(crate) fn resolved(&self, work: &Context<'_>) -> Result<Self, AttributionError> {
+        let asks = self.gives_way || self.kind == Kind::Patches;
+        let model = work.network.as_model().filter(|_| asks);
+        let patches = model.map(|model| patches(model, work.size())).transpose()?;
+        match (patches.flatten(), &self.kind) {
+            (Some([rows, columns]), _) => Ok(Self::cells(rows, columns)),
+            (None, Kind::Patches) => {
+                Err(self
+                    .refused("others: this network does not cut images into patches of one size"))
+            }
+            (None, _) => Ok(self.clone()),
         }
     }
 
@@ -132,16 +175,16 @@ impl Superpixels {
         let [height, width] = work.size();
         let same = |segments: Segments| vec![segments; work.count()];
         match &self.fitted([height, width]) {
-            Kind::Grid(cells) if *cells > height.min(width) => {
+            Kind::Grid([rows, columns]) if *rows > height || *columns > width => {
                 Err(self.refused("no more cells than the images have rows and columns"))
             }
-            Kind::Grid(cells) => {
-                let cell = |at: usize, size: usize| at * cells / size;
+            Kind::Grid([rows, columns]) => {
                 let labels = Array2::from_shape_fn((height, width), |(y, x)| {
-                    cell(y, height) * cells + cell(x, width)
+                    (y * rows / height) * columns + x * columns / width
                 });
                 Ok(same(Segments::new(labels)))
             }
+            Kind::Patches => Err(self.refused("the patches of a network")),
             Kind::Labels(labels) if labels.dim() != (height, width) => {
                 Err(self.refused("labels of the images' height and width"))
             }
@@ -181,7 +224,9 @@ impl Superpixels {
 impl fmt::Display for Superpixels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Grid(cells) => write!(f, "grid:{cells}"),
+            Kind::Grid([rows, columns]) if rows == columns => write!(f, "grid:{rows}"),
+            Kind::Grid([rows, columns]) => write!(f, "grid:{rows}x{columns}"),
+            Kind::Patches => f.write_str("patches"),
             Kind::Slic(slic) => write!(f, "slic:{}:{}", slic.segments, slic.compactness),
             Kind::Labels(labels) => write!(f, "labels of shape {:?}", labels.shape()),
         }
@@ -204,8 +249,13 @@ impl Setting for Superpixels {
     }
 }
 
+/// Help of the option `segments`.
+pub(crate) const SEGMENTS_HELP: &str =
+    "what is hidden together; of a network that cuts images into patches its patches, unless given";
+
 /// What segments may be written as.
-pub(crate) const SEGMENTS: &str = "grid:N (N x N cells), slic:N or slic:N:COMPACTNESS";
+pub(crate) const SEGMENTS: &str = "grid:N (N x N cells), grid:ROWSxCOLUMNS, patches (of a transformer), slic:N or \
+                                   slic:N:COMPACTNESS";
 
 impl FromStr for Superpixels {
     type Err = AttributionError;
@@ -219,7 +269,11 @@ impl FromStr for Superpixels {
         let fields: Vec<&str> = text.trim().split(':').collect();
         let count = |text: &str| text.trim().parse().map_err(|_| refuse());
         match fields[..] {
-            ["grid", cells] => Ok(Self::grid(count(cells)?)),
+            ["patches"] => Ok(Self::patches()),
+            ["grid", cells] => match cells.split_once('x') {
+                Some((rows, columns)) => Ok(Self::cells(count(rows)?, count(columns)?)),
+                None => Ok(Self::grid(count(cells)?)),
+            },
             ["slic", segments] => Ok(Self::slic(count(segments)?)),
             ["slic", segments, compactness] => {
                 let compactness = compactness.trim().parse().map_err(|_| refuse())?;
@@ -228,6 +282,25 @@ impl FromStr for Superpixels {
             _ => Err(refuse()),
         }
     }
+}
+
+/// Rows and columns of the patches that a network cuts images into before anything else; `None` where
+/// something else comes first, or patches are not all of one size.
+fn patches(
+    model: &Model,
+    [height, width]: [usize; 2],
+) -> Result<Option<[usize; 2]>, AttributionError> {
+    let layouts = model.layouts([height, width])?;
+    let first = model.layers().iter().find_map(|layer| {
+        match layouts.layout(layer.value()) {
+            Layout::Tokens { grid, .. } => Some(Some(grid)),
+            // Whatever follows sees more than patches.
+            _ if layer.algebra().is_activation() => Some(None),
+            _ => None,
+        }
+    });
+    let fits = |[rows, columns]: &[usize; 2]| height % rows == 0 && width % columns == 0;
+    Ok(first.flatten().filter(fits))
 }
 
 /// The segments of one image.

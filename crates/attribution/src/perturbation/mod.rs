@@ -3,8 +3,9 @@
 //! [`Rise`], [`Occlusion`] and [`FeatureAblation`] need no gradient: they take anything that maps a
 //! batch of images to scores, a model or a closure, differentiable or not, burn inside or not.
 //! [`ExtremalPerturbation`] and [`MeaningfulPerturbation`] look for a mask by its gradient.
+//! [`TokenOcclusion`] takes away tokens of a transformer, and has one number for each of them.
 //!
-//! All of them give one number per pixel, `[N, 1, H, W]`: the channels of a pixel are hidden
+//! All others give one number per pixel, `[N, 1, H, W]`: the channels of a pixel are hidden
 //! together.
 
 pub mod extremal;
@@ -12,9 +13,11 @@ pub mod feature_ablation;
 mod mask_grid;
 pub mod meaningful;
 pub mod occlusion;
+pub(crate) mod positions;
 mod pyramid;
 pub mod rise;
 mod smooth_mask;
+pub mod token_occlusion;
 
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::INPUT;
@@ -26,6 +29,7 @@ pub use self::{
     meaningful::{MeaningfulMasks, MeaningfulPerturbation, MeaningfulScore, Start},
     occlusion::Occlusion,
     rise::{Rise, RiseClassMaps, RiseDivisor, RiseMaps, RiseScore, RiseStretch},
+    token_occlusion::{Hides, TokenOcclusion},
 };
 use crate::attributor::Setup;
 use crate::error::AttributionError;

@@ -259,6 +259,19 @@ impl Target {
         }
     }
 
+    /// Whether it looks at a place of the picture, or of a layer, that would have to move with what the
+    /// picture shows.
+    pub(crate) fn is_of_a_place(&self) -> bool {
+        match &self.0 {
+            Kind::Neuron { .. } | Kind::Position { .. } => true,
+            Kind::Region { .. } | Kind::Detection(_) => true,
+            // One number is a class; what has several may have a row and a column.
+            Kind::Element { along, .. } => along.len() > 1,
+            Kind::Each(targets) => targets.iter().any(Self::is_of_a_place),
+            _ => false,
+        }
+    }
+
     /// Where in one picture it looks, `[H, W]` in pixels of the dense map, or of the network's input for a
     /// detected box; `None` for targets that are about no place. What is predicted is found in the picture.
     ///

@@ -5,15 +5,15 @@ use std::sync::LazyLock;
 
 use burn::tensor::Tensor;
 use elucid_attribution::{
-    AttributionError, Attributor, EigenCam, FEATURES, GradCam, GradCamPlusPlus, Gradient,
-    GuidedBackprop, GuidedGradCam, HiResCam, LayerCam, LinearApproximation, Method, MethodOptions,
-    Network, Reduce, Saliency, Target, Upsampling, XGradCam,
+    AttributionError, Attributor, EigenCam, EigenGradCam, FEATURES, GradCam, GradCamPlusPlus,
+    Gradient, GuidedBackprop, GuidedGradCam, HiResCam, LayerCam, LinearApproximation, Method,
+    MethodOptions, Network, Reduce, Saliency, Target, Upsampling, XGradCam,
 };
 use elucid_graph::{INPUT, LOGITS};
 use elucid_testkit::onnx::{Onnx, floats};
 use elucid_testkit::{device, numbers, relative_error};
 use elucid_vision::Model;
-use ndarray::{Array2, Array3, ArrayView1, ArrayView2, ArrayView4, Axis, Ix4, s};
+use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, ArrayView4, Axis, Ix4, s};
 
 use super::shared::refused_option;
 
@@ -63,6 +63,10 @@ fn naive_methods() -> Vec<(&'static str, Naive)> {
             })
         }),
         ("eigen-cam", |x, _| naive_eigen_cam(x, false)),
+        ("eigen-grad-cam", |x, g| {
+            let ones = Array1::ones(x.nrows());
+            naive_projection(&x * &g, &ones)
+        }),
     ]
 }
 
@@ -75,7 +79,12 @@ fn naive_eigen_cam(x: ArrayView2<'_, f64>, centred: bool) -> Array2<f64> {
             channel.mapv_inplace(|v| v - mean);
         }
     }
-    let mut v = ndarray::Array1::from_shape_fn(x.nrows(), |c| 1.0 + 0.01 * c as f64);
+    naive_projection(rows, &x.sum_axis(Axis(1)))
+}
+
+/// The channels times their first principal component, whose sign is that along `along`.
+fn naive_projection(rows: Array2<f64>, along: &Array1<f64>) -> Array2<f64> {
+    let mut v = Array1::from_shape_fn(rows.nrows(), |c| 1.0 + 0.01 * c as f64);
     for _ in 0..10_000 {
         let projected = rows.t().dot(&v);
         v = rows.dot(&projected);
@@ -85,7 +94,7 @@ fn naive_eigen_cam(x: ArrayView2<'_, f64>, centred: bool) -> Array2<f64> {
         }
         v /= length;
     }
-    if v.dot(&x.sum_axis(Axis(1))) < 0.0 {
+    if v.dot(along) < 0.0 {
         v = -v;
     }
     weighted(rows.view(), |c| v[c])
@@ -302,6 +311,34 @@ fn centred_eigen_cam_as_a_loop() {
             let map = map.maps().index_axis(Axis(0), image).to_owned();
             assert!(map.sum().abs() < 1e-4 * map.mapv(f32::abs).sum());
         }
+    }
+}
+
+/// The map agrees in sign with that of HiResCAM, evidence against a target included.
+#[test]
+fn eigen_grad_cam_speaks_as_hires_cam_does() {
+    let images = noise(2, 96, 80);
+    for target in [
+        Target::class(285),
+        Target::difference(7, 812),
+        Target::difference(812, 7),
+    ] {
+        for layer in [FEATURES, "fire4/concat"] {
+            let map = |method: &dyn Attributor| {
+                let found = method.attribute(&*MODEL, &images, target.clone()).unwrap();
+                found.map().unwrap().maps().mapv(f64::from)
+            };
+            let [eigen, hires] = [map(&EigenGradCam::at(layer)), map(&HiResCam::at(layer))];
+            for (eigen, hires) in eigen.outer_iter().zip(hires.outer_iter()) {
+                assert!((&eigen * &hires).sum() > 0.0, "{target} at {layer}");
+            }
+        }
+    }
+    let x = ndarray::Array2::from_shape_fn((2, 3), |(c, i)| (1.0 + c as f64) * (i as f64 - 1.0));
+    let centred = naive_projection(x.clone(), &Array1::ones(2));
+    let five = 5_f64.sqrt();
+    for (got, want) in centred.sum_axis(Axis(0)).iter().zip([-five, 0.0, five]) {
+        assert!((got - want).abs() < 1e-9);
     }
 }
 

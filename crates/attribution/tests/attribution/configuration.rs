@@ -86,9 +86,15 @@ fn every_option_that_is_set_is_stated() {
         ("centred", "true"),
         ("relative", "true"),
         ("allow-input", "true"),
+        ("allow-signed", "true"),
         ("jitter", "false"),
-        ("residual", "false"),
         ("normalised", "false"),
+        ("mask", "gaussian"),
+        ("value", "score"),
+        ("map", "gain"),
+        ("hides", "pixels"),
+        ("terms", "signed"),
+        ("residual", "true"),
     ];
     for method in METHODS {
         for option in method.options {

@@ -12,6 +12,8 @@ use elucid_testkit::{assets, device, read_npy, relative_error};
 use elucid_vision::Model;
 use serde_json::Value;
 
+use super::{token_cams, token_occlusion};
+
 /// Largest deviation, relative to the array's largest value.
 pub const TOLERANCE: f32 = 1e-4;
 
@@ -34,9 +36,10 @@ impl Compared {
     }
 }
 
+/// The arrays, and what is said of them.
 pub struct References {
     pub folder: PathBuf,
-    manifest: Value,
+    pub manifest: Value,
 }
 
 impl References {
@@ -89,12 +92,12 @@ impl References {
     }
 }
 
-fn open(file: &Path) -> Model {
+pub fn open(file: &Path) -> Model {
     Model::open(file, &device()).unwrap()
 }
 
 /// The name of a stage in a file.
-fn layer(tensors: &Value, stage: &str) -> String {
+pub fn layer(tensors: &Value, stage: &str) -> String {
     match stage {
         "input" => elucid_graph::INPUT.to_owned(),
         _ => tensors[stage]["name"].as_str().unwrap().to_owned(),
@@ -182,6 +185,8 @@ pub fn all() -> Option<Vec<Compared>> {
         }
     }
     found.extend(deep_lift(&references));
+    found.extend(token_cams::all(&references));
+    found.extend(token_occlusion::all(&references));
     Some(found)
 }
 

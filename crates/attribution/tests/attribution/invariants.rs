@@ -35,6 +35,8 @@ const SMALL: Settings = &[
     ("channels", "4"),
     // Noise is no image of the class: nothing to take away but the penalty.
     ("l1", "0"),
+    // Noise is one segment, which has one place in an order whatever the image.
+    ("map", "gain"),
 ];
 
 /// Methods whose attribution of `A - B` is that of `A` minus that of `B`.
@@ -48,6 +50,9 @@ const LINEAR: &[&str] = &[
     "hires-cam",
     "x-grad-cam",
     "ablation-cam",
+    "recipro-cam",
+    "shapley-cam",
+    "token-occlusion",
     "lime",
     "kernel-shap",
     "shapley-sampling",
@@ -60,12 +65,17 @@ const SEES_CONSTANT_NETWORKS: &[(&str, &str)] = &[
         "score-cam",
         "it gives channels of equal scores equal weights",
     ),
+    ("full-grad", "its score is a bias, which has places"),
     ("rise", "it gives the mean mask"),
     ("extremal-perturbation", "it has an area to cover"),
 ];
 
 /// Methods that hide all channels of a pixel together, and give one number for them.
 const PER_PIXEL: &[&str] = &[
+    "recipro-cam",
+    "token-occlusion",
+    "full-grad",
+    "xrai",
     "rise",
     "occlusion",
     "feature-ablation",
@@ -89,6 +99,7 @@ const COMPLETENESS: &[(&str, Settings, f64)] = &[
     ("blur-ig", &[("steps", "100"), ("max-sigma", "50")], 0.1),
     ("guided-ig", &[("steps", "100")], 10.0),
     ("gradient-shap", &[("samples", "200")], 0.5),
+    ("xrai", &[("steps", "100")], 0.1),
 ];
 
 /// Options under which methods that take them draw random numbers.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use elucid::attribution::{BoxFormat, Configuration, Method};
+use elucid::attribution::{BoxFormat, Configuration, Fuse, Method, Views};
 use serde::Serialize;
 
 use crate::args::{GradientArgs, ModelArgs, OutArgs, RunArgs};
@@ -22,6 +22,7 @@ use self::compute::Work;
 
 mod compute;
 mod page;
+mod run;
 
 /// The comparison, among the files of a run with several results.
 const PAGE: &str = "index.html";
@@ -71,6 +72,16 @@ pub struct AttributeArgs {
 
     #[command(flatten)]
     gradients: GradientArgs,
+
+    /// One map of all layers of --layer for each method: mean or product of their maps, each over its largest
+    /// value, on the finest grid
+    #[arg(long, value_name = "HOW", requires = "layers")]
+    fuse: Option<Fuse>,
+
+    /// Average the maps of several views of each photograph: flip (mirrored), scale (0.9 and 1.1 times as
+    /// large), intensity (its numbers times 0.9 and 1.1), several with commas
+    #[arg(long, value_name = "VIEW,...", value_delimiter = ',')]
+    tta: Vec<Views>,
 
     #[command(flatten)]
     options: MethodFlags,
@@ -161,6 +172,9 @@ struct ResultFacts {
     planned_evaluations: Option<usize>,
     /// Absent for methods without a tolerance.
     tolerance_met: Option<bool>,
+    /// What whoever reads the result should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    remarks: Vec<String>,
     /// Absent where the layer has no positions.
     map: Option<MapFacts>,
     /// Where the files lie in the folder; empty for the folder itself.
@@ -193,7 +207,7 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     check_target(args)?;
     let destination = args.output.check()?;
     // Options are understood, and files are there, before minutes are spent.
-    let runs = compute::runs(args)?;
+    let runs = run::runs(args)?;
     let facts: Vec<ImageFacts> = args
         .images
         .iter()

@@ -321,6 +321,90 @@ fn maps_are_reduced_and_smoothed_as_asked() {
     assert_eq!(report(&desk, "l2")["results"][0]["map"]["reduction"], "l2");
 }
 
+/// Several layers make one map of each method, on the finest of their grids.
+#[test]
+fn layers_are_fused() {
+    let desk = Desk::squeezenet();
+    let run = |flags: &str, out: &str| {
+        let line = format!("--image cat.png --method grad-cam {flags} --out {out}");
+        attribute(&desk, &line).ok()
+    };
+    for layer in ["fire9", "fire5"] {
+        run(&format!("--layer {layer}"), layer);
+    }
+    let said = run("--layer fire9,fire5/concat,fire5 --fuse product", "product");
+    assert_eq!(desk.listing("product"), FILES, "{}", said.out);
+    let facts = &report(&desk, "product")["results"][0];
+    assert_eq!(facts["layer"]["name"], "fire5/concat");
+    assert_eq!(
+        facts["options"],
+        json!({ "fuse": "product", "layers": "fire9/concat,fire5/concat" })
+    );
+    let (deep, shallow, fused) = (
+        map(&desk, "fire9"),
+        map(&desk, "fire5"),
+        map(&desk, "product"),
+    );
+    assert_eq!(fused.dim(), shallow.dim());
+    let largest = |map: &Array2<f32>| map.iter().copied().fold(0.0, f32::max);
+    let maps = Array3::from_shape_vec((1, 13, 13), deep.iter().copied().collect()).unwrap();
+    let (h, w) = shallow.dim();
+    let large = elucid::prelude::Saliency::new(maps, [h, w]).upsampled();
+    let large = large.maps().index_axis(Axis(0), 0).to_owned();
+    let want = &large * &shallow / (largest(&deep) * largest(&shallow));
+    for (got, want) in fused.iter().zip(&want) {
+        assert!((got - want).abs() < 1e-4 * largest(&fused), "{got} {want}");
+    }
+
+    // Each method has one map; those that take no layers stay as they are.
+    let line = "--image cat.png --method grad-cam,layer-cam,gradient --layer fire9,fire5 --fuse mean --out all";
+    attribute(&desk, line).ok();
+    let facts = report(&desk, "all");
+    let results = facts["results"].as_array().unwrap();
+    let named: Vec<_> = results
+        .iter()
+        .map(|r| r["method"].as_str().unwrap())
+        .collect();
+    assert_eq!(named, ["grad-cam", "layer-cam", "gradient"]);
+    let refused = |flags: &str| {
+        let line = format!("--image cat.png --method grad-cam {flags} --out refused");
+        attribute(&desk, &line).refused(2)
+    };
+    assert!(refused("--layer fire9 --fuse mean").contains("two layers or more"));
+    assert!(refused("--layer fire9,fire5 --fuse sum").contains("mean or product"));
+}
+
+/// Views of a photograph are averaged, and the report says so.
+#[test]
+fn views_are_averaged() {
+    let desk = Desk::squeezenet();
+    let run = |flags: &str, out: &str| {
+        let line = format!("--image cat.png --method grad-cam --target 285 {flags} --out {out}");
+        attribute(&desk, &line).ok();
+        report(&desk, out)["results"][0].clone()
+    };
+    let plain = run("", "plain");
+    let flipped = run("--tta flip", "flipped");
+    let all = run("--tta flip,scale,intensity", "all");
+    for (facts, views, evaluations) in [(&flipped, "flip", 2), (&all, "flip,scale,intensity", 18)] {
+        assert_eq!(facts["options"]["tta"], views);
+        assert_eq!(facts["evaluations"], evaluations);
+        assert_eq!(facts["score"], plain["score"]);
+        assert_eq!(facts["map"]["reduction"], "positive");
+    }
+    assert_ne!(map(&desk, "plain"), map(&desk, "flipped"));
+    assert_eq!(map(&desk, "all").dim(), map(&desk, "plain").dim());
+    let line =
+        "--image cat.png --method grad-cam --target 285@box:0,0,2,2 --tta flip --out refused";
+    attribute(&desk, line).refused(1);
+    let line = "--image cat.png --method grad-cam --tta turn --out refused";
+    assert!(
+        attribute(&desk, line)
+            .refused(2)
+            .contains("flip, scale or intensity")
+    );
+}
+
 #[test]
 fn a_layer_without_positions_gives_an_array_and_no_pictures() {
     let desk = Desk::squeezenet();

@@ -1,24 +1,20 @@
 //! The numbers, and the files made of them.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use elucid::Error;
-use elucid::attribution::{
-    AttributionError, Baseline, Configuration, Method, MethodOptions, Place,
-};
+use elucid::attribution::{AttributionError, Baseline, Configuration};
 use elucid::prelude::*;
 use elucid::vision::Guess;
 use indicatif::ProgressBar;
 use ndarray::{Array2, Axis};
 
+use super::run::Run;
 use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
-use crate::known;
 use crate::names;
-use crate::options::taken_by_others;
 use crate::output::Files;
 use crate::pictures::enlarged;
 use crate::report::{Clock, LayerFacts, remark};
@@ -30,81 +26,6 @@ const GUESSES: usize = 5;
 
 /// Results are held until all of them are there, up to this many bytes.
 const MAX_BYTES: usize = 2 << 30;
-
-/// A method at a layer.
-#[derive(Debug)]
-pub struct Run {
-    pub method: &'static Method,
-    /// The layer as it was asked for; `None` for the method's own.
-    pub layer: Option<String>,
-    /// What was given of the method's options.
-    options: BTreeMap<&'static str, String>,
-}
-
-impl Run {
-    /// The layer as it was asked for, or the method's own.
-    pub fn layer(&self) -> &str {
-        self.layer.as_deref().unwrap_or(self.method.own_layer())
-    }
-
-    fn options(&self, args: &AttributeArgs) -> MethodOptions {
-        let mut options = MethodOptions::new().seed(args.seed);
-        if let Some(layer) = &self.layer {
-            options = options.layer(layer);
-        }
-        if let Some(rules) = self.rules(args) {
-            options = options.rules(rules);
-        }
-        if let Some(batch_size) = args.batch_size {
-            options = options.batch_size(batch_size as usize);
-        }
-        let set =
-            |options: MethodOptions, (name, value): (&&str, &String)| options.set(name, value);
-        self.options.iter().fold(options, set)
-    }
-
-    fn rules<'a>(&self, args: &'a AttributeArgs) -> Option<&'a Rules> {
-        args.gradients
-            .rules
-            .as_ref()
-            .filter(|_| self.method.takes_rules)
-    }
-}
-
-/// Every method at every layer, as far as it takes one.
-pub fn runs(args: &AttributeArgs) -> Result<Vec<Run>, CliError> {
-    let methods = &args.method.0;
-    let takes_layer = |method: &&'static Method| method.place.takes_layer();
-    let takes_rules = |method: &&'static Method| method.takes_rules;
-    let all = known::methods();
-    if !args.layers.is_empty() && !methods.iter().any(takes_layer) {
-        return Err(taken_by_others("layer", methods, all.filter(takes_layer)));
-    }
-    if args.gradients.rules.is_some() && !methods.iter().any(takes_rules) {
-        return Err(taken_by_others("rules", methods, all.filter(takes_rules)));
-    }
-    let mut runs = Vec::new();
-    for method in methods {
-        let layers = match method.place {
-            Place::AnyLayer | Place::SpatialLayer if !args.layers.is_empty() => {
-                args.layers.iter().cloned().map(Some).collect()
-            }
-            _ => vec![None],
-        };
-        for layer in layers {
-            let run = Run {
-                method,
-                layer,
-                options: args.options.of(method),
-            };
-            run.method
-                .build(&run.options(args))
-                .map_err(|error| CliError::Usage(error.to_string()))?;
-            runs.push(run);
-        }
-    }
-    Ok(runs)
-}
 
 /// What is explained of a photograph whose classes are `ranked`, best first.
 fn choose(
@@ -256,6 +177,17 @@ impl<'w> Work<'w> {
                 }
             }
         });
+        for run in &mut runs {
+            let mut known: Vec<&String> = Vec::new();
+            run.fused.retain(|asked| {
+                let full = layers.iter().find(|(name, _)| *name == asked);
+                let Some((_, full)) = full.filter(|(_, full)| !known.contains(&full)) else {
+                    return false;
+                };
+                known.push(full);
+                true
+            });
+        }
         check_size(&runs, args, model)?;
 
         let mut images = Vec::new();
@@ -321,12 +253,12 @@ impl<'w> Work<'w> {
         let images = Photo::stack(&self.images)?;
         let mut results = Results::default();
         for (index, run) in self.runs.iter().enumerate() {
-            let what = format!("{} at {}", run.method.name, run.layer());
+            let what = format!("{} at {}", run.method.name, run.place());
             let mut failed = |message: String| {
                 results.failures.push(Failure {
                     run: index,
                     method: run.method.name,
-                    layer: run.layer().to_owned(),
+                    layer: run.place(),
                     message,
                 });
             };
@@ -397,7 +329,7 @@ impl<'w> Work<'w> {
                 }
             }
         });
-        let method = run.method.build(&options)?;
+        let method = run.build(&options, self.args)?;
         let attribution = method.attribute(&self.session.model, images, self.target.clone())?;
         Ok(attribution)
     }
@@ -425,12 +357,7 @@ impl<'w> Work<'w> {
     fn draw(&self, run: &Run, attribution: &Attribution) -> Result<Drawn, elucid::Error> {
         let model = &self.session.model;
         let layer = LayerFacts::of(model.layer(attribution.layer())?, model)?;
-        // Evidence at features is shown as its papers do, positive: a class activation map that is
-        // negative everywhere has nothing to show.
-        let usual = match run.method.place {
-            Place::SpatialLayer => Reduce::Positive,
-            Place::Input | Place::AnyLayer | Place::Tokens => attribution.reduction(),
-        };
+        let usual = run.reduction().unwrap_or(attribution.reduction());
         let reduction = self.args.maps.reduce.unwrap_or(usual);
         let small = match attribution.saliency(reduction) {
             Ok(maps) => maps,
@@ -445,7 +372,7 @@ impl<'w> Work<'w> {
                     }
                     error => error.to_string(),
                 };
-                let what = format!("{} at {}", run.method.name, run.layer());
+                let what = format!("{} at {}", run.method.name, run.place());
                 let console = &self.session.console;
                 console.note(format!("{what}: no map is drawn: {why}"));
                 return Ok(Drawn { layer, maps: None });
@@ -527,6 +454,18 @@ impl<'w> Work<'w> {
                 overlay = Some(photo.marked(over)?);
             }
         }
+        let remarks = attribution.remarks().iter();
+        let of_photo = format!("image {i}: ");
+        let remarks: Vec<String> = remarks
+            .filter_map(|remark| Some(remark.strip_prefix(&of_photo)?.to_owned()))
+            .collect();
+        for remark in &remarks {
+            let what = format!(
+                "{} at {}, {}",
+                run.method.name, drawn.layer.name, photo.name
+            );
+            self.session.console.note(format!("{what}: {remark}"));
+        }
         let spec = self.session.model.input_spec();
         let options = attribution.configuration().clone();
         let facts = ResultFacts {
@@ -545,6 +484,7 @@ impl<'w> Work<'w> {
             evaluations: attribution.evaluations().get(i).copied().unwrap_or(1),
             planned_evaluations: attribution.planned().get(i).copied(),
             tolerance_met: attribution.tolerance_met().get(i).copied(),
+            remarks,
             map: map_facts,
             files: results.files.names_from(first),
             folder: folder.clone(),
@@ -569,8 +509,11 @@ impl<'w> Work<'w> {
             1 => "",
             _ => &photo.stem,
         };
-        let layer = run.layer.as_deref().unwrap_or_default();
-        names::unique([run.method.name, layer, stem], taken)
+        let layer = match &run.layer {
+            Some(layer) => layer.clone(),
+            None => run.fused.join("_"),
+        };
+        names::unique([run.method.name, &layer, stem], taken)
     }
 }
 
@@ -590,13 +533,15 @@ fn check_size(runs: &[Run], args: &AttributeArgs, model: &Model) -> Result<(), C
     let [height, width] = model.input_spec().size();
     let mut bytes: usize = 0;
     for run in runs {
-        // A method whose own layer is not there fails alone.
-        let Ok(layer) = Network::layer(model, run.layer()) else {
-            continue;
-        };
-        let numbers: usize = model.layer(&layer)?.shape().iter().skip(1).product();
-        // The map and two pictures come with it.
-        bytes = bytes.saturating_add(4 * numbers + 10 * height * width);
+        for layer in run.layers() {
+            // A method whose own layer is not there fails alone.
+            let Ok(layer) = Network::layer(model, layer) else {
+                continue;
+            };
+            let numbers: usize = model.layer(&layer)?.shape().iter().skip(1).product();
+            // The map and two pictures come with it.
+            bytes = bytes.saturating_add(4 * numbers + 10 * height * width);
+        }
     }
     let advice = "explain fewer photographs, layers or methods at a time";
     if bytes.saturating_mul(photos) > MAX_BYTES {

@@ -4,7 +4,8 @@ use elucid::Error;
 use elucid::prelude::*;
 use elucid::vision::Guess;
 
-use super::compute::{Explained, Results, Run, Work};
+use super::compute::{Explained, Results, Work};
+use super::run::Run;
 use super::{ResultFacts, percent};
 use crate::report::remarks;
 
@@ -99,9 +100,14 @@ fn section(
     section
 }
 
-/// The layer's full name, or what was asked for where there is no such layer.
+/// The layers' full names, or what was asked for where there is no such layer.
 fn full_name(work: &Work<'_>, run: &Run) -> String {
-    Network::layer(&work.session.model, run.layer()).unwrap_or_else(|_| run.layer().to_owned())
+    let full = |layer: &&str| {
+        let found = Network::layer(&work.session.model, layer);
+        found.unwrap_or_else(|_| (*layer).to_owned())
+    };
+    let names: Vec<String> = run.layers().iter().map(full).collect();
+    names.join(" and ")
 }
 
 fn text(work: &Work<'_>, photo: &Explained) -> String {
@@ -147,6 +153,9 @@ fn figure(facts: &ResultFacts, overlay: Option<&Picture>, photo: &str) -> Figure
         figure = figure.number("completeness error", percent(completeness.error));
     }
     figure = figure.number("evaluations", facts.evaluations.to_string());
+    for remark in &facts.remarks {
+        figure = figure.number("remark", remark);
+    }
     match facts.tolerance_met {
         Some(false) => figure.number("tolerance", "not met"),
         _ => figure,

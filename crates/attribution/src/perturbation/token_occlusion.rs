@@ -1,0 +1,399 @@
+//! Token occlusion: what the score loses without one token, or one position of a layer. No gradient.
+//!
+//! `attr[i] = f(x) - f(x without token i)`, one number for each patch, `[N, 1, h, w]` on the grid of
+//! patches. A token is taken away in one of three ways:
+//!
+//! | [`Hides`] | what is done |
+//! | --- | --- |
+//! | [`Zero`](Hides::Zero), by default | the token that enters the first block, its position included, becomes 0 |
+//! | [`Unseen`](Hides::Unseen) | no token looks at it: its key is masked in every block before the softmax, which equals the sequence without it wherever it is not read itself |
+//! | [`Pixels`](Hides::Pixels) | the pixels of its patch become the [`Baseline`], zero by default |
+//!
+//! A token of zeros is still looked at, by keys that are biases only, and a patch of one colour still has
+//! a position: the three differ. Class tokens and others in front of the patches are never hidden.
+//!
+//! Source: occlusion is Zeiler and Fergus's (2014); on tokens, leaving some out is how Naseer et al.,
+//! *Intriguing Properties of Vision Transformers* (2021), <https://arxiv.org/abs/2105.10497>, and many after
+//! them ask what a transformer relies on.
+//!
+//! **Layers.** Unless a layer is named, tokens are those that enter the first block that attends: what
+//! the path around its attention carries. A named layer is taken as it is, and its positions are set to 0 or
+//! covered in the image; so they are at [`FEATURES`] of a network without attention, where a position
+//! of a map `[N, C, H, W]` stands for a token. [`Hides::Unseen`] needs attention whose softmax is an
+//! operator of its own and whose keys are the tokens of the layer; it is refused for windows and for
+//! operators that attend by themselves.
+//!
+//! One evaluation for each position, and one more. Memory: `batch_size` values of the layer, and what
+//! lies behind them. It needs a model: a closure has no layers.
+
+use std::collections::HashSet;
+
+use burn::tensor::{Tensor, TensorData, activation};
+use elucid_graph::{INPUT, ImageBatch, Layout, Pattern};
+use elucid_rules::{Algebra, GradRule, Operator, Rules};
+use elucid_vision::Model;
+
+use super::positions::{by_position, masks};
+use super::{Masked, per_pixel};
+use crate::attribution::Attribution;
+use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::baseline::{BASELINES, Baseline};
+use crate::cam::spatial;
+use crate::error::AttributionError;
+use crate::layer_map::Takes;
+use crate::methods::{Method, Place};
+use crate::network::{FEATURES, Network};
+use crate::options::{Configurable, Setting, words};
+use crate::random::Random;
+use crate::saliency::Reduce;
+use crate::target::Target;
+use crate::work::Context;
+
+/// How a token is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hides {
+    /// It becomes 0.
+    Zero,
+    /// No token looks at it.
+    Unseen,
+    /// The pixels of its patch are hidden.
+    Pixels,
+}
+
+words!(Hides, "hides",
+    HIDES = "zero (the token is 0), unseen (no token looks at it) or pixels (its patch is hidden)",
+    "zero" => Zero, "unseen" => Unseen, "pixels" => Pixels);
+
+/// Differences of scores when tokens are taken away one by one.
+#[derive(Debug, Clone)]
+#[must_use = "a method does nothing until it is asked to attribute"]
+pub struct TokenOcclusion {
+    pub(crate) setup: Setup,
+    hides: Option<Hides>,
+    baseline: Baseline,
+}
+
+impl Default for TokenOcclusion {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TokenOcclusion {
+    /// Tokens that enter the first block become 0.
+    pub fn new() -> Self {
+        Self::at(FEATURES)
+    }
+
+    /// Positions of a layer: of tokens on a grid, or of a map.
+    pub fn at(layer: &str) -> Self {
+        Self {
+            setup: Setup::at(layer),
+            hides: None,
+            baseline: Baseline::zero(),
+        }
+    }
+
+    /// How tokens are taken away; by default they become 0.
+    pub fn hides(mut self, hides: Hides) -> Self {
+        self.hides = Some(hides);
+        self
+    }
+
+    /// Hides the pixels of patches, [`Hides::Pixels`], by this; one baseline or the mean of several.
+    pub fn baseline(mut self, baseline: Baseline) -> Self {
+        self.hides = Some(Hides::Pixels);
+        self.baseline = baseline;
+        self
+    }
+
+    fn way(&self) -> Hides {
+        self.hides.unwrap_or(Hides::Zero)
+    }
+
+    setup_builders!(batch_size, progress, seed);
+}
+
+crate::options!(TokenOcclusion {
+    {
+        "hides", "how a token is taken away", HIDES,
+        |method, _| Some(method.way().to_string()),
+        |method, text| {
+            method.hides = Setting::read(text)?;
+            Some(())
+        }
+    }
+    {
+        "baseline", "with hides pixels, and only so: what hidden pixels become", BASELINES,
+        |method, size| match method.way() {
+            Hides::Pixels => method.baseline.text(size),
+            Hides::Zero | Hides::Unseen => None,
+        },
+        |method, text| match method.hides {
+            Some(Hides::Zero | Hides::Unseen) => None,
+            _ => {
+                *method = method.clone().baseline(Setting::read(text)?);
+                Some(())
+            }
+        }
+    }
+});
+
+impl Attributor for TokenOcclusion {
+    fn name(&self) -> &'static str {
+        METHOD.name
+    }
+
+    stated!();
+
+    fn attribute(
+        &self,
+        network: &dyn Network,
+        images: &dyn ImageBatch,
+        target: Target,
+    ) -> Result<Attribution, AttributionError> {
+        let setup = self.setup.clone().with_layer(INPUT);
+        let input = Context::new(network, images, &target, &setup)?;
+        let model = input.model(METHOD.title)?;
+        let layer = match self.setup.layer() {
+            FEATURES => entering(model, input.size())?,
+            _ => None,
+        };
+        let layer = layer.as_deref().unwrap_or(self.setup.layer());
+        let work = input.at(layer, &Rules::new(), Takes::Map)?;
+        self.baseline.check(&input)?;
+        let hides = self.way();
+        let unseen = match hides {
+            Hides::Unseen => Some(attentions(&work)?),
+            Hides::Zero | Hides::Pixels => None,
+        };
+        let (mut maps, mut scores, mut grid) = (Vec::new(), Vec::new(), [1, 1]);
+        for image in 0..work.count() {
+            let at = spatial(&work, &work.activation_of(&[image])?)?;
+            let [_, _, h, w] = at.dims();
+            grid = [h, w];
+            let score = work.scores(&[image], at.clone().into())?[0];
+            let found = match (hides, &unseen) {
+                (Hides::Pixels, _) => self.without_pixels(&work, &input, image, grid)?,
+                (_, Some(attentions)) => without_keys(&work, image, at, attentions)?,
+                (_, None) => without_values(&work, image, at)?,
+            };
+            maps.push(found.into_iter().map(|found| score - found).collect());
+            scores.push(score);
+        }
+        let each = match hides {
+            Hides::Pixels => self.baseline.count(),
+            Hides::Zero | Hides::Unseen => 1,
+        };
+        let evaluations = vec![grid[0] * grid[1] * each + 1; scores.len()];
+        let values = per_pixel(maps, grid)?;
+        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+            .with_evaluations(evaluations))
+    }
+}
+
+impl TokenOcclusion {
+    /// Scores without the pixels of each patch of one image.
+    fn without_pixels(
+        &self,
+        work: &Context<'_>,
+        input: &Context<'_>,
+        image: usize,
+        [h, w]: [usize; 2],
+    ) -> Result<Vec<f32>, AttributionError> {
+        let [height, width] = input.size();
+        let mut random = Random::new(self.setup.seed);
+        let hidden = self.baseline.images(input, image, &mut random).into_iter();
+        let hidden: Vec<Masked> = hidden.map(|h| Masked::new(input, image, h)).collect();
+        let mask = |&patch: &usize| -> Vec<f32> {
+            let is_inside = |y: usize, x: usize| (y * h / height) * w + x * w / width == patch;
+            let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (y, x)));
+            let keeps = pixels.map(|(y, x)| f32::from(u8::from(!is_inside(y, x))));
+            keeps.collect()
+        };
+        by_position(work, image, [h, w], |batch| {
+            let masks: Vec<Vec<f32>> = batch.iter().map(mask).collect();
+            let mut means = vec![0.0; batch.len()];
+            for hidden in &hidden {
+                for (mean, score) in means.iter_mut().zip(hidden.scores(input, &masks)?) {
+                    *mean += score / self.baseline.count() as f32;
+                }
+            }
+            Ok(means)
+        })
+    }
+}
+
+/// Scores without the value of each position of one image, whose layer is `at` `[1, C, h, w]`.
+fn without_values(
+    work: &Context<'_>,
+    image: usize,
+    at: Tensor<4>,
+) -> Result<Vec<f32>, AttributionError> {
+    let [_, _, h, w] = at.dims();
+    by_position(work, image, [h, w], |batch| {
+        let keeps = |of, place| f32::from(u8::from(of != place));
+        let kept = at.clone() * masks(batch, [h, w], &at.device(), keeps);
+        work.scores(&vec![image; batch.len()], kept.into())
+    })
+}
+
+/// Scores when no token looks at each of those of one image, whose layer is `at` `[1, C, h, w]`.
+fn without_keys(
+    work: &Context<'_>,
+    image: usize,
+    at: Tensor<4>,
+    attentions: &[String],
+) -> Result<Vec<f32>, AttributionError> {
+    let [_, _, h, w] = at.dims();
+    let prefix = work.map.prefix();
+    by_position(work, image, [h, w], |batch| {
+        let rules = attentions.iter().fold(Rules::new(), |rules, softmax| {
+            let unseen = Unseen {
+                hidden: batch.iter().map(|token| prefix + token).collect(),
+                keys: prefix + h * w,
+            };
+            rules.on_layers(softmax, unseen)
+        });
+        let every = at.clone().repeat_dim(0, batch.len());
+        work.scores_under(&vec![image; batch.len()], every.into(), &rules)
+    })
+}
+
+/// The tokens that enter the first block that attends: what is added to the outcome of its attention.
+/// `None` for a network without attention.
+fn entering(model: &Model, size: [usize; 2]) -> Result<Option<String>, AttributionError> {
+    let blocks = model.bound().blocks_for(size)?;
+    let is_attention = |pattern: &Pattern| matches!(pattern, Pattern::Attention { .. });
+    let Some(first) = blocks.iter().find(|block| is_attention(block.pattern())) else {
+        return Ok(None);
+    };
+    let layouts = model.layouts(size)?;
+    let graph = model.graph();
+    let mut follows = HashSet::from([first.output()]);
+    for node in graph.nodes() {
+        let inputs = || node.inputs.iter().flatten();
+        if !inputs().any(|value| follows.contains(value)) {
+            continue;
+        }
+        let mut others = inputs().filter(|value| !follows.contains(value));
+        let is_map = |layout| layout != Layout::Unknown;
+        let around = others.find(|value| is_map(layouts.layout(**value)));
+        if let (Algebra::Sum, Some(&around)) = (graph.algebra(node), around) {
+            return Ok(Some(graph.name(around).to_owned()));
+        }
+        follows.extend(node.outputs.iter().copied());
+    }
+    Err(AttributionError::NeedsLayer {
+        network: model.name().to_owned(),
+    })
+}
+
+/// The layers where each attention becomes probabilities, if its keys are the tokens of the layer.
+fn attentions(work: &Context<'_>) -> Result<Vec<String>, AttributionError> {
+    let refused = |expected| AttributionError::Parameter {
+        parameter: "hides",
+        value: Hides::Unseen.to_string(),
+        expected,
+    };
+    let model = work.model(METHOD.title)?;
+    let graph = model.graph();
+    let blocks = model.bound().blocks_for(work.size())?;
+    let mut found = Vec::new();
+    for block in &blocks {
+        let Pattern::Attention {
+            keys,
+            probabilities,
+            stages,
+            ..
+        } = block.pattern()
+        else {
+            continue;
+        };
+        let of_layer = keys.map(|keys| Layout::Tokens {
+            prefix: keys.prefix,
+            grid: keys.grid,
+        });
+        if of_layer != Some(work.map.layout()) {
+            return Err(refused(
+                "zero or pixels where the keys of attention are not the tokens of the layer, as in windows",
+            ));
+        }
+        let softmax = &graph.nodes()[stages[1]];
+        match probabilities {
+            Some(_) if graph.algebra(softmax) == Algebra::Softmax => {
+                let made = softmax.outputs.first().map(|value| graph.name(*value));
+                found.extend(made.map(str::to_owned));
+            }
+            _ => {
+                return Err(refused(
+                    "zero or pixels where an operator attends by itself",
+                ));
+            }
+        }
+    }
+    match found.is_empty() {
+        true => Err(refused("zero or pixels in a network without attention")),
+        false => Ok(found),
+    }
+}
+
+/// A softmax over keys of which one in each row has no part.
+#[derive(Debug)]
+struct Unseen {
+    /// The key that is hidden in each row.
+    hidden: Vec<usize>,
+    /// Number of keys.
+    keys: usize,
+}
+
+impl Unseen {
+    /// The axis of keys: the last one, of `[N, heads, queries, keys]` or of `[N heads, queries, keys, 1]`.
+    fn axis(&self, x: &Tensor<4>) -> usize {
+        match x.dims()[3] == self.keys {
+            true => 3,
+            false => 2,
+        }
+    }
+}
+
+/// What is added to a key's score to hide it: its exponential is 0.
+const HIDDEN: f32 = -1e30;
+
+impl GradRule for Unseen {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let axis = self.axis(&x);
+        let each = x.dims()[0] / self.hidden.len().max(1);
+        let mut added = Vec::with_capacity(x.dims()[0] * self.keys);
+        for &hidden in &self.hidden {
+            for _ in 0..each {
+                added.extend((0..self.keys).map(|key| if key == hidden { HIDDEN } else { 0.0 }));
+            }
+        }
+        let mut shape = [x.dims()[0], 1, 1, 1];
+        shape[axis] = self.keys;
+        let added = Tensor::<4>::from_data(TensorData::new(added, shape), &x.device());
+        activation::softmax(x + added, axis)
+    }
+
+    fn backward(&self, x: Tensor<4>, y: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
+        let products = y.clone() * g.clone();
+        let sums = products.sum_dim(self.axis(&x));
+        y * (g - sums)
+    }
+
+    fn applies_to(&self, op: &Operator<'_>) -> bool {
+        op.algebra() == Algebra::Softmax
+    }
+}
+
+pub(crate) const METHOD: Method = Method::new(
+    "token-occlusion",
+    "Token occlusion",
+    "Naseer et al. 2021",
+    |options| options.apply(TokenOcclusion::new()),
+)
+.at(Place::SpatialLayer)
+.needs_model()
+.random()
+.options(TokenOcclusion::OPTIONS);
