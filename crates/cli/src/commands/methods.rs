@@ -8,6 +8,9 @@ use crate::console::{Output, table};
 use crate::error::CliError;
 use crate::known;
 
+/// What methods attribute to that look at attention, whatever layer.
+const TOKENS: &str = "tokens that attend";
+
 #[derive(Debug, Args)]
 pub struct MethodsArgs {
     /// A method, to be shown in full
@@ -23,7 +26,7 @@ pub struct MethodsArgs {
 struct Facts {
     name: &'static str,
     title: &'static str,
-    /// What it attributes to: `input`, `any layer`, or a `layer with positions`.
+    /// What it attributes to: `input`, `any layer`, a `layer with positions`, or `tokens that attend`.
     at: &'static str,
     /// The layer when none is named.
     default_layer: &'static str,
@@ -68,7 +71,7 @@ impl From<&'static Method> for Facts {
                 Place::Input => "input",
                 Place::AnyLayer => "any layer",
                 Place::SpatialLayer => "layer with positions",
-                Place::Tokens => "tokens that attend",
+                Place::Tokens => TOKENS,
             },
             default_layer: method.own_layer(),
             needs: if method.needs_model {
@@ -133,7 +136,10 @@ fn show(out: &mut Output, method: &Facts) -> Result<(), CliError> {
         ("reference", method.reference.to_owned()),
         (
             "at",
-            format!("{}, {} by default", method.at, method.default_layer),
+            match method.at {
+                TOKENS => TOKENS.to_owned(),
+                at => format!("{at}, {} by default", method.default_layer),
+            },
         ),
         (
             "needs",

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::commands::TRANSFORMER;
 use crate::common::{Desk, Ended};
 use elucid::attribution::{METHODS, MethodOptions};
 use ndarray::{Array2, Array3, ArrayD, Axis};
@@ -741,4 +742,45 @@ fn what_sigterm_leaves_is_kept() {
     let evaluations = result["evaluations"].as_u64().unwrap();
     assert!(evaluations > 0 && evaluations < 100_000, "{evaluations}");
     assert!(map(&desk, "out").iter().any(|&v| v != 0.0));
+}
+
+#[test]
+fn what_a_transformer_attends_to_is_drawn() {
+    let desk = Desk::squeezenet();
+    fs::write(desk.path("vit.onnx"), TRANSFORMER).unwrap();
+    let methods = [
+        "attention",
+        "attention-rollout",
+        "gradient-attention",
+        "chefer",
+        "chefer-cvpr",
+    ];
+    let line = format!(
+        "--model vit.onnx --image cat.png --method {} --head 1 --out all",
+        methods.join(",")
+    );
+    attribute(&desk, &line).ok();
+    assert!(desk.listing("all").contains(&"index.html".to_owned()));
+    let line =
+        "--model vit.onnx --image cat.png --method attention --block 0 --query 3,1 --out one";
+    let said = attribute(&desk, line).ok().out;
+    assert!(said.contains("attention"), "{said}");
+    assert_eq!(desk.listing("one"), FILES);
+    let values: Array3<f32> = ndarray_npy::read_npy(desk.path("one/attribution.npy")).unwrap();
+    assert_eq!(values.shape(), [1, 4, 4]);
+    assert!(values.iter().all(|&v| v > 0.0));
+    let options = &report(&desk, "one")["results"][0]["options"];
+    assert_eq!(
+        (&options["query"], &options["block"]),
+        (&json!("3,1"), &json!("0"))
+    );
+    // A convolutional network attends to nothing, and methods that look elsewhere do not mind.
+    let line = "--image cat.png --method chefer --out none";
+    let refused = attribute(&desk, line).refused(1);
+    assert!(refused.contains("looks at attention"), "{refused}");
+    let line = "--image cat.png --method chefer,gradient --out some";
+    let said = attribute(&desk, line).ok();
+    assert!(said.err.contains("chefer"), "{}", said.err);
+    let line = "--model vit.onnx --image cat.png --method chefer --layer x --out layer";
+    assert!(attribute(&desk, line).refused(2).contains("--layer"));
 }

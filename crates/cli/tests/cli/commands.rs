@@ -278,7 +278,7 @@ fn a_reader_that_leaves_early_is_no_error() {
 }
 
 /// A vision transformer of two blocks for 32 x 32 pixels, by PyTorch's older exporter.
-const TRANSFORMER: &[u8] = include_bytes!("../files/vit_tiny.onnx");
+pub const TRANSFORMER: &[u8] = include_bytes!("../files/vit_tiny.onnx");
 
 #[test]
 fn inspect_shows_blocks() {
