@@ -99,9 +99,9 @@ impl Fused {
         let layers = layers.into_iter();
         let parts = layers.map(|layer| method.build(&options.clone().layer(layer.as_ref())));
         let fused = Self::new(parts.collect::<Result<Vec<_>, _>>()?, fuse)?;
-        Ok(match method.place {
-            Place::SpatialLayer => fused.reduced_by(Reduce::Positive),
-            Place::Input | Place::AnyLayer | Place::Tokens => fused,
+        Ok(match method.place == Place::SpatialLayer {
+            true => fused.reduced_by(Reduce::Positive),
+            false => fused,
         })
     }
 

@@ -118,9 +118,9 @@ pub fn runs(args: &AttributeArgs) -> Result<Vec<Run>, CliError> {
     }
     let mut runs = Vec::new();
     for method in methods {
-        let asked = match method.place {
-            Place::AnyLayer | Place::SpatialLayer => &args.layers[..],
-            Place::Input | Place::Tokens => &[],
+        let asked = match takes_layer(method) {
+            true => &args.layers[..],
+            false => &[],
         };
         let (layers, fused) = match (asked, args.fuse) {
             ([], _) => (vec![None], Vec::new()),
