@@ -44,9 +44,9 @@ pub mod prelude {
         FeatureVis, Objective, Objectives, Parametrisation, Transforms, Visualisation,
     };
     pub use elucid_render::{
-        ChannelView, ChannelWidget, ColorMap, Figure, Gallery, GallerySection, GroupView,
-        GroupWidget, Interpolation, LinePlot, MapStyle, Normalisation, Picture, SpatialHints,
-        SpatialView, SpatialWidget, SpriteMap,
+        AttentionMethod, AttentionView, AttentionWidget, ChannelView, ChannelWidget, ColorMap,
+        Figure, Gallery, GallerySection, GroupView, GroupWidget, Interpolation, LinePlot, MapStyle,
+        Normalisation, Picture, SpatialHints, SpatialView, SpatialWidget, SpriteMap,
     };
     pub use elucid_rules::{
         DeconvRelu, GradRule, GuidedRelu, OpKind, RedirectedRelu, Rule, Rules, SmoothMaxPool,

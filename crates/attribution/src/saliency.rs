@@ -135,6 +135,31 @@ impl Saliency {
         self.map_each([height, width], |map| resize(map, height, width))
     }
 
+    /// What the maps hold within each cell of a grid of so many rows and columns, such as the patches of a
+    /// transformer: their sums, so that what adds up to a score still does. Where sides are not multiples of the
+    /// grid's, a pixel belongs to the cell that its upper left corner lies in.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::Parameter`] for a grid without cells, and for one with more cells than pixels.
+    pub fn summed(&self, [rows, columns]: [usize; 2]) -> Result<Self, AttributionError> {
+        let [height, width] = self.size();
+        if rows == 0 || columns == 0 || rows > height || columns > width {
+            return Err(AttributionError::Parameter {
+                parameter: "grid",
+                value: format!("{rows} x {columns} of a map of {height} x {width}"),
+                expected: "rows and columns, one at least, and no more than the map has",
+            });
+        }
+        Ok(self.map_each([rows, columns], |map| {
+            let mut sums = Array2::<f64>::zeros((rows, columns));
+            for ((y, x), value) in map.indexed_iter() {
+                sums[[y * rows / height, x * columns / width]] += f64::from(*value);
+            }
+            sums.mapv(|sum| sum as f32)
+        }))
+    }
+
     /// The maps smoothed by a Gaussian whose standard deviation is `fraction` of the longer side:
     /// TorchRay's `smooth`, half width `ceil(4 sigma)`, edges replicated. Zero and less change
     /// nothing. TorchRay smooths gradients by 0.02, after resizing.
@@ -259,6 +284,28 @@ pub(crate) fn gaussian_blur(map: ArrayView2<'_, f32>, sigma: f32, cut: f32) -> A
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cells_add_up_what_they_hold() {
+        let maps = Array3::from_shape_fn((2, 4, 6), |(n, y, x)| (100 * n + 10 * y + x) as f32);
+        let found = Saliency::new(maps.clone(), [4, 6]);
+        let summed = found.summed([2, 3]).unwrap();
+        // 0 + 1 + 10 + 11, and 24 + 25 + 34 + 35.
+        assert_eq!(
+            (summed.maps[[0, 0, 0]], summed.maps[[0, 1, 2]]),
+            (22.0, 118.0)
+        );
+        assert_eq!(summed.maps[[1, 1, 2]], 518.0);
+        assert_eq!(summed.maps.sum(), maps.sum());
+        assert_eq!(found.summed([4, 6]).unwrap(), found);
+        // Of 4 rows and 3 cells the first has two: corners lie at 0 and 0.75, at 1.5, and at 2.25.
+        let uneven = found.summed([3, 1]).unwrap();
+        assert_eq!(uneven.maps[[0, 0, 0]], 90.0);
+        assert_eq!(uneven.maps.sum(), maps.sum());
+        for grid in [[0, 1], [1, 0], [5, 1], [1, 7]] {
+            assert!(found.summed(grid).is_err());
+        }
+    }
 
     /// The blur as its formula says, and a Gaussian of any width.
     #[test]

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod attention;
 pub mod channel;
 pub mod colormap;
 mod error;
@@ -15,6 +16,7 @@ pub mod spatial;
 pub mod sprites;
 pub mod style;
 
+pub use attention::{AttentionMethod, AttentionView, AttentionWidget};
 pub use channel::{ChannelView, ChannelWidget, top_and_bottom};
 pub use colormap::{ColorMap, orange_blue};
 pub use error::RenderError;

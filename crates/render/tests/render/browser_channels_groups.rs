@@ -1,112 +1,15 @@
 //! The pages of channels and of groups in a real browser.
 
-use std::path::Path;
-
 use elucid_render::{
-    ChannelView, ChannelWidget, GroupView, GroupWidget, Picture, RenderError, SpriteMap,
-    group_color,
+    ChannelView, ChannelWidget, GroupView, GroupWidget, Picture, SpriteMap, group_color,
 };
-use elucid_testkit::browser::{Browser, key};
+use elucid_testkit::browser::key;
 use ndarray::{Array1, Array2, Array3, array};
-use serde_json::{Value, json};
+use serde_json::json;
 
-const HOSTILE: &str = "</script><img src=x onerror=alert(1)>";
+use crate::page::{HOSTILE, Page, contrast, plain};
+
 const COUNT: usize = 40;
-
-struct Page {
-    browser: Browser,
-    _folder: tempfile::TempDir,
-}
-
-impl Page {
-    fn open(save: impl FnOnce(&Path) -> Result<(), RenderError>) -> Option<Self> {
-        let browser = Browser::start()?;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("page.html");
-        save(&path).unwrap();
-        browser.resize(1280, 1000);
-        browser.open(&path);
-        Some(Page {
-            browser,
-            _folder: folder,
-        })
-    }
-
-    fn run(&self, script: &str) -> Value {
-        self.browser.run(script, json!([]))
-    }
-
-    fn text(&self, selector: &str) -> String {
-        let script = "return document.querySelector(arguments[0]).textContent";
-        let text = self.browser.run(script, json!([selector]));
-        text.as_str().expect("a text").to_owned()
-    }
-
-    fn count(&self, selector: &str) -> u64 {
-        let script = "return document.querySelectorAll(arguments[0]).length";
-        let count = self.browser.run(script, json!([selector]));
-        count.as_u64().expect("a number")
-    }
-
-    fn hover(&self, selector: &str, n: usize, across: f64, down: f64) {
-        let (x, y) = self.browser.point_in(selector, n, across, down);
-        self.browser.hover(x, y);
-    }
-
-    fn tap(&self, selector: &str, n: usize) {
-        // Off the middle, where two bars meet.
-        let (x, y) = self.browser.point_in(selector, n, 0.51, 0.5);
-        self.browser.tap(x, y);
-    }
-
-    fn leave(&self) {
-        self.browser.hover(1.0, 1.0);
-    }
-
-    fn focus(&self, selector: &str) {
-        let script = "document.querySelector(arguments[0]).focus({ focusVisible: true })";
-        self.browser.run(script, json!([selector]));
-    }
-
-    /// A pixel of a canvas, at shares of its width and height.
-    fn pixel(&self, selector: &str, across: f64, down: f64) -> [u8; 3] {
-        let script = "
-            const canvas = document.querySelector(arguments[0]);
-            const copy = new OffscreenCanvas(canvas.width, canvas.height);
-            const context = copy.getContext('2d', { willReadFrequently: true });
-            context.drawImage(canvas, 0, 0);
-            const [x, y] = [arguments[1] * canvas.width, arguments[2] * canvas.height];
-            return [...context.getImageData(x, y, 1, 1).data].slice(0, 3);";
-        let pixel = self.browser.run(script, json!([selector, across, down]));
-        serde_json::from_value(pixel).unwrap()
-    }
-
-    #[track_caller]
-    fn expect_fits(&self) {
-        for (scheme, light) in [("light", true), ("dark", false)] {
-            self.browser.emulate("prefers-color-scheme", scheme);
-            for width in [320, 390, 700, 900, 1600] {
-                self.browser.resize(width, 800);
-                let extent = self.run("return document.documentElement.scrollWidth");
-                assert_eq!(extent, width, "{scheme}");
-            }
-            let background =
-                self.run("return getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]");
-            let background: u8 = background.as_str().unwrap().parse().unwrap();
-            assert_eq!(background > 128, light, "{scheme}: {background}");
-        }
-    }
-
-    #[track_caller]
-    fn expect_quiet(&self) {
-        assert_eq!(self.browser.fetched(), Vec::<String>::new());
-        assert_eq!(self.browser.log(), Vec::<Value>::new());
-    }
-}
-
-fn plain(height: usize, width: usize, level: u8) -> Picture {
-    Picture::from_rgb(Array3::from_elem((height, width, 3), level).view()).unwrap()
-}
 
 /// Channel `c` of the first view has rank `(c + 3) % COUNT`.
 fn values() -> Array1<f32> {
@@ -468,37 +371,6 @@ fn group_pages_fit_every_screen() {
     assert_eq!(page.count("table"), 0);
     page.expect_fits();
     page.expect_quiet();
-}
-
-/// The relative luminance of WCAG.
-fn luminance([r, g, b]: [f64; 3]) -> f64 {
-    let linear = |v: f64| match v / 255.0 {
-        v if v <= 0.03928 => v / 12.92,
-        v => ((v + 0.055) / 1.055).powf(2.4),
-    };
-    0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
-}
-
-/// The contrast of an element's property to the page, from 1 to 21, with the opacity on the way.
-fn contrast(page: &Page, selector: &str, property: &str) -> f64 {
-    let script = "
-        const element = document.querySelector(arguments[0]);
-        const probe = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-        const numbers = (colour) => {
-            probe.clearRect(0, 0, 1, 1);
-            probe.fillStyle = colour;
-            probe.fillRect(0, 0, 1, 1);
-            return [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3);
-        };
-        let opacity = 1;
-        for (let at = element; at; at = at.parentElement) opacity *= getComputedStyle(at).opacity;
-        const value = getComputedStyle(element).getPropertyValue(arguments[1]);
-        return [numbers(value), numbers(getComputedStyle(document.body).backgroundColor), opacity];";
-    let found = page.browser.run(script, json!([selector, property]));
-    let (ink, paper, opacity): ([f64; 3], [f64; 3], f64) = serde_json::from_value(found).unwrap();
-    let mixed = [0, 1, 2].map(|c| opacity * ink[c] + (1.0 - opacity) * paper[c]);
-    let (a, b) = (luminance(mixed), luminance(paper));
-    (a.max(b) + 0.05) / (a.min(b) + 0.05)
 }
 
 /// Bars and swatches stand out by 3 : 1, numbers by 4.5 : 1, also of what is not chosen.

@@ -1,4 +1,6 @@
 //! The pages in a real browser.
 
 mod browser;
+mod browser_attention;
 mod browser_channels_groups;
+mod page;

@@ -19,6 +19,18 @@ const elucid = {
     return numbers;
   },
 
+  // Each pixel of a canvas in a colour of a table: color(i) gives the table and the place in it.
+  paint: (canvas, color) => {
+    const context = canvas.getContext("2d");
+    const picture = context.createImageData(canvas.width, canvas.height);
+    for (let i = 0; i < canvas.width * canvas.height; i++) {
+      const [source, at] = color(i);
+      picture.data.set(source.subarray(at, at + 3), 4 * i);
+      picture.data[4 * i + 3] = 255;
+    }
+    context.putImageData(picture, 0, 0);
+  },
+
   // Three significant digits and a sign that lines up.
   number: (value) => {
     if (value === 0) return "0";

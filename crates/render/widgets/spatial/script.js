@@ -4,7 +4,7 @@
 // A cell is { side, index, view }: its layer, its position in row order, and the view it was
 // chosen in, which only decides whose values are read out.
 (() => {
-  const { bytes, int16, number } = elucid;
+  const { bytes, int16, number, paint } = elucid;
   const data = elucid.data();
   const [FROM, TO] = [0, 1];
   const colors = bytes(data.colors);
@@ -59,17 +59,6 @@
   };
 
   // Drawing
-
-  const paint = (canvas, color) => {
-    const context = canvas.getContext("2d");
-    const picture = context.createImageData(canvas.width, canvas.height);
-    for (let i = 0; i < canvas.width * canvas.height; i++) {
-      const [source, at] = color(i);
-      picture.data.set(source.subarray(at, at + 3), 4 * i);
-      picture.data[4 * i + 3] = 255;
-    }
-    context.putImageData(picture, 0, 0);
-  };
 
   // The table's middle is zero. Negative values that are not wanted count as zero.
   const signedColor = (share) => {
