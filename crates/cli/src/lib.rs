@@ -47,8 +47,8 @@ use elucid::attribution::{Method, Methods};
 use elucid::metrics::{MetricInfo, Metrics};
 
 use crate::commands::{
-    attribute, channels, classify, devices, evaluate, groups, inspect, methods, models, spatial,
-    spritemap, visualize,
+    attention, attribute, channels, classify, devices, evaluate, groups, inspect, methods, models,
+    spatial, spritemap, visualize,
 };
 use crate::error::CliError;
 
@@ -73,6 +73,8 @@ enum Command {
     Classify(classify::ClassifyArgs),
     /// Show what in a photograph speaks for a class, by one method or by several side by side
     Attribute(attribute::AttributeArgs),
+    /// Show what each patch attends to in each block and head of a transformer, and what attends to it
+    Attention(attention::AttentionArgs),
     /// Measure methods on labelled images, or merge such measurements
     Evaluate(evaluate::EvaluateArgs),
     /// List the methods that attribute knows, with their options
@@ -168,6 +170,7 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Attribute(args) => attribute::run(&args),
+        Command::Attention(args) => attention::run(&args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Methods(args) => methods::run(&args),
         Command::Spatial(args) => spatial::run(&args),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::console::Console;
 use crate::error::CliError;
 use crate::report::GuessFacts;
+use crate::session::Session;
 
 mod list;
 mod place;
@@ -171,6 +172,26 @@ fn sort(text: &str) -> Option<&'static str> {
 /// The target that `text` names, for a photograph whose classes are `ranked`, best first.
 pub fn of(text: &str, model: &Model, ranked: &[Guess]) -> Result<(Target, TargetFacts), CliError> {
     Reading::default().of(text, model, ranked)
+}
+
+/// The targets that a flag names, each once, and says what was assumed of them.
+pub fn each(
+    asked: &[String],
+    flag: &str,
+    session: &Session,
+    ranked: &[Guess],
+) -> Result<Vec<(Target, TargetFacts)>, CliError> {
+    let mut targets: Vec<(Target, TargetFacts)> = Vec::with_capacity(asked.len());
+    for text in asked {
+        let found = of(text, &session.model, ranked)?;
+        found.1.tell(&session.console);
+        if targets.iter().any(|(_, facts)| facts.is_same(&found.1)) {
+            let name = &found.1.name;
+            return Err(CliError::Usage(format!("--{flag} has the {name} twice")));
+        }
+        targets.push(found);
+    }
+    Ok(targets)
 }
 
 /// The target of classes that `text` names.

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod attention;
 pub mod attribute;
 pub mod channels;
 pub mod classify;

@@ -1,5 +1,6 @@
 //! The program `elucid`, run as its users run it.
 
+mod attention;
 mod attribute;
 mod cases_inputs;
 mod channels;

@@ -110,17 +110,7 @@ impl<'w> Work<'w> {
             };
             return Ok(best.map(target::logit).collect());
         }
-        let mut targets: Vec<(Target, TargetFacts)> = Vec::new();
-        for text in asked {
-            let found = target::of(text, &self.session.model, ranked)?;
-            found.1.tell(&self.session.console);
-            if targets.iter().any(|(_, facts)| facts.is_same(&found.1)) {
-                let name = &found.1.name;
-                return Err(CliError::Usage(format!("--targets has the {name} twice")));
-            }
-            targets.push(found);
-        }
-        Ok(targets)
+        target::each(asked, "targets", self.session, ranked)
     }
 
     fn find(&self, photo: &Photo, targets: Vec<Target>) -> Result<Vec<Groups>, AttributionError> {

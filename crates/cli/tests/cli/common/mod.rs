@@ -54,7 +54,8 @@ pub struct Desk {
 }
 
 /// Commands that run a network.
-const RUNNING: [&str; 9] = [
+const RUNNING: [&str; 10] = [
+    "attention",
     "attribute",
     "channels",
     "classify",
