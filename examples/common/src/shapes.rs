@@ -1,4 +1,4 @@
-//! Pictures of one shape each, drawn by the program.
+//! Pictures of shapes, drawn by the program.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::RngExt;
@@ -15,12 +15,48 @@ pub const STD: f32 = 0.25;
 /// What there is to be told apart.
 pub const CLASSES: [&str; 5] = ["disc", "ring", "square", "triangle", "cross"];
 
+/// A shape in a picture, its centre and its radius in pixels.
+struct Shape {
+    class: usize,
+    across: f32,
+    down: f32,
+    radius: f32,
+}
+
+impl Shape {
+    /// Somewhere between two columns of the picture.
+    fn within(class: usize, [left, right]: [f32; 2], radii: [f32; 2], random: &mut Pcg32) -> Self {
+        let radius = random.random_range(radii[0]..radii[1]);
+        Self {
+            class,
+            across: random.random_range(left + radius..right - radius),
+            down: random.random_range(radius..SIDE as f32 - radius),
+            radius,
+        }
+    }
+
+    fn has(&self, row: usize, column: usize) -> bool {
+        let (across, down) = (column as f32 - self.across, row as f32 - self.down);
+        is_inside(self.class, across / self.radius, down / self.radius)
+    }
+}
+
 /// A shape on a ground of stripes, `[3, SIDE, SIDE]`, as the network takes it. Colours and place are drawn by
 /// lot, so that neither tells the class.
 pub fn draw(class: usize, random: &mut Pcg32) -> Vec<f32> {
-    let radius = random.random_range(7.0..12.0_f32);
+    let shape = Shape::within(class, [0.0, SIDE as f32], [7.0, 12.0], random);
+    paint(&[shape], random)
+}
+
+/// Two shapes of one colour beside each other.
+pub fn draw_pair([left, right]: [usize; 2], random: &mut Pcg32) -> Vec<f32> {
     let side = SIDE as f32;
-    let [x, y] = [(); 2].map(|()| random.random_range(radius..side - radius));
+    let left = Shape::within(left, [0.0, 0.5 * side], [9.0, 11.0], random);
+    let right = Shape::within(right, [0.5 * side, side], [9.0, 11.0], random);
+    paint(&[left, right], random)
+}
+
+fn paint(shapes: &[Shape], random: &mut Pcg32) -> Vec<f32> {
     let mut colour = || [(); 3].map(|()| random.random_range(0.0..1.0_f32));
     let (mut ink, paper, stripe) = (colour(), colour(), colour());
     // A shape can be seen.
@@ -32,14 +68,12 @@ pub fn draw(class: usize, random: &mut Pcg32) -> Vec<f32> {
     let mut pixels = vec![0.0; 3 * SIDE * SIDE];
     for row in 0..SIDE {
         for column in 0..SIDE {
-            let (across, down) = (column as f32 - x, row as f32 - y);
+            let is_ink = shapes.iter().any(|shape| shape.has(row, column));
             let stripes = ((column as f32 + slope * row as f32) / 4.0).sin();
             for channel in 0..3 {
-                let ground = paper[channel] + 0.15 * stripes * (stripe[channel] - 0.5);
-                let value = if is_inside(class, across / radius, down / radius) {
-                    ink[channel]
-                } else {
-                    ground
+                let value = match is_ink {
+                    true => ink[channel],
+                    false => paper[channel] + 0.15 * stripes * (stripe[channel] - 0.5),
                 };
                 let noise = random.random_range(-0.04..0.04_f32);
                 let place = (channel * SIDE + row) * SIDE + column;
