@@ -8,7 +8,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use elucid::attribution::{METHODS, Method, MethodOptions, Place};
+use elucid::attribution::{METHODS, Method, MethodOptions, Place, attention_blocks};
 use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use ndarray::{ArrayView2, Axis};
@@ -41,8 +41,11 @@ fn explain() -> Result<(), Box<dyn Error>> {
             .map(|name| model.class(name))
             .collect::<Result<Vec<_>, _>>()?,
     };
+    // What looks at attention is for networks that have some.
+    let attends = !attention_blocks(&model, model.input_spec().size())?.is_empty();
+    let applies = |method: &&Method| attends || method.place != Place::Tokens;
     let methods: Vec<&Method> = match arguments.list("methods").as_slice() {
-        [] => METHODS.to_vec(),
+        [] => METHODS.iter().copied().filter(applies).collect(),
         names => names
             .iter()
             .map(|name| Method::find(name))

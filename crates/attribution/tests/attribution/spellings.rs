@@ -1,7 +1,9 @@
 //! One network, spelled by one operator and by many: the same relevance, and the same contributions.
 
 use elucid_attribution::relevance::RelevanceRules;
-use elucid_attribution::{Attributor, DeepLift, LinearApproximation, Lrp, Target};
+use elucid_attribution::{
+    AttentionMaps, Attributor, DeepLift, LinearApproximation, Lrp, METHODS, Place, Target,
+};
 use elucid_rules::Rules;
 use elucid_testkit::onnx::{Onnx, floats};
 use elucid_testkit::{device, numbers, relative_error, tensor};
@@ -120,6 +122,38 @@ fn attention_is_taken_apart() {
             check(name, &Lrp::new(rules), &model, &twin);
         }
         check(name, &DeepLift::at_input(), &model, &twin);
+    }
+}
+
+/// Weights that are no value of the network are those of the softmax, and so are gradients there.
+#[test]
+fn attention_inside_operators_is_seen_as_if_it_were_written_out() {
+    let image = tensor(numbers(210, 0xC2B2_AE35), [1, 6, 5, 7]);
+    let maps = |model: &Model| {
+        let target = Target::class(2);
+        AttentionMaps::with_gradients(model, &image, &target).unwrap()
+    };
+    let twin = attention_written_out();
+    let wanted = maps(&twin);
+    let [want] = wanted.blocks() else { panic!() };
+    for (name, model) in attentions() {
+        let found = maps(&model);
+        let [got] = found.blocks() else {
+            panic!("{name}")
+        };
+        assert!(!got.block().is_written_out() && want.block().is_written_out());
+        assert_eq!(got.weights().dim(), (1, 2, 35, 35), "{name}");
+        let error = relative_error(got.weights(), want.weights());
+        assert!(error < 1e-5, "{name}: {error:.1e}");
+        let [gradients, wanted] = [got, want].map(|block| block.gradients().unwrap());
+        let error = relative_error(gradients, wanted);
+        assert!(error < 1e-5, "{name}: {error:.1e}");
+        for method in METHODS
+            .iter()
+            .filter(|method| method.place == Place::Tokens)
+        {
+            check(name, &*method.usual().unwrap(), &model, &twin);
+        }
     }
 }
 

@@ -167,7 +167,7 @@ impl Evaluation {
 
 pub fn run(args: EvaluateArgs) -> Result<(), CliError> {
     match args {
-        EvaluateArgs::Flags(args) => evaluate(&args),
+        EvaluateArgs::Flags(mut args) => evaluate(&mut args),
         EvaluateArgs::Command(EvaluateCommand::Merge(args)) => merge::run(&args),
     }
 }
@@ -211,7 +211,7 @@ fn check_head(model: &Model, target: Explained) -> Result<(), CliError> {
     Err(CliError::Failure(reason))
 }
 
-fn evaluate(args: &Evaluation) -> Result<(), CliError> {
+fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
     entries::check(args)?;
     let metrics = entries::metrics(&args.metrics.0, args.seed, args.batch_size)?;
     let data = Data::read(&args.data)?;
@@ -220,6 +220,14 @@ fn evaluate(args: &Evaluation) -> Result<(), CliError> {
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let model = &session.model;
     check_head(model, args.target)?;
+    let left_out = args.methods.keep_applicable(model)?;
+    if !left_out.is_empty() {
+        let names = left_out.join(", ");
+        session.console.note(format!(
+            "{names} look at attention, and this network has none: left out"
+        ));
+    }
+    let args = &*args;
     let items = data.resolve(model)?;
     let facts = DataFacts {
         source,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use elucid::attribution::{Configuration, Method, MethodOptions, Place};
+use elucid::attribution::{Configuration, Method, MethodOptions, Place, attention_blocks};
 use elucid::metrics::{Metric, MetricOptions};
 use elucid::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,8 @@ pub struct Entry {
     rules: Option<Rules>,
     reduce: Option<Reduce>,
     smooth: Option<f32>,
+    /// Whether it was not named, but is one of all.
+    of_all: bool,
 }
 
 /// Methods, at least one and none twice.
@@ -52,12 +54,27 @@ fn split(text: &str) -> Vec<String> {
     items
 }
 
+impl Entries {
+    /// Of all methods leaves those out that look at attention, if the network has none, and says which.
+    pub fn keep_applicable(&mut self, model: &Model) -> Result<Vec<String>, CliError> {
+        let looks = |entry: &Entry| entry.of_all && entry.method.place == Place::Tokens;
+        let size = model.input_spec().size();
+        if !self.0.iter().any(looks) || !attention_blocks(model, size)?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let left_out = self.0.iter().filter(|entry| looks(entry));
+        let left_out = left_out.map(|entry| entry.name.clone()).collect();
+        self.0.retain(|entry| !looks(entry));
+        Ok(left_out)
+    }
+}
+
 /// For the flag `--methods`.
 pub fn parse_methods(text: &str) -> Result<Entries, String> {
     let mut entries: Vec<Entry> = Vec::new();
     for item in split(text) {
         let named = match item.as_str() {
-            "all" => known::methods().map(Entry::plain).collect(),
+            "all" => known::methods().map(Entry::of_all).collect(),
             item => vec![Entry::parse(item)?],
         };
         for entry in named {
@@ -126,6 +143,14 @@ impl Entry {
             rules: None,
             reduce: None,
             smooth: None,
+            of_all: false,
+        }
+    }
+
+    fn of_all(method: &'static Method) -> Self {
+        Self {
+            of_all: true,
+            ..Self::plain(method)
         }
     }
 
@@ -318,6 +343,20 @@ mod tests {
         assert_eq!(entries[0].reduce, Some(Reduce::L2));
         assert_eq!(entries[1].layer.as_deref(), Some("fire8"));
         assert_eq!(parse_methods("all").unwrap().0.len(), METHODS.len());
+    }
+
+    #[test]
+    fn all_methods_are_those_that_apply() {
+        let device = elucid::device::cpu().device;
+        let model = Model::find("squeezenet", &device, None).unwrap();
+        let mut entries = parse_methods("chefer,all").unwrap();
+        let left_out = entries.keep_applicable(&model).unwrap();
+        let looking = METHODS.iter().filter(|m| m.place == Place::Tokens);
+        assert_eq!(left_out.len() + 1, looking.count());
+        assert!(!left_out.contains(&"chefer".to_owned()), "it was asked for");
+        assert_eq!(entries.0.len() + left_out.len(), METHODS.len());
+        let left_out = entries.keep_applicable(&model).unwrap();
+        assert!(left_out.is_empty());
     }
 
     #[test]
