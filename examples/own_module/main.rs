@@ -2,7 +2,6 @@
 //! between.
 
 mod net;
-mod shapes;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -13,6 +12,7 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Tensor};
 use burn_optim::{AdamConfig, GradientsParams};
 use common::Arguments;
+use common::shapes::{CLASSES, MEAN, SIDE, STD, batch, draw};
 use elucid::attribution::{Method, MethodOptions, Place};
 use elucid::models::Labels;
 use elucid::prelude::*;
@@ -21,7 +21,6 @@ use rand::SeedableRng;
 use rand_pcg::Pcg32;
 
 use net::SmallInception;
-use shapes::{CLASSES, MEAN, SIDE, STD, batch, draw};
 
 /// Pictures in one step of training.
 const BATCH: usize = 40;

@@ -1,5 +1,6 @@
 //! The library as a whole, and the pages that it makes.
 
+mod attention_page;
 mod by_hand;
 mod evaluation;
 mod example_page;

@@ -1,7 +1,8 @@
 //! What the examples share: arguments of the form `--name value`, and where results go; and what the
-//! studies among them compute, which tests look at too.
+//! studies among them compute, which tests look at too, and what networks among them learn from.
 
 pub mod cascade;
+pub mod shapes;
 pub mod study;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@ use std::fs;
 use crate::common::Desk;
 use elucid::attribution::{AttentionMaps, AttentionRollout, Chefer};
 use elucid::prelude::*;
+use elucid_testkit::{assets, read_npy as read_array, relative_error};
 use ndarray::{Array2, Array3, Axis};
 use ndarray_npy::read_npy;
 use serde_json::{Value, json};
@@ -130,6 +131,47 @@ fn a_run_leaves_what_the_library_computes() {
         .map(|m| &m["name"])
         .collect();
     assert_eq!(shown, ["Attention rollout", "Chefer", "Relevance"]);
+}
+
+/// PyTorch computed the same of the same network, in double precision.
+#[test]
+fn the_numbers_are_those_of_the_reference() {
+    let Some(assets) = assets() else {
+        return;
+    };
+    let folder = assets.join("reference/transformers/vit_tiny");
+    let desk = desk();
+    fs::copy(folder.join("input.npy"), desk.path("input.npy")).unwrap();
+    desk.say("attention --model vit.onnx --image input.npy --targets 3,4 --device cpu --out out")
+        .ok();
+    let ours = |name: &str| read_array(&desk.path(format!("out/{name}.npy"))).1;
+    let theirs = |name: &str| read_array(&folder.join(format!("{name}.npy"))).1;
+    let close = |got: &[f32], want: &[f32], name: &str| {
+        assert_eq!(got.len(), want.len(), "{name}");
+        let error = relative_error(got, want);
+        assert!(error < 1e-5, "{name}: {error:.1e}");
+    };
+    for (our, their) in [
+        ("attention_0", "attention0"),
+        ("attention_1", "attention1"),
+        ("attention-rollout_tokens", "rollout_normalised"),
+        ("attention-rollout", "rollout_normalised_map"),
+        ("chefer_class_3_tokens", "3/chefer"),
+        ("chefer_class_4_tokens", "4/chefer"),
+        ("chefer_class_4", "4/chefer_map"),
+    ] {
+        close(&ours(our), &theirs(their), our);
+    }
+    for class in [3, 4] {
+        let pixels = theirs(&format!("{class}/attnlrp/input"));
+        let mut patches = [0.0; 16];
+        for (i, value) in pixels.iter().enumerate() {
+            let (row, column) = (i / 32 % 32, i % 32);
+            patches[row / 8 * 4 + column / 8] += value;
+        }
+        let name = format!("lrp_class_{class}");
+        close(&ours(&name), &patches, &name);
+    }
 }
 
 #[test]
