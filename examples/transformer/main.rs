@@ -114,7 +114,7 @@ fn methods(
 fn explain() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read(
         "transformer",
-        &[("steps", "800"), ("left", "disc"), ("right", "cross")],
+        &[("steps", "1000"), ("left", "disc"), ("right", "cross")],
     )?;
     let steps: usize = arguments.get("steps").parse()?;
     let class = |name: &str| {
