@@ -206,16 +206,27 @@ macro_rules! network {
 
 network!(inception_v1, InceptionV1, "inception_4a", []);
 network!(res_net, ResNet, "layer2.0", []);
-// No rectifier behind the layer.
+// No rectifier behind the layer, but HardSwish, which goes below 0.
 network!(
     mobile_net,
     MobileNet,
     "blocks.1",
-    ["guided-backprop", "deconvnet"]
+    [
+        "guided-backprop",
+        "deconvnet",
+        "excitation-backprop",
+        "contrastive-excitation-backprop"
+    ]
 );
 network!(dense_net, DenseNet, "transition", []);
 network!(vgg, Vgg, "features.3", []);
-network!(u_net, UNet, "middle", []);
+// The transposed convolutions have no rectifier behind them.
+network!(
+    u_net,
+    UNet,
+    "middle",
+    ["excitation-backprop", "contrastive-excitation-backprop"]
+);
 // No rectifier, and layer normalisation, which is for the composite attn-lrp and not for the usual one.
 network!(
     conv_next,
