@@ -164,7 +164,7 @@ enum Adds {
     /// For each output what it adds, whatever its input.
     Biases(Vec<Activation>),
     /// The same of an element-wise function at its input.
-    Implicit(Activation),
+    Implicit(Box<Activation>),
     /// It is neither linear nor element-wise.
     Unknown,
 }
@@ -194,7 +194,7 @@ impl Terms<'_> {
         let (what, parts) = match adds(step)? {
             Adds::Nothing => return Ok(()),
             Adds::Biases(parts) => ("biases".to_owned(), parts),
-            Adds::Implicit(part) => ("implicit biases".to_owned(), vec![part]),
+            Adds::Implicit(part) => ("implicit biases".to_owned(), vec![*part]),
             Adds::Unknown => (format!("{}, left out,", step.kind()), Vec::new()),
         };
         RuleUse::count(&mut self.uses, &what, 1);
@@ -348,7 +348,7 @@ fn implicit(step: &Step<'_>, slot: usize) -> Result<Adds, AttributionError> {
         Some(slopes) => y.rows() - x.rows() * slopes.rows(),
         None => y.rows(),
     };
-    Ok(Adds::Implicit(Activation::from_rows(bends, &y)?))
+    Ok(Adds::Implicit(Box::new(Activation::from_rows(bends, &y)?)))
 }
 
 pub(crate) const METHOD: Method = Method::new(
