@@ -340,21 +340,10 @@
   const keep = (token) => choose(token, !(state.kept && token === state.chosen));
 
   const step = (event, from) => {
-    let row = Math.floor((from - prefix.length) / columns);
-    let column = (from - prefix.length) % columns;
-    switch (event.key) {
-      case "ArrowLeft": column -= 1; break;
-      case "ArrowRight": column += 1; break;
-      case "ArrowUp": row -= 1; break;
-      case "ArrowDown": row += 1; break;
-      case "PageUp": row = 0; break;
-      case "PageDown": row = rows - 1; break;
-      case "Home": column = 0; if (event.ctrlKey) row = 0; break;
-      case "End": column = columns - 1; if (event.ctrlKey) row = rows - 1; break;
-      default: return null;
-    }
-    const within = (i, count) => Math.min(Math.max(i, 0), count - 1);
-    return prefix.length + within(row, rows) * columns + within(column, columns);
+    const place = from - prefix.length;
+    const at = [Math.floor(place / columns), place % columns];
+    const to = elucid.moved(event, at, [rows, columns]);
+    return to === null ? null : prefix.length + to;
   };
 
   const patchAt = (panel, event) => {

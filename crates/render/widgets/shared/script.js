@@ -31,6 +31,23 @@ const elucid = {
     context.putImageData(picture, 0, 0);
   },
 
+  // Where a key leads from a place in a grid, [row, column]; null for keys that lead nowhere.
+  moved: (event, [row, column], [rows, columns]) => {
+    switch (event.key) {
+      case "ArrowLeft": column -= 1; break;
+      case "ArrowRight": column += 1; break;
+      case "ArrowUp": row -= 1; break;
+      case "ArrowDown": row += 1; break;
+      case "PageUp": row = 0; break;
+      case "PageDown": row = rows - 1; break;
+      case "Home": column = 0; if (event.ctrlKey) row = 0; break;
+      case "End": column = columns - 1; if (event.ctrlKey) row = rows - 1; break;
+      default: return null;
+    }
+    const within = (i, count) => Math.min(Math.max(i, 0), count - 1);
+    return within(row, rows) * columns + within(column, columns);
+  },
+
   // Three significant digits and a sign that lines up.
   number: (value) => {
     if (value === 0) return "0";

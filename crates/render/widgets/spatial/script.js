@@ -198,21 +198,8 @@
 
   const step = (side, event) => {
     const { rows, columns } = data.sides[side];
-    let row = Math.floor(state.cursors[side] / columns);
-    let column = state.cursors[side] % columns;
-    switch (event.key) {
-      case "ArrowLeft": column -= 1; break;
-      case "ArrowRight": column += 1; break;
-      case "ArrowUp": row -= 1; break;
-      case "ArrowDown": row += 1; break;
-      case "PageUp": row = 0; break;
-      case "PageDown": row = rows - 1; break;
-      case "Home": column = 0; if (event.ctrlKey) row = 0; break;
-      case "End": column = columns - 1; if (event.ctrlKey) row = rows - 1; break;
-      default: return null;
-    }
-    const within = (i, count) => Math.min(Math.max(i, 0), count - 1);
-    return within(row, rows) * columns + within(column, columns);
+    const place = state.cursors[side];
+    return elucid.moved(event, [Math.floor(place / columns), place % columns], [rows, columns]);
   };
 
   views.forEach((view, number) =>
