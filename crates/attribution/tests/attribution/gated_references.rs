@@ -75,6 +75,37 @@ impl References {
         elucid_testkit::tensor(values, shape.try_into().unwrap())
     }
 
+    /// The small transformer's array of 16 numbers for each class, against what a method finds in each of the
+    /// files that it is for.
+    pub fn of_all_classes(
+        &self,
+        what: &str,
+        array: &str,
+        method: &dyn Attributor,
+        is_for: impl Fn(&Path) -> bool,
+    ) -> Compared {
+        let network = "vit_tiny";
+        let input = self.input(network);
+        let (_, want) = read_npy(&self.folder.join(format!("{network}/{array}.npy")));
+        let mut worst = 0.0_f32;
+        for (file, _) in self.files(network) {
+            if !is_for(&file) {
+                continue;
+            }
+            let model = open(&file);
+            for (class, want) in want.chunks(16).enumerate() {
+                let error = relative_error(&values(method, &model, &input, class), want);
+                worst = worst.max(error);
+            }
+        }
+        Compared {
+            what: what.to_owned(),
+            arrays: format!("{network}/{array}"),
+            worst,
+            bound: TOLERANCE,
+        }
+    }
+
     /// The arrays of a method by the stages that they are of.
     fn arrays(&self, network: &str, class: usize, method: &str) -> Vec<(String, Vec<f32>)> {
         let folder = self.folder.join(format!("{network}/{class}/{method}"));

@@ -50,11 +50,12 @@ fn compare(references: &References, network: &str) -> Vec<Compared> {
         },
         arrays: format!("{network}/*/*/{array}"),
         worst: 0.0,
-        // Grad-CAM++ divides by sums of activations of both signs.
-        bound: if *name == "grad-cam-plus-plus" {
-            1e-2
-        } else {
-            TOLERANCE
+        bound: match (*name, network) {
+            // It divides by 2 + g sum(x), which activations of both signs bring down to 4e-4 in one of these
+            // arrays: numbers that are off by 1e-6 then move the map by 1e-2.
+            ("grad-cam-plus-plus", "swin_tiny") => 1e-2,
+            ("grad-cam-plus-plus", "vit_tiny") => 1e-3,
+            _ => TOLERANCE,
         },
     };
     let mut found: Vec<Compared> = CAMS.iter().map(row).collect();
@@ -120,36 +121,19 @@ fn cams_of_windows_and_of_channels_last() {
 
 /// ReciproCAM's two forms over all classes and files.
 fn shown_alone(references: &References) -> Vec<Compared> {
-    let network = "vit_tiny";
-    let input = references.input(network);
     let forms = [
         ("norm_only", false, ""),
         ("skip_masked", true, ", the path around it masked"),
     ];
     let rows = forms.map(|(array, residual, said)| {
-        let (_, want) = read_npy(
-            &references
-                .folder
-                .join(format!("{network}/reciprocam_{array}.npy")),
-        );
-        let mut worst = 0.0_f32;
-        for (file, _) in references.files(network) {
-            let model = open(&file);
-            for (class, want) in want.chunks(16).enumerate() {
-                let method = ReciproCam::at_features().residual(residual);
-                let method = method.value(ReciproValue::Score);
-                let found = method
-                    .attribute(&model, &input, Target::class(class))
-                    .unwrap();
-                worst = worst.max(relative_error(found.values(), want));
-            }
-        }
-        Compared {
-            what: format!("ReciproCAM{said}"),
-            arrays: format!("{network}/reciprocam_{array}"),
-            worst,
-            bound: TOLERANCE,
-        }
+        let method = ReciproCam::at_features().residual(residual);
+        let method = method.value(ReciproValue::Score);
+        references.of_all_classes(
+            &format!("ReciproCAM{said}"),
+            &format!("reciprocam_{array}"),
+            &method,
+            |_| true,
+        )
     });
     rows.into()
 }

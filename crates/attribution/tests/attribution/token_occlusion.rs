@@ -1,6 +1,7 @@
 //! Token occlusion and the patch grid, on a transformer against arrays in double precision, and on
 //! convolutional networks against loops.
 
+use std::path::Path;
 use std::sync::LazyLock;
 
 use burn::tensor::Tensor;
@@ -37,7 +38,7 @@ fn tokens_are_taken_away_in_three_ways() {
     for (file, tensors) in references.files(network) {
         let model = open(&file);
         let entering = layer(tensors, "block0");
-        let fused = file.to_string_lossy().contains("attention");
+        let fused = attends_by_itself(&file);
         for (array, hides) in WAYS {
             let path = format!("{network}/occlusion_{array}.npy");
             let (shape, want) = read_npy(&references.folder.join(&path));
@@ -76,32 +77,20 @@ fn tokens_are_taken_away_in_three_ways() {
 
 /// The three ways over all classes and files, for the table of agreement.
 pub fn all(references: &References) -> Vec<Compared> {
-    let network = "vit_tiny";
-    let input = references.input(network);
     let rows = WAYS.map(|(array, hides)| {
-        let (_, want) = read_npy(
-            &references
-                .folder
-                .join(format!("{network}/occlusion_{array}.npy")),
-        );
-        let mut worst = 0.0_f32;
-        for (file, _) in references.files(network) {
-            let model = open(&file);
-            for (class, want) in want.chunks(16).enumerate() {
-                let method = TokenOcclusion::new().hides(hides);
-                if let Ok(found) = method.attribute(&model, &input, Target::class(class)) {
-                    worst = worst.max(relative_error(found.values(), want));
-                }
-            }
-        }
-        Compared {
-            what: format!("token occlusion, {hides}"),
-            arrays: format!("{network}/occlusion_{array}"),
-            worst,
-            bound: TOLERANCE,
-        }
+        references.of_all_classes(
+            &format!("token occlusion, {hides}"),
+            &format!("occlusion_{array}"),
+            &TokenOcclusion::new().hides(hides),
+            |file| hides != Hides::Unseen || !attends_by_itself(file),
+        )
     });
     rows.into()
+}
+
+/// Of the small transformer's files the one with an operator that attends.
+fn attends_by_itself(file: &Path) -> bool {
+    file.to_string_lossy().contains("attention")
 }
 
 #[test]
