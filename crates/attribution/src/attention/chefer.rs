@@ -210,9 +210,7 @@ impl<'s> Cared<'s> {
 /// `R - I` with each row divided by its sum, plus `I`; a row of zeros stays one.
 fn with_rows_of_one(relevance: Tensor<3>) -> Tensor<3> {
     let [images, tokens, _] = relevance.dims();
-    let eye = Tensor::<2>::eye(tokens, &relevance.device())
-        .reshape([1, tokens, tokens])
-        .repeat_dim(0, images);
+    let eye = identity(images, tokens, &relevance);
     let rest = relevance - eye.clone();
     let sums = rest.clone().sum_dim(2);
     let none = sums.clone().equal_scalar(0.0);

@@ -200,7 +200,11 @@ pub(super) fn as_map(rows: Tensor<3>, axis: TokenAxis) -> Tensor<4> {
 }
 
 /// The identity, `[N, tokens, tokens]`.
-pub(super) fn identity(images: usize, tokens: usize, like: &Tensor<4>) -> Tensor<3> {
+pub(super) fn identity<const D: usize>(
+    images: usize,
+    tokens: usize,
+    like: &Tensor<D>,
+) -> Tensor<3> {
     Tensor::<2>::eye(tokens, &like.device())
         .reshape([1, tokens, tokens])
         .repeat_dim(0, images)
