@@ -142,8 +142,11 @@ impl Allowed {
             return Ok(());
         }
         let steps = recording.steps(&work.target.layer, &[&work.layer])?;
-        let weighted = steps.iter().filter(|step| step.weights().is_some());
-        let signed = weighted.filter(|step| !step.is_first() && reads_signed(step));
+        let shares = |step: &&Step<'_>| step.is_weighted() && !step.is_first();
+        let signed = steps
+            .iter()
+            .filter(shares)
+            .filter(|step| reads_signed(step));
         let nodes: Vec<String> = signed.map(Step::label).collect();
         match nodes.is_empty() {
             true => Ok(()),
@@ -157,8 +160,8 @@ fn reads_signed(step: &Step<'_>) -> bool {
     step.input(0).is_some_and(|x| {
         let numbers = x.rows();
         let least: f32 = numbers.clone().min().into_scalar();
-        let largest: f32 = numbers.abs().max().into_scalar();
-        least < -ROUNDING * largest
+        // Mostly nothing is below 0, and nothing else has to be read.
+        least < 0.0 && least < -ROUNDING * numbers.abs().max().into_scalar::<f32>()
     })
 }
 
@@ -301,7 +304,7 @@ impl ContrastiveExcitationBackprop {
         let steps = recording.steps(top, &[layer])?;
         let classifier = steps
             .iter()
-            .find(|step| step.weights().is_some())
+            .find(|step| step.is_weighted())
             .ok_or_else(|| refused(layer, "a classifier with weights above the layer"))?;
         let contrast = match &self.contrast_layer {
             Some(name) => work.network.layer(name)?,

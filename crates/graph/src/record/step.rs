@@ -160,6 +160,11 @@ impl<'r> Step<'r> {
         self.weights.get_or_init(|| self.find_weights()).as_ref()
     }
 
+    /// Whether it has [`weights`](Step::weights), without computing them.
+    pub fn is_weighted(&self) -> bool {
+        self.weighted().is_some()
+    }
+
     fn kernel(&self) -> &'r dyn Kernel {
         let kernel = self.step().kernel.as_deref();
         kernel.expect("only steps that compute something are walked")
