@@ -16,7 +16,7 @@
 //! 50 samples by default; Captum's `GradientShap` takes 5, SHAP's `GradientExplainer` 200. Noise is
 //! in the units of the layer, as Captum's `stdevs`.
 //!
-//! Memory: beside a batch of samples, one value of the layer for each baseline.
+//! Memory: beside a batch of samples, one value of the layer for each baseline, for each of its images.
 //!
 //! [`IntegratedGradients`]: crate::IntegratedGradients
 
@@ -33,9 +33,9 @@ use crate::network::Network;
 use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
-use crate::sampling::{Draws, Moments};
+use crate::sampling::{Draws, errors_of_all};
 use crate::target::Target;
-use crate::work::{Context, column};
+use crate::work::{Context, column, join};
 
 /// Integrated gradients over a distribution of baselines, by sampling.
 #[derive(Debug, Clone)]
@@ -101,7 +101,7 @@ impl Attributor for GradientShap {
         self.check_options()?;
         let work = Context::new(network, images, &target, &self.setup)?;
         self.baseline.check(&work)?;
-        let found = work.sampled(self.samples, |image| {
+        let start = |image| {
             let mut random = Random::new(self.setup.seed);
             let starts = self.baseline.rows(&work, image, &mut random)?;
             let lines = Lines::new(&work, image, work.activation_of(&[image])?, starts);
@@ -111,21 +111,29 @@ impl Attributor for GradientShap {
                 random,
                 noise,
             })
+        };
+        let found = work.sampled(self.samples, start, |_, sampled| {
+            let values = sampled.shaped(sampled.moments.mean())?;
+            Ok((
+                values,
+                sampled.standard_errors()?,
+                sampled.drawn.lines.scores()?,
+            ))
         })?;
         let planned = found.planned();
+        let (mut parts, mut errors) = (Vec::new(), Vec::new());
         let (mut scores, mut expected) = (Vec::new(), Vec::new());
-        for sampled in &found.found {
-            let (starts, end) = sampled.drawn.lines.scores()?;
+        for (values, error, (starts, end)) in found.found {
+            parts.push(values);
+            errors.push(error);
             expected.push(f64::from(end) - mean(&starts));
             scores.push(end);
         }
-        let values = found.shaped(Moments::mean)?;
-        let errors = found.standard_errors()?;
         Ok(
-            Attribution::new(self, &work, values, scores, Reduce::AbsSum)?
+            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)?
                 .with_evaluations(found.samples)
                 .with_planned(planned)
-                .with_standard_errors(errors)
+                .with_standard_errors(errors_of_all(errors)?)
                 .expecting(expected),
         )
     }

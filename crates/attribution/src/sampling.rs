@@ -139,47 +139,59 @@ pub(crate) trait Draws {
 pub(crate) struct Sampled<D> {
     pub drawn: D,
     pub moments: Moments,
+    count: usize,
 }
 
 impl<D: Draws> Sampled<D> {
-    pub fn new(drawn: D) -> Self {
-        let moments = Moments::default();
-        Self { drawn, moments }
+    fn new(drawn: D) -> Self {
+        Self {
+            drawn,
+            moments: Moments::default(),
+            count: 0,
+        }
+    }
+
+    fn add(&mut self, gradients: Tensor<2>, factors: Option<Tensor<2>>) {
+        self.count += gradients.dims()[0];
+        let gradients = match factors {
+            Some(factors) => gradients * factors,
+            None => gradients,
+        };
+        self.moments.add(&self.drawn.sample(gradients));
+    }
+
+    /// A statistic of the samples, shaped like the value; zeros where there is none.
+    pub fn shaped(&self, statistic: Option<Tensor<2>>) -> Result<ArrayD<f32>, AttributionError> {
+        let value = self.drawn.value();
+        let numbers = statistic.unwrap_or_else(|| value.rows().zeros_like());
+        Ok(Activation::from_rows(numbers, value)?.to_array()?)
+    }
+
+    /// The standard errors of the mean; `None` of fewer than two samples.
+    pub fn standard_errors(&self) -> Result<Option<ArrayD<f32>>, AttributionError> {
+        let errors = self.moments.standard_error();
+        errors.map(|errors| self.shaped(Some(errors))).transpose()
     }
 }
 
-impl<D: Draws> Estimates<Sampled<D>> {
-    /// A statistic of each image's samples, shaped like the layer; zeros where there is none.
-    pub fn shaped(
-        &self,
-        of: impl Fn(&Moments) -> Option<Tensor<2>>,
-    ) -> Result<ArrayD<f32>, AttributionError> {
-        let parts = self.found.iter().map(|sampled| {
-            let value = sampled.drawn.value();
-            let numbers = of(&sampled.moments).unwrap_or_else(|| value.rows().zeros_like());
-            Ok(Activation::from_rows(numbers, value)?.to_array()?)
-        });
-        join(&parts.collect::<Result<Vec<_>, AttributionError>>()?)
-    }
-
-    /// The standard errors of the means; `None` where an image has too few samples to have any.
-    pub fn standard_errors(&self) -> Result<Option<ArrayD<f32>>, AttributionError> {
-        let has_any = |count: &usize| *count > 1;
-        match self.samples.iter().all(has_any) {
-            true => self.shaped(Moments::standard_error).map(Some),
-            false => Ok(None),
-        }
-    }
+/// Standard errors of all images, if each of them has some.
+pub(crate) fn errors_of_all(
+    each: Vec<Option<ArrayD<f32>>>,
+) -> Result<Option<ArrayD<f32>>, AttributionError> {
+    let all: Option<Vec<ArrayD<f32>>> = each.into_iter().collect();
+    all.map(|all| join(&all)).transpose()
 }
 
 impl Context<'_> {
     /// Gradients at what is drawn around the value of each image, `each` of them, in one stream: a batch may
-    /// hold samples of several images.
-    pub(crate) fn sampled<D: Draws>(
+    /// hold samples of several images. `finish` makes of an image's samples what is kept of them, once there
+    /// are no more, so that only the images of one batch are held.
+    pub(crate) fn sampled<D: Draws, R>(
         &self,
         each: usize,
         mut start: impl FnMut(usize) -> Result<D, AttributionError>,
-    ) -> Result<Estimates<Sampled<D>>, AttributionError> {
+        mut finish: impl FnMut(usize, Sampled<D>) -> Result<R, AttributionError>,
+    ) -> Result<Estimates<R>, AttributionError> {
         let total = each.saturating_mul(self.count());
         let mut estimates = Estimates {
             found: Vec::with_capacity(self.count()),
@@ -187,44 +199,52 @@ impl Context<'_> {
             stopped: None,
             each,
         };
+        let mut end = |estimates: &mut Estimates<R>, sampled: Sampled<D>| {
+            estimates.samples.push(sampled.count);
+            let found = finish(estimates.found.len(), sampled)?;
+            estimates.found.push(found);
+            Ok::<_, AttributionError>(())
+        };
+        // The image that the last batch has only some samples of.
+        let mut open: Option<Sampled<D>> = None;
         let mut done = 0;
         while done < total && estimates.stopped.is_none() {
-            let end = total.min(done + self.batch_size);
+            let until = total.min(done + self.batch_size);
             let (mut images, mut values, mut parts) = (Vec::new(), Vec::new(), Vec::new());
-            while done < end {
+            while done < until {
                 let (image, from) = (done / each, done % each);
-                let count = (each - from).min(end - done);
-                if from == 0 {
-                    estimates.found.push(Sampled::new(start(image)?));
-                    estimates.samples.push(0);
-                }
-                let (at, factors) = estimates.found[image].drawn.draw(count);
+                let count = (each - from).min(until - done);
+                let mut sampled = match open.take() {
+                    Some(sampled) => sampled,
+                    None => Sampled::new(start(image)?),
+                };
+                let (at, factors) = sampled.drawn.draw(count);
                 images.extend(std::iter::repeat_n(image, count));
                 values.push(at);
-                parts.push((image, count, factors));
+                parts.push((sampled, count, factors));
                 done += count;
             }
-            let like = estimates.found[images[0]].drawn.value();
-            let values = Activation::from_rows(Tensor::cat(values, 0), like)?;
+            let values = Tensor::cat(values, 0);
+            let values = Activation::from_rows(values, parts[0].0.drawn.value())?;
             let gradients = self.gradients(&images, values)?.gradient.rows();
             let mut row = 0;
-            for (image, count, factors) in parts {
-                let gradients = gradients.clone().narrow(0, row, count);
-                let gradients = match factors {
-                    Some(factors) => gradients * factors,
-                    None => gradients,
-                };
-                let Sampled { drawn, moments } = &mut estimates.found[image];
-                moments.add(&drawn.sample(gradients));
-                estimates.samples[image] += count;
+            for (mut sampled, count, factors) in parts {
+                sampled.add(gradients.clone().narrow(0, row, count), factors);
                 row += count;
+                match sampled.count == each {
+                    true => end(&mut estimates, sampled)?,
+                    false => open = Some(sampled),
+                }
             }
             match self.report(done, total) {
                 Err(error @ AttributionError::Cancelled { .. }) => estimates.stopped = Some(error),
                 told => told?,
             }
         }
-        estimates.kept(self, |image| Ok(Sampled::new(start(image)?)))
+        if let Some(sampled) = open {
+            end(&mut estimates, sampled)?;
+        }
+        estimates.kept(self, |image| finish(image, Sampled::new(start(image)?)))
     }
 }
 

@@ -18,7 +18,7 @@
 //! Without noise, that is for a constant image as much as for `noise` 0, the mean is the gradient,
 //! the square its square and the variance zero. None of the three promises a sum.
 //!
-//! Memory: beside a batch of samples, two values of the layer for one image.
+//! Memory: beside a batch of samples, two values of the layer for each of its images.
 
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, INPUT, ImageBatch};
@@ -31,9 +31,9 @@ use crate::network::Network;
 use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
-use crate::sampling::Draws;
+use crate::sampling::{Draws, errors_of_all};
 use crate::target::Target;
-use crate::work::Context;
+use crate::work::{Context, join};
 
 /// Mean, variance or mean square of the gradient under noise.
 #[derive(Debug, Clone)]
@@ -127,29 +127,33 @@ impl Attributor for SmoothGrad {
     ) -> Result<Attribution, AttributionError> {
         self.check_options()?;
         let work = Context::new(network, images, &target, &self.setup)?;
-        let found = work.sampled(self.samples, |image| Noisy::new(self, &work, image))?;
-        let planned = found.planned();
-        let mut scores = Vec::with_capacity(work.count());
-        for (image, sampled) in found.found.iter().enumerate() {
-            let value = sampled.drawn.value.clone();
-            scores.extend(work.scores(&[image], value)?);
-        }
-        let values = found.shaped(|moments| match self.kind {
-            Kind::Mean | Kind::Squared => moments.mean(),
-            Kind::Variance => moments.variance(),
+        let start = |image| Noisy::new(self, &work, image);
+        let found = work.sampled(self.samples, start, |image, sampled| {
+            let (statistic, errors) = match self.kind {
+                Kind::Mean | Kind::Squared => (sampled.moments.mean(), sampled.standard_errors()?),
+                Kind::Variance => (sampled.moments.variance(), None),
+            };
+            let values = sampled.shaped(statistic)?;
+            let score = work.scores(&[image], sampled.drawn.value)?[0];
+            Ok((values, errors, score))
         })?;
-        let errors = match self.kind {
-            Kind::Mean | Kind::Squared => found.standard_errors()?,
-            Kind::Variance => None,
-        };
+        let planned = found.planned();
+        let (mut parts, mut errors, mut scores) = (Vec::new(), Vec::new(), Vec::new());
+        for (values, error, score) in found.found {
+            parts.push(values);
+            errors.push(error);
+            scores.push(score);
+        }
         let reduce = match self.times_input && self.kind == Kind::Mean {
             true => Reduce::Sum,
             false => Reduce::MaxAbs,
         };
-        Ok(Attribution::new(self, &work, values, scores, reduce)?
-            .with_evaluations(found.samples)
-            .with_planned(planned)
-            .with_standard_errors(errors))
+        Ok(
+            Attribution::new(self, &work, join(&parts)?, scores, reduce)?
+                .with_evaluations(found.samples)
+                .with_planned(planned)
+                .with_standard_errors(errors_of_all(errors)?),
+        )
     }
 }
 
