@@ -18,6 +18,8 @@
 //! `attribute --method coarse,rise`, `evaluate --methods all`, `methods coarse`: wherever the program has
 //! methods by name it now has one more, with its options as flags, in galleries, tables and reports.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod args;
 mod commands;
 mod console;

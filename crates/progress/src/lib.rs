@@ -1,6 +1,8 @@
 //! Progress of long work, and cancelling it: what attribution, factorisation and feature
 //! visualisation share.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
