@@ -50,7 +50,7 @@ use elucid::metrics::{MetricInfo, Metrics};
 
 use crate::commands::{
     attention, attribute, channels, classify, devices, evaluate, groups, inspect, methods, models,
-    spatial, spritemap, visualize,
+    profile, spatial, spritemap, visualize,
 };
 use crate::error::CliError;
 
@@ -94,6 +94,8 @@ enum Command {
     /// List, download and find known models
     #[command(subcommand)]
     Models(models::ModelsCommand),
+    /// Say what each operator of a network takes: time, arithmetic, bytes
+    Profile(profile::ProfileArgs),
     /// List what --device can take
     Devices(devices::DevicesArgs),
 }
@@ -181,6 +183,7 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Visualize(args) => visualize::run(&args),
         Command::Spritemap(args) => spritemap::run(args),
         Command::Models(command) => models::run(&command),
+        Command::Profile(args) => profile::run(&args),
         Command::Devices(args) => devices::run(&args),
     }
 }

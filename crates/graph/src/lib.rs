@@ -26,6 +26,7 @@ mod ops;
 mod pass;
 mod place;
 mod plan;
+mod profile;
 mod receptive;
 mod record;
 mod registry;
@@ -50,10 +51,11 @@ pub use limits::{Bytes, Excess, Ledger, Limits, host_bytes};
 pub use names::Module;
 pub use obstacles::Obstacle;
 pub use operator::{
-    Apart, Batch, BatchNorm, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted,
-    Weights,
+    Apart, Batch, BatchNorm, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots,
+    Weighted, Weights,
 };
 pub use pass::{Activations, Pass};
+pub use profile::{Cost, KindProfile, OperatorProfile, Profile, Profiling};
 pub use receptive::{Reach, Span, Windows};
 pub use record::{Recording, Step};
 pub use registry::{Entry, Parse, Registry};

@@ -10,6 +10,7 @@ mod axes;
 mod check;
 mod facts;
 mod operands;
+mod shapes;
 mod weighted;
 
 use std::fmt::Debug;
@@ -30,6 +31,8 @@ pub(crate) use check::{
 };
 pub(crate) use facts::facts;
 pub use operands::{Operands, Slots};
+pub use shapes::Shapes;
+pub(crate) use shapes::numbers;
 pub use weighted::{BatchNorm, Weighted, Weights};
 
 /// What is known of a value before the network runs.
@@ -299,6 +302,14 @@ pub trait Kernel: Debug + Send + Sync {
     /// In words, when it did.
     fn try_run(&self, inputs: Slots, outputs: &[Known]) -> Result<Vec<Activation>, String> {
         Ok(self.run(inputs, outputs))
+    }
+
+    /// How much arithmetic it takes: additions, multiplications, comparisons and functions of one number,
+    /// each counted as one, so that a multiplication with an addition counts as two. `None` where the
+    /// default does: one for each number that it makes, and nothing where it only
+    /// [moves](Algebra::Moves) numbers.
+    fn flops(&self, _shapes: &Shapes) -> Option<u64> {
+        None
     }
 
     /// Bytes that it holds beside its inputs and outputs while it runs.

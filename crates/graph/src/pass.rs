@@ -15,6 +15,7 @@ use crate::host::{ElementType, HostTensor};
 use crate::message::quoted;
 use crate::operator::{Known, Slots};
 use crate::plan::{Plan, Planner, Progress, Step};
+use crate::profile::Unwatched;
 use crate::record::Recording;
 use crate::together::{self, Images};
 
@@ -29,6 +30,21 @@ pub struct Pass<'m> {
     rules: Rules,
     feeds: Vec<(String, Activation)>,
     known: Vec<(String, HostTensor)>,
+}
+
+/// Is told what a run does, step by step.
+pub(crate) trait Watch {
+    /// A part of the plan, or a step, begins.
+    fn begins(&mut self) {}
+
+    /// A part of the plan is made.
+    fn planned(&mut self) {}
+
+    /// The rule that stands in for the next step.
+    fn stands_in(&mut self, _rule: Option<&Placed>) {}
+
+    /// A step ran.
+    fn ran(&mut self, _step: &Step, _model: &BoundGraph, _plan: &Plan) {}
 }
 
 impl<'m> Pass<'m> {
@@ -92,7 +108,7 @@ impl<'m> Pass<'m> {
         let mut parts: Vec<Vec<Activation>> = vec![Vec::new(); requested.len()];
         let mut uses = Vec::new();
         for mut run in runs {
-            run.run_all(|_, _, _| {})?;
+            run.run_all(&mut Unwatched)?;
             uses.clone_from(&run.rule_uses);
             for ((_, v), parts) in requested.iter().zip(&mut parts) {
                 let activation = run.take(*v).ok_or_else(|| GraphError::Shape {
@@ -132,7 +148,7 @@ impl<'m> Pass<'m> {
         let Started { runs, requested } = self.start(layers)?;
         let mut parts: Vec<Vec<HostTensor>> = vec![Vec::new(); requested.len()];
         for mut run in runs {
-            run.run_all(|_, _, _| {})?;
+            run.run_all(&mut Unwatched)?;
             for ((_, v), parts) in requested.iter().zip(&mut parts) {
                 parts.push(run.read(*v)?);
             }
@@ -171,6 +187,38 @@ impl<'m> Pass<'m> {
             });
         }
         Recording::run(model, runs.swap_remove(0))
+    }
+
+    /// Runs what is needed for `layers`, keeps none of it, and tells `watch`.
+    pub(crate) fn watched(
+        self,
+        layers: &[String],
+        watch: &mut impl Watch,
+    ) -> Result<(), GraphError> {
+        watch.begins();
+        let runs = self.start(layers)?.runs;
+        watch.planned();
+        for mut run in runs {
+            run.run_all(watch)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn model(&self) -> &'m BoundGraph {
+        self.model
+    }
+
+    /// The layers that numbers are fed to which gradients can be asked for.
+    pub(crate) fn fed(&self) -> Vec<String> {
+        self.feeds.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// With what is fed as leaves of an autodiff graph.
+    pub(crate) fn tracking_gradients(mut self) -> Self {
+        for (_, fed) in &mut self.feeds {
+            *fed = fed.clone().require_grad();
+        }
+        self
     }
 
     fn start<S: AsRef<str>>(
@@ -335,17 +383,16 @@ impl<'m> Run<'m> {
         self
     }
 
-    /// Plans and runs all of it. `ran` is told each step with the rule that stood in for it.
-    pub fn run_all(
-        &mut self,
-        mut ran: impl FnMut(&Step, Option<Placed>, &Graph),
-    ) -> Result<(), GraphError> {
+    /// Plans and runs all of it, and tells `watch`.
+    pub fn run_all(&mut self, watch: &mut impl Watch) -> Result<(), GraphError> {
         self.model.check_rules(&self.rules)?;
         self.rule_uses = self.rules.unused();
         loop {
+            watch.begins();
             let progress = self.planner.advance()?;
             self.check_memory()?;
-            self.run_steps(&mut ran)?;
+            watch.planned();
+            self.run_steps(watch)?;
             match progress {
                 Progress::Done => return Ok(()),
                 Progress::Blocked {
@@ -378,17 +425,15 @@ impl<'m> Run<'m> {
         )
     }
 
-    fn run_steps(
-        &mut self,
-        ran: &mut impl FnMut(&Step, Option<Placed>, &Graph),
-    ) -> Result<(), GraphError> {
+    fn run_steps(&mut self, watch: &mut impl Watch) -> Result<(), GraphError> {
         let graph = self.model.graph();
         while self.done < self.planner.plan.steps.len() {
             let step = self.planner.plan.steps[self.done].clone();
             self.done += 1;
+            watch.begins();
             let known = &self.planner.plan.known;
             let rule = self.model.rule_for(&step, known, &self.rules)?;
-            ran(&step, rule.clone(), graph);
+            watch.stands_in(rule.as_ref());
             let node = &graph.nodes[step.node.0];
             let Some(kernel) = &step.kernel else {
                 for value in node.inputs.iter().flatten() {
@@ -422,6 +467,7 @@ impl<'m> Run<'m> {
                     self.values.entry(value).or_insert(output);
                 }
             }
+            watch.ran(&step, self.model, &self.planner.plan);
         }
         Ok(())
     }

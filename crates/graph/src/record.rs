@@ -6,6 +6,7 @@
 
 mod merged;
 mod step;
+mod timed;
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
@@ -21,7 +22,7 @@ use crate::execute::Placed;
 use crate::graph::ValueId;
 use crate::message::quoted;
 use crate::operator::{Known, Slots};
-use crate::pass::{Activations, Run};
+use crate::pass::{Activations, Run, Watch};
 use crate::plan;
 
 /// The values of a pass, kept.
@@ -40,11 +41,20 @@ pub struct Recording<'m> {
     layers: Vec<Merged>,
 }
 
+/// Notes the rule of each step.
+struct Noted<'r>(&'r mut Vec<Option<Placed>>);
+
+impl Watch for Noted<'_> {
+    fn stands_in(&mut self, rule: Option<&Placed>) {
+        self.0.push(rule.cloned());
+    }
+}
+
 impl<'m> Recording<'m> {
     pub(crate) fn run(model: &'m BoundGraph, run: Run<'m>) -> Result<Self, GraphError> {
         let mut run = run.keeping();
         let mut rules = Vec::new();
-        run.run_all(|_, rule, _| rules.push(rule))?;
+        run.run_all(&mut Noted(&mut rules))?;
         let (plan, mut values) = run.finish();
         for (&value, known) in &plan.known {
             let uploaded = known.host.as_ref();

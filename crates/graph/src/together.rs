@@ -21,7 +21,9 @@ use crate::error::GraphError;
 use crate::graph::{Graph, Node, NodeId, ValueId};
 use crate::limits::device_bytes;
 use crate::message::quoted;
-use crate::operator::{self, Apart, Batch, Kernel, Known, Operands, Slots, check_computable};
+use crate::operator::{
+    self, Apart, Batch, Kernel, Known, Operands, Shapes, Slots, check_computable,
+};
 use crate::plan::{Plan, Planner, Progress, Step};
 use crate::receptive::{Reach, Windows};
 
@@ -428,6 +430,10 @@ impl Kernel for Repeated {
         self.kernel.try_run(Slots::new(inputs.collect()), outputs)
     }
 
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        self.kernel.flops(shapes)
+    }
+
     fn working(&self) -> u64 {
         let repeated = self.kernel.working();
         repeated.saturating_add(self.repeated)
@@ -485,6 +491,18 @@ impl Kernel for OneByOne {
             None => joined(parts),
         });
         Ok(joins.collect())
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let inputs = self.rows.iter().enumerate().map(|(slot, of_image)| {
+            let mut shape = shapes.input(slot)?.to_vec();
+            if let (Some(rows), Some(first)) = (of_image, shape.first_mut()) {
+                *first = *rows;
+            }
+            Some(shape)
+        });
+        let one = Shapes::of(inputs.collect(), &self.outputs);
+        Some(self.kernel.flops(&one)? * self.count as u64)
     }
 
     fn working(&self) -> u64 {

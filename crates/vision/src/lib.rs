@@ -8,6 +8,7 @@ mod head;
 pub mod input;
 mod model;
 mod names;
+mod noise;
 mod opening;
 mod photo;
 mod pictures;

@@ -10,6 +10,7 @@ pub mod groups;
 pub mod inspect;
 pub mod methods;
 pub mod models;
+pub mod profile;
 pub mod spatial;
 pub mod spritemap;
 pub mod visualize;

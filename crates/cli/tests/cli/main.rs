@@ -14,6 +14,7 @@ mod heads;
 mod models;
 mod own_network;
 mod own_program;
+mod profile;
 mod spatial;
 mod target_pages;
 mod targets;

@@ -15,9 +15,7 @@ use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::heads::{self, Attends};
 use crate::host::{ElementType, broadcast};
-use crate::operator::{facts, 
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_size,
-};
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, aligned, check_size, facts, numbers};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("Attention", 23, read)];
@@ -401,6 +399,11 @@ pub(super) fn shared(x: Tensor<4>, groups: usize) -> Tensor<4> {
     x.reshape([batch, heads * groups, length, size])
 }
 
+/// The arithmetic of attention: both products, the scale, the softmax, and `more` for each score.
+pub(super) fn attention_flops(scores: &[usize], size: usize, value_size: usize, more: u64) -> u64 {
+    numbers(scores) * (2 * (size + value_size) as u64 + 1 + 5 + more)
+}
+
 impl Attends for Heads {
     fn heads(&self, mut inputs: Slots) -> Option<heads::Heads> {
         let given = self.given(&mut inputs);
@@ -411,6 +414,14 @@ impl Attends for Heads {
 impl Kernel for Heads {
     fn attends(&self) -> Option<&dyn Attends> {
         Some(self)
+    }
+
+    fn flops(&self, _shapes: &Shapes) -> Option<u64> {
+        let keys = self.past + self.k.length;
+        let scores = [self.q.batch, self.q.heads, self.q.length, keys];
+        let masked = u64::from(self.mask.is_some() || self.causal);
+        let bent = u64::from(self.softcap > 0.0);
+        Some(attention_flops(&scores, self.q.size, self.v.size, masked + bent))
     }
 
     fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {

@@ -6,7 +6,7 @@ use elucid_rules::{OpKind, avg_pool2d};
 
 use super::window::{Pooling, Window};
 use crate::activation::Activation;
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -52,6 +52,10 @@ impl Kernel for Means {
             avg_pool2d(x, pool, self.count_include_pad)
         });
         vec![pooled]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        Some(self.pooling.read() + shapes.made())
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

@@ -14,9 +14,7 @@ use elucid_rules::{Algebra, OpKind};
 use super::layer_normalization::standardised;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::operator::{facts, 
-    Apart, BatchNorm, Kernel, Known, Operands, Operator, Refused, Resolved, Slots,
-};
+use crate::operator::{Apart, BatchNorm, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -172,6 +170,10 @@ impl Kernel for Inference {
         vec![(x.untyped() * factor + offset).into()]
     }
 
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        Some(2 * shapes.made())
+    }
+
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {
         reach.element_wise()
     }
@@ -226,5 +228,9 @@ impl Kernel for Training {
             }
         }
         made
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        Some(7 * shapes.made())
     }
 }

@@ -14,9 +14,7 @@ use super::window::{Axis, Window, spatial};
 use crate::activation::Activation;
 use crate::attributes::Attributes;
 use crate::message::few;
-use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, facts,
-};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, Weighted, Weights, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -132,6 +130,11 @@ impl Kernel for Convolution {
         let weight = inputs.take(1);
         let bias = inputs.maybe(2).map(Activation::into_cast::<1>);
         vec![Convolution::run(self, inputs.take(0), weight, bias)]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let bias = shapes.input(2).map_or(0, |_| shapes.made());
+        Some(self.products(shapes.made(), shapes) + bias)
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

@@ -15,10 +15,7 @@ use super::convolution::{
 use super::window::{Axis, Padding, Window, spatial};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::message::few;
-use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, check_size,
-    facts,
-};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, Weighted, Weights, check_size, facts, numbers};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -165,6 +162,13 @@ impl Kernel for Spread {
     fn run(&self, mut inputs: Slots, _outputs: &[Known]) -> Vec<Activation> {
         let (x, weight) = (inputs.take(0), inputs.take(1));
         vec![self.linear(x, &weight, inputs.maybe(2).as_ref())]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        // Each number that is read goes to a window of each output of its group.
+        let bias = shapes.input(2).map_or(0, |_| shapes.made());
+        let weight = shapes.input(1)?;
+        Some(2 * shapes.read(0) * numbers(weight.get(1..)?) + bias)
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

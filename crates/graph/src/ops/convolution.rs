@@ -6,7 +6,7 @@ use elucid_rules::{Algebra, Conv2d, conv2d, conv2d_transpose};
 
 use super::window::Axis;
 use crate::activation::{Activation, IntoView};
-use crate::operator::{Refused, Slots, Weights, check_size};
+use crate::operator::{Refused, Shapes, Slots, Weights, check_size, numbers};
 
 /// The windows of a convolution along one to three axes.
 #[derive(Debug, Clone)]
@@ -58,6 +58,12 @@ impl Convolution {
             _ => read.extend(positions),
         }
         check_size(&read)
+    }
+
+    /// The arithmetic of the products that `made` numbers are the sums of, by the weight in slot 1, without a bias.
+    pub fn products(&self, made: u64, shapes: &Shapes) -> u64 {
+        let window = shapes.input(1).and_then(|weight| weight.get(1..));
+        2 * made * window.map_or(0, numbers)
     }
 
     fn conv2d(&self) -> Conv2d {

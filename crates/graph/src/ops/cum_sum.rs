@@ -6,9 +6,7 @@ use burn::tensor::Tensor;
 
 use crate::activation::{Activation, at_rank};
 use crate::host::HostTensor;
-use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, facts,
-};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, axis_of, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("CumSum", 11, |a| {
@@ -68,6 +66,10 @@ struct Sums {
 impl Kernel for Sums {
     fn run(&self, mut inputs: Slots, _outputs: &[Known]) -> Vec<Activation> {
         vec![at_rank!(inputs.take(0), x => self.of(x))]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        Some(shapes.made())
     }
 }
 

@@ -14,9 +14,7 @@ use super::sampling::{Interpolation, Outside, sampled};
 use super::window::{Window, spatial};
 use crate::activation::{Activation, IntoView};
 use crate::message::few;
-use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, facts,
-};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, check_size, facts, numbers};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("DeformConv", 19, |a| {
@@ -180,5 +178,16 @@ impl Kernel for Deformed {
             Some(bias) => y + bias.into_view(&[1, out, 1]).into_cast::<3>(),
         };
         vec![y.into_view(&outputs[0].shape)]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let taps: usize = self.conv.axes.iter().map(|axis| axis.kernel).product();
+        let rows = numbers(shapes.input(0)?.get(..2)?);
+        let gathered = rows * taps as u64 * numbers(&self.positions);
+        let neighbours = 1 << self.size.len();
+        let masked = shapes.input(4).map_or(0, |_| gathered);
+        let bias = shapes.input(3).map_or(0, |_| shapes.made());
+        let product = self.conv.products(shapes.made(), shapes);
+        Some(product + bias + gathered * 2 * neighbours + masked)
     }
 }

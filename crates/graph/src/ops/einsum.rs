@@ -14,10 +14,7 @@ use super::matmul::{dense, dense_transpose, scale_columns};
 use super::transpose::permuted;
 use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
 use crate::host::HostTensor;
-use crate::operator::{facts, 
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights,
-    check_host_size, check_size, check_work,
-};
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, Weighted, Weights, check_host_size, check_size, check_work, facts, numbers};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("Einsum", 12, |a| {
@@ -478,6 +475,18 @@ impl Kernel for Sum {
             y = a.matmul(b).into_view(&step.shape);
         }
         vec![reordered(y, &self.order).into_view(&outputs[0].shape)]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        // What is summed in one term alone, then the products.
+        let alone = self.sums.iter().enumerate();
+        let alone = alone.filter(|(_, axes)| !axes.is_empty());
+        let alone: u64 = alone.map(|(slot, _)| shapes.read(slot)).sum();
+        let products = self.steps.iter().map(|step| {
+            let [[stack, rows, inner], [_, _, columns]] = step.views;
+            2 * numbers(&[stack, rows, inner, columns])
+        });
+        Some(alone + products.sum::<u64>())
     }
 
     fn weighted(&self) -> Option<&dyn Weighted> {

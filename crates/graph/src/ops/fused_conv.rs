@@ -10,7 +10,7 @@ use super::conv::Conv;
 use super::convolution::Convolution;
 use crate::activation::Activation;
 use crate::attributes::Attributes;
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::of("com.microsoft", "FusedConv", |a| {
@@ -100,5 +100,13 @@ impl Kernel for Fused {
             y = y + residual.untyped();
         }
         vec![self.bend.of(y).into()]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let made = shapes.made();
+        // A bias, what is added, and the function.
+        let given = shapes.given() as u64 - 2;
+        let bent = u64::from(!matches!(self.bend, Bend::None));
+        Some(self.conv.products(made, shapes) + made * (given + bent))
     }
 }

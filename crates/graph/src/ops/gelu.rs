@@ -12,9 +12,7 @@ use elucid_rules::{Algebra, OpKind};
 
 use crate::activation::{Activation, IntoView};
 use crate::host::broadcast;
-use crate::operator::{facts, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, do_not_broadcast,
-};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, aligned, do_not_broadcast, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -91,6 +89,11 @@ impl Kernel for Gelu {
             None => x,
         };
         vec![(x.clone() * 0.5 * (factor(x, self.how) + 1.0)).into()]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        // The function and the product, and the bias.
+        Some((1 + shapes.given() as u64) * shapes.made())
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

@@ -10,10 +10,7 @@ use super::named::Named;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::broadcast;
-use crate::operator::{
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, aligned,
-    facts,
-};
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, Weighted, Weights, aligned, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -156,6 +153,14 @@ impl Kernel for Gemm {
         vec![y.into()]
     }
 
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let inner = shapes.input(0)?.get(usize::from(!self.transpose_a))?;
+        let made = shapes.made();
+        let scaled = u64::from(self.alpha != 1.0);
+        let bias = shapes.input(2).map_or(0, |_| 1 + u64::from(self.beta != 1.0));
+        Some(made * (2 * *inner as u64 + scaled + bias))
+    }
+
     fn weighted(&self) -> Option<&dyn Weighted> {
         Some(self)
     }
@@ -207,5 +212,10 @@ impl Kernel for FusedGemm {
             .into_iter()
             .map(|y| function.apply(y.into_cast()).into());
         bent.collect()
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let bent = self.function.map_or(0, |_| shapes.made());
+        Some(self.gemm.flops(shapes)? + bent)
     }
 }

@@ -6,7 +6,7 @@ use elucid_rules::{Algebra, OpKind};
 
 use super::reduce::{How, Reduce};
 use crate::activation::{Activation, IntoView};
-use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -68,5 +68,9 @@ impl Kernel for Largest {
         let view = [images[0], images[1], positions.iter().product()];
         let largest = x.into_view(&view).into_cast::<3>().max_dim(2);
         vec![largest.into_view(&outputs[0].shape)]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        Some(shapes.read(0))
     }
 }

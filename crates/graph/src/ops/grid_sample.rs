@@ -13,9 +13,7 @@ use super::sampling::{Interpolation, Outside, sampled};
 use super::window::spatial;
 use crate::activation::{Activation, IntoView};
 use crate::message::few;
-use crate::operator::{facts, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size,
-};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, check_size, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("GridSample", 16, |a| {
@@ -137,5 +135,15 @@ impl Kernel for Sample {
         } = self.how;
         let y = sampled(x, &self.size, coordinates, interpolation, outside);
         vec![y.into_view(shape)]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let axes = self.size.len() as u32;
+        let neighbours: u64 = match self.how.interpolation {
+            Interpolation::Nearest => 0,
+            Interpolation::Linear => 2_u64.pow(axes),
+            Interpolation::Cubic => 4_u64.pow(axes),
+        };
+        Some(2 * neighbours * shapes.made())
     }
 }

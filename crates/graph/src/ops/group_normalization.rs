@@ -9,7 +9,7 @@ use elucid_rules::{Statistics};
 
 use super::layer_normalization::standardised;
 use crate::activation::{Activation, IntoView};
-use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("GroupNormalization", 18, |a| {
@@ -90,6 +90,11 @@ impl Kernel for Normalize {
         };
         let (scale, bias) = (parameter(1), parameter(2));
         vec![(normal * scale + bias).into_view(&outputs[0].shape)]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        // As a layer normalisation.
+        Some(7 * shapes.made())
     }
 
     fn statistics(&self) -> Option<Statistics> {

@@ -12,9 +12,7 @@ use elucid_rules::{OpKind, Statistics};
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, broadcast};
-use crate::operator::{facts, 
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, axis_of,
-};
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, aligned, axis_of, facts};
 use crate::registry::Entry;
 
 /// ONNX Runtime's optimizer writes its own operators into ONNX's domain, too.
@@ -149,6 +147,13 @@ impl Kernel for OverRows {
             made.push(statistic.into_view(&known.shape));
         }
         made
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        // The mean and what is left without it; squares, their mean, the quotient; scale and bias.
+        let centred = if self.centred { 2 } else { 0 };
+        let given = shapes.given() as u64 - 1;
+        Some((centred + 3 + given) * shapes.made())
     }
 
     fn statistics(&self) -> Option<Statistics> {

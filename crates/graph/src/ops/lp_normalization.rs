@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use crate::activation::{Activation, IntoView};
-use crate::operator::{
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of, facts,
-};
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, axis_of, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -70,6 +68,10 @@ impl Kernel for AlongAxis {
             false => x.clone().abs().sum_dim(1).clamp_min(LEAST),
         };
         vec![(x / norm).into_view(&outputs[0].shape)]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        Some(3 * shapes.made())
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

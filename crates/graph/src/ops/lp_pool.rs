@@ -12,9 +12,7 @@ use elucid_rules::{avg_pool2d, powf};
 use super::window::{Axis, Pooling, Window, spatial};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
-use crate::operator::{
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size, facts,
-};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, check_size, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -109,6 +107,11 @@ impl Kernel for Norms {
         vec![root(means.untyped() * self.count, self.p).into()]
     }
 
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        // Powers, sums and roots.
+        Some(shapes.read(0) + self.pooling.read() + shapes.made())
+    }
+
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {
         reach.slide(self.stated.plane()?)
     }
@@ -144,6 +147,10 @@ impl Kernel for Norm {
         let x: Activation = power(x.into_view(&view).untyped(), self.p).into();
         let sums = x.into_cast::<2>().sum_dim(1).into_view(&outputs[0].shape);
         vec![root(sums.untyped(), self.p).into()]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        Some(2 * shapes.read(0) + shapes.made())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use elucid_rules::{OpKind, local_response_norm};
 
 use crate::activation::{Activation, IntoView};
-use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -56,6 +56,11 @@ impl Kernel for AcrossChannels {
         let x = inputs.take(0).into_view(&self.view).into_cast();
         let y = local_response_norm(x, &self.lrn);
         vec![y.into_view(&outputs[0].shape)]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        // Squares and their sums over the window; scale, bias, power, product.
+        Some((2 * self.lrn.size as u64 + 4) * shapes.made())
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

@@ -9,10 +9,7 @@ use super::transpose::permuted;
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
 use crate::host::{HostTensor, broadcast};
-use crate::operator::{facts, 
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, Weighted, Weights, aligned,
-    check_host_size, check_work,
-};
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, Weighted, Weights, aligned, check_host_size, check_work, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -233,6 +230,11 @@ impl Kernel for Rearranged {
         made
     }
 
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let scaled = if self.alpha == 1.0 { 0 } else { shapes.made() };
+        Some(self.factors.flops(shapes)? + scaled)
+    }
+
     fn weighted(&self) -> Option<&dyn Weighted> {
         self.rows.then_some(self as &dyn Weighted)
     }
@@ -318,6 +320,11 @@ impl Kernel for Factors {
         let b = inputs.take(1).into_view(&self.b);
         let y = at_rank!(a, a => a.matmul(b.into_cast()));
         vec![y.into_view(&outputs[0].shape)]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let inner = self.a.last().copied().unwrap_or(0) as u64;
+        Some(2 * shapes.made() * inner)
     }
 
     fn weighted(&self) -> Option<&dyn Weighted> {

@@ -10,9 +10,7 @@ use super::window::{Pooling, Window};
 use crate::activation::Activation;
 use crate::host::{ElementType, HostTensor, element_count};
 use crate::limits::widest_bytes;
-use crate::operator::{
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size, facts,
-};
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, check_host_size, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -92,6 +90,10 @@ struct Largest {
 impl Kernel for Largest {
     fn run(&self, inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
         self.try_run(inputs, outputs).unwrap_or_default()
+    }
+
+    fn flops(&self, _shapes: &Shapes) -> Option<u64> {
+        Some(self.pooling.read())
     }
 
     fn try_run(&self, mut inputs: Slots, _outputs: &[Known]) -> Result<Vec<Activation>, String> {

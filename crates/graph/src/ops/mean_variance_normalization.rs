@@ -6,9 +6,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 use crate::activation::{Activation, at_rank};
-use crate::operator::{
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axes_of, facts,
-};
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, axes_of, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("MeanVarianceNormalization", 9, |a| {
@@ -48,6 +46,10 @@ struct OverAxes(Vec<usize>);
 impl Kernel for OverAxes {
     fn run(&self, mut inputs: Slots, _outputs: &[Known]) -> Vec<Activation> {
         vec![at_rank!(inputs.take(0), x => standardised(x, &self.0))]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        Some(5 * shapes.made())
     }
 }
 

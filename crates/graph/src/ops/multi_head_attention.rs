@@ -8,16 +8,13 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 
-use super::attention::{Sizes, attend, heads, hiding, misfit, shared};
+use super::attention::{Sizes, attend, attention_flops, heads, hiding, misfit, shared};
 use super::matmul::dense;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::heads::{Attends, Heads};
 use crate::host::broadcast;
-use crate::operator::{facts, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_host_size,
-    check_size,
-};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, aligned, check_host_size, check_size, facts, numbers};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -196,6 +193,15 @@ impl Attending {
         }
     }
 
+    /// Its arithmetic, with or without a bias for each score.
+    fn flops(&self, biased: bool) -> u64 {
+        let [q, k, v] = self.sizes;
+        let scores = [q.batch, q.heads, q.length, self.past + k.length];
+        let added = [biased, self.padding.is_some(), self.causal];
+        let added = added.into_iter().filter(|is_added| *is_added).count();
+        attention_flops(&scores, q.size, v.size, added as u64)
+    }
+
     /// `[N, L, heads * size]`.
     fn run(&self, given: [Tensor<4>; 3], bias: Option<Activation>) -> Activation {
         let [sizes, _, values] = self.sizes;
@@ -327,6 +333,16 @@ impl Attends for ProjectedKernel {
 impl Kernel for ProjectedKernel {
     fn attends(&self) -> Option<&dyn Attends> {
         Some(self)
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        // Queries, keys and values are products with a weight, and a bias.
+        let inner = shapes.input(1)?.first().copied()? as u64;
+        let rows = numbers(shapes.input(0)?.get(..2)?);
+        let made = rows * numbers(shapes.input(1)?.get(1..)?);
+        let bias = shapes.input(2).map_or(0, |_| made);
+        let attended = self.attending.flops(shapes.input(5).is_some());
+        Some(2 * made * inner + bias + attended)
     }
 
     fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
@@ -510,6 +526,14 @@ impl Attends for GivenKernel {
 impl Kernel for GivenKernel {
     fn attends(&self) -> Option<&dyn Attends> {
         Some(self)
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let added = self.sources.iter().filter(|source| source.biased);
+        let added = added.map(|Source { sizes, .. }| {
+            numbers(&[sizes.batch, sizes.heads, sizes.length, sizes.size])
+        });
+        Some(self.attending.flops(shapes.input(5).is_some()) + added.sum::<u64>())
     }
 
     fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {

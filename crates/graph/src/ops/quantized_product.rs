@@ -15,7 +15,7 @@ use super::steps::{rounded, small};
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, broadcast};
-use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, aligned, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -273,5 +273,18 @@ impl Kernel for Integers {
         let steps = sum * (left.clone() * right.clone() / result.clone());
         let zero = rounding.zero.as_ref().and_then(|view| seen(7, view));
         vec![rounded(steps, zero, rounding.kind).into()]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let of = |slot: usize| shapes.input(slot).map(<[usize]>::to_vec);
+        let factors = self.factors.map(of);
+        let product = Shapes::of(factors.to_vec(), std::slice::from_ref(&self.made));
+        let zeros = self.factors.iter().zip(&self.views);
+        let zeros = zeros.filter(|(_, view)| view.is_some());
+        let zeros: u64 = zeros.map(|(slot, _)| shapes.read(*slot)).sum();
+        let bias = u64::from(self.bias.is_some());
+        // By the scales, rounded, and cut on both sides.
+        let rounded = if self.rounding.is_some() { 4 } else { 0 };
+        Some(self.product.flops(&product)? + zeros + (bias + rounded) * shapes.made())
     }
 }

@@ -19,7 +19,7 @@ use elucid_rules::{OpKind};
 use super::named::Named;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_size};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, check_size, facts, numbers};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -404,6 +404,14 @@ impl Kernel for Unrolled {
         made.extend(states.map(|s| Tensor::stack::<3>(s, state_axis).into()));
         made.truncate(outputs.len());
         made
+    }
+
+    fn flops(&self, _shapes: &Shapes) -> Option<u64> {
+        let [length, batch, features, hidden] = self.sizes;
+        let gates = self.rule.cell.gates();
+        let sums = numbers(&[self.directions.len(), length, batch, gates * hidden]);
+        // The products, two biases, and what the gates do: a function and a product each.
+        Some(sums * (2 * (features + hidden) as u64 + 4))
     }
 }
 

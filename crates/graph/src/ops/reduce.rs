@@ -10,9 +10,7 @@ use elucid_rules::{Algebra, OpKind};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{facts, 
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axes_of, check_host_size,
-};
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, axes_of, check_host_size, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -157,6 +155,20 @@ impl Kernel for Reduce {
         // Even without axes the function of a single number is applied.
         let y = at_rank!(x, x => reduced(x, axes, self.how));
         vec![y.into_view(&outputs[0].shape)]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let (read, made) = (shapes.read(0), shapes.made());
+        // What is done to each number before, and to each result.
+        let (before, after) = match self.how {
+            How::Sum | How::Max | How::Min | How::Product => (0, 0),
+            How::Mean | How::LogSum => (0, 1),
+            How::L1 | How::SumSquare => (1, 0),
+            How::L2 => (1, 1),
+            // The largest is taken out.
+            How::LogSumExp => (3, 2),
+        };
+        Some((1 + before) * read + after * made)
     }
 }
 

@@ -13,10 +13,7 @@ use super::gather::index_tensor;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
-use crate::operator::{facts, 
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axes_or_all,
-    check_host_size, check_size, sizes,
-};
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, axes_or_all, check_host_size, check_size, facts, numbers, sizes};
 use crate::receptive::{Reach, Span, Windows};
 use crate::registry::Entry;
 
@@ -591,6 +588,22 @@ impl Kernel for Resample {
             x = step.run(x.into_view(&[outer, step.from, inner])).into();
         }
         vec![x.into_view(&outputs[0].shape)]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        // One axis after the other.
+        let mut size = shapes.input(0)?.to_vec();
+        let mut flops = 0;
+        for step in &self.steps {
+            *size.get_mut(step.axis)? = step.to;
+            let each = match &step.sums {
+                Sums::Pick(_) => 0,
+                Sums::Matrix(_) => 2 * step.from,
+                Sums::Taps(taps) => 2 * taps.len(),
+            };
+            flops += numbers(&size) * (each + usize::from(step.added.is_some())) as u64;
+        }
+        Some(flops)
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

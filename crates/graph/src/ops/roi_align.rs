@@ -13,9 +13,7 @@ use elucid_rules::{Algebra, };
 use super::gather::{indices_of, selected};
 use crate::activation::{Activation, IntoView};
 use crate::message::few;
-use crate::operator::{facts, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, check_host_size, check_size,
-};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, check_host_size, check_size, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry::onnx("RoiAlign", 10, |a| {
@@ -321,6 +319,11 @@ impl Kernel for Sampled {
         let shape = &outputs[0].shape;
         let made = made.reshape([shape[0], shape[2], shape[3], channels]);
         vec![made.permute([0, 3, 1, 2]).into()]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let rows = shapes.input(0)?.get(1).copied()? as u64;
+        Some(2 * self.places.len() as u64 * rows)
     }
 }
 

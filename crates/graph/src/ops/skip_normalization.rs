@@ -9,7 +9,7 @@ use super::layer_normalization::{scaled, standardised};
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::broadcast;
-use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, aligned, facts};
 use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -101,5 +101,12 @@ impl Kernel for SkipNormalization {
         let made = made.into_iter().zip(outputs);
         made.map(|(made, known)| made.into_view(&known.shape))
             .collect()
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let centred = if self.centred { 2 } else { 0 };
+        // What is added, and scale and offset.
+        let given = shapes.given() as u64 - 1;
+        Some((centred + 3 + given) * shapes.made())
     }
 }

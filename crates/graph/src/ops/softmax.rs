@@ -9,9 +9,7 @@ use elucid_rules::{Algebra, OpKind};
 use super::lp_normalization::around;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
-use crate::operator::{facts, 
-    Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of,
-};
+use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, axis_of, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -99,6 +97,15 @@ impl Kernel for AlongAxis {
             How::Hard => hardmax(x),
         };
         vec![y.into_view(&outputs[0].shape)]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        // The largest, its difference, the exponential, the sum, the quotient.
+        let each = match self.how {
+            How::Soft | How::Log => 5,
+            How::Hard => 2,
+        };
+        Some(each * shapes.made())
     }
 
     fn softmax_view(&self) -> Option<[usize; 3]> {

@@ -10,10 +10,7 @@ use elucid_rules::{Algebra, OpKind};
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor, broadcast};
-use crate::operator::{facts, 
-    Kernel, Known, Operands, Operator, Refused, Resolved, Slots, aligned, check_host_size,
-    do_not_broadcast,
-};
+use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, aligned, check_host_size, do_not_broadcast, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
 
@@ -145,6 +142,11 @@ impl Kernel for Combine {
             _ => total,
         };
         vec![Activation::from(total).into_view(shape)]
+    }
+
+    fn flops(&self, shapes: &Shapes) -> Option<u64> {
+        let mean = u64::from(matches!(self.how, How::Mean));
+        Some((shapes.given() as u64 - 1 + mean) * shapes.made())
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

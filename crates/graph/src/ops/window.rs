@@ -5,7 +5,7 @@ use elucid_rules::Pool2d;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::message::few;
-use crate::operator::{Known, Operands, Refused};
+use crate::operator::{Known, Operands, Refused, numbers};
 
 /// How a window operator treats the border.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -258,6 +258,28 @@ impl Pooling {
             shape: [&outer[..], &shape].concat(),
             planes,
         })
+    }
+
+    /// How many numbers its windows read, one by one: of a box, as they are pooled, plane by plane.
+    pub fn read(&self) -> u64 {
+        let mut size = self.input.get(2..).unwrap_or_default().to_vec();
+        let outer = numbers(self.input.get(..2).unwrap_or_default());
+        let mut read = 0;
+        let rank = self.axes.len();
+        let mut along = |axes: std::ops::Range<usize>| {
+            let mut window = 1;
+            for i in axes {
+                window *= self.axes[i].kernel;
+                size[i] = self.shape[i + 2];
+            }
+            read += outer * numbers(&size) * window as u64;
+        };
+        let first = rank.saturating_sub(2);
+        along(first..rank);
+        for i in (0..first).rev() {
+            along(i..i + 1);
+        }
+        read
     }
 
     /// The pool itself where it is over planes of an image.

@@ -18,6 +18,7 @@ mod other_weights;
 mod outlines;
 mod pointwise;
 mod positions;
+mod profile;
 mod properties;
 mod refusals;
 mod several_images;

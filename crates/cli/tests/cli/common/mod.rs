@@ -54,7 +54,7 @@ pub struct Desk {
 }
 
 /// Commands that run a network.
-const RUNNING: [&str; 10] = [
+const RUNNING: [&str; 11] = [
     "attention",
     "attribute",
     "channels",
@@ -62,6 +62,7 @@ const RUNNING: [&str; 10] = [
     "evaluate",
     "groups",
     "inspect",
+    "profile",
     "spatial",
     "spritemap",
     "visualize",
