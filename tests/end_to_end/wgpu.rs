@@ -276,3 +276,32 @@ fn googlenet_sees_the_same() {
         want.2.map().unwrap().maps(),
     );
 }
+
+#[test]
+fn long_rows_are_reduced_to_their_end() {
+    use burn::tensor::{Tensor, TensorData};
+    use elucid::graph::LongRows;
+
+    for length in [65_537, 262_145, 788_544, 1_000_003] {
+        let number = |at: usize| {
+            if at == length - 1 {
+                3.0
+            } else {
+                (at % 7) as f32 / 8.0
+            }
+        };
+        let row: Vec<f32> = (0..length).map(number).collect();
+        let on = |chosen: &device::Chosen| {
+            let data = TensorData::new(row.clone(), [1, length]);
+            let row = Tensor::<2>::from_data(data, &chosen.device);
+            let found = [row.clone().row_sums(), row.row_maxima()];
+            found.map(|found| found.into_scalar::<f32>())
+        };
+        let ([sum, most], [want, _]) = (on(&wgpu()), on(&device::cpu()));
+        assert_eq!(most, 3.0, "{length}");
+        assert!(
+            (sum - want).abs() <= 1e-5 * want,
+            "{length}: {sum}, not {want}"
+        );
+    }
+}

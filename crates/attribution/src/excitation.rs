@@ -35,7 +35,7 @@
 //! as here, though its documentation speaks of a clamp. The Caffe page of the method calls it
 //! patent-pending (Adobe): look into it before commercial use.
 
-use elucid_graph::{Activation, ImageBatch, Recording, Step};
+use elucid_graph::{Activation, ImageBatch, LongRows, Recording, Step};
 use elucid_rules::RuleUse;
 
 use crate::attribution::Attribution;
@@ -159,9 +159,9 @@ impl Allowed {
 fn reads_signed(step: &Step<'_>) -> bool {
     step.input(0).is_some_and(|x| {
         let numbers = x.rows();
-        let least: f32 = numbers.clone().min().into_scalar();
+        let least: f32 = numbers.clone().row_minima().min().into_scalar();
         // Mostly nothing is below 0, and nothing else has to be read.
-        least < 0.0 && least < -ROUNDING * numbers.abs().max().into_scalar::<f32>()
+        least < 0.0 && least < -ROUNDING * numbers.abs().row_maxima().max().into_scalar::<f32>()
     })
 }
 

@@ -37,7 +37,7 @@
 //! One gradient for each image. Memory: all activations of a batch between the input and the target.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, INPUT, ImageBatch, Layout, Layouts, Step};
+use elucid_graph::{Activation, INPUT, ImageBatch, Layout, Layouts, LongRows, Step};
 use elucid_rules::{Algebra, OpKind, RuleUse};
 use elucid_vision::Model;
 use ndarray::{Array2, Array3, Axis, Ix4};
@@ -216,7 +216,7 @@ impl Terms<'_> {
         g: &Activation,
     ) -> Result<(), AttributionError> {
         let terms = part.rows() * g.rows();
-        let sums = to_vec(&terms.clone().sum_dim(1).into())?;
+        let sums = to_vec(&terms.clone().row_sums().into())?;
         for (sum, found) in self.sums.iter_mut().zip(sums) {
             *sum += f64::from(found);
         }
@@ -260,8 +260,8 @@ impl Terms<'_> {
 fn rescaled(terms: Tensor<4>) -> Tensor<4> {
     let shape = terms.dims();
     let absolute = terms.abs().reshape([shape[0] as i32, -1]);
-    let low = absolute.clone().min_dim(1);
-    let range = absolute.clone().max_dim(1) - low.clone();
+    let low = absolute.clone().row_minima();
+    let range = absolute.clone().row_maxima() - low.clone();
     let is_flat = range.clone().equal_scalar(0.0);
     let stretched = (absolute - low) / range.mask_fill(is_flat, 1.0);
     stretched.reshape(shape)
@@ -322,8 +322,8 @@ fn biases(step: &Step<'_>) -> Result<Adds, AttributionError> {
     });
     let made = step.forward(inputs.collect())?;
     let largest = |part: &Activation| -> Result<f32, AttributionError> {
-        let largest = to_vec(&part.rows().abs().max().into())?;
-        Ok(largest.first().copied().unwrap_or(0.0))
+        let largest = to_vec(&part.rows().abs().row_maxima().into())?;
+        Ok(largest.into_iter().fold(0.0, f32::max))
     };
     for part in &made {
         if largest(part)? != 0.0 {

@@ -21,7 +21,7 @@
 //! Memory: beside a batch of samples, two values of the layer for each of its images.
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, INPUT, ImageBatch};
+use elucid_graph::{Activation, INPUT, ImageBatch, LongRows};
 
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders, stated};
@@ -175,7 +175,7 @@ impl Noisy {
     ) -> Result<Self, AttributionError> {
         let value = work.activation_of(&[image])?;
         let row = value.rows();
-        let range = row.clone().max_dim(1) - row.min_dim(1);
+        let range = row.clone().row_maxima() - row.row_minima();
         Ok(Self {
             value,
             deviation: range * method.noise,

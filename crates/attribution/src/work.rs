@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use elucid_graph::{Activation, INPUT, ImageBatch};
+use elucid_graph::{Activation, INPUT, ImageBatch, LongRows};
 use elucid_rules::{RuleUse, Rules};
 use elucid_vision::Model;
 use ndarray::{Array, ArrayD, Axis, RemoveAxis};
@@ -593,7 +593,7 @@ fn check_images(images: &Tensor<4>) -> Result<(), AttributionError> {
         &images
             .clone()
             .reshape([shape[0] as i32, -1])
-            .sum_dim(1)
+            .row_sums()
             .into(),
     )?;
     match sums.iter().position(|sum| !sum.is_finite()) {

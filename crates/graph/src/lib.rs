@@ -18,6 +18,7 @@ mod heads;
 mod host;
 mod layers;
 mod limits;
+mod long_rows;
 pub mod message;
 mod names;
 mod obstacles;
@@ -48,6 +49,7 @@ pub use heads::{Attends, Heads};
 pub use host::{HostTensor, MAX_ELEMENTS, element_count};
 pub use layers::Layer;
 pub use limits::{Bytes, Excess, Ledger, Limits, host_bytes};
+pub use long_rows::LongRows;
 pub use names::Module;
 pub use obstacles::Obstacle;
 pub use operator::{

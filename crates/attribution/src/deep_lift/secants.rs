@@ -4,7 +4,7 @@
 //! products and quotients, and the multipliers of the parts are put together again.
 
 use burn::tensor::Tensor;
-use elucid_graph::Activation;
+use elucid_graph::{Activation, LongRows};
 
 use super::Pair;
 use crate::error::AttributionError;
@@ -76,11 +76,11 @@ impl Pair<'_, '_> {
         let row = statistics.row as i32;
         let view = |rows: Tensor<2>| -> Tensor<2> { rows.reshape([-1, row]) };
         let centred = |v: Tensor<2>| match statistics.centred {
-            true => v.clone() - v.mean_dim(1),
+            true => v.clone() - v.row_means(),
             false => v,
         };
         let deviation =
-            |d: &Tensor<2>| ((d.clone() * d.clone()).mean_dim(1) + statistics.epsilon).sqrt();
+            |d: &Tensor<2>| ((d.clone() * d.clone()).row_means() + statistics.epsilon).sqrt();
         let (d, d0) = (centred(view(x.rows())), centred(view(base)));
         let (sd, sd0) = (deviation(&d), deviation(&d0));
         let m = view(m.rows())
@@ -90,7 +90,7 @@ impl Pair<'_, '_> {
                 d / sd
             })?;
         let mean = (d.clone() + d0.clone()) * 0.5;
-        let at_deviation = -(m.clone() * mean.clone()).sum_dim(1) / (sd.clone() * sd0.clone());
+        let at_deviation = -(m.clone() * mean.clone()).row_sums() / (sd.clone() * sd0.clone());
         let at_square = at_deviation / (sd.clone() + sd0.clone());
         let at_d = m * ((sd.recip() + sd0.recip()) * 0.5)
             + mean * (at_square * (2.0 / statistics.row as f32));

@@ -1,5 +1,5 @@
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, Step};
+use elucid_graph::{Activation, LongRows, Step};
 use elucid_rules::{Algebra, OpKind};
 
 use super::RelevanceRule;
@@ -78,8 +78,8 @@ impl RelevanceRule for Branches {
         let (Some(a), Some(b)) = (part(first), part(second)) else {
             return Ok(vec![None; step.inputs()]);
         };
-        let (of_a, of_b) = (a.clone().sum_dim(1), b.clone().sum_dim(1));
-        let all = rows.sum_dim(1);
+        let (of_a, of_b) = (a.clone().row_sums(), b.clone().row_sums());
+        let all = rows.row_sums();
         let a = a * factor(of_a.clone(), of_b.clone(), all.clone());
         let b = b * factor(of_b, of_a, all);
         let mut slots = vec![None; step.inputs()];

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, GraphError, Step, Weights};
+use elucid_graph::{Activation, GraphError, LongRows, Step, Weights};
 
 use super::RelevanceRule;
 use crate::error::AttributionError;
@@ -40,7 +40,7 @@ impl Stabiliser {
                 relevance / (response + (below * -2.0 + 1.0) * epsilon)
             }
             Self::Relative(epsilon) => {
-                let square = (response.clone() * response.clone()).mean_dim(1);
+                let square = (response.clone() * response.clone()).row_means();
                 // Where all responses are 0, so is all relevance.
                 let size = square.sqrt().mul_scalar(epsilon).clamp_min(NO_RESPONSE);
                 let below = response.clone().lower_scalar(0.0).float();
@@ -201,7 +201,7 @@ impl<'s, 'r> Weighted<'s, 'r> {
     /// The positive part of the input, and the negative part if there is any.
     pub fn signs(&self) -> Result<(Activation, Option<Activation>), AttributionError> {
         let rows = self.x.rows();
-        let lowest = to_vec(&rows.clone().min().into())?;
+        let lowest = to_vec(&rows.clone().row_minima().into())?;
         // What comes out of a ReLU costs half.
         if lowest.iter().all(|&v| v >= 0.0) {
             return Ok((self.x.clone(), None));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::Activation;
+use elucid_graph::{Activation, LongRows};
 
 use super::bound::norm;
 use super::refused;
@@ -116,13 +116,13 @@ pub(super) fn score(along: &[Along], activation: &Activation) -> Tensor<1> {
         let rows = x.reshape([before, size]);
         x = match along {
             Along::At(index) => rows.narrow(1, *index, 1),
-            Along::Sum => rows.sum_dim(1),
-            Along::Mean => rows.mean_dim(1),
+            Along::Sum => rows.row_sums(),
+            Along::Mean => rows.row_means(),
             Along::Norm => norm(rows).reshape([before, 1]),
             Along::Weights(weights) => {
                 let data = TensorData::new(weights.to_vec(), [1, size]);
                 let weights = Tensor::<2>::from_data(data, &rows.device());
-                (rows * weights).sum_dim(1)
+                (rows * weights).row_sums()
             }
         };
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData, activation};
-use elucid_graph::Activation;
+use elucid_graph::{Activation, LongRows};
 use elucid_vision::Probabilities;
 use ndarray::{Array2, ArrayD};
 
@@ -340,7 +340,7 @@ impl BoundTarget {
                 }
                 let weights = TensorData::new(weights.to_vec(), [1, width]);
                 let weights = Tensor::<2>::from_data(weights, &rows.device());
-                Ok((rows * weights).sum_dim(1).reshape([images]))
+                Ok((rows * weights).row_sums().reshape([images]))
             }
             Score::Region(region) => region.score(activation),
             Score::Detection(detection) => detection.score(activation),
@@ -394,9 +394,9 @@ fn log_sum_exp(logits: Tensor<2>) -> Tensor<1> {
 /// `|x|` over the second axis of `[N, C]`, giving `[N]`, with gradient 0 where `x` is 0.
 pub(super) fn norm(x: Tensor<2>) -> Tensor<1> {
     let images = x.dims()[0];
-    let length = (x.clone() * x.clone()).detach().sum_dim(1).sqrt();
+    let length = (x.clone() * x.clone()).detach().row_sums().sqrt();
     // |x| = x . (x / |x|): with the direction held constant, value and gradient are both right,
     // and a zero vector meets no division by zero.
     let direction = x.clone().detach() / length.clamp_min(f32::MIN_POSITIVE);
-    (x * direction).sum_dim(1).reshape([images])
+    (x * direction).row_sums().reshape([images])
 }

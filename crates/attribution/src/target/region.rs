@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS};
+use elucid_graph::{Activation, INPUT, ImageBatch, LOGITS, LongRows};
 use elucid_rules::Rules;
 use ndarray::{Array2, Array3, ArrayD, ArrayView3};
 
@@ -413,7 +413,7 @@ impl BoundRegion {
             .collect();
         let inside = TensorData::new::<f32, _>(inside, [1, pixels]);
         let inside = Tensor::<2>::from_data(inside, &own.device());
-        Ok((own * inside).sum_dim(1).reshape([images]))
+        Ok((own * inside).row_sums().reshape([images]))
     }
 }
 

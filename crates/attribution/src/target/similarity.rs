@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::Activation;
+use elucid_graph::{Activation, LongRows};
 
 use super::refused;
 use crate::error::AttributionError;
@@ -55,6 +55,6 @@ pub(super) fn score(
 /// The cosine of each row of `[N, K]` and a direction of length 1, `[1, K]`, giving `[N, 1]`; 0 for
 /// rows of zeros.
 pub(super) fn cosine(rows: Tensor<2>, direction: Tensor<2>) -> Tensor<2> {
-    let squares = (rows.clone() * rows.clone()).sum_dim(1);
-    (rows * direction).sum_dim(1) / squares.clamp_min(SMALLEST).sqrt()
+    let squares = (rows.clone() * rows.clone()).row_sums();
+    (rows * direction).row_sums() / squares.clamp_min(SMALLEST).sqrt()
 }

@@ -12,6 +12,7 @@ use burn::tensor::Tensor;
 use elucid_rules::{Algebra, OpKind};
 
 use super::layer_normalization::standardised;
+use crate::long_rows::LongRows;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::operator::{Apart, BatchNorm, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, facts};
@@ -216,9 +217,9 @@ impl Kernel for Training {
         let y = y.reshape([channels, images, positions]).swap_dims(0, 1);
         let mut made = vec![y.into_view(&outputs[0].shape)];
         if outputs.len() > 1 {
-            let mean = mean.unwrap_or_else(|| rows.clone().mean_dim(1));
+            let mean = mean.unwrap_or_else(|| rows.clone().row_means());
             let centred = rows - mean.clone();
-            let variance = (centred.clone() * centred).mean_dim(1);
+            let variance = (centred.clone() * centred).row_means();
             let mut running = |slot, batch: &Tensor<2>| {
                 column(slot) * self.momentum + batch.clone() * (1.0 - self.momentum)
             };

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::steps::rounded;
+use crate::long_rows::LongRows;
 use crate::activation::{Activation, IntoView};
 use crate::host::ElementType;
 use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
@@ -41,8 +42,9 @@ impl Kernel for DynamicQuantize {
         let x = inputs.take(0);
         let shape = x.shape();
         let flat = x.into_view(&[shape.iter().product()]).into_cast::<1>();
-        let largest = flat.clone().max().clamp_min(0.0);
-        let smallest = flat.clone().min().clamp_max(0.0);
+        let row = flat.clone().reshape([1, -1]);
+        let largest = row.clone().row_maxima().reshape([1]).clamp_min(0.0);
+        let smallest = row.row_minima().reshape([1]).clamp_max(0.0);
         let span = largest - smallest.clone();
         let flatness = span.clone().equal_scalar(0.0);
         let scale = span.mask_fill(flatness, 1.0) / MOST;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use elucid_rules::{Algebra, OpKind};
 
 use super::reduce::{How, Reduce};
+use crate::long_rows::LongRows;
 use crate::activation::{Activation, IntoView};
 use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, facts};
 use crate::registry::Entry;
@@ -65,8 +66,8 @@ impl Kernel for Largest {
         let x = inputs.take(0);
         let shape = x.shape();
         let (images, positions) = shape.split_at(2);
-        let view = [images[0], images[1], positions.iter().product()];
-        let largest = x.into_view(&view).into_cast::<3>().max_dim(2);
+        let view = [images[0] * images[1], positions.iter().product()];
+        let largest = x.into_view(&view).into_cast::<2>().row_maxima();
         vec![largest.into_view(&outputs[0].shape)]
     }
 

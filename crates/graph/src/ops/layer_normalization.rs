@@ -9,6 +9,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use elucid_rules::{OpKind, Statistics};
 
+use crate::long_rows::LongRows;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, broadcast};
@@ -174,12 +175,12 @@ pub(super) fn standardised(
 ) -> (Tensor<2>, Option<Tensor<2>>, Tensor<2>) {
     let (x, mean) = match centred {
         true => {
-            let mean = x.clone().mean_dim(1);
+            let mean = x.clone().row_means();
             (x - mean.clone(), Some(mean))
         }
         false => (x, None),
     };
-    let square = (x.clone() * x.clone()).mean_dim(1);
+    let square = (x.clone() * x.clone()).row_means();
     let deviation = (square + epsilon).sqrt();
     (x / deviation.clone(), mean, deviation.recip())
 }

@@ -10,6 +10,7 @@ use burn::tensor::ops::PadMode;
 use elucid_rules::{avg_pool2d, powf};
 
 use super::window::{Axis, Pooling, Window, spatial};
+use crate::long_rows::LongRows;
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
 use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, check_size, facts};
@@ -145,7 +146,7 @@ impl Kernel for Norm {
         let (images, positions) = shape.split_at(2);
         let view = [images.iter().product(), positions.iter().product::<usize>()];
         let x: Activation = power(x.into_view(&view).untyped(), self.p).into();
-        let sums = x.into_cast::<2>().sum_dim(1).into_view(&outputs[0].shape);
+        let sums = x.into_cast::<2>().row_sums().into_view(&outputs[0].shape);
         vec![root(sums.untyped(), self.p).into()]
     }
 

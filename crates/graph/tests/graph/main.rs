@@ -8,6 +8,7 @@ mod control_flow;
 mod feeds;
 mod hostile_graphs;
 mod hostile_nodes;
+mod long_rows;
 mod modern_networks;
 mod module_names;
 mod networks;
