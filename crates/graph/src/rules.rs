@@ -90,6 +90,8 @@ const AVERAGES: [OpKind; 4] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Factor {
     Gate,
+    /// From -1 to 1: a gate once the signal is added, `x + x erf(x)`.
+    Signed,
     Attention,
     Any,
 }
@@ -115,8 +117,13 @@ fn factor(graph: &Graph, known: &HashMap<ValueId, Known>, value: ValueId) -> Fac
             OpKind::Sigmoid | OpKind::HardSigmoid => return Factor::Gate,
             OpKind::Softmax => return Factor::Attention,
             // `(1 + erf) / 2`: neither is a gate by itself. `tanh(softplus)` is one, from 0 to 1.
-            OpKind::Erf => return gate_if(passed.shifted),
-            OpKind::Tanh => return gate_if(passed.shifted || is_softplus(graph, known, *input)),
+            OpKind::Tanh if is_softplus(graph, known, *input) => return Factor::Gate,
+            OpKind::Erf | OpKind::Tanh => {
+                return match passed.shifted {
+                    true => Factor::Gate,
+                    false => Factor::Signed,
+                };
+            }
             // `clip(x + 3, 0, 6) / 6`: a ReLU6 is none.
             OpKind::Clip => return gate_if(passed.scaled || is_sum(graph, known, *input)),
             // `1 / (1 + exp(-x))`.
@@ -178,13 +185,73 @@ pub(crate) fn site(
         let is_factor = algebra == Algebra::Product && !is_constant;
         let value = slot.filter(|_| is_factor);
         let is = value.map_or(Factor::Any, |value| factor(graph, known, value));
+        let is_gate = match (is, value) {
+            (Factor::Signed, Some(value)) => is_added_to_the_signal(graph, known, node, value),
+            _ => is == Factor::Gate,
+        };
         SiteInput {
             is_constant,
-            is_gate: is == Factor::Gate,
+            is_gate,
             is_attention: is == Factor::Attention,
         }
     });
     (algebra, inputs.collect())
+}
+
+/// The only input of a node that depends on the image, if the node moves or scales it.
+fn scaled_input(
+    graph: &Graph,
+    known: &HashMap<ValueId, Known>,
+    node: &Node,
+) -> Option<ValueId> {
+    let constant = constants(graph, node, known);
+    let algebra = node.op.algebra(&constant);
+    let live = node.inputs.iter().zip(&constant);
+    let mut live = live.filter(|(_, constant)| !**constant);
+    match (algebra, live.next(), live.next()) {
+        (Algebra::Moves | Algebra::Affine, Some((input, _)), None) => *input,
+        _ => None,
+    }
+}
+
+/// What a value is a multiple of: the first value behind all that moves or scales.
+fn unscaled(graph: &Graph, known: &HashMap<ValueId, Known>, mut value: ValueId) -> ValueId {
+    while let Some(id) = graph.producer[value.0]
+        && let Some(input) = scaled_input(graph, known, &graph.nodes[id.0])
+    {
+        value = input;
+    }
+    value
+}
+
+/// Whether a multiple of what `node` makes of a signal and `gate` is added to a multiple of the signal:
+/// `x / 2 + x / 2 erf(x / √2)`.
+fn is_added_to_the_signal(
+    graph: &Graph,
+    known: &HashMap<ValueId, Known>,
+    node: &Node,
+    gate: ValueId,
+) -> bool {
+    let others = node.inputs.iter().flatten();
+    let mut others = others.filter(|value| **value != gate);
+    let (OpKind::Mul, Some(&signal), None) = (node.op.kind(), others.next(), others.next()) else {
+        return false;
+    };
+    let signal = unscaled(graph, known, signal);
+    let mut product = node.outputs[0];
+    while let &[only] = graph.index().readers(product) {
+        let reader = &graph.nodes[only.0];
+        if scaled_input(graph, known, reader) == Some(product) {
+            product = reader.outputs[0];
+            continue;
+        }
+        let constant = constants(graph, reader, known);
+        let adds = reader.op.algebra(&constant) == Algebra::Sum;
+        let mut inputs = reader.inputs.iter().flatten();
+        return adds
+            && inputs.any(|&value| value != product && unscaled(graph, known, value) == signal);
+    }
+    false
 }
 
 /// Whether a value is another one plus a constant.

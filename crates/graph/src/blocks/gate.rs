@@ -1,6 +1,6 @@
 //! Functions of one number that are the number times a factor, in any spelling.
 //!
-//! From a product or quotient the pattern goes back through element-wise operators until everything
+//! From a product, a quotient or a sum the pattern goes back through element-wise operators until everything
 //! depends on one value, computes what comes out for some numbers in its place, and compares.
 
 use std::collections::{BTreeSet, HashMap};
@@ -80,7 +80,9 @@ const SAMPLES: usize = 57;
 
 pub(super) fn find(view: &View<'_>, last: usize) -> Option<Block> {
     let is_one = view.algebra(last) == Algebra::Gate;
-    if !is_one && !view.is(last, &[OpKind::Mul, OpKind::Div]) {
+    // `x / 2 + x / 2 erf(x / √2)`; what is added to a constant is not `x` times something.
+    let is_sum = view.algebra(last) == Algebra::Sum && view.live(last).len() > 1;
+    if !is_one && !is_sum && !view.is(last, &[OpKind::Mul, OpKind::Div]) {
         return None;
     }
     let output = view.output(last);

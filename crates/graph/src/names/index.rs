@@ -63,6 +63,11 @@ impl Index {
         made
     }
 
+    /// The nodes that read a value.
+    pub fn readers(&self, value: ValueId) -> &[NodeId] {
+        &self.readers[value.0]
+    }
+
     /// The one node with this name.
     pub fn named<'g>(&self, graph: &'g Graph, name: &str) -> Option<&'g crate::graph::Node> {
         let node = |id: &NodeId| &graph.nodes[id.0];

@@ -121,13 +121,65 @@ fn written_out_silu() -> Onnx {
         .node("Mul", &["x", "s"], &["y"])
 }
 
+/// `x / 2 + x / 2 erf(x / root2)`, or the half at the end.
+fn gelu_as_a_sum(half_at_the_end: bool) -> Onnx {
+    let file = scalar(Onnx::image([-1, 2, 3, 2]), "root2", 2_f32.sqrt());
+    let file = scalar(file, "half", 0.5)
+        .node("Div", &["x", "root2"], &["a"])
+        .node("Erf", &["a"], &["b"]);
+    match half_at_the_end {
+        true => file
+            .node("Mul", &["x", "b"], &["c"])
+            .node("Add", &["x", "c"], &["d"])
+            .node("Mul", &["half", "d"], &["y"]),
+        false => file
+            .node("Mul", &["x", "half"], &["h"])
+            .node("Mul", &["b", "x"], &["c"])
+            .node("Mul", &["half", "c"], &["d"])
+            .node("Add", &["d", "h"], &["y"]),
+    }
+}
+
+/// `x / (1 + exp(-x))` with the reciprocal on its own.
+fn silu_by_a_reciprocal() -> Onnx {
+    scalar(Onnx::image([-1, 2, 3, 2]), "one", 1.0)
+        .node("Neg", &["x"], &["n"])
+        .node("Exp", &["n"], &["e"])
+        .node("Add", &["e", "one"], &["d"])
+        .node("Reciprocal", &["d"], &["s"])
+        .node("Mul", &["x", "s"], &["y"])
+}
+
+#[test]
+fn an_odd_function_is_a_gate_only_where_the_signal_is_added() {
+    let gate = Rules::new().on_operators(Algebra::Product, SignalTakesAll::new());
+    let odd = || {
+        Onnx::image([-1, 2, 3, 2])
+            .node("Erf", &["x"], &["b"])
+            .node("Mul", &["x", "b"], &["c"])
+    };
+    let exponential = odd().node("Exp", &["x"], &["o"]).node("Add", &["c", "o"], &["y"]);
+    let twice = odd().node("Add", &["c", "c"], &["y"]);
+    let read_twice = odd()
+        .node("Add", &["c", "x"], &["d"])
+        .node("Mul", &["c", "d"], &["y"]);
+    for file in [exponential, twice, read_twice] {
+        let refused = differentiate(&open(file), [2, 2, 3, 2], &gate);
+        let text = refused.err().unwrap().to_string();
+        assert!(text.contains("sigmoid or the like"), "{text}");
+    }
+}
+
 #[test]
 fn activations_that_are_written_out_get_the_identity_rule() {
     let gate = Rules::new().on_operators(Algebra::Product, SignalTakesAll::new());
     for file in [
         written_out_gelu(),
+        gelu_as_a_sum(false),
+        gelu_as_a_sum(true),
         written_out_hard_swish(),
         written_out_silu(),
+        silu_by_a_reciprocal(),
     ] {
         let model = open(file);
         for rules in [&gate, &Rules::attn_lrp()] {

@@ -281,3 +281,204 @@ fn values_of_a_gate_that_others_read() {
     assert_eq!(block.inside(), [found.value("s")]);
     assert_eq!(block.read_elsewhere(), [found.value("s")]);
 }
+
+/// `x`, halves and `erf(x / divisor)`, as `e`.
+fn odd(divisor: f32) -> Toy {
+    flat()
+        .number("root", divisor)
+        .number("half", 0.5)
+        .node("Div", &["x", "root"], "d")
+        .node("Erf", &["d"], "e")
+}
+
+#[test]
+fn gelu_as_a_sum() {
+    let root = std::f32::consts::SQRT_2;
+    let is_gelu = |toy: Toy| is_gate(&toy.build(&["y"]), GateFunction::Gelu, None);
+    // half (x + x erf), in each order.
+    for (product, sum) in [(["x", "e"], ["x", "m"]), (["e", "x"], ["m", "x"])] {
+        for kind in ["Add", "Sum"] {
+            let toy = odd(root).node("Mul", &product, "m").node(kind, &sum, "s");
+            is_gelu(toy.node("Mul", &["half", "s"], "y"));
+        }
+    }
+    // half x + half x erf.
+    for sum in [["h", "m"], ["m", "h"]] {
+        let toy = odd(root).node("Mul", &["x", "half"], "h");
+        let toy = toy.node("Mul", &["h", "e"], "m");
+        is_gelu(toy.node("Add", &sum, "y"));
+    }
+    // Each half on its own, and the second behind the product.
+    let toy = odd(root)
+        .node("Mul", &["half", "x"], "h")
+        .node("Mul", &["x", "e"], "m")
+        .node("Mul", &["m", "half"], "n");
+    is_gelu(toy.node("Add", &["h", "n"], "y"));
+    // erf is odd: half x - half x erf(-x / root).
+    let toy = odd(-root)
+        .node("Mul", &["x", "half"], "h")
+        .node("Mul", &["h", "e"], "m");
+    is_gelu(toy.node("Sub", &["h", "m"], "y"));
+}
+
+#[test]
+fn sums_that_are_no_gelu() {
+    let root = std::f32::consts::SQRT_2;
+    let halves = |toy: Toy| {
+        toy.node("Mul", &["x", "half"], "h")
+            .node("Mul", &["h", "e"], "m")
+    };
+    // Another divisor, the difference, another factor, and something else that is multiplied.
+    let sum = |toy: Toy| toy.node("Add", &["h", "m"], "y").build(&["y"]);
+    sum(halves(odd(1.4))).none();
+    let less = halves(odd(root)).node("Sub", &["m", "h"], "y");
+    less.build(&["y"]).none();
+    sum(odd(root)
+        .number("more", 0.51)
+        .node("Mul", &["x", "half"], "h")
+        .node("Mul", &["x", "more"], "k")
+        .node("Mul", &["k", "e"], "m"))
+    .none();
+    let mut two = odd(root);
+    two.0
+        .input("z", ElementType::F32, &[Some(2), Some(5)])
+        .unwrap();
+    let two = two
+        .node("Mul", &["z", "half"], "h")
+        .node("Mul", &["h", "e"], "m");
+    sum(two).none();
+    // A number for each channel.
+    let toy = odd(root)
+        .weight("c", &[5])
+        .node("Mul", &["x", "c"], "h")
+        .node("Mul", &["h", "e"], "m");
+    sum(toy).none();
+    // A residual sum with a gate is no gate, and the gate stays one.
+    let found = flat()
+        .node("Sigmoid", &["x"], "s")
+        .node("Mul", &["x", "s"], "m")
+        .node("Add", &["x", "m"], "y")
+        .build(&["y"]);
+    assert_eq!(found.only().output(), found.value("m"));
+}
+
+/// The approximation of GELU without a bracket: `x / 2 + x / 2 tanh(root x + root cubic x^3)`.
+fn expanded(cubic: f32) -> Found {
+    let root = (2.0 / std::f32::consts::PI).sqrt();
+    flat()
+        .number("root", root)
+        .number("cubic", root * cubic)
+        .number("half", 0.5)
+        .node("Mul", &["x", "x"], "xx")
+        .node("Mul", &["xx", "x"], "xxx")
+        .node("Mul", &["xxx", "cubic"], "c")
+        .node("Mul", &["x", "root"], "r")
+        .node("Add", &["c", "r"], "a")
+        .node("Tanh", &["a"], "t")
+        .node("Mul", &["x", "half"], "h")
+        .node("Mul", &["h", "t"], "m")
+        .node("Add", &["m", "h"], "y")
+        .build(&["y"])
+}
+
+#[test]
+fn gelu_with_a_hyperbolic_tangent_expanded() {
+    is_gate(&expanded(0.044_715), GateFunction::GeluTanh, None);
+    expanded(0.05).none();
+    // x (1 + c x²) root, and half (x + x tanh).
+    let toy = flat()
+        .number("root", (2.0 / std::f32::consts::PI).sqrt())
+        .number("cubic", 0.044_715)
+        .number("one", 1.0)
+        .number("half", 0.5)
+        .node("Mul", &["x", "x"], "xx")
+        .node("Mul", &["cubic", "xx"], "c")
+        .node("Add", &["c", "one"], "a")
+        .node("Mul", &["x", "a"], "b")
+        .node("Mul", &["b", "root"], "r")
+        .node("Tanh", &["r"], "t")
+        .node("Mul", &["x", "t"], "m")
+        .node("Add", &["m", "x"], "s")
+        .node("Mul", &["s", "half"], "y");
+    is_gate(&toy.build(&["y"]), GateFunction::GeluTanh, None);
+    // By the sigmoid of twice the same.
+    let toy = flat()
+        .number("root", 2.0 * (2.0 / std::f32::consts::PI).sqrt())
+        .number("cubic", 0.044_715)
+        .number("three", 3.0)
+        .node("Pow", &["x", "three"], "p")
+        .node("Mul", &["p", "cubic"], "c")
+        .node("Add", &["x", "c"], "a")
+        .node("Mul", &["a", "root"], "r")
+        .node("Sigmoid", &["r"], "s")
+        .node("Mul", &["x", "s"], "y");
+    is_gate(&toy.build(&["y"]), GateFunction::GeluTanh, Some("s"));
+}
+
+#[test]
+fn silu_by_a_reciprocal() {
+    let exponential = || {
+        flat()
+            .number("one", 1.0)
+            .number("minus", -1.0)
+            .node("Mul", &["x", "minus"], "n")
+            .node("Exp", &["n"], "e")
+            .node("Add", &["e", "one"], "d")
+    };
+    let divided = exponential().node("Div", &["one", "d"], "s");
+    let inverted = exponential().node("Reciprocal", &["d"], "s");
+    for toy in [divided, inverted] {
+        let toy = toy.node("Mul", &["x", "s"], "y");
+        is_gate(&toy.build(&["y"]), GateFunction::Silu, Some("s"));
+    }
+    let twice = exponential()
+        .number("two", 2.0)
+        .node("Div", &["two", "d"], "s")
+        .node("Mul", &["x", "s"], "y");
+    twice.build(&["y"]).none();
+}
+
+#[test]
+fn hard_swish_by_other_bounds() {
+    let is_hard = |toy: Toy, factor: Option<&str>| {
+        is_gate(&toy.build(&["y"]), GateFunction::HardSwish, factor);
+    };
+    let numbers = || {
+        flat()
+            .number("three", 3.0)
+            .number("six", 6.0)
+            .number("zero", 0.0)
+            .number("sixth", 1.0 / 6.0)
+    };
+    let bounded = || {
+        numbers()
+            .node("Add", &["x", "three"], "a")
+            .node("Max", &["a", "zero"], "b")
+            .node("Min", &["b", "six"], "c")
+    };
+    let toy = bounded().node("Mul", &["x", "c"], "m");
+    is_hard(toy.node("Mul", &["m", "sixth"], "y"), None);
+    let toy = bounded().node("Mul", &["sixth", "c"], "s");
+    is_hard(toy.node("Mul", &["s", "x"], "y"), Some("s"));
+    let toy = bounded().node("Mul", &["x", "sixth"], "h");
+    is_hard(toy.node("Mul", &["h", "c"], "y"), None);
+    // clip(x / 6 + 1 / 2, 0, 1)
+    let inside = |half: f32| {
+        numbers()
+            .number("half", half)
+            .number("one", 1.0)
+            .node("Div", &["x", "six"], "h")
+            .node("Add", &["h", "half"], "a")
+            .node("Clip", &["a", "zero", "one"], "s")
+            .node("Mul", &["x", "s"], "y")
+    };
+    is_hard(inside(0.5), Some("s"));
+    inside(0.4).build(&["y"]).none();
+    // No lower bound.
+    let open = numbers()
+        .node("Add", &["x", "three"], "a")
+        .node("Min", &["a", "six"], "c")
+        .node("Mul", &["x", "c"], "m")
+        .node("Div", &["m", "six"], "y");
+    open.build(&["y"]).none();
+}
