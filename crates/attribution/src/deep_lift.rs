@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | linear ones, and those that move numbers | the true gradient |
 //! | element-wise functions of one input | `m * dy / dx`; the gradient where `dx` is below `1e-7` |
+//! | `QuantizeLinear` | `m * dy / dx` where the image or the baseline leaves the range, or `dx` is a step at least; `m` times the slope elsewhere |
 //! | LRN | `m * dy / dx` element by element; 0 where `dx` is below `1e-7` |
 //! | max-pools, `Max`, `Min` | what the winner gains over the baseline's maximum goes to the winner, what the baseline's winner loses to that one; divided by `dx`, 0 where that is below `1e-7` |
 //! | products of two activations | the gradient at the mean of image and baseline |
@@ -197,6 +198,8 @@ enum Rescale {
     Bilinear,
     Quotient,
     ElementWise,
+    /// Element by element and linear, but for rounding and the ends of a range.
+    Rounding,
     Maximum,
     Minimum,
     Lrn,
@@ -219,6 +222,7 @@ fn rule_for(step: &Step<'_>) -> Option<Rescale> {
     let element_wise =
         (variables.len() == 1 && shape(variables[0]) == output).then_some(Rescale::ElementWise);
     Some(match step.algebra() {
+        _ if step.rounds() && element_wise.is_some() => Rescale::Rounding,
         Algebra::Moves
         | Algebra::Linear
         | Algebra::Sum
@@ -270,6 +274,7 @@ impl Rescale {
             Self::Linear | Self::Bilinear => pair.at_the_mean(m),
             Self::Quotient => pair.quotient(m),
             Self::ElementWise => pair.ratio(m, true),
+            Self::Rounding => pair.rounding(m),
             Self::Lrn => pair.ratio(m, false),
             Self::Maximum => pair.winners(m, |x, base| x.max_pair(base)),
             Self::Minimum => pair.winners(m, |x, base| x.min_pair(base)),
@@ -352,6 +357,30 @@ impl Pair<'_, '_> {
             let product = m.rows() * dy.clone();
             let otherwise = gradients[slot].take().map(|g| g.rows());
             slots[slot] = Some(over_difference(product, &x, base, otherwise)?);
+        }
+        Ok(slots)
+    }
+
+    /// `m * dy / dx` where the gradient is 0 on the image or on the baseline, outside of the range, or where
+    /// they lie a step apart at least; else the slope, since a quotient by less would multiply rounding.
+    fn rounding(&self, m: &Activation) -> Result<Vec<Option<Activation>>, AttributionError> {
+        let ones = Activation::from_rows(m.rows().ones_like(), m)?;
+        let slope = |step: &Step<'_>| step.pullback(Self::inputs(step), &[Some(ones.clone())]);
+        let (on_image, on_baseline) = (slope(self.step)?, slope(self.base)?);
+        let mut slots = self.ratio(m, false)?;
+        for (slot, slopes) in on_image.into_iter().zip(on_baseline).enumerate() {
+            let ((Some(a), Some(b)), Some((x, base)), Some(ratio)) =
+                (slopes, self.values(slot), &mut slots[slot])
+            else {
+                continue;
+            };
+            let (a, b) = (a.rows(), b.rows());
+            let steps = (x.rows() - base) * a.clone();
+            let is_near = steps.abs().lower_scalar(1.0);
+            let is_outside = a.clone().equal_scalar(0.0).bool_or(b.equal_scalar(0.0));
+            let at_slope = m.rows() * a;
+            let multiplier = ratio.rows().mask_where(is_near.bool_and(is_outside.bool_not()), at_slope);
+            *ratio = Activation::from_rows(multiplier, &x)?;
         }
         Ok(slots)
     }

@@ -337,6 +337,11 @@ pub trait Kernel: Debug + Send + Sync {
         None
     }
 
+    /// Whether it rounds its input: its gradient is then that of the same without rounding.
+    fn rounds(&self) -> bool {
+        false
+    }
+
     /// How a softmax views its input, `[before, along, behind]` its axis.
     fn softmax_view(&self) -> Option<[usize; 3]> {
         None

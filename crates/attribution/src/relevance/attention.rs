@@ -138,7 +138,7 @@ pub(crate) fn attends(step: &Step<'_>) -> bool {
         _ => 3,
     };
     let bends = step.number("softcap").is_some_and(|cap| cap > 0.0);
-    !bends && (given..step.inputs()).all(|slot| step.is_constant(slot)) && step.heads().is_some()
+    !bends && (given..step.inputs()).all(|slot| step.is_constant(slot)) && step.attends()
 }
 
 /// Weights of attention along the last axis; 0 where everything is masked.

@@ -97,4 +97,8 @@ impl Kernel for Steps {
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {
         reach.element_wise()
     }
+
+    fn rounds(&self) -> bool {
+        true
+    }
 }

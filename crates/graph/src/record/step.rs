@@ -363,6 +363,17 @@ impl<'r> Step<'r> {
         self.kernel().softmax_view()
     }
 
+    /// Whether it rounds its input, as `QuantizeLinear` does: its gradient is then that of the same without
+    /// rounding.
+    pub fn rounds(&self) -> bool {
+        self.kernel().rounds()
+    }
+
+    /// Whether it attends by itself, so that it has [`heads`](Step::heads).
+    pub fn attends(&self) -> bool {
+        self.kernel().attends().is_some()
+    }
+
     /// Which statistics a normalisation divides by, if nothing else but what it normalises is read from it.
     pub fn statistics(&self) -> Option<Statistics> {
         let alone = self.step().outputs.len() == 1;
