@@ -20,6 +20,7 @@ use crate::bound::BoundGraph;
 use crate::error::GraphError;
 use crate::execute::Placed;
 use crate::graph::ValueId;
+use crate::heads::Heads;
 use crate::message::quoted;
 use crate::operator::{Known, Slots};
 use crate::pass::{Activations, Run, Watch};
@@ -113,6 +114,14 @@ impl<'m> Recording<'m> {
                 name: self.model.graph().name(value).to_owned(),
                 nearest: Vec::new(),
             })
+    }
+
+    /// What the operator at this place of [`Graph::nodes`](crate::Graph::nodes) computes with, if it attends by
+    /// itself and this pass ran it.
+    pub fn heads(&self, node: usize) -> Option<Heads> {
+        let step = self.steps.iter().position(|step| step.node.0 == node)?;
+        let attends = self.steps[step].kernel.as_ref()?.attends()?;
+        attends.heads(self.slots_of(step))
     }
 
     /// The steps that hand something from layer `from` down to the layers `to`, last first.

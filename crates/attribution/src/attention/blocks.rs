@@ -17,6 +17,8 @@ pub enum AttentionKind {
     Queries,
     /// From queries that are no part of a picture to the tokens of one.
     Cross,
+    /// From the tokens of a picture to queries that are no part of it: the way back in a decoder of two ways.
+    Back,
     /// Within windows, from one set of tokens of the picture to another, or among tokens whose place in the
     /// picture is not known.
     Elsewhere,
@@ -27,8 +29,8 @@ pub enum AttentionKind {
 pub(super) enum Stands {
     /// They are a value of the network.
     Written,
-    /// Within an operator that reads this value.
-    Inside(String),
+    /// Within an operator.
+    Inside,
 }
 
 /// A block of a network that attends: `softmax(scale q kᵀ + bias) v`.
@@ -115,16 +117,13 @@ pub fn attention_blocks(
         let is_operator = first == node;
         let (name, stands) = match (is_operator, probabilities) {
             (false, Some(weights)) => (graph.name(*weights), Stands::Written),
-            _ => {
-                let reads = block.inputs().first()?;
-                let stands = Stands::Inside(graph.name(*reads).to_owned());
-                (graph.name(block.output()), stands)
-            }
+            _ => (graph.name(block.output()), Stands::Inside),
         };
         let kind = match [*q, *k].map(|value| streams.is_of_picture(value)) {
             [true, true] if queries.is_some() && queries == keys => AttentionKind::Tokens,
             [false, false] => AttentionKind::Queries,
             [false, true] if keys.is_some() => AttentionKind::Cross,
+            [true, false] if queries.is_some() => AttentionKind::Back,
             _ => AttentionKind::Elsewhere,
         };
         Some(AttentionBlock {

@@ -6,23 +6,33 @@
 //! the 1 that the identity puts at the class token is not drawn. Where patches are read, each keeps its own 1 over
 //! their number.
 //!
-//! **Decoders.** In a network whose queries are no part of the picture, as DETR's, there are three matrices: `R_ii`
-//! of patches, as above; `R_qq = I` of queries; `R_qi = 0` of both. Blocks among queries: `R_qq <- R_qq + Ā R_qq` and
-//! `R_qi <- R_qi + Ā R_qi`. Blocks from queries to patches: `R_qi <- R_qi + R̄_qqᵀ Ā R̄_ii`, where `R̄` is `R - I` with each
-//! row divided by its sum, plus `I`. The map is the row of `R_qi` that the target reads: that of the box which is
-//! explained. A block among learned queries that have not seen the picture yet is a constant, of which a file keeps
-//! nothing: it is not there.
+//! **Decoders.** In a network whose queries are no part of the picture, as DETR's, there are four matrices: `R_ii`
+//! of patches, as above; `R_qq = I` of queries; `R_qi = 0` of what queries have from patches, and `R_iq = 0` of the
+//! reverse.
+//!
+//! | block | from `Ā` | equations |
+//! | --- | --- | --- |
+//! | among patches | `R_ii <- R_ii + Ā R_ii`, `R_iq <- R_iq + Ā R_iq` | 6, 7 |
+//! | among queries | `R_qq <- R_qq + Ā R_qq`, `R_qi <- R_qi + Ā R_qi` | 6, 7 |
+//! | from queries to patches | `R_qi <- R_qi + R̄_qqᵀ Ā R̄_ii`, `R_qq <- R_qq + Ā R_iq` | 10, 11 |
+//! | from patches to queries | `R_iq <- R_iq + R̄_iiᵀ Ā R̄_qq`, `R_ii <- R_ii + Ā R_qi` | 10, 11 |
+//!
+//! `R̄` is `R - I` with each row divided by its sum, plus `I` (equations 8 and 9). What stands on the right is what was
+//! before the block; of two blocks from either stream to the other that do not depend on each other both see what
+//! was before them. The map is the row of `R_qi` that the target reads, that of the box which is explained; where the
+//! last block attends from patches, the row of `R_ii`. Without a block from patches to queries, as in DETR, `R_iq` stays 0
+//! and equation 11 adds nothing. A block among learned queries that have not seen the picture yet is a constant, of
+//! which a file keeps nothing: it is not there.
 //!
 //! Source: Chefer, Gur and Wolf, *Generic Attention-model Explainability for Interpreting Bi-Modal and
-//! Encoder-Decoder Transformers*, ICCV 2021, <https://arxiv.org/abs/2103.15679>, equations 5 to 10. Equation 11, for two
-//! streams that attend to each other, has no use here: patches that attend to queries are refused. What the same
+//! Encoder-Decoder Transformers*, ICCV 2021, <https://arxiv.org/abs/2103.15679>, equations 5 to 11. What the same
 //! authors' CVPR paper does is [`CheferCvpr`](crate::CheferCvpr).
 
 use burn::tensor::Tensor;
 use elucid_graph::{INPUT, ImageBatch, TokenAxis};
 use ndarray::Array3;
 
-use super::blocks::{AttentionBlock, AttentionKind};
+use super::blocks::{self, AttentionBlock, AttentionKind};
 use super::gradient_attention::cared;
 use super::query::{AttentionQuery, QUERIES};
 use super::reader::{Reader, Seen, as_map, followed, identity};
@@ -54,7 +64,8 @@ impl Chefer {
 
     setup_builders!(batch_size, progress);
 
-    /// The whole of `R` for each image: `[N, tokens, tokens]`, or of a decoder `R_qi`, `[N, queries, patches]`.
+    /// The whole of `R` for each image: `[N, tokens, tokens]`, or of a decoder that ends with queries `R_qi`,
+    /// `[N, queries, patches]`.
     ///
     /// # Errors
     ///
@@ -67,11 +78,10 @@ impl Chefer {
     ) -> Result<Array3<f32>, AttributionError> {
         let reader = Reader::new(METHOD.name, &self.setup, network, images, target)?;
         let form = Form::of(&reader)?;
-        reader.afford_matrix(form.axis())?;
+        reader.afford_matrix(form.axis)?;
         let (values, _) = reader.each(|seen| {
             let cared = Cared::of(seen)?;
-            let [images, _, queries, _] = cared.last.dims();
-            cared.relevance(identity(images, queries, &cared.last), form)
+            cared.relevance(seen.identity(reader.last())?, &form)
         })?;
         in_three(values)
     }
@@ -91,42 +101,53 @@ crate::options!(Chefer {
 });
 
 /// How the blocks of a network stand to each other.
-#[derive(Debug, Clone, Copy)]
-enum Form {
-    /// All attend among the same tokens.
-    Encoder(TokenAxis),
-    /// Queries attend to these patches.
-    Decoder(TokenAxis),
+#[derive(Debug, Clone)]
+struct Form {
+    /// The patches that blocks attend among, from or to.
+    axis: TokenAxis,
+    /// Of a decoder, for each block whether it sees what was before the block in front of it.
+    beside: Option<Vec<bool>>,
 }
 
 impl Form {
     fn of(reader: &Reader<'_>) -> Result<Self, AttributionError> {
-        let crosses = |block: &&AttentionBlock| block.kind == AttentionKind::Cross;
-        let Some(cross) = reader.blocks.iter().find(crosses) else {
-            return reader.tokens().map(Self::Encoder);
+        use AttentionKind::{Back, Cross, Elsewhere, Queries, Tokens};
+        let blocks = &reader.blocks;
+        let crosses = |block: &&AttentionBlock| matches!(block.kind, Cross | Back);
+        let Some(cross) = blocks.iter().find(crosses) else {
+            let axis = reader.tokens()?;
+            return Ok(Self { axis, beside: None });
         };
-        let patches = cross.keys.ok_or_else(|| cross.not_among_tokens())?;
-        for block in &reader.blocks {
-            match (block.kind, block.keys) {
-                (AttentionKind::Elsewhere, _) => return Err(block.not_among_tokens()),
-                (AttentionKind::Tokens | AttentionKind::Cross, Some(keys)) if keys != patches => {
-                    return Err(block.other_tokens(patches));
+        let of_picture = |block: &AttentionBlock| match block.kind {
+            Back => block.queries,
+            _ => block.keys,
+        };
+        let axis = of_picture(cross).ok_or_else(|| cross.not_among_tokens())?;
+        for block in blocks {
+            match (block.kind, of_picture(block)) {
+                (Elsewhere, _) => return Err(block.not_among_tokens()),
+                (Tokens | Cross | Back, Some(own)) if own != axis => {
+                    return Err(block.other_tokens(axis));
                 }
-                _ => {}
+                (Tokens | Cross | Back | Queries, _) => {}
             }
         }
-        match reader.last().kind {
-            AttentionKind::Tokens => Err(reader
-                .last()
-                .refused("the last block attends among patches")),
-            _ => Ok(Self::Decoder(patches)),
+        let comes_back = blocks.iter().any(|block| block.kind == Back);
+        if reader.last().kind == Tokens && !comes_back {
+            let last = reader.last();
+            return Err(last.refused("the last block attends among patches"));
         }
-    }
-
-    fn axis(self) -> TokenAxis {
-        match self {
-            Self::Encoder(axis) | Self::Decoder(axis) => axis,
+        let mut beside = vec![false];
+        for pair in blocks.windows(2) {
+            let is_reverse = matches!([pair[0].kind, pair[1].kind], [Cross, Back] | [Back, Cross]);
+            let before = || blocks::before(reader.model, vec![pair[0].clone()], &pair[1].name);
+            let is_beside = is_reverse && !beside.last().is_some_and(|&is| is);
+            beside.push(is_beside && before()?.is_empty());
         }
+        Ok(Self {
+            axis,
+            beside: Some(beside),
+        })
     }
 }
 
@@ -163,55 +184,131 @@ impl<'s> Cared<'s> {
     }
 
     /// Rows of `R`, `[N, R, keys]`, that are sums of its rows as `rows` `[N, R, queries]` say.
-    fn relevance(&self, rows: Tensor<3>, form: Form) -> Result<Tensor<3>, AttributionError> {
-        match form {
-            Form::Encoder(_) => followed(rows, self.blocks, |i, _| {
+    fn relevance(&self, rows: Tensor<3>, form: &Form) -> Result<Tensor<3>, AttributionError> {
+        match &form.beside {
+            None => followed(rows, self.blocks, |i, _| {
                 let [images, tokens, _] = self.matrices[i].dims();
                 Ok(self.matrices[i].clone() + identity(images, tokens, &self.last))
             }),
-            Form::Decoder(axis) => self.decoded(rows, axis),
+            Some(beside) => self.decoded(rows, form.axis, beside),
         }
     }
 
     /// The same of a decoder.
-    fn decoded(&self, rows: Tensor<3>, axis: TokenAxis) -> Result<Tensor<3>, AttributionError> {
-        let [images, _, queries, _] = self.last.dims();
+    fn decoded(
+        &self,
+        rows: Tensor<3>,
+        axis: TokenAxis,
+        beside: &[bool],
+    ) -> Result<Tensor<3>, AttributionError> {
+        let [images, ..] = self.last.dims();
         let patches = axis.prefix + axis.grid[0] * axis.grid[1];
-        let mut of_patches = identity(images, patches, &self.last);
-        let mut of_queries = identity(images, queries, &self.last);
-        let mut between = Tensor::zeros([images, queries, patches], &self.last.device());
+        let queries = self.queries()?;
+        let mut before = Streams::new(images, queries, patches, &self.last);
+        let mut now = before.clone();
+        let steps = self.blocks.iter().zip(&self.matrices).zip(beside);
+        for ((block, matrix), &is_beside) in steps {
+            if !is_beside {
+                before = now.clone();
+            }
+            now.attend(&before, block.kind, matrix);
+        }
+        Ok(match self.blocks.last().map(|block| block.kind) {
+            Some(AttentionKind::Tokens | AttentionKind::Back) => rows.clone() + rows.matmul(now.patches),
+            _ => rows.matmul(now.to_patches),
+        })
+    }
+
+    /// How many queries there are that are no part of the picture.
+    fn queries(&self) -> Result<usize, AttributionError> {
+        let mut found = None;
         for (block, matrix) in self.blocks.iter().zip(&self.matrices) {
-            let matrix = matrix.clone();
-            let [_, rows, _] = matrix.dims();
-            if block.kind != AttentionKind::Tokens && rows != queries {
+            let [_, rows, columns] = matrix.dims();
+            let queries = match block.kind {
+                AttentionKind::Tokens => continue,
+                AttentionKind::Back => columns,
+                _ => rows,
+            };
+            let before = *found.get_or_insert(queries);
+            if queries != before {
                 return Err(block.refused(format!(
-                    "it has {rows} queries, and the last block has {queries}"
+                    "it has {queries} queries, and a block before it has {before}"
                 )));
             }
-            match block.kind {
-                AttentionKind::Tokens => {
-                    of_patches = of_patches.clone() + matrix.matmul(of_patches);
-                }
-                AttentionKind::Cross => {
-                    let from = with_rows_of_one(of_queries.clone()).swap_dims(1, 2);
-                    let to = with_rows_of_one(of_patches.clone());
-                    between = between + from.matmul(matrix).matmul(to);
-                }
-                _ => {
-                    between = between.clone() + matrix.clone().matmul(between);
-                    of_queries = of_queries.clone() + matrix.matmul(of_queries);
+        }
+        Ok(found.unwrap_or(0))
+    }
+}
+
+/// What patches and queries that are no part of the picture have from each other, `[N, rows, columns]`.
+///
+/// The identity is left out of `R_ii` and `R_qq`: what stands beside its 1 may be small, and is divided by its sum.
+#[derive(Debug, Clone)]
+struct Streams {
+    /// `R_ii - I`
+    patches: Tensor<3>,
+    /// `R_qq - I`
+    queries: Tensor<3>,
+    /// `R_qi`
+    to_patches: Tensor<3>,
+    /// `R_iq`; `None` while it is 0.
+    to_queries: Option<Tensor<3>>,
+}
+
+impl Streams {
+    fn new(images: usize, queries: usize, patches: usize, like: &Tensor<4>) -> Self {
+        Self {
+            patches: Tensor::zeros([images, patches, patches], &like.device()),
+            queries: Tensor::zeros([images, queries, queries], &like.device()),
+            to_patches: Tensor::zeros([images, queries, patches], &like.device()),
+            to_queries: None,
+        }
+    }
+
+    /// Adds what a block with this `Ā` adds to what was before it.
+    fn attend(&mut self, before: &Self, kind: AttentionKind, matrix: &Tensor<3>) {
+        let through = |from: &Tensor<3>| matrix.clone().matmul(from.clone());
+        let add = |to: &mut Tensor<3>, more: Tensor<3>| *to = to.clone() + more;
+        let between = |from: &Tensor<3>, to: &Tensor<3>| {
+            let from = with_rows_of_one(from.clone()).swap_dims(1, 2);
+            from.matmul(matrix.clone())
+                .matmul(with_rows_of_one(to.clone()))
+        };
+        let back = before.to_queries.as_ref();
+        match kind {
+            AttentionKind::Tokens => {
+                add(&mut self.patches, matrix.clone() + through(&before.patches));
+                if let (Some(back), Some(own)) = (back, &mut self.to_queries) {
+                    add(own, through(back));
                 }
             }
+            AttentionKind::Cross => {
+                let more = between(&before.queries, &before.patches);
+                add(&mut self.to_patches, more);
+                if let Some(back) = back {
+                    add(&mut self.queries, through(back));
+                }
+            }
+            AttentionKind::Back => {
+                let more = between(&before.patches, &before.queries);
+                self.to_queries = Some(match self.to_queries.take() {
+                    Some(own) => own + more,
+                    None => more,
+                });
+                add(&mut self.patches, through(&before.to_patches));
+            }
+            _ => {
+                add(&mut self.queries, matrix.clone() + through(&before.queries));
+                add(&mut self.to_patches, through(&before.to_patches));
+            }
         }
-        Ok(rows.matmul(between))
     }
 }
 
 /// `R - I` with each row divided by its sum, plus `I`; a row of zeros stays one.
-fn with_rows_of_one(relevance: Tensor<3>) -> Tensor<3> {
-    let [images, tokens, _] = relevance.dims();
-    let eye = identity(images, tokens, &relevance);
-    let rest = relevance - eye.clone();
+fn with_rows_of_one(rest: Tensor<3>) -> Tensor<3> {
+    let [images, tokens, _] = rest.dims();
+    let eye = identity(images, tokens, &rest);
     let sums = rest.clone().sum_dim(2);
     let none = sums.clone().equal_scalar(0.0);
     rest / sums.mask_fill(none, 1.0) + eye
@@ -241,9 +338,11 @@ impl Attributor for Chefer {
         let found = reader.each(|seen| {
             let cared = Cared::of(seen)?;
             let gradient = || Ok(cared.gradient.clone());
-            let (rows, said) = self.query.rows(reader.last(), &cared.last, gradient)?;
+            let [images, _, queries, _] = cared.last.dims();
+            let (sizes, device) = ([images, queries], cared.last.device());
+            let (rows, said) = self.query.rows(reader.last(), sizes, &device, gradient)?;
             whose = said;
-            Ok(as_map(cared.relevance(rows, form)?, form.axis()))
+            Ok(as_map(cared.relevance(rows, &form)?, form.axis))
         })?;
         let said = [(whose.to_owned(), reader.blocks.len())];
         let layer = reader.last().name.clone();

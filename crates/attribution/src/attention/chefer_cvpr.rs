@@ -33,6 +33,7 @@ use super::query::{AttentionQuery, QUERIES};
 use super::reader::{Reader, Seen, as_map, followed, identity};
 use super::rollout::in_three;
 use crate::attribution::Attribution;
+use crate::budget::SINGLE;
 use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
@@ -86,9 +87,7 @@ impl CheferCvpr {
         let reader = self.reader(network, images, target)?;
         reader.afford_matrix(reader.tokens()?)?;
         let (values, _) = self.each(&reader, |seen, handed| {
-            let last = seen.weights(reader.last())?;
-            let [images, _, tokens, _] = last.dims();
-            handed.followed(seen.blocks, identity(images, tokens, &last))
+            handed.followed(seen.blocks, seen.identity(reader.last())?)
         })?;
         in_three(values)
     }
@@ -107,7 +106,11 @@ impl CheferCvpr {
         let reader = self.reader(network, images, target)?;
         let mut parts: Vec<Vec<Array4<f32>>> = vec![Vec::new(); reader.blocks.len()];
         let axis = reader.tokens()?;
-        reader.afford_matrix(axis)?;
+        let tokens = axis.prefix + axis.grid[0] * axis.grid[1];
+        let heads = reader.blocks.iter().map(|block| block.heads).sum();
+        let what = format!("relevance of {heads} heads among {tokens} tokens");
+        let factors = [reader.work.count(), heads, tokens, tokens, SINGLE];
+        reader.work.afford(what, &factors)?;
         self.each(&reader, |seen, handed| {
             for (parts, relevance) in parts.iter_mut().zip(&handed.relevance) {
                 parts.push(in_four(&relevance.clone().into())?);
@@ -205,10 +208,12 @@ impl Attributor for CheferCvpr {
         let axis = reader.tokens()?;
         let (mut whose, mut uses) = ("", Vec::new());
         let found = self.each(&reader, |seen, handed| {
-            let weights = seen.weights(reader.last())?;
             let none = || reader.last().refused("it has no gradient");
-            let gradient = || handed.gradients.last().cloned().ok_or_else(none);
-            let (rows, said) = self.query.rows(reader.last(), &weights, gradient)?;
+            let gradient = handed.gradients.last().ok_or_else(none)?;
+            let [images, _, tokens, _] = gradient.dims();
+            let (sizes, device) = ([images, tokens], gradient.device());
+            let rows = self.query.rows(reader.last(), sizes, &device, || Ok(gradient.clone()));
+            let (rows, said) = rows?;
             (whose, uses) = (said, handed.uses.clone());
             Ok(as_map(handed.followed(seen.blocks, rows)?, axis))
         })?;

@@ -134,7 +134,10 @@ impl Attributor for GradientAttention {
         let mut whose = "";
         let found = reader.each(|seen| {
             let (weights, gradient) = (seen.weights(&block)?, seen.gradient(&block)?);
-            let (rows, said) = self.query.rows(&block, &weights, || Ok(gradient.clone()))?;
+            let [images, _, queries, _] = weights.dims();
+            let (sizes, device) = ([images, queries], weights.device());
+            let rows = self.query.rows(&block, sizes, &device, || Ok(gradient.clone()));
+            let (rows, said) = rows?;
             whose = said;
             Ok(self.map(weights, gradient, rows, axis))
         })?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use elucid_graph::TokenAxis;
 
 use super::blocks::AttentionBlock;
@@ -72,10 +72,10 @@ impl AttentionQuery {
     pub(super) fn rows(
         self,
         block: &AttentionBlock,
-        weights: &Tensor<4>,
+        [images, tokens]: [usize; 2],
+        device: &Device,
         gradient: impl FnOnce() -> Result<Tensor<4>, AttributionError>,
     ) -> Result<(Tensor<3>, &'static str), AttributionError> {
-        let [images, _, tokens, _] = weights.dims();
         let axis = block.queries.unwrap_or(TokenAxis {
             prefix: 0,
             grid: [1, tokens],
@@ -93,7 +93,7 @@ impl AttentionQuery {
             }
         };
         let counts = one.counts.repeat(images);
-        Ok((as_row(&counts, images, weights), one.whose))
+        Ok((as_row(&counts, images, device), one.whose))
     }
 }
 
@@ -165,7 +165,7 @@ fn readout(
         whose = chosen.whose;
         counts.extend(chosen.counts);
     }
-    Ok((as_row(&counts, images, gradient), whose))
+    Ok((as_row(&counts, images, &gradient.device()), whose))
 }
 
 /// The same of one image, from how large the gradient of each row is.

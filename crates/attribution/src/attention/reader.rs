@@ -1,6 +1,6 @@
 //! A method's pass over images, with the attention that it looks at.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use elucid_graph::{Activation, INPUT, ImageBatch, Layout, TokenAxis};
 use elucid_rules::RuleUse;
 use elucid_vision::Model;
@@ -173,7 +173,23 @@ impl Seen<'_> {
         query: AttentionQuery,
         block: &AttentionBlock,
     ) -> Result<(Tensor<3>, &'static str), AttributionError> {
-        query.rows(block, &self.weights(block)?, || self.gradient(block))
+        let sizes = [self.images, self.queries(block)?];
+        query.rows(block, sizes, &self.device(), || self.gradient(block))
+    }
+
+    /// How many queries a block has.
+    pub fn queries(&self, block: &AttentionBlock) -> Result<usize, AttributionError> {
+        seen::queries(&self.recorded.recording, block)
+    }
+
+    /// The identity for the tokens of a block, `[N, queries, queries]`.
+    pub fn identity(&self, block: &AttentionBlock) -> Result<Tensor<3>, AttributionError> {
+        let eye = Tensor::<2>::eye(self.queries(block)?, &self.device());
+        Ok(eye.unsqueeze::<3>().repeat_dim(0, self.images))
+    }
+
+    fn device(&self) -> Device {
+        self.recorded.gradient.rows().device()
     }
 }
 

@@ -21,6 +21,9 @@ impl AttentionBlock {
             AttentionKind::Cross => {
                 "it attends from queries that are no part of the picture; chefer follows those"
             }
+            AttentionKind::Back => {
+                "it attends to queries that are no part of the picture; chefer follows those"
+            }
             _ => {
                 "it attends within windows, from one set of tokens to another, or among tokens whose place \
                  in the picture is not known; grad-cam and others at a layer apply"
@@ -30,9 +33,10 @@ impl AttentionBlock {
 
     /// The error for a block that attends among other tokens than those before it.
     pub(super) fn other_tokens(&self, before: TokenAxis) -> AttributionError {
-        let keys = self.keys.map_or_else(String::new, |keys| keys.to_string());
+        let own = self.keys.or(self.queries);
+        let own = own.map_or_else(String::new, |own| own.to_string());
         self.refused(format!(
-            "it attends among {keys} tokens, and the block before it among {before}"
+            "it attends among {own} tokens, and the block before it among {before}"
         ))
     }
 }

@@ -93,9 +93,7 @@ impl AttentionRollout {
         let reader = Reader::new(METHOD.name, &self.setup, network, images, target)?;
         reader.afford_matrix(reader.tokens()?)?;
         let (values, _) = reader.each(|seen| {
-            let last = seen.weights(reader.last())?;
-            let [images, _, tokens, _] = last.dims();
-            self.rolled(seen, identity(images, tokens, &last))
+            self.rolled(seen, seen.identity(reader.last())?)
         })?;
         in_three(values)
     }

@@ -1,6 +1,6 @@
 //! The weights of attention in a recorded pass, and their gradients.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use elucid_graph::{Activation, GraphError, Heads, Recording};
 use elucid_rules::RuleUse;
 
@@ -17,19 +17,27 @@ pub(super) fn weights(
 ) -> Result<Tensor<4>, AttributionError> {
     match &block.stands {
         Stands::Written => by_image(recording.value(&block.name)?, block, images),
-        Stands::Inside(reads) => Ok(heads(recording, block, reads)?.weights()),
+        Stands::Inside => Ok(heads(recording, block)?.weights()),
+    }
+}
+
+/// How many queries a block has.
+pub(super) fn queries(
+    recording: &Recording<'_>,
+    block: &AttentionBlock,
+) -> Result<usize, AttributionError> {
+    match &block.stands {
+        Stands::Written => match *recording.value(&block.name)?.shape() {
+            [.., queries, _] => Ok(queries),
+            _ => Err(block.refused("its weights are no matrix")),
+        },
+        Stands::Inside => Ok(heads(recording, block)?.q.dims()[2]),
     }
 }
 
 /// What the operator of a block computes with.
-fn heads(
-    recording: &Recording<'_>,
-    block: &AttentionBlock,
-    reads: &str,
-) -> Result<Heads, AttributionError> {
-    let steps = recording.steps(&block.name, &[reads])?;
-    let mut found = steps.iter().filter(|step| step.node_index() == block.node);
-    let heads = found.next().and_then(|step| step.heads());
+fn heads(recording: &Recording<'_>, block: &AttentionBlock) -> Result<Heads, AttributionError> {
+    let heads = recording.heads(block.node);
     heads.ok_or_else(|| block.refused("the operator does not hand out its heads"))
 }
 
@@ -68,8 +76,8 @@ pub(super) fn gradients(
         let arrived = arrived.get(&block.name)?;
         match &block.stands {
             Stands::Written => by_image(arrived, block, images),
-            Stands::Inside(reads) => {
-                let heads = heads(recording, block, reads)?;
+            Stands::Inside => {
+                let heads = heads(recording, block)?;
                 Ok(heads.split(arrived)?.matmul(heads.v.swap_dims(2, 3)))
             }
         }
@@ -95,8 +103,8 @@ pub(super) fn relevance(
         let arrived = arrived.get(&block.name)?;
         match &block.stands {
             Stands::Written => by_image(arrived, block, images),
-            Stands::Inside(reads) => {
-                let heads = heads(recording, block, reads)?;
+            Stands::Inside => {
+                let heads = heads(recording, block)?;
                 Ok(Attention::passing().at_weights(&heads, heads.split(arrived)?))
             }
         }
@@ -105,8 +113,8 @@ pub(super) fn relevance(
 }
 
 /// Numbers `[N, T]` as a tensor `[N, 1, T]`.
-pub(super) fn as_row(values: &[f32], images: usize, like: &Tensor<4>) -> Tensor<3> {
+pub(super) fn as_row(values: &[f32], images: usize, device: &Device) -> Tensor<3> {
     let tokens = values.len() / images.max(1);
     let data = TensorData::new(values.to_vec(), [images, 1, tokens]);
-    Tensor::from_data(data, &like.device())
+    Tensor::from_data(data, device)
 }
