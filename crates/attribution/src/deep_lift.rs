@@ -379,7 +379,9 @@ impl Pair<'_, '_> {
             let is_near = steps.abs().lower_scalar(1.0);
             let is_outside = a.clone().equal_scalar(0.0).bool_or(b.equal_scalar(0.0));
             let at_slope = m.rows() * a;
-            let multiplier = ratio.rows().mask_where(is_near.bool_and(is_outside.bool_not()), at_slope);
+            let multiplier = ratio
+                .rows()
+                .mask_where(is_near.bool_and(is_outside.bool_not()), at_slope);
             *ratio = Activation::from_rows(multiplier, &x)?;
         }
         Ok(slots)

@@ -13,16 +13,17 @@
 //!
 //! **Rules** ([`RelevanceRules::excitation_backprop`]): [`Excitation`](crate::relevance::Excitation)
 //! on convolutions and dense layers; average pools and residual sums in proportion to what each
-//! input contributes; max-pools to the winner; activations, batch normalisation and LRN copy; where one factor of a
-//! product is a gate the signal gets everything. What attention is made of (softmax, products of two signals, layer
-//! normalisation) has signed numbers everywhere, for which shares are no probabilities: it is refused by name. All
-//! ratios are guarded (0 / 0 gives 0), so that no mass is lost to an epsilon.
+//! input contributes; differences to what is subtracted from; max-pools to the winner; activations, normalisations and
+//! LRN copy; where one factor of a product is a gate the signal gets everything. Weights of attention are weights above
+//! 0 like others: a value gets `v_j sum_i A_ij p_i / sum_j A_ij v_j`, and queries, keys and the softmax nothing, in one
+//! operator and written out alike. No paper has this rule; it is that of equation 3 for the product with `A`. All ratios
+//! are guarded (0 / 0 gives 0), so that no mass is lost to an epsilon.
 //!
 //! The rules need inputs of 0 and more: at the images, which are signed after their mean was
 //! subtracted, shares are no probabilities. Asking for a layer below the first convolution is
 //! therefore an error unless [`ExcitationBackprop::allow_input`] is called. In networks with layers that
-//! no ReLU follows (MobileNetV2's bottlenecks, SiLU and HardSwish, which go below 0) convolutions on the way read
-//! signed numbers, too: shares of a sum that almost cancels are huge, and below such layers they no longer
+//! no ReLU follows (MobileNetV2's bottlenecks, SiLU and HardSwish, which go below 0; nearly all layers and values of a
+//! transformer) operators on the way read signed numbers, too: shares of a sum that almost cancels are huge, and below such layers they no longer
 //! add up to 1. Such layers are named in an error, unless [`ExcitationBackprop::allow_signed`] is called. LRP's
 //! [`ZPlus`](crate::relevance::ZPlus), which splits inputs by their sign, is right there.
 //!
@@ -35,6 +36,7 @@
 //! as here, though its documentation speaks of a clamp. The Caffe page of the method calls it
 //! patent-pending (Adobe): look into it before commercial use.
 
+use burn::tensor::Tensor;
 use elucid_graph::{Activation, ImageBatch, LongRows, Recording, Step};
 use elucid_rules::RuleUse;
 
@@ -131,22 +133,21 @@ impl Allowed {
         }
     }
 
-    /// Refuses weighted operators, but for the first, that read numbers below 0.
+    /// Refuses weighted operators, but for the first, and attention that read numbers below 0.
     fn check_signs(
         self,
         method: &'static str,
+        rules: &RelevanceRules,
         work: &Context<'_>,
         recording: &Recording<'_>,
     ) -> Result<(), AttributionError> {
         if self.signed {
             return Ok(());
         }
-        let steps = recording.steps(&work.target.layer, &[&work.layer])?;
-        let shares = |step: &&Step<'_>| step.is_weighted() && !step.is_first();
+        let steps = rules.reached(recording, &work.target.layer, &work.layer)?;
         let signed = steps
             .iter()
-            .filter(shares)
-            .filter(|step| reads_signed(step));
+            .filter(|step| shared_out(step).is_some_and(|x| is_signed(&x)));
         let nodes: Vec<String> = signed.map(Step::label).collect();
         match nodes.is_empty() {
             true => Ok(()),
@@ -155,14 +156,38 @@ impl Allowed {
     }
 }
 
-/// Whether numbers below 0 come in, that are more than rounding.
-fn reads_signed(step: &Step<'_>) -> bool {
-    step.input(0).is_some_and(|x| {
-        let numbers = x.rows();
-        let least: f32 = numbers.clone().row_minima().min().into_scalar();
-        // Mostly nothing is below 0, and nothing else has to be read.
-        least < 0.0 && least < -ROUNDING * numbers.abs().row_maxima().max().into_scalar::<f32>()
-    })
+/// The numbers among which an operator shares out what arrives, in the proportion of weights above 0; `None` for one
+/// that hands it on otherwise.
+fn shared_out(step: &Step<'_>) -> Option<Tensor<2>> {
+    if step.is_absorbed() {
+        return None;
+    }
+    if step.is_weighted() {
+        return step.input(0).filter(|_| !step.is_first()).map(|x| x.rows());
+    }
+    if let Some(heads) = step.heads() {
+        let [images, ..] = heads.v.dims();
+        return Some(heads.v.reshape([images as i32, -1]));
+    }
+    let site = step.site();
+    let values = (0..site.len()).filter(|&slot| !site[slot].is_attention);
+    let mut values = values.filter(|_| site.iter().any(|factor| factor.is_attention));
+    Some(step.input(values.next()?)?.rows())
+}
+
+/// Whether there are numbers below 0 that are more than rounding.
+fn is_signed(numbers: &Tensor<2>) -> bool {
+    let least: f32 = numbers.clone().row_minima().min().into_scalar();
+    // Mostly nothing is below 0, and nothing else has to be read.
+    least < 0.0
+        && least
+            < -ROUNDING
+                * numbers
+                    .clone()
+                    .abs()
+                    .row_maxima()
+                    .max()
+                    .into_scalar::<f32>()
 }
 
 /// Of numbers that are 0 in exact arithmetic, in parts of the largest.
@@ -202,7 +227,8 @@ impl Attributor for ExcitationBackprop {
             let (arrived, used) = self
                 .rules
                 .hand_down(self.name(), &recording, from, seed, to)?;
-            self.allowed().check_signs(METHOD.name, &work, &recording)?;
+            self.allowed()
+                .check_signs(METHOD.name, &self.rules, &work, &recording)?;
             uses = used;
             Ok(arrived)
         })?;
@@ -365,7 +391,7 @@ impl Attributor for ContrastiveExcitationBackprop {
             let (arrived, below) =
                 rules.hand_down(method, &recording, &contrast, difference, &work.layer)?;
             self.allowed()
-                .check_signs(CONTRASTIVE.name, &work, &recording)?;
+                .check_signs(CONTRASTIVE.name, rules, &work, &recording)?;
             uses = above;
             for used in below {
                 RuleUse::count(&mut uses, &used.rule, used.operators);

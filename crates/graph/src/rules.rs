@@ -199,11 +199,7 @@ pub(crate) fn site(
 }
 
 /// The only input of a node that depends on the image, if the node moves or scales it.
-fn scaled_input(
-    graph: &Graph,
-    known: &HashMap<ValueId, Known>,
-    node: &Node,
-) -> Option<ValueId> {
+fn scaled_input(graph: &Graph, known: &HashMap<ValueId, Known>, node: &Node) -> Option<ValueId> {
     let constant = constants(graph, node, known);
     let algebra = node.op.algebra(&constant);
     let live = node.inputs.iter().zip(&constant);

@@ -214,7 +214,9 @@ impl<'s> Cared<'s> {
             now.attend(&before, block.kind, matrix);
         }
         Ok(match self.blocks.last().map(|block| block.kind) {
-            Some(AttentionKind::Tokens | AttentionKind::Back) => rows.clone() + rows.matmul(now.patches),
+            Some(AttentionKind::Tokens | AttentionKind::Back) => {
+                rows.clone() + rows.matmul(now.patches)
+            }
             _ => rows.matmul(now.to_patches),
         })
     }

@@ -33,8 +33,8 @@ use super::query::{AttentionQuery, QUERIES};
 use super::reader::{Reader, Seen, as_map, followed, identity};
 use super::rollout::in_three;
 use crate::attribution::Attribution;
-use crate::budget::SINGLE;
 use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::budget::SINGLE;
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
 use crate::network::Network;
@@ -212,7 +212,9 @@ impl Attributor for CheferCvpr {
             let gradient = handed.gradients.last().ok_or_else(none)?;
             let [images, _, tokens, _] = gradient.dims();
             let (sizes, device) = ([images, tokens], gradient.device());
-            let rows = self.query.rows(reader.last(), sizes, &device, || Ok(gradient.clone()));
+            let rows = self
+                .query
+                .rows(reader.last(), sizes, &device, || Ok(gradient.clone()));
             let (rows, said) = rows?;
             (whose, uses) = (said, handed.uses.clone());
             Ok(as_map(handed.followed(seen.blocks, rows)?, axis))

@@ -136,7 +136,9 @@ impl Attributor for GradientAttention {
             let (weights, gradient) = (seen.weights(&block)?, seen.gradient(&block)?);
             let [images, _, queries, _] = weights.dims();
             let (sizes, device) = ([images, queries], weights.device());
-            let rows = self.query.rows(&block, sizes, &device, || Ok(gradient.clone()));
+            let rows = self
+                .query
+                .rows(&block, sizes, &device, || Ok(gradient.clone()));
             let (rows, said) = rows?;
             whose = said;
             Ok(self.map(weights, gradient, rows, axis))

@@ -92,9 +92,7 @@ impl AttentionRollout {
         self.check_options()?;
         let reader = Reader::new(METHOD.name, &self.setup, network, images, target)?;
         reader.afford_matrix(reader.tokens()?)?;
-        let (values, _) = reader.each(|seen| {
-            self.rolled(seen, seen.identity(reader.last())?)
-        })?;
+        let (values, _) = reader.each(|seen| self.rolled(seen, seen.identity(reader.last())?))?;
         in_three(values)
     }
 

@@ -18,6 +18,7 @@
 //! | [`Excitation`] | weighted | `x_i w+_ij`, without bias and without an epsilon |
 //! | [`Norm`] | means and sums | `x_i` times its factor, over the output |
 //! | [`Branches`] | sums of two branches | as these, scaled by the branches' totals |
+//! | [`Difference`] | differences of two branches | all to what is subtracted from |
 //! | [`Product`] | products of activations | all to the signal of a gate, else equal parts |
 //! | [`Quotient`] | quotients of activations | all to the dividend |
 //! | [`Normalization`] | layer normalisation and the like | linear with the deviation as a constant |
@@ -68,6 +69,7 @@
 mod alpha_beta;
 pub(crate) mod attention;
 mod branches;
+mod difference;
 mod epsilon;
 mod excitation;
 mod flat;
@@ -96,6 +98,7 @@ use crate::error::AttributionError;
 pub use alpha_beta::AlphaBeta;
 pub use attention::Attention;
 pub use branches::Branches;
+pub use difference::Difference;
 pub use epsilon::Epsilon;
 pub use excitation::Excitation;
 pub use flat::Flat;

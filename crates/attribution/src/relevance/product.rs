@@ -87,7 +87,8 @@ impl Default for Product {
 impl RelevanceRule for Product {
     fn name(&self) -> String {
         match (self.gates_only, self.constant_attention) {
-            (true, _) => "all to the signal".to_owned(),
+            (true, false) => "all to the signal".to_owned(),
+            (true, true) => "all to the signal or the values".to_owned(),
             (false, true) => "all to the signal or the values, else equal parts".to_owned(),
             (false, false) => "all to the signal, else equal parts".to_owned(),
         }

@@ -6,7 +6,7 @@ use elucid_rules::{Algebra, Composite, RuleUse, Subject, Which};
 use super::excitation::Inhibition;
 use super::share::{ADDED, Stabiliser};
 use super::{
-    AlphaBeta, Attention, Branches, Epsilon, Excitation, Flat, Gamma, Identity, Norm,
+    AlphaBeta, Attention, Branches, Difference, Epsilon, Excitation, Flat, Gamma, Identity, Norm,
     Normalization, Pass, Product, Quotient, RelevanceRule, Softmax, Winner, ZBox, ZPlus,
 };
 use crate::error::AttributionError;
@@ -247,11 +247,17 @@ impl RelevanceRules {
             .named("chefer-cvpr")
     }
 
-    /// [`Excitation`] on every weighted operator, [`Norm::guarded`] on average pools and sums;
-    /// batch normalisations are kept and passed.
+    /// [`Excitation`] on every weighted operator, [`Norm::guarded`] on average pools and sums,
+    /// [`Difference`] on differences; normalisations are kept and passed. Weights of attention are weights as
+    /// others are: what a head makes of its values is shared among these.
     pub fn excitation_backprop() -> Self {
         Self::new()
             .offer(WEIGHTED, Excitation)
+            .offer(Algebra::Sum, Difference)
+            .offer(Algebra::Product, Product::of_gates().constant_attention())
+            .offer(Algebra::Quotient, Quotient)
+            .offer(Algebra::Normalization, Pass)
+            .offer(Algebra::Other, Attention::new().constant())
             .between_layers(Norm::guarded())
             .keeping_batch_norm()
             .named("excitation-backprop")
@@ -452,6 +458,16 @@ impl RelevanceRules {
         handed.and_then(|(arrived, _)| Ok(arrived.get(to)?.clone()))
     }
 
+    /// The operators that something arrives at on the way from one layer down to another.
+    pub(crate) fn reached<'r>(
+        &self,
+        recording: &'r Recording<'_>,
+        from: &str,
+        to: &str,
+    ) -> Result<Vec<Step<'r>>, AttributionError> {
+        reached(recording, from, &[to], &|step: &Step<'_>| self.find(step))
+    }
+
     fn hand_down_by<'s>(
         &'s self,
         method: &str,
@@ -461,13 +477,8 @@ impl RelevanceRules {
         to: &[&str],
         rule_for: impl Fn(&Step<'_>) -> Option<&'s dyn RelevanceRule>,
     ) -> Result<(Activations, Vec<RuleUse>), AttributionError> {
-        // What stops at an operator without a rule need not be known.
-        let hands = |step: &Step<'_>, slot| match rule_for(step) {
-            Some(rule) => rule.hands_to(step, slot),
-            None => true,
-        };
         let (mut uses, mut nodes) = (self.unused(), Vec::new());
-        let reached = recording.reached(from, to, hands)?;
+        let reached = reached(recording, from, to, &rule_for)?;
         for step in reached.iter().filter(|step| !step.is_absorbed()) {
             match rule_for(step) {
                 Some(rule) => RuleUse::count(&mut uses, &rule.name(), 1),
@@ -488,4 +499,19 @@ impl RelevanceRules {
             })?;
         Ok((arrived, uses))
     }
+}
+
+/// The operators that something arrives at, by these rules.
+fn reached<'r, 's>(
+    recording: &'r Recording<'_>,
+    from: &str,
+    to: &[&str],
+    rule_for: &impl Fn(&Step<'_>) -> Option<&'s dyn RelevanceRule>,
+) -> Result<Vec<Step<'r>>, AttributionError> {
+    // What stops at an operator without a rule need not be known.
+    let hands = |step: &Step<'_>, slot| match rule_for(step) {
+        Some(rule) => rule.hands_to(step, slot),
+        None => true,
+    };
+    Ok(recording.reached(from, to, hands)?)
 }

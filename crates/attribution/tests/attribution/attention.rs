@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use burn::tensor::Tensor;
 use elucid_attribution::{
     AttentionKind, AttentionMap, AttentionMaps, AttentionQuery, AttentionRollout, Attribution,
-    AttributionError, Attributor, BlockAttention, Chefer, METHODS, Method, MethodOptions, Place, Target,
-    attention_blocks,
+    AttributionError, Attributor, BlockAttention, Chefer, METHODS, Method, MethodOptions, Place,
+    Target, attention_blocks,
 };
 use elucid_graph::{INPUT, LOGITS};
 use elucid_testkit::onnx::{Onnx, floats};

@@ -158,7 +158,9 @@ fn an_odd_function_is_a_gate_only_where_the_signal_is_added() {
             .node("Erf", &["x"], &["b"])
             .node("Mul", &["x", "b"], &["c"])
     };
-    let exponential = odd().node("Exp", &["x"], &["o"]).node("Add", &["c", "o"], &["y"]);
+    let exponential = odd()
+        .node("Exp", &["x"], &["o"])
+        .node("Add", &["c", "o"], &["y"]);
     let twice = odd().node("Add", &["c", "c"], &["y"]);
     let read_twice = odd()
         .node("Add", &["c", "x"], &["d"])
