@@ -18,6 +18,7 @@ use elucid_rules::{RuleUse, Rules};
 use elucid_vision::Model;
 use ndarray::{Array2, Array3, Array4, Ix3, s};
 
+use crate::budget::{self, SINGLE};
 use crate::error::AttributionError;
 use crate::finite::finite;
 use crate::layer_map::{LayerMap, Takes};
@@ -98,7 +99,9 @@ impl SpatialAttribution {
     ///
     /// [`AttributionError::Graph`] for names that do not exist, [`AttributionError::NoPath`] when the
     /// deep layer does not depend on the shallow one, [`AttributionError::NotSpatial`] for layers
-    /// without positions, [`AttributionError::Cancelled`] when the callback asks to stop.
+    /// without positions, [`AttributionError::TooLarge`] when the maps, one of the shallow layer's size for each
+    /// position of the deep one, take more memory than the network may, [`AttributionError::Cancelled`] when the
+    /// callback asks to stop.
     pub fn compute(
         &self,
         network: &dyn Network,
@@ -134,6 +137,9 @@ impl SpatialAttribution {
         let deep = spatial(to_map, at_to, &to)?;
         let front = from_map.front(at_from)?;
         drop(fetched);
+        let ([_, _, h1, w1], [_, _, h2, w2]) = (shallow.dims(), deep.dims());
+        let what = format!("maps of {h1} x {w1} for each of {h2} x {w2} positions");
+        budget::check(network, what, &[count, h2, w2, h1, w1, SINGLE])?;
 
         // Windows are those of rows and columns in their usual place.
         let windowed = (from_map.is_plain() && to_map.is_plain()).then_some(size);

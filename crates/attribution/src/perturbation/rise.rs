@@ -47,6 +47,7 @@ use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, Axis};
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders, stated};
 use crate::baseline::{BASELINES, Baseline};
+use crate::budget::SINGLE;
 use crate::error::AttributionError;
 use crate::methods::Method;
 use crate::network::Network;
@@ -395,7 +396,7 @@ impl Rise {
     ///
     /// # Errors
     ///
-    /// As [`Rise::maps`].
+    /// As [`Rise::maps`], and [`AttributionError::TooLarge`] when the maps take more memory than the network may.
     pub fn all_classes(
         &self,
         network: &dyn Network,
@@ -421,6 +422,9 @@ impl Rise {
             let classes = scores.dims()[1];
             let scores = to_vec(&scores.into())?;
             if sum.is_empty() {
+                let images = work.count();
+                let what = format!("maps of {classes} classes for {images} images");
+                work.afford(what, &[images, classes, pixels, SINGLE])?;
                 *sum = Array2::zeros((classes, pixels));
             }
             let masks_of = masks.concat();
@@ -443,10 +447,19 @@ impl Rise {
         let found = work.estimates(Samples::new(self.masks), start, add, finish)?;
         let (sums, counts) = (found.found, found.samples);
         let classes = sums.first().map_or(0, |sum| sum.dim().0);
-        let mut maps = Array4::zeros((sums.len(), classes, size[0], size[1]));
-        for (sum, mut to) in sums.iter().zip(maps.outer_iter_mut()) {
-            to.iter_mut().zip(sum).for_each(|(to, &value)| *to = value);
-        }
+        let shape = [sums.len(), classes, size[0], size[1]];
+        // The first image's are moved: nothing is held twice.
+        let mut sums = sums.into_iter().map(|sum| sum.into_raw_vec_and_offset().0);
+        let mut values = sums.next().unwrap_or_default();
+        sums.for_each(|sum| values.extend(sum));
+        // Of an image that was not reached there is nothing.
+        values.resize(shape.iter().product(), 0.0);
+        let got = vec![values.len()];
+        let maps = Array4::from_shape_vec(shape, values);
+        let maps = maps.map_err(|_| AttributionError::ReadBack {
+            expected: shape.to_vec(),
+            got,
+        })?;
         let is_complete =
             counts.len() == work.count() && counts.iter().all(|&count| count == self.masks);
         Ok(RiseClassMaps {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use burn::tensor::Tensor;
 use elucid_attribution::{
     AttributionError, Attributor, ExtremalPerturbation, IntegratedGradients, METHODS, Method,
-    MethodOptions, Occlusion, Rise, RiseScore, Target, images_together,
+    MethodOptions, Occlusion, Rise, RiseScore, SpatialAttribution, Target, images_together,
 };
 use elucid_graph::{Bytes, Limits};
 use elucid_testkit::device;
@@ -97,6 +97,25 @@ fn the_limit_is_the_networks() {
     match hsic.attribute(&small, &pictures(), Target::class(0)) {
         Err(AttributionError::TooLarge { what, .. }) => {
             assert!(what.contains("502 coalitions of 1024 segments"), "{what}");
+        }
+        other => panic!("{other:?}"),
+    }
+
+    let many = pictures().repeat_dim(0, 80);
+    let rise = Rise::paper().masks(8).batch_size(4);
+    match rise.all_classes(&small, &many) {
+        Err(AttributionError::TooLarge { what, needed, .. }) => {
+            assert!(what.contains("4 classes for 80 images"), "{what}");
+            assert_eq!(needed, 80 * 4 * 64 * 64 * 4);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(rise.all_classes(&small, &pictures()).is_ok());
+    let between = SpatialAttribution::between("@input", "c");
+    match between.compute(&small, &pictures()) {
+        Err(AttributionError::TooLarge { what, needed, .. }) => {
+            assert!(what.contains("64 x 64 positions"), "{what}");
+            assert_eq!(needed, 4096 * 4096 * 4);
         }
         other => panic!("{other:?}"),
     }
