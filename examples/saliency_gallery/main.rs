@@ -44,7 +44,16 @@ fn explain() -> Result<(), Box<dyn Error>> {
     // What looks at attention is for networks that have some.
     let attends = !attention_blocks(&model, model.input_spec().size())?.is_empty();
     let applies = |method: &&Method| attends || method.place != Place::Tokens;
-    let methods: Vec<&Method> = match arguments.list("methods").as_slice() {
+    let asked = arguments.list("methods");
+    let lede = match (asked.is_empty(), attends) {
+        (false, _) => "What one network saw in one photograph, by some methods.",
+        (true, true) => "What one network saw in one photograph, by every method there is.",
+        (true, false) => {
+            "What one network saw in one photograph, by every method but those that look at attention: the \
+             network has none."
+        }
+    };
+    let methods: Vec<&Method> = match asked.as_slice() {
         [] => METHODS.iter().copied().filter(applies).collect(),
         names => names
             .iter()
@@ -104,7 +113,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
 
     let guesses = guesses.into_iter().map(|guess| guess.shown());
     let page = Gallery::new("Saliency gallery")
-        .text("What one network saw in one photograph, by every method there is.")
+        .text(lede)
         .fact("Model", model.name())
         .predictions(guesses)
         .section(GallerySection::new("The photograph").figure(Figure::new(&seen, "the photograph")))

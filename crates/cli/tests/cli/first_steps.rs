@@ -80,6 +80,32 @@ fn transparency_is_said_and_can_be_chosen() {
     );
 }
 
+/// What was done to a photograph stands on its page, and of several photographs which one it was.
+#[test]
+fn remarks_on_photographs_say_which() {
+    let desk = desk(&binary());
+    veil(&desk.path("veil.png"), 0);
+    veil(&desk.path("opaque.png"), 255);
+    let page = |images: &str, out: &str| {
+        let line = format!("attribute --model net.onnx {PLAIN} --target 0 --method gradient");
+        desk.say(&format!("{line} {images} --out {out}")).ok();
+        std::fs::read_to_string(desk.path(format!("{out}/index.html"))).unwrap()
+    };
+    let both = page("--image opaque.png --image veil.png", "both");
+    let said = |page: &str| page.matches("laid over white").count();
+    assert_eq!(said(&both), 1);
+    assert!(both.contains("veil.png: "), "the remark names no file");
+    let one = page("--image veil.png", "one");
+    assert_eq!((said(&one), one.contains("veil.png: ")), (1, false));
+    assert_eq!(said(&page("--image opaque.png", "none")), 0);
+    // Pages of one photograph have it, too.
+    let line = format!("channels --model net.onnx {PLAIN} --target 0 --layer p --no-icons");
+    desk.say(&format!("{line} --image veil.png --out channels"))
+        .ok();
+    let channels = std::fs::read_to_string(desk.path("channels/channels.html")).unwrap();
+    assert_eq!(said(&channels), 1);
+}
+
 #[test]
 fn the_answer_no_has_a_probability() {
     let desk = desk(&binary());

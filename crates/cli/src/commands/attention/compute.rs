@@ -12,7 +12,7 @@ use ndarray::{Array3, Axis};
 use super::blocks::{self, Chosen, Shown};
 use super::{AttentionArgs, LeftOut};
 use crate::error::CliError;
-use crate::report::Clock;
+use crate::report::{Clock, remark};
 use crate::session::Session;
 use crate::target::{self, TargetFacts};
 
@@ -23,6 +23,8 @@ const GUESSES: usize = 5;
 pub struct Results {
     /// What the network saw.
     pub photo: Picture,
+    /// What was done to the photograph that is not usual.
+    pub remark: Option<String>,
     /// The best guesses, best first; none where the network has no classes.
     pub guesses: Vec<Guess>,
     pub targets: Vec<TargetFacts>,
@@ -111,6 +113,7 @@ impl Work<'_> {
         }
         Ok(Results {
             photo: Picture::from_image(photo.picture().clone())?,
+            remark: remark(photo),
             guesses: ranked.into_iter().take(GUESSES).collect(),
             targets: facts,
             tokens,

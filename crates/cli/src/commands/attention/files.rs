@@ -87,7 +87,8 @@ fn page(work: &Work<'_>, results: &Results) -> AttentionWidget {
         .predictions(guesses.map(Guess::shown))
         .fact("Model", model.name())
         .fact("Photograph", file.to_string_lossy())
-        .remarks(remarks(model));
+        .remarks(remarks(model))
+        .remarks(&results.remark);
     let page = results.left_out.iter().fold(page, |page, left| {
         page.fact("Note", format!("without {}: {}", left.name, left.reason))
     });

@@ -25,7 +25,15 @@ pub fn of(work: &Work<'_>, results: &Results) -> Result<Gallery, Error> {
         .first()
         .and_then(|photo| photo.target.note.as_ref());
     page = page.remarks(note);
-    page = page.remarks(work.photos.iter().filter_map(|photo| photo.remark.as_ref()));
+    // Of several photographs it has to be said which.
+    let several = work.photos.len() > 1;
+    page = page.remarks(work.photos.iter().filter_map(|photo| {
+        let remark = photo.remark.as_ref()?;
+        Some(match several {
+            true => format!("{}: {remark}", photo.name),
+            false => remark.clone(),
+        })
+    }));
     if let [photo] = &work.photos[..] {
         let guesses = photo.guesses.iter();
         page = page.predictions(guesses.map(Guess::shown));

@@ -10,7 +10,7 @@ use super::sprites::{self, Sprites};
 use crate::console::follow;
 use crate::error::CliError;
 use crate::page_icons::IconFacts;
-use crate::report::Clock;
+use crate::report::{Clock, remark};
 use crate::session::Session;
 use crate::target::{self, TargetFacts};
 
@@ -21,6 +21,8 @@ const GUESSES: usize = 5;
 pub struct Results {
     /// What the network saw.
     pub photo: Picture,
+    /// What was done to the photograph that is not usual.
+    pub remark: Option<String>,
     /// The best guesses, best first.
     pub guesses: Vec<Guess>,
     pub target: TargetFacts,
@@ -96,6 +98,7 @@ impl<'w> Work<'w> {
         let (icons, made) = self.icons(&shown, clock)?;
         Ok(Results {
             photo: Picture::from_image(photo.picture().clone())?,
+            remark: remark(photo),
             guesses: ranked.into_iter().take(GUESSES).collect(),
             target: facts,
             views,

@@ -62,6 +62,7 @@ fn page(work: &Work, results: &Results) -> Result<ChannelWidget, CliError> {
         .fact("Model", work.session.model.name())
         .fact("Photograph", file.to_string_lossy())
         .remarks(remarks(&work.session.model))
+        .remarks(&results.remark)
         .top(usize::from(args.top));
     if let Some(made) = &results.made {
         page = page.fact("Icons", made.to_string());

@@ -8,7 +8,7 @@ use super::GroupsArgs;
 use crate::console::follow;
 use crate::error::CliError;
 use crate::page_icons::{IconFacts, Icons};
-use crate::report::Clock;
+use crate::report::{Clock, remark};
 use crate::session::Session;
 use crate::target::{self, TargetFacts};
 
@@ -19,6 +19,8 @@ const GUESSES: usize = 5;
 pub struct Results {
     /// What the network saw.
     pub photo: Picture,
+    /// What was done to the photograph that is not usual.
+    pub remark: Option<String>,
     /// The best guesses, best first; none where the network has no classes.
     pub guesses: Vec<Guess>,
     /// In the order of the effects.
@@ -94,6 +96,7 @@ impl<'w> Work<'w> {
         }
         Ok(Results {
             photo: Picture::from_image(photo.picture().clone())?,
+            remark: remark(photo),
             guesses: ranked.into_iter().take(GUESSES).collect(),
             targets: facts,
             divisions,

@@ -84,6 +84,7 @@ fn page(work: &Work, results: &Results) -> GroupWidget {
         .fact("Model", work.session.model.name())
         .fact("Photograph", file.to_string_lossy())
         .remarks(remarks(&work.session.model))
+        .remarks(&results.remark)
         .fact("Groups by", work.args.reducer.to_string());
     if let Some(made) = results.divisions.iter().find_map(|d| d.made.as_ref()) {
         page = page.fact("Icons", made.to_string());

@@ -8,7 +8,7 @@ use ndarray::{Array3, Axis};
 use super::SpatialArgs;
 use crate::console::follow;
 use crate::error::CliError;
-use crate::report::Clock;
+use crate::report::{Clock, remark};
 use crate::session::Session;
 use crate::target::{self, Reading, TargetFacts};
 
@@ -19,6 +19,8 @@ const GUESSES: usize = 5;
 pub struct Results {
     /// What the network saw.
     pub photo: Picture,
+    /// What was done to the photograph that is not usual.
+    pub remark: Option<String>,
     /// The best guesses, best first.
     pub guesses: Vec<Guess>,
     /// What the hints are about: at most two, none where nothing was asked for and no class stands out.
@@ -166,6 +168,7 @@ impl<'w> Work<'w> {
         }
         Ok(Results {
             photo: Picture::from_image(photo.picture().clone())?,
+            remark: remark(photo),
             guesses: ranked.into_iter().take(GUESSES).collect(),
             hints,
             views,

@@ -20,7 +20,8 @@ pub fn of(results: &Results, model: &Model, image: &Path) -> SpatialWidget {
         .classes(results.hints.iter().map(|hint| hint.label.as_str()))
         .fact("Model", model.name())
         .fact("Photograph", file)
-        .remarks(remarks(model));
+        .remarks(remarks(model))
+        .remarks(&results.remark);
     for view in &results.views {
         page = page.view(view_of(view));
     }
