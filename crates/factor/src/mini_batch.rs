@@ -30,7 +30,6 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::ops::ControlFlow;
 
 use ndarray::{Array2, ArrayView2, Axis};
 
@@ -44,7 +43,7 @@ use crate::scalar::{Scalar, cast, widen};
 use crate::settings::settings;
 use crate::start::Start;
 use crate::update::{self, Penalty};
-use elucid_progress::{Progress, Reporter};
+use elucid_progress::Reporter;
 
 /// Settings of a factorisation in batches. See the [module](self) for what it does, and its defaults.
 ///
@@ -140,14 +139,10 @@ impl MiniBatchNmf {
         seed(seed: u64) => nmf.seed;
     }
 
-    /// Calls `callback` after every batch, with the batches that the limit of passes would come to as
-    /// the total. Breaking ends the work with [`FactorError::Cancelled`].
-    pub fn progress(
-        mut self,
-        callback: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static,
-    ) -> Self {
-        self.reporter = Reporter::new(callback);
-        self
+    elucid_progress::progress_option! {
+        /// Calls `callback` after every batch, with the batches that the limit of passes would come to as
+        /// the total. Breaking ends the work with [`FactorError::Cancelled`].
+        reporter
     }
 
     /// Factorises `x`, `[rows, columns]`, in batches of consecutive rows.

@@ -66,8 +66,6 @@
 //! of parts of the matrix are added in a fixed order, so the number of threads (rayon's) does not
 //! change the result.
 
-use std::ops::ControlFlow;
-
 use ndarray::{Array2, ArrayView2, ArrayViewMut1, Axis};
 use rayon::prelude::*;
 
@@ -78,7 +76,7 @@ use crate::scalar::{Scalar, cast, widen};
 use crate::settings::settings;
 use crate::start::Start;
 use crate::update::{self, Penalty, State};
-use elucid_progress::{Progress, Reporter};
+use elucid_progress::Reporter;
 
 /// How a factorisation is improved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -198,14 +196,10 @@ impl Nmf {
         seed(seed: u64) => seed;
     }
 
-    /// Calls `callback` after every iteration. Breaking ends the work with
-    /// [`FactorError::Cancelled`].
-    pub fn progress(
-        mut self,
-        callback: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static,
-    ) -> Self {
-        self.reporter = Reporter::new(callback);
-        self
+    elucid_progress::progress_option! {
+        /// Calls `callback` after every iteration. Breaking ends the work with
+        /// [`FactorError::Cancelled`].
+        reporter
     }
 
     /// Factorises `x`, `[rows, columns]`.

@@ -93,6 +93,22 @@ impl Reporter {
     }
 }
 
+/// The builder method `progress` of a type that keeps its [`Reporter`] in this field.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! progress_option {
+    ($(#[$doc:meta])* $reporter:ident) => {
+        $(#[$doc])*
+        pub fn progress(
+            mut self,
+            callback: impl FnMut($crate::Progress) -> std::ops::ControlFlow<()> + Send + 'static,
+        ) -> Self {
+            self.$reporter = $crate::Reporter::new(callback);
+            self
+        }
+    };
+}
+
 /// A callback that is taken out, and goes back even if it panics.
 struct Taken<'s> {
     shared: &'s Shared,
