@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use common::Arguments;
 use elucid::attribution::{
-    AttributionError, Configurable, Configuration, Context, Method, MethodOptions, Methods, Place,
-    Setup, options,
+    AttributionError, Configurable, Context, Method, MethodOptions, Methods, Place, Setup, options,
+    stated,
 };
 use elucid::metrics::{Case, MetricOptions, metric};
 use elucid::prelude::*;
@@ -30,21 +30,9 @@ options!(Mirrored {
 });
 
 impl Attributor for Mirrored {
-    fn name(&self) -> &str {
-        MIRRORED.name
-    }
+    stated!(MIRRORED);
 
-    fn configuration(&self, size: [usize; 2]) -> Configuration {
-        self.configured(size)
-    }
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let context = Context::new(network, images, &target, &self.setup)?;
+    fn explain(&self, context: &Context<'_>) -> Result<Attribution, AttributionError> {
         let (values, scores) = context.each_batch(|rows, at| {
             let found = context.gradients(rows, at.clone())?;
             let image = at.tensor::<4>()?;
@@ -55,7 +43,7 @@ impl Attributor for Mirrored {
             Ok((values.into(), found.scores))
         })?;
         let evaluations = vec![2; context.count()];
-        Ok(Attribution::of(self, &context, values, scores)?.with_evaluations(evaluations))
+        Ok(Attribution::of(self, context, values, scores)?.with_evaluations(evaluations))
     }
 }
 

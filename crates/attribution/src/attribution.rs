@@ -225,7 +225,7 @@ impl Attribution {
         self
     }
 
-    /// States how sure each value is, for values that are means of samples.
+    /// States how sure each value is, for values that are estimates from samples.
     #[must_use]
     pub fn with_standard_errors(mut self, errors: Option<ArrayD<f32>>) -> Self {
         self.0.standard_errors = errors;
@@ -332,9 +332,9 @@ impl Attribution {
         &self.0.tolerance_met
     }
 
-    /// The standard error of each value, shaped like [`values`](Self::values), for values that are means of
-    /// samples, of two or more for every image: those of `smooth-grad`, `square-grad`, `gradient-shap`,
-    /// `shapley-sampling` and `rise`.
+    /// The standard error of each value, shaped like [`values`](Self::values), for values that are estimates from samples:
+    /// means, of two samples or more for every image (`smooth-grad`, `square-grad`, `gradient-shap`, `shapley-sampling` and
+    /// `rise`), and others by the formula that their method states (`lime`, `kernel-shap`, `sobol` and `hsic`).
     pub fn standard_errors(&self) -> Option<&ArrayD<f32>> {
         self.0.standard_errors.as_ref()
     }

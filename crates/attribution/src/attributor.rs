@@ -12,15 +12,48 @@ use crate::layer_map::Takes;
 use crate::network::Network;
 use crate::options::Configuration;
 use crate::target::Target;
+use crate::work::Context;
 use elucid_progress::{Progress, Reporter};
 
 /// A method that attributes a target to the numbers of the input or of a layer.
 ///
-/// Every method reads the same: a builder with defaults, then [`attribute`](Attributor::attribute).
+/// Every method is used alike: a builder with defaults, then [`attribute`](Attributor::attribute). A method of
+/// one's own says its name and what it was told ([`stated!`](crate::stated!) writes that), and explains what it is
+/// given:
+///
+/// ```
+/// use elucid_attribution::{Attribution, AttributionError, Attributor, Context, Setup};
+///
+/// /// The gradient of the score.
+/// #[derive(Debug)]
+/// struct Plain(Setup);
+///
+/// impl Attributor for Plain {
+///     fn name(&self) -> &str {
+///         "plain"
+///     }
+///
+///     fn setup(&self) -> &Setup {
+///         &self.0
+///     }
+///
+///     fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+///         let (values, scores) = work.each_batch(|rows, at| {
+///             let found = work.gradients(rows, at)?;
+///             Ok((found.gradient, found.scores))
+///         })?;
+///         Attribution::of(self, work, values, scores)
+///     }
+/// }
+/// ```
+///
 /// The table of all methods by name is [`METHODS`](crate::METHODS).
 pub trait Attributor: fmt::Debug + Send + Sync {
     /// The method's name in the table of methods.
     fn name(&self) -> &str;
+
+    /// What it was told that all methods may be told, the layer that it attributes to among it.
+    fn setup(&self) -> &Setup;
 
     /// What it will do on images of `[height, width]`: its own options in effect. Reports print it, and
     /// every [`Attribution`] holds it.
@@ -29,7 +62,16 @@ pub trait Attributor: fmt::Debug + Send + Sync {
         Configuration::new()
     }
 
-    /// Attributes `target` for each image of the batch.
+    /// Attributes the target of `work` for each of its images: what the method is, behind all checks that methods
+    /// have in common.
+    ///
+    /// # Errors
+    ///
+    /// As [`Attributor::attribute`].
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError>;
+
+    /// Attributes `target` for each image of the batch: [explains](Attributor::explain) the context of the three
+    /// at the layer of the method's [setup](Attributor::setup).
     ///
     /// `network` is a [`Model`](elucid_vision::Model) or a closure from images `[N, C, H, W]` to
     /// scores `[N, K]`. The result is shaped like the layer, one entry per image, and `[N, C, H,
@@ -48,7 +90,9 @@ pub trait Attributor: fmt::Debug + Send + Sync {
         network: &dyn Network,
         images: &dyn ImageBatch,
         target: Target,
-    ) -> Result<Attribution, AttributionError>;
+    ) -> Result<Attribution, AttributionError> {
+        self.explain(&Context::new(network, images, &target, self.setup())?)
+    }
 }
 
 impl<A: Attributor + ?Sized> Attributor for Box<A> {
@@ -56,8 +100,16 @@ impl<A: Attributor + ?Sized> Attributor for Box<A> {
         (**self).name()
     }
 
+    fn setup(&self) -> &Setup {
+        (**self).setup()
+    }
+
     fn configuration(&self, size: [usize; 2]) -> Configuration {
         (**self).configuration(size)
+    }
+
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        (**self).explain(work)
     }
 
     fn attribute(
@@ -168,6 +220,13 @@ impl Setup {
         self
     }
 
+    /// The same for a method that sees maps and nothing else: the patches of tokens are a map `[N, C, h, w]` on
+    /// their grid, and a layer whose axes are not known is refused.
+    #[must_use]
+    pub fn for_map(self) -> Self {
+        self.taking(Takes::Map)
+    }
+
     /// The same, where the layer is taken for something else than numbers.
     pub(crate) fn taking(&self, takes: Takes) -> Self {
         Self {
@@ -176,6 +235,102 @@ impl Setup {
         }
     }
 }
+
+/// Declares a method: its options with their defaults beside the field `setup` of [`Setup`], and its constructors, one
+/// of which is its [`Default`]. `new` is for a method at the input, `at_input` and `at_features` for one that may be
+/// told another layer.
+///
+/// ```ignore
+/// method! {
+///     /// Occlusion: what the score loses when a window is hidden.
+///     pub struct Occlusion {
+///         stride: usize = 16,
+///     }
+///     /// What rustdoc says of the constructor that takes the most.
+///     new
+/// }
+/// ```
+macro_rules! method {
+    ($(#[$doc:meta])* pub struct $method:ident {
+        $($(#[$of:meta])* $vis:vis $field:ident: $type:ty = $value:expr),* $(,)?
+    }
+    $(#[$made:meta])* $usual:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        #[must_use = "a method does nothing until it is asked to attribute"]
+        pub struct $method {
+            pub(crate) setup: $crate::Setup,
+            $($(#[$of])* $vis $field: $type,)*
+        }
+
+        impl $method {
+            $crate::attributor::method!(@$usual [$(#[$made])*] { $($field: $value,)* });
+        }
+
+        impl Default for $method {
+            fn default() -> Self {
+                Self::$usual()
+            }
+        }
+    };
+    (@new [$($made:tt)*] { $($field:ident: $value:expr,)* }) => {
+        $($made)*
+        pub fn new() -> Self {
+            Self {
+                setup: $crate::Setup::at(elucid_graph::INPUT),
+                $($field: $value,)*
+            }
+        }
+    };
+    (@at_input [$($made:tt)*] { $($field:ident: $value:expr,)* }) => {
+        /// At the network's input.
+        pub fn at_input() -> Self {
+            Self::at(elucid_graph::INPUT)
+        }
+
+        $($made)*
+        pub fn at(layer: &str) -> Self {
+            Self {
+                setup: $crate::Setup::at(layer),
+                $($field: $value,)*
+            }
+        }
+    };
+    (@at_features [$($made:tt)*] { $($field:ident: $value:expr,)* }) => {
+        $($made)*
+        pub fn at(layer: &str) -> Self {
+            Self {
+                setup: $crate::Setup::at(layer).for_map(),
+                $($field: $value,)*
+            }
+        }
+
+        /// At the last convolutional features, or the tokens of a transformer's last block:
+        /// [`FEATURES`](crate::FEATURES).
+        pub fn at_features() -> Self {
+            Self::at($crate::FEATURES)
+        }
+    };
+}
+pub(crate) use method;
+
+/// [`Attributor`] of a method described by `METHOD` that explains by a function of itself and a context.
+macro_rules! explains {
+    ($method:ident, $explain:expr) => {
+        impl $crate::Attributor for $method {
+            $crate::stated!(METHOD);
+
+            fn explain(
+                &self,
+                work: &$crate::Context<'_>,
+            ) -> Result<$crate::Attribution, $crate::AttributionError> {
+                let explain: fn(&Self, &$crate::Context<'_>) -> _ = $explain;
+                explain(self, work)
+            }
+        }
+    };
+}
+pub(crate) use explains;
 
 /// Builder methods for the fields of [`Setup`], one line for each method that takes them.
 macro_rules! setup_builders {
@@ -228,12 +383,37 @@ macro_rules! setup_builders {
 }
 pub(crate) use setup_builders;
 
-/// What a method that has [`options!`](crate::options!) says of itself.
+/// What an [`Attributor`](crate::Attributor) says of itself that has [`options!`](crate::options!) and is described
+/// by a [`Method`](crate::Method): its name, its setup, which is its field `setup`, and its configuration.
+///
+/// ```ignore
+/// impl Attributor for Mirrored {
+///     stated!(MIRRORED);
+///
+///     fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> { … }
+/// }
+/// ```
+#[macro_export]
 macro_rules! stated {
-    () => {
+    ($described:path) => {
+        $crate::named!($described);
+
         fn configuration(&self, size: [usize; 2]) -> $crate::Configuration {
             $crate::Configurable::configured(self, size)
         }
     };
 }
-pub(crate) use stated;
+
+/// The same without its configuration, for who writes that by hand.
+#[macro_export]
+macro_rules! named {
+    ($described:path) => {
+        fn name(&self) -> &'static str {
+            $described.name
+        }
+
+        fn setup(&self) -> &$crate::Setup {
+            &self.setup
+        }
+    };
+}

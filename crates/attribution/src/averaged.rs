@@ -35,26 +35,26 @@ use elucid_rules::Rules;
 use ndarray::{Array2, Array3, ArrayView2, Axis, Ix2, Ix4, s};
 
 use crate::attribution::Attribution;
-use crate::attributor::Attributor;
+use crate::attributor::{Attributor, Setup};
 use crate::error::AttributionError;
+use crate::layer_map::Takes;
 use crate::network::Network;
 use crate::options::{Configuration, words};
 use crate::saliency::Reduce;
 use crate::target::Target;
+use crate::work::Context;
 
-/// A kind of views.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Views {
-    /// Mirrored left to right.
-    Flip,
-    /// Smaller and larger.
-    Scale,
-    /// Weaker and stronger.
-    Intensity,
+words! {
+    /// A kind of views.
+    pub enum Views: "tta", VIEWS = "flip, scale or intensity" {
+        /// Mirrored left to right.
+        Flip = "flip",
+        /// Smaller and larger.
+        Scale = "scale",
+        /// Weaker and stronger.
+        Intensity = "intensity",
+    }
 }
-
-words!(Views, "tta", VIEWS = "flip, scale or intensity",
-    "flip" => Flip, "scale" => Scale, "intensity" => Intensity);
 
 /// The factors of views that are scaled.
 const FACTORS: [f32; 3] = [1.0, 0.9, 1.1];
@@ -66,6 +66,8 @@ pub struct Averaged<A> {
     method: A,
     views: Vec<Views>,
     reduce: Option<Reduce>,
+    /// That of the method, at the input, where views are made.
+    setup: Setup,
 }
 
 impl<A: Attributor> Averaged<A> {
@@ -78,6 +80,11 @@ impl<A: Attributor> Averaged<A> {
             }
         }
         Self {
+            setup: method
+                .setup()
+                .clone()
+                .with_layer(INPUT)
+                .taking(Takes::Numbers),
             method,
             views: kinds,
             reduce: None,
@@ -88,6 +95,20 @@ impl<A: Attributor> Averaged<A> {
     pub fn reduced_by(mut self, reduce: Reduce) -> Self {
         self.reduce = Some(reduce);
         self
+    }
+
+    /// Refuses a target that looks at a place.
+    fn check(&self, target: &Target) -> Result<(), AttributionError> {
+        let moves = self.views.iter().any(|kind| *kind != Views::Intensity);
+        if moves && target.is_of_a_place() {
+            return Err(AttributionError::Target {
+                text: target.to_string(),
+                reason: "it looks at a place of the picture, which views would move; explain it without \
+                         averaging"
+                    .to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// Every view, the picture itself first.
@@ -123,31 +144,30 @@ impl<A: Attributor> Attributor for Averaged<A> {
         self.method.name()
     }
 
+    fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
     fn configuration(&self, size: [usize; 2]) -> Configuration {
         let views: Vec<String> = self.views.iter().map(Views::to_string).collect();
         self.method.configuration(size).with("tta", views.join(","))
     }
 
+    /// A target that views would move is refused before it is looked up.
     fn attribute(
         &self,
         network: &dyn Network,
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        let moves = self.views.iter().any(|kind| *kind != Views::Intensity);
-        if moves && target.is_of_a_place() {
-            return Err(AttributionError::Target {
-                text: target.to_string(),
-                reason: "it looks at a place of the picture, which views would move; explain it without \
-                         averaging"
-                    .to_owned(),
-            });
-        }
-        let images = match network.device() {
-            Some(device) => images.images(device),
-            None => images.batch(),
-        }
-        .without_autodiff();
+        self.check(&target)?;
+        self.explain(&Context::new(network, images, &target, &self.setup)?)
+    }
+
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        let (network, target) = (work.network(), work.asked());
+        self.check(target)?;
+        let images = work.images();
         let views = self.each();
         let own = guesses(network, &images)?;
         let mut others: Vec<Vec<String>> = vec![Vec::new(); own.len()];
@@ -173,7 +193,6 @@ impl<A: Attributor> Attributor for Averaged<A> {
             found.push(attribution);
         }
         let maps = sum.map(Mean::finish).unwrap_or_default();
-        let size = [images.dims()[2], images.dims()[3]];
         let remarks = others
             .into_iter()
             .enumerate()
@@ -189,7 +208,7 @@ impl<A: Attributor> Attributor for Averaged<A> {
         let made = Attribution::of_maps(found, 0, maps);
         let name = self.method.name().to_owned();
         Ok(made
-            .named_as(&name, self.configuration(size))
+            .named_as(&name, self.configuration(work.size()))
             .with_remarks(remarks))
     }
 }

@@ -14,44 +14,37 @@
 //! Most of an image's sharpness, and so most of the score, returns below one pixel: the
 //! completeness that is reported says whether the steps were enough for it.
 //!
+//! When it is stopped there is nothing to keep: each step needs the one before it, and a part of the path is no estimate of
+//! the whole.
+//!
 //! Memory: beside a batch of images on the path, two.
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, INPUT, ImageBatch};
+use elucid_graph::Activation;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::blur::blurred;
 use crate::error::AttributionError;
 use crate::lines::Lines;
 use crate::methods::Method;
-use crate::network::Network;
 use crate::options::Configurable;
 use crate::quadrature::{STEPS, steps_fit};
 use crate::saliency::Reduce;
 use crate::scaled::Scaled;
-use crate::target::Target;
 use crate::work::{Context, join};
 
-/// The integral of the gradient from a blurred image to a sharp one.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct BlurIntegratedGradients {
-    pub(crate) setup: Setup,
-    max_sigma: Scaled<f32>,
-    steps: usize,
+method! {
+    /// The integral of the gradient from a blurred image to a sharp one.
+    pub struct BlurIntegratedGradients {
+        max_sigma: Scaled<f32> = Scaled::usual(50.0),
+        steps: usize = 100,
+    }
+    /// From a blur of 50 pixels, fewer on images of less than 128, in 100 steps.
+    new
 }
 
 impl BlurIntegratedGradients {
-    /// From a blur of 50 pixels, fewer on images of less than 128, in 100 steps.
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            max_sigma: Scaled::usual(50.0),
-            steps: 100,
-        }
-    }
-
     setup_builders!(rules, batch_size, progress);
 }
 
@@ -70,27 +63,11 @@ crate::options!(BlurIntegratedGradients {
     }
 });
 
-impl Default for BlurIntegratedGradients {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Attributor for BlurIntegratedGradients {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Context::new(network, images, &target, &self.setup)?;
         let max_sigma = self.max_sigma.at(work.size());
         let points = self.steps + 1;
         let (mut parts, mut scores, mut expected) = (Vec::new(), Vec::new(), Vec::new());
@@ -102,7 +79,7 @@ impl Attributor for BlurIntegratedGradients {
             };
             let end = Activation::from(sharp.clone());
             let mut sum = end.rows().zeros_like();
-            let lines = Lines::new(&work, image, end, vec![on_path(0)]);
+            let lines = Lines::new(work, image, end, vec![on_path(0)]);
             let mut done = 0;
             while done < points {
                 let count = work.batch_size.min(points - done);
@@ -114,7 +91,7 @@ impl Attributor for BlurIntegratedGradients {
                 sum = sum + (found.gradient.rows() * passed).sum_dim(0) * 0.5;
                 done += count;
                 let total = points * work.count();
-                self.setup.progress.report(image * points + done, total)?;
+                work.report(image * points + done, total)?;
             }
             parts.push(Activation::from_rows(sum, lines.end())?.to_array()?);
             let (starts, end) = lines.scores()?;
@@ -123,19 +100,17 @@ impl Attributor for BlurIntegratedGradients {
         }
         let evaluations = vec![points; scores.len()];
         Ok(
-            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)?
+            Attribution::new(self, work, join(&parts)?, scores, Reduce::AbsSum)?
                 .with_evaluations(evaluations)
                 .expecting(expected),
         )
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
+pub(crate) const METHOD: Method = Method::of::<BlurIntegratedGradients>(
     "blur-ig",
     "Blur integrated gradients",
     "Xu, Venugopalan and Sundararajan 2020",
-    |options| options.apply(BlurIntegratedGradients::new()),
 )
 .takes_rules()
-.sums_to("score - score of the blurred image")
-.options(BlurIntegratedGradients::OPTIONS);
+.sums_to("score - score of the blurred image");

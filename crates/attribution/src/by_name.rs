@@ -31,6 +31,101 @@ pub fn find<'t, E>(
     Err(nearest.map(|(_, known)| known))
 }
 
+/// What the tables of methods and of metrics do alike: `table!(Methods, METHODS of Method: Attributor by MethodOptions or
+/// AttributionError::UnknownMethod)`, for a struct `Methods(Vec<Method>)`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! table {
+    ($table:ident, $all:ident of $entry:ident: $made:ident by $options:ident or $error:ident::$unknown:ident) => {
+        impl $table {
+            #[doc = concat!("Those of the table [`", stringify!($all), "`].")]
+            pub fn standard() -> Self {
+                Self($all.iter().map(|entry| **entry).collect())
+            }
+
+            /// None at all.
+            pub const fn none() -> Self {
+                Self(Vec::new())
+            }
+
+            /// With one more, in the place of one of the same name if there is one.
+            #[must_use]
+            pub fn with(mut self, entry: $entry) -> Self {
+                match self.0.iter_mut().find(|known| known.name == entry.name) {
+                    Some(known) => *known = entry,
+                    None => self.0.push(entry),
+                }
+                self
+            }
+
+            /// All of them, in the order in which they came.
+            pub fn iter(&self) -> std::slice::Iter<'_, $entry> {
+                self.0.iter()
+            }
+
+            /// The one with this name.
+            ///
+            /// # Errors
+            ///
+            #[doc = concat!("[`", stringify!($error), "::", stringify!($unknown), "`], with the nearest name there is.")]
+            pub fn find(&self, name: &str) -> Result<&$entry, $error> {
+                let all: Vec<&$entry> = self.0.iter().collect();
+                $entry::among(&all, name)
+            }
+        }
+
+        impl<'t> IntoIterator for &'t $table {
+            type Item = &'t $entry;
+            type IntoIter = std::slice::Iter<'t, $entry>;
+
+            fn into_iter(self) -> Self::IntoIter {
+                self.iter()
+            }
+        }
+
+        impl $entry {
+            /// The one with this name.
+            ///
+            /// # Errors
+            ///
+            #[doc = concat!("[`", stringify!($error), "::", stringify!($unknown), "`], with the nearest name there is.")]
+            pub fn find(name: &str) -> Result<&'static Self, $error> {
+                Self::among($all, name)
+            }
+
+            fn among<'t>(table: &[&'t Self], name: &str) -> Result<&'t Self, $error> {
+                $crate::by_name::find(table, name, |entry| entry.name).map_err(|nearest| $error::$unknown {
+                    name: name.to_owned(),
+                    nearest,
+                })
+            }
+
+            /// What it makes under no options at all, at its own place.
+            ///
+            /// # Errors
+            ///
+            #[doc = concat!("Those of [`", stringify!($entry), "::build`], of one whose own options are out of range.")]
+            pub fn usual(&self) -> Result<Box<dyn $made>, $error> {
+                self.build(&$options::new())
+            }
+
+            /// Its options on pictures of `[height, width]` where none is given: what
+            #[doc = concat!("[`", stringify!($entry), "::usual`] says of itself.")]
+            /// An option that is not here has no part in the result, or none unless it is given.
+            pub fn defaults(&self, size: [usize; 2]) -> $crate::Configuration {
+                let built = self.usual();
+                built.map_or_else(|_| $crate::Configuration::new(), |built| built.configuration(size))
+            }
+        }
+
+        impl std::fmt::Debug for $entry {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($entry)).field("name", &self.name).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
 /// Options by name, as text.
 #[derive(Debug, Clone, Default)]
 pub struct OptionTexts(BTreeMap<String, String>);

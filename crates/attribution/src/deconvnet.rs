@@ -16,29 +16,10 @@
 //! activations it has ([`AttributionError::NoRectifier`](crate::AttributionError::NoRectifier)); other activations keep their true gradient,
 //! and the result says how many did ([`Attribution::rule_uses`](crate::Attribution::rule_uses)).
 
-use crate::attributor::Setup;
-use crate::methods::{Method, Place};
-use crate::rectified::{Rectified, rectified};
+use crate::rectified::rectified;
 
-/// The deconvnet: the gradient, with each ReLU applied to the gradient instead.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct DeconvNet {
-    pub(crate) setup: Setup,
+rectified! {
+    /// The deconvnet: the gradient, with each ReLU applied to the gradient instead.
+    DeconvNet by "deconvnet",
+    "deconvnet", "Deconvnet", "Zeiler and Fergus 2014"
 }
-
-const RECTIFIED: Rectified = Rectified {
-    title: METHOD.title,
-    rules: "deconvnet",
-};
-
-rectified!(DeconvNet);
-
-pub(crate) const METHOD: Method = Method::new(
-    "deconvnet",
-    "Deconvnet",
-    "Zeiler and Fergus 2014",
-    |options| options.apply(DeconvNet::at_input()),
-)
-.at(Place::AnyLayer)
-.needs_model();

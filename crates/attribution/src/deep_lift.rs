@@ -43,49 +43,34 @@
 mod secants;
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, INPUT, ImageBatch, Recording, Step};
+use elucid_graph::{Activation, Recording, Step};
 use elucid_rules::Algebra;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
-use crate::network::Network;
-use crate::options::Configurable;
 use crate::random::Random;
 use crate::relevance::attention::attends;
 use crate::saliency::Reduce;
-use crate::target::Target;
 use crate::work::Context;
 
 /// Differences below this are none: their quotient would be rounding error.
 const NO_DIFFERENCE: f32 = 1e-7;
 
-/// DeepLIFT by the rescale rule (Shrikumar et al., 2017): what each input contributes to the
-/// difference of the score from that of a baseline.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct DeepLift {
-    pub(crate) setup: Setup,
-    baseline: Baseline,
+method! {
+    /// DeepLIFT by the rescale rule (Shrikumar et al., 2017): what each input contributes to the
+    /// difference of the score from that of a baseline.
+    pub struct DeepLift {
+        baseline: Baseline = Baseline::zero(),
+    }
+    /// At a layer: multiplier times the difference of the layer's value from that of the baseline.
+    /// Beside which other branches run, the sum is what its branch contributes.
+    at_input
 }
 
 impl DeepLift {
-    /// At the network's input.
-    pub fn at_input() -> Self {
-        Self::at(INPUT)
-    }
-
-    /// At a layer: multiplier times the difference of the layer's value from that of the baseline.
-    /// Beside which other branches run, the sum is what its branch contributes.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-            baseline: Baseline::zero(),
-        }
-    }
-
     setup_builders!(batch_size, seed, progress);
 }
 
@@ -98,26 +83,16 @@ crate::options!(DeepLift {
 });
 
 impl Attributor for DeepLift {
-    fn name(&self) -> &'static str {
-        "deep-lift"
-    }
-
-    stated!();
+    crate::stated!(METHOD);
 
     /// Besides the errors of all methods: [`AttributionError::Parameter`] for a baseline of another
     /// shape, [`AttributionError::Uncovered`] for operators that have no rule,
     /// [`AttributionError::NeedsModel`] for a closure.
     ///
     /// Memory: all activations of a batch between the input and the target, twice.
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let work = Context::new(network, images, &target, &self.setup)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         let model = work.model(self.name())?;
-        self.baseline.check(&work)?;
+        self.baseline.check(work)?;
         let count = self.baseline.count();
         let mut differences = Vec::new();
         let (values, scores) = work.each_recording(model, |recorded, rows| {
@@ -125,13 +100,13 @@ impl Attributor for DeepLift {
             let at = x.value(&work.layer)?;
             let mut total = at.rows().zeros_like();
             let mut mean = vec![0.0; rows.len()];
-            for baselines in self.baselines(&work, rows) {
+            for baselines in self.baselines(work, rows) {
                 let baseline = work.record(model, baselines, rows)?;
                 for (mean, score) in mean.iter_mut().zip(&baseline.scores) {
                     *mean += f64::from(*score) / count as f64;
                 }
                 let base = &baseline.recording.merging_batch_norm();
-                let multipliers = hand_down(&work, x, base, recorded.gradient.clone())?;
+                let multipliers = hand_down(work, x, base, recorded.gradient.clone())?;
                 let difference = at.rows() - base.value(&work.layer)?.rows();
                 total = total + multipliers.rows() * difference;
             }
@@ -139,7 +114,7 @@ impl Attributor for DeepLift {
             differences.extend(pairs.map(|(x, mean)| f64::from(*x) - mean));
             Ok(Activation::from_rows(total / count as f32, at)?)
         })?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?.expecting(differences))
+        Ok(Attribution::new(self, work, values, scores, Reduce::Sum)?.expecting(differences))
     }
 }
 
@@ -431,14 +406,12 @@ fn over_difference(
     Ok(Activation::from_rows(multiplier, x)?)
 }
 
-pub(crate) const METHOD: Method = Method::new(
+pub(crate) const METHOD: Method = Method::of::<DeepLift>(
     "deep-lift",
     "DeepLIFT (rescale)",
     "Shrikumar, Greenside and Kundaje 2017",
-    |options| options.apply(DeepLift::at_input()),
 )
 .at(Place::AnyLayer)
 .needs_model()
 .random()
-.sums_to("score less the baselines' mean score")
-.options(DeepLift::OPTIONS);
+.sums_to("score less the baselines' mean score");

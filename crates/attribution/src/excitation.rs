@@ -37,19 +37,58 @@
 //! patent-pending (Adobe): look into it before commercial use.
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, ImageBatch, LongRows, Recording, Step};
+use elucid_graph::{Activation, LongRows, Recording, Step};
 use elucid_rules::RuleUse;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
-use crate::network::{FEATURES, Network};
+use crate::network::FEATURES;
 use crate::options::Configurable;
 use crate::relevance::RelevanceRules;
 use crate::saliency::Reduce;
-use crate::target::Target;
 use crate::work::{Context, sums};
+
+/// What both methods have in common, for structs with the fields `setup`, `rules`, `allow_input` and `allow_signed`; in
+/// braces are options of its own.
+macro_rules! excites {
+    ($method:ident { $($own:tt)* }) => {
+        impl $method {
+            /// By other rules than [`RelevanceRules::excitation_backprop`]: to cover an operator that those
+            /// do not.
+            pub fn relevance_rules(mut self, rules: RelevanceRules) -> Self {
+                self.rules = rules;
+                self
+            }
+
+            setup_builders!(batch_size, progress);
+
+            fn allowed(&self) -> Allowed {
+                Allowed {
+                    input: self.allow_input,
+                    signed: self.allow_signed,
+                }
+            }
+        }
+
+        crate::options!($method {
+            $($own)*
+            {
+                /// Whether it goes down through the first convolution to the signed input if asked to; not by
+                /// default.
+                allow_input: bool as "allow-input",
+                "whether it goes down through the first convolution to signed inputs", "true or false"
+            }
+            {
+                /// Whether it goes down through layers that read numbers below 0, such as those behind SiLU and
+                /// HardSwish; not by default.
+                allow_signed: bool as "allow-signed",
+                "whether it goes down through layers that read numbers below 0", "true or false"
+            }
+        });
+    };
+}
 
 /// Excitation backprop (Zhang et al., 2016): the probability that a neuron won, handed down from the
 /// class to a layer.
@@ -74,38 +113,9 @@ impl ExcitationBackprop {
             allow_signed: false,
         }
     }
-
-    /// By other rules than [`RelevanceRules::excitation_backprop`]: to cover an operator that those
-    /// do not.
-    pub fn relevance_rules(mut self, rules: RelevanceRules) -> Self {
-        self.rules = rules;
-        self
-    }
-
-    setup_builders!(batch_size, progress);
-
-    fn allowed(&self) -> Allowed {
-        Allowed {
-            input: self.allow_input,
-            signed: self.allow_signed,
-        }
-    }
 }
 
-crate::options!(ExcitationBackprop {
-    {
-        /// Whether it goes down through the first convolution to the signed input if asked to; not by
-        /// default.
-        allow_input: bool as "allow-input",
-        "whether it goes down through the first convolution to signed inputs", "true or false"
-    }
-    {
-        /// Whether it goes down through layers that read numbers below 0, such as those behind SiLU and
-        /// HardSwish; not by default.
-        allow_signed: bool as "allow-signed",
-        "whether it goes down through layers that read numbers below 0", "true or false"
-    }
-});
+excites!(ExcitationBackprop {});
 
 /// What the rules may be used on, though it is not what they were made for.
 #[derive(Debug, Clone, Copy)]
@@ -194,11 +204,7 @@ fn is_signed(numbers: &Tensor<2>) -> bool {
 const ROUNDING: f32 = 1e-6;
 
 impl Attributor for ExcitationBackprop {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
-
-    stated!();
+    crate::stated!(METHOD);
 
     /// Besides the errors of all methods: [`AttributionError::Parameter`] for a layer below the
     /// first convolution, [`AttributionError::Signed`] for layers that read numbers below 0,
@@ -206,20 +212,12 @@ impl Attributor for ExcitationBackprop {
     /// about, [`AttributionError::NeedsModel`] for a closure.
     ///
     /// Memory: all activations of a batch between the input and the target.
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        self.rules.check()?;
-        let work = Context::new(network, images, &target, &self.setup)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         work.target.check_units(self.name())?;
-        let model = work.model(self.name())?;
-        self.rules.check_matches(model)?;
+        let model = self.rules.model(work, self.name())?;
         let (mut started, mut uses) = (Vec::new(), Vec::new());
         let (values, scores) = work.each_recording(model, |recorded, _rows| {
-            self.allowed().check_layer(&work, &recorded.recording)?;
+            self.allowed().check_layer(work, &recorded.recording)?;
             started.extend(sums(&recorded.gradient.to_array()?));
             let recording = self.rules.prepare(recorded.recording);
             let (from, to) = (&work.target.layer, &work.layer);
@@ -228,11 +226,11 @@ impl Attributor for ExcitationBackprop {
                 .rules
                 .hand_down(self.name(), &recording, from, seed, to)?;
             self.allowed()
-                .check_signs(METHOD.name, &self.rules, &work, &recording)?;
+                .check_signs(METHOD.name, &self.rules, work, &recording)?;
             uses = used;
             Ok(arrived)
         })?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+        Ok(Attribution::new(self, work, values, scores, Reduce::Sum)?
             .with_rules(self.rules.name(), uses)
             .expecting(started))
     }
@@ -271,25 +269,9 @@ impl ContrastiveExcitationBackprop {
         self.contrast_layer = Some(layer.to_owned());
         self
     }
-
-    /// By other rules than [`RelevanceRules::excitation_backprop`]: to cover an operator that those
-    /// do not.
-    pub fn relevance_rules(mut self, rules: RelevanceRules) -> Self {
-        self.rules = rules;
-        self
-    }
-
-    setup_builders!(batch_size, progress);
-
-    fn allowed(&self) -> Allowed {
-        Allowed {
-            input: self.allow_input,
-            signed: self.allow_signed,
-        }
-    }
 }
 
-crate::options!(ContrastiveExcitationBackprop {
+excites!(ContrastiveExcitationBackprop {
     {
         "contrast-layer",
         "where what speaks for other classes is subtracted; the classifier's input unless given",
@@ -299,18 +281,6 @@ crate::options!(ContrastiveExcitationBackprop {
             method.contrast_layer = Some(text.to_owned());
             Some(())
         }
-    }
-    {
-        /// Whether it goes down through the first convolution to the signed input if asked to; not by
-        /// default.
-        allow_input: bool as "allow-input",
-        "whether it goes down through the first convolution to signed inputs", "true or false"
-    }
-    {
-        /// Whether it goes down through layers that read numbers below 0, such as those behind SiLU and
-        /// HardSwish; not by default.
-        allow_signed: bool as "allow-signed",
-        "whether it goes down through layers that read numbers below 0", "true or false"
     }
 });
 
@@ -352,31 +322,19 @@ impl ContrastiveExcitationBackprop {
 }
 
 impl Attributor for ContrastiveExcitationBackprop {
-    fn name(&self) -> &'static str {
-        CONTRASTIVE.name
-    }
-
-    stated!();
+    crate::stated!(CONTRASTIVE);
 
     /// As [`ExcitationBackprop`]; [`AttributionError::Parameter`] also for a contrast layer that
     /// does not lie between the classifier and the layer.
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        self.rules.check()?;
-        let work = Context::new(network, images, &target, &self.setup)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         work.target.check_units(self.name())?;
-        let model = work.model(self.name())?;
-        self.rules.check_matches(model)?;
+        let model = self.rules.model(work, self.name())?;
         let mut uses = Vec::new();
         let (values, scores) = work.each_recording(model, |recorded, _rows| {
-            self.allowed().check_layer(&work, &recorded.recording)?;
+            self.allowed().check_layer(work, &recorded.recording)?;
             let recording = self.rules.prepare(recorded.recording);
             let (top, seed) = (&work.target.layer, recorded.gradient);
-            let (contrast, classifier) = self.contrast(&work, &recording)?;
+            let (contrast, classifier) = self.contrast(work, &recording)?;
             let (method, rules) = (self.name(), &self.rules);
             let against = rules.hand_down_against(
                 method,
@@ -391,7 +349,7 @@ impl Attributor for ContrastiveExcitationBackprop {
             let (arrived, below) =
                 rules.hand_down(method, &recording, &contrast, difference, &work.layer)?;
             self.allowed()
-                .check_signs(CONTRASTIVE.name, rules, &work, &recording)?;
+                .check_signs(CONTRASTIVE.name, rules, work, &recording)?;
             uses = above;
             for used in below {
                 RuleUse::count(&mut uses, &used.rule, used.operators);
@@ -399,7 +357,7 @@ impl Attributor for ContrastiveExcitationBackprop {
             Ok(arrived)
         })?;
         Ok(
-            Attribution::new(self, &work, values, scores, Reduce::Positive)?
+            Attribution::new(self, work, values, scores, Reduce::Positive)?
                 .with_rules(self.rules.name(), uses),
         )
     }

@@ -37,58 +37,41 @@
 //! One gradient for each image. Memory: all activations of a batch between the input and the target.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, INPUT, ImageBatch, Layout, Layouts, LongRows, Step};
+use elucid_graph::{Activation, Layout, Layouts, LongRows, Step};
 use elucid_rules::{Algebra, OpKind, RuleUse};
 use elucid_vision::Model;
 use ndarray::{Array2, Array3, Axis, Ix4};
 
 use crate::attribution::{Attribution, Completeness};
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::Method;
-use crate::network::Network;
-use crate::options::{Configurable, words};
+use crate::options::words;
 use crate::recorded::Recorded;
 use crate::saliency::{Reduce, resize};
-use crate::target::Target;
 use crate::work::{Context, to_vec};
 
-/// How the terms of a layer become a map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FullGradTerms {
-    /// Their absolute values, stretched to 0..1 in each layer: the paper's.
-    Rescaled,
-    /// As they are: maps add up to the terms that have a position.
-    Signed,
-}
-
-words!(FullGradTerms, "terms",
-    TERMS = "rescaled (absolute, stretched to 0..1 in each layer) or signed (as they are)",
-    "rescaled" => Rescaled, "signed" => Signed);
-
-/// FullGrad: input times gradient, and what each bias adds to the score.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct FullGrad {
-    pub(crate) setup: Setup,
-    terms: FullGradTerms,
-}
-
-impl Default for FullGrad {
-    fn default() -> Self {
-        Self::new()
+words! {
+    /// How the terms of a layer become a map.
+    pub enum FullGradTerms: "terms", TERMS =
+        "rescaled (absolute, stretched to 0..1 in each layer) or signed (as they are)" {
+        /// Their absolute values, stretched to 0..1 in each layer: the paper's.
+        Rescaled = "rescaled",
+        /// As they are: maps add up to the terms that have a position.
+        Signed = "signed",
     }
+}
+
+method! {
+    /// FullGrad: input times gradient, and what each bias adds to the score.
+    pub struct FullGrad {
+        terms: FullGradTerms = FullGradTerms::Rescaled,
+    }
+    /// The paper's map, of rescaled terms.
+    new
 }
 
 impl FullGrad {
-    /// The paper's map, of rescaled terms.
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            terms: FullGradTerms::Rescaled,
-        }
-    }
-
     setup_builders!(batch_size, progress);
 }
 
@@ -100,19 +83,9 @@ crate::options!(FullGrad {
 });
 
 impl Attributor for FullGrad {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let work = Context::new(network, images, &target, &self.setup)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         let model = work.model(METHOD.title)?;
         let layouts = model.layouts(work.size())?;
         let (mut sums, mut uses) = (Vec::new(), Vec::new());
@@ -125,7 +98,7 @@ impl Attributor for FullGrad {
                 sums: vec![0.0; rows.len()],
                 uses: Vec::new(),
             };
-            terms.hand_down(&work, &recorded)?;
+            terms.hand_down(work, &recorded)?;
             sums.extend(terms.sums);
             uses = terms.uses;
             let (n, h, w) = terms.maps.dim();
@@ -140,7 +113,7 @@ impl Attributor for FullGrad {
                 expected: f64::from(score),
             });
         let completeness = completeness.collect();
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+        Ok(Attribution::new(self, work, values, scores, Reduce::Sum)?
             .with_completeness(completeness)
             .with_rule_uses(uses))
     }
@@ -351,12 +324,7 @@ fn implicit(step: &Step<'_>, slot: usize) -> Result<Adds, AttributionError> {
     Ok(Adds::Implicit(Box::new(Activation::from_rows(bends, &y)?)))
 }
 
-pub(crate) const METHOD: Method = Method::new(
-    "full-grad",
-    "FullGrad",
-    "Srinivas and Fleuret 2019",
-    |options| options.apply(FullGrad::new()),
-)
-.needs_model()
-.sums_to("the score, in networks that are linear piece by piece")
-.options(FullGrad::OPTIONS);
+pub(crate) const METHOD: Method =
+    Method::of::<FullGrad>("full-grad", "FullGrad", "Srinivas and Fleuret 2019")
+        .needs_model()
+        .sums_to("the score, in networks that are linear piece by piece");

@@ -27,30 +27,31 @@
 //! # Ok::<(), AttributionError>(())
 //! ```
 
-use elucid_graph::{ImageBatch, Layout};
+use elucid_graph::Layout;
 use ndarray::{Array3, Axis, Zip};
 
 use crate::attribution::Attribution;
 use crate::attributor::Attributor;
+use crate::attributor::Setup;
 use crate::error::AttributionError;
 use crate::layer_map::LayerMap;
+use crate::layer_map::Takes;
 use crate::methods::{Method, MethodOptions, Place};
-use crate::network::Network;
 use crate::options::{Configuration, words};
 use crate::saliency::{Reduce, Saliency};
-use crate::target::Target;
+use crate::work::Context;
 use crate::work::at_least_one;
+use elucid_graph::INPUT;
 
-/// How maps become one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fuse {
-    /// Their mean.
-    Mean,
-    /// The product of their positive parts.
-    Product,
+words! {
+    /// How maps become one.
+    pub enum Fuse: "fuse", FUSES = "mean or product" {
+        /// Their mean.
+        Mean = "mean",
+        /// The product of their positive parts.
+        Product = "product",
+    }
 }
-
-words!(Fuse, "fuse", FUSES = "mean or product", "mean" => Mean, "product" => Product);
 
 /// Several methods, or one at several layers, whose maps become one.
 #[derive(Debug)]
@@ -60,6 +61,8 @@ pub struct Fused {
     parts: Vec<Box<dyn Attributor>>,
     fuse: Fuse,
     reduce: Option<Reduce>,
+    /// That of the first, at the input: each looks up its own layer.
+    setup: Setup,
 }
 
 impl Fused {
@@ -78,6 +81,11 @@ impl Fused {
         names.dedup();
         Ok(Self {
             name: names.join(" + "),
+            setup: parts[0]
+                .setup()
+                .clone()
+                .with_layer(INPUT)
+                .taking(Takes::Numbers),
             parts,
             fuse,
             reduce: None,
@@ -145,6 +153,10 @@ impl Attributor for Fused {
         &self.name
     }
 
+    fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
     fn configuration(&self, size: [usize; 2]) -> Configuration {
         let mut parts = self.parts.iter().map(|part| part.configuration(size));
         let first = parts.next().unwrap_or_default();
@@ -156,15 +168,11 @@ impl Attributor for Fused {
         common.with("fuse", self.fuse)
     }
 
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        let (network, images) = (work.network(), work.images());
         let (mut found, mut maps) = (Vec::new(), Vec::new());
         for part in &self.parts {
-            let attribution = part.attribute(network, images, target.clone())?;
+            let attribution = part.attribute(network, &images, work.asked().clone())?;
             let reduce = self.reduce.unwrap_or(attribution.reduction());
             maps.push(attribution.saliency(reduce)?);
             found.push(attribution);

@@ -12,7 +12,7 @@ use elucid_graph::{INPUT, ImageBatch};
 use elucid_vision::Model;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, Setup, method, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
 use crate::network::Network;
@@ -20,26 +20,14 @@ use crate::saliency::Reduce;
 use crate::target::Target;
 use crate::work::{Context, join, to_vec};
 
-/// The gradient of a target.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct Gradient {
-    pub(crate) setup: Setup,
+method! {
+    /// The gradient of a target.
+    pub struct Gradient {}
+    /// At a layer.
+    at_input
 }
 
 impl Gradient {
-    /// At the network's input.
-    pub fn at_input() -> Self {
-        Self::at(INPUT)
-    }
-
-    /// At a layer.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-        }
-    }
-
     setup_builders!(rules, batch_size, progress);
 
     /// The gradient at each of several layers: the results are those of [`Gradient::at`] each of them. Of
@@ -139,30 +127,21 @@ impl Gradient {
 crate::options!(Gradient {});
 
 impl Attributor for Gradient {
-    fn name(&self) -> &'static str {
-        "gradient"
-    }
+    crate::stated!(METHOD);
 
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let work = Context::new(network, images, &target, &self.setup)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         let (values, scores) = work.each_batch(|rows, at| {
             let found = work.gradients(rows, at)?;
             Ok((found.gradient, found.scores))
         })?;
-        Attribution::new(self, &work, values, scores, Reduce::MaxAbs)
+        Attribution::new(self, work, values, scores, Reduce::MaxAbs)
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
+pub(crate) const METHOD: Method = Method::of::<Gradient>(
     "gradient",
     "Gradient",
     "Simonyan, Vedaldi and Zisserman 2013",
-    |options| options.apply(Gradient::at_input()),
 )
 .at(Place::AnyLayer)
 .takes_rules();

@@ -21,20 +21,18 @@
 //! [`IntegratedGradients`]: crate::IntegratedGradients
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, INPUT, ImageBatch};
+use elucid_graph::{Activation, INPUT};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::lines::{Lines, mean};
 use crate::methods::{Method, Place};
-use crate::network::Network;
 use crate::options::Configurable;
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::sampling::{Draws, errors_of_all};
-use crate::target::Target;
 use crate::work::{Context, column, join};
 
 /// Integrated gradients over a distribution of baselines, by sampling.
@@ -86,25 +84,15 @@ crate::options!(GradientShap {
 });
 
 impl Attributor for GradientShap {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Context::new(network, images, &target, &self.setup)?;
-        self.baseline.check(&work)?;
+        self.baseline.check(work)?;
         let start = |image| {
-            let mut random = Random::new(self.setup.seed);
-            let starts = self.baseline.rows(&work, image, &mut random)?;
-            let lines = Lines::new(&work, image, work.activation_of(&[image])?, starts);
+            let mut random = Random::new(work.seed);
+            let starts = self.baseline.rows(work, image, &mut random)?;
+            let lines = Lines::new(work, image, work.activation_of(&[image])?, starts);
             let noise = self.noise;
             Ok(Drawn {
                 lines,
@@ -130,7 +118,7 @@ impl Attributor for GradientShap {
             scores.push(end);
         }
         Ok(
-            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)?
+            Attribution::new(self, work, join(&parts)?, scores, Reduce::AbsSum)?
                 .with_evaluations(found.samples)
                 .with_planned(planned)
                 .with_standard_errors(errors_of_all(errors)?)

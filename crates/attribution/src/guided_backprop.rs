@@ -22,29 +22,10 @@
 //! would be the plain gradient. Who wants them treated alike says so: [`Gradient`](crate::Gradient) under
 //! rules that put [`GuidedActivation`](elucid_rules::GuidedActivation) on them.
 
-use crate::attributor::Setup;
-use crate::methods::{Method, Place};
-use crate::rectified::{Rectified, rectified};
+use crate::rectified::rectified;
 
-/// Guided backpropagation: the gradient, of which each ReLU passes positive parts only.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct GuidedBackprop {
-    pub(crate) setup: Setup,
+rectified! {
+    /// Guided backpropagation: the gradient, of which each ReLU passes positive parts only.
+    GuidedBackprop by "guided",
+    "guided-backprop", "Guided backpropagation", "Springenberg et al. 2015"
 }
-
-pub(crate) const RECTIFIED: Rectified = Rectified {
-    title: METHOD.title,
-    rules: "guided",
-};
-
-rectified!(GuidedBackprop);
-
-pub(crate) const METHOD: Method = Method::new(
-    "guided-backprop",
-    "Guided backpropagation",
-    "Springenberg et al. 2015",
-    |options| options.apply(GuidedBackprop::at_input()),
-)
-.at(Place::AnyLayer)
-.needs_model();

@@ -16,32 +16,33 @@
 //! Memory: the activations of `batch_size` images between the input and the target.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, INPUT, ImageBatch};
+use elucid_graph::{Activation, INPUT};
 use elucid_rules::Rules;
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis, Ix4};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::cam;
 use crate::error::AttributionError;
 use crate::guided_backprop;
 use crate::layer_map::Takes;
 use crate::methods::Method;
-use crate::network::{FEATURES, Network};
+use crate::network::FEATURES;
 use crate::options::{Configurable, words};
 use crate::rectified::Rectified;
 use crate::saliency::{Reduce, resize};
-use crate::target::Target;
 use crate::work::Context;
 
-/// How a map gets the size of the images.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Upsampling {
-    /// Bilinear, edges aligned: the paper's.
-    #[default]
-    Bilinear,
-    /// The nearest neighbour: Captum's.
-    Nearest,
+words! {
+    /// How a map gets the size of the images.
+    #[derive(Default)]
+    pub enum Upsampling: "interpolation", UPSAMPLINGS = "bilinear or nearest" {
+        /// Bilinear, edges aligned: the paper's.
+        #[default]
+        Bilinear = "bilinear",
+        /// The nearest neighbour: Captum's.
+        Nearest = "nearest",
+    }
 }
 
 impl Upsampling {
@@ -57,9 +58,6 @@ impl Upsampling {
         }
     }
 }
-
-words!(Upsampling, "interpolation", UPSAMPLINGS = "bilinear or nearest",
-    "bilinear" => Bilinear, "nearest" => Nearest);
 
 /// Guided Grad-CAM: guided backpropagation times the positive part of Grad-CAM.
 #[derive(Debug, Clone)]
@@ -141,19 +139,10 @@ const RECTIFIED: Rectified = Rectified {
 };
 
 impl Attributor for GuidedGradCam {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let guided = RECTIFIED.work(&self.setup, network, images, &target)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        let guided = RECTIFIED.work(work)?;
         let cam = guided.at(&self.cam_layer, &Rules::new(), Takes::Map)?;
         let (values, scores) = guided.each_batch(|rows, at| {
             let found = guided.gradients(rows, at)?;

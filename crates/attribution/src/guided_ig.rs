@@ -15,50 +15,40 @@
 //! many; since each step's gradient is that of its beginning, 200 leave an error, which is
 //! reported.
 //!
+//! When it is stopped there is nothing to keep: the path is found step by step, and a part of it is no estimate of the whole.
+//!
 //! Memory: beside a batch of paths, four numbers on the host for each of the network's input, for
 //! each path of a batch. Several images, or several baselines of one, are propagated together.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, INPUT, ImageBatch};
+use elucid_graph::Activation;
 use ndarray::{ArrayD, Axis};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::lines::{Lines, mean};
 use crate::methods::Method;
-use crate::network::Network;
 use crate::options::Configurable;
 use crate::quadrature::{STEPS, steps_fit};
 use crate::random::Random;
 use crate::saliency::Reduce;
-use crate::target::Target;
 use crate::work::{Context, to_vec};
 
-/// The integral of the gradient along a path that follows small gradients first.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct GuidedIntegratedGradients {
-    pub(crate) setup: Setup,
-    baseline: Baseline,
-    steps: usize,
-    fraction: f64,
-    max_distance: f64,
+method! {
+    /// The integral of the gradient along a path that follows small gradients first.
+    pub struct GuidedIntegratedGradients {
+        baseline: Baseline = Baseline::zero(),
+        steps: usize = 200,
+        fraction: f64 = 0.25,
+        max_distance: f64 = 0.02,
+    }
+    /// From a baseline of zero in 200 steps.
+    new
 }
 
 impl GuidedIntegratedGradients {
-    /// From a baseline of zero in 200 steps.
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            baseline: Baseline::zero(),
-            steps: 200,
-            fraction: 0.25,
-            max_distance: 0.02,
-        }
-    }
-
     setup_builders!(rules, batch_size, seed, progress);
 }
 
@@ -84,12 +74,6 @@ crate::options!(GuidedIntegratedGradients {
         "0 to 1", |distance| (0.0..=1.0).contains(distance)
     }
 });
-
-impl Default for GuidedIntegratedGradients {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// One path, from a baseline to an image.
 struct Path {
@@ -174,25 +158,15 @@ impl Path {
 }
 
 impl Attributor for GuidedIntegratedGradients {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Context::new(network, images, &target, &self.setup)?;
-        self.baseline.check(&work)?;
+        self.baseline.check(work)?;
         let baselines = self.baseline.count();
         let (mut scores, mut expected) = (Vec::new(), Vec::new());
         for image in 0..work.count() {
-            let lines = self.lines(&work, image)?;
+            let lines = self.lines(work, image)?;
             let (starts, end) = lines.scores()?;
             expected.push(f64::from(end) - mean(&starts));
             scores.push(end);
@@ -207,7 +181,7 @@ impl Attributor for GuidedIntegratedGradients {
             let mut batch = batch
                 .iter()
                 .map(|&(image, baseline)| {
-                    let lines = self.lines(&work, image)?;
+                    let lines = self.lines(work, image)?;
                     let start = to_vec(&lines.starts([baseline]).into())?;
                     Ok(Path::new(image, start, &to_vec(lines.end())?))
                 })
@@ -225,7 +199,7 @@ impl Attributor for GuidedIntegratedGradients {
                 }
                 done += batch.len();
                 let total = paths.len() * self.steps;
-                self.setup.progress.report(done, total)?;
+                work.report(done, total)?;
             }
             for path in batch {
                 let mut image = values.index_axis_mut(Axis(0), path.image);
@@ -236,7 +210,7 @@ impl Attributor for GuidedIntegratedGradients {
         }
         let evaluations = vec![self.steps * baselines; scores.len()];
         Ok(
-            Attribution::new(self, &work, values, scores, Reduce::AbsSum)?
+            Attribution::new(self, work, values, scores, Reduce::AbsSum)?
                 .with_evaluations(evaluations)
                 .expecting(expected),
         )
@@ -256,13 +230,11 @@ impl GuidedIntegratedGradients {
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
+pub(crate) const METHOD: Method = Method::of::<GuidedIntegratedGradients>(
     "guided-ig",
     "Guided integrated gradients",
     "Kapishnikov et al. 2021",
-    |options| options.apply(GuidedIntegratedGradients::new()),
 )
 .takes_rules()
 .random()
-.sums_to("score - score of the baseline, as the steps become many")
-.options(GuidedIntegratedGradients::OPTIONS);
+.sums_to("score - score of the baseline, as the steps become many");

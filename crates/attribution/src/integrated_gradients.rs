@@ -26,7 +26,7 @@
 //! points 1.7 %; with 50 points of Gauss and Legendre's rule it is 2.4 % to 3.3 %.
 //!
 //! **Where it differs.** Captum's `riemann_trapezoid` weights add up to `1 - 1/n`, ours to 1. The
-//! notebook explains the softmax probability ([`Target::probability`]), the others here the logit.
+//! notebook explains the softmax probability ([`Target::probability`](crate::Target::probability)), the others here the logit.
 //! Captum's `LayerIntegratedGradients` runs the layers below at every step and starts at the
 //! baseline's activations; here layers below run once, and the path may start at zero activations,
 //! as Lucid's channel attribution does (with the rule [`Quadrature::Left`] and 100 steps). Where
@@ -38,6 +38,12 @@
 //! [`Rules`](elucid_rules::Rules) gradients are no longer those of the score, and nothing promises
 //! a sum.
 //!
+//! **Stopped** ([`IntegratedGradients::keep_partial`]), points of a fixed rule are taken in an order of which any beginning
+//! is spread evenly over the path and over baselines (van der Corput's), and the result is the weighted mean at those
+//! that were reached: an estimate for any number of points, without the order of convergence of the rule. Of adaptive
+//! integration it is the trapezoid over the intervals so far, once each line has its first ones; before that, and of
+//! images that were not reached, it is 0, of 0 evaluations.
+//!
 //! **Shown** as the sum of absolute values over channels, as in the notebook.
 //!
 //! **Memory**: `batch_size` points are propagated together, of one image after another. With fixed
@@ -47,37 +53,38 @@
 //! `[3, 224, 224]`.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, INPUT, ImageBatch};
+use elucid_graph::Activation;
 
 use crate::adaptive::Mesh;
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::budget::SINGLE;
 use crate::error::AttributionError;
 use crate::lines::{Lines, Point, mean};
 use crate::methods::{Method, MethodOptions, Place};
-use crate::network::Network;
 use crate::options::{Configurable, Setting};
 use crate::quadrature::{Quadrature, STEPS, check_steps};
 use crate::random::Random;
 use crate::saliency::Reduce;
-use crate::target::Target;
 use crate::work::{Context, column, join, to_vec};
-use elucid_progress::Reporter;
 
 /// The completeness error that adaptive integration aims for by default.
 const TOLERANCE: f64 = 0.01;
 /// The gradients that adaptive integration takes at most by default.
 pub(crate) const MAX_EVALUATIONS: usize = 400;
 
-/// The integral of the gradient along a straight path from a baseline.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct IntegratedGradients {
-    pub(crate) setup: Setup,
-    integral: Integral,
-    start: Start,
+method! {
+    /// The integral of the gradient along a straight path from a baseline.
+    pub struct IntegratedGradients {
+        integral: Integral = Integral::Fixed {
+            quadrature: Quadrature::GaussLegendre,
+            steps: 50,
+        },
+        start: Start = Start::Baseline(Baseline::zero()),
+    }
+    /// At the input, from [`Baseline::zero`], with 50 points of [`Quadrature::GaussLegendre`].
+    new
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -99,24 +106,12 @@ enum Start {
 }
 
 impl IntegratedGradients {
-    /// At the input, from [`Baseline::zero`], with 50 points of [`Quadrature::GaussLegendre`].
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            integral: Integral::Fixed {
-                quadrature: Quadrature::GaussLegendre,
-                steps: 50,
-            },
-            start: Start::Baseline(Baseline::zero()),
-        }
-    }
-
     /// Captum's defaults, which are those of [`IntegratedGradients::new`].
     pub fn captum() -> Self {
         Self::new()
     }
 
-    /// The notebook's: the trapezoid with 50 steps. It explains [`Target::probability`].
+    /// The notebook's: the trapezoid with 50 steps. It explains [`Target::probability`](crate::Target::probability).
     pub fn notebook() -> Self {
         Self::new().quadrature(Quadrature::Trapezoid)
     }
@@ -181,7 +176,7 @@ impl IntegratedGradients {
         self
     }
 
-    setup_builders!(rules, batch_size, seed, progress);
+    setup_builders!(rules, batch_size, seed, progress, keep_partial);
 
     fn fixed(&self) -> (Quadrature, usize) {
         match self.integral {
@@ -234,12 +229,6 @@ impl IntegratedGradients {
     }
 }
 
-impl Default for IntegratedGradients {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Integral {
     fn check(self, lines: usize) -> Result<(), AttributionError> {
         let (tolerance, max_evaluations) = match self {
@@ -269,68 +258,112 @@ impl Integral {
 }
 
 /// Reports evaluations of all images.
-struct Count<'c> {
-    reporter: &'c Reporter,
+struct Count<'c, 'w> {
+    work: &'c Context<'w>,
     done: usize,
     total: usize,
+    /// Whether the callback asked to stop, and what there is so far is kept.
+    is_stopped: bool,
 }
 
-impl Count<'_> {
+impl Count<'_, '_> {
     fn add(&mut self, evaluations: usize) -> Result<(), AttributionError> {
         self.done = self.done.saturating_add(evaluations);
-        Ok(self.reporter.report(self.done, self.total)?)
+        match self.work.report(self.done, self.total) {
+            Err(AttributionError::Cancelled { .. }) if self.work.keeps_partial => {
+                self.is_stopped = true;
+                Ok(())
+            }
+            told => told,
+        }
     }
 }
 
-/// The mean over all lines of the integral by given nodes and weights.
-fn by_rule(
-    lines: &Lines<'_, '_>,
-    nodes: &[(f64, f64)],
-    batch_size: usize,
-    count: &mut Count<'_>,
-) -> Result<Tensor<2>, AttributionError> {
-    let all: Vec<(Point, f32)> = (0..lines.count())
-        .flat_map(|line| {
-            nodes.iter().map(move |&(at, weight)| {
-                let weight = weight / lines.count() as f64;
-                (Point { line, at }, weight as f32)
-            })
-        })
-        .collect();
-    let mut sum = lines.end().rows().zeros_like();
-    for batch in all.chunks(batch_size) {
-        let (points, weights): (Vec<Point>, Vec<f32>) = batch.iter().copied().unzip();
-        let gradient = lines.gradients(&points)?.gradient.rows();
-        let differences = lines.differences(points.iter().map(|point| point.line));
-        let weights = column(&weights, &gradient.device());
-        sum = sum + (gradient * differences * weights).sum_dim(0);
-        count.add(points.len())?;
-    }
-    Ok(sum)
-}
-
-/// What adaptive integration found for one image.
-struct Adapted {
+/// What was found for one image.
+struct Found {
     integral: Tensor<2>,
     evaluations: usize,
+    /// Whether adaptive integration met its tolerance.
     met: bool,
 }
 
-/// The mean over all lines of the integral, each interval halved as often as it needs.
+impl Found {
+    /// Of no evaluations.
+    fn none(lines: &Lines<'_, '_>) -> Self {
+        Self {
+            integral: lines.end().rows().zeros_like(),
+            evaluations: 0,
+            met: false,
+        }
+    }
+}
+
+/// `0..count` in an order of which any beginning is spread evenly: that of van der Corput's sequence.
+fn spread(count: usize) -> impl Iterator<Item = usize> {
+    let sequence = count.next_power_of_two();
+    let bits = sequence.trailing_zeros();
+    let reversed = move |i: usize| match bits {
+        0 => i,
+        bits => i.reverse_bits() >> (usize::BITS - bits),
+    };
+    (0..sequence).map(reversed).filter(move |&i| i < count)
+}
+
+/// The mean over all lines of the integral by given nodes and weights. Stopped, it is the weighted mean of the
+/// integrand at the points so far, which are spread over all lines.
+fn by_rule(
+    lines: &Lines<'_, '_>,
+    nodes: &[(f64, f64)],
+    count: &mut Count<'_, '_>,
+) -> Result<Found, AttributionError> {
+    let points = lines.count() * nodes.len();
+    let order: Vec<usize> = match count.work.keeps_partial {
+        true => spread(points).collect(),
+        false => (0..points).collect(),
+    };
+    let mut found = Found::none(lines);
+    let mut weighed = 0.0;
+    for batch in order.chunks(count.work.batch_size) {
+        let of_point = |&i: &usize| {
+            let (at, weight) = nodes[i % nodes.len()];
+            let line = i / nodes.len();
+            (Point { line, at }, weight / lines.count() as f64)
+        };
+        let (points, weights): (Vec<Point>, Vec<f64>) = batch.iter().map(of_point).unzip();
+        let gradient = lines.gradients(&points)?.gradient.rows();
+        let differences = lines.differences(points.iter().map(|point| point.line));
+        weighed += weights.iter().sum::<f64>();
+        let weights: Vec<f32> = weights.into_iter().map(|weight| weight as f32).collect();
+        let weights = column(&weights, &gradient.device());
+        found.integral = found.integral + (gradient * differences * weights).sum_dim(0);
+        found.evaluations += points.len();
+        count.add(points.len())?;
+        if count.is_stopped {
+            break;
+        }
+    }
+    if found.evaluations < points && weighed > 0.0 {
+        found.integral = found.integral / weighed as f32;
+    }
+    Ok(found)
+}
+
+/// The mean over all lines of the integral, each interval halved as often as it needs. Stopped, it is that of the
+/// intervals so far; of nothing, before each line has its first ones.
 fn adapted(
     lines: &Lines<'_, '_>,
     within: f64,
     max_evaluations: usize,
-    batch_size: usize,
-    count: &mut Count<'_>,
-) -> Result<Adapted, AttributionError> {
+    count: &mut Count<'_, '_>,
+) -> Result<Found, AttributionError> {
     let differences = (0..lines.count())
         .map(|line| to_vec(&lines.differences([line]).into()))
         .collect::<Result<Vec<_>, _>>()?;
     let mut mesh = Mesh::new(lines.count(), max_evaluations);
-    let met = loop {
+    let first = mesh.wanted().len();
+    let met = 'adapting: loop {
         let wanted = mesh.wanted();
-        for points in wanted.chunks(batch_size) {
+        for points in wanted.chunks(count.work.batch_size) {
             let found = lines.gradients(points)?;
             let gradients = to_vec(&found.gradient)?;
             let rows = gradients.chunks((gradients.len() / points.len()).max(1));
@@ -340,6 +373,9 @@ fn adapted(
                 mesh.add(f64::from(score), slope, row.to_vec());
             }
             count.add(points.len())?;
+            if count.is_stopped {
+                break 'adapting mesh.len() >= first && mesh.error() <= within;
+            }
         }
         if mesh.error() <= within {
             break true;
@@ -349,6 +385,9 @@ fn adapted(
             break false;
         }
     };
+    if mesh.len() < first {
+        return Ok(Found::none(lines));
+    }
     let mut sum = vec![0.0; differences.first().map_or(0, Vec::len)];
     for (integral, difference) in mesh.integrals().iter().zip(&differences) {
         for ((sum, integral), &difference) in sum.iter_mut().zip(integral).zip(difference) {
@@ -358,7 +397,7 @@ fn adapted(
     let sum: Vec<f32> = sum.into_iter().map(|v| v as f32).collect();
     let shape = [1, sum.len()];
     let device = lines.end().rows().device();
-    Ok(Adapted {
+    Ok(Found {
         integral: Tensor::from_data(TensorData::new(sum, shape), &device),
         evaluations: mesh.len(),
         met,
@@ -366,21 +405,11 @@ fn adapted(
 }
 
 impl Attributor for IntegratedGradients {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Context::new(network, images, &target, &self.setup)?;
-        let line_count = self.check(&work)?;
+        let line_count = self.check(work)?;
         let (nodes, each) = match self.integral {
             Integral::Fixed { quadrature, steps } => {
                 let nodes = quadrature.nodes(steps);
@@ -392,14 +421,15 @@ impl Attributor for IntegratedGradients {
             } => (Vec::new(), max_evaluations),
         };
         let mut count = Count {
-            reporter: &self.setup.progress,
+            work,
             done: 0,
             total: work.count().saturating_mul(each),
+            is_stopped: false,
         };
         let (mut parts, mut scores, mut expected) = (Vec::new(), Vec::new(), Vec::new());
         let (mut evaluations, mut met) = (Vec::new(), Vec::new());
         for image in 0..work.count() {
-            let lines = self.lines(&work, image)?;
+            let lines = self.lines(work, image)?;
             if let Integral::Adaptive {
                 max_evaluations, ..
             } = self.integral
@@ -410,27 +440,36 @@ impl Attributor for IntegratedGradients {
             }
             let (starts, end) = lines.scores()?;
             let difference = f64::from(end) - mean(&starts);
-            let integral = match self.integral {
-                Integral::Fixed { .. } => {
-                    evaluations.push(each);
-                    by_rule(&lines, &nodes, work.batch_size, &mut count)?
-                }
+            let found = match self.integral {
+                _ if count.is_stopped => Found::none(&lines),
+                Integral::Fixed { .. } => by_rule(&lines, &nodes, &mut count)?,
                 Integral::Adaptive { tolerance, .. } => {
                     let within = tolerance * difference.abs();
-                    let found = adapted(&lines, within, each, work.batch_size, &mut count)?;
-                    evaluations.push(found.evaluations);
-                    met.push(found.met);
+                    let found = adapted(&lines, within, each, &mut count)?;
                     // What an image has left over is not the next one's.
-                    count.add(each.saturating_sub(found.evaluations))?;
-                    found.integral
+                    if !count.is_stopped {
+                        count.add(each.saturating_sub(found.evaluations))?;
+                    }
+                    found
                 }
             };
+            evaluations.push(found.evaluations);
+            if self.adapts().is_some() {
+                met.push(found.met);
+            }
+            let integral = found.integral;
             parts.push(Activation::from_rows(integral, lines.end())?.to_array()?);
             expected.push(difference);
             scores.push(end);
         }
         Ok(
-            Attribution::new(self, &work, join(&parts)?, scores, Reduce::AbsSum)?
+            Attribution::new(self, work, join(&parts)?, scores, Reduce::AbsSum)?
+                .with_planned(
+                    match evaluations.iter().any(|&made| made < each) && count.is_stopped {
+                        true => vec![each; evaluations.len()],
+                        false => Vec::new(),
+                    },
+                )
                 .with_evaluations(evaluations)
                 .with_tolerance_met(met)
                 .expecting(expected),
@@ -562,5 +601,6 @@ pub(crate) const METHOD: Method = Method::new(
 .at(Place::AnyLayer)
 .takes_rules()
 .random()
+.keeps_partial()
 .sums_to("score - score of the baseline")
 .options(IntegratedGradients::OPTIONS);

@@ -89,7 +89,7 @@ pub use layer_map::map_shape;
 pub use linear::LinearApproximation;
 pub use lrp::Lrp;
 pub use methods::{Build, METHODS, Method, MethodOptions, Methods, Place};
-pub use network::{FEATURES, LayerWeights, Network, ReplaceWeights};
+pub use network::{FEATURES, Feeds, LayerWeights, Network, ReplaceWeights};
 pub use options::{
     Configurable, Configuration, HasSetup, MethodOption, OptionError, Setting, fits,
 };
@@ -99,6 +99,7 @@ pub use perturbation::{
     RiseScore, RiseStretch, TokenOcclusion,
 };
 pub use quadrature::Quadrature;
+pub use random::Random;
 pub use relevance::{RelevanceRule, RelevanceRules};
 pub use saliency::{Reduce, Saliency};
 pub use scaled::{Length, Scaled};

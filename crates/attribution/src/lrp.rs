@@ -39,17 +39,15 @@
 //! **Patents.** iNNvestigate's licence says that a part of LRP is under patent (Fraunhofer), and LXT, the program of
 //! AttnLRP's authors, is under a licence that grants no patent rights: look into it before commercial use.
 
-use elucid_graph::{Activation, INPUT, ImageBatch};
+use elucid_graph::{Activation, INPUT};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Method, MethodOptions, Place};
-use crate::network::Network;
 use crate::options::{Configurable, Numbers, Setting};
 use crate::relevance::RelevanceRules;
 use crate::saliency::Reduce;
-use crate::target::Target;
 use crate::work::{Context, sums};
 
 /// Layer-wise relevance propagation (Bach et al., 2015): the score, handed down operator by operator
@@ -124,27 +122,15 @@ impl Lrp {
 }
 
 impl Attributor for Lrp {
-    fn name(&self) -> &'static str {
-        "lrp"
-    }
-
-    stated!();
+    crate::stated!(METHOD);
 
     /// Besides the errors of all methods: [`AttributionError::Uncovered`] for operators that the
     /// rules say nothing about, [`AttributionError::NeedsModel`] for a closure.
     ///
     /// Memory: all activations of a batch between the input and the target.
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        self.rules.check()?;
-        let work = Context::new(network, images, &target, &self.setup)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         work.target.check_handed_down(self.name())?;
-        let model = work.model(self.name())?;
-        self.rules.check_matches(model)?;
+        let model = self.rules.model(work, self.name())?;
         let method = format!("{} ({})", self.name(), self.rules.name());
         let (mut started, mut uses) = (Vec::new(), Vec::new());
         let (values, scores) = work.each_recording(model, |recorded, _rows| {
@@ -157,7 +143,7 @@ impl Attributor for Lrp {
             uses = used;
             Ok(arrived)
         })?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+        Ok(Attribution::new(self, work, values, scores, Reduce::Sum)?
             .with_rules(self.rules.name(), uses)
             .expecting(started))
     }

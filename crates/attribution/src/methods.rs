@@ -1,23 +1,18 @@
 //! The table of all methods, by name.
 
-use std::fmt;
-use std::ops::ControlFlow;
-
 use elucid_graph::INPUT;
 use elucid_rules::Rules;
 
-use crate::attributor::{Attributor, BATCH_SIZE, Setup};
-use crate::by_name::{self, OptionTexts};
+use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::by_name::OptionTexts;
 use crate::error::AttributionError;
-use crate::layer_map::Takes;
 use crate::network::FEATURES;
-use crate::options::{Configurable, Configuration, HasSetup, MethodOption};
+use crate::options::{Configurable, HasSetup, MethodOption};
 use crate::{
     attention, blur_ig, cam, coalitions, deconvnet, deep_lift, excitation, full_grad, gradient,
     gradient_shap, guided_backprop, guided_grad_cam, guided_ig, integrated_gradients, linear, lrp,
     perturbation, smooth_grad, xrai,
 };
-use elucid_progress::{Progress, Reporter};
 
 /// Every method, in the order of the documentation.
 pub const METHODS: &[&Method] = &[
@@ -122,14 +117,6 @@ pub struct Method {
 /// Makes a method under options.
 pub type Build = fn(&MethodOptions) -> Result<Box<dyn Attributor>, AttributionError>;
 
-impl fmt::Debug for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Method")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
 /// What is not said is not so.
 impl Method {
     /// A method at the input, without options of its own, that `build` makes: for most,
@@ -156,10 +143,24 @@ impl Method {
         }
     }
 
-    /// Attributes to other places than the input.
+    /// A method at the input, with the options of its type, which begin with its [`Default`].
+    pub const fn of<M>(name: &'static str, title: &'static str, reference: &'static str) -> Self
+    where
+        M: Default + Configurable<Error = AttributionError> + HasSetup + Attributor + 'static,
+    {
+        let build: Build = |options| options.apply(M::default());
+        Self::new(name, title, reference, build).options(M::OPTIONS)
+    }
+
+    /// Attributes to other places than the input. Of tokens only a [`Model`](elucid_vision::Model) knows.
     #[must_use]
     pub const fn at(self, place: Place) -> Self {
-        Self { place, ..self }
+        let needs_model = self.needs_model || matches!(place, Place::Tokens);
+        Self {
+            place,
+            needs_model,
+            ..self
+        }
     }
 
     /// Needs a [`Model`](elucid_vision::Model).
@@ -236,79 +237,15 @@ impl Method {
 #[derive(Debug, Clone)]
 pub struct Methods(Vec<Method>);
 
-impl Methods {
-    /// Those of the table [`METHODS`].
-    pub fn standard() -> Self {
-        Self(METHODS.iter().map(|method| **method).collect())
-    }
-
-    /// None at all.
-    pub const fn none() -> Self {
-        Self(Vec::new())
-    }
-
-    /// With one more, in the place of one of the same name if there is one.
-    #[must_use]
-    pub fn with(mut self, method: Method) -> Self {
-        match self.0.iter_mut().find(|known| known.name == method.name) {
-            Some(known) => *known = method,
-            None => self.0.push(method),
-        }
-        self
-    }
-
-    /// All of them, in the order in which they came.
-    pub fn iter(&self) -> std::slice::Iter<'_, Method> {
-        self.0.iter()
-    }
-
-    /// The method with this name.
-    ///
-    /// # Errors
-    ///
-    /// [`AttributionError::UnknownMethod`], with the nearest name there is.
-    pub fn find(&self, name: &str) -> Result<&Method, AttributionError> {
-        let all: Vec<&Method> = self.0.iter().collect();
-        by_name::find(&all, name, |method| method.name).map_err(|nearest| {
-            AttributionError::UnknownMethod {
-                name: name.to_owned(),
-                nearest,
-            }
-        })
-    }
-}
-
-impl<'m> IntoIterator for &'m Methods {
-    type Item = &'m Method;
-    type IntoIter = std::slice::Iter<'m, Method>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
+crate::table!(Methods, METHODS of Method: Attributor by MethodOptions or AttributionError::UnknownMethod);
 
 /// What a method's options begin with.
 const PRESET: &str = "preset";
 
 impl Method {
-    /// The method under no options at all, at its own place.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Method::build`], of a method whose own options are out of range.
-    pub fn usual(&self) -> Result<Box<dyn Attributor>, AttributionError> {
-        self.build(&MethodOptions::new())
-    }
-
     /// Height and width of the pictures that methods were published for: their lengths in pixels are as
     /// published there.
     pub const PUBLISHED_AT: [usize; 2] = [224, 224];
-
-    /// Its options on pictures of `[height, width]` where none is given: what [`Method::usual`] says of itself.
-    pub fn defaults(&self, size: [usize; 2]) -> Configuration {
-        let built = self.usual();
-        built.map_or_else(|_| Configuration::new(), |built| built.configuration(size))
-    }
 
     /// The layer that it attributes to when none is named.
     pub const fn own_layer(&self) -> &'static str {
@@ -316,20 +253,6 @@ impl Method {
             Place::SpatialLayer => FEATURES,
             Place::Input | Place::AnyLayer | Place::Tokens => INPUT,
         }
-    }
-
-    /// The method with this name.
-    ///
-    /// # Errors
-    ///
-    /// [`AttributionError::UnknownMethod`], with the nearest name there is.
-    pub fn find(name: &str) -> Result<&'static Method, AttributionError> {
-        by_name::find(METHODS, name, |method| method.name).map_err(|nearest| {
-            AttributionError::UnknownMethod {
-                name: name.to_owned(),
-                nearest,
-            }
-        })
     }
 
     /// The method under these options.
@@ -347,10 +270,10 @@ impl Method {
         if let Some(name) = options.values.unknown(|name| self.takes(name)) {
             return Err(unknown(name));
         }
-        if options.layer.is_some() && !self.place.takes_layer() {
+        if options.names.layer && !self.place.takes_layer() {
             return Err(unknown("layer"));
         }
-        if options.rules.is_some() && !self.takes_rules {
+        if options.names.rules && !self.takes_rules {
             return Err(unknown("rules"));
         }
         let mut options = options.clone();
@@ -363,9 +286,9 @@ impl Method {
                 expected: self.presets.join(", "),
             });
         }
-        options
-            .layer
-            .get_or_insert_with(|| self.own_layer().to_owned());
+        if !options.names.layer {
+            options = options.layer(self.own_layer());
+        }
         (self.build)(&options)
     }
 
@@ -387,15 +310,29 @@ impl Method {
 }
 
 /// Options of a method as text, and what all methods share.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
+#[must_use]
 pub struct MethodOptions {
-    layer: Option<String>,
-    rules: Option<Rules>,
-    batch_size: Option<usize>,
-    seed: u64,
-    progress: Reporter,
-    keeps_partial: bool,
+    setup: Setup,
+    /// Whether a layer was named, and rules were, of which a method may know nothing.
+    names: Names,
     values: OptionTexts,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Names {
+    layer: bool,
+    rules: bool,
+}
+
+impl Default for MethodOptions {
+    fn default() -> Self {
+        Self {
+            setup: Setup::at(INPUT),
+            names: Names::default(),
+            values: OptionTexts::default(),
+        }
+    }
 }
 
 impl MethodOptions {
@@ -405,55 +342,22 @@ impl MethodOptions {
     }
 
     /// Attributes to this layer.
-    #[must_use]
     pub fn layer(mut self, layer: &str) -> Self {
-        self.layer = Some(layer.to_owned());
+        self.names.layer = true;
+        self.setup = self.setup.with_layer(layer);
         self
     }
 
     /// Replaces gradients on the way.
-    #[must_use]
     pub fn rules(mut self, rules: &Rules) -> Self {
-        self.rules = Some(rules.clone());
+        self.names.rules = true;
+        self.setup = self.setup.with_rules(rules);
         self
     }
 
-    /// How many images or samples are propagated together.
-    #[must_use]
-    pub fn batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = Some(batch_size);
-        self
-    }
-
-    /// Where random numbers begin.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Called after every batch; breaking cancels.
-    #[must_use]
-    pub fn progress(
-        mut self,
-        callback: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static,
-    ) -> Self {
-        self.progress = Reporter::new(callback);
-        self
-    }
-
-    /// When the progress callback asks to stop, gives what there is so far instead of
-    /// [`AttributionError::Cancelled`], if the method adds up samples, so that any number of them is an
-    /// estimate ([`Method::keeps_partial`]). What the result rests on is in [`Attribution::evaluations`](crate::Attribution::evaluations) and
-    /// [`Attribution::planned`](crate::Attribution::planned).
-    #[must_use]
-    pub fn keep_partial(mut self, keeps_partial: bool) -> Self {
-        self.keeps_partial = keeps_partial;
-        self
-    }
+    setup_builders!(batch_size, seed, progress, keep_partial);
 
     /// An option of the method's own, as text.
-    #[must_use]
     pub fn set(mut self, option: &str, value: &str) -> Self {
         self.values.set(option, value);
         self
@@ -461,15 +365,7 @@ impl MethodOptions {
 
     /// What all methods share.
     pub fn setup(&self) -> Setup {
-        Setup {
-            layer: self.layer.clone().unwrap_or_else(|| INPUT.to_owned()),
-            rules: self.rules.clone().unwrap_or_default(),
-            batch_size: self.batch_size.unwrap_or(BATCH_SIZE),
-            seed: self.seed,
-            progress: self.progress.clone(),
-            keeps_partial: self.keeps_partial,
-            takes: Takes::Numbers,
-        }
+        self.setup.clone()
     }
 
     /// The preset that was asked for.
@@ -492,7 +388,8 @@ impl MethodOptions {
     where
         M: Configurable<Error = AttributionError> + HasSetup + Attributor + 'static,
     {
-        *method.setup_mut() = self.setup();
+        let takes = method.setup().takes;
+        *method.setup_mut() = self.setup().taking(takes);
         self.values.configure(&mut method)?;
         method.check_options()?;
         Ok(Box::new(method))

@@ -52,7 +52,7 @@ pub trait Network {
     /// Whatever running the network meets.
     fn run(
         &self,
-        feeds: Vec<(&str, Activation)>,
+        feeds: Feeds<'_>,
         fetch: &str,
         rules: &Rules,
     ) -> Result<Activation, AttributionError>;
@@ -64,7 +64,7 @@ pub trait Network {
     /// As [`Network::run`].
     fn run_counting(
         &self,
-        feeds: Vec<(&str, Activation)>,
+        feeds: Feeds<'_>,
         fetch: &str,
         rules: &Rules,
     ) -> Result<(Activation, Vec<RuleUse>), AttributionError> {
@@ -79,7 +79,7 @@ pub trait Network {
     /// As [`Network::run`].
     fn run_all(
         &self,
-        feeds: Vec<(&str, Activation)>,
+        feeds: Feeds<'_>,
         fetch: &[&str],
         rules: &Rules,
     ) -> Result<(Vec<Activation>, Vec<RuleUse>), AttributionError> {
@@ -129,6 +129,9 @@ pub trait Network {
     }
 }
 
+/// Values of layers by name, [`INPUT`] one of them, for a pass.
+pub type Feeds<'f> = Vec<(&'f str, Activation)>;
+
 /// A layer with the names of its weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerWeights {
@@ -167,7 +170,7 @@ impl Network for Model {
 
     fn run(
         &self,
-        feeds: Vec<(&str, Activation)>,
+        feeds: Feeds<'_>,
         fetch: &str,
         rules: &Rules,
     ) -> Result<Activation, AttributionError> {
@@ -177,7 +180,7 @@ impl Network for Model {
 
     fn run_counting(
         &self,
-        feeds: Vec<(&str, Activation)>,
+        feeds: Feeds<'_>,
         fetch: &str,
         rules: &Rules,
     ) -> Result<(Activation, Vec<RuleUse>), AttributionError> {
@@ -191,7 +194,7 @@ impl Network for Model {
 
     fn run_all(
         &self,
-        feeds: Vec<(&str, Activation)>,
+        feeds: Feeds<'_>,
         fetch: &[&str],
         rules: &Rules,
     ) -> Result<(Vec<Activation>, Vec<RuleUse>), AttributionError> {
@@ -378,7 +381,7 @@ impl<F: Fn(Tensor<4>) -> Tensor<2>> Network for F {
 
     fn run(
         &self,
-        feeds: Vec<(&str, Activation)>,
+        feeds: Feeds<'_>,
         fetch: &str,
         rules: &Rules,
     ) -> Result<Activation, AttributionError> {

@@ -279,12 +279,31 @@ impl Setting for Numbers {
     }
 }
 
-/// Values that are called by a word: reading, writing, and the list of words.
+/// Values that are called by a word: the enum, reading, writing, and the list of words.
+///
+/// ```ignore
+/// words! {
+///     /// What rustdoc says of the type.
+///     pub enum Ties: "ties", TIES = "first or share" {
+///         /// What rustdoc says of the value.
+///         First = "first",
+///         /// The list may say more of a word than the word.
+///         Share = "share",
+///     }
+/// }
+/// ```
 #[doc(hidden)]
 #[macro_export]
 macro_rules! words {
-    ($error:ty; $type:ident, $option:literal, $words:ident = $list:literal,
-     $($word:literal => $value:ident),* $(,)?) => {
+    ($error:ty; $(#[$meta:meta])* $vis:vis enum $type:ident: $option:literal, $words:ident = $list:literal {
+        $($(#[$of:meta])* $value:ident = $word:literal),* $(,)?
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        $vis enum $type {
+            $($(#[$of])* $value,)*
+        }
+
         /// The words, as a sentence has them.
         pub(crate) const $words: &str = $list;
 
@@ -309,8 +328,8 @@ macro_rules! words {
 
         $crate::settings!($type);
     };
-    ($type:ident, $($described:tt)*) => {
-        $crate::words!($crate::AttributionError; $type, $($described)*);
+    ($($described:tt)*) => {
+        $crate::words!($crate::AttributionError; $($described)*);
     };
 }
 pub(crate) use crate::words;

@@ -2,54 +2,44 @@
 
 use std::collections::HashSet;
 
-use elucid_graph::{GraphError, ImageBatch};
+use elucid_graph::GraphError;
 use elucid_rules::{Algebra, OpKind, RuleUse, Rules};
 use elucid_vision::Model;
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup};
+use crate::attributor::Attributor;
 use crate::error::AttributionError;
-use crate::network::Network;
 use crate::saliency::Reduce;
-use crate::target::Target;
 use crate::work::Context;
 
-/// The constructors, options and [`Attributor`](crate::Attributor) of a [`Rectified`] method, which is
-/// the constant `RECTIFIED`.
+/// A [`Rectified`] method under a preset of rules, the constant `RECTIFIED`, with its entry in the table: name, title
+/// and who published it.
 macro_rules! rectified {
-    ($method:ident) => {
-        impl $method {
-            /// At the network's input.
-            pub fn at_input() -> Self {
-                Self::at(elucid_graph::INPUT)
-            }
-
+    ($(#[$doc:meta])* $method:ident by $rules:literal, $name:literal, $title:literal, $reference:literal) => {
+        $crate::attributor::method! {
+            $(#[$doc])*
+            pub struct $method {}
             /// At a layer.
-            pub fn at(layer: &str) -> Self {
-                Self {
-                    setup: Setup::at(layer),
-                }
-            }
+            at_input
+        }
 
+        impl $method {
             $crate::attributor::setup_builders!(batch_size, progress);
         }
 
         $crate::options!($method {});
 
-        impl $crate::Attributor for $method {
-            fn name(&self) -> &'static str {
-                METHOD.name
-            }
+        pub(crate) const METHOD: $crate::Method =
+            $crate::Method::of::<$method>($name, $title, $reference)
+                .at($crate::Place::AnyLayer)
+                .needs_model();
 
-            fn attribute(
-                &self,
-                network: &dyn $crate::Network,
-                images: &dyn elucid_graph::ImageBatch,
-                target: $crate::Target,
-            ) -> Result<$crate::Attribution, $crate::AttributionError> {
-                RECTIFIED.attribute(self, &self.setup, network, images, &target)
-            }
-        }
+        pub(crate) const RECTIFIED: $crate::rectified::Rectified = $crate::rectified::Rectified {
+            title: METHOD.title,
+            rules: $rules,
+        };
+
+        $crate::attributor::explains!($method, |method, work| RECTIFIED.explain(method, work));
     };
 }
 pub(crate) use rectified;
@@ -64,19 +54,10 @@ pub(crate) struct Rectified {
 }
 
 impl Rectified {
-    /// Inputs of a network in which the rules have something to replace.
-    pub fn work<'w>(
-        &self,
-        setup: &Setup,
-        network: &'w dyn Network,
-        images: &dyn ImageBatch,
-        target: &Target,
-    ) -> Result<Context<'w>, AttributionError> {
-        let setup = Setup {
-            rules: Rules::preset(self.rules).map_err(GraphError::from)?,
-            ..setup.clone()
-        };
-        let work = Context::new(network, images, target, &setup)?;
+    /// The same under the rules, in a network in which they have something to replace.
+    pub fn work<'w>(&self, work: &Context<'w>) -> Result<Context<'w>, AttributionError> {
+        let rules = Rules::preset(self.rules).map_err(GraphError::from)?;
+        let work = work.under(&rules);
         let model = work.model(self.title)?;
         let operators = between(model, &work.layer, &work.target.layer);
         let mut activations: Vec<OpKind> = Vec::new();
@@ -100,15 +81,12 @@ impl Rectified {
     }
 
     /// The gradient under the rules.
-    pub fn attribute(
+    pub fn explain(
         &self,
         method: &dyn Attributor,
-        setup: &Setup,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: &Target,
+        work: &Context<'_>,
     ) -> Result<Attribution, AttributionError> {
-        let work = self.work(setup, network, images, target)?;
+        let work = self.work(work)?;
         let (values, scores) = work.each_batch(|rows, at| {
             let found = work.gradients(rows, at)?;
             Ok((found.gradient, found.scores))

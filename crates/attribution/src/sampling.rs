@@ -1,8 +1,9 @@
 //! One loop for the methods that add up samples: batches, progress, and what there is when it is stopped.
 //!
-//! A method says how the sum of an image begins, how some samples are added to it, and what is made of it in
-//! the end. What any number of samples gives is an estimate of what all of them give, so that work which is
-//! stopped need not be lost.
+//! The samples of all images are one stream ([`Context::stream`]), so that a batch may hold the last samples of one image
+//! and the first of the next. What any number of samples gives is an estimate of what all of them give, so that work
+//! which is stopped need not be lost. Methods that need scores alone ask for them ([`Asks`]), methods that need gradients
+//! draw around a value ([`Draws`]).
 
 use std::ops::{ControlFlow, Range};
 
@@ -14,22 +15,30 @@ use crate::error::AttributionError;
 use crate::work::{Context, join};
 
 /// How many samples there are of each image.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Samples {
-    pub each: usize,
-    /// A batch holds samples of one block of so many only.
-    pub block: usize,
+    each: Vec<usize>,
+    /// Whether a batch holds samples of one image only.
+    alone: bool,
 }
 
 impl Samples {
-    pub fn new(each: usize) -> Self {
-        Self { each, block: each }
+    /// As many of each image.
+    pub fn of(work: &Context<'_>, each: usize) -> Self {
+        Self::by_image(vec![each; work.count()])
     }
 
-    pub fn in_blocks(blocks: usize, block: usize) -> Self {
+    /// So many of each, one number for each image.
+    pub fn by_image(each: Vec<usize>) -> Self {
+        Self { each, alone: false }
+    }
+
+    /// In batches of one image each: for samples that may be enough before all of them are taken, so that what is
+    /// enough of an image does not depend on the images before it.
+    pub fn alone(self) -> Self {
         Self {
-            each: blocks.saturating_mul(block),
-            block,
+            alone: true,
+            ..self
         }
     }
 }
@@ -43,10 +52,19 @@ pub(crate) struct Estimates<R> {
     pub samples: Vec<usize>,
     /// Why there are no more.
     pub stopped: Option<AttributionError>,
-    each: usize,
+    each: Vec<usize>,
 }
 
 impl<R> Estimates<R> {
+    fn begun(each: Vec<usize>) -> Self {
+        Self {
+            found: Vec::with_capacity(each.len()),
+            samples: Vec::with_capacity(each.len()),
+            stopped: None,
+            each,
+        }
+    }
+
     /// The same with an estimate for every image, that of no samples where it was not reached; the error if
     /// parts are not to be kept.
     pub fn kept(
@@ -67,57 +85,150 @@ impl<R> Estimates<R> {
     /// How many samples each image would have had; empty where all of them were taken.
     pub fn planned(&self) -> Vec<usize> {
         match self.stopped {
-            Some(_) => vec![self.each; self.samples.len()],
+            Some(_) => self.each.clone(),
             None => Vec::new(),
         }
     }
 }
 
+/// Samples of one image in a batch.
+pub(crate) struct Part<S> {
+    pub image: usize,
+    /// What there is of the image so far.
+    pub state: S,
+    /// Which of its samples.
+    pub samples: Range<usize>,
+    /// Whether no more are needed.
+    pub enough: bool,
+}
+
+impl<S> Part<S> {
+    pub fn count(&self) -> usize {
+        self.samples.len()
+    }
+}
+
+/// For each row of a batch the image that it belongs to.
+pub(crate) fn images_of<S>(parts: &[Part<S>]) -> Vec<usize> {
+    let each = parts.iter();
+    each.flat_map(|part| std::iter::repeat_n(part.image, part.count()))
+        .collect()
+}
+
 impl Context<'_> {
-    /// The estimate for each image, one after the other: `start` begins it, `add` adds the samples of these
-    /// numbers and may break when there are enough, `finish` makes of it what so many samples give.
-    pub(crate) fn estimates<S, R>(
+    /// The estimate for each image: `start` begins it, `step` adds the samples of a batch, which may be of several
+    /// images, and `finish` makes of an image what so many samples give once there are no more, so that only the
+    /// images of one batch are held.
+    pub(crate) fn stream<S, R>(
         &self,
         samples: Samples,
         mut start: impl FnMut(usize) -> Result<S, AttributionError>,
-        mut add: impl FnMut(&mut S, Range<usize>) -> Result<ControlFlow<()>, AttributionError>,
-        mut finish: impl FnMut(S, usize) -> Result<R, AttributionError>,
+        mut step: impl FnMut(&mut [Part<S>]) -> Result<(), AttributionError>,
+        mut finish: impl FnMut(usize, S, usize) -> Result<R, AttributionError>,
     ) -> Result<Estimates<R>, AttributionError> {
-        let Samples { each, block } = samples;
-        let total = each.saturating_mul(self.count());
-        let mut estimates = Estimates {
-            found: Vec::with_capacity(self.count()),
-            samples: Vec::with_capacity(self.count()),
-            stopped: None,
-            each,
-        };
-        for image in 0..self.count() {
-            let mut state = start(image)?;
-            let mut done = 0;
-            let mut enough = false;
-            while done < each && !enough && estimates.stopped.is_none() {
-                let left = (each - done).min(block - done % block);
-                let count = self.batch_size.min(left);
-                enough = add(&mut state, done..done + count)?.is_break();
-                done += count;
-                // Samples that are not needed count as done.
-                let of_image = if enough { each } else { done };
-                match self.report(image * each + of_image, total) {
-                    Ok(()) => {}
-                    Err(error @ AttributionError::Cancelled { .. }) => {
-                        estimates.stopped = Some(error);
+        let Samples { each, alone } = samples;
+        let total = each
+            .iter()
+            .fold(0_usize, |sum, &each| sum.saturating_add(each));
+        let mut estimates = Estimates::begun(each);
+        // The image that the last batch has only some samples of.
+        let mut open: Option<(usize, S, usize)> = None;
+        let (mut next, mut done) = (0, 0_usize);
+        while estimates.stopped.is_none() {
+            let (mut parts, mut room) = (Vec::new(), self.batch_size);
+            while room > 0 {
+                let (image, state, taken) = match open.take() {
+                    Some(open) => open,
+                    None if next < self.count() => {
+                        next += 1;
+                        (next - 1, start(next - 1)?, 0)
                     }
-                    Err(error) => return Err(error),
+                    None => break,
+                };
+                let count = room.min(estimates.each[image] - taken);
+                room -= count;
+                parts.push(Part {
+                    image,
+                    state,
+                    samples: taken..taken + count,
+                    enough: taken + count == estimates.each[image],
+                });
+                if alone {
+                    break;
                 }
             }
-            estimates.found.push(finish(state, done)?);
-            estimates.samples.push(done);
-            if estimates.stopped.is_some() {
+            if parts.is_empty() {
                 break;
             }
+            step(&mut parts)?;
+            for part in parts {
+                let taken = part.samples.end;
+                if part.enough {
+                    // Samples that are not needed count as done.
+                    done = done.saturating_add(estimates.each[part.image]);
+                    estimates.found.push(finish(part.image, part.state, taken)?);
+                    estimates.samples.push(taken);
+                } else {
+                    open = Some((part.image, part.state, taken));
+                }
+            }
+            let under_way = open.as_ref().map_or(0, |(_, _, taken)| *taken);
+            match self.report(done.saturating_add(under_way), total) {
+                Err(error @ AttributionError::Cancelled { .. }) => estimates.stopped = Some(error),
+                told => told?,
+            }
+        }
+        if let Some((image, state, taken)) = open {
+            estimates.found.push(finish(image, state, taken)?);
+            estimates.samples.push(taken);
         }
         Ok(estimates)
     }
+
+    /// The same of images that methods ask the scores of: `score` gives as many numbers for each row.
+    pub(crate) fn scored<A: Asks, R>(
+        &self,
+        samples: Samples,
+        start: impl FnMut(usize) -> Result<A, AttributionError>,
+        score: impl Fn(&[usize], Tensor<4>) -> Result<Vec<f32>, AttributionError>,
+        finish: impl FnMut(usize, A, usize) -> Result<R, AttributionError>,
+    ) -> Result<Estimates<R>, AttributionError> {
+        let step = |parts: &mut [Part<A>]| {
+            let images = parts
+                .iter_mut()
+                .filter(|part| part.count() > 0)
+                .map(|part| part.state.ask(part.samples.clone()))
+                .collect::<Result<Vec<_>, _>>()?;
+            if images.is_empty() {
+                return Ok(());
+            }
+            let rows = images_of(parts);
+            let scores = score(&rows, Tensor::cat(images, 0))?;
+            let width = scores.len() / rows.len();
+            let mut scores = scores.as_slice();
+            for part in parts {
+                let (of_part, rest) = scores.split_at(width * part.count());
+                scores = rest;
+                let heard = part.state.hear(part.samples.clone(), of_part)?;
+                part.enough |= heard.is_break();
+            }
+            Ok(())
+        };
+        self.stream(samples, start, step, finish)
+    }
+}
+
+/// What a method asks about one image.
+pub(crate) trait Asks {
+    /// The images of the samples of these numbers, `[count, C, H, W]`.
+    fn ask(&mut self, samples: Range<usize>) -> Result<Tensor<4>, AttributionError>;
+
+    /// What they score, as many numbers for each; breaks when there are enough.
+    fn hear(
+        &mut self,
+        samples: Range<usize>,
+        scores: &[f32],
+    ) -> Result<ControlFlow<()>, AttributionError>;
 }
 
 /// What is drawn around the value of a layer for one image.
@@ -139,7 +250,6 @@ pub(crate) trait Draws {
 pub(crate) struct Sampled<D> {
     pub drawn: D,
     pub moments: Moments,
-    count: usize,
 }
 
 impl<D: Draws> Sampled<D> {
@@ -147,12 +257,10 @@ impl<D: Draws> Sampled<D> {
         Self {
             drawn,
             moments: Moments::default(),
-            count: 0,
         }
     }
 
     fn add(&mut self, gradients: Tensor<2>, factors: Option<Tensor<2>>) {
-        self.count += gradients.dims()[0];
         let gradients = match factors {
             Some(factors) => gradients * factors,
             None => gradients,
@@ -183,67 +291,36 @@ pub(crate) fn errors_of_all(
 }
 
 impl Context<'_> {
-    /// Gradients at what is drawn around the value of each image, `each` of them, in one stream: a batch may
-    /// hold samples of several images. `finish` makes of an image's samples what is kept of them, once there
-    /// are no more, so that only the images of one batch are held.
+    /// Gradients at what is drawn around the value of each image, `each` of them. `finish` makes of an image's samples
+    /// what is kept of them.
     pub(crate) fn sampled<D: Draws, R>(
         &self,
         each: usize,
         mut start: impl FnMut(usize) -> Result<D, AttributionError>,
         mut finish: impl FnMut(usize, Sampled<D>) -> Result<R, AttributionError>,
     ) -> Result<Estimates<R>, AttributionError> {
-        let total = each.saturating_mul(self.count());
-        let mut estimates = Estimates {
-            found: Vec::with_capacity(self.count()),
-            samples: Vec::with_capacity(self.count()),
-            stopped: None,
-            each,
-        };
-        let mut end = |estimates: &mut Estimates<R>, sampled: Sampled<D>| {
-            estimates.samples.push(sampled.count);
-            let found = finish(estimates.found.len(), sampled)?;
-            estimates.found.push(found);
-            Ok::<_, AttributionError>(())
-        };
-        // The image that the last batch has only some samples of.
-        let mut open: Option<Sampled<D>> = None;
-        let mut done = 0;
-        while done < total && estimates.stopped.is_none() {
-            let until = total.min(done + self.batch_size);
-            let (mut images, mut values, mut parts) = (Vec::new(), Vec::new(), Vec::new());
-            while done < until {
-                let (image, from) = (done / each, done % each);
-                let count = (each - from).min(until - done);
-                let mut sampled = match open.take() {
-                    Some(sampled) => sampled,
-                    None => Sampled::new(start(image)?),
-                };
-                let (at, factors) = sampled.drawn.draw(count);
-                images.extend(std::iter::repeat_n(image, count));
+        let step = |parts: &mut [Part<Sampled<D>>]| {
+            let (mut values, mut factors) = (Vec::new(), Vec::new());
+            for part in parts.iter_mut() {
+                let (at, by) = part.state.drawn.draw(part.samples.len());
                 values.push(at);
-                parts.push((sampled, count, factors));
-                done += count;
+                factors.push(by);
             }
-            let values = Tensor::cat(values, 0);
-            let values = Activation::from_rows(values, parts[0].0.drawn.value())?;
-            let gradients = self.gradients(&images, values)?.gradient.rows();
+            let like = parts[0].state.drawn.value().clone();
+            let values = Activation::from_rows(Tensor::cat(values, 0), &like)?;
+            let gradients = self.gradients(&images_of(parts), values)?.gradient.rows();
             let mut row = 0;
-            for (mut sampled, count, factors) in parts {
-                sampled.add(gradients.clone().narrow(0, row, count), factors);
+            for (part, factors) in parts.iter_mut().zip(factors) {
+                let count = part.count();
+                let of_part = gradients.clone().narrow(0, row, count);
+                part.state.add(of_part, factors);
                 row += count;
-                match sampled.count == each {
-                    true => end(&mut estimates, sampled)?,
-                    false => open = Some(sampled),
-                }
             }
-            match self.report(done, total) {
-                Err(error @ AttributionError::Cancelled { .. }) => estimates.stopped = Some(error),
-                told => told?,
-            }
-        }
-        if let Some(sampled) = open {
-            end(&mut estimates, sampled)?;
-        }
+            Ok(())
+        };
+        let started = |image| Ok(Sampled::new(start(image)?));
+        let ended = |image, sampled, _| finish(image, sampled);
+        let estimates = self.stream(Samples::of(self, each), started, step, ended)?;
         estimates.kept(self, |image| finish(image, Sampled::new(start(image)?)))
     }
 }

@@ -21,18 +21,17 @@
 //! Memory: beside a batch of samples, two values of the layer for each of its images.
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, INPUT, ImageBatch, LongRows};
+use elucid_graph::{Activation, INPUT, LongRows};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Build, Method, Place};
-use crate::network::Network;
 use crate::options::Configurable;
+use crate::options::Configuration;
 use crate::random::Random;
 use crate::saliency::Reduce;
 use crate::sampling::{Draws, errors_of_all};
-use crate::target::Target;
 use crate::work::{Context, join};
 
 /// Mean, variance or mean square of the gradient under noise.
@@ -117,17 +116,17 @@ impl Attributor for SmoothGrad {
         }
     }
 
-    stated!();
+    fn setup(&self) -> &Setup {
+        &self.setup
+    }
 
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
+    fn configuration(&self, size: [usize; 2]) -> Configuration {
+        self.configured(size)
+    }
+
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Context::new(network, images, &target, &self.setup)?;
-        let start = |image| Noisy::new(self, &work, image);
+        let start = |image| Noisy::new(self, work, image);
         let found = work.sampled(self.samples, start, |image, sampled| {
             let (statistic, errors) = match self.kind {
                 Kind::Mean | Kind::Squared => (sampled.moments.mean(), sampled.standard_errors()?),
@@ -148,12 +147,10 @@ impl Attributor for SmoothGrad {
             true => Reduce::Sum,
             false => Reduce::MaxAbs,
         };
-        Ok(
-            Attribution::new(self, &work, join(&parts)?, scores, reduce)?
-                .with_evaluations(found.samples)
-                .with_planned(planned)
-                .with_standard_errors(errors_of_all(errors)?),
-        )
+        Ok(Attribution::new(self, work, join(&parts)?, scores, reduce)?
+            .with_evaluations(found.samples)
+            .with_planned(planned)
+            .with_standard_errors(errors_of_all(errors)?))
     }
 }
 

@@ -10,7 +10,6 @@
 //! out of its own window: the numbers are those of one pass per position.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::{Activation, INPUT, ImageBatch, Span};
@@ -24,7 +23,7 @@ use crate::finite::finite;
 use crate::layer_map::{LayerMap, Takes};
 use crate::network::Network;
 use crate::work::at_least_one;
-use elucid_progress::{Progress, Reporter};
+use elucid_progress::Reporter;
 
 /// Numbers that one chunk may compute by default: 128 MiB, a few times that with gradients.
 const CHUNK_ELEMENTS: usize = 1 << 25;
@@ -81,13 +80,9 @@ impl SpatialAttribution {
         self
     }
 
-    /// Called after every chunk; breaking cancels.
-    pub fn progress(
-        mut self,
-        callback: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static,
-    ) -> Self {
-        self.progress = Reporter::new(callback);
-        self
+    elucid_progress::progress_option! {
+        /// Called after every chunk; breaking cancels.
+        progress
     }
 
     /// Computes the maps of each image of the batch.

@@ -36,6 +36,8 @@ pub struct Context<'w> {
     pub(crate) images: Tensor<4>,
     /// What is explained, in words.
     pub(crate) target_name: String,
+    /// The same before classes and places were looked up.
+    pub(crate) asked: Target,
     pub(crate) target: BoundTarget,
     pub(crate) rules: Rules,
     pub(crate) batch_size: usize,
@@ -99,6 +101,7 @@ impl<'w> Context<'w> {
             batch_size: batch_size(network, &layer, &bound, setup.batch_size, images.dims()),
             layer,
             target_name: target.to_string(),
+            asked: target.clone(),
             target: bound,
             rules: setup.rules.clone(),
             seed: setup.seed,
@@ -149,6 +152,15 @@ impl<'w> Context<'w> {
         })
     }
 
+    /// The same under other rules.
+    pub(crate) fn under(&self, rules: &Rules) -> Self {
+        Self {
+            rules: rules.clone(),
+            rule_uses: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// The same images and layer with another target.
     ///
     /// # Errors
@@ -165,6 +177,7 @@ impl<'w> Context<'w> {
                 self.images.dims(),
             ),
             target_name: target.to_string(),
+            asked: target.clone(),
             target: bound,
             ..self.clone()
         };
@@ -189,6 +202,11 @@ impl<'w> Context<'w> {
     /// What is explained, in words.
     pub fn target(&self) -> &str {
         &self.target_name
+    }
+
+    /// The target as it was asked for: what another method is given to explain the same.
+    pub fn asked(&self) -> &Target {
+        &self.asked
     }
 
     /// How many rows go through the network together.

@@ -24,70 +24,51 @@
 //! model's [`InputSpec`](elucid_vision::InputSpec) recovers, and the order is the map unless gains are asked for.
 //!
 //! `steps` gradients for each image and baseline. The error of the integral is what the result states as
-//! [`Attribution::completeness`]. Memory: as integrated gradients, and some numbers for each pixel and size
+//! [`Attribution::completeness`]. Stopped ([`Xrai::keep_partial`]), regions are ranked by the estimate of integrated gradients
+//! so far. Memory: as integrated gradients, and some numbers for each pixel and size
 //! of segments.
 
 mod regions;
 
-use elucid_graph::{INPUT, ImageBatch};
 use ndarray::{Axis, Ix4};
 
 use self::regions::{SCALES, grown, segments};
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::budget::SINGLE;
 use crate::error::AttributionError;
 use crate::integrated_gradients::IntegratedGradients;
 use crate::methods::Method;
-use crate::network::Network;
 use crate::options::{Configurable, words};
 use crate::perturbation::per_pixel;
 use crate::saliency::Reduce;
-use crate::target::Target;
 use crate::work::Context;
 
-/// What a pixel's number is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum XraiMap {
-    /// The share of the picture that was not covered when its segment was added.
-    Order,
-    /// The mean attribution of what its segment added.
-    Gain,
-}
-
-words!(XraiMap, "map",
-    MAPS = "order (1 for the first region, down to 0) or gain (the mean attribution that it added)",
-    "order" => Order, "gain" => Gain);
-
-/// XRAI: regions of the picture in the order of what they gain.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct Xrai {
-    pub(crate) setup: Setup,
-    map: XraiMap,
-    steps: usize,
-    baseline: Baseline,
-}
-
-impl Default for Xrai {
-    fn default() -> Self {
-        Self::new()
+words! {
+    /// What a pixel's number is.
+    pub enum XraiMap: "map", MAPS =
+        "order (1 for the first region, down to 0) or gain (the mean attribution that it added)" {
+        /// The share of the picture that was not covered when its segment was added.
+        Order = "order",
+        /// The mean attribution of what its segment added.
+        Gain = "gain",
     }
+}
+
+method! {
+    /// XRAI: regions of the picture in the order of what they gain.
+    pub struct Xrai {
+        map: XraiMap = XraiMap::Order,
+        steps: usize = 50,
+        baseline: Baseline = Baseline::several([Baseline::black(), Baseline::white()]),
+    }
+    /// Regions in their order, by integrated gradients of 50 steps from black and from white.
+    new
 }
 
 impl Xrai {
-    /// Regions in their order, by integrated gradients of 50 steps from black and from white.
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            map: XraiMap::Order,
-            steps: 50,
-            baseline: Baseline::several([Baseline::black(), Baseline::white()]),
-        }
-    }
-
-    setup_builders!(batch_size, seed, progress);
+    setup_builders!(batch_size, seed, progress, keep_partial);
 }
 
 crate::options!(Xrai {
@@ -107,20 +88,10 @@ crate::options!(Xrai {
 });
 
 impl Attributor for Xrai {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Context::new(network, images, &target, &self.setup)?;
         work.model(METHOD.title)?;
         let [height, width] = work.size();
         let entries = [height, width, 2 * SCALES.len(), 2 * SINGLE];
@@ -129,7 +100,7 @@ impl Attributor for Xrai {
             .steps(self.steps)
             .baseline(self.baseline.clone());
         integrated.setup = self.setup.clone();
-        let found = integrated.attribute(network, &work.images(), target)?;
+        let found = integrated.explain(work)?;
         let values = found.values().view().into_dimensionality::<Ix4>();
         let values = values.map_err(|_| AttributionError::ReadBack {
             expected: vec![work.count(), 0, height, width],
@@ -138,27 +109,23 @@ impl Attributor for Xrai {
         let mut maps = Vec::with_capacity(work.count());
         for (image, values) in values.outer_iter().enumerate() {
             let of_pixels = values.fold_axis(Axis(0), f32::NEG_INFINITY, |&a, &b| a.max(b));
-            let segments = segments(&work, image)?;
+            let segments = segments(work, image)?;
             let map = grown(of_pixels.view(), segments, self.map);
             maps.push(map.into_raw_vec_and_offset().0);
         }
         let values = per_pixel(maps, work.size())?;
         let scores = found.scores().to_vec();
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+        Ok(Attribution::new(self, work, values, scores, Reduce::Sum)?
             .with_evaluations(found.evaluations().to_vec())
+            .with_planned(found.planned().to_vec())
             .with_completeness(found.completeness().to_vec()))
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
-    "xrai",
-    "XRAI",
-    "Kapishnikov et al. 2019",
-    |options| options.apply(Xrai::new()),
-)
+pub(crate) const METHOD: Method = Method::of::<Xrai>("xrai", "XRAI", "Kapishnikov et al. 2019")
 .needs_model()
 .random()
+.keeps_partial()
 .sums_to(
     "score - mean score of the baselines, by the integrated gradients that regions are ranked by",
-)
-.options(Xrai::OPTIONS);
+);

@@ -5,7 +5,7 @@
 
 use ndarray::Array2;
 
-use crate::random::Random;
+use elucid_attribution::Random;
 
 /// A map `[height, width]` that falls from 1 in the middle to 0 at the corners, with the distance
 /// from the middle.

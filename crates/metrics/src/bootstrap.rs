@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::MetricError;
-use crate::random::Random;
+use elucid_attribution::Random;
 
 /// Most times that a mean is taken anew: as many numbers are held.
 const MOST: usize = 10_000_000;

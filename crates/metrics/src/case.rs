@@ -17,22 +17,21 @@ use crate::region::{self, Truth};
 /// first is taken.
 pub type Present = dyn Fn(&Attribution) -> Result<Array2<f32>, AttributionError> + Send + Sync;
 
-/// What the strength of a perturbation is measured in.
-///
-/// Captum, pytorch-grad-cam and Quantus add numbers to the image as the network takes it. That fits
-/// torchvision's preparation, under which a photograph has a standard deviation of about 1; where
-/// pixels range over 0 to 255, as in Caffe's networks, the same numbers drown in rounding.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Scale {
-    /// The standard deviation of all pixels and channels of the image.
-    #[default]
-    Deviation,
-    /// The numbers of the image themselves.
-    Absolute,
+words! {
+    /// What the strength of a perturbation is measured in.
+    ///
+    /// Captum, pytorch-grad-cam and Quantus add numbers to the image as the network takes it. That fits
+    /// torchvision's preparation, under which a photograph has a standard deviation of about 1; where
+    /// pixels range over 0 to 255, as in Caffe's networks, the same numbers drown in rounding.
+    #[derive(Default)]
+    pub enum Scale: "scale", SCALES = "deviation (of the image) or absolute" {
+        /// The standard deviation of all pixels and channels of the image.
+        #[default]
+        Deviation = "deviation",
+        /// The numbers of the image themselves.
+        Absolute = "absolute",
+    }
 }
-
-words!(Scale, "scale", SCALES = "deviation (of the image) or absolute",
-    "deviation" => Deviation, "absolute" => Absolute);
 
 /// One explanation of one image.
 ///

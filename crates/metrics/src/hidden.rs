@@ -3,27 +3,25 @@
 use crate::case::Case;
 use crate::error::MetricError;
 use crate::options::words;
-use crate::random::Random;
+use elucid_attribution::Random;
 
-/// What pixels become when they are taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hidden {
-    /// Zeros of the prepared image, mostly the mean colour.
-    Zero,
-    /// Black pixels, as the model's preparation makes the network see them.
-    Black,
-    /// White pixels, as the model's preparation makes the network see them.
-    White,
-    /// The mean of the image, in each channel.
-    Mean,
-    /// The image itself under RISE's blur.
-    Blur,
-    /// Pixels drawn evenly between black and white.
-    Noise,
+words! {
+    /// What pixels become when they are taken away.
+    pub enum Hidden: "baseline", HIDDEN = "zero, black, white, mean, blur or noise" {
+        /// Zeros of the prepared image, mostly the mean colour.
+        Zero = "zero",
+        /// Black pixels, as the model's preparation makes the network see them.
+        Black = "black",
+        /// White pixels, as the model's preparation makes the network see them.
+        White = "white",
+        /// The mean of the image, in each channel.
+        Mean = "mean",
+        /// The image itself under RISE's blur.
+        Blur = "blur",
+        /// Pixels drawn evenly between black and white.
+        Noise = "noise",
+    }
 }
-
-words!(Hidden, "baseline", HIDDEN = "zero, black, white, mean, blur or noise",
-    "zero" => Zero, "black" => Black, "white" => White, "mean" => Mean, "blur" => Blur, "noise" => Noise);
 
 impl Hidden {
     /// The image `[C, H, W]` of a case without any of its pixels; noise is the same for every image.

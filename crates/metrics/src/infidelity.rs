@@ -31,12 +31,13 @@ use elucid_attribution::{Configurable, Setting};
 use crate::case::{Case, SCALES, Scale};
 use crate::error::MetricError;
 use crate::metric::{
-    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, described, outcome, setters,
+    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, described, measures,
+    outcome, setters,
 };
 use crate::options::{TRUE_OR_FALSE, is_positive, is_some_number, stated};
 use crate::probe::Probe;
-use crate::random::Random;
 use crate::table::MetricInfo;
+use elucid_attribution::Random;
 
 /// How the image is changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -160,7 +161,7 @@ impl Infidelity {
         match self.change {
             Change::Noise(deviation) => {
                 for value in image {
-                    *value -= (deviation * unit * random.normal()) as f32;
+                    *value -= (deviation * unit * random.normal_double()) as f32;
                 }
             }
             Change::Square(side) => {
@@ -229,15 +230,7 @@ crate::options!(Infidelity {
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
-impl Metric for Infidelity {
-    described!(METRIC);
-    stated!();
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case))
-    }
-}
+measures!(Infidelity as METRIC);
 
 pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     "infidelity",

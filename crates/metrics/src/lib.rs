@@ -19,7 +19,6 @@ mod order;
 pub mod pixel_flipping;
 pub mod pointing;
 mod probe;
-mod random;
 pub mod randomisation;
 mod region;
 pub mod road;

@@ -317,6 +317,25 @@ macro_rules! described {
 }
 pub(crate) use described;
 
+/// [`Metric`] of a metric that has options and a function `run`, described by a constant of the table.
+macro_rules! measures {
+    ($metric:ident as $info:ident) => {
+        impl $crate::Metric for $metric {
+            $crate::metric::described!($info);
+            $crate::options::stated!();
+
+            fn measure(
+                &self,
+                case: &$crate::Case<'_>,
+            ) -> Result<$crate::Outcome, $crate::MetricError> {
+                $crate::Metric::check(self)?;
+                $crate::metric::outcome(self.run(case))
+            }
+        }
+    };
+}
+pub(crate) use measures;
+
 pub(crate) fn at_least_one(parameter: &'static str, value: usize) -> Result<(), MetricError> {
     match value {
         0 => Err(MetricError::Parameter {

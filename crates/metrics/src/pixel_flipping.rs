@@ -36,27 +36,26 @@ use crate::metric::{
 use crate::options::{TRUE_OR_FALSE, is_some_number, number_or, stated, words};
 use crate::order::descending_of;
 use crate::probe::{Curve, Probe};
-use crate::random::Random;
 use crate::table::MetricInfo;
+use elucid_attribution::Random;
 
-/// What patches are overwritten with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Filling {
-    /// Numbers drawn uniformly between the smallest and the largest of the image's channel.
-    #[default]
-    Uniform,
-    /// Zeros of the prepared image, mostly the mean colour.
-    Zero,
-    /// The mean of the image's channel.
-    Mean,
-    /// Black pixels, as the model's preparation makes the network see them.
-    Black,
-    /// White pixels, as the model's preparation makes the network see them.
-    White,
+words! {
+    /// What patches are overwritten with.
+    #[derive(Default)]
+    pub enum Filling: "filling", FILLINGS = "uniform, zero, mean, black or white" {
+        /// Numbers drawn uniformly between the smallest and the largest of the image's channel.
+        #[default]
+        Uniform = "uniform",
+        /// Zeros of the prepared image, mostly the mean colour.
+        Zero = "zero",
+        /// The mean of the image's channel.
+        Mean = "mean",
+        /// Black pixels, as the model's preparation makes the network see them.
+        Black = "black",
+        /// White pixels, as the model's preparation makes the network see them.
+        White = "white",
+    }
 }
-
-words!(Filling, "filling", FILLINGS = "uniform, zero, mean, black or white",
-    "uniform" => Uniform, "zero" => Zero, "mean" => Mean, "black" => Black, "white" => White);
 
 /// Side of a region in pixels, smaller where the shorter side of the image has less than 128.
 const PATCH: Scaled<usize> = Scaled::usual(9);

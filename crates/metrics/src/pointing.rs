@@ -28,17 +28,17 @@ use crate::metric::{Direction, Halt, Metric, Needs, Outcome, described, outcome}
 use crate::options::{is_not_negative, stated, words};
 use crate::table::MetricInfo;
 
-/// Which pixel counts where several share the largest value.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Ties {
-    /// The first in row-major order; of a constant map none, which is a miss.
-    #[default]
-    First,
-    /// All of them: the share of hits among them.
-    Share,
+words! {
+    /// Which pixel counts where several share the largest value.
+    #[derive(Default)]
+    pub enum Ties: "ties", TIES = "first or share" {
+        /// The first in row-major order; of a constant map none, which is a miss.
+        #[default]
+        First = "first",
+        /// All of them: the share of hits among them.
+        Share = "share",
+    }
 }
-
-words!(Ties, "ties", TIES = "first or share", "first" => First, "share" => Share);
 
 /// The pointing game.
 #[derive(Debug, Clone, Copy, PartialEq)]

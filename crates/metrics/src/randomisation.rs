@@ -35,13 +35,14 @@ use ndarray::Array2;
 use crate::case::Case;
 use crate::error::MetricError;
 use crate::metric::{
-    Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, or_reason, outcome, setters,
+    Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, measures, or_reason,
+    outcome, setters,
 };
 use crate::options::{number_or, stated};
 use crate::probe::Probe;
-use crate::random::Random;
 use crate::similarity::{SIMILARITIES, Similarity, spearman, ssim};
 use crate::table::MetricInfo;
+use elucid_attribution::Random;
 
 /// One stage of the cascade.
 #[derive(Debug, Clone, PartialEq)]
@@ -177,7 +178,7 @@ fn randomised(
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
         let squares = values.iter().map(|&v| (f64::from(v) - mean).powi(2));
         let deviation = (squares.sum::<f64>() / count).sqrt();
-        Some(values.mapv(|_| (mean + deviation * random.normal()) as f32))
+        Some(values.mapv(|_| (mean + deviation * random.normal_double()) as f32))
     })?;
     Ok(randomised.ok_or(NotApplicable::NeedsModel)?)
 }
@@ -200,15 +201,7 @@ crate::options!(ParameterRandomisation {
     }
 });
 
-impl Metric for ParameterRandomisation {
-    described!(METRIC);
-    stated!();
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case))
-    }
-}
+measures!(ParameterRandomisation as METRIC);
 
 /// The similarity to the map of another class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,14 +250,7 @@ crate::options!(RandomLogit {
     }
 });
 
-impl Metric for RandomLogit {
-    described!(RANDOM_LOGIT);
-    stated!();
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        outcome(self.run(case))
-    }
-}
+measures!(RandomLogit as RANDOM_LOGIT);
 
 pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     "mprt",

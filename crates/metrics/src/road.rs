@@ -38,23 +38,22 @@ use crate::metric::{
 use crate::options::{is_not_negative, stated, words};
 use crate::order::descending;
 use crate::probe::Probe;
-use crate::random::Random;
 use crate::table::MetricInfo;
+use elucid_attribution::Random;
 
-/// Which pixels are removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Order {
-    /// Half the difference of the two others.
-    #[default]
-    Combined,
-    /// The most relevant first.
-    Most,
-    /// The least relevant first.
-    Least,
+words! {
+    /// Which pixels are removed.
+    #[derive(Default)]
+    pub enum Order: "order", ORDERS = "combined, most or least" {
+        /// Half the difference of the two others.
+        #[default]
+        Combined = "combined",
+        /// The most relevant first.
+        Most = "most",
+        /// The least relevant first.
+        Least = "least",
+    }
 }
-
-words!(Order, "order", ORDERS = "combined, most or least",
-    "combined" => Combined, "most" => Most, "least" => Least);
 
 /// Remove and debias.
 #[derive(Debug, Clone, PartialEq)]
@@ -172,7 +171,7 @@ impl Road {
             batch.extend(&guess);
             for channel in batch[from..].chunks_mut(plane) {
                 for &at in &imputation.removed {
-                    channel[at] += (noise * random.normal()) as f32;
+                    channel[at] += (noise * random.normal_double()) as f32;
                 }
             }
         })?;

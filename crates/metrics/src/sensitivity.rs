@@ -26,11 +26,11 @@ use crate::case::{Case, SCALES, Scale};
 use crate::error::MetricError;
 use crate::metric::{
     BATCH_SIZE, Direction, Halt, Metric, Needs, NotApplicable, Outcome, at_least_one, described,
-    outcome, setters,
+    measures, outcome, setters,
 };
 use crate::options::{is_positive, is_some_number, stated};
-use crate::random::Random;
 use crate::table::MetricInfo;
+use elucid_attribution::Random;
 
 /// Sensitivity-max.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -121,15 +121,7 @@ crate::options!(SensitivityMax {
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
-impl Metric for SensitivityMax {
-    described!(METRIC);
-    stated!();
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case))
-    }
-}
+measures!(SensitivityMax as METRIC);
 
 pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     "sensitivity-max",

@@ -10,13 +10,14 @@ use crate::error::MetricError;
 use crate::options::words;
 use crate::order::descending_of;
 
-/// A measure of likeness: 1 for equal maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Similarity {
-    /// [`spearman`].
-    Spearman,
-    /// [`ssim`].
-    Ssim,
+words! {
+    /// A measure of likeness: 1 for equal maps.
+    pub enum Similarity: "similarity", SIMILARITIES = "spearman or ssim" {
+        /// [`spearman`].
+        Spearman = "spearman",
+        /// [`ssim`].
+        Ssim = "ssim",
+    }
 }
 
 impl Similarity {
@@ -36,9 +37,6 @@ impl Similarity {
         }
     }
 }
-
-words!(Similarity, "similarity", SIMILARITIES = "spearman or ssim",
-    "spearman" => Spearman, "ssim" => Ssim);
 
 fn same_size(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Result<(), MetricError> {
     if a.dim() == b.dim() {

@@ -1,9 +1,7 @@
 //! The table of all metrics, by name.
 
-use std::fmt;
-
-use elucid_attribution::by_name::{self, OptionTexts};
-use elucid_attribution::{Configurable, Configuration};
+use elucid_attribution::Configurable;
+use elucid_attribution::by_name::OptionTexts;
 
 use crate::error::MetricError;
 use crate::metric::{BATCH_SIZE, Direction, Metric, Needs};
@@ -61,14 +59,6 @@ pub struct MetricInfo {
 /// Makes a metric under options.
 pub type Build = fn(&MetricOptions) -> Result<Box<dyn Metric>, MetricError>;
 
-impl fmt::Debug for MetricInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MetricInfo")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
 /// What is not said is not so.
 impl MetricInfo {
     /// A metric that needs the map alone, without options, that `build` makes.
@@ -114,31 +104,6 @@ impl MetricInfo {
 }
 
 impl MetricInfo {
-    /// The metric with this name.
-    ///
-    /// # Errors
-    ///
-    /// [`MetricError::UnknownMetric`], with the nearest name there is.
-    pub fn find(name: &str) -> Result<&'static MetricInfo, MetricError> {
-        find(METRICS, name)
-    }
-
-    /// The metric under no options at all.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`MetricInfo::build`], of a metric whose own options are out of range.
-    pub fn usual(&self) -> Result<Box<dyn Metric>, MetricError> {
-        self.build(&MetricOptions::new())
-    }
-
-    /// Its options on images of `[height, width]` where none is given: what [`MetricInfo::usual`] says of
-    /// itself. An option that is not here has no part in the result, or none unless it is given.
-    pub fn defaults(&self, size: [usize; 2]) -> Configuration {
-        let built = self.usual();
-        built.map_or_else(|_| Configuration::new(), |built| built.configuration(size))
-    }
-
     /// The metric under a list of options as text, and others.
     fn with_list(
         &self,
@@ -184,37 +149,9 @@ impl MetricInfo {
 #[derive(Debug, Clone)]
 pub struct Metrics(Vec<MetricInfo>);
 
+elucid_attribution::table!(Metrics, METRICS of MetricInfo: Metric by MetricOptions or MetricError::UnknownMetric);
+
 impl Metrics {
-    /// Those of the table [`METRICS`].
-    pub fn standard() -> Self {
-        Self(METRICS.iter().map(|metric| **metric).collect())
-    }
-
-    /// With one more, in the place of one of the same name if there is one.
-    #[must_use]
-    pub fn with(mut self, metric: MetricInfo) -> Self {
-        match self.0.iter_mut().find(|known| known.name == metric.name) {
-            Some(known) => *known = metric,
-            None => self.0.push(metric),
-        }
-        self
-    }
-
-    /// All of them, in the order in which they came.
-    pub fn iter(&self) -> std::slice::Iter<'_, MetricInfo> {
-        self.0.iter()
-    }
-
-    /// The metric with this name.
-    ///
-    /// # Errors
-    ///
-    /// [`MetricError::UnknownMetric`], with the nearest name there is.
-    pub fn find(&self, name: &str) -> Result<&MetricInfo, MetricError> {
-        let all: Vec<&MetricInfo> = self.0.iter().collect();
-        find(&all, name)
-    }
-
     /// A metric from its name and options as text, as [`metric`] has them.
     ///
     /// # Errors
@@ -228,22 +165,6 @@ impl Metrics {
         let (name, list) = text.split_once(':').unwrap_or((text, ""));
         self.find(name)?.with_list(list, options)
     }
-}
-
-impl<'m> IntoIterator for &'m Metrics {
-    type Item = &'m MetricInfo;
-    type IntoIter = std::slice::Iter<'m, MetricInfo>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
-
-fn find<'t>(table: &[&'t MetricInfo], name: &str) -> Result<&'t MetricInfo, MetricError> {
-    by_name::find(table, name, |metric| metric.name).map_err(|nearest| MetricError::UnknownMetric {
-        name: name.to_owned(),
-        nearest,
-    })
 }
 
 /// A metric from its name and options as text: `pointing`, `pointing:0`,

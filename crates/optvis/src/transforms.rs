@@ -5,7 +5,7 @@ use std::fmt;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::error::{VisError, refuse_unless};
-use crate::random::Random;
+use elucid_attribution::Random;
 
 /// The longest side that transforms may make of a picture's, in pixels.
 const MAX_SIDE: usize = 8192;

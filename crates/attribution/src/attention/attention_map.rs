@@ -15,18 +15,17 @@
 //! [`Chefer`](crate::Chefer) weighs it by gradients.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, INPUT, ImageBatch};
+use elucid_graph::{Activation, INPUT};
 
 use super::blocks::AttentionBlock;
 use super::query::{AttentionQuery, QUERIES};
 use super::reader::{Reader, as_map};
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
-use crate::network::Network;
 use crate::options::{Configurable, Setting};
-use crate::target::Target;
+use crate::work::Context;
 use crate::work::to_vec;
 
 /// Attention: what one block of a transformer attends to. It looks at no target.
@@ -153,24 +152,15 @@ impl AttentionMap {
 }
 
 impl Attributor for AttentionMap {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
-
-    stated!();
+    crate::stated!(METHOD);
 
     /// Besides the errors of all methods: [`AttributionError::NoAttention`] for a network that does not attend,
     /// [`AttributionError::Attention`] for a block whose keys have no known place in the picture, as within
     /// windows, [`AttributionError::NeedsModel`] for a closure.
     ///
     /// Memory: all activations of a batch between the input and the target.
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let reader = Reader::new(METHOD.name, &self.setup, network, images, &target)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        let reader = Reader::new(METHOD.name, work)?;
         let block = self.chosen(&reader)?.clone();
         let axis = block.keys.ok_or_else(|| block.not_among_tokens())?;
         let mut whose = "";
@@ -219,7 +209,6 @@ pub(crate) const METHOD: Method = Method::new(
     |options| options.apply(AttentionMap::last()),
 )
 .at(Place::Tokens)
-.needs_model()
 .options(AttentionMap::OPTIONS);
 
 #[cfg(test)]

@@ -29,7 +29,7 @@
 //! authors' CVPR paper does is [`CheferCvpr`](crate::CheferCvpr).
 
 use burn::tensor::Tensor;
-use elucid_graph::{INPUT, ImageBatch, TokenAxis};
+use elucid_graph::{ImageBatch, TokenAxis};
 use ndarray::Array3;
 
 use super::blocks::{self, AttentionBlock, AttentionKind};
@@ -38,30 +38,23 @@ use super::query::{AttentionQuery, QUERIES};
 use super::reader::{Reader, Seen, as_map, followed, identity};
 use super::rollout::in_three;
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
 use crate::network::Network;
-use crate::options::Configurable;
 use crate::target::Target;
+use crate::work::Context;
 
-/// Chefer's relevance (ICCV 2021): attention weighted by its gradient, block by block, in encoders and decoders.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct Chefer {
-    pub(crate) setup: Setup,
-    query: AttentionQuery,
+method! {
+    /// Chefer's relevance (ICCV 2021): attention weighted by its gradient, block by block, in encoders and decoders.
+    pub struct Chefer {
+        query: AttentionQuery = AttentionQuery::Readout,
+    }
+    /// For the token that the target reads.
+    new
 }
 
 impl Chefer {
-    /// For the token that the target reads.
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            query: AttentionQuery::Readout,
-        }
-    }
-
     setup_builders!(batch_size, progress);
 
     /// The whole of `R` for each image: `[N, tokens, tokens]`, or of a decoder that ends with queries `R_qi`,
@@ -76,7 +69,10 @@ impl Chefer {
         images: &dyn ImageBatch,
         target: &Target,
     ) -> Result<Array3<f32>, AttributionError> {
-        let reader = Reader::new(METHOD.name, &self.setup, network, images, target)?;
+        let reader = Reader::new(
+            METHOD.name,
+            &Context::new(network, images, target, &self.setup)?,
+        )?;
         let form = Form::of(&reader)?;
         reader.afford_matrix(form.axis)?;
         let (values, _) = reader.each(|seen| {
@@ -84,12 +80,6 @@ impl Chefer {
             cared.relevance(seen.identity(reader.last())?, &form)
         })?;
         in_three(values)
-    }
-}
-
-impl Default for Chefer {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -317,24 +307,15 @@ fn with_rows_of_one(rest: Tensor<3>) -> Tensor<3> {
 }
 
 impl Attributor for Chefer {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
-
-    stated!();
+    crate::stated!(METHOD);
 
     /// Besides the errors of all methods: [`AttributionError::NoAttention`] for a network that does not attend,
     /// [`AttributionError::Attention`] for a block that attends within windows or among other tokens than those
     /// before it, [`AttributionError::NeedsModel`] for a closure.
     ///
     /// Memory: all activations of a batch between the input and the target, and the gradients of all weights.
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let reader = Reader::new(METHOD.name, &self.setup, network, images, &target)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        let reader = Reader::new(METHOD.name, work)?;
         let form = Form::of(&reader)?;
         let mut whose = "";
         let found = reader.each(|seen| {
@@ -352,12 +333,6 @@ impl Attributor for Chefer {
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
-    "chefer",
-    "Chefer's relevance",
-    "Chefer et al. 2021 (ICCV)",
-    |options| options.apply(Chefer::new()),
-)
-.at(Place::Tokens)
-.needs_model()
-.options(Chefer::OPTIONS);
+pub(crate) const METHOD: Method =
+    Method::of::<Chefer>("chefer", "Chefer's relevance", "Chefer et al. 2021 (ICCV)")
+        .at(Place::Tokens);

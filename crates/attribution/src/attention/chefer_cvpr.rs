@@ -22,7 +22,7 @@
 //! commercial use.
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, INPUT, ImageBatch};
+use elucid_graph::{Activation, ImageBatch};
 use elucid_rules::RuleUse;
 use ndarray::{Array3, Array4, ArrayD};
 
@@ -33,25 +33,26 @@ use super::query::{AttentionQuery, QUERIES};
 use super::reader::{Reader, Seen, as_map, followed, identity};
 use super::rollout::in_three;
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::budget::SINGLE;
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
 use crate::network::Network;
-use crate::options::Configurable;
 use crate::relevance::RelevanceRules;
 use crate::target::Target;
+use crate::work::Context;
 use crate::work::join;
 
-/// Chefer's relevance (CVPR 2021): attention's own relevance weighted by its gradient, block by block.
-///
-/// iNNvestigate's licence says that a part of LRP is under patent (Fraunhofer).
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct CheferCvpr {
-    pub(crate) setup: Setup,
-    query: AttentionQuery,
-    rules: RelevanceRules,
+method! {
+    /// Chefer's relevance (CVPR 2021): attention's own relevance weighted by its gradient, block by block.
+    ///
+    /// iNNvestigate's licence says that a part of LRP is under patent (Fraunhofer).
+    pub struct CheferCvpr {
+        query: AttentionQuery = AttentionQuery::Readout,
+        rules: RelevanceRules = RelevanceRules::chefer_cvpr(),
+    }
+    /// For the token that the target reads.
+    new
 }
 
 /// What was found of a batch: `g R^A` is not multiplied yet.
@@ -62,15 +63,6 @@ struct Handed {
 }
 
 impl CheferCvpr {
-    /// For the token that the target reads.
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            query: AttentionQuery::Readout,
-            rules: RelevanceRules::chefer_cvpr(),
-        }
-    }
-
     setup_builders!(batch_size, progress);
 
     /// The whole product for each image, `[N, tokens, tokens]`.
@@ -84,7 +76,8 @@ impl CheferCvpr {
         images: &dyn ImageBatch,
         target: &Target,
     ) -> Result<Array3<f32>, AttributionError> {
-        let reader = self.reader(network, images, target)?;
+        let work = Context::new(network, images, target, &self.setup)?;
+        let reader = Self::reader(&work)?;
         reader.afford_matrix(reader.tokens()?)?;
         let (values, _) = self.each(&reader, |seen, handed| {
             handed.followed(seen.blocks, seen.identity(reader.last())?)
@@ -103,7 +96,8 @@ impl CheferCvpr {
         images: &dyn ImageBatch,
         target: &Target,
     ) -> Result<Vec<Array4<f32>>, AttributionError> {
-        let reader = self.reader(network, images, target)?;
+        let work = Context::new(network, images, target, &self.setup)?;
+        let reader = Self::reader(&work)?;
         let mut parts: Vec<Vec<Array4<f32>>> = vec![Vec::new(); reader.blocks.len()];
         let axis = reader.tokens()?;
         let tokens = axis.prefix + axis.grid[0] * axis.grid[1];
@@ -121,13 +115,8 @@ impl CheferCvpr {
         parts.iter().map(|parts| join(parts)).collect()
     }
 
-    fn reader<'w>(
-        &self,
-        network: &'w dyn Network,
-        images: &dyn ImageBatch,
-        target: &Target,
-    ) -> Result<Reader<'w>, AttributionError> {
-        let reader = Reader::new(METHOD.name, &self.setup, network, images, target)?;
+    fn reader<'w>(work: &Context<'w>) -> Result<Reader<'w>, AttributionError> {
+        let reader = Reader::new(METHOD.name, work)?;
         reader.work.target.check_handed_down(METHOD.name)?;
         Ok(reader)
     }
@@ -171,12 +160,6 @@ impl Handed {
     }
 }
 
-impl Default for CheferCvpr {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 crate::options!(CheferCvpr {
     {
         /// Whose relevance: that of the token that the target reads, unless another is named.
@@ -185,11 +168,7 @@ crate::options!(CheferCvpr {
 });
 
 impl Attributor for CheferCvpr {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
-
-    stated!();
+    crate::stated!(METHOD);
 
     /// Besides the errors of all methods: [`AttributionError::NoAttention`] for a network that does not attend,
     /// [`AttributionError::Attention`] for a block that attends within windows or among other tokens than those
@@ -198,13 +177,8 @@ impl Attributor for CheferCvpr {
     ///
     /// Memory: all activations of a batch between the input and the target, and gradients and relevance of all
     /// weights.
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let reader = self.reader(network, images, &target)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        let reader = Self::reader(work)?;
         let axis = reader.tokens()?;
         let (mut whose, mut uses) = ("", Vec::new());
         let found = self.each(&reader, |seen, handed| {
@@ -227,12 +201,9 @@ impl Attributor for CheferCvpr {
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
+pub(crate) const METHOD: Method = Method::of::<CheferCvpr>(
     "chefer-cvpr",
     "Chefer's relevance with LRP",
     "Chefer et al. 2021 (CVPR)",
-    |options| options.apply(CheferCvpr::new()),
 )
-.at(Place::Tokens)
-.needs_model()
-.options(CheferCvpr::OPTIONS);
+.at(Place::Tokens);

@@ -15,52 +15,40 @@
 //! the first in every block ([`Chefer`](crate::Chefer)).
 
 use burn::tensor::{Tensor, activation::relu};
-use elucid_graph::{INPUT, ImageBatch, TokenAxis};
+use elucid_graph::TokenAxis;
 
 use super::query::{AttentionQuery, QUERIES};
 use super::reader::{Reader, as_map};
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
-use crate::network::Network;
-use crate::options::{Configurable, words};
-use crate::target::Target;
+use crate::options::words;
+use crate::work::Context;
 
-/// What is weighted by a gradient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum GradientWeights {
-    /// Each entry by its own, before the mean over heads.
-    #[default]
-    Element,
-    /// Each head by the mean of its own, as Grad-CAM does channels.
-    Head,
+words! {
+    /// What is weighted by a gradient.
+    #[derive(Default)]
+    pub enum GradientWeights: "weights", WEIGHTS = "element or head" {
+        /// Each entry by its own, before the mean over heads.
+        #[default]
+        Element = "element",
+        /// Each head by the mean of its own, as Grad-CAM does channels.
+        Head = "head",
+    }
 }
 
-words!(GradientWeights, "weights", WEIGHTS = "element or head",
-    "element" => Element,
-    "head" => Head,
-);
-
-/// Gradient times attention in the last block of a transformer.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct GradientAttention {
-    pub(crate) setup: Setup,
-    weights: GradientWeights,
-    query: AttentionQuery,
+method! {
+    /// Gradient times attention in the last block of a transformer.
+    pub struct GradientAttention {
+        weights: GradientWeights = GradientWeights::Element,
+        query: AttentionQuery = AttentionQuery::Readout,
+    }
+    /// Entry by entry.
+    new
 }
 
 impl GradientAttention {
-    /// Entry by entry.
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            weights: GradientWeights::Element,
-            query: AttentionQuery::Readout,
-        }
-    }
-
     setup_builders!(batch_size, progress);
 
     /// The map of weights and their gradient `[N, heads, queries, keys]`, of which rows count so much,
@@ -86,12 +74,6 @@ impl GradientAttention {
     }
 }
 
-impl Default for GradientAttention {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// `mean over heads of relu(g A)`, `[N, queries, keys]`.
 pub(super) fn cared(weights: Tensor<4>, gradient: Tensor<4>) -> Tensor<3> {
     let [images, _, queries, keys] = weights.dims();
@@ -111,24 +93,15 @@ crate::options!(GradientAttention {
 });
 
 impl Attributor for GradientAttention {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
-
-    stated!();
+    crate::stated!(METHOD);
 
     /// Besides the errors of all methods: [`AttributionError::NoAttention`] for a network that does not attend,
     /// [`AttributionError::Attention`] for a last block whose keys have no known place in the picture,
     /// [`AttributionError::NeedsModel`] for a closure.
     ///
     /// Memory: all activations of a batch between the input and the target.
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let reader = Reader::new(METHOD.name, &self.setup, network, images, &target)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        let reader = Reader::new(METHOD.name, work)?;
         let block = reader.last().clone();
         let axis = block.keys.ok_or_else(|| block.not_among_tokens())?;
         let mut whose = "";
@@ -147,12 +120,9 @@ impl Attributor for GradientAttention {
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
+pub(crate) const METHOD: Method = Method::of::<GradientAttention>(
     "gradient-attention",
     "Gradient times attention",
     "Chefer et al. 2021",
-    |options| options.apply(GradientAttention::new()),
 )
-.at(Place::Tokens)
-.needs_model()
-.options(GradientAttention::OPTIONS);
+.at(Place::Tokens);

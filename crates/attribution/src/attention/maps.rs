@@ -11,6 +11,7 @@ use crate::attributor::Setup;
 use crate::budget::{self, SINGLE};
 use crate::error::AttributionError;
 use crate::target::Target;
+use crate::work::Context;
 use crate::work::batches;
 
 /// What one block attends to in each image, and perhaps how a target depends on that.
@@ -138,8 +139,8 @@ impl AttentionMaps {
         images: &dyn ImageBatch,
         target: &Target,
     ) -> Result<Self, AttributionError> {
-        let setup = Setup::at(INPUT);
-        let reader = Reader::new("a map of attention", &setup, model, images, target)?;
+        let work = Context::new(model, images, target, &Setup::at(INPUT))?;
+        let reader = Reader::new("a map of attention", &work)?;
         let mut parts = Parts::of(&reader.blocks);
         let all: Vec<&AttentionBlock> = reader.blocks.iter().collect();
         let count = reader.work.count();

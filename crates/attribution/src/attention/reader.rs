@@ -1,7 +1,7 @@
 //! A method's pass over images, with the attention that it looks at.
 
 use burn::tensor::{Device, Tensor};
-use elucid_graph::{Activation, INPUT, ImageBatch, Layout, TokenAxis};
+use elucid_graph::{Activation, INPUT, Layout, TokenAxis};
 use elucid_rules::RuleUse;
 use elucid_vision::Model;
 use ndarray::ArrayD;
@@ -10,16 +10,16 @@ use super::blocks::{self, AttentionBlock, AttentionKind, attention_blocks};
 use super::query::AttentionQuery;
 use super::seen;
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup};
+use crate::attributor::Attributor;
 use crate::budget::SINGLE;
 use crate::error::AttributionError;
 use crate::layer_map::LayerMap;
-use crate::network::Network;
+use crate::layer_map::Takes;
 use crate::recorded::Recorded;
 use crate::relevance::RelevanceRules;
 use crate::saliency::Reduce;
-use crate::target::Target;
 use crate::work::Context;
+use elucid_rules::Rules;
 
 /// What a method that looks at attention works with: images, a target, and the blocks that it is computed from.
 pub(super) struct Reader<'w> {
@@ -42,14 +42,8 @@ impl<'w> Reader<'w> {
     ///
     /// [`AttributionError::NeedsModel`] for a closure, [`AttributionError::NoAttention`] for a network that does
     /// not attend.
-    pub fn new(
-        method: &'static str,
-        setup: &Setup,
-        network: &'w dyn Network,
-        images: &dyn ImageBatch,
-        target: &Target,
-    ) -> Result<Self, AttributionError> {
-        let work = Context::new(network, images, target, &setup.clone().with_layer(INPUT))?;
+    pub fn new(method: &'static str, work: &Context<'w>) -> Result<Self, AttributionError> {
+        let work = work.at(INPUT, &Rules::new(), Takes::Numbers)?;
         let model = work.model(method)?;
         let all = attention_blocks(model, work.size())?;
         let blocks = blocks::before(model, all, &work.target.layer)?;

@@ -17,65 +17,51 @@
 //! not in its own method.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, INPUT, ImageBatch};
+use elucid_graph::{Activation, ImageBatch};
 use ndarray::{Array3, Ix3};
 
 use super::blocks::AttentionBlock;
 use super::query::{AttentionQuery, QUERIES};
 use super::reader::{Reader, Seen, as_map, followed, identity};
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
 use crate::network::Network;
 use crate::options::{Configurable, words};
 use crate::target::Target;
+use crate::work::Context;
 use crate::work::to_vec;
 
-/// How the heads of a block are taken together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HeadFusion {
-    /// By their mean.
-    #[default]
-    Mean,
-    /// By the largest of each entry.
-    Max,
-    /// By the smallest of each entry.
-    Min,
+words! {
+    /// How the heads of a block are taken together.
+    #[derive(Default)]
+    pub enum HeadFusion: "heads", FUSIONS = "mean, max or min" {
+        /// By their mean.
+        #[default]
+        Mean = "mean",
+        /// By the largest of each entry.
+        Max = "max",
+        /// By the smallest of each entry.
+        Min = "min",
+    }
 }
 
-words!(HeadFusion, "heads", FUSIONS = "mean, max or min",
-    "mean" => Mean,
-    "max" => Max,
-    "min" => Min,
-);
-
-/// Attention rollout (Abnar and Zuidema, 2020): what the blocks attend to, one behind the other. It looks at no
-/// target.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct AttentionRollout {
-    pub(crate) setup: Setup,
-    heads: HeadFusion,
-    residual: bool,
-    normalised: bool,
-    discard: f32,
-    query: AttentionQuery,
+method! {
+    /// Attention rollout (Abnar and Zuidema, 2020): what the blocks attend to, one behind the other. It looks at no
+    /// target.
+    pub struct AttentionRollout {
+        heads: HeadFusion = HeadFusion::Mean,
+        residual: bool = true,
+        normalised: bool = true,
+        discard: f32 = 0.0,
+        query: AttentionQuery = AttentionQuery::Readout,
+    }
+    /// The mean over heads, with the residual path, rows divided by their sums, nothing discarded.
+    new
 }
 
 impl AttentionRollout {
-    /// The mean over heads, with the residual path, rows divided by their sums, nothing discarded.
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            heads: HeadFusion::Mean,
-            residual: true,
-            normalised: true,
-            discard: 0.0,
-            query: AttentionQuery::Readout,
-        }
-    }
-
     setup_builders!(batch_size, progress);
 
     /// The whole of `R` for each image, `[N, tokens, tokens]`: what each token, by row, has from each, by column.
@@ -90,7 +76,10 @@ impl AttentionRollout {
         target: &Target,
     ) -> Result<Array3<f32>, AttributionError> {
         self.check_options()?;
-        let reader = Reader::new(METHOD.name, &self.setup, network, images, target)?;
+        let reader = Reader::new(
+            METHOD.name,
+            &Context::new(network, images, target, &self.setup)?,
+        )?;
         reader.afford_matrix(reader.tokens()?)?;
         let (values, _) = reader.each(|seen| self.rolled(seen, seen.identity(reader.last())?))?;
         in_three(values)
@@ -126,12 +115,6 @@ impl AttentionRollout {
     }
 }
 
-impl Default for AttentionRollout {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 crate::options!(AttentionRollout {
     {
         /// How the heads of a block are taken together: by their mean unless other is said.
@@ -158,24 +141,15 @@ crate::options!(AttentionRollout {
 });
 
 impl Attributor for AttentionRollout {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
-
-    stated!();
+    crate::stated!(METHOD);
 
     /// Besides the errors of all methods: [`AttributionError::NoAttention`] for a network that does not attend,
     /// [`AttributionError::Attention`] for a block that attends within windows or among other tokens than those
     /// before it, [`AttributionError::NeedsModel`] for a closure.
     ///
     /// Memory: all activations of a batch between the input and the target.
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let reader = Reader::new(METHOD.name, &self.setup, network, images, &target)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        let reader = Reader::new(METHOD.name, work)?;
         let axis = reader.tokens()?;
         let mut whose = "";
         let found = reader.each(|seen| {
@@ -220,15 +194,12 @@ fn without_lowest(matrices: Tensor<3>, share: f32) -> Result<Tensor<3>, Attribut
     Ok(Tensor::from_data(TensorData::new(values, shape), &device))
 }
 
-pub(crate) const METHOD: Method = Method::new(
+pub(crate) const METHOD: Method = Method::of::<AttentionRollout>(
     "attention-rollout",
     "Attention rollout",
     "Abnar and Zuidema 2020",
-    |options| options.apply(AttentionRollout::new()),
 )
-.at(Place::Tokens)
-.needs_model()
-.options(AttentionRollout::OPTIONS);
+.at(Place::Tokens);
 
 #[cfg(test)]
 mod tests {

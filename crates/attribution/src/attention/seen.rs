@@ -1,7 +1,7 @@
 //! The weights of attention in a recorded pass, and their gradients.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use elucid_graph::{Activation, GraphError, Heads, Recording};
+use elucid_graph::{Activation, Activations, GraphError, Heads, Recording};
 use elucid_rules::RuleUse;
 
 use super::blocks::{AttentionBlock, Stands};
@@ -71,14 +71,28 @@ pub(super) fn gradients(
     let seed = recorded.gradient.clone();
     let arrived = recording.propagate(from, seed, &names, |step, g| step.gradient(g));
     let arrived = arrived.map_err(|error: GraphError| AttributionError::from(error))?;
+    at_weights(recorded, blocks, &arrived, |heads, g| {
+        g.matmul(heads.v.clone().swap_dims(2, 3))
+    })
+}
+
+/// What arrived at the weights of some blocks; where an operator attends by itself, `inside` makes it of what arrived at
+/// the heads' outcome.
+fn at_weights(
+    recorded: &Recorded<'_>,
+    blocks: &[&AttentionBlock],
+    arrived: &Activations,
+    inside: impl Fn(&Heads, Tensor<4>) -> Tensor<4>,
+) -> Result<Vec<Tensor<4>>, AttributionError> {
     let images = recorded.scores.len();
     let each = blocks.iter().map(|block| {
         let arrived = arrived.get(&block.name)?;
         match &block.stands {
             Stands::Written => by_image(arrived, block, images),
             Stands::Inside => {
-                let heads = heads(recording, block)?;
-                Ok(heads.split(arrived)?.matmul(heads.v.swap_dims(2, 3)))
+                let heads = heads(&recorded.recording, block)?;
+                let at_heads = heads.split(arrived)?;
+                Ok(inside(&heads, at_heads))
             }
         }
     });
@@ -98,18 +112,11 @@ pub(super) fn relevance(
     let names: Vec<&str> = blocks.iter().map(|block| block.name.as_str()).collect();
     let seed = recorded.gradient.clone();
     let (arrived, uses) = rules.hand_down_to(method, recording, from, seed, &names)?;
-    let images = recorded.scores.len();
-    let each = blocks.iter().map(|block| {
-        let arrived = arrived.get(&block.name)?;
-        match &block.stands {
-            Stands::Written => by_image(arrived, block, images),
-            Stands::Inside => {
-                let heads = heads(recording, block)?;
-                Ok(Attention::passing().at_weights(&heads, heads.split(arrived)?))
-            }
-        }
-    });
-    Ok((each.collect::<Result<_, AttributionError>>()?, uses))
+    let passing = Attention::passing();
+    let found = at_weights(recorded, blocks, &arrived, |heads, r| {
+        passing.at_weights(heads, r)
+    })?;
+    Ok((found, uses))
 }
 
 /// Numbers `[N, T]` as a tensor `[N, 1, T]`.

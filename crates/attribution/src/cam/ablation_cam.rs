@@ -20,44 +20,27 @@
 //! behind them.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::ImageBatch;
 use ndarray::ArrayView2;
 
 use super::by_channel::{CHANNELS, Channels, Seen, Weighed, by_channel};
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::error::AttributionError;
-use crate::layer_map::Takes;
 use crate::methods::{Method, Place};
-use crate::network::{FEATURES, Network};
 use crate::options::Configurable;
-use crate::target::Target;
 use crate::work::Context;
 
-/// Ablation-CAM: activations weighted by how much of the score goes with each channel.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct AblationCam {
-    pub(crate) setup: Setup,
-    relative: bool,
-    channels: Option<usize>,
+method! {
+    /// Ablation-CAM: activations weighted by how much of the score goes with each channel.
+    pub struct AblationCam {
+        relative: bool = false,
+        channels: Option<usize> = None,
+    }
+    /// At a layer of shape `[N, C, H, W]`.
+    at_features
 }
 
 impl AblationCam {
-    /// At a layer of shape `[N, C, H, W]`.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-            relative: false,
-            channels: None,
-        }
-    }
-
-    /// At the last convolutional features, [`FEATURES`].
-    pub fn at_features() -> Self {
-        Self::at(FEATURES)
-    }
-
     setup_builders!(batch_size, progress);
 }
 
@@ -76,25 +59,14 @@ crate::options!(AblationCam {
 });
 
 impl Attributor for AblationCam {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         let channels = Channels {
             most: self.channels,
             matters: squares,
         };
         self.check_options()?;
-        let setup = self.setup.taking(Takes::Map);
-        let work = Context::new(network, images, &target, &setup)?;
         let ablated = |seen: &Seen, batch: &[usize]| {
             let count = seen.channels();
             let mut keep = vec![1.0; batch.len() * count];
@@ -117,7 +89,7 @@ impl Attributor for AblationCam {
                 weights: scores.iter().map(|s| (seen.score - s) / whole).collect(),
             })
         };
-        by_channel(self, &self.setup, &work, &channels, ablated, weighed)
+        by_channel(self, work, &channels, ablated, weighed)
     }
 }
 
@@ -125,11 +97,6 @@ fn squares(channel: ArrayView2<'_, f32>) -> f64 {
     channel.iter().map(|&v| f64::from(v).powi(2)).sum()
 }
 
-pub(crate) const METHOD: Method = Method::new(
-    "ablation-cam",
-    "Ablation-CAM",
-    "Ramaswamy and Desai 2020",
-    |options| options.apply(AblationCam::at_features()),
-)
-.at(Place::SpatialLayer)
-.options(AblationCam::OPTIONS);
+pub(crate) const METHOD: Method =
+    Method::of::<AblationCam>("ablation-cam", "Ablation-CAM", "Ramaswamy and Desai 2020")
+        .at(Place::SpatialLayer);

@@ -6,7 +6,7 @@ use ndarray::{Array3, ArrayView2, Axis, Ix4};
 
 use super::spatial;
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup};
+use crate::attributor::Attributor;
 use crate::error::AttributionError;
 use crate::saliency::Reduce;
 use crate::work::{Context, join};
@@ -72,7 +72,6 @@ pub(super) struct Weighed {
 /// `weigh` makes weights of the scores of all channels of an image; other channels weigh nothing.
 pub(super) fn by_channel(
     method: &dyn Attributor,
-    setup: &Setup,
     work: &Context<'_>,
     which: &Channels,
     scores: impl Fn(&Seen, &[usize]) -> Result<Vec<f32>, AttributionError>,
@@ -94,7 +93,7 @@ pub(super) fn by_channel(
             found.extend(scores(&seen, batch)?);
             if found.len() < channels.len() {
                 let done = image * count + found.len();
-                setup.progress.report(done, work.count() * count)?;
+                work.report(done, work.count() * count)?;
             }
         }
         let weighed = weigh(&seen, found)?;
@@ -109,7 +108,7 @@ pub(super) fn by_channel(
         evaluations.push(weighed.evaluations);
         // Channels that are left out count as done.
         let done = (image + 1) * count;
-        setup.progress.report(done, work.count() * count)?;
+        work.report(done, work.count() * count)?;
     }
     let attribution = Attribution::new(method, work, join(&parts)?, own, Reduce::Sum)?;
     Ok(attribution.with_evaluations(evaluations))

@@ -17,43 +17,26 @@
 //! unique, and any vector of that plane may come out.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::ImageBatch;
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix4};
 
 use super::spatial;
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::error::AttributionError;
-use crate::layer_map::Takes;
 use crate::methods::{Method, Place};
-use crate::network::{FEATURES, Network};
-use crate::options::Configurable;
 use crate::saliency::Reduce;
-use crate::target::Target;
 use crate::work::Context;
 
-/// Eigen-CAM: activations along their first principal component.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct EigenCam {
-    pub(crate) setup: Setup,
-    centred: bool,
+method! {
+    /// Eigen-CAM: activations along their first principal component.
+    pub struct EigenCam {
+        centred: bool = false,
+    }
+    /// At a layer of shape `[N, C, H, W]`.
+    at_features
 }
 
 impl EigenCam {
-    /// At a layer of shape `[N, C, H, W]`.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-            centred: false,
-        }
-    }
-
-    /// At the last convolutional features, [`FEATURES`].
-    pub fn at_features() -> Self {
-        Self::at(FEATURES)
-    }
-
     setup_builders!(batch_size, progress);
 }
 
@@ -67,22 +50,11 @@ crate::options!(EigenCam {
 });
 
 impl Attributor for EigenCam {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let setup = self.setup.taking(Takes::Map);
-        let work = Context::new(network, images, &target, &setup)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         let (values, scores) = work.each_batch(|rows, at| {
-            let mut x = spatial(&work, &at)?;
+            let mut x = spatial(work, &at)?;
             let scores = work.scores(rows, at)?;
             let sums = x.clone().sum_dim(3).sum_dim(2);
             if self.centred {
@@ -92,8 +64,10 @@ impl Attributor for EigenCam {
             Ok(((x * directions).into(), scores))
         })?;
         let evaluations = vec![0; scores.len()];
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
-            .with_evaluations(evaluations))
+        Ok(
+            Attribution::new(self, work, values, scores, Reduce::Sum)?
+                .with_evaluations(evaluations),
+        )
     }
 }
 
@@ -177,11 +151,6 @@ fn leading(mut matrix: Array2<f64>) -> Array1<f64> {
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
-    "eigen-cam",
-    "Eigen-CAM",
-    "Muhammad and Yeasin 2020",
-    |options| options.apply(EigenCam::at_features()),
-)
-.at(Place::SpatialLayer)
-.options(EigenCam::OPTIONS);
+pub(crate) const METHOD: Method =
+    Method::of::<EigenCam>("eigen-cam", "Eigen-CAM", "Muhammad and Yeasin 2020")
+        .at(Place::SpatialLayer);

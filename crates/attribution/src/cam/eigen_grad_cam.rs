@@ -18,43 +18,26 @@
 //! come out. Memory: as [Eigen-CAM](super::eigen_cam), and the gradients.
 
 use burn::tensor::Tensor;
-use elucid_graph::ImageBatch;
 
 use super::eigen_cam::directions;
 use super::spatial;
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::error::AttributionError;
-use crate::layer_map::Takes;
 use crate::methods::{Method, Place};
-use crate::network::{FEATURES, Network};
-use crate::options::Configurable;
 use crate::saliency::Reduce;
-use crate::target::Target;
 use crate::work::Context;
 
-/// EigenGrad-CAM: activations times gradients along their first principal component.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct EigenGradCam {
-    pub(crate) setup: Setup,
-    centred: bool,
+method! {
+    /// EigenGrad-CAM: activations times gradients along their first principal component.
+    pub struct EigenGradCam {
+        centred: bool = false,
+    }
+    /// At a layer of shape `[N, C, H, W]`.
+    at_features
 }
 
 impl EigenGradCam {
-    /// At a layer of shape `[N, C, H, W]`.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-            centred: false,
-        }
-    }
-
-    /// At the last convolutional features, [`FEATURES`].
-    pub fn at_features() -> Self {
-        Self::at(FEATURES)
-    }
-
     setup_builders!(rules, batch_size, progress);
 }
 
@@ -68,24 +51,13 @@ crate::options!(EigenGradCam {
 });
 
 impl Attributor for EigenGradCam {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let setup = self.setup.taking(Takes::Map);
-        let work = Context::new(network, images, &target, &setup)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         let (values, scores) = work.each_batch(|rows, at| {
-            let x = spatial(&work, &at)?;
+            let x = spatial(work, &at)?;
             let found = work.gradients(rows, at)?;
-            let mut z = x * spatial(&work, &found.gradient)?;
+            let mut z = x * spatial(work, &found.gradient)?;
             let [n, c, _, _] = z.dims();
             if self.centred {
                 z = z.clone() - z.mean_dim(3).mean_dim(2);
@@ -94,16 +66,11 @@ impl Attributor for EigenGradCam {
             let directions = directions(z.clone(), ones)?;
             Ok(((z * directions).into(), found.scores))
         })?;
-        Attribution::new(self, &work, values, scores, Reduce::Sum)
+        Attribution::new(self, work, values, scores, Reduce::Sum)
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
-    "eigen-grad-cam",
-    "EigenGrad-CAM",
-    "Gildenblat 2021",
-    |options| options.apply(EigenGradCam::at_features()),
-)
-.at(Place::SpatialLayer)
-.takes_rules()
-.options(EigenGradCam::OPTIONS);
+pub(crate) const METHOD: Method =
+    Method::of::<EigenGradCam>("eigen-grad-cam", "EigenGrad-CAM", "Gildenblat 2021")
+        .at(Place::SpatialLayer)
+        .takes_rules();

@@ -17,25 +17,13 @@
 use burn::tensor::Tensor;
 
 use super::gradient_cam;
-use crate::attributor::Setup;
-use crate::methods::{Method, Place};
 
-/// Grad-CAM: activations weighted by each channel's mean gradient.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct GradCam {
-    pub(crate) setup: Setup,
+gradient_cam! {
+    /// Grad-CAM: activations weighted by each channel's mean gradient.
+    GradCam: weighted,
+    "grad-cam", "Grad-CAM", "Selvaraju et al. 2017"
 }
-
-gradient_cam!(GradCam, weighted);
 
 pub(crate) fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
     x * g.mean_dim(3).mean_dim(2)
 }
-
-pub(crate) const METHOD: Method =
-    Method::new("grad-cam", "Grad-CAM", "Selvaraju et al. 2017", |options| {
-        options.apply(GradCam::at_features())
-    })
-    .at(Place::SpatialLayer)
-    .takes_rules();

@@ -20,28 +20,14 @@
 use burn::tensor::{Tensor, activation};
 
 use super::{gradient_cam, guarded, over_positions};
-use crate::attributor::Setup;
-use crate::methods::{Method, Place};
 
-/// Grad-CAM++: activations weighted by positive gradients in closed form.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct GradCamPlusPlus {
-    pub(crate) setup: Setup,
+gradient_cam! {
+    /// Grad-CAM++: activations weighted by positive gradients in closed form.
+    GradCamPlusPlus: weighted,
+    "grad-cam-plus-plus", "Grad-CAM++", "Chattopadhyay et al. 2018"
 }
-
-gradient_cam!(GradCamPlusPlus, weighted);
 
 fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
     let denominator = g.clone() * over_positions(x.clone()) + 2.0;
     x * over_positions(guarded(activation::relu(g), denominator))
 }
-
-pub(crate) const METHOD: Method = Method::new(
-    "grad-cam-plus-plus",
-    "Grad-CAM++",
-    "Chattopadhyay et al. 2018",
-    |options| options.apply(GradCamPlusPlus::at_features()),
-)
-.at(Place::SpatialLayer)
-.takes_rules();

@@ -14,27 +14,13 @@
 use burn::tensor::Tensor;
 
 use super::gradient_cam;
-use crate::attributor::Setup;
-use crate::methods::{Method, Place};
 
-/// HiResCAM: activation times gradient.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct HiResCam {
-    pub(crate) setup: Setup,
+gradient_cam! {
+    /// HiResCAM: activation times gradient.
+    HiResCam: weighted,
+    "hires-cam", "HiResCAM", "Draelos and Carin 2020"
 }
-
-gradient_cam!(HiResCam, weighted);
 
 fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
     x * g
 }
-
-pub(crate) const METHOD: Method = Method::new(
-    "hires-cam",
-    "HiResCAM",
-    "Draelos and Carin 2020",
-    |options| options.apply(HiResCam::at_features()),
-)
-.at(Place::SpatialLayer)
-.takes_rules();

@@ -12,25 +12,13 @@
 use burn::tensor::{Tensor, activation};
 
 use super::gradient_cam;
-use crate::attributor::Setup;
-use crate::methods::{Method, Place};
 
-/// LayerCAM: activations weighted by positive gradients.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct LayerCam {
-    pub(crate) setup: Setup,
+gradient_cam! {
+    /// LayerCAM: activations weighted by positive gradients.
+    LayerCam: weighted,
+    "layer-cam", "LayerCAM", "Jiang et al. 2021"
 }
-
-gradient_cam!(LayerCam, weighted);
 
 fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
     x * activation::relu(g)
 }
-
-pub(crate) const METHOD: Method =
-    Method::new("layer-cam", "LayerCAM", "Jiang et al. 2021", |options| {
-        options.apply(LayerCam::at_features())
-    })
-    .at(Place::SpatialLayer)
-    .takes_rules();

@@ -45,7 +45,7 @@ pub mod shapley_cam;
 pub mod x_grad_cam;
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, ImageBatch};
+use elucid_graph::Activation;
 
 pub(crate) use self::grad_cam::weighted as grad_cam;
 pub use self::{
@@ -62,71 +62,51 @@ pub use self::{
     x_grad_cam::XGradCam,
 };
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup};
+use crate::attributor::Attributor;
 use crate::error::AttributionError;
-use crate::layer_map::Takes;
-use crate::network::Network;
 use crate::saliency::Reduce;
-use crate::target::Target;
 use crate::work::Context;
 
-/// The constructors, options and [`Attributor`](crate::Attributor) of a method that is a formula of the
-/// activations and the gradients.
+/// A method that is a formula of the activations and the gradients, with its entry in the table: name, title and
+/// who published it.
 macro_rules! gradient_cam {
-    ($method:ident, $formula:expr) => {
-        impl $method {
+    ($(#[$doc:meta])* $method:ident: $formula:expr, $name:literal, $title:literal, $reference:literal) => {
+        $crate::attributor::method! {
+            $(#[$doc])*
+            pub struct $method {}
             /// At a layer of shape `[N, C, H, W]`.
-            pub fn at(layer: &str) -> Self {
-                Self {
-                    setup: Setup::at(layer),
-                }
-            }
+            at_features
+        }
 
-            /// At the last convolutional features, [`FEATURES`](crate::FEATURES).
-            pub fn at_features() -> Self {
-                Self::at($crate::FEATURES)
-            }
-
+        impl $method {
             $crate::attributor::setup_builders!(rules, batch_size, progress);
         }
 
         $crate::options!($method {});
 
-        impl $crate::Attributor for $method {
-            fn name(&self) -> &'static str {
-                METHOD.name
-            }
+        pub(crate) const METHOD: $crate::Method =
+            $crate::Method::of::<$method>($name, $title, $reference)
+                .at($crate::Place::SpatialLayer)
+                .takes_rules();
 
-            fn attribute(
-                &self,
-                network: &dyn $crate::Network,
-                images: &dyn elucid_graph::ImageBatch,
-                target: $crate::Target,
-            ) -> Result<$crate::Attribution, $crate::AttributionError> {
-                $crate::cam::attribute(self, &self.setup, network, images, &target, $formula)
-            }
-        }
+        $crate::attributor::explains!($method, |method, work| $crate::cam::explain(method, work, $formula));
     };
 }
 use gradient_cam;
 
 /// Attributes by a formula of the activations and the gradients, both `[N, C, H, W]`.
-fn attribute(
+fn explain(
     method: &dyn Attributor,
-    setup: &Setup,
-    network: &dyn Network,
-    images: &dyn ImageBatch,
-    target: &Target,
+    work: &Context<'_>,
     formula: fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
 ) -> Result<Attribution, AttributionError> {
-    let work = Context::new(network, images, target, &setup.taking(Takes::Map))?;
     let (values, scores) = work.each_batch(|rows, at| {
-        let x = spatial(&work, &at)?;
+        let x = spatial(work, &at)?;
         let found = work.gradients(rows, at)?;
-        let g = spatial(&work, &found.gradient)?;
+        let g = spatial(work, &found.gradient)?;
         Ok((formula(x, g).into(), found.scores))
     })?;
-    Attribution::new(method, &work, values, scores, Reduce::Sum)
+    Attribution::new(method, work, values, scores, Reduce::Sum)
 }
 
 /// The layer's value as `[N, C, H, W]`.

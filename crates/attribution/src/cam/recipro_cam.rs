@@ -18,7 +18,7 @@
 //! in the last block, because nothing reads the patches behind it; where the mean of the tokens is, it
 //! does. Maps `[N, H, W, C]`, as Swin has, are treated likewise.
 //!
-//! By default, [`FEATURES`] is the last value whose patches are read: in front of the last block where a
+//! By default, [`FEATURES`](crate::FEATURES) is the last value whose patches are read: in front of the last block where a
 //! class token is classified, so that its first normalisation is masked, as in the paper; behind
 //! it where the mean of the patches is, so that the last normalisation is.
 //!
@@ -33,34 +33,31 @@
 //! values of the layer, and what lies behind them. It needs a model: a closure has no layers.
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, ImageBatch, Layout, Pattern};
+use elucid_graph::{Layout, Pattern};
 use elucid_rules::Rules;
 
 use super::spatial;
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::error::AttributionError;
 use crate::layer_map::Takes;
 use crate::methods::{Method, Place};
-use crate::network::{FEATURES, Network};
 use crate::options::{Configurable, Configuration, words};
 use crate::perturbation::per_pixel;
-use crate::perturbation::positions::{by_position, masks};
+use crate::perturbation::positions::{Tried, by_position, masked};
 use crate::saliency::Reduce;
-use crate::target::Target;
+use crate::sampling::{Part, images_of};
 use crate::work::{Context, require};
 
-/// What a mask shows of the layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReciproMask {
-    /// One position.
-    Single,
-    /// A position and those around it, `[1 2 1; 2 4 2; 1 2 1] / 16`.
-    Gaussian,
+words! {
+    /// What a mask shows of the layer.
+    pub enum ReciproMask: "mask", MASKS = "single (one position) or gaussian (3 x 3 of them)" {
+        /// One position.
+        Single = "single",
+        /// A position and those around it, `[1 2 1; 2 4 2; 1 2 1] / 16`.
+        Gaussian = "gaussian",
+    }
 }
-
-words!(ReciproMask, "mask", MASKS = "single (one position) or gaussian (3 x 3 of them)",
-    "single" => Single, "gaussian" => Gaussian);
 
 impl ReciproMask {
     /// How far the mask of a position shows a place.
@@ -74,45 +71,28 @@ impl ReciproMask {
     }
 }
 
-/// What a position's number is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReciproValue {
-    /// The score under its mask, less that under a mask that hides everything.
-    Increase,
-    /// The score under its mask: as in the papers, before they stretch the map to 0..1.
-    Score,
+words! {
+    /// What a position's number is.
+    pub enum ReciproValue: "value", VALUES = "increase (over the layer hidden everywhere) or score (as it is)" {
+        /// The score under its mask, less that under a mask that hides everything.
+        Increase = "increase",
+        /// The score under its mask: as in the papers, before they stretch the map to 0..1.
+        Score = "score",
+    }
 }
 
-words!(ReciproValue, "value", VALUES = "increase (over the layer hidden everywhere) or score (as it is)",
-    "increase" => Increase, "score" => Score);
-
-/// ReciproCAM: the score when one position of a layer is shown.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct ReciproCam {
-    pub(crate) setup: Setup,
-    mask: Option<ReciproMask>,
-    value: ReciproValue,
-    residual: bool,
+method! {
+    /// ReciproCAM: the score when one position of a layer is shown.
+    pub struct ReciproCam {
+        mask: Option<ReciproMask> = None,
+        value: ReciproValue = ReciproValue::Increase,
+        residual: bool = false,
+    }
+    /// At a layer of shape `[N, C, H, W]`, or of tokens on a grid.
+    at_features
 }
 
 impl ReciproCam {
-    /// At a layer of shape `[N, C, H, W]`, or of tokens on a grid.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-            mask: None,
-            value: ReciproValue::Increase,
-            residual: false,
-        }
-    }
-
-    /// At the last convolutional features, [`FEATURES`], and on the tokens of a transformer's last
-    /// block.
-    pub fn at_features() -> Self {
-        Self::at(FEATURES)
-    }
-
     setup_builders!(batch_size, progress);
 }
 
@@ -134,9 +114,7 @@ crate::options!(ReciproCam {
 });
 
 impl Attributor for ReciproCam {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::named!(METHOD);
 
     /// The mask is the one of maps; results state that of their layer.
     fn configuration(&self, size: [usize; 2]) -> Configuration {
@@ -144,25 +122,26 @@ impl Attributor for ReciproCam {
         self.configured(size).with("mask", mask)
     }
 
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let setup = self.setup.taking(Takes::Map);
-        let named = Context::new(network, images, &target, &setup)?;
-        named.model(METHOD.title)?;
-        let masked = Masked::of(&named, self)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        work.model(METHOD.title)?;
+        let masked = Masked::of(work, self)?;
         let work = &masked.work;
+        let first = spatial(work, &work.activation_of(&[0])?)?;
+        let [_, _, h, w] = first.dims();
+        let grid = [h, w];
+        let mut first = Some(first);
+        let start = |image| match first.take() {
+            Some(first) => masked.shown(image, first),
+            None => masked.shown(image, spatial(work, &work.activation_of(&[image])?)?),
+        };
+        let found = by_position(work, grid, start, |parts| {
+            let keeps = |of, place| masked.mask.shows(of, place);
+            masked.scores(parts, keeps)
+        })?;
         let (mut maps, mut scores) = (Vec::new(), Vec::new());
-        let mut grid = [1, 1];
-        for image in 0..work.count() {
-            let at = spatial(work, &work.activation_of(&[image])?)?;
-            let [_, _, h, w] = at.dims();
-            grid = [h, w];
-            scores.extend(work.scores(&[image], at.clone().into())?);
-            maps.push(masked.map(image, at)?);
+        for Tried { of, scores: found } in found {
+            maps.push(found.into_iter().map(|score| score - of.nothing).collect());
+            scores.push(of.score);
         }
         let values = per_pixel(maps, grid)?;
         let evaluations = match self.value {
@@ -221,33 +200,67 @@ impl<'w> Masked<'w> {
         })
     }
 
-    /// One number for each position, row by row. `at` is the layer's value, `[1, C, H, W]`.
-    fn map(&self, image: usize, at: Tensor<4>) -> Result<Vec<f32>, AttributionError> {
-        let [_, _, h, w] = at.dims();
+    /// One image before it is masked, whose layer is `at` `[1, C, h, w]`.
+    fn shown(&self, image: usize, at: Tensor<4>) -> Result<Shown, AttributionError> {
         let beside = self.residual.as_ref();
         let beside = beside.map(|other| spatial(other, &other.activation_of(&[image])?));
         let beside = beside.transpose()?;
-        let scores = |masks: Tensor<4>| {
-            let rows = vec![image; masks.dims()[0]];
-            let shown: Activation = (at.clone() * masks.clone()).into();
-            match (&self.residual, &beside) {
-                (Some(other), Some(there)) => {
-                    let there = there.clone() * masks;
-                    self.work.scores_beside(&rows, shown, other, there.into())
-                }
-                _ => self.work.scores(&rows, shown),
+        let nothing = match self.value {
+            ReciproValue::Increase => {
+                let there = beside.as_ref().map(Tensor::zeros_like);
+                self.score_of(&[image], at.zeros_like(), there)?[0]
             }
+            ReciproValue::Score => 0.0,
         };
-        let mut map = by_position(&self.work, image, [h, w], |batch| {
-            let shows = |of, place| self.mask.shows(of, place);
-            scores(masks(batch, [h, w], &at.device(), shows))
-        })?;
-        if self.value == ReciproValue::Increase {
-            let nothing = scores(masks(&[0], [h, w], &at.device(), |_, _| 0.0))?[0];
-            map.iter_mut().for_each(|score| *score -= nothing);
-        }
-        Ok(map)
+        Ok(Shown {
+            score: self.work.scores(&[image], at.clone().into())?[0],
+            nothing,
+            at,
+            beside,
+        })
     }
+
+    /// The scores of some positions, each under its mask.
+    fn scores(
+        &self,
+        parts: &[Part<Tried<Shown>>],
+        keeps: impl Fn([usize; 2], [usize; 2]) -> f32,
+    ) -> Result<Vec<f32>, AttributionError> {
+        let shown = masked(parts, |shown| shown.at.clone(), &keeps);
+        let beside = |shown: &Shown| shown.beside.clone().unwrap_or_else(|| shown.at.clone());
+        let there = self
+            .residual
+            .is_some()
+            .then(|| masked(parts, beside, &keeps));
+        self.score_of(&images_of(parts), shown, there)
+    }
+
+    /// The scores of values of the layer, and of what is masked beside it.
+    fn score_of(
+        &self,
+        rows: &[usize],
+        shown: Tensor<4>,
+        there: Option<Tensor<4>>,
+    ) -> Result<Vec<f32>, AttributionError> {
+        match (&self.residual, there) {
+            (Some(other), Some(there)) => {
+                let there = there.into();
+                self.work.scores_beside(rows, shown.into(), other, there)
+            }
+            _ => self.work.scores(rows, shown.into()),
+        }
+    }
+}
+
+/// One image with all of its positions.
+struct Shown {
+    score: f32,
+    /// The score of a layer that is hidden everywhere, which positions are compared with; 0 where they are not.
+    nothing: f32,
+    /// `[1, C, h, w]`
+    at: Tensor<4>,
+    /// What is masked beside it.
+    beside: Option<Tensor<4>>,
 }
 
 /// The layer normalisation that makes the layer, or else the first that reads it: what it reads and what
@@ -273,12 +286,7 @@ fn normalisation(work: &Context<'_>) -> Result<Option<[String; 2]>, AttributionE
     Ok(norm.map(|norm| norm.map(|v| model.graph().name(v).to_owned())))
 }
 
-pub(crate) const METHOD: Method = Method::new(
-    "recipro-cam",
-    "ReciproCAM",
-    "Byun and Lee 2022",
-    |options| options.apply(ReciproCam::at_features()),
-)
-.at(Place::SpatialLayer)
-.needs_model()
-.options(ReciproCam::OPTIONS);
+pub(crate) const METHOD: Method =
+    Method::of::<ReciproCam>("recipro-cam", "ReciproCAM", "Byun and Lee 2022")
+        .at(Place::SpatialLayer)
+        .needs_model();

@@ -24,7 +24,7 @@
 //! upsampled channels, which is the upsampled sum; they, pytorch-grad-cam and tf-keras-vis then take
 //! the ReLU and stretch the map to 0..1. Captum, TorchRay and Xplique do not have the method. Logits
 //! differ by tens, so that a softmax of them rests on a handful of channels; with
-//! [`Target::probability`] the weights of a softmax are nearly all alike, and
+//! [`Target::probability`](crate::Target::probability) the weights of a softmax are nearly all alike, and
 //! [`ScoreWeights::Score`] or [`ScoreWeights::Increase`] says more.
 //!
 //! [`ScoreCam::channels`] takes the channels that vary most and leaves out the others, which is
@@ -34,67 +34,49 @@
 //! and `batch_size` images propagated together.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{INPUT, ImageBatch};
+use elucid_graph::INPUT;
 use elucid_rules::Rules;
 use ndarray::ArrayView2;
 
 use super::by_channel::{CHANNELS, Channels, Seen, Weighed, by_channel};
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::layer_map::Takes;
 use crate::methods::{Method, Place};
-use crate::network::{FEATURES, Network};
 use crate::options::{Configurable, words};
 use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
 use crate::saliency::resize;
-use crate::target::Target;
 use crate::work::Context;
 
-/// How the scores of channels become their weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ScoreWeights {
-    /// `exp(s_c) / sum_k(exp(s_k))`: as the paper and pytorch-grad-cam.
-    Softmax,
-    /// `s_c - s_0` with the score `s_0` of an image that is zero everywhere: the paper's increase of
-    /// confidence, before its softmax. It may be negative.
-    Increase,
-    /// `s_c`: as the authors' code, of probabilities.
-    Score,
+words! {
+    /// How the scores of channels become their weights.
+    pub enum ScoreWeights: "weights", WEIGHTS =
+        "softmax, increase or score (over channels, over a blank image, or as it is)" {
+        /// `exp(s_c) / sum_k(exp(s_k))`: as the paper and pytorch-grad-cam.
+        Softmax = "softmax",
+        /// `s_c - s_0` with the score `s_0` of an image that is zero everywhere: the paper's increase of
+        /// confidence, before its softmax. It may be negative.
+        Increase = "increase",
+        /// `s_c`: as the authors' code, of probabilities.
+        Score = "score",
+    }
 }
 
-words!(ScoreWeights, "weights",
-    WEIGHTS = "softmax, increase or score (over channels, over a blank image, or as it is)",
-    "softmax" => Softmax, "increase" => Increase, "score" => Score);
-
-/// Score-CAM: activations weighted by the scores of the image under each of them.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct ScoreCam {
-    pub(crate) setup: Setup,
-    weights: ScoreWeights,
-    channels: Option<usize>,
-    baseline: Baseline,
+method! {
+    /// Score-CAM: activations weighted by the scores of the image under each of them.
+    pub struct ScoreCam {
+        weights: ScoreWeights = ScoreWeights::Softmax,
+        channels: Option<usize> = None,
+        baseline: Baseline = Baseline::zero(),
+    }
+    /// At a layer of shape `[N, C, H, W]`.
+    at_features
 }
 
 impl ScoreCam {
-    /// At a layer of shape `[N, C, H, W]`.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-            weights: ScoreWeights::Softmax,
-            channels: None,
-            baseline: Baseline::zero(),
-        }
-    }
-
-    /// At the last convolutional features, [`FEATURES`].
-    pub fn at_features() -> Self {
-        Self::at(FEATURES)
-    }
-
     setup_builders!(batch_size, progress, seed);
 }
 
@@ -115,26 +97,15 @@ crate::options!(ScoreCam {
 });
 
 impl Attributor for ScoreCam {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         let channels = Channels {
             most: self.channels,
             matters: standard_deviation,
         };
         self.check_options()?;
-        let setup = self.setup.taking(Takes::Map);
-        let work = Context::new(network, images, &target, &setup)?;
-        self.baseline.check(&work)?;
+        self.baseline.check(work)?;
         if self.baseline.count() != 1 {
             return Err(AttributionError::Parameter {
                 parameter: "baseline",
@@ -143,8 +114,8 @@ impl Attributor for ScoreCam {
             });
         }
         let hidden = |image: usize| {
-            let mut random = Random::new(self.setup.seed);
-            Tensor::cat(self.baseline.images(&work, image, &mut random), 0)
+            let mut random = Random::new(work.seed);
+            Tensor::cat(self.baseline.images(work, image, &mut random), 0)
         };
         let input = work.at(INPUT, &Rules::new(), Takes::Numbers)?;
         let [height, width] = work.size();
@@ -183,7 +154,7 @@ impl Attributor for ScoreCam {
                 })
             }
         };
-        by_channel(self, &self.setup, &work, &channels, masked, weighed)
+        by_channel(self, work, &channels, masked, weighed)
     }
 }
 
@@ -214,9 +185,6 @@ fn softmax(scores: &[f32]) -> Vec<f32> {
 }
 
 pub(crate) const METHOD: Method =
-    Method::new("score-cam", "Score-CAM", "Wang et al. 2020", |options| {
-        options.apply(ScoreCam::at_features())
-    })
-    .at(Place::SpatialLayer)
-    .random()
-    .options(ScoreCam::OPTIONS);
+    Method::of::<ScoreCam>("score-cam", "Score-CAM", "Wang et al. 2020")
+        .at(Place::SpatialLayer)
+        .random();

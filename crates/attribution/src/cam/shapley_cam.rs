@@ -9,7 +9,7 @@
 //! expansion of the score to the second order around the layer's value. Source: Cai, *CAMs as Shapley
 //! Value-based Explainers*, The Visual Computer 2025, <https://arxiv.org/abs/2501.06261>. The paper
 //! explains the logit plus the logarithm of the probability of its class; here it is whatever the
-//! [`Target`] is, by default the logit. pytorch-grad-cam weighs alike, takes the ReLU of the map, and
+//! [`Target`](crate::Target) is, by default the logit. pytorch-grad-cam weighs alike, takes the ReLU of the map, and
 //! stretches it to 0..1.
 //!
 //! **Second derivatives.** `H x` is the derivative of the gradient along the layer's own value:
@@ -22,42 +22,25 @@
 //!
 //! Three gradients for each image. Memory: as Grad-CAM.
 
-use elucid_graph::ImageBatch;
-
 use super::spatial;
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::error::AttributionError;
-use crate::layer_map::Takes;
 use crate::methods::{Method, Place};
-use crate::network::{FEATURES, Network};
 use crate::options::Configurable;
 use crate::saliency::Reduce;
-use crate::target::Target;
 use crate::work::Context;
 
-/// Shapley-CAM: activations weighted by each channel's mean gradient and second derivatives.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct ShapleyCam {
-    pub(crate) setup: Setup,
-    step: f32,
+method! {
+    /// Shapley-CAM: activations weighted by each channel's mean gradient and second derivatives.
+    pub struct ShapleyCam {
+        step: f32 = 0.01,
+    }
+    /// At a layer of shape `[N, C, H, W]`.
+    at_features
 }
 
 impl ShapleyCam {
-    /// At a layer of shape `[N, C, H, W]`.
-    pub fn at(layer: &str) -> Self {
-        Self {
-            setup: Setup::at(layer),
-            step: 0.01,
-        }
-    }
-
-    /// At the last convolutional features, [`FEATURES`].
-    pub fn at_features() -> Self {
-        Self::at(FEATURES)
-    }
-
     setup_builders!(rules, batch_size, progress);
 }
 
@@ -72,44 +55,32 @@ crate::options!(ShapleyCam {
 });
 
 impl Attributor for ShapleyCam {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let setup = self.setup.taking(Takes::Map);
-        let work = Context::new(network, images, &target, &setup)?;
         let (more, less) = (1.0 + self.step, 1.0 - self.step);
         let (values, scores) = work.each_batch(|rows, at| {
-            let x = spatial(&work, &at)?;
+            let x = spatial(work, &at)?;
             let found = work.gradients(rows, at)?;
-            let g = spatial(&work, &found.gradient)?;
+            let g = spatial(work, &found.gradient)?;
             let stretched = |by: f32| {
                 let found = work.gradients(rows, (x.clone() * by).into())?;
-                spatial(&work, &found.gradient)
+                spatial(work, &found.gradient)
             };
             let bent = (stretched(more)? - stretched(less)?) / (more - less);
             let weights = (g - bent * 0.5).mean_dim(3).mean_dim(2);
             Ok(((x.clone() * weights).into(), found.scores))
         })?;
         let evaluations = vec![3; scores.len()];
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
-            .with_evaluations(evaluations))
+        Ok(
+            Attribution::new(self, work, values, scores, Reduce::Sum)?
+                .with_evaluations(evaluations),
+        )
     }
 }
 
 pub(crate) const METHOD: Method =
-    Method::new("shapley-cam", "Shapley-CAM", "Cai 2025", |options| {
-        options.apply(ShapleyCam::at_features())
-    })
-    .at(Place::SpatialLayer)
-    .takes_rules()
-    .options(ShapleyCam::OPTIONS);
+    Method::of::<ShapleyCam>("shapley-cam", "Shapley-CAM", "Cai 2025")
+        .at(Place::SpatialLayer)
+        .takes_rules();

@@ -14,26 +14,14 @@
 use burn::tensor::Tensor;
 
 use super::{gradient_cam, guarded, over_positions};
-use crate::attributor::Setup;
-use crate::methods::{Method, Place};
 
-/// XGrad-CAM: activations weighted by each channel's activation-weighted mean gradient.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct XGradCam {
-    pub(crate) setup: Setup,
+gradient_cam! {
+    /// XGrad-CAM: activations weighted by each channel's activation-weighted mean gradient.
+    XGradCam: weighted,
+    "x-grad-cam", "XGrad-CAM", "Fu et al. 2020"
 }
-
-gradient_cam!(XGradCam, weighted);
 
 fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {
     let weight = guarded(over_positions(x.clone() * g), over_positions(x.clone()));
     x * weight
 }
-
-pub(crate) const METHOD: Method =
-    Method::new("x-grad-cam", "XGrad-CAM", "Fu et al. 2020", |options| {
-        options.apply(XGradCam::at_features())
-    })
-    .at(Place::SpatialLayer)
-    .takes_rules();

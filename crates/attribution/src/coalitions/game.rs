@@ -1,13 +1,19 @@
 //! Scores of coalitions of segments.
 
+use std::collections::VecDeque;
+use std::ops::{ControlFlow, Range};
+
 use burn::tensor::{Tensor, TensorData};
 
 use crate::coalitions::superpixels::Segments;
+use crate::coalitions::{Play, Worth};
 use crate::error::AttributionError;
 use crate::lines::mean;
+use crate::sampling::Asks;
 use crate::work::Context;
 
-/// The segments of one image as players: what any coalition of them scores.
+/// The segments of one image as players: what all of them score, what none does, and what each coalition of them does
+/// that a method draws. Each is asked about with every baseline.
 pub(crate) struct Game<'g, 'w> {
     work: &'g Context<'w>,
     image: usize,
@@ -16,121 +22,84 @@ pub(crate) struct Game<'g, 'w> {
     shown: Tensor<4>,
     /// What hidden pixels become, each `[1, C, H, W]`.
     hidden: Vec<Tensor<4>>,
-    all: f64,
-    none: f64,
-    done: usize,
-    stopped: Option<AttributionError>,
-    progress: &'g dyn Fn(usize) -> Result<(), AttributionError>,
+    pub play: Box<dyn Play + 'g>,
+    /// Coalitions that were asked about, and what they scored with the first few baselines.
+    asked: VecDeque<(Vec<f32>, Vec<f64>)>,
+    /// What all and none score, as far as it is known.
+    ends: Vec<f64>,
 }
 
+/// All and none, which are asked about first.
+const ENDS: [f32; 2] = [1.0, 0.0];
+
 impl<'g, 'w> Game<'g, 'w> {
-    /// Scores the whole image and the baseline. `progress` is told how many evaluations are done.
     pub fn new(
         work: &'g Context<'w>,
         image: usize,
         segments: &'g Segments,
         hidden: Vec<Tensor<4>>,
-        progress: &'g dyn Fn(usize) -> Result<(), AttributionError>,
-    ) -> Result<Self, AttributionError> {
-        let mut game = Self {
+        play: Box<dyn Play + 'g>,
+    ) -> Self {
+        Self {
             work,
             image,
             segments,
             shown: work.rows(&[image]),
             hidden,
-            all: 0.0,
-            none: 0.0,
-            done: 0,
-            stopped: None,
-            progress,
-        };
-        let ends = [1.0, 0.0].map(|shown| vec![shown; segments.count()]);
-        // Batches of one are two, and what an image is worth is known even if it is all that is.
-        let mut scores = game.scores(&ends)?;
-        if let Some(left) = ends.get(scores.len()..).filter(|left| !left.is_empty()) {
-            scores.extend(game.scores(left)?);
-        }
-        if let [all, none] = scores[..] {
-            (game.all, game.none) = (all, none);
-        }
-        Ok(game)
-    }
-
-    /// How many segments play.
-    pub fn players(&self) -> usize {
-        self.segments.count()
-    }
-
-    /// How many coalitions are scored together.
-    pub fn batch_size(&self) -> usize {
-        self.work.batch_size
-    }
-
-    /// The score of the whole image.
-    pub fn all(&self) -> f64 {
-        self.all
-    }
-
-    /// The score of the baseline, the mean if there are several.
-    pub fn none(&self) -> f64 {
-        self.none
-    }
-
-    /// Looks whether the work was cancelled. What was to be kept is finished all the same.
-    pub fn go_on(&mut self) -> Result<(), AttributionError> {
-        match self.is_stopped() {
-            true => Ok(()),
-            false => self.tell(),
+            play,
+            asked: VecDeque::new(),
+            ends: Vec::with_capacity(ENDS.len()),
         }
     }
 
-    /// How many evaluations were made.
-    pub fn evaluations(&self) -> usize {
-        self.done
-    }
-
-    /// Whether the progress callback asked to stop, and what there is so far is to be kept.
-    pub fn is_stopped(&self) -> bool {
-        self.stopped.is_some()
-    }
-
-    /// The scores of some coalitions, each with a number for every segment: 1 shows it, 0 hides it,
-    /// and in between is the mixture. Those of the first few where it was [stopped](Game::is_stopped).
-    pub fn scores(&mut self, coalitions: &[Vec<f32>]) -> Result<Vec<f64>, AttributionError> {
-        let mut scores = Vec::with_capacity(coalitions.len());
-        for batch in coalitions.chunks(self.work.batch_size) {
-            let mask = self.mask(batch);
-            let (rows, hidden) = (
-                vec![self.image; batch.len()],
-                mask.ones_like() - mask.clone(),
-            );
-            let mut found = vec![Vec::with_capacity(self.hidden.len()); batch.len()];
-            for i in 0..self.hidden.len() {
-                let baseline = self.hidden[i].clone();
-                // Exact at both ends, which a step from the baseline to the image would not be.
-                let images = self.shown.clone() * mask.clone() + baseline * hidden.clone();
-                let of_baseline = self.work.scores(&rows, images.into())?;
-                for (found, score) in found.iter_mut().zip(of_baseline) {
-                    found.push(f64::from(score));
-                }
-                self.done += batch.len();
-                self.tell()?;
+    /// What the whole image is worth, and the baselines; asked for if that is not known yet.
+    pub fn worth(&mut self) -> Result<Worth, AttributionError> {
+        loop {
+            if let [all, none] = self.ends[..] {
+                return Ok(Worth { all, none });
             }
-            scores.extend(found.iter().map(|scores| mean(scores)));
-            if self.is_stopped() {
+            let done = self.rows_heard();
+            let left = ENDS.len() * self.hidden.len() - done;
+            let count = left.min(self.work.batch_size);
+            let images = self.ask(done..done + count)?;
+            let scores = self.work.scores(&vec![self.image; count], images.into())?;
+            self.heard(&scores);
+        }
+    }
+
+    /// How many rows of the two ends are known.
+    fn rows_heard(&self) -> usize {
+        let begun = self.asked.front().map_or(0, |(_, scores)| scores.len());
+        self.ends.len() * self.hidden.len() + begun
+    }
+
+    /// Counts what rows scored, in the order in which they were asked about.
+    fn heard(&mut self, scores: &[f32]) {
+        for &score in scores {
+            let Some((_, found)) = self.asked.front_mut() else {
                 break;
+            };
+            found.push(f64::from(score));
+            if found.len() < self.hidden.len() {
+                continue;
+            }
+            let Some((coalition, found)) = self.asked.pop_front() else {
+                break;
+            };
+            match self.ends[..] {
+                [all, none] => self
+                    .play
+                    .hear(&coalition, mean(&found), Worth { all, none }),
+                _ => self.ends.push(mean(&found)),
             }
         }
-        Ok(scores)
     }
 
-    fn tell(&mut self) -> Result<(), AttributionError> {
-        match (self.progress)(self.done) {
-            Err(error @ AttributionError::Cancelled { .. }) if self.work.keeps_partial => {
-                self.stopped.get_or_insert(error);
-                Ok(())
-            }
-            told => told,
+    /// Coalition `number`, all and none before the others.
+    fn coalition(&mut self, number: usize) -> Vec<f32> {
+        match ENDS.get(number) {
+            Some(&shown) => vec![shown; self.segments.count()],
+            None => self.play.draw(),
         }
     }
 
@@ -144,5 +113,37 @@ impl<'g, 'w> Game<'g, 'w> {
         let (height, width) = labels.dim();
         let shape = [coalitions.len(), 1, height, width];
         Tensor::from_data(TensorData::new(values, shape), &self.shown.device())
+    }
+}
+
+impl Asks for Game<'_, '_> {
+    fn ask(&mut self, samples: Range<usize>) -> Result<Tensor<4>, AttributionError> {
+        let baselines = self.hidden.len();
+        let (mut coalitions, mut hidden) = (Vec::new(), Vec::new());
+        for sample in samples {
+            if sample % baselines == 0 {
+                let coalition = self.coalition(sample / baselines);
+                self.asked.push_back((coalition, Vec::new()));
+            }
+            coalitions.extend(self.asked.back().map(|(coalition, _)| coalition.clone()));
+            hidden.push(self.hidden[sample % baselines].clone());
+        }
+        let hidden = match &self.hidden[..] {
+            [only] => only.clone(),
+            _ => Tensor::cat(hidden, 0),
+        };
+        let mask = self.mask(&coalitions);
+        // Exact at both ends, which a step from the baseline to the image would not be.
+        let hides = mask.ones_like() - mask.clone();
+        Ok(self.shown.clone() * mask + hidden * hides)
+    }
+
+    fn hear(
+        &mut self,
+        _samples: Range<usize>,
+        scores: &[f32],
+    ) -> Result<ControlFlow<()>, AttributionError> {
+        self.heard(scores);
+        Ok(ControlFlow::Continue(()))
     }
 }

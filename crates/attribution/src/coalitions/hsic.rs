@@ -18,67 +18,48 @@
 //! down, so that the estimate does not vary with how often it is; the paper's designs are its
 //! options in Xplique. A grid of 8 x 8 cells and 500 samples, as there.
 //!
+//! **Standard errors** ([`Attribution::standard_errors`](crate::Attribution::standard_errors)) are those of the asymptotic
+//! distribution of the criterion (Gretton, Fukumizu, Teo, Song, Schölkopf and Smola, *A kernel statistical test of
+//! independence*, NeurIPS 2007, theorem 1): `2 sd(r) / sqrt(p)` with `r_i = sum_j (HKH)_ij (HLH)_ij / p`. That is normal
+//! where score and segment depend on each other; of a segment that has no part in the score, whose number is of the order
+//! of its error, they tell the order alone. The width is taken as given, and samples as independent, though each segment is
+//! shown in half of them: errors are rather too large than too small.
+//!
 //! Memory: beside `batch_size` images, 4 bytes for each pair of samples, of which there may be 10000 at
-//! most, and 20 bytes for each sample and segment.
+//! most, and 24 bytes for each sample and segment, which bounds their product. Time, beside that of the network: for `p`
+//! samples `p^2` exponentials, and `p^2` multiplications for each segment.
 
-use elucid_graph::INPUT;
-use ndarray::Array1;
+use ndarray::{Array2, Axis, s};
 
-use crate::attributor::Setup;
-use crate::budget::{DOUBLE, SINGLE};
-use crate::coalitions::hidden::{HIDDEN, Hidden};
-use crate::coalitions::superpixels::{SEGMENTS, SEGMENTS_HELP};
-use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
+use crate::attributor::method;
+use crate::budget::DOUBLE;
+use crate::coalitions::hidden::Hidden;
+use crate::coalitions::{
+    Coalitional, Estimate, Play, Superpixels, Values, Worth, coalitional, shuffled,
+};
 use crate::error::AttributionError;
 use crate::methods::Method;
-use crate::options::{Configurable, Setting};
-use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
 
 /// Most samples: 400 MB of the distances of their pairs.
 const MAX_SAMPLES: usize = 10_000;
 
-/// Dependence of the score on segments.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct HsicAttribution {
-    pub(crate) setup: Setup,
-    superpixels: Superpixels,
-    baseline: Hidden,
-    samples: usize,
-}
-
-impl HsicAttribution {
+method! {
+    /// Dependence of the score on segments.
+    pub struct HsicAttribution {
+        superpixels: Superpixels = Superpixels::grid(8).where_they_fit().or_patches(),
+        baseline: Hidden = Hidden::zero(),
+        samples: usize = 500,
+    }
     /// 500 coalitions of the cells of a grid of 8 x 8.
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            superpixels: Superpixels::grid(8).where_they_fit().or_patches(),
-            baseline: Hidden::zero(),
-            samples: 500,
-        }
-    }
+    new
 }
 
-coalitional!(HsicAttribution);
-
-crate::options!(HsicAttribution {
-    {
-        /// What is hidden together.
-        superpixels: Superpixels as "segments", SEGMENTS_HELP, SEGMENTS
-    }
+coalitional!(HsicAttribution {
     {
         /// How many coalitions are scored, 2 to 10000, 500 by default.
         samples: usize as "samples", "how many coalitions are scored", "2 to 10000",
         |samples| (2..=MAX_SAMPLES).contains(samples)
-    }
-    {
-        "baseline", HIDDEN_PIXELS, HIDDEN,
-        |method, size| method.baseline.text(size),
-        |method, text| {
-            method.baseline = Setting::read(text)?;
-            Some(())
-        }
     }
 });
 
@@ -89,65 +70,102 @@ impl Coalitional for HsicAttribution {
         Ok(self.samples)
     }
 
-    /// Of each sample and segment its rank, whether it is shown, and its sign; of each pair of samples the
-    /// distance of their scores.
+    /// Of each sample and segment its rank, its sign and its part; of each pair of samples the distance of their
+    /// scores.
     fn held(&self, segments: usize) -> [usize; 4] {
-        let each = SINGLE + 2 * DOUBLE;
         let bytes = segments
-            .saturating_mul(each)
+            .saturating_mul(3 * DOUBLE)
             .saturating_add(self.samples * DOUBLE / 2);
         [1, 1, self.samples, bytes]
     }
 
-    fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
-        let (n, p) = (game.players(), self.samples);
-        let ranks: Vec<Vec<usize>> = (0..n).map(|_| shuffled(p, random)).collect();
-        let shown = |sample: usize| ranks.iter().map(move |rank| rank[sample] < p / 2);
-        let coalitions: Vec<Vec<f32>> = (0..p)
-            .map(|sample| {
-                shown(sample)
-                    .map(|shown| f32::from(u8::from(shown)))
-                    .collect()
-            })
-            .collect();
-        let scores = game.scores(&coalitions)?;
-        // Fewer, where it was stopped.
-        let p = scores.len();
-        let Some(width) = width(&scores) else {
-            return Ok(Array1::zeros(n).into());
-        };
-        // With signs s of 1 and -1, K is s s^T / 2, and centring L is centring s.
-        let sign = |shown: f32| 2.0 * f64::from(shown) - 1.0;
-        let coalitions = &coalitions[..p];
-        let centre = |player: usize| {
-            let sum: f64 = coalitions.iter().map(|shown| sign(shown[player])).sum();
-            sum / p as f64
-        };
-        let centres: Vec<f64> = (0..n).map(centre).collect();
-        let signs: Vec<Vec<f64>> = coalitions
-            .iter()
-            .map(|shown| {
-                let each = shown.iter().zip(&centres);
-                each.map(|(&shown, centre)| sign(shown) - centre).collect()
-            })
-            .collect();
-        let mut dependence = Array1::<f64>::zeros(n);
-        for (i, (here, &score)) in signs.iter().zip(&scores).enumerate() {
-            game.go_on()?;
-            for (value, sign) in dependence.iter_mut().zip(here) {
-                *value += sign * sign;
-            }
-            for (there, &other) in signs[..i].iter().zip(&scores) {
-                let likeness = (-0.5 * ((score - other) / width).powi(2)).exp();
-                for ((value, a), b) in dependence.iter_mut().zip(here).zip(there) {
-                    *value += 2.0 * likeness * a * b;
-                }
-            }
-        }
-        let dependence = dependence / (2.0 * (p as f64 - 1.0).powi(2));
-        Ok(dependence.into())
+    fn play(&self, segments: usize, mut random: Random) -> Box<dyn Play + '_> {
+        let ranks = (0..segments).map(|_| shuffled(self.samples, &mut random));
+        Box::new(Balanced {
+            samples: self.samples,
+            ranks: ranks.collect(),
+            drawn: 0,
+            scores: Vec::new(),
+        })
     }
 }
+
+/// Coalitions that show each segment in half of the samples.
+struct Balanced {
+    samples: usize,
+    /// Of each segment the order of the samples; it is shown in the first half.
+    ranks: Vec<Vec<usize>>,
+    drawn: usize,
+    scores: Vec<f64>,
+}
+
+impl Balanced {
+    fn shows(&self, segment: usize, sample: usize) -> bool {
+        self.ranks[segment][sample] < self.samples / 2
+    }
+}
+
+impl Play for Balanced {
+    fn draw(&mut self) -> Vec<f32> {
+        let sample = self.drawn;
+        self.drawn += 1;
+        (0..self.ranks.len())
+            .map(|segment| f32::from(u8::from(self.shows(segment, sample))))
+            .collect()
+    }
+
+    fn hear(&mut self, _coalition: &[f32], score: f64, _worth: Worth) {
+        self.scores.push(score);
+    }
+
+    fn end(&mut self, _worth: Worth, go_on: &dyn Fn() -> Result<(), AttributionError>) -> Values {
+        // Fewer than planned, where it was stopped.
+        let (n, p) = (self.ranks.len(), self.scores.len());
+        let scores = &self.scores;
+        let Some(width) = width(scores) else {
+            return Ok(Estimate::none(n));
+        };
+        // With signs s of 1 and -1, K is s s^T / 2, and centring L is centring s.
+        let sign = |(sample, segment)| {
+            if self.shows(segment, sample) {
+                1.0
+            } else {
+                -1.0
+            }
+        };
+        let mut signs = Array2::<f64>::from_shape_fn((p, n), sign);
+        let centre = signs.sum_axis(Axis(0)) / p as f64;
+        signs -= &centre;
+        // L s, some rows at a time.
+        let mut likened = Array2::<f64>::zeros((p, n));
+        for from in (0..p).step_by(ROWS) {
+            go_on()?;
+            let rows = from..p.min(from + ROWS);
+            let likeness = Array2::from_shape_fn((rows.len(), p), |(i, j)| {
+                (-0.5 * ((scores[from + i] - scores[j]) / width).powi(2)).exp()
+            });
+            likened
+                .slice_mut(s![rows, ..])
+                .assign(&likeness.dot(&signs));
+        }
+        let means = likened.sum_axis(Axis(0)) / p as f64;
+        // Of each sample its part in the criterion, and then how far that is from the mean.
+        let mut parts = (likened - &means) * &signs / 2.0;
+        let count = p as f64;
+        let total = parts.sum_axis(Axis(0));
+        parts -= &(&total / count);
+        parts.mapv_inplace(|away| away * away);
+        let scale = count / (count - 1.0).powi(2);
+        let error = |squares: f64| 2.0 * scale * (squares / (count * (count - 1.0))).sqrt();
+        Ok(Estimate {
+            errors: (p > 2).then(|| parts.sum_axis(Axis(0)).mapv(error)),
+            values: total / (count - 1.0).powi(2),
+        })
+    }
+}
+
+/// How many rows of the matrix of all pairs are made at a time.
+const ROWS: usize = 64;
 
 /// The median distance between two scores, or the largest if that is 0; `None` if they are all the
 /// same.
@@ -166,12 +184,10 @@ fn width(scores: &[f64]) -> Option<f64> {
     [median, largest].into_iter().find(|&width| width > 0.0)
 }
 
-pub(crate) const METHOD: Method = Method::new(
+pub(crate) const METHOD: Method = Method::of::<HsicAttribution>(
     "hsic",
     "HSIC attribution",
     "Novello, Fel and Vigouroux 2022",
-    |options| options.apply(HsicAttribution::new()),
 )
 .random()
-.keeps_partial()
-.options(HsicAttribution::OPTIONS);
+.keeps_partial();

@@ -17,48 +17,43 @@
 //! With fewer samples than segments the values are the nearest to equal shares that explain the
 //! samples.
 //!
+//! **Standard errors** ([`Attribution::standard_errors`](crate::Attribution::standard_errors)) are those over other random
+//! samples, by White's sandwich, which holds though the game is not linear in the segments: with `z'` a coalition
+//! relative to its mean, `M = sum z' z'^T` and a pair's difference `d` of residuals, the variances are the diagonal of
+//! `M^-1 (sum over pairs of d^2 z' z'^T) M^-1`, times `p / (p - segments + 1)` of `p` pairs; a coalition and its
+//! complement are one draw. Where each coalition was scored they are 0, and there are none of too few samples.
+//!
 //! 1000 samples by default; Captum's `KernelShap` takes 25, Xplique's 800, the SHAP package
 //! `2 n + 2048`. Segments are 50 of SLIC, as in the SHAP package's example on images.
 //!
 //! Memory: beside `batch_size` images, one number for each pair of segments, of which there may be
 //! 4096.
 
-use elucid_graph::INPUT;
 use ndarray::{Array1, Array2};
 
-use crate::attributor::Setup;
-use crate::coalitions::hidden::{HIDDEN, Hidden};
-use crate::coalitions::least_squares::{add_outer, check_size, solve};
-use crate::coalitions::superpixels::{SEGMENTS, SEGMENTS_HELP};
-use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
+use crate::attributor::method;
+use crate::budget::DOUBLE;
+use crate::coalitions::hidden::Hidden;
+use crate::coalitions::least_squares::{Sandwich, add_outer, check_size, factors};
+use crate::coalitions::{
+    Coalitional, Estimate, Play, Superpixels, Values, Worth, coalitional, shuffled,
+};
 use crate::error::AttributionError;
 use crate::methods::Method;
-use crate::options::{Configurable, Setting};
-use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
-use crate::work::batches;
 
-/// Shapley values of segments by weighted least squares.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct KernelShap {
-    pub(crate) setup: Setup,
-    superpixels: Superpixels,
-    baseline: Hidden,
-    samples: usize,
+method! {
+    /// Shapley values of segments by weighted least squares.
+    pub struct KernelShap {
+        superpixels: Superpixels = Superpixels::slic(50).where_they_fit().or_patches(),
+        baseline: Hidden = Hidden::zero(),
+        samples: usize = 1000,
+    }
+    /// 1000 coalitions of 50 segments of SLIC.
+    new
 }
 
 impl KernelShap {
-    /// 1000 coalitions of 50 segments of SLIC.
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            superpixels: Superpixels::slic(50).where_they_fit().or_patches(),
-            baseline: Hidden::zero(),
-            samples: 1000,
-        }
-    }
-
     /// The number of coalitions of `segments` beside all and none, if it is no larger than that of
     /// samples.
     fn all_of(&self, segments: usize) -> Option<usize> {
@@ -68,25 +63,11 @@ impl KernelShap {
     }
 }
 
-coalitional!(KernelShap);
-
-crate::options!(KernelShap {
-    {
-        /// What is hidden together.
-        superpixels: Superpixels as "segments", SEGMENTS_HELP, SEGMENTS
-    }
+coalitional!(KernelShap {
     {
         /// How many coalitions are scored beside all and none, 1000 by default; each of them once if
         /// there are no more.
         samples: usize as "samples", "how many coalitions are scored", "1 or more", |samples| *samples > 0
-    }
-    {
-        "baseline", HIDDEN_PIXELS, HIDDEN,
-        |method, size| method.baseline.text(size),
-        |method, text| {
-            method.baseline = Setting::read(text)?;
-            Some(())
-        }
     }
 });
 
@@ -98,49 +79,102 @@ impl Coalitional for KernelShap {
         Ok(self.all_of(segments).unwrap_or(self.samples))
     }
 
-    fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
-        let n = game.players();
-        let share = (game.all() - game.none()) / n as f64;
-        let all = self.all_of(n);
-        let mut drawn = Draws::new(n);
-        let (mut matrix, mut right) = (Array2::zeros((n, n)), Array1::<f64>::zeros(n));
-        for batch in batches(all.unwrap_or(self.samples), game.batch_size()) {
-            let coalitions: Vec<Vec<f32>> = batch
-                .iter()
-                .map(|&i| match all {
-                    Some(_) => (0..n)
-                        .map(|player| ((i + 1) >> player & 1) as f32)
-                        .collect(),
-                    None => drawn.next(random),
-                })
-                .collect();
-            let scores = game.scores(&coalitions)?;
-            for (coalition, score) in coalitions.iter().zip(scores) {
-                let shown: f64 = coalition.iter().copied().map(f64::from).sum();
-                let rest = score - game.none() - share * shown;
-                let weight = match all {
-                    Some(_) => kernel(n, shown),
-                    None => 1.0,
-                };
-                let z: Vec<f64> = coalition
-                    .iter()
-                    .map(|&z| f64::from(z) - shown / n as f64)
-                    .collect();
-                add_outer(&mut matrix, &z, weight);
-                for (sum, z) in right.iter_mut().zip(z) {
-                    *sum += weight * rest * z;
-                }
-            }
-            if game.is_stopped() {
-                break;
-            }
+    fn held(&self, _segments: usize) -> [usize; 4] {
+        [1, 1, self.samples, DOUBLE]
+    }
+
+    fn play(&self, segments: usize, random: Random) -> Box<dyn Play + '_> {
+        Box::new(Fit {
+            all: self.all_of(segments),
+            first: random.clone(),
+            draws: Draws::new(segments, random),
+            number: 0,
+            matrix: Array2::zeros((segments, segments)),
+            right: Array1::zeros(segments),
+            rests: Vec::new(),
+        })
+    }
+}
+
+/// Coalitions, and the equations of those that were heard.
+struct Fit {
+    /// How many there are, if each of them is asked about.
+    all: Option<usize>,
+    /// Where random numbers began.
+    first: Random,
+    draws: Draws,
+    /// How many were drawn.
+    number: usize,
+    matrix: Array2<f64>,
+    right: Array1<f64>,
+    /// What each scored more than equal shares give.
+    rests: Vec<f64>,
+}
+
+/// A coalition relative to its mean.
+fn centred(coalition: &[f32]) -> Array1<f64> {
+    let z = Array1::from_iter(coalition.iter().copied().map(f64::from));
+    let mean = z.sum() / z.len() as f64;
+    z - mean
+}
+
+impl Play for Fit {
+    fn draw(&mut self) -> Vec<f32> {
+        self.number += 1;
+        match self.all {
+            Some(_) => (0..self.draws.n)
+                .map(|player| (self.number >> player & 1) as f32)
+                .collect(),
+            None => self.draws.next(),
         }
+    }
+
+    fn hear(&mut self, coalition: &[f32], score: f64, worth: Worth) {
+        let n = coalition.len();
+        let shown: f64 = coalition.iter().copied().map(f64::from).sum();
+        let rest = score - worth.none - (worth.all - worth.none) / n as f64 * shown;
+        let weight = match self.all {
+            Some(_) => kernel(n, shown),
+            None => 1.0,
+        };
+        let z = centred(coalition);
+        add_outer(&mut self.matrix, z.as_slice().unwrap_or_default(), weight);
+        self.right.scaled_add(weight * rest, &z);
+        self.rests.push(rest);
+    }
+
+    fn end(&mut self, worth: Worth, go_on: &dyn Fn() -> Result<(), AttributionError>) -> Values {
+        let n = self.right.len();
+        let share = (worth.all - worth.none) / n as f64;
         // The one direction that no sample has a part in, as strong as the others: nothing is found
         // along it.
-        let strength = matrix.diag().sum() / (n * n) as f64;
-        let rest = solve(&(matrix + strength), &right);
+        let strength = self.matrix.diag().sum() / (n * n) as f64;
+        let factors = factors(&(&self.matrix + strength));
+        let rest = factors.solve(&self.right);
         let mean = rest.mean().unwrap_or(0.0);
-        Ok(rest.mapv(|v| v - mean + share).into())
+        let rest = rest - mean;
+        let errors = match self.all {
+            // Nothing was left to chance.
+            Some(all) => (self.rests.len() == all).then(|| Array1::zeros(n)),
+            None => {
+                let mut sandwich = Sandwich::new(&factors, n);
+                // The same coalitions once more: they are not kept.
+                let mut draws = Draws::new(n, self.first.clone());
+                for (i, pair) in self.rests.chunks_exact(2).enumerate() {
+                    if i % 1024 == 0 {
+                        go_on()?;
+                    }
+                    let z = centred(&draws.next());
+                    draws.next();
+                    // A complement has the same variables with the other sign.
+                    let residuals = (pair[0] - z.dot(&rest)) - (pair[1] + z.dot(&rest));
+                    sandwich.add(&(z * residuals));
+                }
+                sandwich.errors(n - 1)
+            }
+        };
+        let values = rest + share;
+        Ok(Estimate { values, errors })
     }
 }
 
@@ -156,13 +190,14 @@ fn kernel(n: usize, shown: f64) -> f64 {
 /// Random coalitions, each followed by its complement.
 struct Draws {
     n: usize,
+    random: Random,
     /// Of sizes from 1 to `n - 1`: the sum of the weights up to it.
     cumulative: Vec<f64>,
     complement: Option<Vec<f32>>,
 }
 
 impl Draws {
-    fn new(n: usize) -> Self {
+    fn new(n: usize, random: Random) -> Self {
         let mut sum = 0.0;
         let cumulative = (1..n)
             .map(|size| {
@@ -172,20 +207,21 @@ impl Draws {
             .collect();
         Self {
             n,
+            random,
             cumulative,
             complement: None,
         }
     }
 
-    fn next(&mut self, random: &mut Random) -> Vec<f32> {
+    fn next(&mut self) -> Vec<f32> {
         if let Some(complement) = self.complement.take() {
             return complement;
         }
         let total = self.cumulative.last().copied().unwrap_or(0.0);
-        let at = f64::from(random.uniform()) * total;
+        let at = f64::from(self.random.uniform()) * total;
         let size = 1 + self.cumulative.partition_point(|&sum| sum <= at);
         let mut coalition = vec![0.0; self.n];
-        for &player in shuffled(self.n, random).iter().take(size) {
+        for &player in shuffled(self.n, &mut self.random).iter().take(size) {
             coalition[player] = 1.0;
         }
         self.complement = Some(coalition.iter().map(|&z| 1.0 - z).collect());
@@ -193,13 +229,8 @@ impl Draws {
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
-    "kernel-shap",
-    "KernelSHAP",
-    "Lundberg and Lee 2017",
-    |options| options.apply(KernelShap::new()),
-)
-.random()
-.keeps_partial()
-.sums_to("score - mean score of the baselines, each segment counted once")
-.options(KernelShap::OPTIONS);
+pub(crate) const METHOD: Method =
+    Method::of::<KernelShap>("kernel-shap", "KernelSHAP", "Lundberg and Lee 2017")
+        .random()
+        .keeps_partial()
+        .sums_to("score - mean score of the baselines, each segment counted once");

@@ -24,57 +24,40 @@
 //! [`ridge`](Lime::ridge) of 0, a score that is linear in the segments is recovered exactly. Weights
 //! add up to nothing in particular: [`KernelShap`](crate::KernelShap) differs in the kernel, and does.
 //!
+//! **Standard errors** ([`Attribution::standard_errors`](crate::Attribution::standard_errors)) are those of the coefficients
+//! over other random samples, by White's sandwich, which holds though the score is not linear in the segments: with the
+//! equations' matrix `M = sum_z k(z) (z - m)(z - m)^T + ridge`, the weighted mean `m` of `z` and residuals `e`, the variances
+//! are the diagonal of `M^-1 (sum_z k(z)^2 e(z)^2 (z - m)(z - m)^T) M^-1`, times `n / (n - segments - 1)`. The whole image is
+//! no random sample. They say nothing of what the ridge shrinks; there are none of too few samples.
+//!
 //! Memory: beside `batch_size` images, one number for each pair of segments, of which there may be
 //! 4096.
 
-use elucid_graph::INPUT;
 use ndarray::{Array1, Array2};
 
-use crate::attributor::Setup;
-use crate::coalitions::hidden::{HIDDEN, Hidden};
-use crate::coalitions::least_squares::{add_outer, check_size, solve};
-use crate::coalitions::superpixels::{SEGMENTS, SEGMENTS_HELP};
-use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional};
+use crate::attributor::method;
+use crate::budget::DOUBLE;
+use crate::coalitions::hidden::Hidden;
+use crate::coalitions::least_squares::{Factors, Sandwich, add_outer, check_size, factors};
+use crate::coalitions::{Coalitional, Estimate, Play, Superpixels, Values, Worth, coalitional};
 use crate::error::AttributionError;
 use crate::methods::Method;
-use crate::options::{Configurable, Setting};
-use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
-use crate::work::batches;
 
-/// Weights of segments in a linear model of the score around the image.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct Lime {
-    pub(crate) setup: Setup,
-    superpixels: Superpixels,
-    baseline: Hidden,
-    samples: usize,
-    kernel_width: f64,
-    ridge: f64,
-}
-
-impl Lime {
+method! {
+    /// Weights of segments in a linear model of the score around the image.
+    pub struct Lime {
+        superpixels: Superpixels = Superpixels::slic(50).where_they_fit().or_patches(),
+        baseline: Hidden = Hidden::zero(),
+        samples: usize = 1000,
+        kernel_width: f64 = 0.25,
+        ridge: f64 = 1.0,
+    }
     /// 1000 coalitions of 50 segments of SLIC.
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            superpixels: Superpixels::slic(50).where_they_fit().or_patches(),
-            baseline: Hidden::zero(),
-            samples: 1000,
-            kernel_width: 0.25,
-            ridge: 1.0,
-        }
-    }
+    new
 }
 
-coalitional!(Lime);
-
-crate::options!(Lime {
-    {
-        /// What is hidden together.
-        superpixels: Superpixels as "segments", SEGMENTS_HELP, SEGMENTS
-    }
+coalitional!(Lime {
     {
         /// How many coalitions are scored, the whole image among them, 1000 by default.
         samples: usize as "samples", "how many coalitions are scored", "1 or more", |samples| *samples > 0
@@ -92,14 +75,6 @@ crate::options!(Lime {
         ridge: f64 as "ridge", "how strongly weights are drawn to zero", "0 or more",
         |ridge| ridge.is_finite() && *ridge >= 0.0
     }
-    {
-        "baseline", HIDDEN_PIXELS, HIDDEN,
-        |method, size| method.baseline.text(size),
-        |method, text| {
-            method.baseline = Setting::read(text)?;
-            Some(())
-        }
-    }
 });
 
 impl Coalitional for Lime {
@@ -110,28 +85,84 @@ impl Coalitional for Lime {
         Ok(self.samples - 1)
     }
 
-    fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
-        let n = game.players();
-        let mut sums = Sums::new(n);
+    fn held(&self, _segments: usize) -> [usize; 4] {
+        [1, 1, self.samples, DOUBLE]
+    }
+
+    fn play(&self, segments: usize, random: Random) -> Box<dyn Play + '_> {
+        let mut sums = Sums::new(segments);
         // Scores are taken relative to the whole image's, whose weight is 1.
-        sums.add(&vec![1.0; n], 0.0, 1.0);
-        for batch in batches(self.samples - 1, game.batch_size()) {
-            let coalitions: Vec<Vec<f32>> = batch
-                .iter()
-                .map(|_| (0..n).map(|_| random.below(2) as f32).collect())
-                .collect();
-            let scores = game.scores(&coalitions)?;
-            for (coalition, score) in coalitions.iter().zip(scores) {
-                let z: Vec<f64> = coalition.iter().copied().map(f64::from).collect();
-                let distance = 1.0 - (z.iter().sum::<f64>() / n as f64).sqrt();
-                let weight = (-0.5 * (distance / self.kernel_width).powi(2)).exp();
-                sums.add(&z, score - game.all(), weight);
+        sums.add(&vec![1.0; segments], 0.0, 1.0);
+        Box::new(Near {
+            method: self,
+            first: random.clone(),
+            random,
+            sums,
+            scores: Vec::new(),
+        })
+    }
+}
+
+/// Random coalitions, and the sums over those that were heard.
+struct Near<'m> {
+    method: &'m Lime,
+    /// Where random numbers began.
+    first: Random,
+    random: Random,
+    sums: Sums,
+    /// Relative to the whole image's.
+    scores: Vec<f64>,
+}
+
+/// Each segment is shown or not, by a coin.
+fn tossed(segments: usize, random: &mut Random) -> Vec<f32> {
+    (0..segments).map(|_| random.below(2) as f32).collect()
+}
+
+impl Lime {
+    /// How much a coalition counts.
+    fn weight(&self, z: &[f64]) -> f64 {
+        let distance = 1.0 - (z.iter().sum::<f64>() / z.len() as f64).sqrt();
+        (-0.5 * (distance / self.kernel_width).powi(2)).exp()
+    }
+}
+
+impl Play for Near<'_> {
+    fn draw(&mut self) -> Vec<f32> {
+        tossed(self.sums.z.len(), &mut self.random)
+    }
+
+    fn hear(&mut self, coalition: &[f32], score: f64, worth: Worth) {
+        let z: Vec<f64> = coalition.iter().copied().map(f64::from).collect();
+        let score = score - worth.all;
+        self.sums.add(&z, score, self.method.weight(&z));
+        self.scores.push(score);
+    }
+
+    fn end(&mut self, _worth: Worth, go_on: &dyn Fn() -> Result<(), AttributionError>) -> Values {
+        let sums = &self.sums;
+        let segments = sums.z.len();
+        let (factors, right) = sums.equations(self.method.ridge);
+        let values = factors.solve(&right);
+        let centre = &sums.z / sums.weight;
+        let intercept = sums.y / sums.weight - centre.dot(&values);
+        let mut sandwich = Sandwich::new(&factors, segments);
+        // The same coalitions once more: they are not kept.
+        let mut random = self.first.clone();
+        for (i, score) in self.scores.iter().enumerate() {
+            if i % 1024 == 0 {
+                go_on()?;
             }
-            if game.is_stopped() {
-                break;
-            }
+            let z = tossed(segments, &mut random).into_iter().map(f64::from);
+            let z = Array1::from_iter(z);
+            let weight = self.method.weight(z.as_slice().unwrap_or_default());
+            let residual = score - intercept - z.dot(&values);
+            sandwich.add(&((z - &centre) * (weight * residual)));
         }
-        Ok(sums.weights(self.ridge).into())
+        Ok(Estimate {
+            errors: sandwich.errors(segments + 1),
+            values,
+        })
     }
 }
 
@@ -165,27 +196,22 @@ impl Sums {
         add_outer(&mut self.zz, z, weight);
     }
 
-    /// The intercept is gone when variables and scores are taken relative to their means.
-    fn weights(self, ridge: f64) -> Array1<f64> {
+    /// Those of the coefficients. The intercept is gone when variables and scores are taken relative to their means.
+    fn equations(&self, ridge: f64) -> (Factors, Array1<f64>) {
         let n = self.z.len();
-        let mut matrix = self.zz;
+        let mut matrix = self.zz.clone();
         for i in 0..n {
             for j in 0..=i {
                 matrix[[i, j]] -= self.z[i] * self.z[j] / self.weight;
             }
             matrix[[i, i]] += ridge;
         }
-        let right = self.zy - &self.z * (self.y / self.weight);
-        solve(&matrix, &right)
+        let right = &self.zy - &self.z * (self.y / self.weight);
+        (factors(&matrix), right)
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
-    "lime",
-    "LIME",
-    "Ribeiro, Singh and Guestrin 2016",
-    |options| options.apply(Lime::new()),
-)
-.random()
-.keeps_partial()
-.options(Lime::OPTIONS);
+pub(crate) const METHOD: Method =
+    Method::of::<Lime>("lime", "LIME", "Ribeiro, Singh and Guestrin 2016")
+        .random()
+        .keeps_partial();

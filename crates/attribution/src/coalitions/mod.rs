@@ -41,7 +41,9 @@ mod slic;
 pub mod sobol;
 pub mod superpixels;
 
-use elucid_graph::ImageBatch;
+use std::cell::Cell;
+
+use burn::tensor::Tensor;
 use ndarray::{Array1, ArrayD, Axis, IxDyn};
 
 pub(crate) use self::felzenszwalb::Felzenszwalb;
@@ -57,13 +59,12 @@ pub use self::{
     superpixels::{Segments, Superpixels},
 };
 use crate::attribution::{Attribution, Completeness};
-use crate::attributor::{Attributor, Setup};
+use crate::attributor::Attributor;
 use crate::error::AttributionError;
-use crate::network::Network;
 use crate::options::{Configurable, Setting};
 use crate::random::Random;
 use crate::saliency::Reduce;
-use crate::target::Target;
+use crate::sampling::Samples;
 use crate::work::Context;
 
 /// An attribution with the segments that it was computed for.
@@ -96,7 +97,7 @@ impl SegmentAttribution {
     }
 }
 
-/// A method of this family: how it turns scores of coalitions into one number per segment.
+/// A method of this family: which coalitions it asks about, and how it turns their scores into one number per segment.
 pub(crate) trait Coalitional: Configurable<Error = AttributionError> + Attributor {
     /// Whether the numbers add up to the difference between the whole image and the baseline.
     const IS_COMPLETE: bool;
@@ -111,14 +112,40 @@ pub(crate) trait Coalitional: Configurable<Error = AttributionError> + Attributo
         [0; 4]
     }
 
-    /// One number for each segment.
-    fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values;
+    /// A new game of so many segments.
+    fn play(&self, segments: usize, random: Random) -> Box<dyn Play + '_>;
 }
 
-/// One number for each segment, and how sure it is where it is a mean of samples.
+/// What the whole image scores, and what it does without any segment: the mean of several baselines.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Worth {
+    pub all: f64,
+    pub none: f64,
+}
+
+/// The game of one image.
+pub(crate) trait Play {
+    /// The next coalition, a number for each segment: 1 shows it, 0 hides it, and in between is the mixture.
+    fn draw(&mut self) -> Vec<f32>;
+
+    /// What a coalition scored; they come in the order in which they were drawn.
+    fn hear(&mut self, coalition: &[f32], score: f64, worth: Worth);
+
+    /// One number for each segment, by what was heard so far. Work that takes long asks `go_on` now and then.
+    fn end(&mut self, worth: Worth, go_on: &dyn Fn() -> Result<(), AttributionError>) -> Values;
+}
+
+/// One number for each segment, and how sure it is where it is an estimate from samples.
 pub(crate) struct Estimate {
     pub values: Array1<f64>,
     pub errors: Option<Array1<f64>>,
+}
+
+impl Estimate {
+    /// Of nothing.
+    fn none(segments: usize) -> Self {
+        Array1::zeros(segments).into()
+    }
 }
 
 impl From<Array1<f64>> for Estimate {
@@ -132,26 +159,22 @@ type Values = Result<Estimate, AttributionError>;
 
 /// What every method of this family is told.
 pub(crate) struct Parts<'p> {
-    pub setup: &'p Setup,
     pub superpixels: &'p Superpixels,
     pub baseline: &'p Hidden,
 }
 
-/// Plays the game of each image.
+/// Plays the games of all images.
 pub(crate) fn explain<M: Coalitional>(
     method: &M,
     parts: &Parts<'_>,
-    network: &dyn Network,
-    images: &dyn ImageBatch,
-    target: &Target,
+    work: &Context<'_>,
 ) -> Result<SegmentAttribution, AttributionError> {
     method.check_options()?;
     parts.superpixels.check()?;
-    let work = Context::new(network, images, target, parts.setup)?;
-    parts.baseline.check(&work)?;
-    let superpixels = parts.superpixels.resolved(&work)?;
-    let segments = superpixels.segments_of(&work)?;
-    let mut evaluations = Vec::with_capacity(segments.len());
+    parts.baseline.check(work)?;
+    let superpixels = parts.superpixels.resolved(work)?;
+    let segments = superpixels.segments_of(work)?;
+    let mut each = Vec::with_capacity(segments.len());
     for segments in &segments {
         let coalitions = method.coalitions(segments.count())?.saturating_add(2);
         let what = format!(
@@ -160,45 +183,50 @@ pub(crate) fn explain<M: Coalitional>(
             method.name()
         );
         work.afford(what, &method.held(segments.count()))?;
-        evaluations.push(coalitions.saturating_mul(parts.baseline.count()));
+        each.push(coalitions.saturating_mul(parts.baseline.count()));
     }
-    let total = evaluations
+    let start = |image: usize| {
+        let mut random = Random::new(work.seed);
+        let segments = &segments[image];
+        let hidden = parts.baseline.images(work, image, segments, &mut random)?;
+        let play = method.play(segments.count(), random);
+        Ok(Game::new(work, image, segments, hidden, play))
+    };
+    let score = |rows: &[usize], images: Tensor<4>| work.scores(rows, images.into());
+    let done: Cell<usize> = Cell::new(0);
+    let total = each
         .iter()
-        .fold(0_usize, |a, &b| a.saturating_add(b));
-
-    let planned = evaluations.clone();
+        .fold(0_usize, |sum, &each| sum.saturating_add(each));
+    let finish = |image: usize, mut game: Game<'_, '_>, samples: usize| {
+        done.set(done.get().saturating_add(samples));
+        let worth = game.worth()?;
+        // What an image is worth is no sample of it.
+        let found = match samples == each[image] || samples > 2 * parts.baseline.count() {
+            // What is to be kept is finished all the same.
+            true => game.play.end(worth, &|| match work.keeps_partial {
+                true => Ok(()),
+                false => work.report(done.get(), total),
+            })?,
+            false => Estimate::none(segments[image].count()),
+        };
+        Ok((worth, found))
+    };
+    let found = work.scored(Samples::by_image(each.clone()), start, score, finish)?;
+    let found = found.kept(work, |image| {
+        let worth = start(image)?.worth()?;
+        Ok((worth, Estimate::none(segments[image].count())))
+    })?;
+    let (planned, evaluations) = (found.planned(), found.samples);
     let (mut values, mut scores, mut completeness) = (Vec::new(), Vec::new(), Vec::new());
     let mut errors = Vec::new();
-    let (mut done, mut stopped) = (0, false);
-    for (image, segments) in segments.iter().enumerate() {
-        let mut random = Random::new(parts.setup.seed);
-        let hidden = parts.baseline.images(&work, image, segments, &mut random)?;
-        let progress = |rows: usize| match stopped {
-            true => Ok(()),
-            false => work.report(done + rows, total),
-        };
-        let mut game = Game::new(&work, image, segments, hidden, &progress)?;
-        let found = match stopped || game.is_stopped() {
-            true => Array1::zeros(segments.count()).into(),
-            false => method.values(&mut game, &mut random)?,
-        };
-        scores.push(game.all() as f32);
+    for (worth, found) in found.found {
+        scores.push(worth.all as f32);
         completeness.push(Completeness {
             sum: found.values.sum(),
-            expected: game.all() - game.none(),
+            expected: worth.all - worth.none,
         });
         values.push(found.values);
         errors.extend(found.errors);
-        let was_stopped = game.is_stopped();
-        let made = game.evaluations();
-        done += evaluations[image];
-        if stopped {
-            // What an image is worth is no sample of it.
-            evaluations[image] = 0;
-        } else if was_stopped {
-            evaluations[image] = made;
-        }
-        stopped = stopped || was_stopped;
     }
     let maps = per_pixel(&segments, &values, work.size())?;
     let errors = match errors.len() == segments.len() {
@@ -210,13 +238,10 @@ pub(crate) fn explain<M: Coalitional>(
         configuration.set("segments", text);
     }
     let name = method.name();
-    let attribution = Attribution::named(name, configuration, &work, maps, scores, Reduce::Sum)?
+    let attribution = Attribution::named(name, configuration, work, maps, scores, Reduce::Sum)?
         .with_evaluations(evaluations)
+        .with_planned(planned)
         .with_standard_errors(errors);
-    let attribution = match stopped {
-        true => attribution.with_planned(planned),
-        false => attribution,
-    };
     Ok(SegmentAttribution {
         attribution: match M::IS_COMPLETE {
             true => attribution.with_completeness(completeness),
@@ -253,14 +278,21 @@ pub(crate) fn shuffled(count: usize, random: &mut Random) -> Vec<usize> {
 }
 
 /// What is the same for every method of this family, for a struct with the fields `setup`,
-/// `superpixels` and `baseline`.
+/// `superpixels` and `baseline`; in braces are its own [`options!`](crate::options!).
 macro_rules! coalitional {
-    ($method:ident) => {
-        impl Default for $method {
-            fn default() -> Self {
-                Self::new()
+    ($method:ident { $($own:tt)* }) => {
+        $crate::options!($method {
+            {
+                /// What is hidden together.
+                superpixels: $crate::Superpixels as "segments",
+                $crate::coalitions::superpixels::SEGMENTS_HELP, $crate::coalitions::superpixels::SEGMENTS
             }
-        }
+            $($own)*
+            {
+                baseline as "baseline", $crate::perturbation::HIDDEN_PIXELS,
+                $crate::coalitions::hidden::HIDDEN
+            }
+        });
 
         impl $method {
             /// What hidden pixels become, [`Baseline::zero`](crate::Baseline::zero) by default: the
@@ -291,32 +323,23 @@ macro_rules! coalitional {
                 images: &dyn elucid_graph::ImageBatch,
                 target: &$crate::Target,
             ) -> Result<$crate::coalitions::SegmentAttribution, $crate::AttributionError> {
+                let work = $crate::Context::new(network, images, target, &self.setup)?;
+                self.played(&work)
+            }
+
+            fn played(
+                &self,
+                work: &$crate::Context<'_>,
+            ) -> Result<$crate::coalitions::SegmentAttribution, $crate::AttributionError> {
                 let parts = $crate::coalitions::Parts {
-                    setup: &self.setup,
                     superpixels: &self.superpixels,
                     baseline: &self.baseline,
                 };
-                $crate::coalitions::explain(self, &parts, network, images, target)
+                $crate::coalitions::explain(self, &parts, work)
             }
         }
 
-        impl $crate::Attributor for $method {
-            fn name(&self) -> &'static str {
-                METHOD.name
-            }
-
-            $crate::attributor::stated!();
-
-            fn attribute(
-                &self,
-                network: &dyn $crate::Network,
-                images: &dyn elucid_graph::ImageBatch,
-                target: $crate::Target,
-            ) -> Result<$crate::Attribution, $crate::AttributionError> {
-                let found = self.attribute_segments(network, images, &target)?;
-                Ok(found.into_attribution())
-            }
-        }
+        $crate::attributor::explains!($method, |method, work| Ok(method.played(work)?.into_attribution()));
     };
 }
 pub(crate) use coalitional;

@@ -12,60 +12,33 @@
 //!
 //! Memory: `batch_size` images.
 
-use elucid_graph::INPUT;
 use ndarray::Array1;
 
-use crate::attributor::Setup;
-use crate::coalitions::hidden::{HIDDEN, Hidden};
-use crate::coalitions::superpixels::{SEGMENTS, SEGMENTS_HELP};
-use crate::coalitions::{Coalitional, Estimate, Game, Superpixels, Values, coalitional, shuffled};
+use crate::attributor::method;
+use crate::coalitions::hidden::Hidden;
+use crate::coalitions::{
+    Coalitional, Estimate, Play, Superpixels, Values, Worth, coalitional, shuffled,
+};
 use crate::error::AttributionError;
 use crate::methods::Method;
-use crate::options::{Configurable, Setting};
-use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
 
-/// Shapley values of segments by random orders.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct ShapleySampling {
-    pub(crate) setup: Setup,
-    superpixels: Superpixels,
-    baseline: Hidden,
-    permutations: usize,
-}
-
-impl ShapleySampling {
+method! {
+    /// Shapley values of segments by random orders.
+    pub struct ShapleySampling {
+        superpixels: Superpixels = Superpixels::slic(50).where_they_fit().or_patches(),
+        baseline: Hidden = Hidden::zero(),
+        permutations: usize = 25,
+    }
     /// 25 orders of 50 segments of SLIC.
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            superpixels: Superpixels::slic(50).where_they_fit().or_patches(),
-            baseline: Hidden::zero(),
-            permutations: 25,
-        }
-    }
+    new
 }
 
-coalitional!(ShapleySampling);
-
-crate::options!(ShapleySampling {
-    {
-        /// What is hidden together.
-        superpixels: Superpixels as "segments", SEGMENTS_HELP, SEGMENTS
-    }
+coalitional!(ShapleySampling {
     {
         /// How many orders there are, 25 by default.
         permutations: usize as "permutations", "how many orders of the segments there are", "1 or more",
         |permutations| *permutations > 0
-    }
-    {
-        "baseline", HIDDEN_PIXELS, HIDDEN,
-        |method, size| method.baseline.text(size),
-        |method, text| {
-            method.baseline = Setting::read(text)?;
-            Some(())
-        }
     }
 });
 
@@ -76,77 +49,120 @@ impl Coalitional for ShapleySampling {
         Ok(self.permutations.saturating_mul(segments.saturating_sub(1)))
     }
 
-    fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
-        let n = game.players();
-        let mut values = Array1::<f64>::zeros(n);
-        let mut spread = Array1::<f64>::zeros(n);
-        let mut orders = 0;
-        while orders < self.permutations {
-            let Some(differences) = differences(game, random)? else {
-                break;
-            };
-            orders += 1;
-            // Welford's way, which does not subtract large numbers from each other.
-            let away = &differences - &values;
-            values += &(&away / orders as f64);
-            spread += &(&away * &(differences - &values));
-            if game.is_stopped() {
-                break;
-            }
+    fn play(&self, segments: usize, random: Random) -> Box<dyn Play + '_> {
+        Box::new(Orders {
+            most: self.permutations,
+            random,
+            drawn: Vec::new(),
+            coalition: vec![0.0; segments],
+            before: Before::none(segments),
+            orders: 0,
+            values: Array1::zeros(segments),
+            spread: Array1::zeros(segments),
+        })
+    }
+}
+
+/// Segments in random orders.
+struct Orders {
+    most: usize,
+    random: Random,
+    /// Who is shown next in the order that is drawn, the next one last.
+    drawn: Vec<usize>,
+    /// Those of the order who are shown.
+    coalition: Vec<f32>,
+    before: Before,
+    /// How many were heard to their ends.
+    orders: usize,
+    /// The mean of what each makes of a difference, and the sum of squared differences from it.
+    values: Array1<f64>,
+    spread: Array1<f64>,
+}
+
+/// What was heard of an order.
+struct Before {
+    coalition: Vec<f32>,
+    /// `None` before the first of the order is shown.
+    score: Option<f64>,
+    differences: Array1<f64>,
+}
+
+impl Before {
+    fn none(segments: usize) -> Self {
+        Self {
+            coalition: vec![0.0; segments],
+            score: None,
+            differences: Array1::zeros(segments),
         }
-        let errors = (orders > 1).then(|| {
-            let count = orders as f64;
-            (spread / (count * (count - 1.0))).mapv(f64::sqrt)
-        });
+    }
+}
+
+impl Orders {
+    /// Counts what each segment made of a difference in one order. Welford's way, which does not subtract large numbers
+    /// from each other.
+    fn add(&mut self, differences: &Array1<f64>) {
+        self.orders += 1;
+        let away = differences - &self.values;
+        self.values += &(&away / self.orders as f64);
+        self.spread += &(&away * &(differences - &self.values));
+    }
+}
+
+impl Play for Orders {
+    /// The last of an order is not drawn: that is the whole image.
+    fn draw(&mut self) -> Vec<f32> {
+        let segments = self.coalition.len();
+        if self.drawn.len() <= 1 {
+            self.coalition.fill(0.0);
+            self.drawn = shuffled(segments, &mut self.random);
+            self.drawn.reverse();
+        }
+        if let Some(player) = self.drawn.pop() {
+            self.coalition[player] = 1.0;
+        }
+        self.coalition.clone()
+    }
+
+    fn hear(&mut self, coalition: &[f32], score: f64, worth: Worth) {
+        let segments = coalition.len();
+        let Before {
+            coalition: before,
+            score: scored,
+            differences,
+        } = &mut self.before;
+        let joins = |before: &[f32], now: &[f32]| (0..segments).find(|&i| before[i] < now[i]);
+        if let Some(player) = joins(before, coalition) {
+            differences[player] = score - scored.unwrap_or(worth.none);
+        }
+        coalition.clone_into(before);
+        *scored = Some(score);
+        let hidden = coalition.iter().filter(|&&shown| shown == 0.0).count();
+        if let (1, Some(last)) = (hidden, joins(before, &vec![1.0; segments])) {
+            differences[last] = worth.all - score;
+            let ended = std::mem::replace(&mut self.before, Before::none(segments));
+            self.add(&ended.differences);
+        }
+    }
+
+    fn end(&mut self, worth: Worth, _go_on: &dyn Fn() -> Result<(), AttributionError>) -> Values {
+        // Of one segment there is nothing to ask: each order says the same.
+        if self.values.len() == 1 && self.orders == 0 {
+            self.values.fill(worth.all - worth.none);
+            self.orders = self.most;
+        }
+        let count = self.orders as f64;
+        let error = |spread: &f64| (spread / (count * (count - 1.0))).sqrt();
+        let errors = (self.orders > 1).then(|| self.spread.map(error));
+        let values = self.values.clone();
         Ok(Estimate { values, errors })
     }
 }
 
-/// What each segment makes of a difference in one random order; `None` where the work was stopped
-/// before its end.
-fn differences(
-    game: &mut Game<'_, '_>,
-    random: &mut Random,
-) -> Result<Option<Array1<f64>>, AttributionError> {
-    let n = game.players();
-    let mut differences = Array1::<f64>::zeros(n);
-    let order = shuffled(n, random);
-    let mut coalition = vec![0.0; n];
-    let mut before = game.none();
-    // As many at a time as are scored together: of many segments all coalitions of an order would fill the
-    // memory.
-    for players in order.chunks(game.batch_size()) {
-        let coalitions: Vec<Vec<f32>> = players
-            .iter()
-            .map(|&player| {
-                coalition[player] = 1.0;
-                coalition.clone()
-            })
-            .collect();
-        let is_last = coalition.iter().all(|&shown| shown == 1.0);
-        let unknown = coalitions.len() - usize::from(is_last);
-        let mut scores = game.scores(&coalitions[..unknown])?;
-        if scores.len() < unknown || (game.is_stopped() && !is_last) {
-            return Ok(None);
-        }
-        if is_last {
-            scores.push(game.all());
-        }
-        for (&player, score) in players.iter().zip(scores) {
-            differences[player] = score - before;
-            before = score;
-        }
-    }
-    Ok(Some(differences))
-}
-
-pub(crate) const METHOD: Method = Method::new(
+pub(crate) const METHOD: Method = Method::of::<ShapleySampling>(
     "shapley-sampling",
     "Shapley value sampling",
     "Castro, Gómez and Tejada 2009; Štrumbelj and Kononenko 2010",
-    |options| options.apply(ShapleySampling::new()),
 )
 .random()
 .keeps_partial()
-.sums_to("score - mean score of the baselines, each segment counted once")
-.options(ShapleySampling::OPTIONS);
+.sums_to("score - mean score of the baselines, each segment counted once");

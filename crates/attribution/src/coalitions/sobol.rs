@@ -21,66 +21,49 @@
 //! Latin hypercube with 32 points and 1.5 to 2.2 times with 128, and larger than that of independent
 //! points.
 //!
-//! Memory: beside `batch_size` images, two numbers for each point and segment.
+//! **Standard errors** ([`Attribution::standard_errors`](crate::Attribution::standard_errors)) are those of a ratio of means
+//! over the points of the design, to first order (the delta method; Cochran, *Sampling techniques*, 1977, chapter 6): with
+//! `d_ij = (v(a_j) - v(c_ij))^2 / 2` and `s_j` the mean of `(v - mean)^2` over `v(a_j)` and `v(b_j)`,
+//!
+//! `sqrt(sum_j ((d_ij - T_i s_j) / variance)^2 / (p (p - 1)))`
+//!
+//! for `p` points, which a bootstrap over them approaches (Archer, Saltelli and Sobol, 1997). Points are taken as
+//! independent; those of a Latin hypercube are spread more evenly than that, so that the errors are rather too large than
+//! too small (Stein, *Large sample properties of simulations using Latin hypercube sampling*, 1987).
+//!
+//! Memory: beside `batch_size` images, three numbers for each point and segment.
 
-use elucid_graph::INPUT;
 use ndarray::{Array1, Array2, Axis};
 
-use crate::attributor::Setup;
-use crate::budget::SINGLE;
-use crate::coalitions::hidden::{HIDDEN, Hidden};
-use crate::coalitions::superpixels::{SEGMENTS, SEGMENTS_HELP};
-use crate::coalitions::{Coalitional, Game, Superpixels, Values, coalitional, shuffled};
+use crate::attributor::method;
+use crate::budget::{DOUBLE, SINGLE};
+use crate::coalitions::hidden::Hidden;
+use crate::coalitions::{
+    Coalitional, Estimate, Play, Superpixels, Values, Worth, coalitional, shuffled,
+};
 use crate::error::AttributionError;
 use crate::lines::mean;
 use crate::methods::Method;
-use crate::options::{Configurable, Setting};
-use crate::perturbation::HIDDEN_PIXELS;
 use crate::random::Random;
 
-/// Total Sobol indices of segments.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct SobolAttribution {
-    pub(crate) setup: Setup,
-    superpixels: Superpixels,
-    baseline: Hidden,
-    design: usize,
-}
-
-impl SobolAttribution {
+method! {
+    /// Total Sobol indices of segments.
+    pub struct SobolAttribution {
+        superpixels: Superpixels = Superpixels::grid(8).where_they_fit().or_patches(),
+        baseline: Hidden = Hidden::zero(),
+        design: usize = 32,
+    }
     /// 32 points in the cells of a grid of 8 x 8.
-    pub fn new() -> Self {
-        Self {
-            setup: Setup::at(INPUT),
-            superpixels: Superpixels::grid(8).where_they_fit().or_patches(),
-            baseline: Hidden::zero(),
-            design: 32,
-        }
-    }
+    new
 }
 
-coalitional!(SobolAttribution);
-
-crate::options!(SobolAttribution {
-    {
-        /// What is hidden together.
-        superpixels: Superpixels as "segments", SEGMENTS_HELP, SEGMENTS
-    }
+coalitional!(SobolAttribution {
     {
         /// How many points each of the two designs has, 32 by default; each takes as many evaluations as
         /// there are segments, and two.
         design: usize as "design",
         "how many points there are; each takes an evaluation for each segment, and two", "1 or more",
         |points| *points > 0
-    }
-    {
-        "baseline", HIDDEN_PIXELS, HIDDEN,
-        |method, size| method.baseline.text(size),
-        |method, text| {
-            method.baseline = Setting::read(text)?;
-            Some(())
-        }
     }
 });
 
@@ -92,60 +75,100 @@ impl Coalitional for SobolAttribution {
     }
 
     fn held(&self, segments: usize) -> [usize; 4] {
-        [2, self.design, segments, SINGLE]
+        [1, self.design, segments, 2 * SINGLE + DOUBLE]
     }
 
-    fn values(&self, game: &mut Game<'_, '_>, random: &mut Random) -> Values {
-        let n = game.players();
-        let mut changes = Array1::<f64>::zeros(n);
-        let mut scores = Vec::with_capacity(2 * self.design);
-        let mut points = 0_u32;
-        'design: for point in latin_hypercube(self.design, 2 * n, random).rows() {
-            let (a, b) = point.split_at(Axis(0), n);
-            let (a, b) = (a.to_vec(), b.to_vec());
-            let ends = game.scores(&[a.clone(), b.clone()])?;
-            let mut of_point = Array1::<f64>::zeros(n);
-            let of_a = ends.first().copied().unwrap_or(0.0);
-            let players: Vec<usize> = (0..n).collect();
-            for players in players.chunks(game.batch_size()) {
-                // A point counts when all that is known of it is there.
-                if game.is_stopped() {
-                    break 'design;
-                }
-                let mixed: Vec<Vec<f32>> = players
-                    .iter()
-                    .map(|&player| {
-                        let mut mixed = a.clone();
-                        mixed[player] = b[player];
-                        mixed
-                    })
-                    .collect();
-                let found = game.scores(&mixed)?;
-                if found.len() < players.len() {
-                    break 'design;
-                }
-                for (&player, score) in players.iter().zip(found) {
-                    of_point[player] = (of_a - score).powi(2);
-                }
+    fn play(&self, segments: usize, mut random: Random) -> Box<dyn Play + '_> {
+        Box::new(Designs {
+            points: latin_hypercube(self.design, 2 * segments, &mut random),
+            drawn: 0,
+            point: Vec::new(),
+            ends: Vec::new(),
+            changes: Vec::new(),
+        })
+    }
+}
+
+/// The points of both designs, and what was heard of them. Of each point the two ends are asked about, and then the first
+/// end with the number of one segment from the second, segment by segment.
+struct Designs {
+    /// `[points, 2 segments]`
+    points: Array2<f32>,
+    drawn: usize,
+    /// What was heard of a point so far.
+    point: Vec<f64>,
+    /// What both ends of each point scored. A point counts when all that is known of it is there.
+    ends: Vec<[f64; 2]>,
+    /// Half the squared change by each segment, for each point.
+    changes: Vec<Array1<f64>>,
+}
+
+impl Designs {
+    fn segments(&self) -> usize {
+        self.points.ncols() / 2
+    }
+}
+
+impl Play for Designs {
+    fn draw(&mut self) -> Vec<f32> {
+        let n = self.segments();
+        let (point, which) = (self.drawn / (n + 2), self.drawn % (n + 2));
+        self.drawn += 1;
+        let point = self.points.row(point);
+        let (a, b) = point.split_at(Axis(0), n);
+        match which {
+            0 => a.to_vec(),
+            1 => b.to_vec(),
+            _ => {
+                let mut mixed = a.to_vec();
+                mixed[which - 2] = b[which - 2];
+                mixed
             }
-            scores.extend(ends);
-            changes += &of_point;
-            points += 1;
         }
+    }
+
+    fn hear(&mut self, _coalition: &[f32], score: f64, _worth: Worth) {
+        self.point.push(score);
+        if let [a, b, mixed @ ..] = &self.point[..]
+            && mixed.len() == self.segments()
+        {
+            let changes = mixed.iter().map(|mixed| 0.5 * (a - mixed).powi(2));
+            self.changes.push(changes.collect());
+            self.ends.push([*a, *b]);
+            self.point.clear();
+        }
+    }
+
+    fn end(&mut self, _worth: Worth, _go_on: &dyn Fn() -> Result<(), AttributionError>) -> Values {
+        let n = self.segments();
         // Relative to one of them, so that scores that are all the same have none.
-        let first = scores.first().copied().unwrap_or(0.0);
-        let scores: Vec<f64> = scores.into_iter().map(|score| score - first).collect();
-        let centre = mean(&scores);
-        let squares: Vec<f64> = scores
-            .iter()
-            .map(|score| (score - centre).powi(2))
+        let first = self.ends.first().map_or(0.0, |ends| ends[0]);
+        let ends: Vec<[f64; 2]> = (self.ends.iter())
+            .map(|ends| ends.map(|score| score - first))
             .collect();
-        let variance = mean(&squares);
-        let indices = match variance > 0.0 {
-            true => changes / (2.0 * f64::from(points) * variance),
-            false => Array1::zeros(n),
-        };
-        Ok(indices.into())
+        let centre = mean(ends.as_flattened());
+        // The part of each point in the variance.
+        let parts: Vec<f64> = (ends.iter())
+            .map(|ends| mean(&ends.map(|score| (score - centre).powi(2))))
+            .collect();
+        let (variance, points) = (mean(&parts), parts.len() as f64);
+        if variance <= 0.0 {
+            return Ok(Estimate::none(n));
+        }
+        let sum = |sum: Array1<f64>, changes: &Array1<f64>| sum + changes;
+        let indices = self.changes.iter().fold(Array1::zeros(n), sum) / (points * variance);
+        let errors = (parts.len() > 1).then(|| {
+            let mut squares = Array1::<f64>::zeros(n);
+            for (changes, part) in self.changes.iter().zip(&parts) {
+                let moves = (changes - &(&indices * *part)) / variance;
+                squares += &(&moves * &moves);
+            }
+            (squares / (points * (points - 1.0))).mapv(f64::sqrt)
+        });
+        Ok(Estimate {
+            values: indices,
+            errors,
+        })
     }
 }
 
@@ -162,9 +185,6 @@ fn latin_hypercube(points: usize, columns: usize, random: &mut Random) -> Array2
 }
 
 pub(crate) const METHOD: Method =
-    Method::new("sobol", "Sobol attribution", "Fel et al. 2021", |options| {
-        options.apply(SobolAttribution::new())
-    })
-    .random()
-    .keeps_partial()
-    .options(SobolAttribution::OPTIONS);
+    Method::of::<SobolAttribution>("sobol", "Sobol attribution", "Fel et al. 2021")
+        .random()
+        .keeps_partial();

@@ -9,52 +9,29 @@
 //!
 //! Memory: `batch_size` images.
 
-use std::ops::{ControlFlow, Range};
-
-use elucid_graph::ImageBatch;
-
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::methods::Method;
-use crate::network::Network;
 use crate::options::{Configurable, Configuration};
-use crate::perturbation::{HIDDEN_PIXELS, Masked, at_input, per_pixel};
-use crate::random::Random;
-use crate::saliency::Reduce;
-use crate::sampling::Samples;
-use crate::target::Target;
+use crate::perturbation::{HIDDEN_PIXELS, Loss, ablated};
 use crate::work::{Context, require};
 
 /// Cells along each axis, where there is no reason for another number.
 const CELLS: usize = 8;
 
-/// Differences of scores when cells of a grid are hidden.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct FeatureAblation {
-    pub(crate) setup: Setup,
-    cells: Option<usize>,
-    baseline: Baseline,
-}
-
-impl Default for FeatureAblation {
-    fn default() -> Self {
-        Self::new()
+method! {
+    /// Differences of scores when cells of a grid are hidden.
+    pub struct FeatureAblation {
+        cells: Option<usize> = None,
+        baseline: Baseline = Baseline::zero(),
     }
+    /// A grid of 8 x 8 cells, or of one for each pixel of the shorter side where that has fewer, replaced by zero: the mean colour.
+    new
 }
 
 impl FeatureAblation {
-    /// A grid of 8 x 8 cells, or of one for each pixel of the shorter side where that has fewer, replaced by zero: the mean colour.
-    pub fn new() -> Self {
-        Self {
-            setup: at_input(),
-            cells: None,
-            baseline: Baseline::zero(),
-        }
-    }
-
     setup_builders!(batch_size, progress, seed, keep_partial);
 
     /// How many cells there are along each axis of images of `[height, width]`.
@@ -87,22 +64,14 @@ pub(crate) fn grid(cells: usize, [height, width]: [usize; 2]) -> Vec<usize> {
 }
 
 impl Attributor for FeatureAblation {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::named!(METHOD);
 
     fn configuration(&self, size: [usize; 2]) -> Configuration {
         self.configured(size).with("cells", self.cells_at(size))
     }
 
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Context::new(network, images, &target, &self.setup)?;
         let size = work.size();
         let cells = self.cells_at(size);
         require(
@@ -111,54 +80,23 @@ impl Attributor for FeatureAblation {
             cells,
             "at most the pixels of the shorter side",
         )?;
-        self.baseline.check(&work)?;
         let cell_of = grid(cells, size);
-        let count = cells * cells;
         let mask = |i: usize| -> Vec<f32> {
             let keep = |&cell: &usize| if cell == i { 0.0 } else { 1.0 };
             cell_of.iter().map(keep).collect()
         };
-        let scores = work.all_scores()?;
-        let start = |image| {
-            let mut random = Random::new(self.setup.seed);
-            let hidden = self.baseline.images(&work, image, &mut random).into_iter();
-            let hidden: Vec<Masked> = hidden.map(|h| Masked::new(&work, image, h)).collect();
-            Ok((hidden, vec![0.0; count]))
+        let map = |lost: &[Loss]| {
+            let mean = |&cell: &usize| (lost[cell].sum / f64::from(lost[cell].tried.max(1))) as f32;
+            cell_of.iter().map(mean).collect()
         };
-        let add = |(hidden, losses): &mut (Vec<Masked>, Vec<f32>), samples: Range<usize>| {
-            let hidden = &hidden[samples.start / count];
-            let cells = samples.map(|i| i % count);
-            let masks: Vec<Vec<f32>> = cells.clone().map(mask).collect();
-            for (cell, found) in cells.zip(hidden.scores(&work, &masks)?) {
-                losses[cell] += (scores[hidden.image] - found) / self.baseline.count() as f32;
-            }
-            Ok(ControlFlow::Continue(()))
-        };
-        let finish = |(_, losses): (Vec<Masked>, Vec<f32>), _| {
-            Ok(cell_of
-                .iter()
-                .map(|&cell| losses[cell])
-                .collect::<Vec<f32>>())
-        };
-        let samples = Samples::in_blocks(self.baseline.count(), count);
-        let estimates = work.estimates(samples, start, add, finish)?;
-        let estimates = estimates.kept(&work, |_| Ok(vec![0.0; cell_of.len()]))?;
-        let planned = estimates.planned();
-        let evaluations = estimates.samples.iter().map(|&samples| samples + 1);
-        let evaluations = evaluations.collect();
-        let values = per_pixel(estimates.found, size)?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
-            .with_evaluations(evaluations)
-            .with_planned(planned))
+        ablated(self, work, &self.baseline, cells * cells, &mask, map)
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
+pub(crate) const METHOD: Method = Method::of::<FeatureAblation>(
     "feature-ablation",
     "Feature ablation",
     "Captum's FeatureAblation",
-    |options| options.apply(FeatureAblation::new()),
 )
 .random()
-.keeps_partial()
-.options(FeatureAblation::OPTIONS);
+.keeps_partial();

@@ -19,6 +19,8 @@ pub mod rise;
 mod smooth_mask;
 pub mod token_occlusion;
 
+use std::ops::{ControlFlow, Range};
+
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::INPUT;
 use ndarray::{ArrayD, IxDyn};
@@ -31,14 +33,19 @@ pub use self::{
     rise::{Rise, RiseClassMaps, RiseDivisor, RiseMaps, RiseScore, RiseStretch},
     token_occlusion::{Hides, TokenOcclusion},
 };
+use crate::attribution::Attribution;
+use crate::attributor::Attributor;
 use crate::attributor::Setup;
+use crate::baseline::Baseline;
 use crate::error::AttributionError;
+use crate::random::Random;
+use crate::saliency::Reduce;
+use crate::sampling::{Asks, Samples};
 use crate::work::Context;
 
 /// One image, and what lies under its masks.
 #[derive(Debug, Clone)]
 pub(crate) struct Masked {
-    pub image: usize,
     /// `[1, C, H, W]`
     hidden: Tensor<4>,
     /// What must be added to it to get the image.
@@ -48,7 +55,6 @@ pub(crate) struct Masked {
 impl Masked {
     pub fn new(work: &Context<'_>, image: usize, hidden: Tensor<4>) -> Self {
         Self {
-            image,
             rest: work.rows(&[image]) - hidden.clone(),
             hidden,
         }
@@ -61,15 +67,90 @@ impl Masked {
         let keep = Tensor::<4>::from_data(data, &self.rest.device());
         self.hidden.clone() + self.rest.clone() * keep
     }
+}
 
-    /// The target's scores of the image under masks.
-    pub fn scores(
-        &self,
-        work: &Context<'_>,
-        masks: &[Vec<f32>],
-    ) -> Result<Vec<f32>, AttributionError> {
-        work.scores(&vec![self.image; masks.len()], self.under(masks).into())
+/// What an image loses under masks, each with every baseline: samples go through all masks with the first one, then with
+/// the next.
+struct Ablation<'m> {
+    score: f32,
+    hidden: Vec<Masked>,
+    mask: &'m dyn Fn(usize) -> Vec<f32>,
+    lost: Vec<Loss>,
+}
+
+/// What the score loses under one mask.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Loss {
+    /// Over baselines.
+    pub sum: f64,
+    /// With how many baselines it was tried.
+    pub tried: u32,
+}
+
+impl Asks for Ablation<'_> {
+    fn ask(&mut self, samples: Range<usize>) -> Result<Tensor<4>, AttributionError> {
+        let masks = self.lost.len();
+        let mut images = Vec::new();
+        let mut from = samples.start;
+        while from < samples.end {
+            let baseline = from / masks;
+            let until = samples.end.min((baseline + 1) * masks);
+            let these: Vec<Vec<f32>> = (from..until).map(|i| (self.mask)(i % masks)).collect();
+            images.push(self.hidden[baseline].under(&these));
+            from = until;
+        }
+        Ok(Tensor::cat(images, 0))
     }
+
+    fn hear(
+        &mut self,
+        samples: Range<usize>,
+        scores: &[f32],
+    ) -> Result<ControlFlow<()>, AttributionError> {
+        let masks = self.lost.len();
+        for (i, score) in samples.zip(scores) {
+            let lost = &mut self.lost[i % masks];
+            lost.sum += f64::from(self.score - score);
+            lost.tried += 1;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// One number per pixel by what the score of each image loses under each of `masks` masks, `[H, W]`, which `mask` makes
+/// by their number and `map` makes a map of.
+pub(crate) fn ablated(
+    method: &dyn Attributor,
+    work: &Context<'_>,
+    baseline: &Baseline,
+    masks: usize,
+    mask: &dyn Fn(usize) -> Vec<f32>,
+    map: impl Fn(&[Loss]) -> Vec<f32>,
+) -> Result<Attribution, AttributionError> {
+    baseline.check(work)?;
+    let scores = work.all_scores()?;
+    let start = |image| {
+        let mut random = Random::new(work.seed);
+        let hidden = baseline.images(work, image, &mut random).into_iter();
+        Ok(Ablation {
+            score: scores[image],
+            hidden: hidden.map(|h| Masked::new(work, image, h)).collect(),
+            mask,
+            lost: vec![Loss::default(); masks],
+        })
+    };
+    let score = |rows: &[usize], images: Tensor<4>| work.scores(rows, images.into());
+    let finish = |_, ablation: Ablation<'_>, _| Ok(map(&ablation.lost));
+    let samples = Samples::of(work, masks.saturating_mul(baseline.count()));
+    let estimates = work.scored(samples, start, score, finish)?;
+    let estimates = estimates.kept(work, |_| Ok(map(&vec![Loss::default(); masks])))?;
+    let planned = estimates.planned();
+    let evaluations = estimates.samples.iter().map(|&samples| samples + 1);
+    let evaluations = evaluations.collect();
+    let values = per_pixel(estimates.found, work.size())?;
+    Ok(Attribution::new(method, work, values, scores, Reduce::Sum)?
+        .with_evaluations(evaluations)
+        .with_planned(planned))
 }
 
 /// Help of the option `baseline` where it is what hidden pixels become.

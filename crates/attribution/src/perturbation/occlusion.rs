@@ -15,53 +15,29 @@
 //!
 //! Memory: `batch_size` images.
 
-use std::ops::{ControlFlow, Range};
-
-use elucid_graph::ImageBatch;
-
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::error::AttributionError;
 use crate::methods::Method;
-use crate::network::Network;
 use crate::options::{Configurable, Configuration};
-use crate::perturbation::{HIDDEN_PIXELS, Masked, at_input, per_pixel};
-use crate::random::Random;
-use crate::saliency::Reduce;
-use crate::sampling::Samples;
+use crate::perturbation::{HIDDEN_PIXELS, Loss, ablated};
 use crate::scaled::Scaled;
-use crate::target::Target;
 use crate::work::{Context, require};
 
-/// Differences of scores when windows are hidden.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct Occlusion {
-    pub(crate) setup: Setup,
-    window: Scaled<usize>,
-    stride: Option<usize>,
-    baseline: Baseline,
-}
-
-impl Default for Occlusion {
-    fn default() -> Self {
-        Self::new()
+method! {
+    /// Differences of scores when windows are hidden.
+    pub struct Occlusion {
+        window: Scaled<usize> = Scaled::usual(32),
+        stride: Option<usize> = None,
+        baseline: Baseline = Baseline::zero(),
     }
+    /// Square windows of 32 pixels, fewer on images of less than 128, overlapping by half, replaced by
+    /// zero: the mean colour.
+    new
 }
 
 impl Occlusion {
-    /// Square windows of 32 pixels, fewer on images of less than 128, overlapping by half, replaced by
-    /// zero: the mean colour.
-    pub fn new() -> Self {
-        Self {
-            setup: at_input(),
-            window: Scaled::usual(32),
-            stride: None,
-            baseline: Baseline::zero(),
-        }
-    }
-
     setup_builders!(batch_size, progress, seed, keep_partial);
 }
 
@@ -99,23 +75,15 @@ fn starts(size: usize, window: usize, stride: usize) -> Vec<usize> {
 }
 
 impl Attributor for Occlusion {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::named!(METHOD);
 
     fn configuration(&self, size: [usize; 2]) -> Configuration {
         let (_, stride) = self.window_and_stride(size);
         self.configured(size).with("stride", stride)
     }
 
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         self.check_options()?;
-        let work = Context::new(network, images, &target, &self.setup)?;
         let [height, width] = work.size();
         let (window, stride) = self.window_and_stride([height, width]);
         require(
@@ -124,7 +92,6 @@ impl Attributor for Occlusion {
             stride,
             "at most the window's side, so that every pixel is covered",
         )?;
-        self.baseline.check(&work)?;
         let columns = starts(width, window, stride);
         let windows: Vec<(usize, usize)> = starts(height, window, stride)
             .into_iter()
@@ -140,62 +107,23 @@ impl Attributor for Occlusion {
             pixels(&windows[i]).for_each(|pixel| keep[pixel] = 0.0);
             keep
         };
-        let scores = work.all_scores()?;
-        let start = |image| {
-            let mut random = Random::new(self.setup.seed);
-            let hidden = self.baseline.images(&work, image, &mut random).into_iter();
-            Ok(Lost {
-                image,
-                hidden: hidden.map(|h| Masked::new(&work, image, h)).collect(),
-                total: vec![0.0_f64; height * width],
-                covered: vec![0_u32; height * width],
-            })
-        };
-        let add = |lost: &mut Lost, samples: Range<usize>| {
-            let hidden = &lost.hidden[samples.start / windows.len()];
-            let these = samples.map(|i| i % windows.len());
-            let masks: Vec<Vec<f32>> = these.clone().map(mask).collect();
-            for (window, found) in these.zip(hidden.scores(&work, &masks)?) {
-                for pixel in pixels(&windows[window]) {
-                    lost.total[pixel] += f64::from(scores[lost.image] - found);
-                    lost.covered[pixel] += 1;
+        let map = |lost: &[Loss]| {
+            let mut total = vec![Loss::default(); height * width];
+            for (window, loss) in windows.iter().zip(lost) {
+                for pixel in pixels(window) {
+                    total[pixel].sum += loss.sum;
+                    total[pixel].tried += loss.tried;
                 }
             }
-            Ok(ControlFlow::Continue(()))
+            // Pixels that no window has covered yet have lost nothing.
+            let mean = |loss: Loss| (loss.sum / f64::from(loss.tried.max(1))) as f32;
+            total.into_iter().map(mean).collect()
         };
-        // Pixels that no window has covered yet have lost nothing.
-        let mean = |(total, covered): (&f64, &u32)| (total / f64::from(*covered.max(&1))) as f32;
-        let finish = |lost: Lost, _| {
-            let pixels = lost.total.iter().zip(&lost.covered);
-            Ok(pixels.map(mean).collect::<Vec<f32>>())
-        };
-        let samples = Samples::in_blocks(self.baseline.count(), windows.len());
-        let estimates = work.estimates(samples, start, add, finish)?;
-        let estimates = estimates.kept(&work, |_| Ok(vec![0.0; height * width]))?;
-        let planned = estimates.planned();
-        let evaluations = estimates.samples.iter().map(|&samples| samples + 1);
-        let evaluations = evaluations.collect();
-        let values = per_pixel(estimates.found, [height, width])?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
-            .with_evaluations(evaluations)
-            .with_planned(planned))
+        ablated(self, work, &self.baseline, windows.len(), &mask, map)
     }
 }
 
-/// What the score of one image has lost at each pixel.
-struct Lost {
-    image: usize,
-    hidden: Vec<Masked>,
-    total: Vec<f64>,
-    covered: Vec<u32>,
-}
-
-pub(crate) const METHOD: Method = Method::new(
-    "occlusion",
-    "Occlusion",
-    "Zeiler and Fergus 2014",
-    |options| options.apply(Occlusion::new()),
-)
-.random()
-.keeps_partial()
-.options(Occlusion::OPTIONS);
+pub(crate) const METHOD: Method =
+    Method::of::<Occlusion>("occlusion", "Occlusion", "Zeiler and Fergus 2014")
+        .random()
+        .keeps_partial();

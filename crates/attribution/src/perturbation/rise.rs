@@ -45,7 +45,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, Axis};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::budget::SINGLE;
 use crate::error::AttributionError;
@@ -55,49 +55,43 @@ use crate::options::{Configurable, words};
 use crate::perturbation::{HIDDEN_PIXELS, Masked, at_input, per_pixel};
 use crate::random::Random;
 use crate::saliency::Reduce;
-use crate::sampling::{Estimates, Samples};
+use crate::sampling::{Asks, Estimates, Samples};
 use crate::scaled::Fitting;
 use crate::target::{Target, probabilities};
 use crate::work::{Context, to_vec};
 
-/// What weighs a mask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RiseScore {
-    /// The probability as the network's head makes it, by softmax or sigmoid, where the target is the
-    /// logit of a class or the answer no; other targets, and scores that are no logits, as they are.
-    Probability,
-    /// The target's score as it is: for networks that end in a softmax.
-    Target,
-    /// `1 / (1 + exp(-score))`, as TorchRay.
-    Sigmoid,
+words! {
+    /// What weighs a mask.
+    pub enum RiseScore: "score", SCORES = "probability, target (as it is) or sigmoid" {
+        /// The probability as the network's head makes it, by softmax or sigmoid, where the target is the
+        /// logit of a class or the answer no; other targets, and scores that are no logits, as they are.
+        Probability = "probability",
+        /// The target's score as it is: for networks that end in a softmax.
+        Target = "target",
+        /// `1 / (1 + exp(-score))`, as TorchRay.
+        Sigmoid = "sigmoid",
+    }
 }
 
-words!(RiseScore, "score", SCORES = "probability, target (as it is) or sigmoid",
-    "probability" => Probability, "target" => Target, "sigmoid" => Sigmoid);
-
-/// How a grid becomes a mask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RiseStretch {
-    /// The grid covers the image and one cell more.
-    Paper,
-    /// The same with whole pixels per cell, rounded up: TorchRay's.
-    WholePixels,
+words! {
+    /// How a grid becomes a mask.
+    pub enum RiseStretch: "stretch", STRETCHES = "paper (the image and one cell more) or whole-pixels (per cell)" {
+        /// The grid covers the image and one cell more.
+        Paper = "paper",
+        /// The same with whole pixels per cell, rounded up: TorchRay's.
+        WholePixels = "whole-pixels",
+    }
 }
 
-words!(RiseStretch, "stretch", STRETCHES = "paper (the image and one cell more) or whole-pixels (per cell)",
-    "paper" => Paper, "whole-pixels" => WholePixels);
-
-/// What the sum of the weighted masks is divided by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RiseDivisor {
-    /// `N p`: how often a pixel is kept, as in the paper.
-    Kept,
-    /// `N`, the number of masks: TorchRay's.
-    Masks,
+words! {
+    /// What the sum of the weighted masks is divided by.
+    pub enum RiseDivisor: "divisor", DIVISORS = "kept (how often a pixel is kept) or masks (their number)" {
+        /// `N p`: how often a pixel is kept, as in the paper.
+        Kept = "kept",
+        /// `N`, the number of masks: TorchRay's.
+        Masks = "masks",
+    }
 }
-
-words!(RiseDivisor, "divisor", DIVISORS = "kept (how often a pixel is kept) or masks (their number)",
-    "kept" => Kept, "masks" => Masks);
 
 /// Masks from coarse grids.
 #[derive(Debug, Clone)]
@@ -261,6 +255,16 @@ impl Rise {
         }
     }
 
+    /// An image with what lies under its masks.
+    fn shown(&self, work: &Context<'_>, image: usize) -> Result<Shown<'_>, AttributionError> {
+        Ok(Shown {
+            rise: self,
+            size: work.size(),
+            hidden: Masked::new(work, image, self.hidden(work, image)?),
+            masks: Vec::new(),
+        })
+    }
+
     /// Pixels of a cell along each axis.
     fn cell(&self, size: [usize; 2]) -> [usize; 2] {
         size.map(|side| side.div_ceil(self.cells.at(size)))
@@ -344,7 +348,7 @@ impl Rise {
         target: Target,
     ) -> Result<RiseMaps, AttributionError> {
         let work = Context::new(network, images, &target, &self.setup)?;
-        let (found, scores) = self.found(&work, &target)?;
+        let (found, scores) = self.found(&work)?;
         let (maps, standard_errors) = found.found.into_iter().unzip();
         Ok(RiseMaps {
             maps,
@@ -360,28 +364,25 @@ impl Rise {
     fn found(
         &self,
         work: &Context<'_>,
-        target: &Target,
     ) -> Result<(Estimates<MapAndError>, Vec<f32>), AttributionError> {
         let size = work.size();
         self.check(size)?;
-        let weighing = work.about(&self.weighing(target, work.network))?;
+        let weighing = work.about(&self.weighing(&work.asked, work.network))?;
         let scores = work.all_scores()?;
         let start = |image| {
-            let hidden = Masked::new(work, image, self.hidden(work, image)?);
-            Ok((hidden, Tally::new(size[0] * size[1])))
-        };
-        let add = |(hidden, tally): &mut (Masked, Tally), samples: Range<usize>| {
-            let masks: Vec<Vec<f32>> = samples.map(|i| self.mask(i, size)).collect();
-            for (mask, score) in masks.iter().zip(hidden.scores(&weighing, &masks)?) {
-                tally.add(mask, self.weight(score));
-            }
-            Ok(match self.standard_error {
-                Some(fraction) if tally.is_settled(fraction) => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
+            Ok(Weighed {
+                shown: self.shown(work, image)?,
+                tally: Tally::new(size[0] * size[1]),
             })
         };
-        let finish = |(_, tally): (Masked, Tally), _| Ok(tally.finish(self.factor()));
-        let found = weighing.estimates(Samples::new(self.masks), start, add, finish)?;
+        let score = |rows: &[usize], images: Tensor<4>| weighing.scores(rows, images.into());
+        let finish = |_, weighed: Weighed<'_>, _| Ok(weighed.tally.finish(self.factor()));
+        let samples = Samples::of(work, self.masks);
+        let samples = match self.standard_error {
+            Some(_) => samples.alone(),
+            None => samples,
+        };
+        let found = weighing.scored(samples, start, score, finish)?;
         Ok((found, scores))
     }
 
@@ -408,43 +409,27 @@ impl Rise {
         self.check(size)?;
         let pixels = size[0] * size[1];
         let start = |image| {
-            let hidden = Masked::new(&work, image, self.hidden(&work, image)?);
-            Ok((hidden, Array2::zeros((0, pixels))))
+            Ok(OfClasses {
+                shown: self.shown(&work, image)?,
+                sum: Array2::zeros((0, pixels)),
+            })
         };
-        let add = |(hidden, sum): &mut (Masked, Array2<f32>), samples: Range<usize>| {
-            let masks: Vec<Vec<f32>> = samples.map(|i| self.mask(i, size)).collect();
-            let scores = work.outputs(hidden.under(&masks))?.rows();
+        let score = |_: &[usize], images: Tensor<4>| {
+            let scores = work.outputs(images)?.rows();
             let scores = match self.score {
                 RiseScore::Probability => probabilities(scores, network.probabilities()),
                 RiseScore::Target => scores,
                 RiseScore::Sigmoid => sigmoid(scores),
             };
-            let classes = scores.dims()[1];
-            let scores = to_vec(&scores.into())?;
-            if sum.is_empty() {
-                let images = work.count();
-                let what = format!("maps of {classes} classes for {images} images");
-                work.afford(what, &[images, classes, pixels, SINGLE])?;
-                *sum = Array2::zeros((classes, pixels));
-            }
-            let masks_of = masks.concat();
-            let shapes = (
-                ArrayView2::from_shape((masks.len(), classes), &scores),
-                ArrayView2::from_shape((masks.len(), pixels), &masks_of),
-            );
-            let (Ok(scores), Ok(masks_of)) = shapes else {
-                return Err(AttributionError::ReadBack {
-                    expected: vec![masks.len(), classes],
-                    got: vec![scores.len()],
-                });
-            };
-            general_mat_mul(1.0, &scores.t(), &masks_of, 1.0, sum);
-            Ok(ControlFlow::Continue(()))
+            let images = work.count();
+            let what = format!("maps of {} classes for {images} images", scores.dims()[1]);
+            work.afford(what, &[images, scores.dims()[1], pixels, SINGLE])?;
+            to_vec(&scores.into())
         };
-        let finish = |(_, sum): (Masked, Array2<f32>), count: usize| {
-            Ok(sum * (self.factor() / count.max(1) as f64) as f32)
+        let finish = |_, of: OfClasses<'_>, count: usize| {
+            Ok(of.sum * (self.factor() / count.max(1) as f64) as f32)
         };
-        let found = work.estimates(Samples::new(self.masks), start, add, finish)?;
+        let found = work.scored(Samples::of(&work, self.masks), start, score, finish)?;
         let (sums, counts) = (found.found, found.samples);
         let classes = sums.first().map_or(0, |sum| sum.dim().0);
         let shape = [sums.len(), classes, size[0], size[1]];
@@ -467,6 +452,87 @@ impl Rise {
             masks: counts,
             is_complete,
         })
+    }
+}
+
+/// One image under masks that are made when they are needed.
+struct Shown<'r> {
+    rise: &'r Rise,
+    size: [usize; 2],
+    hidden: Masked,
+    /// Those of the samples that were asked for last.
+    masks: Vec<Vec<f32>>,
+}
+
+impl Shown<'_> {
+    fn ask(&mut self, samples: Range<usize>) -> Tensor<4> {
+        self.masks = samples.map(|i| self.rise.mask(i, self.size)).collect();
+        self.hidden.under(&self.masks)
+    }
+}
+
+/// Masks of one image, weighed by one score.
+struct Weighed<'r> {
+    shown: Shown<'r>,
+    tally: Tally,
+}
+
+impl Asks for Weighed<'_> {
+    fn ask(&mut self, samples: Range<usize>) -> Result<Tensor<4>, AttributionError> {
+        Ok(self.shown.ask(samples))
+    }
+
+    fn hear(
+        &mut self,
+        _samples: Range<usize>,
+        scores: &[f32],
+    ) -> Result<ControlFlow<()>, AttributionError> {
+        let rise = self.shown.rise;
+        for (mask, &score) in self.shown.masks.iter().zip(scores) {
+            self.tally.add(mask, rise.weight(score));
+        }
+        Ok(match rise.standard_error {
+            Some(fraction) if self.tally.is_settled(fraction) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        })
+    }
+}
+
+/// Masks of one image, weighed by the scores of all classes.
+struct OfClasses<'r> {
+    shown: Shown<'r>,
+    /// `[K, H W]`
+    sum: Array2<f32>,
+}
+
+impl Asks for OfClasses<'_> {
+    fn ask(&mut self, samples: Range<usize>) -> Result<Tensor<4>, AttributionError> {
+        Ok(self.shown.ask(samples))
+    }
+
+    fn hear(
+        &mut self,
+        _samples: Range<usize>,
+        scores: &[f32],
+    ) -> Result<ControlFlow<()>, AttributionError> {
+        let (masks, pixels) = (self.shown.masks.len(), self.sum.dim().1);
+        let classes = scores.len() / masks.max(1);
+        if self.sum.is_empty() {
+            self.sum = Array2::zeros((classes, pixels));
+        }
+        let masks_of = self.shown.masks.concat();
+        let shapes = (
+            ArrayView2::from_shape((masks, classes), scores),
+            ArrayView2::from_shape((masks, pixels), &masks_of),
+        );
+        let (Ok(scores), Ok(masks_of)) = shapes else {
+            return Err(AttributionError::ReadBack {
+                expected: vec![masks, classes],
+                got: vec![scores.len()],
+            });
+        };
+        general_mat_mul(1.0, &scores.t(), &masks_of, 1.0, &mut self.sum);
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -590,31 +656,21 @@ impl RiseMaps {
 }
 
 impl Attributor for Rise {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
-
-    stated!();
+    crate::stated!(METHOD);
 
     /// One number per pixel, `[N, 1, H, W]`. Unlike [`Rise::maps`], being stopped is an error here,
     /// unless [`Rise::keep_partial`] says otherwise.
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let work = Context::new(network, images, &target, &self.setup)?;
-        let (found, scores) = self.found(&work, &target)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        let (found, scores) = self.found(work)?;
         let [height, width] = work.size();
         let none = || vec![0.0; height * width];
-        let found = found.kept(&work, |_| Ok((none(), none())))?;
+        let found = found.kept(work, |_| Ok((none(), none())))?;
         let planned = found.planned();
         let has_errors = found.samples.iter().all(|&masks| masks > 1);
         let (maps, errors) = found.found.into_iter().unzip();
         let values = per_pixel(maps, [height, width])?;
         let errors = has_errors.then(|| per_pixel(errors, [height, width]));
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+        Ok(Attribution::new(self, work, values, scores, Reduce::Sum)?
             .with_evaluations(found.samples)
             .with_planned(planned)
             .with_standard_errors(errors.transpose()?))

@@ -33,36 +33,35 @@ use elucid_graph::{INPUT, ImageBatch, Layout, Pattern};
 use elucid_rules::{Algebra, GradRule, Operator, Rules};
 use elucid_vision::Model;
 
-use super::positions::{by_position, masks};
+use super::positions::{Tried, by_position, masked};
 use super::{Masked, per_pixel};
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::baseline::{BASELINES, Baseline};
 use crate::cam::spatial;
 use crate::error::AttributionError;
 use crate::layer_map::Takes;
 use crate::methods::{Method, Place};
 use crate::network::{FEATURES, Network};
-use crate::options::{Configurable, Setting, words};
+use crate::options::{Setting, words};
 use crate::random::Random;
 use crate::saliency::Reduce;
+use crate::sampling::{Part, images_of};
 use crate::target::Target;
 use crate::work::Context;
 
-/// How a token is taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hides {
-    /// It becomes 0.
-    Zero,
-    /// No token looks at it.
-    Unseen,
-    /// The pixels of its patch are hidden.
-    Pixels,
+words! {
+    /// How a token is taken away.
+    pub enum Hides: "hides", HIDES =
+        "zero (the token is 0), unseen (no token looks at it) or pixels (its patch is hidden)" {
+        /// It becomes 0.
+        Zero = "zero",
+        /// No token looks at it.
+        Unseen = "unseen",
+        /// The pixels of its patch are hidden.
+        Pixels = "pixels",
+    }
 }
-
-words!(Hides, "hides",
-    HIDES = "zero (the token is 0), unseen (no token looks at it) or pixels (its patch is hidden)",
-    "zero" => Zero, "unseen" => Unseen, "pixels" => Pixels);
 
 /// Differences of scores when tokens are taken away one by one.
 #[derive(Debug, Clone)]
@@ -140,12 +139,10 @@ crate::options!(TokenOcclusion {
 });
 
 impl Attributor for TokenOcclusion {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
+    /// The layer is looked up where tokens enter the first block, which need not be where a network's features
+    /// end.
     fn attribute(
         &self,
         network: &dyn Network,
@@ -153,7 +150,11 @@ impl Attributor for TokenOcclusion {
         target: Target,
     ) -> Result<Attribution, AttributionError> {
         let setup = self.setup.clone().with_layer(INPUT);
-        let input = Context::new(network, images, &target, &setup)?;
+        self.explain(&Context::new(network, images, &target, &setup)?)
+    }
+
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        let input = work.at(INPUT, &Rules::new(), Takes::Numbers)?;
         let model = input.model(METHOD.title)?;
         let layer = match self.setup.layer() {
             FEATURES => entering(model, input.size())?,
@@ -167,19 +168,33 @@ impl Attributor for TokenOcclusion {
             Hides::Unseen => Some(attentions(&work)?),
             Hides::Zero | Hides::Pixels => None,
         };
-        let (mut maps, mut scores, mut grid) = (Vec::new(), Vec::new(), [1, 1]);
-        for image in 0..work.count() {
-            let at = spatial(&work, &work.activation_of(&[image])?)?;
-            let [_, _, h, w] = at.dims();
-            grid = [h, w];
-            let score = work.scores(&[image], at.clone().into())?[0];
-            let found = match (hides, &unseen) {
-                (Hides::Pixels, _) => self.without_pixels(&work, &input, image, grid)?,
-                (_, Some(attentions)) => without_keys(&work, image, at, attentions)?,
-                (_, None) => without_values(&work, image, at)?,
+        let first = spatial(&work, &work.activation_of(&[0])?)?;
+        let [_, _, h, w] = first.dims();
+        let grid = [h, w];
+        let mut first = Some(first);
+        let start = |image| {
+            let at = match first.take() {
+                Some(first) => first,
+                None => spatial(&work, &work.activation_of(&[image])?)?,
             };
-            maps.push(found.into_iter().map(|found| score - found).collect());
-            scores.push(score);
+            Ok(Whole {
+                score: work.scores(&[image], at.clone().into())?[0],
+                hidden: match hides {
+                    Hides::Pixels => self.hidden(&input, image),
+                    Hides::Zero | Hides::Unseen => Vec::new(),
+                },
+                at,
+            })
+        };
+        let found = by_position(&work, grid, start, |parts| match (hides, &unseen) {
+            (Hides::Pixels, _) => self.without_pixels(&input, parts, grid),
+            (_, Some(attentions)) => without_keys(&work, parts, attentions),
+            (_, None) => without_values(&work, parts),
+        })?;
+        let (mut maps, mut scores) = (Vec::new(), Vec::new());
+        for Tried { of, scores: found } in found {
+            maps.push(found.into_iter().map(|found| of.score - found).collect());
+            scores.push(of.score);
         }
         let each = match hides {
             Hides::Pixels => self.baseline.count(),
@@ -192,72 +207,81 @@ impl Attributor for TokenOcclusion {
     }
 }
 
+/// One image with all of its tokens.
+struct Whole {
+    score: f32,
+    /// The value of the layer, `[1, C, h, w]`.
+    at: Tensor<4>,
+    /// By each baseline, where pixels are hidden.
+    hidden: Vec<Masked>,
+}
+
 impl TokenOcclusion {
-    /// Scores without the pixels of each patch of one image.
+    fn hidden(&self, input: &Context<'_>, image: usize) -> Vec<Masked> {
+        let mut random = Random::new(input.seed);
+        let hidden = self.baseline.images(input, image, &mut random).into_iter();
+        hidden.map(|h| Masked::new(input, image, h)).collect()
+    }
+
+    /// Scores without the pixels of some patches.
     fn without_pixels(
         &self,
-        work: &Context<'_>,
         input: &Context<'_>,
-        image: usize,
+        parts: &[Part<Tried<Whole>>],
         [h, w]: [usize; 2],
     ) -> Result<Vec<f32>, AttributionError> {
         let [height, width] = input.size();
-        let mut random = Random::new(self.setup.seed);
-        let hidden = self.baseline.images(input, image, &mut random).into_iter();
-        let hidden: Vec<Masked> = hidden.map(|h| Masked::new(input, image, h)).collect();
-        let mask = |&patch: &usize| -> Vec<f32> {
+        let mask = |patch: usize| -> Vec<f32> {
             let is_inside = |y: usize, x: usize| (y * h / height) * w + x * w / width == patch;
             let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (y, x)));
             let keeps = pixels.map(|(y, x)| f32::from(u8::from(!is_inside(y, x))));
             keeps.collect()
         };
-        by_position(work, image, [h, w], |batch| {
-            let masks: Vec<Vec<f32>> = batch.iter().map(mask).collect();
-            let mut means = vec![0.0; batch.len()];
-            for hidden in &hidden {
-                for (mean, score) in means.iter_mut().zip(hidden.scores(input, &masks)?) {
-                    *mean += score / self.baseline.count() as f32;
-                }
+        let rows = images_of(parts);
+        let mut means = vec![0.0; rows.len()];
+        for baseline in 0..self.baseline.count() {
+            let images = parts.iter().map(|part| {
+                let masks: Vec<Vec<f32>> = part.samples.clone().map(mask).collect();
+                part.state.of.hidden[baseline].under(&masks)
+            });
+            let images = Tensor::cat(images.collect(), 0);
+            for (mean, score) in means.iter_mut().zip(input.scores(&rows, images.into())?) {
+                *mean += score / self.baseline.count() as f32;
             }
-            Ok(means)
-        })
+        }
+        Ok(means)
     }
 }
 
-/// Scores without the value of each position of one image, whose layer is `at` `[1, C, h, w]`.
+/// Scores without the value of some positions.
 fn without_values(
     work: &Context<'_>,
-    image: usize,
-    at: Tensor<4>,
+    parts: &[Part<Tried<Whole>>],
 ) -> Result<Vec<f32>, AttributionError> {
-    let [_, _, h, w] = at.dims();
-    by_position(work, image, [h, w], |batch| {
-        let keeps = |of, place| f32::from(u8::from(of != place));
-        let kept = at.clone() * masks(batch, [h, w], &at.device(), keeps);
-        work.scores(&vec![image; batch.len()], kept.into())
-    })
+    let keeps = |of, place| f32::from(u8::from(of != place));
+    let kept = masked(parts, |whole| whole.at.clone(), keeps);
+    work.scores(&images_of(parts), kept.into())
 }
 
-/// Scores when no token looks at each of those of one image, whose layer is `at` `[1, C, h, w]`.
+/// Scores when no token looks at some of them.
 fn without_keys(
     work: &Context<'_>,
-    image: usize,
-    at: Tensor<4>,
+    parts: &[Part<Tried<Whole>>],
     attentions: &[String],
 ) -> Result<Vec<f32>, AttributionError> {
-    let [_, _, h, w] = at.dims();
     let prefix = work.map.prefix();
-    by_position(work, image, [h, w], |batch| {
-        let rules = attentions.iter().fold(Rules::new(), |rules, softmax| {
-            let unseen = Unseen {
-                hidden: batch.iter().map(|token| prefix + token).collect(),
-                keys: prefix + h * w,
-            };
-            rules.on_layers(softmax, unseen)
-        });
-        let every = at.clone().repeat_dim(0, batch.len());
-        work.scores_under(&vec![image; batch.len()], every.into(), &rules)
-    })
+    let tokens = parts.iter().flat_map(|part| part.samples.clone());
+    let hidden: Vec<usize> = tokens.map(|token| prefix + token).collect();
+    let every = masked(parts, |whole| whole.at.clone(), |_, _| 1.0);
+    let [_, _, h, w] = every.dims();
+    let rules = attentions.iter().fold(Rules::new(), |rules, softmax| {
+        let unseen = Unseen {
+            hidden: hidden.clone(),
+            keys: prefix + h * w,
+        };
+        rules.on_layers(softmax, unseen)
+    });
+    work.scores_under(&images_of(parts), every.into(), &rules)
 }
 
 /// The tokens that enter the first block that attends: what is added to the outcome of its attention.
@@ -387,13 +411,8 @@ impl GradRule for Unseen {
     }
 }
 
-pub(crate) const METHOD: Method = Method::new(
-    "token-occlusion",
-    "Token occlusion",
-    "Naseer et al. 2021",
-    |options| options.apply(TokenOcclusion::new()),
-)
-.at(Place::SpatialLayer)
-.needs_model()
-.random()
-.options(TokenOcclusion::OPTIONS);
+pub(crate) const METHOD: Method =
+    Method::of::<TokenOcclusion>("token-occlusion", "Token occlusion", "Naseer et al. 2021")
+        .at(Place::SpatialLayer)
+        .needs_model()
+        .random();

@@ -2,6 +2,7 @@ use burn::tensor::{Tensor, activation};
 use elucid_graph::{Activation, Heads, Step};
 
 use super::RelevanceRule;
+use super::Shares;
 use super::share::{ADDED, Stabiliser, check_not_negative};
 use super::softmax::MASKED;
 use crate::error::AttributionError;
@@ -168,11 +169,7 @@ impl RelevanceRule for Attention {
         check_not_negative("epsilon", self.epsilon)
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         let (Some(Some(relevance)), Some(heads)) = (relevance.first(), step.heads()) else {
             return Ok(vec![None; step.inputs()]);
         };

@@ -3,9 +3,9 @@ use elucid_graph::{Activation, LongRows, Step};
 use elucid_rules::{Algebra, OpKind};
 
 use super::RelevanceRule;
+use super::Shares;
 use super::norm::all_to;
 use super::share::{ADDED, Stabiliser};
-use crate::error::AttributionError;
 
 /// Sums of two branches that both depend on the image, in proportion, and then each branch scaled: of the totals
 /// `t_a` and `t_b` of an image that they would have, each gets `|t| / (|t_a| + |t_b|)` of what arrived in all, so that no
@@ -59,11 +59,7 @@ impl RelevanceRule for Branches {
         step.kind() != OpKind::Sub || slot == 0
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         let (Some(Some(relevance)), Some([first, second])) = (relevance.first(), Self::pair(step))
         else {
             return Ok(vec![None; step.inputs()]);

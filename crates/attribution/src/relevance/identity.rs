@@ -2,9 +2,9 @@ use elucid_graph::{Activation, Step};
 use elucid_rules::Algebra;
 
 use super::RelevanceRule;
+use super::Shares;
 use super::pass::Pass;
 use super::share::Stabiliser;
-use crate::error::AttributionError;
 
 /// Activations by the identity rule: relevance unchanged, but for what a bias that the operator adds first
 /// (`com.microsoft.BiasGelu`) absorbs: `R_x = x R / (x + b)`.
@@ -22,11 +22,7 @@ impl RelevanceRule for Identity {
         step.algebra().is_activation() && Pass.covers(step)
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         let mut slots = Pass.propagate(step, relevance)?;
         let is_gate = step.algebra() == Algebra::Gate;
         if let (true, Some(Some(share)), Some(x), Some(bias)) =

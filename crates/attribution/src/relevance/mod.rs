@@ -116,6 +116,9 @@ pub use winner::Winner;
 pub use z_box::ZBox;
 pub use z_plus::ZPlus;
 
+/// What of the relevance goes to each input slot of an operator; `None` where nothing does.
+pub type Shares = Result<Vec<Option<Activation>>, AttributionError>;
+
 /// How one operator shares relevance among its inputs.
 pub trait RelevanceRule: Debug + Send + Sync {
     /// A name for messages and reports.
@@ -153,11 +156,7 @@ pub trait RelevanceRule: Debug + Send + Sync {
     /// # Errors
     ///
     /// Whatever the rule meets; [`AttributionError::Graph`] from the step's own functions.
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError>;
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares;
 }
 
 impl<R: RelevanceRule + ?Sized> RelevanceRule for Arc<R> {
@@ -177,11 +176,7 @@ impl<R: RelevanceRule + ?Sized> RelevanceRule for Arc<R> {
         (**self).check()
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         (**self).propagate(step, relevance)
     }
 }

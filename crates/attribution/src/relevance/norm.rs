@@ -2,6 +2,7 @@ use elucid_graph::{Activation, Step};
 use elucid_rules::Algebra;
 
 use super::RelevanceRule;
+use super::Shares;
 use super::share::{EPSILON, Stabiliser, through};
 use crate::error::AttributionError;
 
@@ -102,11 +103,7 @@ impl RelevanceRule for Norm {
         self.stabiliser.check()
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         let Some(Some(relevance)) = relevance.first() else {
             return Ok(vec![None; step.inputs()]);
         };

@@ -4,6 +4,7 @@ use elucid_graph::{Activation, Step};
 use elucid_rules::{Algebra, ConstantStatistics};
 
 use super::RelevanceRule;
+use super::Shares;
 use super::norm::all_to;
 use super::share::{Stabiliser, through};
 use crate::error::AttributionError;
@@ -86,11 +87,7 @@ impl RelevanceRule for Normalization {
         }
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         match (self.how, relevance.first()) {
             (How::Constant(stabiliser), _) => through(step, relevance, stabiliser, |quotient| {
                 let mut slots = step.gradient_by(Arc::new(ConstantStatistics), quotient)?;

@@ -1,8 +1,8 @@
 use elucid_graph::{Activation, Step};
 
 use super::RelevanceRule;
+use super::Shares;
 use super::norm::{all_to, only_variable};
-use crate::error::AttributionError;
 
 /// Relevance unchanged, for operators of one activation that work element by element, or are
 /// treated as if they did.
@@ -23,11 +23,7 @@ impl RelevanceRule for Pass {
         input.is_some_and(|x| x.shape() == step.output().shape())
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         match (relevance.first(), only_variable(step)) {
             (Some(Some(relevance)), Some(slot)) => Ok(all_to(step, slot, relevance.clone())),
             (_, Some(_)) => Ok(vec![None; step.inputs()]),

@@ -2,6 +2,7 @@ use elucid_graph::{Activation, Step};
 use elucid_rules::{Algebra, OpKind};
 
 use super::RelevanceRule;
+use super::Shares;
 use super::norm::all_to;
 use super::share::{Stabiliser, through};
 use crate::error::AttributionError;
@@ -106,11 +107,7 @@ impl RelevanceRule for Product {
         self.stabiliser.check()
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         let receivers = self.receivers(step);
         if let ([signal], Some(Some(relevance)), OpKind::Mul) =
             (receivers.as_slice(), relevance.first(), step.kind())

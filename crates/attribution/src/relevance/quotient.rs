@@ -2,9 +2,9 @@ use elucid_graph::{Activation, Step};
 use elucid_rules::Algebra;
 
 use super::RelevanceRule;
+use super::Shares;
 use super::norm::all_to;
 use super::share::{Stabiliser, through};
-use crate::error::AttributionError;
 
 /// Quotients with the divisor as a constant: all of the relevance goes to the dividend, and what computes the
 /// divisor gets nothing.
@@ -28,11 +28,7 @@ impl RelevanceRule for Quotient {
         slot == 0
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         if let Some(Some(relevance)) = relevance.first()
             && step.input(0).map(|x| x.shape()) == Some(relevance.shape())
         {

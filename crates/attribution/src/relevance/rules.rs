@@ -10,6 +10,8 @@ use super::{
     Normalization, Pass, Product, Quotient, RelevanceRule, Softmax, Winner, ZBox, ZPlus,
 };
 use crate::error::AttributionError;
+use crate::work::Context;
+use elucid_vision::Model;
 
 /// Which operators get which [`RelevanceRule`]: an ordered list, of which the first match wins.
 ///
@@ -385,6 +387,18 @@ impl RelevanceRules {
             .entries()
             .iter()
             .try_for_each(|entry| entry.rule.check())
+    }
+
+    /// The model that a method hands relevance down in by these rules, if each of them is about some of it.
+    pub(crate) fn model<'w>(
+        &self,
+        work: &Context<'w>,
+        method: &str,
+    ) -> Result<&'w Model, AttributionError> {
+        self.check()?;
+        let model = work.model(method)?;
+        self.check_matches(model)?;
+        Ok(model)
     }
 
     /// Refuses an entry that is about none of the operators of `model`.

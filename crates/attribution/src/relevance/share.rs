@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 use elucid_graph::{Activation, GraphError, LongRows, Step, Weights};
 
 use super::RelevanceRule;
+use super::Shares;
 use crate::error::AttributionError;
 use crate::work::to_vec;
 
@@ -235,11 +236,7 @@ impl<R: WeightedRule> RelevanceRule for R {
         WeightedRule::check(self)
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         match Weighted::new(step, relevance, &WeightedRule::name(self))? {
             Some(op) => op.slots(self.share(&op)?),
             None => Ok(vec![None; step.inputs()]),

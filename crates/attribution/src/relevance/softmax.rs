@@ -2,8 +2,8 @@ use elucid_graph::{Activation, Step};
 use elucid_rules::OpKind;
 
 use super::RelevanceRule;
+use super::Shares;
 use super::share::{Stabiliser, through};
-use crate::error::AttributionError;
 
 /// Softmax by its Taylor expansion at the scores: `R_s = s (R_a - a sum R_a)`, with `a` the probabilities
 /// and the sum along the softmax's axis.
@@ -28,11 +28,7 @@ impl RelevanceRule for Softmax {
         step.kind() == OpKind::Softmax
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         // The gradient is `a (g - sum a g)`, and `g` the relevance over `a`.
         let mut slots = through(step, relevance, Stabiliser::Guard, |quotient| {
             step.gradient(quotient)

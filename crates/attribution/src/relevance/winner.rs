@@ -1,7 +1,7 @@
 use elucid_graph::{Activation, Step};
 
 use super::RelevanceRule;
-use crate::error::AttributionError;
+use super::Shares;
 
 /// Relevance goes where the gradient goes: to the winner of a maximum, and along with numbers that
 /// are only moved.
@@ -16,11 +16,7 @@ impl RelevanceRule for Winner {
         "winner".to_owned()
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         Ok(step.gradient(relevance)?)
     }
 }

@@ -672,8 +672,7 @@ fn interrupted(desk: &Desk, line: &str, (signal, code): (&str, i32)) -> String {
 fn ctrl_c_ends_the_only_method() {
     let desk = Desk::squeezenet();
     let before = desk.listing(".");
-    let line = "attribute --image cat.png --method integrated-gradients --quadrature left \
-                --steps 100000 --out out";
+    let line = "attribute --image cat.png --method guided-ig --steps 100000 --out out";
     let said = interrupted(&desk, line, ("-INT", 130));
     assert!(said.contains("ended by Ctrl-C"), "{said}");
     assert!(!said.contains("error"), "{said}");

@@ -14,9 +14,9 @@ use crate::error::VisError;
 use crate::matrix::resize;
 use crate::objective::{Objective, Seen};
 use crate::parametrisation::Canvas;
-use crate::random::Random;
 use crate::subject::Subject;
 use crate::transforms::Change;
+use elucid_attribution::Random;
 
 /// From channels in 0 to 1, red, green and blue where there are three, to the network's input.
 pub(super) struct Input {

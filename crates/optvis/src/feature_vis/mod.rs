@@ -218,13 +218,9 @@ impl FeatureVis {
         self
     }
 
-    /// Called after every step of every batch; breaking cancels.
-    pub fn progress(
-        mut self,
-        callback: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static,
-    ) -> Self {
-        self.progress = Reporter::new(callback);
-        self
+    elucid_progress::progress_option! {
+        /// Called after every step of every batch; breaking cancels.
+        progress
     }
 
     /// One picture for each of some channels of a layer.

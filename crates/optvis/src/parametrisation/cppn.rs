@@ -5,7 +5,7 @@ use elucid_graph::Activation;
 
 use super::{Canvas, Parametrisation, Sheet};
 use crate::error::{VisError, refuse_unless};
-use crate::random::Random;
+use elucid_attribution::Random;
 
 /// A compositional pattern-producing network: a small dense network, one for each image, maps the
 /// coordinates of a pixel to its colour. What is optimised are its weights.

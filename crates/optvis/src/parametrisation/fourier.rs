@@ -7,7 +7,7 @@ use super::colour::{Colour, Paint};
 use super::spectrum::InverseFourier;
 use super::{Canvas, Parametrisation, Sheet, builders, only};
 use crate::error::{VisError, positive, refuse_unless};
-use crate::random::Random;
+use elucid_attribution::Random;
 
 /// The spectrum of each colour component, with the scales of Lucid: the image is
 /// `colours(irfft2(scale * z) / 4)` with the orthonormal transform, normal `z` of standard

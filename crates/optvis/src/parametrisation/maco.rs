@@ -9,7 +9,7 @@ use super::colour::{Colour, Paint};
 use super::spectrum::InverseFourier;
 use super::{Canvas, Parametrisation, Sheet, builders, only};
 use crate::error::{VisError, refuse_unless};
-use crate::random::Random;
+use elucid_attribution::Random;
 
 /// Magnitude-constrained optimisation: the spectrum's magnitudes are those of natural images and
 /// stay, only its phases are optimised.

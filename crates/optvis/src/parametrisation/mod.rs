@@ -24,7 +24,7 @@ pub use pixels::Pixels;
 pub use pyramid::Pyramid;
 
 use crate::error::VisError;
-use crate::random::Random;
+use elucid_attribution::Random;
 
 /// A way to make pictures from numbers.
 pub trait Parametrisation: Debug + Send + Sync {

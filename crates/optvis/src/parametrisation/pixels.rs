@@ -6,7 +6,7 @@ use elucid_graph::Activation;
 use super::colour::{Colour, Paint};
 use super::{Canvas, Parametrisation, Sheet, builders, only};
 use crate::error::{VisError, positive};
-use crate::random::Random;
+use elucid_attribution::Random;
 
 /// One number for each pixel and colour component, normal with standard deviation .01 at first.
 /// The parameter is `[N, C, H, W]`.

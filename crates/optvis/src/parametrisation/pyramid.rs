@@ -7,7 +7,7 @@ use super::colour::{Colour, Paint};
 use super::{Canvas, Parametrisation, Sheet, builders, only};
 use crate::error::{VisError, positive, refuse_unless};
 use crate::matrix::{along_columns, along_rows, bilinear};
-use crate::random::Random;
+use elucid_attribution::Random;
 
 /// A Laplacian pyramid: the image is the sum of its levels, level `l` having
 /// `max(1, side / 2^l)` pixels along each side and being enlarged by bilinear interpolation. Four

@@ -50,12 +50,11 @@ use elucid_graph::ImageBatch;
 use ndarray::{Array2, Array4, ArrayD, ArrayView2, Axis};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::budget::SINGLE;
 use crate::error::AttributionError;
 use crate::network::Network;
 use crate::options::Configurable;
-use crate::perturbation::at_input;
 use crate::perturbation::pyramid::Pyramid;
 use crate::perturbation::smooth_mask::SmoothMask;
 use crate::saliency::Reduce;
@@ -72,64 +71,34 @@ use self::search::Search;
 /// Most levels between blurred and whole: for each of them an image is held.
 const MAX_LEVELS: usize = 1000;
 
-/// Masks of given areas, found by gradient ascent.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct ExtremalPerturbation {
-    pub(crate) setup: Setup,
-    areas: Vec<f32>,
-    perturbation: Perturbation,
-    variant: Variant,
-    reward: Reward,
-    iterations: usize,
-    settled: f32,
-    step: Scaled<usize>,
-    sigma: Scaled<f32>,
-    coldness: f32,
-    levels: usize,
-    blur: f32,
-    jitter: bool,
-    smooth: f32,
-    learning_rate: f32,
-    momentum: f32,
-    dampening: f32,
-    area_weight: f32,
-    area_growth: f32,
-}
-
-impl Default for ExtremalPerturbation {
-    fn default() -> Self {
-        Self::new()
+method! {
+    /// Masks of given areas, found by gradient ascent.
+    pub struct ExtremalPerturbation {
+        areas: Vec<f32> = vec![0.1],
+        perturbation: Perturbation = Perturbation::Blur,
+        variant: Variant = Variant::Preserve,
+        reward: Reward = Reward::Simple,
+        iterations: usize = 800,
+        settled: f32 = 0.002,
+        step: Scaled<usize> = Scaled::usual(7),
+        sigma: Scaled<f32> = Scaled::usual(21.0),
+        coldness: f32 = 20.0,
+        levels: usize = 8,
+        blur: f32 = 20.0,
+        jitter: bool = true,
+        smooth: f32 = 0.0,
+        learning_rate: f32 = 0.01,
+        momentum: f32 = 0.9,
+        dampening: f32 = 0.9,
+        area_weight: f32 = 300.0,
+        area_growth: f32 = 1.0035,
     }
+    /// A tenth of the image, preserved; on images of fewer than 128 pixels, the mask's step and smoothness
+    /// shrink in proportion. The blur does not: more of it hides more.
+    new
 }
 
 impl ExtremalPerturbation {
-    /// A tenth of the image, preserved; on images of fewer than 128 pixels, the mask's step and smoothness
-    /// shrink in proportion. The blur does not: more of it hides more.
-    pub fn new() -> Self {
-        Self {
-            setup: at_input(),
-            areas: vec![0.1],
-            perturbation: Perturbation::Blur,
-            variant: Variant::Preserve,
-            reward: Reward::Simple,
-            iterations: 800,
-            settled: 0.002,
-            step: Scaled::usual(7),
-            sigma: Scaled::usual(21.0),
-            coldness: 20.0,
-            levels: 8,
-            blur: 20.0,
-            jitter: true,
-            smooth: 0.0,
-            learning_rate: 0.01,
-            momentum: 0.9,
-            dampening: 0.9,
-            area_weight: 300.0,
-            area_growth: 1.0035,
-        }
-    }
-
     /// As TorchRay plays the pointing game on VOC: areas of 2.5, 5, 10 and 20 %, summed and smoothed
     /// by .09.
     pub fn voc() -> Self {
@@ -175,24 +144,23 @@ impl ExtremalPerturbation {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<ExtremalMasks, AttributionError> {
-        self.check_options()?;
-        let target = match self.reward {
-            Reward::Simple => target,
-            Reward::Contrastive => {
-                target
-                    .as_contrast()
-                    .ok_or_else(|| AttributionError::Parameter {
-                        parameter: "reward",
-                        value: "contrastive".to_owned(),
-                        expected: "simple, for a target that is no class",
-                    })?
-            }
-        };
-        let work = Context::new(network, images, &target, &self.setup)?;
-        self.found(&work)
+        self.found(&Context::new(network, images, &target, &self.setup)?)
     }
 
     fn found(&self, work: &Context<'_>) -> Result<ExtremalMasks, AttributionError> {
+        self.check_options()?;
+        let rewarded = match self.reward {
+            Reward::Simple => work.clone(),
+            Reward::Contrastive => {
+                let contrast = work.asked.as_contrast();
+                work.about(&contrast.ok_or_else(|| AttributionError::Parameter {
+                    parameter: "reward",
+                    value: "contrastive".to_owned(),
+                    expected: "simple, for a target that is no class",
+                })?)?
+            }
+        };
+        let work = &rewarded;
         let [height, width] = work.size();
         let (step, sigma) = self.lengths([height, width]);
         let shape = SmoothMask::new([height, width], step, sigma, self.coldness)?;
@@ -245,7 +213,7 @@ impl ExtremalPerturbation {
                     found.iterations[at.0][at.1] = iteration + 1;
                 }
                 searches = under_way;
-                self.setup.progress.report(count.done, count.total)?;
+                work.report(count.done, count.total)?;
                 if searches.is_empty() {
                     break;
                 }
@@ -347,20 +315,10 @@ struct Count {
 }
 
 impl Attributor for ExtremalPerturbation {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let found = self.masks(network, images, target.clone())?;
-        let work = Context::new(network, images, &target, &self.setup)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        let found = self.found(work)?;
         let values: ArrayD<f32> = found
             .masks
             .sum_axis(Axis(1))
@@ -370,7 +328,9 @@ impl Attributor for ExtremalPerturbation {
             |iterations: &Vec<usize>| self.variant.sides().len() * iterations.iter().sum::<usize>();
         let evaluations = found.iterations.iter().map(passes).collect();
         let scores = work.all_scores()?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
-            .with_evaluations(evaluations))
+        Ok(
+            Attribution::new(self, work, values, scores, Reduce::Sum)?
+                .with_evaluations(evaluations),
+        )
     }
 }

@@ -5,24 +5,26 @@ use super::{ExtremalPerturbation, MAX_LEVELS};
 use crate::methods::Method;
 use crate::options::{Configurable, Numbers, Setting, words};
 
-/// What becomes of pixels that a mask hides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Perturbation {
-    /// They are blurred.
-    Blur,
-    /// They fade to zero: the mean colour for networks that subtract it.
-    Fade,
+words! {
+    /// What becomes of pixels that a mask hides.
+    pub enum Perturbation: "perturbation", PERTURBATIONS = "blur, or fade to zero" {
+        /// They are blurred.
+        Blur = "blur",
+        /// They fade to zero: the mean colour for networks that subtract it.
+        Fade = "fade",
+    }
 }
 
-/// What a mask is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variant {
-    /// Keep the reward high where only the mask is seen.
-    Preserve,
-    /// Make the reward low where the mask is hidden.
-    Delete,
-    /// Both: the difference of the two rewards.
-    Dual,
+words! {
+    /// What a mask is to do.
+    pub enum Variant: "variant", VARIANTS = "preserve, delete or dual" {
+        /// Keep the reward high where only the mask is seen.
+        Preserve = "preserve",
+        /// Make the reward low where the mask is hidden.
+        Delete = "delete",
+        /// Both: the difference of the two rewards.
+        Dual = "dual",
+    }
 }
 
 impl Variant {
@@ -36,21 +38,15 @@ impl Variant {
     }
 }
 
-/// What a mask is rewarded for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reward {
-    /// The target's score.
-    Simple,
-    /// The logit of the target's class minus the largest of all others.
-    Contrastive,
+words! {
+    /// What a mask is rewarded for.
+    pub enum Reward: "reward", REWARDS = "simple, or contrastive: against the best of all other classes" {
+        /// The target's score.
+        Simple = "simple",
+        /// The logit of the target's class minus the largest of all others.
+        Contrastive = "contrastive",
+    }
 }
-
-words!(Perturbation, "perturbation", PERTURBATIONS = "blur, or fade to zero",
-    "blur" => Blur, "fade" => Fade);
-words!(Variant, "variant", VARIANTS = "preserve, delete or dual",
-    "preserve" => Preserve, "delete" => Delete, "dual" => Dual);
-words!(Reward, "reward", REWARDS = "simple, or contrastive: against the best of all other classes",
-    "simple" => Simple, "contrastive" => Contrastive);
 
 crate::options!(ExtremalPerturbation {
     {

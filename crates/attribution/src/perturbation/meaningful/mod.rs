@@ -51,14 +51,14 @@ use elucid_graph::ImageBatch;
 use ndarray::{Array3, Axis};
 
 use crate::attribution::Attribution;
-use crate::attributor::{Attributor, Setup, setup_builders, stated};
+use crate::attributor::{Attributor, method, setup_builders};
 use crate::baseline::Baseline;
 use crate::error::AttributionError;
 use crate::methods::Method;
 use crate::network::Network;
 use crate::options::{Configurable, words};
+use crate::perturbation::Variant;
 use crate::perturbation::mask_grid::MaskGrid;
-use crate::perturbation::{Variant, at_input};
 use crate::saliency::Reduce;
 use crate::scaled::Scaled;
 use crate::target::Target;
@@ -69,75 +69,44 @@ pub(crate) use self::options::METHOD;
 use self::search::Search;
 pub use self::start::Start;
 
-/// What a mask is to take away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MeaningfulScore {
-    /// The probability of the class, where the target is its logit; other targets as they are.
-    Probability,
-    /// The target's score as it is.
-    Target,
-}
-
-words!(MeaningfulScore, "score", SCORES = "probability, or target (as it is)",
-    "probability" => Probability, "target" => Target);
-
-/// The smallest smooth masks that take the score away, found by gradient descent.
-#[derive(Debug, Clone)]
-#[must_use = "a method does nothing until it is asked to attribute"]
-pub struct MeaningfulPerturbation {
-    pub(crate) setup: Setup,
-    baseline: Baseline,
-    variant: Variant,
-    score: MeaningfulScore,
-    iterations: usize,
-    settled: f32,
-    learning_rate: f32,
-    /// Decay of the mean gradient and of its mean square, and epsilon.
-    adam: [f32; 3],
-    scale: Scaled<usize>,
-    mask_blur: Scaled<f32>,
-    l1: f32,
-    tv: f32,
-    beta: f32,
-    jitter: Scaled<usize>,
-    noise: f32,
-    start: Start,
-    /// Step and blur.
-    disc: Scaled<[f32; 2]>,
-    disc_left: f32,
-}
-
-impl Default for MeaningfulPerturbation {
-    fn default() -> Self {
-        Self::new()
+words! {
+    /// What a mask is to take away.
+    pub enum MeaningfulScore: "score", SCORES = "probability, or target (as it is)" {
+        /// The probability of the class, where the target is its logit; other targets as they are.
+        Probability = "probability",
+        /// The target's score as it is.
+        Target = "target",
     }
+}
+
+method! {
+    /// The smallest smooth masks that take the score away, found by gradient descent.
+    pub struct MeaningfulPerturbation {
+        baseline: Baseline = Baseline::usual_blur(),
+        variant: Variant = Variant::Delete,
+        score: MeaningfulScore = MeaningfulScore::Probability,
+        iterations: usize = 300,
+        settled: f32 = 0.002,
+        learning_rate: f32 = 0.1,
+        /// Decay of the mean gradient and of its mean square, and epsilon.
+        adam: [f32; 3] = [0.9, 0.999, 1e-8],
+        scale: Scaled<usize> = Scaled::usual(8),
+        mask_blur: Scaled<f32> = Scaled::usual(5.0),
+        l1: f32 = 1e-4,
+        tv: f32 = 1e-2,
+        beta: f32 = 3.0,
+        jitter: Scaled<usize> = Scaled::usual(4),
+        noise: f32 = 0.0,
+        start: Start = Start::Disc,
+        /// Step and blur.
+        disc: Scaled<[f32; 2]> = Scaled::usual([5.0, 10.0]),
+        disc_left: f32 = 0.01,
+    }
+    /// As in the paper; on images of fewer than 128 pixels, lengths in pixels shrink in proportion.
+    new
 }
 
 impl MeaningfulPerturbation {
-    /// As in the paper; on images of fewer than 128 pixels, lengths in pixels shrink in proportion.
-    pub fn new() -> Self {
-        Self {
-            setup: at_input(),
-            baseline: Baseline::usual_blur(),
-            variant: Variant::Delete,
-            score: MeaningfulScore::Probability,
-            iterations: 300,
-            settled: 0.002,
-            learning_rate: 0.1,
-            adam: [0.9, 0.999, 1e-8],
-            scale: Scaled::usual(8),
-            mask_blur: Scaled::usual(5.0),
-            l1: 1e-4,
-            tv: 1e-2,
-            beta: 3.0,
-            jitter: Scaled::usual(4),
-            noise: 0.0,
-            start: Start::Disc,
-            disc: Scaled::usual([5.0, 10.0]),
-            disc_left: 0.01,
-        }
-    }
-
     /// As `perturb_explanations` looks for boxes around objects: smaller masks, with `l1` 1e-3 and
     /// `beta` 2.
     pub fn localisation() -> Self {
@@ -218,17 +187,19 @@ impl MeaningfulPerturbation {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<MeaningfulMasks, AttributionError> {
-        let target = match self.score {
-            MeaningfulScore::Probability => target.as_probability(network.probabilities()),
-            MeaningfulScore::Target => target,
-        };
-        self.check_options()?;
-        let work = Context::new(network, images, &target, &self.setup)?;
-        self.baseline.check(&work)?;
-        self.found(&work)
+        self.found(&Context::new(network, images, &target, &self.setup)?)
     }
 
     fn found(&self, work: &Context<'_>) -> Result<MeaningfulMasks, AttributionError> {
+        self.check_options()?;
+        let scored = match self.score {
+            MeaningfulScore::Probability => {
+                work.about(&work.asked.as_probability(work.network.probabilities()))?
+            }
+            MeaningfulScore::Target => work.clone(),
+        };
+        let work = &scored;
+        self.baseline.check(work)?;
         let [height, width] = work.size();
         let jitter = self.jitter.at([height, width]);
         require(
@@ -277,7 +248,7 @@ impl MeaningfulPerturbation {
                     found.losses[search.image] = search.losses;
                 }
                 searches = under_way;
-                self.setup.progress.report(done, total)?;
+                work.report(done, total)?;
                 if searches.is_empty() {
                     break;
                 }
@@ -288,23 +259,13 @@ impl MeaningfulPerturbation {
 }
 
 impl Attributor for MeaningfulPerturbation {
-    fn name(&self) -> &'static str {
-        METHOD.name
-    }
+    crate::stated!(METHOD);
 
-    stated!();
-
-    fn attribute(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: Target,
-    ) -> Result<Attribution, AttributionError> {
-        let found = self.masks(network, images, target.clone())?;
-        let work = Context::new(network, images, &target, &self.setup)?;
+    fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
+        let found = self.found(work)?;
         let values = found.masks.insert_axis(Axis(1)).into_dyn();
         let scores = work.all_scores()?;
-        Ok(Attribution::new(self, &work, values, scores, Reduce::Sum)?
+        Ok(Attribution::new(self, work, values, scores, Reduce::Sum)?
             .with_evaluations(found.evaluations))
     }
 }
