@@ -258,8 +258,8 @@ fn vit_b_16(references: &References, found: &mut Found) {
 pub fn all() -> Option<Vec<Compared>> {
     let references = References::open()?;
     let mut found = Found::default();
-    vit_tiny(&references, &mut found);
-    vit_b_16(&references, &mut found);
+    vit_tiny(references, &mut found);
+    vit_b_16(references, &mut found);
     Some(found.rows())
 }
 
@@ -269,7 +269,7 @@ fn attention_of_a_transformer_in_five_spellings() {
         return;
     };
     let mut found = Found::default();
-    vit_tiny(&references, &mut found);
+    vit_tiny(references, &mut found);
     check(&found.rows());
 }
 
@@ -279,7 +279,7 @@ fn attention_of_vit_b_16() {
         return;
     };
     let mut found = Found::default();
-    vit_b_16(&references, &mut found);
+    vit_b_16(references, &mut found);
     check(&found.rows());
 }
 

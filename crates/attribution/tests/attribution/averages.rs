@@ -1,24 +1,16 @@
 //! Maps of several layers as one, and of several views of a picture.
 
-use std::sync::LazyLock;
-
 use burn::tensor::Tensor;
 use elucid_attribution::{
     Attributor, Averaged, Fuse, Fused, GradCam, Gradient, LayerCam, Method, MethodOptions, Network,
     Reduce, Region, Target, Views,
 };
 use elucid_models::photographs;
-use elucid_testkit::{device, numbers, relative_error};
+use elucid_testkit::{device, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array3, Axis, s};
 
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
-
-fn noise(count: usize, height: usize, width: usize) -> Tensor<4> {
-    let values = numbers(count * 3 * height * width, 0x9E37_79B9);
-    elucid_testkit::tensor(values, [count, 3, height, width]) * 2.0
-}
+use super::shared::{SQUEEZENET as MODEL, noise};
 
 fn map(
     method: &dyn Attributor,

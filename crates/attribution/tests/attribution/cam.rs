@@ -1,8 +1,6 @@
 //! The CAM family against loops over activations and gradients, and against answers by hand; maps,
 //! their sizes and their smoothness against loops.
 
-use std::sync::LazyLock;
-
 use burn::tensor::Tensor;
 use elucid_attribution::{
     AttributionError, Attributor, EigenCam, EigenGradCam, FEATURES, GradCam, GradCamPlusPlus,
@@ -15,15 +13,7 @@ use elucid_testkit::{device, numbers, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, ArrayView4, Axis, Ix4, s};
 
-use super::shared::refused_option;
-
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
-
-fn noise(count: usize, height: usize, width: usize) -> Tensor<4> {
-    let values = numbers(count * 3 * height * width, 0x9E37_79B9);
-    elucid_testkit::tensor(values, [count, 3, height, width]) * 2.0
-}
+use super::shared::{SQUEEZENET as MODEL, naive_resize, noise, refused_option};
 
 /// A method's numbers at one image, from `x` and `g` `[C, H W]`.
 type Naive = fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>) -> Array2<f64>;
@@ -426,24 +416,6 @@ fn options_and_layers_that_do_not_fit() {
 fn saliency(height: usize, width: usize) -> Saliency {
     let maps = Array3::from_shape_vec((1, height, width), numbers(height * width, 77)).unwrap();
     Saliency::new(maps, [height, width])
-}
-
-/// Each new pixel's centre lies somewhere among the old ones; beyond the outermost it is theirs.
-fn naive_resize(map: ArrayView2<'_, f32>, height: usize, width: usize) -> Array2<f32> {
-    let (h, w) = map.dim();
-    let weight = |to: usize, size_to: usize, from: usize, size_from: usize| {
-        let centre = (to as f64 + 0.5) * size_from as f64 / size_to as f64 - 0.5;
-        let centre = centre.clamp(0.0, size_from as f64 - 1.0);
-        (1.0 - (centre - from as f64).abs()).max(0.0)
-    };
-    Array2::from_shape_fn((height, width), |(y, x)| {
-        let mut sum = 0.0;
-        for (i, j) in ndarray::indices((h, w)) {
-            let weight = weight(y, height, i, h) * weight(x, width, j, w);
-            sum += weight * f64::from(map[[i, j]]);
-        }
-        sum as f32
-    })
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! CAMs that need no gradient, against loops and against answers by hand.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Tensor;
@@ -9,20 +8,12 @@ use elucid_attribution::{
     ScoreWeights, Target,
 };
 use elucid_graph::{INPUT, LOGITS};
-use elucid_testkit::onnx::{Onnx, floats};
+use elucid_testkit::onnx::Onnx;
 use elucid_testkit::{device, numbers, relative_error};
 use elucid_vision::Model;
-use ndarray::{Array2, Array4, ArrayView2, Axis, Ix2, Ix4};
+use ndarray::{Array4, Axis, Ix2, Ix4};
 
-use super::shared::refused_option;
-
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
-
-fn noise(count: usize, height: usize, width: usize) -> Tensor<4> {
-    let values = numbers(count * 3 * height * width, 0x9E37_79B9);
-    elucid_testkit::tensor(values, [count, 3, height, width]) * 2.0
-}
+use super::shared::{SQUEEZENET as MODEL, naive_resize, noise, pooled_network, refused_option};
 
 fn array(x: Tensor<4>) -> Array4<f32> {
     let array = elucid_graph::Activation::from(x).to_array().unwrap();
@@ -46,22 +37,6 @@ fn logits(model: &Model, image: &Array4<f32>, layer: Option<(&str, &Array4<f32>)
     logits.row(0).to_vec()
 }
 
-/// Each new pixel's centre lies somewhere among the old ones; beyond the outermost it is theirs.
-fn upsampled(map: ArrayView2<'_, f32>, height: usize, width: usize) -> Array2<f32> {
-    let (h, w) = map.dim();
-    let weight = |to: usize, size_to: usize, from: usize, size_from: usize| {
-        let centre = (to as f64 + 0.5) * size_from as f64 / size_to as f64 - 0.5;
-        let centre = centre.clamp(0.0, size_from as f64 - 1.0);
-        (1.0 - (centre - from as f64).abs()).max(0.0)
-    };
-    Array2::from_shape_fn((height, width), |(y, x)| {
-        ndarray::indices((h, w))
-            .into_iter()
-            .map(|(i, j)| weight(y, height, i, h) * weight(x, width, j, w) * f64::from(map[[i, j]]))
-            .sum::<f64>() as f32
-    })
-}
-
 /// The scores of `image` `[1, C, H, W]` under every channel of `x` as a mask; `None` for a channel
 /// of one number.
 fn scores_under(
@@ -73,7 +48,7 @@ fn scores_under(
     let (_, _, height, width) = image.dim();
     let channels = x.index_axis(Axis(0), 0);
     let channels = channels.outer_iter().map(|channel| {
-        let mask = upsampled(channel, height, width);
+        let mask = naive_resize(channel, height, width);
         let low = mask.iter().copied().fold(f32::INFINITY, f32::min);
         let high = mask.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         (high > low).then(|| {
@@ -243,16 +218,7 @@ fn by_hand() {
 #[test]
 fn behind_a_global_average_pool_ablation_is_cam_times_the_mean() {
     let dense = numbers(12, 5);
-    let onnx = Onnx::image([-1, 3, 7, 5])
-        .weight("w", &[4, 3, 3, 3])
-        .node("Conv", &["x", "w"], &["conv"])
-        .node("Relu", &["conv"], &["relu"])
-        .node("GlobalAveragePool", &["relu"], &["pool"])
-        .node("Flatten", &["pool"], &["flat"])
-        .tensor(floats("dense", &[3, 4], dense.clone()))
-        .node("Gemm", &["flat", "dense"], &["y"])
-        .int("transB", 1);
-    let model = Model::from_bytes(onnx.bytes(), &device(), None).unwrap();
+    let model = pooled_network(&dense, [0.0; 3]);
     let images = noise(2, 7, 5);
     let fetched = model.pass().input(&images).fetch(["relu"]).unwrap();
     let x = array(fetched.get("relu").unwrap().tensor::<4>().unwrap());

@@ -14,8 +14,7 @@ use elucid_models::photographs;
 use elucid_testkit::{assets, device, read_npy, relative_error};
 use elucid_vision::Model;
 
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
+use super::shared::SQUEEZENET as MODEL;
 
 static CAT: LazyLock<Tensor<4>> = LazyLock::new(|| prepare(photographs::chelsea()));
 

@@ -1,20 +1,16 @@
 //! A built method says what it will do, and its results say what was done.
 
-use std::sync::LazyLock;
-
 use burn::tensor::Tensor;
 use elucid_attribution::{
     Attributor, BlurIntegratedGradients, Configuration, ExtremalPerturbation, FeatureAblation,
     GradCam, IntegratedGradients, KernelShap, Lrp, METHODS, MeaningfulPerturbation, Method,
     MethodOptions, Occlusion, Place, Quadrature, Rise, SmoothGrad, Target,
 };
-use elucid_testkit::{device, numbers, tensor};
-use elucid_vision::Model;
+use elucid_testkit::{numbers, tensor};
+
+use super::shared::SQUEEZENET as MODEL;
 
 const SIDE: usize = 48;
-
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 fn image() -> Tensor<4> {
     tensor(numbers(3 * SIDE * SIDE, 5), [1, 3, SIDE, SIDE])

@@ -8,12 +8,10 @@ use elucid_attribution::perturbation::{Perturbation, Reward, Variant};
 use elucid_attribution::{
     AttributionError, Attributor, ExtremalPerturbation, Method, MethodOptions, Target,
 };
-use elucid_models::photographs;
-use elucid_testkit::{device, relative_error};
-use elucid_vision::Model;
+use elucid_testkit::relative_error;
 use ndarray::{Array2, ArrayView2, Axis};
 
-use super::shared::rectangle;
+use super::shared::{CAT, SQUEEZENET, moved, rectangle};
 
 const SIDE: usize = 48;
 
@@ -170,12 +168,10 @@ fn a_settled_search_ends() {
 /// elsewhere.
 #[test]
 fn an_area_that_keeps_the_class() {
-    let model = Model::find("squeezenet", &device(), None).unwrap();
-    let picture = elucid_vision::input::decode_image(photographs::chelsea()).unwrap();
-    let image = model.prepare(&picture).unwrap().tensor().clone();
+    let (model, image) = (&*SQUEEZENET, &*CAT);
     let method = ExtremalPerturbation::new().iterations(250);
     let start = Instant::now();
-    let found = method.masks(&model, &image, Target::class(285)).unwrap();
+    let found = method.masks(model, image, Target::class(285)).unwrap();
     let iterations = found.iterations()[0][0];
     println!(
         "{iterations} iterations, {:.3} s each",
@@ -184,18 +180,11 @@ fn an_area_that_keeps_the_class() {
     let mask = found.masks().index_axis(Axis(0), 0);
     let mask = mask.index_axis(Axis(0), 0).to_owned();
     let probability = |mask: &Array2<f32>| {
-        let seen = method.perturbed(&image, mask.view()).unwrap();
+        let seen = method.perturbed(image, mask.view()).unwrap();
         model.classify(&seen).unwrap().probabilities(0).unwrap()[285]
     };
     let kept = probability(&mask);
-    let elsewhere: Vec<f32> = (1..16)
-        .map(|i| {
-            let (down, across) = (i * 83 % 224, i * 131 % 224);
-            probability(&Array2::from_shape_fn((224, 224), |(y, x)| {
-                mask[[(y + down) % 224, (x + across) % 224]]
-            }))
-        })
-        .collect();
+    let elsewhere: Vec<f32> = (1..16).map(|i| probability(&moved(&mask, i))).collect();
     let best = elsewhere.iter().fold(0.0, |m: f32, &p| m.max(p));
     println!(
         "kept {kept:.4}, elsewhere at most {best:.4}, mask mean {:.3}",

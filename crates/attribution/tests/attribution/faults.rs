@@ -5,8 +5,6 @@
 //! the plain gradient, without a warning, where ReLU is called as a function. TorchRay's is the plain
 //! gradient in networks of ReLU6.
 
-use std::sync::LazyLock;
-
 use burn::tensor::Tensor;
 use elucid_attribution::{
     AttributionError, Attributor, DeconvNet, Gradient, GuidedBackprop, GuidedGradCam, Target,
@@ -19,6 +17,8 @@ use elucid_testkit::onnx::{Onnx, floats};
 use elucid_testkit::{assets, device, relative_error};
 use elucid_vision::Model;
 use ndarray::ArrayD;
+
+use super::shared::SQUEEZENET;
 
 /// A network of one pixel: three numbers.
 fn pixel() -> Onnx {
@@ -273,9 +273,6 @@ fn a_network_without_relu_is_refused() {
         "{text}"
     );
 }
-
-static SQUEEZENET: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 #[test]
 fn behind_the_last_relu_guided_is_the_gradient() {

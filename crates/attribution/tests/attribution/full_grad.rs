@@ -1,8 +1,5 @@
 //! FullGrad: that it adds up, against terms that are computed one by one, and against answers by hand.
 
-use std::sync::LazyLock;
-
-use burn::tensor::Tensor;
 use elucid_attribution::{Attributor, FullGrad, FullGradTerms, Gradient, Saliency, Target};
 use elucid_graph::INPUT;
 use elucid_testkit::generated::with_weights;
@@ -11,15 +8,8 @@ use elucid_testkit::{assets, device, numbers, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array2, Array3, Axis, Ix4};
 
-use super::gated_references::{References, open};
-
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
-
-fn noise(count: usize, height: usize, width: usize) -> Tensor<4> {
-    let values = numbers(count * 3 * height * width, 0x9E37_79B9);
-    elucid_testkit::tensor(values, [count, 3, height, width]) * 2.0
-}
+use super::gated_references::{Opened, files_of};
+use super::shared::{SQUEEZENET as MODEL, noise};
 
 /// Terms of one layer and image, `[C, h, w]`, as a map `[H, W]`.
 fn drawn(terms: &Array3<f32>, [height, width]: [usize; 2], how: FullGradTerms) -> Array2<f32> {
@@ -230,14 +220,9 @@ fn it_adds_up_on_networks_that_are_linear_piece_by_piece() {
 /// What is neither linear nor element-wise is named, and what is missing is stated.
 #[test]
 fn a_gap_is_stated() {
-    let Some(references) = References::open() else {
-        return;
-    };
-    let network = "vit_tiny";
-    let input = references.input(network);
-    for (file, _) in references.files(network) {
+    for Opened { model, input, .. } in files_of("vit_tiny") {
         let found = FullGrad::new()
-            .attribute(&open(&file), &input, Target::class(3))
+            .attribute(&model, &input, Target::class(3))
             .unwrap();
         let text = found.to_string();
         assert!(text.contains("left out"), "{text}");

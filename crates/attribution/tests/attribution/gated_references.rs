@@ -2,6 +2,7 @@
 //! `reference/transformers` of the reference files, whose README has the formulas.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use burn::tensor::Tensor;
 use elucid_attribution::relevance::{Norm, RelevanceRules};
@@ -43,7 +44,13 @@ pub struct References {
 }
 
 impl References {
-    pub fn open() -> Option<Self> {
+    /// `None` where they are not, which is said.
+    pub fn open() -> Option<&'static Self> {
+        static REFERENCES: LazyLock<Option<References>> = LazyLock::new(References::read);
+        REFERENCES.as_ref()
+    }
+
+    fn read() -> Option<Self> {
         let folder = assets()?.join("reference/transformers");
         let text = std::fs::read_to_string(folder.join("manifest.json")).ok()?;
         // Python writes what is no number, which JSON has no word for.
@@ -85,14 +92,9 @@ impl References {
         is_for: impl Fn(&Path) -> bool,
     ) -> Compared {
         let network = "vit_tiny";
-        let input = self.input(network);
         let (_, want) = read_npy(&self.folder.join(format!("{network}/{array}.npy")));
         let mut worst = 0.0_f32;
-        for (file, _) in self.files(network) {
-            if !is_for(&file) {
-                continue;
-            }
-            let model = open(&file);
+        for Opened { model, input, .. } in files_of(network).filter(|of| is_for(&of.file)) {
             for (class, want) in want.chunks(16).enumerate() {
                 let error = relative_error(&values(method, &model, &input, class), want);
                 worst = worst.max(error);
@@ -123,6 +125,33 @@ impl References {
     }
 }
 
+/// One file of a network, open, with what is known of it.
+pub struct Opened {
+    pub references: &'static References,
+    pub file: PathBuf,
+    /// The names that stages have in it.
+    pub tensors: &'static Value,
+    pub model: Model,
+    pub input: Tensor<4>,
+}
+
+/// Each file of a network; none without the arrays, which is said.
+pub fn files_of(network: &str) -> impl Iterator<Item = Opened> {
+    References::open().into_iter().flat_map(move |references| {
+        let input = references.input(network);
+        references
+            .files(network)
+            .into_iter()
+            .map(move |(file, tensors)| Opened {
+                references,
+                model: open(&file),
+                file,
+                tensors,
+                input: input.clone(),
+            })
+    })
+}
+
 pub fn open(file: &Path) -> Model {
     Model::open(file, &device()).unwrap()
 }
@@ -141,23 +170,11 @@ fn values(method: &dyn Attributor, model: &Model, input: &Tensor<4>, class: usiz
 }
 
 /// Of one network under one kind of rules, all files, classes and stages.
-fn compare(references: &References, network: &str, array: &str) -> Compared {
-    let input = references.input(network);
-    let mut worst = 0.0_f32;
-    for (file, tensors) in references.files(network) {
-        let model = open(&file);
-        for class in references.classes(network) {
-            for (stage, want) in references.arrays(network, class, array) {
-                if stage == "input_position_passed" {
-                    continue;
-                }
-                let method = Lrp::new(rules(array)).at(&layer(tensors, &stage));
-                let error = relative_error(&values(&method, &model, &input, class), &want);
-                println!("{error:.1e} {} {class} {array} {stage}", file.display());
-                worst = worst.max(error);
-            }
-        }
-    }
+fn compare(network: &str, array: &str) -> Compared {
+    let rules = rules(array);
+    let worst = worst_of_stages(network, array, |layer| {
+        Box::new(Lrp::new(rules.clone()).at(layer))
+    });
     Compared {
         what: format!("LRP, {}", described(array)),
         arrays: format!("{network}/*/{array}/*"),
@@ -167,6 +184,29 @@ fn compare(references: &References, network: &str, array: &str) -> Compared {
             false => TOLERANCE,
         },
     }
+}
+
+/// The largest error of a method at the stages that there are arrays of.
+fn worst_of_stages(
+    network: &str,
+    array: &str,
+    method: impl Fn(&str) -> Box<dyn Attributor>,
+) -> f32 {
+    let mut worst = 0.0_f32;
+    for of in files_of(network) {
+        for class in of.references.classes(network) {
+            for (stage, want) in of.references.arrays(network, class, array) {
+                if stage == "input_position_passed" {
+                    continue;
+                }
+                let method = method(&layer(of.tensors, &stage));
+                let error = relative_error(&values(&method, &of.model, &of.input, class), &want);
+                println!("{error:.1e} {} {class} {array} {stage}", of.file.display());
+                worst = worst.max(error);
+            }
+        }
+    }
+    worst
 }
 
 /// The rules that reference arrays are named after.
@@ -212,22 +252,27 @@ pub fn all() -> Option<Vec<Compared>> {
     let mut found = Vec::new();
     for (network, arrays) in LRP {
         for array in *arrays {
-            found.push(compare(&references, network, array));
+            found.push(compare(network, array));
         }
     }
-    found.extend(deep_lift(&references));
-    found.extend(token_cams::all(&references));
-    found.extend(token_occlusion::all(&references));
+    found.extend(deep_lift());
+    found.extend(token_cams::all(references));
+    found.extend(token_occlusion::all(references));
     Some(found)
 }
 
-fn deep_lift(references: &References) -> Vec<Compared> {
+fn deep_lift() -> Vec<Compared> {
     let mut found = Vec::new();
     for network in ["vit_tiny", "gated_silu", "gated_hardswish"] {
-        let input = references.input(network);
         let mut worst = 0.0_f32;
-        for (file, _) in references.files(network) {
-            let model = open(&file);
+        for Opened {
+            references,
+            file,
+            model,
+            input,
+            ..
+        } in files_of(network)
+        {
             for class in references.classes(network) {
                 let path = format!("{network}/{class}/deep_lift.npy");
                 let (_, want) = read_npy(&references.folder.join(path));
@@ -261,14 +306,12 @@ pub fn check(found: &[Compared]) {
 }
 
 fn check_relevance(network: &str) {
-    let Some(references) = References::open() else {
+    if References::open().is_none() {
         return;
-    };
+    }
     let (_, arrays) = LRP.iter().find(|(name, _)| *name == network).unwrap();
     let each = arrays.iter();
-    let found: Vec<Compared> = each
-        .map(|array| compare(&references, network, array))
-        .collect();
+    let found: Vec<Compared> = each.map(|array| compare(network, array)).collect();
     check(&found);
 }
 
@@ -289,22 +332,23 @@ fn relevance_through_hard_swish_gates() {
 
 #[test]
 fn deep_lift_through_attention_and_gates() {
-    let Some(references) = References::open() else {
-        return;
-    };
-    check(&deep_lift(&references));
+    if References::open().is_some() {
+        check(&deep_lift());
+    }
 }
 
 #[test]
 fn every_block_loses_what_the_ledger_says() {
-    let Some(references) = References::open() else {
-        return;
-    };
     let network = "vit_tiny";
-    let input = references.input(network);
-    let ledgers = &references.manifest["networks"][network]["conservation"];
-    for (file, tensors) in references.files(network) {
-        let model = open(&file);
+    for Opened {
+        references,
+        file,
+        tensors,
+        model,
+        input,
+    } in files_of(network)
+    {
+        let ledgers = &references.manifest["networks"][network]["conservation"];
         for class in references.classes(network) {
             for array in ["attnlrp", "cplrp"] {
                 let ledger = ledgers[format!("{class}/{array}")].as_array().unwrap();
@@ -330,13 +374,15 @@ fn every_block_loses_what_the_ledger_says() {
 
 #[test]
 fn learned_positions_can_be_passed() {
-    let Some(references) = References::open() else {
-        return;
-    };
     let network = "vit_tiny";
-    let input = references.input(network);
-    for (file, tensors) in references.files(network) {
-        let model = open(&file);
+    for Opened {
+        references,
+        file,
+        tensors,
+        model,
+        input,
+    } in files_of(network)
+    {
         let position = layer(tensors, "block0");
         for class in references.classes(network) {
             for array in ["attnlrp", "cplrp"] {
@@ -355,29 +401,16 @@ fn learned_positions_can_be_passed() {
 
 #[test]
 fn rules_for_gradients_times_activations_are_the_same_relevance() {
-    let Some(references) = References::open() else {
-        return;
-    };
     for (network, array, rules) in [
         ("vit_tiny", "attnlrp", Rules::attn_lrp()),
         ("vit_tiny", "cplrp", Rules::libra_grad()),
         ("gated_silu", "lrp_gate", Rules::attn_lrp()),
         ("gated_hardswish", "lrp_gate", Rules::attn_lrp()),
     ] {
-        let input = references.input(network);
-        for (file, tensors) in references.files(network) {
-            let model = open(&file);
-            for class in references.classes(network) {
-                for (stage, want) in references.arrays(network, class, array) {
-                    if stage == "input_position_passed" {
-                        continue;
-                    }
-                    let method = LinearApproximation::at(&layer(tensors, &stage)).rules(&rules);
-                    let error = relative_error(&values(&method, &model, &input, class), &want);
-                    assert!(error < TOLERANCE, "{error:.1e} {} {stage}", file.display());
-                }
-            }
-        }
+        let worst = worst_of_stages(network, array, |layer| {
+            Box::new(LinearApproximation::at(layer).rules(&rules))
+        });
+        assert!(worst < TOLERANCE, "{worst:.1e} {network} {array}");
     }
 }
 

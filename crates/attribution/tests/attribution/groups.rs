@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 
 use burn::tensor::Tensor;
 use elucid_attribution::{
@@ -17,8 +17,7 @@ use elucid_testkit::{assets, device, read_npy, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Ix4, array};
 
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
+use super::shared::SQUEEZENET as MODEL;
 
 const LAYER: &str = "fire8/concat";
 

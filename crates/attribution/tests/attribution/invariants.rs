@@ -12,11 +12,11 @@ use elucid_attribution::{
 };
 use elucid_graph::{GraphError, INPUT, LOGITS};
 use elucid_models::photographs;
-use elucid_testkit::{device, numbers, relative_error};
+use elucid_testkit::{numbers, relative_error};
 use elucid_vision::Model;
 use ndarray::Axis;
 
-use super::shared::without_attention;
+use super::shared::{SQUEEZENET as MODEL, without_attention};
 
 /// Options under which methods are quick, for those that have them.
 const SMALL: Settings = &[
@@ -107,9 +107,6 @@ const RANDOM: Settings = &[("baseline", "noise:-9:9")];
 
 /// Options by name.
 type Settings = &'static [(&'static str, &'static str)];
-
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
 
 /// Two small images of noise.
 static IMAGES: LazyLock<Tensor<4>> = LazyLock::new(|| {
@@ -514,6 +511,7 @@ fn what_is_stopped_is_kept_by_methods_that_add_up() {
             ("masks", "40"),
             ("permutations", "9"),
             ("design", "9"),
+            ("steps", "9"),
         ];
         let options = more
             .iter()
@@ -578,5 +576,5 @@ fn what_is_stopped_is_kept_by_methods_that_add_up() {
         keeping,
         sampling.map(|method| method.name).collect::<Vec<_>>()
     );
-    assert_eq!(keeping.len(), 12);
+    assert_eq!(keeping.len(), 14);
 }

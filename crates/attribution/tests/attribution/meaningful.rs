@@ -8,12 +8,10 @@ use elucid_attribution::{
     AttributionError, Attributor, Baseline, MeaningfulMasks, MeaningfulPerturbation,
     MeaningfulScore, Method, MethodOptions, Target,
 };
-use elucid_models::photographs;
-use elucid_testkit::{device, relative_error, tensor};
-use elucid_vision::Model;
+use elucid_testkit::{relative_error, tensor};
 use ndarray::{Array2, Axis};
 
-use super::shared::rectangle;
+use super::shared::{CAT, SQUEEZENET, moved, rectangle};
 
 const SIDE: usize = 48;
 
@@ -200,13 +198,11 @@ fn a_settled_search_ends() {
 /// Hiding the region lowers the probability of the class, hiding the same region elsewhere far less.
 #[test]
 fn a_region_without_which_the_class_is_gone() {
-    let model = Model::find("squeezenet", &device(), None).unwrap();
-    let picture = elucid_vision::input::decode_image(photographs::chelsea()).unwrap();
-    let image = model.prepare(&picture).unwrap().tensor().clone();
+    let (model, image) = (&*SQUEEZENET, &*CAT);
     let method = MeaningfulPerturbation::new()
         .baseline(Baseline::zero())
         .iterations(40);
-    let found = method.masks(&model, &image, Target::class(285)).unwrap();
+    let found = method.masks(model, image, Target::class(285)).unwrap();
     let mask = found.masks().index_axis(Axis(0), 0).to_owned();
     let probability = |mask: &Array2<f32>| {
         let keep = mask.iter().map(|m| 1.0 - m).collect();
@@ -215,14 +211,7 @@ fn a_region_without_which_the_class_is_gone() {
     };
     let whole = probability(&Array2::zeros((224, 224)));
     let hidden = probability(&mask);
-    let elsewhere: Vec<f32> = (1..8)
-        .map(|i| {
-            let (down, across) = (i * 83 % 224, i * 131 % 224);
-            probability(&Array2::from_shape_fn((224, 224), |(y, x)| {
-                mask[[(y + down) % 224, (x + across) % 224]]
-            }))
-        })
-        .collect();
+    let elsewhere: Vec<f32> = (1..8).map(|i| probability(&moved(&mask, i))).collect();
     let mean = elsewhere.iter().sum::<f32>() / elsewhere.len() as f32;
     println!(
         "whole {whole:.4}, without it {hidden:.4}, elsewhere {mean:.4} on average, mask mean {:.3}",

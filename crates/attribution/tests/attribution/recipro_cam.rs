@@ -1,41 +1,21 @@
 //! ReciproCAM on convolutional networks, against answers by hand and against loops.
 
-use std::sync::LazyLock;
-
 use burn::tensor::Tensor;
 use elucid_attribution::{
     AttributionError, Attributor, Network, ReciproCam, ReciproMask, ReciproValue, Target,
 };
 use elucid_graph::{INPUT, LOGITS};
-use elucid_testkit::onnx::{Onnx, floats};
-use elucid_testkit::{device, numbers, relative_error};
-use elucid_vision::Model;
+use elucid_testkit::{numbers, relative_error};
 use ndarray::{Array4, Ix4};
 
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
-
-fn noise(count: usize, height: usize, width: usize) -> Tensor<4> {
-    let values = numbers(count * 3 * height * width, 0x9E37_79B9);
-    elucid_testkit::tensor(values, [count, 3, height, width]) * 2.0
-}
+use super::shared::{SQUEEZENET as MODEL, noise, pooled_network};
 
 /// Behind a global average pool and one dense layer, a position that is shown alone adds its activations
 /// times the class's weights over the number of positions.
 #[test]
 fn behind_a_global_average_pool_it_is_cam() {
     let dense = numbers(12, 5);
-    let onnx = Onnx::image([-1, 3, 7, 5])
-        .weight("w", &[4, 3, 3, 3])
-        .node("Conv", &["x", "w"], &["conv"])
-        .node("Relu", &["conv"], &["relu"])
-        .node("GlobalAveragePool", &["relu"], &["pool"])
-        .node("Flatten", &["pool"], &["flat"])
-        .tensor(floats("dense", &[3, 4], dense.clone()))
-        .tensor(floats("bias", &[3], vec![5.0, -5.0, 0.5]))
-        .node("Gemm", &["flat", "dense", "bias"], &["y"])
-        .int("transB", 1);
-    let model = Model::from_bytes(onnx.bytes(), &device(), None).unwrap();
+    let model = pooled_network(&dense, [5.0, -5.0, 0.5]);
     let images = noise(2, 7, 5);
     let fetched = model.pass().input(&images).fetch(["relu"]).unwrap();
     let x = fetched.get("relu").unwrap().to_array().unwrap();

@@ -268,16 +268,22 @@ fn standard_errors_are_those_of_means() {
     );
 }
 
+/// [`squares`], and how many rows each run of it had.
+fn watched() -> (impl Network, Arc<Mutex<Vec<usize>>>) {
+    let runs = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&runs);
+    let network = move |x: Tensor<4>| {
+        seen.lock().unwrap().push(x.dims()[0]);
+        squares(x)
+    };
+    (network, runs)
+}
+
 /// Three images of five samples are two batches of eight, not three of five.
 #[test]
 fn a_batch_holds_samples_of_several_images() {
     let images = Tensor::cat(vec![image(), image() * 2.0, image() - 1.0], 0);
-    let runs = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&runs);
-    let watched = move |x: Tensor<4>| {
-        seen.lock().unwrap().push(x.dims()[0]);
-        squares(x)
-    };
+    let (watched, runs) = watched();
     let shap = GradientShap::new(Baseline::zero()).samples(5);
     let methods: [&dyn Attributor; 2] = [&SmoothGrad::mean().samples(5), &shap];
     for method in methods {
@@ -291,6 +297,81 @@ fn a_batch_holds_samples_of_several_images() {
             .filter(|n| *n > 2)
             .collect();
         assert_eq!(sampled, [8, 7], "{}", method.name());
+    }
+}
+
+/// Methods that need scores alone share batches, too, and give what they give image by image.
+#[test]
+fn scores_of_several_images_share_a_batch() {
+    let images = Tensor::cat(vec![image(), image() * 2.0, image() - 1.0], 0);
+    let (watched, runs) = watched();
+    // What each image takes in one stream, and whether scores of the images as they are come before.
+    for (name, options, each, before) in [
+        ("rise", vec![("masks", "5"), ("score", "target")], 5, true),
+        ("occlusion", vec![("window", "3"), ("stride", "3")], 0, true),
+        ("feature-ablation", vec![("cells", "2")], 4, true),
+        (
+            "lime",
+            vec![("segments", "grid:2"), ("samples", "4")],
+            5,
+            false,
+        ),
+        (
+            "kernel-shap",
+            vec![("segments", "grid:3"), ("samples", "3")],
+            5,
+            false,
+        ),
+        (
+            "shapley-sampling",
+            vec![("segments", "grid:2"), ("permutations", "1")],
+            5,
+            false,
+        ),
+        (
+            "sobol",
+            vec![("segments", "grid:1"), ("design", "1")],
+            5,
+            false,
+        ),
+        (
+            "hsic",
+            vec![("segments", "grid:2"), ("samples", "3")],
+            5,
+            false,
+        ),
+    ] {
+        let options = options
+            .iter()
+            .fold(MethodOptions::new(), |all, (option, value)| {
+                all.set(option, value)
+            });
+        let method = Method::find(name)
+            .unwrap()
+            .build(&options.batch_size(8))
+            .unwrap();
+        runs.lock().unwrap().clear();
+        let together = explain(&method, &watched, &images);
+        let made = runs.lock().unwrap().clone();
+        let each = match each {
+            0 => together.evaluations()[0] - 1,
+            each => each,
+        };
+        let sampled = &made[usize::from(before)..];
+        let total: usize = sampled.iter().sum();
+        assert_eq!(total, 3 * each, "{name}: {made:?}");
+        let full = sampled.iter().rev().skip(1).all(|&rows| rows == 8);
+        assert!(
+            full && sampled.len() < 3 * each.div_ceil(8),
+            "{name}: {made:?}"
+        );
+        for i in 0..3 {
+            let alone = explain(&method, &squares, &images.clone().narrow(0, i, 1));
+            let row = together.values().index_axis(Axis(0), i);
+            let error = relative_error(row, alone.values());
+            assert!(error < 1e-6, "{name}, image {i}: {error:.1e}");
+            assert_eq!(together.evaluations()[i], alone.evaluations()[0], "{name}");
+        }
     }
 }
 

@@ -7,8 +7,10 @@ use std::sync::LazyLock;
 use burn::tensor::Tensor;
 use elucid_attribution::{METHODS, Method, MethodOptions, Place};
 use elucid_models::photographs;
-use elucid_testkit::{device, tensor};
+use elucid_testkit::onnx::{Onnx, floats};
+use elucid_testkit::{device, numbers, tensor};
 use elucid_vision::Model;
+use ndarray::{Array2, ArrayView2};
 
 /// The SqueezeNet that the program carries.
 pub static SQUEEZENET: LazyLock<Model> =
@@ -70,4 +72,54 @@ pub fn rectangle(side: usize, rows: Range<usize>, columns: Range<usize>) -> Tens
     let is_inside = |i: usize| rows.contains(&(i / side)) && columns.contains(&(i % side));
     let values = (0..side * side).map(|i| f32::from(u8::from(is_inside(i))));
     tensor(values.collect(), [1, 1, side, side])
+}
+
+/// Images `[count, 3, height, width]` of numbers from -2 to 2.
+pub fn noise(count: usize, height: usize, width: usize) -> Tensor<4> {
+    let values = numbers(count * 3 * height * width, 0x9E37_79B9);
+    tensor(values, [count, 3, height, width]) * 2.0
+}
+
+/// A convolution with a ReLU, `relu`, a global average pool and a dense layer of these weights `[3, 4]` and biases, on
+/// images of 7 x 5: behind such a layer CAM is known by hand.
+pub fn pooled_network(dense: &[f32], bias: [f32; 3]) -> Model {
+    let onnx = Onnx::image([-1, 3, 7, 5])
+        .weight("w", &[4, 3, 3, 3])
+        .node("Conv", &["x", "w"], &["conv"])
+        .node("Relu", &["conv"], &["relu"])
+        .node("GlobalAveragePool", &["relu"], &["pool"])
+        .node("Flatten", &["pool"], &["flat"])
+        .tensor(floats("dense", &[3, 4], dense.to_vec()))
+        .tensor(floats("bias", &[3], bias.to_vec()))
+        .node("Gemm", &["flat", "dense", "bias"], &["y"])
+        .int("transB", 1);
+    Model::from_bytes(onnx.bytes(), &device(), None).unwrap()
+}
+
+/// A map enlarged bilinearly, edges aligned: each new pixel's centre lies somewhere among the old ones; beyond the
+/// outermost it is theirs.
+pub fn naive_resize(map: ArrayView2<'_, f32>, height: usize, width: usize) -> Array2<f32> {
+    let (h, w) = map.dim();
+    let weight = |to: usize, size_to: usize, from: usize, size_from: usize| {
+        let centre = (to as f64 + 0.5) * size_from as f64 / size_to as f64 - 0.5;
+        let centre = centre.clamp(0.0, size_from as f64 - 1.0);
+        (1.0 - (centre - from as f64).abs()).max(0.0)
+    };
+    Array2::from_shape_fn((height, width), |(y, x)| {
+        let mut sum = 0.0;
+        for (i, j) in ndarray::indices((h, w)) {
+            let weight = weight(y, height, i, h) * weight(x, width, j, w);
+            sum += weight * f64::from(map[[i, j]]);
+        }
+        sum as f32
+    })
+}
+
+/// A mask moved along both axes, by another distance for each number, around the edges.
+pub fn moved(mask: &Array2<f32>, number: usize) -> Array2<f32> {
+    let (height, width) = mask.dim();
+    let (down, across) = (number * 83 % height, number * 131 % width);
+    Array2::from_shape_fn((height, width), |(y, x)| {
+        mask[[(y + down) % height, (x + across) % width]]
+    })
 }

@@ -1,18 +1,16 @@
 //! Layer-to-layer attribution: coloured against one pass per position, and against definitions.
 
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 
 use burn::tensor::Tensor;
 use elucid_attribution::{
     AttributionError, Attributor, LinearApproximation, SpatialAttribution, Target,
 };
 use elucid_rules::{GradRule, OpKind, Rules};
-use elucid_testkit::{device, relative_error};
-use elucid_vision::Model;
+use elucid_testkit::relative_error;
 use ndarray::s;
 
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
+use super::shared::SQUEEZENET as MODEL;
 
 /// Pictures of noise, `[count, 3, height, width]`, the same every time.
 fn noise(count: usize, height: usize, width: usize) -> Tensor<4> {

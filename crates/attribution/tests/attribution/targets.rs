@@ -8,11 +8,8 @@ use elucid_attribution::{
 };
 use elucid_graph::LOGITS;
 use elucid_models::photographs;
-use elucid_testkit::device;
-use elucid_vision::Model;
 
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
+use super::shared::SQUEEZENET as MODEL;
 
 static CAT: LazyLock<Tensor<4>> = LazyLock::new(|| {
     let picture = elucid_vision::input::decode_image(photographs::chelsea()).unwrap();

@@ -9,7 +9,7 @@ use elucid_testkit::{read_npy, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array2, Axis};
 
-use super::gated_references::{self, Compared, References, layer, open};
+use super::gated_references::{self, Compared, Opened, References, files_of, layer, open};
 
 /// Largest deviation, relative to the array's largest value.
 const TOLERANCE: f32 = 1e-4;
@@ -141,13 +141,15 @@ fn shown_alone(references: &References) -> Vec<Compared> {
 /// The arrays hold the logits of all classes under each mask.
 #[test]
 fn one_token_after_the_other_shown() {
-    let Some(references) = References::open() else {
-        return;
-    };
     let network = "vit_tiny";
-    let input = references.input(network);
-    for (file, tensors) in references.files(network) {
-        let model = open(&file);
+    for Opened {
+        references,
+        tensors,
+        model,
+        input,
+        ..
+    } in files_of(network)
+    {
         let [norm, block] = ["norm1_last", "block1"].map(|stage| layer(tensors, stage));
         // In front of the last block, by default.
         assert_eq!(Network::layer(&model, FEATURES).unwrap(), block);
@@ -297,13 +299,13 @@ fn score_cam_and_ablation_cam_of_tokens_as_loops() {
 /// say.
 #[test]
 fn masks_are_cut_at_the_border() {
-    let Some(references) = References::open() else {
-        return;
-    };
-    let network = "swin_tiny";
-    let input = references.input(network);
-    for (file, tensors) in references.files(network) {
-        let model = open(&file);
+    for Opened {
+        tensors,
+        model,
+        input,
+        ..
+    } in files_of("swin_tiny")
+    {
         let at = layer(tensors, "norm");
         let fetched = model.pass().input(&input).fetch([&at]).unwrap();
         let value = fetched.get(&at).unwrap().clone();

@@ -2,7 +2,6 @@
 //! convolutional networks against loops.
 
 use std::path::Path;
-use std::sync::LazyLock;
 
 use burn::tensor::Tensor;
 use elucid_attribution::{
@@ -10,11 +9,11 @@ use elucid_attribution::{
     ShapleySampling, SobolAttribution, Superpixels, Target, TokenOcclusion,
 };
 use elucid_graph::{INPUT, LOGITS};
-use elucid_testkit::{device, numbers, read_npy, relative_error};
+use elucid_testkit::{numbers, read_npy, relative_error};
 use elucid_vision::Model;
 
-use super::gated_references::{Compared, References, layer, open};
-use super::shared::refused_option;
+use super::gated_references::{Compared, Opened, References, files_of, layer, open};
+use super::shared::{SQUEEZENET as MODEL, refused_option};
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -25,18 +24,17 @@ const WAYS: [(&str, Hides); 3] = [
     ("pixels", Hides::Pixels),
 ];
 
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::find("squeezenet", &device(), None).unwrap());
-
 #[test]
 fn tokens_are_taken_away_in_three_ways() {
-    let Some(references) = References::open() else {
-        return;
-    };
     let network = "vit_tiny";
-    let input = references.input(network);
-    for (file, tensors) in references.files(network) {
-        let model = open(&file);
+    for Opened {
+        references,
+        file,
+        tensors,
+        model,
+        input,
+    } in files_of(network)
+    {
         let entering = layer(tensors, "block0");
         let fused = attends_by_itself(&file);
         for (array, hides) in WAYS {
