@@ -29,12 +29,8 @@
 use elucid_attribution::{Configurable, Setting};
 
 use crate::case::{Case, SCALES, Scale};
-use crate::error::MetricError;
-use crate::metric::{
-    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, described, measures,
-    outcome, setters,
-};
-use crate::options::{TRUE_OR_FALSE, is_positive, is_some_number, stated};
+use crate::metric::{BATCH_SIZE, Direction, Halt, Needs, at_least_one, measures, setters};
+use crate::options::{TRUE_OR_FALSE, is_positive, is_some_number};
 use crate::probe::Probe;
 use crate::table::MetricInfo;
 use elucid_attribution::Random;

@@ -34,11 +34,8 @@ use ndarray::Array2;
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{
-    Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, measures, or_reason,
-    outcome, setters,
-};
-use crate::options::{number_or, stated};
+use crate::metric::{Direction, Halt, Needs, NotApplicable, measures, or_reason, setters};
+use crate::options::number_or;
 use crate::probe::Probe;
 use crate::similarity::{SIMILARITIES, Similarity, spearman, ssim};
 use crate::table::MetricInfo;
@@ -106,7 +103,7 @@ impl ParameterRandomisation {
     ///
     /// # Errors
     ///
-    /// As [`Metric::measure`].
+    /// As [`Metric::measure`](crate::Metric::measure).
     pub fn stages(
         &self,
         case: &Case<'_>,

@@ -23,12 +23,10 @@ use elucid_attribution::{Configurable, Target, images_together};
 use elucid_graph::LOGITS;
 
 use crate::case::{Case, SCALES, Scale};
-use crate::error::MetricError;
 use crate::metric::{
-    BATCH_SIZE, Direction, Halt, Metric, Needs, NotApplicable, Outcome, at_least_one, described,
-    measures, outcome, setters,
+    BATCH_SIZE, Direction, Halt, Needs, NotApplicable, at_least_one, measures, setters,
 };
-use crate::options::{is_positive, is_some_number, stated};
+use crate::options::{is_positive, is_some_number};
 use crate::table::MetricInfo;
 use elucid_attribution::Random;
 

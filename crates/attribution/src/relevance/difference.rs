@@ -1,10 +1,9 @@
 use elucid_graph::{Activation, Step};
 use elucid_rules::OpKind;
 
-use super::RelevanceRule;
 use super::branches::Branches;
 use super::norm::all_to;
-use crate::error::AttributionError;
+use super::{RelevanceRule, Shares};
 
 /// Differences `a - b` of values that both depend on the image: all to `a`.
 ///
@@ -26,11 +25,7 @@ impl RelevanceRule for Difference {
         slot == 0
     }
 
-    fn propagate(
-        &self,
-        step: &Step<'_>,
-        relevance: &[Option<Activation>],
-    ) -> Result<Vec<Option<Activation>>, AttributionError> {
+    fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         Ok(match relevance.first() {
             Some(Some(relevance)) => all_to(step, 0, relevance.clone()),
             _ => vec![None; step.inputs()],

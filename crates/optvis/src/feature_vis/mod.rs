@@ -3,12 +3,11 @@
 mod job;
 mod lanes;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use elucid_attribution::Network;
 use elucid_graph::INPUT;
-use elucid_progress::{Progress, Reporter};
+use elucid_progress::Reporter;
 use elucid_rules::{OpKind, RedirectedRelu, Rules};
 use elucid_vision::InputSpec;
 use ndarray::ArrayView2;
