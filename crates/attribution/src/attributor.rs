@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use elucid_graph::ImageBatch;
+use elucid_progress::{Progress, Reporter};
 use elucid_rules::Rules;
 
 use crate::attribution::Attribution;
@@ -13,7 +14,6 @@ use crate::network::Network;
 use crate::options::Configuration;
 use crate::target::Target;
 use crate::work::Context;
-use elucid_progress::{Progress, Reporter};
 
 /// A method that attributes a target to the numbers of the input or of a layer.
 ///

@@ -27,21 +27,17 @@
 //! # Ok::<(), AttributionError>(())
 //! ```
 
-use elucid_graph::Layout;
+use elucid_graph::{INPUT, Layout};
 use ndarray::{Array3, Axis, Zip};
 
 use crate::attribution::Attribution;
-use crate::attributor::Attributor;
-use crate::attributor::Setup;
+use crate::attributor::{Attributor, Setup};
 use crate::error::AttributionError;
-use crate::layer_map::LayerMap;
-use crate::layer_map::Takes;
+use crate::layer_map::{LayerMap, Takes};
 use crate::methods::{Method, MethodOptions, Place};
 use crate::options::{Configuration, words};
 use crate::saliency::{Reduce, Saliency};
-use crate::work::Context;
-use crate::work::at_least_one;
-use elucid_graph::INPUT;
+use crate::work::{Context, at_least_one};
 
 words! {
     /// How maps become one.

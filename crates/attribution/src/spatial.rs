@@ -13,6 +13,7 @@ use std::collections::HashSet;
 
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::{Activation, INPUT, ImageBatch, Span};
+use elucid_progress::Reporter;
 use elucid_rules::{RuleUse, Rules};
 use elucid_vision::Model;
 use ndarray::{Array2, Array3, Array4, Ix3, s};
@@ -23,7 +24,6 @@ use crate::finite::finite;
 use crate::layer_map::{LayerMap, Takes};
 use crate::network::Network;
 use crate::work::at_least_one;
-use elucid_progress::Reporter;
 
 /// Numbers that one chunk may compute by default: 128 MiB, a few times that with gradients.
 const CHUNK_ELEMENTS: usize = 1 << 25;

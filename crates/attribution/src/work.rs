@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use elucid_graph::{Activation, INPUT, ImageBatch, LongRows};
+use elucid_progress::Reporter;
 use elucid_rules::{RuleUse, Rules};
 use elucid_vision::Model;
 use ndarray::{Array, ArrayD, Axis, RemoveAxis};
@@ -17,7 +18,6 @@ use crate::finite::finite_scores;
 use crate::layer_map::{LayerMap, Takes};
 use crate::network::Network;
 use crate::target::{BoundTarget, Target};
-use elucid_progress::Reporter;
 
 /// A method's context: a network, images, a layer and a target, checked, with scores and gradients between
 /// them.

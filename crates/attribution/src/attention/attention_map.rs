@@ -25,8 +25,7 @@ use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
 use crate::options::{Configurable, Setting};
-use crate::work::Context;
-use crate::work::to_vec;
+use crate::work::{Context, to_vec};
 
 /// Attention: what one block of a transformer attends to. It looks at no target.
 #[derive(Debug, Clone)]

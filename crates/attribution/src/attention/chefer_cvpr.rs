@@ -40,8 +40,7 @@ use crate::methods::{Method, Place};
 use crate::network::Network;
 use crate::relevance::RelevanceRules;
 use crate::target::Target;
-use crate::work::Context;
-use crate::work::join;
+use crate::work::{Context, join};
 
 method! {
     /// Chefer's relevance (CVPR 2021): attention's own relevance weighted by its gradient, block by block.

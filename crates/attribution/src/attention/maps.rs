@@ -11,8 +11,7 @@ use crate::attributor::Setup;
 use crate::budget::{self, SINGLE};
 use crate::error::AttributionError;
 use crate::target::Target;
-use crate::work::Context;
-use crate::work::batches;
+use crate::work::{Context, batches};
 
 /// What one block attends to in each image, and perhaps how a target depends on that.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use elucid_graph::{Activation, INPUT, Layout, TokenAxis};
-use elucid_rules::RuleUse;
+use elucid_rules::{RuleUse, Rules};
 use elucid_vision::Model;
 use ndarray::ArrayD;
 
@@ -13,13 +13,11 @@ use crate::attribution::Attribution;
 use crate::attributor::Attributor;
 use crate::budget::SINGLE;
 use crate::error::AttributionError;
-use crate::layer_map::LayerMap;
-use crate::layer_map::Takes;
+use crate::layer_map::{LayerMap, Takes};
 use crate::recorded::Recorded;
 use crate::relevance::RelevanceRules;
 use crate::saliency::Reduce;
 use crate::work::Context;
-use elucid_rules::Rules;
 
 /// What a method that looks at attention works with: images, a target, and the blocks that it is computed from.
 pub(super) struct Reader<'w> {

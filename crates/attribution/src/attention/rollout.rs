@@ -30,8 +30,7 @@ use crate::methods::{Method, Place};
 use crate::network::Network;
 use crate::options::{Configurable, words};
 use crate::target::Target;
-use crate::work::Context;
-use crate::work::to_vec;
+use crate::work::{Context, to_vec};
 
 words! {
     /// How the heads of a block are taken together.

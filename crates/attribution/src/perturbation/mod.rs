@@ -34,8 +34,7 @@ pub use self::{
     token_occlusion::{Hides, TokenOcclusion},
 };
 use crate::attribution::Attribution;
-use crate::attributor::Attributor;
-use crate::attributor::Setup;
+use crate::attributor::{Attributor, Setup};
 use crate::baseline::Baseline;
 use crate::error::AttributionError;
 use crate::random::Random;

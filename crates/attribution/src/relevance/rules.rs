@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use elucid_graph::{Activation, Activations, BoundGraph, GraphError, Recording, Step};
 use elucid_rules::{Algebra, Composite, RuleUse, Subject, Which};
+use elucid_vision::Model;
 
 use super::excitation::Inhibition;
 use super::share::{ADDED, Stabiliser};
@@ -11,7 +12,6 @@ use super::{
 };
 use crate::error::AttributionError;
 use crate::work::Context;
-use elucid_vision::Model;
 
 /// Which operators get which [`RelevanceRule`]: an ordered list, of which the first match wins.
 ///
