@@ -29,6 +29,10 @@
 //! under a max-pool differ by no more than rounding, which then decides which of them is handed the
 //! attribution: on GoogLeNet, zeros moved by a millionth of a grey level move attributions by 1 %
 //! of the largest.
+//! A normalisation of values that are the same everywhere divides by the root of its epsilon: in a network whose first
+//! layers have no bias, contributions below the first normalisation are then large and cancel, and single precision
+//! loses digits of their sum (BiT, in `docs/relevance.md`). The stated error tells; another baseline, or a layer above
+//! the normalisation, does without.
 //!
 //! **Target**: the multipliers start from the target's gradient where it is computed. That is exact
 //! for logits and differences of logits, which are linear there; for other targets the stated error

@@ -176,6 +176,37 @@ fn excitations_of_signed_numbers_are_refused() {
     );
 }
 
+/// A range that ends at 0 is a ReLU: what lies beyond it has the secant, what is rounded its difference.
+#[test]
+fn a_quantised_layer_by_hand() {
+    let network = dense()
+        .tensor(floats("scale", &[], vec![0.1]))
+        .node("QuantizeLinear", &["f", "scale"], &["q"])
+        .node("DequantizeLinear", &["q", "scale"], &["d"]);
+    let model =
+        model(&matrix(network, "w", [3, 1], &[1.0, 2.0, -3.0]).node("MatMul", &["d", "w"], &["y"]));
+    let explain = |x: [f32; 3], baseline: f32| {
+        let method = DeepLift::at_input().baseline(Baseline::constant([baseline; 3]));
+        method
+            .attribute(&model, &three(x), Target::class(0))
+            .unwrap()
+    };
+    // 1.23 is 12 steps, -0.7 is below the range, 0.34 is 3 steps.
+    let found = explain([1.23, -0.7, 0.34], 0.0);
+    close(&found, &[1.2, 0.0, -0.9]);
+    assert!(found.completeness_error().unwrap() < 1e-6, "{found}");
+    // From below the range: only what lies inside counts.
+    let found = explain([1.23, 0.52, -0.9], -0.7);
+    close(&found, &[1.2, 1.0, 0.0]);
+    assert!(found.completeness_error().unwrap() < 1e-6, "{found}");
+    // From above the range, 25.5, and down into it.
+    let found = explain([40.0, 25.0, 20.0], 30.0);
+    close(&found, &[0.0, -1.0, 16.5]);
+    assert!(found.completeness_error().unwrap() < 1e-6, "{found}");
+    // Less than a step is the slope's, whatever rounding makes of it.
+    close(&explain([0.04, 0.06, -0.01], 0.0), &[0.04, 0.12, 0.03]);
+}
+
 /// Four tokens of three numbers that attend to each other; values `v` are 0 or more unless they are signed.
 fn attending(is_one: bool, is_signed: bool) -> Model {
     let network = Onnx::image([1, 1, 4, 3])
