@@ -16,6 +16,7 @@ use crate::work::{Context, batches};
 /// What one block attends to in each image, and perhaps how a target depends on that.
 #[derive(Debug, Clone)]
 pub struct BlockAttention {
+    number: usize,
     block: AttentionBlock,
     weights: Array4<f32>,
     gradients: Option<Array4<f32>>,
@@ -25,6 +26,11 @@ impl BlockAttention {
     /// Which block it is.
     pub fn block(&self) -> &AttentionBlock {
         &self.block
+    }
+
+    /// Its place among the blocks that are computed one behind the other, from 0.
+    pub fn number(&self) -> usize {
+        self.number
     }
 
     /// The weights `A`, `[N, heads, queries, keys]`: each row adds up to 1, unless all of its keys are masked.
@@ -91,16 +97,18 @@ impl BlockAttention {
 #[derive(Debug, Clone)]
 pub struct AttentionMaps {
     blocks: Vec<BlockAttention>,
+    within_windows: Vec<AttentionBlock>,
     scores: Vec<f32>,
 }
 
 impl AttentionMaps {
-    /// Of all blocks, in the order of the network, also those of which the scores do not depend.
+    /// Of all blocks that attend over the whole picture, in the order of the network, also those of which the scores do
+    /// not depend.
     ///
     /// # Errors
     ///
     /// [`AttributionError::NoAttention`] for a network that does not attend, [`AttributionError::Attention`] for
-    /// one with a block that attends within windows, [`AttributionError::TooLarge`] when the weights take more
+    /// one of which all blocks attend within windows, [`AttributionError::TooLarge`] when the weights take more
     /// memory than the network may, and whatever running it meets.
     pub fn of(model: &Model, images: &dyn ImageBatch) -> Result<Self, AttributionError> {
         let images = images.images(model.device()).without_autodiff();
@@ -119,6 +127,9 @@ impl AttentionMaps {
             let image = images.clone().narrow(0, rows[0], 1);
             let recording = model.pass().feed(INPUT, image).record(&names)?;
             for (i, block) in blocks.iter().enumerate() {
+                if !seen::is_whole(&recording, block, 1)? {
+                    continue;
+                }
                 let weights = seen::weights(&recording, block, 1)?;
                 parts.check(model, i, count, weights.dims())?;
                 parts.push(i, weights.into(), None)?;
@@ -141,12 +152,18 @@ impl AttentionMaps {
         let work = Context::new(model, images, target, &Setup::at(INPUT))?;
         let reader = Reader::new("a map of attention", &work)?;
         let mut parts = Parts::of(&reader.blocks);
-        let all: Vec<&AttentionBlock> = reader.blocks.iter().collect();
         let count = reader.work.count();
         let (_, scores) = reader.each(|seen| {
-            let gradients = seen.gradients(&all)?;
             let scores = seen.recorded.scores.len();
-            for (i, (block, gradient)) in all.iter().zip(gradients).enumerate() {
+            let mut whole = Vec::new();
+            for (i, block) in reader.blocks.iter().enumerate() {
+                if seen::is_whole(&seen.recorded.recording, block, scores)? {
+                    whole.push((i, block));
+                }
+            }
+            let blocks: Vec<&AttentionBlock> = whole.iter().map(|(_, block)| *block).collect();
+            let gradients = seen.gradients(&blocks)?;
+            for ((i, block), gradient) in whole.into_iter().zip(gradients) {
                 let weights = seen.weights(block)?;
                 parts.check(model, i, count, weights.dims())?;
                 parts.push(i, weights.into(), Some(gradient.into()))?;
@@ -159,9 +176,15 @@ impl AttentionMaps {
         parts.joined(scores)
     }
 
-    /// The blocks, in the order of the network.
+    /// The blocks that attend over the whole picture, in the order of the network.
     pub fn blocks(&self) -> &[BlockAttention] {
         &self.blocks
+    }
+
+    /// Those that attend within windows, as most blocks of Swin and MaxViT do: of these there are no weights over a
+    /// whole picture.
+    pub fn within_windows(&self) -> &[AttentionBlock] {
+        &self.within_windows
     }
 
     /// The target's score for each image; empty where no target was given.
@@ -219,21 +242,31 @@ impl<'b> Parts<'b> {
     }
 
     fn joined(self, scores: Vec<f32>) -> Result<AttentionMaps, AttributionError> {
+        let (mut blocks, mut within_windows) = (Vec::new(), Vec::new());
         let each = self.blocks.iter().zip(self.weights).zip(self.gradients);
-        let blocks = each.map(|((block, weights), gradients)| {
-            Ok(BlockAttention {
+        for (number, ((block, weights), gradients)) in each.enumerate() {
+            if weights.is_empty() {
+                within_windows.push(block.clone());
+                continue;
+            }
+            blocks.push(BlockAttention {
+                number,
                 block: block.clone(),
                 weights: crate::work::join(&weights)?,
                 gradients: match gradients.is_empty() {
                     true => None,
                     false => Some(crate::work::join(&gradients)?),
                 },
-            })
-        });
-        Ok(AttentionMaps {
-            blocks: blocks.collect::<Result<_, AttributionError>>()?,
-            scores,
-        })
+            });
+        }
+        match within_windows.first() {
+            Some(first) if blocks.is_empty() => Err(first.refused("it attends within windows")),
+            _ => Ok(AttentionMaps {
+                blocks,
+                within_windows,
+                scores,
+            }),
+        }
     }
 }
 

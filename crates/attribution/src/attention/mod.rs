@@ -15,7 +15,7 @@
 //! | [`CheferCvpr`] | the same with relevance `R^A` by an LRP of its own in the place of `A` |
 //!
 //! `A` are weights `[heads, queries, keys]`, `g` the gradient of the target's raw score there. Blocks that attend within
-//! windows have no such map, and are refused by name.
+//! windows have no such map, and are refused by name; [`AttentionMaps`] leaves them out and says which.
 //!
 //! Memory: all activations of a batch between the input and the target, the weights among them.
 

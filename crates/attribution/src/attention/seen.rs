@@ -35,6 +35,22 @@ pub(super) fn queries(
     }
 }
 
+/// Whether a block attends over a whole picture, not within windows of it.
+pub(super) fn is_whole(
+    recording: &Recording<'_>,
+    block: &AttentionBlock,
+    images: usize,
+) -> Result<bool, AttributionError> {
+    Ok(match &block.stands {
+        Stands::Written => {
+            let shape = recording.value(&block.name)?.shape();
+            let matrices: usize = shape.iter().rev().skip(2).product();
+            shape.len() >= 2 && matrices == images * block.heads
+        }
+        Stands::Inside => true,
+    })
+}
+
 /// What the operator of a block computes with.
 fn heads(recording: &Recording<'_>, block: &AttentionBlock) -> Result<Heads, AttributionError> {
     let heads = recording.heads(block.node);

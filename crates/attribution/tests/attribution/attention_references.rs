@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use elucid_attribution::{
-    AttentionMap, AttentionMaps, AttentionRollout, Attributor, Chefer, CheferCvpr,
+    AttentionKind, AttentionMap, AttentionMaps, AttentionRollout, Attributor, Chefer, CheferCvpr,
     GradientAttention, GradientWeights, HeadFusion, METHODS, Place, Target,
 };
 use elucid_testkit::generated::with_weights;
@@ -381,6 +381,30 @@ fn what_attends_within_windows_is_refused_by_name() {
             println!("SKIPPED: {name} is not there");
             continue;
         };
+        // Weights there are of the blocks over the whole picture, under their own numbers. In MaxViT these attend among
+        // tokens whose place in it is not known.
+        match AttentionMaps::of(&model, &image) {
+            Ok(maps) if last_is_whole => {
+                let blocks = maps.blocks().iter();
+                let numbers: Vec<usize> = blocks.map(|block| block.number()).collect();
+                assert_eq!((numbers, maps.within_windows().len()), (vec![10, 11], 10));
+                let last = &maps.blocks()[1];
+                assert_eq!(last.weights().shape()[2..], [49, 49]);
+                assert_eq!(last.map(0, None, 7).unwrap().dim(), (7, 7));
+                for row in last.weights().rows() {
+                    assert!((row.sum() - 1.0).abs() < 1e-4);
+                }
+            }
+            Ok(maps) => {
+                assert!(name == "tv_maxvit_t" && !maps.within_windows().is_empty());
+                let mut blocks = maps.blocks().iter();
+                assert!(blocks.all(|shown| shown.block().kind() == AttentionKind::Elsewhere));
+            }
+            Err(error) => {
+                assert_eq!(name, "tm_mobilevit_xxs", "{error}");
+                assert!(error.to_string().contains("within windows"), "{error}");
+            }
+        }
         let methods = METHODS
             .iter()
             .filter(|method| method.place == Place::Tokens);

@@ -263,3 +263,33 @@ fn a_refusal_leaves_no_folder() {
     );
     assert_eq!(desk.listing("."), before);
 }
+
+/// Of a network whose first blocks attend within windows the others are shown, and what is not is said.
+#[test]
+fn blocks_within_windows_are_left_out_by_name() {
+    let Some(assets) = assets() else { return };
+    let desk = Desk::new();
+    let swin = assets.join("models/modern/tv_swin_t.onnx");
+    let bytes = elucid_testkit::generated::with_weights(&swin, 1.0);
+    fs::write(desk.path("swin.onnx"), bytes).unwrap();
+    let run = "attention --model swin.onnx --image cat.png --device cpu --targets 3";
+    desk.say(&format!("{run} --out out")).ok();
+    let report = desk.report("out");
+    assert_eq!(report["grid"], json!([7, 7]));
+    let shown = report["blocks"].as_array().unwrap().iter();
+    let shown: Vec<&Value> = shown.map(|block| &block["number"]).collect();
+    assert_eq!(shown, [&json!(10), &json!(11)]);
+    let left_out = report["left_out"].as_array().unwrap();
+    let windows = left_out.iter().filter(|left| {
+        let reason = left["reason"].as_str().unwrap();
+        reason.contains("within windows, not over the whole photograph")
+    });
+    assert_eq!(windows.count(), 10);
+    // Methods through all blocks have nothing to say of windows.
+    assert_eq!(report["methods"], json!(["attention", "lrp"]));
+    let first = left_out[0]["name"].as_str().unwrap();
+    let refused = desk
+        .say(&format!("{run} --blocks {first} --out no"))
+        .refused(1);
+    assert!(refused.contains("within windows"), "{refused}");
+}

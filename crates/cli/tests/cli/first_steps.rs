@@ -87,7 +87,8 @@ fn remarks_on_photographs_say_which() {
     veil(&desk.path("veil.png"), 0);
     veil(&desk.path("opaque.png"), 255);
     let page = |images: &str, out: &str| {
-        let line = format!("attribute --model net.onnx {PLAIN} --target 0 --method gradient");
+        let line =
+            format!("attribute --model net.onnx {PLAIN} --target 0 --method gradient,occlusion");
         desk.say(&format!("{line} {images} --out {out}")).ok();
         std::fs::read_to_string(desk.path(format!("{out}/index.html"))).unwrap()
     };

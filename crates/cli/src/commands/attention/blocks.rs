@@ -1,6 +1,6 @@
 //! Which blocks the page shows.
 
-use elucid::attribution::{AttentionBlock, AttentionKind, BlockAttention};
+use elucid::attribution::{AttentionBlock, AttentionKind, AttentionMaps, BlockAttention};
 use elucid::graph::TokenAxis;
 use elucid::prelude::*;
 use ndarray::{Array3, Axis};
@@ -28,7 +28,8 @@ pub struct Chosen {
 
 /// Those that were asked for, or all that attend among the same tokens as the last one that attends among the
 /// patches of the picture.
-pub fn choose(model: &Model, all: &[BlockAttention], asked: &[String]) -> Result<Chosen, CliError> {
+pub fn choose(model: &Model, maps: &AttentionMaps, asked: &[String]) -> Result<Chosen, CliError> {
+    let all = maps.blocks();
     let last = all.iter().rev().find_map(tokens);
     let Some(shown) = last else {
         let blocks = all.iter().map(|shown| shown.block().name());
@@ -45,15 +46,22 @@ pub fn choose(model: &Model, all: &[BlockAttention], asked: &[String]) -> Result
     };
     let wanted = match asked {
         [] => (0..all.len()).collect(),
-        asked => numbers(all, asked)?,
+        asked => places(maps, asked)?,
     };
-    for number in wanted {
-        let found = &all[number];
+    if asked.is_empty() {
+        let windows = maps.within_windows().iter();
+        chosen.left_out.extend(windows.map(|block| LeftOut {
+            name: block.name().to_owned(),
+            reason: WINDOWS.to_owned(),
+        }));
+    }
+    for place in wanted {
+        let found = &all[place];
         let name = found.block().name();
         let reason = match tokens(found) {
             Some(tokens) if tokens == shown => {
                 chosen.blocks.push(Shown {
-                    number,
+                    number: found.number(),
                     block: found.block().clone(),
                     weights: found.weights().index_axis(Axis(0), 0).to_owned(),
                 });
@@ -84,27 +92,45 @@ fn tokens(shown: &BlockAttention) -> Option<TokenAxis> {
     block.keys().filter(|_| is_among)
 }
 
-/// The numbers of blocks by number, name or module, each once and in the order of the network.
-fn numbers(all: &[BlockAttention], asked: &[String]) -> Result<Vec<usize>, CliError> {
-    let mut numbers = Vec::with_capacity(asked.len());
+/// The places of blocks among those with weights, by number, name or module, each once and in the order of the
+/// network.
+fn places(maps: &AttentionMaps, asked: &[String]) -> Result<Vec<usize>, CliError> {
+    let all = maps.blocks();
+    let mut places = Vec::with_capacity(asked.len());
     for text in asked.iter().map(|text| text.trim()) {
-        let is_called =
-            |shown: &BlockAttention| shown.block().name() == text || shown.block().module() == text;
-        let by_number = || text.parse().ok().filter(|number| *number < all.len());
+        let is_called = |block: &AttentionBlock| block.name() == text || block.module() == text;
+        let number = text.parse().ok();
+        let by_number = || all.iter().position(|shown| Some(shown.number()) == number);
         let found = match text {
             "last" => Some(all.len() - 1),
-            _ => all.iter().position(is_called).or_else(by_number),
+            _ => {
+                let named = all.iter().position(|shown| is_called(shown.block()));
+                named.or_else(by_number)
+            }
         };
-        numbers.push(found.ok_or_else(|| unknown(all, text))?);
+        let in_windows = || maps.within_windows().iter().find(|block| is_called(block));
+        places.push(match (found, in_windows()) {
+            (Some(place), _) => place,
+            (None, Some(block)) => {
+                return Err(CliError::Failure(format!(
+                    "the page cannot show the block \"{}\": {WINDOWS}",
+                    block.name()
+                )));
+            }
+            (None, None) => return Err(unknown(all, text)),
+        });
     }
-    numbers.sort_unstable();
-    numbers.dedup();
-    Ok(numbers)
+    places.sort_unstable();
+    places.dedup();
+    Ok(places)
 }
 
+/// Why a block of Swin or MaxViT is not shown.
+const WINDOWS: &str = "it attends within windows, not over the whole photograph";
+
 fn unknown(all: &[BlockAttention], text: &str) -> CliError {
-    let names = all.iter().enumerate().map(|(number, shown)| {
-        let block = shown.block();
+    let names = all.iter().map(|shown| {
+        let (number, block) = (shown.number(), shown.block());
         match block.module() {
             "" => format!("{number} \"{}\"", block.name()),
             module => format!("{number} \"{module}\""),

@@ -78,7 +78,7 @@ impl Work<'_> {
         let (targets, facts): (Vec<Target>, Vec<TargetFacts>) =
             self.choose(&ranked)?.into_iter().unzip();
         let maps = clock.time("read the attention", || AttentionMaps::of(model, photo))?;
-        let chosen = blocks::choose(model, maps.blocks(), &self.args.blocks)?;
+        let chosen = blocks::choose(model, &maps, &self.args.blocks)?;
         drop(maps);
         let Chosen {
             tokens,
