@@ -29,17 +29,16 @@
 //! Both attribute anew on the trained network, so that methods which draw random numbers are compared
 //! under the same ones. Memory: one further network, and what the method takes.
 
-use elucid_attribution::{Configurable, LayerWeights, Network};
+use elucid_attribution::{Configurable, LayerWeights, Network, Random};
 use ndarray::Array2;
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{Direction, Halt, Needs, NotApplicable, measures, or_reason, setters};
+use crate::metric::{Direction, Halt, Metric, Needs, NotApplicable, measures, or_reason, setters};
 use crate::options::number_or;
 use crate::probe::Probe;
 use crate::similarity::{SIMILARITIES, Similarity, spearman, ssim};
 use crate::table::MetricInfo;
-use elucid_attribution::Random;
 
 /// One stage of the cascade.
 #[derive(Debug, Clone, PartialEq)]

@@ -105,7 +105,7 @@ fn check_cams(networks: &[&str]) {
         return;
     };
     for network in networks {
-        gated_references::check(&compare(&references, network));
+        gated_references::check(&compare(references, network));
     }
 }
 

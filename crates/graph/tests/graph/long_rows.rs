@@ -18,7 +18,7 @@ fn rows(count: usize, length: usize) -> Vec<f32> {
 }
 
 fn read(found: Tensor<2>) -> Vec<f32> {
-    found.into_data().to_vec().unwrap()
+    found.into_data().try_to_vec().unwrap()
 }
 
 #[test]

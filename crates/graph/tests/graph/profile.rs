@@ -173,7 +173,9 @@ fn the_way_back_goes_through_what_depends_on_the_input() {
     assert!(profile.backward().is_some() && profile.total_backward().is_some());
     let mut layers: Vec<&str> = Vec::new();
     for operator in profile.operators() {
-        let backward = operator.backward().expect(operator.layer());
+        let backward = operator
+            .backward()
+            .unwrap_or_else(|| panic!("{}", operator.layer()));
         assert!(!backward.time.is_zero() && !operator.forward().time.is_zero());
         assert_eq!(backward.flops, operator.forward().flops);
         layers.push(operator.layer());
