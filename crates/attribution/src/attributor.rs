@@ -386,11 +386,11 @@ pub(crate) use setup_builders;
 /// What an [`Attributor`](crate::Attributor) says of itself that has [`options!`](crate::options!) and is described
 /// by a [`Method`](crate::Method): its name, its setup, which is its field `setup`, and its configuration.
 ///
-/// ```ignore
+/// ```text
 /// impl Attributor for Mirrored {
 ///     stated!(MIRRORED);
 ///
-///     fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> { … }
+///     fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> { .. }
 /// }
 /// ```
 #[macro_export]

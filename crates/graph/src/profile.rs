@@ -177,7 +177,7 @@ impl OperatorProfile {
         &self.shape
     }
 
-    /// Place of its node in [`Graph::nodes`].
+    /// Place of its node in [`Graph::nodes`](crate::Graph::nodes).
     pub fn node_index(&self) -> usize {
         self.node
     }

@@ -102,7 +102,7 @@ impl ParameterRandomisation {
     ///
     /// # Errors
     ///
-    /// As [`Metric::measure`](crate::Metric::measure).
+    /// As [`Metric::measure`].
     pub fn stages(
         &self,
         case: &Case<'_>,
