@@ -171,8 +171,9 @@ impl Terms<'_> {
             Adds::Unknown => (format!("{}, left out,", step.kind()), Vec::new()),
         };
         RuleUse::count(&mut self.uses, &what, 1);
-        let layer = self.model.layer(step.layer())?;
-        let layout = self.layouts.layout(layer.value());
+        // Integers, such as those of a quantised network, are no layer.
+        let value = self.model.graph().value(step.layer());
+        let layout = value.map_or(Layout::Unknown, |value| self.layouts.layout(value));
         for (part, g) in parts.iter().zip(g) {
             if let Some(g) = g {
                 self.add(layout, part, g)?;

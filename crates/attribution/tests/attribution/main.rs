@@ -23,6 +23,7 @@ mod invariants;
 mod layer_layouts;
 mod layers;
 mod meaningful;
+mod modern_methods;
 mod modern_relevance;
 mod module_patterns;
 mod networks;
