@@ -2,12 +2,12 @@
 # The measurements of docs/evaluation.md. What is there already is kept: a run that was interrupted
 # goes on.
 #
-#     sh study.sh MODEL ILSVRC_FOLDER NIPS17_FOLDER OUT
+#     sh study.sh MODEL ILSVRC_FOLDER NIPS17_FOLDER OUT [EFFICIENTNET]
 #
-# MODEL is BVLC GoogLeNet, a file or a name. ILSVRC_FOLDER has images of 227 x 227 pixels, labels and
+# MODEL is BVLC GoogLeNet, a file or a name, EFFICIENTNET EfficientNet-Lite0, which is measured alone where it is given. ILSVRC_FOLDER has images of 227 x 227 pixels, labels and
 # boxes (boxes.csv); NIPS17_FOLDER has images and labels (images.csv).
 set -eu
-model=$1 boxes=$2 labels=$3 out=$4
+model=$1 boxes=$2 labels=$3 out=$4 efficientnet=${5:-}
 
 # Every threshold with a range of parameters: the tables choose among them on other images.
 metrics="pointing:15,pointing:0,mass-accuracy,rank-accuracy"
@@ -48,6 +48,17 @@ run() {
 }
 
 mkdir -p "$out"
+
+# Excitation backprop is not among them: numbers below 0 reach the convolutions of this network, which it refuses.
+if [ -n "$efficientnet" ]; then
+    model=$efficientnet
+    lite="gradient,gradient:smooth=0.02,linear-approximation:smooth=0.02,guided-backprop:smooth=0.02"
+    lite="$lite,deconvnet:smooth=0.02,deep-lift:smooth=0.02,lrp:smooth=0.02,full-grad,grad-cam,grad-cam-plus-plus"
+    lite="$lite,hires-cam,layer-cam,x-grad-cam,eigen-cam,eigen-grad-cam,shapley-cam,recipro-cam"
+    run boxes-lite "$boxes" crop:227 "$lite" "$metrics" "${BOXES:-1000}"
+    exit
+fi
+
 run boxes-fast "$boxes" crop:227 "$fast" "$metrics" "${BOXES:-1000}"
 run boxes-raw "$boxes" crop:227 "$raw" "$metrics" "${BOXES:-1000}"
 run boxes-cams "$boxes" crop:227 "$cams" "$metrics" "${BOXES:-1000}"

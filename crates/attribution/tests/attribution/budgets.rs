@@ -53,7 +53,8 @@ fn sizes_that_options_ask_for_are_counted_first() {
         what.contains("64 segments") && what.contains("sobol"),
         "{what}"
     );
-    assert_eq!(needed, 100_000_000 * 2 * 64 * 4);
+    // Two masks, and what each point says of each segment.
+    assert_eq!(needed, 100_000_000 * 64 * (2 * 4 + 8));
     let (what, _) = refused("sobol", &[("design", "100000"), ("segments", "grid:64")]);
     assert!(what.contains("4096 segments"), "{what}");
     let adaptive = [("quadrature", "adaptive"), ("max-evaluations", "1000000")];
