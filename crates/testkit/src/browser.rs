@@ -101,12 +101,18 @@ impl Browser {
         let base = format!("http://127.0.0.1:{port}/session");
         let session = exchange(&agent, "POST", &base, Some(&capabilities));
         let id = session["sessionId"].as_str().expect("a session id");
-        Some(Browser {
+        let browser = Browser {
             agent,
             session: format!("{base}/{id}"),
             _driver: driver,
             _profile: profile,
-        })
+        };
+        // Without a display some versions open the page behind a window that has the focus.
+        browser.devtools(
+            "Emulation.setFocusEmulationEnabled",
+            json!({ "enabled": true }),
+        );
+        Some(browser)
     }
 
     /// Loads a file by its `file://` address.
