@@ -305,3 +305,34 @@ fn long_rows_are_reduced_to_their_end() {
         );
     }
 }
+
+#[test]
+fn long_axes_are_reduced_to_their_end() {
+    use elucid_testkit::onnx::Onnx;
+
+    let outputs = ["soft", "norm", "most", "mean"];
+    let mut network = Onnx::new()
+        .input("x", &[1, 1, 520, 600])
+        .node("Flatten", &["x"], &["flat"])
+        .node("Softmax", &["flat"], &["soft"])
+        .node("ReduceL2", &["flat"], &["norm"])
+        .ints("axes", &[1])
+        .node("ReduceMax", &["flat"], &["most"])
+        .ints("axes", &[1])
+        .node("ReduceMean", &["flat"], &["mean"])
+        .ints("axes", &[1]);
+    for output in outputs {
+        network = network.output(output);
+    }
+    let bytes = network.bytes();
+    let run = |chosen: &device::Chosen| {
+        let model = Model::from_bytes(bytes.clone(), &chosen.device, None).unwrap();
+        let images = model.noise(1, None).unwrap();
+        let pass = model.pass().input(&images).fetch(outputs).unwrap();
+        outputs.map(|name| pass.get(name).unwrap().to_array().unwrap())
+    };
+    let (got, want) = (run(&wgpu()), run(&device::cpu()));
+    for ((name, got), want) in outputs.iter().zip(&got).zip(&want) {
+        close(name, got, want);
+    }
+}

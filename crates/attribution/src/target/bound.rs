@@ -243,7 +243,7 @@ impl BoundTarget {
         }
         let chosen = TensorData::new(chosen, [images, width]);
         let chosen = Tensor::<2>::from_data(chosen, &logits.device());
-        Ok((logits * chosen).sum_dim(1).reshape([images]))
+        Ok((logits * chosen).row_sums().reshape([images]))
     }
 
     fn score_as(
@@ -286,7 +286,7 @@ impl BoundTarget {
                 let indices = Tensor::<1, Int>::arange(0..classes as i64, &device);
                 let is_own = indices.equal_scalar(*class as i64).unsqueeze::<2>();
                 let others = logits.mask_fill(is_own.repeat_dim(0, images), f32::NEG_INFINITY);
-                Ok(own - others.max_dim(1).reshape([images]))
+                Ok(own - others.row_maxima().reshape([images]))
             }
             Score::Neuron([channel, row, col], map) => {
                 let x = self.image(*map, activation)?;
@@ -386,8 +386,8 @@ pub(crate) fn probabilities(scores: Tensor<2>, by: Probabilities) -> Tensor<2> {
 /// `log sum exp` over the second axis of `[N, K]`, giving `[N]`.
 fn log_sum_exp(logits: Tensor<2>) -> Tensor<1> {
     let images = logits.dims()[0];
-    let largest = logits.clone().detach().max_dim(1);
-    let sum = (logits - largest.clone()).exp().sum_dim(1);
+    let largest = logits.clone().detach().row_maxima();
+    let sum = (logits - largest.clone()).exp().row_sums();
     (sum.log() + largest).reshape([images])
 }
 

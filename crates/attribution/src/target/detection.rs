@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData, activation};
-use elucid_graph::{Activation, BoundGraph, INPUT};
+use elucid_graph::{Activation, BoundGraph, INPUT, LongRows};
 use ndarray::Array2;
 
 use super::region::map_class;
@@ -468,7 +468,7 @@ impl BoundDetection {
         }
         let product = factors.into_iter().reduce(|a, b| a * b);
         let product = product.unwrap_or_else(|| Tensor::zeros([images, anchors], &x.device()));
-        Ok(product.max_dim(1).reshape([images]))
+        Ok(product.row_maxima().reshape([images]))
     }
 
     /// Intersection over union of each anchor's box and this one, `[N, A]`.

@@ -9,6 +9,7 @@ use super::pick::keys;
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
+use crate::long_rows::LongAxes;
 use crate::operator::{facts, Kernel, Known, Operands, Operator, Refused, Resolved, Slots, axis_of};
 use crate::registry::Entry;
 
@@ -109,15 +110,15 @@ impl Position {
     fn of<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let (axis, size) = (self.axis, x.dims()[self.axis]);
         let x = if self.largest { x } else { x.neg() };
-        let holds = x.clone().equal(x.max_dim(axis)).float();
+        let holds = x.clone().equal(x.maxima_along(axis)).float();
         let mut line = [1; D];
         line[axis] = size;
         let places = Tensor::<1, Int>::arange(0..size as i64, &holds.device());
         let places = places.float().reshape(line);
         let last = size as f32 - 1.0;
         let found = match self.last {
-            true => (holds * (places + 1.0)).max_dim(axis) - 1.0,
-            false => -(holds * (-places + (last + 1.0))).max_dim(axis) + (last + 1.0),
+            true => (holds * (places + 1.0)).maxima_along(axis) - 1.0,
+            false => -(holds * (-places + (last + 1.0))).maxima_along(axis) + (last + 1.0),
         };
         // Where all numbers are none.
         found.clamp(0.0, last)

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::activation::{Activation, IntoView};
+use crate::long_rows::LongAxes;
 use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, axis_of, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -64,8 +65,8 @@ impl Kernel for AlongAxis {
         const LEAST: f32 = 1e-37;
         let x = inputs.take(0).into_view(&self.view).into_cast::<3>();
         let norm = match self.squares {
-            true => (x.clone() * x.clone()).sum_dim(1).clamp_min(LEAST).sqrt(),
-            false => x.clone().abs().sum_dim(1).clamp_min(LEAST),
+            true => (x.clone() * x.clone()).sums_along(1).clamp_min(LEAST).sqrt(),
+            false => x.clone().abs().sums_along(1).clamp_min(LEAST),
         };
         vec![(x / norm).into_view(&outputs[0].shape)]
     }

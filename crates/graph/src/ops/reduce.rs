@@ -10,6 +10,7 @@ use elucid_rules::{Algebra, OpKind};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
+use crate::long_rows::{AT_ONCE, LongAxes};
 use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, axes_of, check_host_size, facts};
 use crate::registry::Entry;
 
@@ -173,13 +174,14 @@ impl Kernel for Reduce {
 }
 
 fn reduced<const D: usize>(x: Tensor<D>, axes: &[usize], how: How) -> Tensor<D> {
-    let sum = |x: Tensor<D>| axes.iter().fold(x, |x, &axis| x.sum_dim(axis));
+    let sum = |x: Tensor<D>| axes.iter().fold(x, |x, &axis| x.sums_along(axis));
     match how {
         How::Mean if axes.is_empty() => x,
-        How::Mean => x.mean_dims(axes),
+        How::Mean if axes.iter().all(|&axis| x.dims()[axis] <= AT_ONCE) => x.mean_dims(axes),
+        How::Mean => axes.iter().fold(x, |x, &axis| x.means_along(axis)),
         How::Sum => sum(x),
-        How::Max => axes.iter().fold(x, |x, &axis| x.max_dim(axis)),
-        How::Min => axes.iter().fold(x, |x, &axis| x.min_dim(axis)),
+        How::Max => axes.iter().fold(x, |x, &axis| x.maxima_along(axis)),
+        How::Min => axes.iter().fold(x, |x, &axis| x.minima_along(axis)),
         How::Product => axes.iter().fold(x, |x, &axis| product(x, axis)),
         How::L1 => sum(x.abs()),
         How::L2 => {
@@ -193,7 +195,7 @@ fn reduced<const D: usize>(x: Tensor<D>, axes: &[usize], how: How) -> Tensor<D> 
         How::SumSquare => sum(x.clone() * x),
         How::LogSum => sum(x).log(),
         How::LogSumExp => {
-            let largest = axes.iter().fold(x.clone(), |x, &axis| x.max_dim(axis));
+            let largest = axes.iter().fold(x.clone(), |x, &axis| x.maxima_along(axis));
             // Infinities cannot be subtracted.
             let largest = largest.without_autodiff().clamp(f32::MIN, f32::MAX);
             sum((x - largest.clone()).exp()).log() + largest

@@ -9,6 +9,7 @@ use elucid_rules::{Algebra, OpKind};
 use super::lp_normalization::around;
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
+use crate::long_rows::{AT_ONCE, LongAxes};
 use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, axis_of, facts};
 use crate::receptive::{Reach, Windows};
 use crate::registry::Entry;
@@ -92,8 +93,16 @@ impl Kernel for AlongAxis {
     fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
         let x = inputs.take(0).into_view(&self.view).into_cast::<3>();
         let y = match self.how {
-            How::Soft => activation::softmax(x, 1),
-            How::Log => activation::log_softmax(x, 1),
+            How::Soft if x.dims()[1] <= AT_ONCE => activation::softmax(x, 1),
+            How::Log if x.dims()[1] <= AT_ONCE => activation::log_softmax(x, 1),
+            How::Soft => {
+                let (_, powers, sum) = powers(x);
+                powers / sum
+            }
+            How::Log => {
+                let (below, _, sum) = powers(x);
+                below - sum.log()
+            }
             How::Hard => hardmax(x),
         };
         vec![y.into_view(&outputs[0].shape)]
@@ -117,16 +126,24 @@ impl Kernel for AlongAxis {
     }
 }
 
+/// Along the second axis the differences to the largest number, their exponentials and the sum of those.
+fn powers(x: Tensor<3>) -> (Tensor<3>, Tensor<3>, Tensor<3>) {
+    let below = x.clone() - x.without_autodiff().maxima_along(1);
+    let powers = below.clone().exp();
+    let sum = powers.clone().sums_along(1);
+    (below, powers, sum)
+}
+
 fn hardmax(x: Tensor<3>) -> Tensor<3> {
     let x = x.without_autodiff();
     let count = x.dims()[1];
     let places = Tensor::<1, Int>::arange(0..count as i64, &x.device()).float();
     let places = places.reshape([1, count, 1]);
-    let is_largest = x.clone().equal(x.clone().max_dim(1).expand(x.dims()));
+    let is_largest = x.clone().equal(x.clone().maxima_along(1).expand(x.dims()));
     // Behind the last place where there is none.
     let elsewhere = x.zeros_like() + count as f32;
     let first = elsewhere.mask_where(is_largest, x.zeros_like() + places.clone());
     (x.zeros_like() + places)
-        .equal(first.min_dim(1).expand(x.dims()))
+        .equal(first.minima_along(1).expand(x.dims()))
         .float()
 }
