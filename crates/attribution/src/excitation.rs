@@ -188,16 +188,12 @@ fn shared_out(step: &Step<'_>) -> Option<Tensor<2>> {
 /// Whether there are numbers below 0 that are more than rounding.
 fn is_signed(numbers: &Tensor<2>) -> bool {
     let least: f32 = numbers.clone().row_minima().min().into_scalar();
-    // Mostly nothing is below 0, and nothing else has to be read.
-    least < 0.0
-        && least
-            < -ROUNDING
-                * numbers
-                    .clone()
-                    .abs()
-                    .row_maxima()
-                    .max()
-                    .into_scalar::<f32>()
+    if least >= 0.0 {
+        // As mostly: nothing else has to be read.
+        return false;
+    }
+    let most: f32 = numbers.clone().abs().row_maxima().max().into_scalar();
+    least < -ROUNDING * most
 }
 
 /// Of numbers that are 0 in exact arithmetic, in parts of the largest.
@@ -372,7 +368,8 @@ pub(crate) const METHOD: Method = Method::new(
 .at(Place::SpatialLayer)
 .needs_model()
 .sums_to("1")
-.options(ExcitationBackprop::OPTIONS);
+.options(ExcitationBackprop::OPTIONS)
+.also(&["ebp"]);
 
 pub(crate) const CONTRASTIVE: Method = Method::new(
     "contrastive-excitation-backprop",
@@ -382,4 +379,5 @@ pub(crate) const CONTRASTIVE: Method = Method::new(
 )
 .at(Place::SpatialLayer)
 .needs_model()
-.options(ContrastiveExcitationBackprop::OPTIONS);
+.options(ContrastiveExcitationBackprop::OPTIONS)
+.also(&["contrastive-ebp", "c-ebp"]);

@@ -1,7 +1,9 @@
 //! Pictures of noise, for whoever wants a network to run and has no photograph.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{GraphError, INPUT};
+use elucid_graph::{Excess, GraphError, INPUT};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg32;
 
 use crate::error::ModelError;
 use crate::input::InputSpec;
@@ -13,7 +15,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Input`] for a size that no picture has; [`GraphError::Shape`] for none of them.
+    /// [`ModelError::Input`] for a size that no picture has; [`GraphError::Shape`] for none of them;
+    /// [`GraphError::TooLarge`] when they take more memory than the graph's [`Limits`](elucid_graph::Limits).
     pub fn noise(&self, count: usize, size: Option<[usize; 2]>) -> Result<Tensor<4>, ModelError> {
         let &[_, channels, height, width] = self.layer(INPUT)?.shape() else {
             return Err(GraphError::Shape {
@@ -45,23 +48,27 @@ impl Model {
             known.unwrap_or((-1.0, 1.0))
         };
         let plane = height * width;
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let shape = [count, channels, height, width];
+        let numbers = shape.iter().map(|&size| size as u64);
+        let needed = numbers.fold(size_of::<f32>() as u64, u64::saturating_mul);
+        let limit = self.graph().limits().memory();
+        if needed > limit {
+            let excess = Excess {
+                needed,
+                held: 0,
+                limit,
+            };
+            return Err(excess.of(format!("{count} pictures of noise")).into());
+        }
+        let mut random = Pcg32::seed_from_u64(0);
         let mut values = Vec::with_capacity(count * channels * plane);
         for _ in 0..count {
             for channel in 0..channels {
                 let (low, high) = range(channel);
-                values.extend((0..plane).map(|_| low + (high - low) * unit(&mut state)));
+                values.extend((0..plane).map(|_| low + (high - low) * random.random::<f32>()));
             }
         }
-        let data = TensorData::new(values, [count, channels, height, width]);
+        let data = TensorData::new(values, shape);
         Ok(Tensor::from_data(data, self.device()))
     }
-}
-
-/// The next number from 0 to 1, by Marsaglia's xorshift (*Xorshift RNGs*, 2003).
-fn unit(state: &mut u64) -> f32 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    (*state >> 40) as f32 / (1_u64 << 24) as f32
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use elucid::attribution::images_together;
 use elucid::graph::{Cost, OperatorProfile, Profile, Profiling};
 use elucid::prelude::*;
 use serde::Serialize;
@@ -166,10 +167,10 @@ impl CostFacts {
 pub fn run(args: &ProfileArgs) -> Result<(), CliError> {
     let session = Session::open(&args.run, &args.model)?;
     let model = &session.model;
-    let images = match &args.image {
-        Some(path) => Photo::stack(&vec![session.read(path)?; usize::from(args.batch)])?,
+    let image = match &args.image {
+        Some(path) => Photo::stack(&[session.read(path)?])?,
         None => model
-            .noise(usize::from(args.batch), args.size)
+            .noise(1, args.size)
             .map_err(|error| CliError::Usage(error.to_string()))?,
     };
     let layers: Vec<String> = match &args.layer {
@@ -182,6 +183,18 @@ pub fn run(args: &ProfileArgs) -> Result<(), CliError> {
                 .collect()
         }
     };
+    let batch = usize::from(args.batch);
+    for layer in &layers {
+        let fitting = images_together(model, layer, image.dims(), batch);
+        if fitting < batch {
+            let reason = format!(
+                "--batch {batch} takes more memory than the network may: {fitting} fit; \
+                 --memory-limit raises it"
+            );
+            return Err(CliError::Usage(reason));
+        }
+    }
+    let images = image.repeat_dim(0, batch);
     let profiling = Profiling::new()
         .repeats(usize::from(args.repeat))
         .backward(args.backward);

@@ -133,3 +133,10 @@ fn a_photograph_and_a_layer_can_be_chosen() {
     let refused = desk.say("profile --layer inception_4z").refused(1);
     assert!(refused.contains("inception_4a"), "{refused}");
 }
+
+#[test]
+fn more_pictures_than_memory_holds_are_refused() {
+    let desk = Desk::new();
+    let refused = desk.say("profile --batch 60000 --repeat 1").refused(2);
+    assert!(refused.contains("--memory-limit"), "{refused}");
+}
