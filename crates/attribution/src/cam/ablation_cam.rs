@@ -75,9 +75,9 @@ impl Attributor for AblationCam {
             }
             let data = TensorData::new(keep, [batch.len(), count, 1, 1]);
             let keep = Tensor::<4>::from_data(data, &work.device());
-            let at = seen.at.clone() * keep;
-            work.scores(&vec![seen.image; batch.len()], at.into())
+            Ok(seen.at.clone() * keep)
         };
+        let score = |rows: &[usize], at: Tensor<4>| work.scores(rows, at.into());
         let weighed = |seen: &Seen, scores: Vec<f32>| {
             let whole = match self.relative {
                 false => 1.0,
@@ -89,7 +89,7 @@ impl Attributor for AblationCam {
                 weights: scores.iter().map(|s| (seen.score - s) / whole).collect(),
             })
         };
-        by_channel(self, work, &channels, ablated, weighed)
+        by_channel(self, work, &channels, ablated, score, weighed)
     }
 }
 

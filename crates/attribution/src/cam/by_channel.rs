@@ -1,14 +1,17 @@
 //! Weights of channels from scores, one for each channel.
 
+use std::ops::{ControlFlow, Range};
+
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::Activation;
-use ndarray::{Array3, ArrayView2, Axis, Ix4};
+use ndarray::{Array3, Array4, ArrayView2, ArrayView3, Axis, Ix4};
 
 use super::spatial;
 use crate::attribution::Attribution;
 use crate::attributor::Attributor;
 use crate::error::AttributionError;
 use crate::saliency::Reduce;
+use crate::sampling::{Asks, Samples};
 use crate::work::{Context, join};
 
 /// Help of the option `channels`.
@@ -25,7 +28,7 @@ pub(super) struct Channels {
 
 impl Channels {
     /// Channels of `[C, H, W]` in ascending order.
-    fn of(&self, values: &Array3<f32>) -> Vec<usize> {
+    fn of(&self, values: ArrayView3<'_, f32>) -> Vec<usize> {
         let mut matters: Vec<(usize, f64)> = values
             .outer_iter()
             .map(self.matters)
@@ -68,61 +71,97 @@ pub(super) struct Weighed {
     pub evaluations: usize,
 }
 
-/// Attributes by one score for each channel. `scores` are those of at most `batch_size` channels,
-/// `weigh` makes weights of the scores of all channels of an image; other channels weigh nothing.
+/// Attributes by one score for each channel. `changed` are inputs or values of the layer with something done to
+/// each of some channels of an image, `[channels, ...]`; `score` their scores, each row of which belongs to an image;
+/// `weigh` makes weights of the scores of all channels of an image. Other channels weigh nothing.
+///
+/// A batch may hold the last channels of one image and the first of the next.
 pub(super) fn by_channel(
     method: &dyn Attributor,
     work: &Context<'_>,
     which: &Channels,
-    scores: impl Fn(&Seen, &[usize]) -> Result<Vec<f32>, AttributionError>,
+    changed: impl Fn(&Seen, &[usize]) -> Result<Tensor<4>, AttributionError>,
+    score: impl Fn(&[usize], Tensor<4>) -> Result<Vec<f32>, AttributionError>,
     weigh: impl Fn(&Seen, Vec<f32>) -> Result<Weighed, AttributionError>,
 ) -> Result<Attribution, AttributionError> {
-    let (mut parts, mut own, mut evaluations) = (Vec::new(), Vec::new(), Vec::new());
-    for image in 0..work.count() {
+    let (mut own, mut channels) = (Vec::new(), Vec::new());
+    for rows in work.batches() {
+        let at = work.activation_of(&rows)?;
+        let maps = values(&spatial(work, &at)?.into())?;
+        channels.extend(maps.outer_iter().map(|values| which.of(values)));
+        own.extend(work.scores(&rows, at)?);
+    }
+    let start = |image: usize| {
         let at = work.activation_of(&[image])?;
-        let seen = Seen {
-            image,
-            at: spatial(work, &at)?,
-            values: values(&at)?,
-            score: work.scores(&[image], at)?[0],
-        };
-        let count = seen.channels();
-        let channels = which.of(&seen.values);
-        let mut found = Vec::with_capacity(channels.len());
-        for batch in channels.chunks(work.batch_size) {
-            found.extend(scores(&seen, batch)?);
-            if found.len() < channels.len() {
-                let done = image * count + found.len();
-                work.report(done, work.count() * count)?;
-            }
-        }
-        let weighed = weigh(&seen, found)?;
+        Ok(OfImage {
+            seen: Seen {
+                image,
+                at: spatial(work, &at)?,
+                values: values(&at)?.index_axis_move(Axis(0), 0),
+                score: own[image],
+            },
+            channels: &channels[image],
+            changed: &changed,
+            scores: Vec::with_capacity(channels[image].len()),
+        })
+    };
+    let finish = |_, of: OfImage<'_, _>, _| {
+        let count = of.seen.channels();
+        let weighed = weigh(&of.seen, of.scores)?;
         let mut weights = vec![0.0; count];
-        for (&channel, weight) in channels.iter().zip(weighed.weights) {
+        for (&channel, weight) in of.channels.iter().zip(weighed.weights) {
             weights[channel] = weight;
         }
         let weights = TensorData::new(weights, [1, count, 1, 1]);
-        let weighted = seen.at.clone() * Tensor::<4>::from_data(weights, &work.device());
-        parts.push(Activation::from(weighted).to_array()?);
-        own.push(seen.score);
-        evaluations.push(weighed.evaluations);
-        // Channels that are left out count as done.
-        let done = (image + 1) * count;
-        work.report(done, work.count() * count)?;
+        let weighted = of.seen.at * Tensor::<4>::from_data(weights, &work.device());
+        let part = Activation::from(weighted).to_array()?;
+        Ok((part, weighed.evaluations))
+    };
+    let samples = Samples::by_image(channels.iter().map(Vec::len).collect());
+    let found = work.scored(samples, start, score, finish)?;
+    if let Some(error) = found.stopped {
+        return Err(error);
     }
+    let (parts, evaluations): (Vec<_>, Vec<_>) = found.found.into_iter().unzip();
     let attribution = Attribution::new(method, work, join(&parts)?, own, Reduce::Sum)?;
     Ok(attribution.with_evaluations(evaluations))
 }
 
-/// The value of one image, `[C, H, W]`.
-fn values(at: &Activation) -> Result<Array3<f32>, AttributionError> {
+/// The channels of one image that are scored.
+struct OfImage<'r, F> {
+    seen: Seen,
+    channels: &'r [usize],
+    changed: &'r F,
+    /// Of the first of them.
+    scores: Vec<f32>,
+}
+
+impl<F> Asks for OfImage<'_, F>
+where
+    F: Fn(&Seen, &[usize]) -> Result<Tensor<4>, AttributionError>,
+{
+    fn ask(&mut self, samples: Range<usize>) -> Result<Tensor<4>, AttributionError> {
+        (self.changed)(&self.seen, &self.channels[samples])
+    }
+
+    fn hear(
+        &mut self,
+        _samples: Range<usize>,
+        scores: &[f32],
+    ) -> Result<ControlFlow<()>, AttributionError> {
+        self.scores.extend(scores);
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// The values of images, `[N, C, H, W]`.
+fn values(at: &Activation) -> Result<Array4<f32>, AttributionError> {
     let array = at.to_array()?;
     let got = array.shape().to_vec();
-    match array.into_dimensionality::<Ix4>() {
-        Ok(array) => Ok(array.index_axis_move(Axis(0), 0)),
-        Err(_) => Err(AttributionError::ReadBack {
+    array
+        .into_dimensionality::<Ix4>()
+        .map_err(|_| AttributionError::ReadBack {
             expected: at.shape(),
             got,
-        }),
-    }
+        })
 }

@@ -30,8 +30,8 @@
 //! [`ScoreCam::channels`] takes the channels that vary most and leaves out the others, which is
 //! called Faster Score-CAM (tf-keras-vis's `max_N`).
 //!
-//! The image is evaluated once for each channel that varies. Memory: the layer's value for one image,
-//! and `batch_size` images propagated together.
+//! The image is evaluated once for each channel that varies. Memory: `batch_size` images propagated together, and the
+//! layer's values for these.
 
 use burn::tensor::{Tensor, TensorData};
 use elucid_graph::INPUT;
@@ -131,11 +131,9 @@ impl Attributor for ScoreCam {
             }
             let data = TensorData::new(masks, [batch.len(), 1, height, width]);
             let masks = Tensor::<4>::from_data(data, &image.device());
-            input.scores(
-                &vec![seen.image; batch.len()],
-                shown(image, hidden(seen.image), masks).into(),
-            )
+            Ok(shown(image, hidden(seen.image), masks))
         };
+        let score = |rows: &[usize], images: Tensor<4>| input.scores(rows, images.into());
         let weighed = |seen: &Seen, scores: Vec<f32>| match self.weights {
             ScoreWeights::Softmax => Ok(Weighed {
                 evaluations: scores.len(),
@@ -154,7 +152,7 @@ impl Attributor for ScoreCam {
                 })
             }
         };
-        by_channel(self, work, &channels, masked, weighed)
+        by_channel(self, work, &channels, masked, score, weighed)
     }
 }
 

@@ -9,6 +9,7 @@ use elucid_attribution::{
     IntegratedGradients, LinearApproximation, Method, MethodOptions, Network, Reduce, SmoothGrad,
     Target,
 };
+use elucid_graph::INPUT;
 use elucid_testkit::{relative_error, tensor};
 use ndarray::{ArrayD, Axis};
 
@@ -340,12 +341,16 @@ fn scores_of_several_images_share_a_batch() {
             5,
             false,
         ),
+        ("score-cam", vec![("weights", "score")], 3, true),
+        ("ablation-cam", Vec::new(), 3, true),
     ] {
+        let at = match name.ends_with("-cam") {
+            true => MethodOptions::new().layer(INPUT),
+            false => MethodOptions::new(),
+        };
         let options = options
             .iter()
-            .fold(MethodOptions::new(), |all, (option, value)| {
-                all.set(option, value)
-            });
+            .fold(at, |all, (option, value)| all.set(option, value));
         let method = Method::find(name)
             .unwrap()
             .build(&options.batch_size(8))
