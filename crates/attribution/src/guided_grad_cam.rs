@@ -3,7 +3,7 @@
 //! `attr[c, y, x] = guided[c, y, x] up(relu(cam))[y, x]`: guided backpropagation at the input,
 //! `[N, C, H, W]`, times the positive part of the Grad-CAM map of another layer, the last
 //! convolutional features unless one is named, at the images' size. The Grad-CAM is that of the true
-//! gradient. An image whose map is blank gets zeros.
+//! gradient. An image whose map is blank gets zeros, and a remark says so.
 //!
 //! Source: Selvaraju et al., *Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 //! Localization*, ICCV 2017, <https://arxiv.org/abs/1610.02391>. The paper upsamples bilinearly,
@@ -108,8 +108,14 @@ crate::options!(GuidedGradCam {
 });
 
 impl GuidedGradCam {
-    /// The positive part of each Grad-CAM map at the images' size, `[rows, 1, H, W]`.
-    fn maps(&self, work: &Context<'_>, rows: &[usize]) -> Result<Tensor<4>, AttributionError> {
+    /// The positive part of each Grad-CAM map at the images' size, `[rows, 1, H, W]`; `blank` gets the images that have
+    /// none.
+    fn maps(
+        &self,
+        work: &Context<'_>,
+        rows: &[usize],
+        blank: &mut Vec<usize>,
+    ) -> Result<Tensor<4>, AttributionError> {
         let at = work.activation_of(rows)?;
         let x = cam::spatial(work, &at)?;
         let found = work.gradients(rows, at)?;
@@ -123,9 +129,12 @@ impl GuidedGradCam {
         })?;
         let [height, width] = work.size();
         let mut maps = Vec::with_capacity(rows.len() * height * width);
-        for image in values.axis_iter(Axis(0)) {
+        for (image, &row) in values.axis_iter(Axis(0)).zip(rows) {
             let image: ArrayView3<'_, f32> = image;
             let map = Reduce::Positive.apply(image);
+            if map.iter().all(|&v| v == 0.0) {
+                blank.push(row);
+            }
             maps.extend(self.upsampling.apply(map.view(), work.size()));
         }
         let maps = TensorData::new(maps, [rows.len(), 1, height, width]);
@@ -144,16 +153,22 @@ impl Attributor for GuidedGradCam {
     fn explain(&self, work: &Context<'_>) -> Result<Attribution, AttributionError> {
         let guided = RECTIFIED.work(work)?;
         let cam = guided.at(&self.cam_layer, &Rules::new(), Takes::Map)?;
+        let mut blank = Vec::new();
         let (values, scores) = guided.each_batch(|rows, at| {
             let found = guided.gradients(rows, at)?;
-            let product = found.gradient.tensor::<4>()? * self.maps(&cam, rows)?;
+            let product = found.gradient.tensor::<4>()? * self.maps(&cam, rows, &mut blank)?;
             Ok((product.into(), found.scores))
         })?;
         let evaluations = vec![2; scores.len()];
+        let remarks = blank.iter().map(|image| {
+            let layer = cam.layer();
+            format!("image {image}: Grad-CAM at \"{layer}\" is nowhere above 0, so that the product is 0")
+        });
         Ok(
             Attribution::new(self, &guided, values, scores, Reduce::MaxAbs)?
                 .with_evaluations(evaluations)
-                .with_rule_uses(RECTIFIED.kept(&guided)?),
+                .with_rule_uses(RECTIFIED.kept(&guided)?)
+                .with_remarks(remarks),
         )
     }
 }

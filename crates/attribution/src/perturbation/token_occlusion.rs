@@ -18,8 +18,8 @@
 //!
 //! **Layers.** Unless a layer is named, tokens are those that enter the first block that attends: what
 //! the path around its attention carries. A named layer is taken as it is, and its positions are set to 0 or
-//! covered in the image; so they are at [`FEATURES`] of a network without attention, where a position
-//! of a map `[N, C, H, W]` stands for a token. [`Hides::Unseen`] needs attention whose softmax is an
+//! covered in the image; so they are at [`FEATURES`] of a network without attention, or whose tokens lie nowhere that is
+//! known (MobileViT's), where a position of a map `[N, C, H, W]` stands for a token. [`Hides::Unseen`] needs attention whose softmax is an
 //! operator of its own and whose keys are the tokens of the layer; it is refused for windows and for
 //! operators that attend by themselves.
 //!
@@ -285,7 +285,7 @@ fn without_keys(
 }
 
 /// The tokens that enter the first block that attends: what is added to the outcome of its attention.
-/// `None` for a network without attention.
+/// `None` for a network without attention, or in which it is not known where tokens lie.
 fn entering(model: &Model, size: [usize; 2]) -> Result<Option<String>, AttributionError> {
     let blocks = model.bound().blocks_for(size)?;
     let is_attention = |pattern: &Pattern| matches!(pattern, Pattern::Attention { .. });
@@ -308,9 +308,7 @@ fn entering(model: &Model, size: [usize; 2]) -> Result<Option<String>, Attributi
         }
         follows.extend(node.outputs.iter().copied());
     }
-    Err(AttributionError::NeedsLayer {
-        network: model.name().to_owned(),
-    })
+    Ok(None)
 }
 
 /// The layers where each attention becomes probabilities, if its keys are the tokens of the layer.

@@ -241,7 +241,9 @@ fn a_map_without_positive_evidence_is_blank() {
             .unwrap()
     };
     assert!(guided(0).values().iter().all(|&v| v == 0.0));
+    assert!(guided(0).remarks()[0].contains("nowhere above 0"));
     assert!(guided(1).values().iter().any(|&v| v != 0.0));
+    assert!(guided(1).remarks().is_empty());
 }
 
 #[test]

@@ -237,6 +237,9 @@ fn refusal(error: &AttributionError) -> Result<String, String> {
     })
 }
 
+/// Why the positive part of a map may be blank.
+const NOT_POSITIVE: &str = "Grad-CAM is nowhere above 0, which a remark says";
+
 /// A method's map on a network, or why there is none; an error for what should not be.
 fn outcome(method: &Method, case: &Case) -> Result<String, String> {
     let explained = || {
@@ -252,8 +255,10 @@ fn outcome(method: &Method, case: &Case) -> Result<String, String> {
         return Err("numbers that are none".to_owned());
     }
     let map = found.map().map_err(|error| error.to_string())?;
+    let nowhere = |remark: &String| remark.contains("nowhere above 0");
     match map.maps().iter().any(|&v| v != 0.0) {
         true => Ok(String::new()),
+        false if found.remarks().iter().any(nowhere) => Ok(NOT_POSITIVE.to_owned()),
         false => Err("a blank map".to_owned()),
     }
 }
