@@ -113,4 +113,5 @@ pub(crate) const METHOD: Method = Method::of::<BlurIntegratedGradients>(
     "Xu, Venugopalan and Sundararajan 2020",
 )
 .takes_rules()
-.sums_to("score - score of the blurred image");
+.sums_to("score - score of the blurred image")
+.also(&["blur-integrated-gradients"]);

@@ -8,7 +8,8 @@ use crate::options::Configurable;
 /// A name is suggested from this similarity on, Jaro and Winkler's, of 0 to 1.
 const SIMILARITY: f64 = 0.7;
 
-/// The entry of this name, in small or capital letters, with dashes or underscores.
+/// The entry of this name, or of one that others give it: in small or capital letters, in one word or with dashes,
+/// underscores or spaces between words.
 ///
 /// # Errors
 ///
@@ -16,27 +17,46 @@ const SIMILARITY: f64 = 0.7;
 pub fn find<'t, E>(
     table: &[&'t E],
     name: &str,
-    name_of: impl Fn(&E) -> &'static str,
+    names: impl Fn(&E) -> Names,
 ) -> Result<&'t E, Option<&'static str>> {
-    let wanted = name.trim().to_ascii_lowercase().replace('_', "-");
-    if let Some(entry) = table.iter().find(|entry| name_of(entry) == wanted) {
+    let wanted = in_one_word(name);
+    let all = || {
+        table.iter().flat_map(|entry| {
+            let Names { own, others } = names(entry);
+            let known = std::iter::once(own).chain(others.iter().copied());
+            known.map(move |known| (*entry, own, known))
+        })
+    };
+    if let Some((entry, ..)) = all().find(|(.., known)| in_one_word(known) == wanted) {
         return Ok(entry);
     }
-    let nearest = table
-        .iter()
-        .map(|entry| name_of(entry))
-        .map(|known| (strsim::jaro_winkler(&wanted, known), known))
+    let nearest = all()
+        .map(|(_, own, known)| (strsim::jaro_winkler(&wanted, &in_one_word(known)), own))
         .filter(|(similarity, _)| *similarity > SIMILARITY)
         .max_by(|a, b| a.0.total_cmp(&b.0));
-    Err(nearest.map(|(_, known)| known))
+    Err(nearest.map(|(_, own)| own))
+}
+
+/// What an entry is called.
+#[derive(Debug, Clone, Copy)]
+pub struct Names {
+    /// Its name.
+    pub own: &'static str,
+    /// Names that other programs give it.
+    pub others: &'static [&'static str],
+}
+
+fn in_one_word(name: &str) -> String {
+    let letters = name.chars().filter(|c| !matches!(c, '-' | '_' | ' '));
+    letters.map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// What the tables of methods and of metrics do alike: `table!(Methods, METHODS of Method: Attributor by MethodOptions or
-/// AttributionError::UnknownMethod)`, for a struct `Methods(Vec<Method>)`.
+/// AttributionError::UnknownMethod, named |method| ...)`, for a struct `Methods(Vec<Method>)`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! table {
-    ($table:ident, $all:ident of $entry:ident: $made:ident by $options:ident or $error:ident::$unknown:ident) => {
+    ($table:ident, $all:ident of $entry:ident: $made:ident by $options:ident or $error:ident::$unknown:ident, named $names:expr) => {
         impl $table {
             #[doc = concat!("Those of the table [`", stringify!($all), "`].")]
             pub fn standard() -> Self {
@@ -94,7 +114,7 @@ macro_rules! table {
             }
 
             fn among<'t>(table: &[&'t Self], name: &str) -> Result<&'t Self, $error> {
-                $crate::by_name::find(table, name, |entry| entry.name).map_err(|nearest| $error::$unknown {
+                $crate::by_name::find(table, name, $names).map_err(|nearest| $error::$unknown {
                     name: name.to_owned(),
                     nearest,
                 })
@@ -166,9 +186,20 @@ mod tests {
 
     #[test]
     fn names_are_found_or_suggested() {
-        let table = [&"grad-cam", &"rise"];
-        let find = |name: &str| find(&table, name, |known| *known).copied();
-        assert_eq!(find(" Grad_CAM"), Ok("grad-cam"));
+        let table = [&"grad-cam", &"rise", &"linear-approximation"];
+        let names = |own: &&'static str| Names {
+            own,
+            others: match *own {
+                "linear-approximation" => &["input-x-gradient"],
+                _ => &[],
+            },
+        };
+        let find = |name: &str| find(&table, name, names).copied();
+        for name in [" Grad_CAM", "GradCAM", "grad cam"] {
+            assert_eq!(find(name), Ok("grad-cam"));
+        }
+        assert_eq!(find("InputXGradient"), Ok("linear-approximation"));
+        assert_eq!(find("input-x-gradiant"), Err(Some("linear-approximation")));
         assert_eq!(find("grad-cm"), Err(Some("grad-cam")));
         assert_eq!(find("xyz"), Err(None));
     }

@@ -20,6 +20,7 @@ use crate::rectified::rectified;
 
 rectified! {
     /// The deconvnet: the gradient, with each ReLU applied to the gradient instead.
+    #[doc(alias = "Deconvolution")]
     DeconvNet by "deconvnet",
-    "deconvnet", "Deconvnet", "Zeiler and Fergus 2014"
+    "deconvnet", "Deconvnet", "Zeiler and Fergus 2014", also &["deconvolution"]
 }

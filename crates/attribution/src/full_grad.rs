@@ -328,4 +328,5 @@ fn implicit(step: &Step<'_>, slot: usize) -> Result<Adds, AttributionError> {
 pub(crate) const METHOD: Method =
     Method::of::<FullGrad>("full-grad", "FullGrad", "Srinivas and Fleuret 2019")
         .needs_model()
-        .sums_to("the score, in networks that are linear piece by piece");
+        .sums_to("the score, in networks that are linear piece by piece")
+        .also(&["full-gradient"]);

@@ -22,6 +22,7 @@ use crate::work::{Context, join, to_vec};
 
 method! {
     /// The gradient of a target.
+    #[doc(alias = "Saliency")]
     pub struct Gradient {}
     /// At a layer.
     at_input
@@ -144,4 +145,5 @@ pub(crate) const METHOD: Method = Method::of::<Gradient>(
     "Simonyan, Vedaldi and Zisserman 2013",
 )
 .at(Place::AnyLayer)
-.takes_rules();
+.takes_rules()
+.also(&["saliency", "vanilla-gradient"]);

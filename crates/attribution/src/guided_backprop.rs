@@ -27,5 +27,6 @@ use crate::rectified::rectified;
 rectified! {
     /// Guided backpropagation: the gradient, of which each ReLU passes positive parts only.
     GuidedBackprop by "guided",
-    "guided-backprop", "Guided backpropagation", "Springenberg et al. 2015"
+    "guided-backprop", "Guided backpropagation", "Springenberg et al. 2015",
+    also &["guided-backpropagation"]
 }

@@ -237,4 +237,5 @@ pub(crate) const METHOD: Method = Method::of::<GuidedIntegratedGradients>(
 )
 .takes_rules()
 .random()
-.sums_to("score - score of the baseline, as the steps become many");
+.sums_to("score - score of the baseline, as the steps become many")
+.also(&["guided-integrated-gradients"]);

@@ -603,4 +603,5 @@ pub(crate) const METHOD: Method = Method::new(
 .random()
 .keeps_partial()
 .sums_to("score - score of the baseline")
-.options(IntegratedGradients::OPTIONS);
+.options(IntegratedGradients::OPTIONS)
+.also(&["ig"]);

@@ -16,6 +16,7 @@ use crate::work::Context;
 
 method! {
     /// Activation times gradient.
+    #[doc(alias = "InputXGradient")]
     pub struct LinearApproximation {}
     /// At a layer.
     at_input
@@ -46,4 +47,10 @@ pub(crate) const METHOD: Method = Method::of::<LinearApproximation>(
     "Shrikumar et al. 2016; Olah et al. 2018",
 )
 .at(Place::AnyLayer)
-.takes_rules();
+.takes_rules()
+.also(&[
+    "input-x-gradient",
+    "gradient-x-input",
+    "gradient-x-activation",
+    "linear-approx",
+]);

@@ -198,7 +198,8 @@ pub(crate) const METHOD: Method = Method::new(
 .at(Place::AnyLayer)
 .needs_model()
 .sums_to("the score, less what biases take")
-.options(Lrp::OPTIONS);
+.options(Lrp::OPTIONS)
+.also(&["layer-wise-relevance-propagation"]);
 
 /// Bounds belong to one composite, and come in pairs.
 fn build(options: &MethodOptions) -> Result<Box<dyn Attributor>, AttributionError> {

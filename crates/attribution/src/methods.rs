@@ -4,7 +4,7 @@ use elucid_graph::INPUT;
 use elucid_rules::Rules;
 
 use crate::attributor::{Attributor, Setup, setup_builders};
-use crate::by_name::OptionTexts;
+use crate::by_name::{self, OptionTexts};
 use crate::error::AttributionError;
 use crate::network::FEATURES;
 use crate::options::{Configurable, HasSetup, MethodOption};
@@ -90,6 +90,8 @@ impl Place {
 pub struct Method {
     /// The name.
     pub name: &'static str,
+    /// Names that other programs give it, by which it is found as well.
+    pub others: &'static [&'static str],
     /// The name in full.
     pub title: &'static str,
     /// What it attributes to.
@@ -129,6 +131,7 @@ impl Method {
     ) -> Self {
         Self {
             name,
+            others: &[],
             title,
             place: Place::Input,
             needs_model: false,
@@ -150,6 +153,12 @@ impl Method {
     {
         let build: Build = |options| options.apply(M::default());
         Self::new(name, title, reference, build).options(M::OPTIONS)
+    }
+
+    /// Other programs call it by these names.
+    #[must_use]
+    pub const fn also(self, others: &'static [&'static str]) -> Self {
+        Self { others, ..self }
     }
 
     /// Attributes to other places than the input. Of tokens only a [`Model`](elucid_vision::Model) knows.
@@ -237,7 +246,7 @@ impl Method {
 #[derive(Debug, Clone)]
 pub struct Methods(Vec<Method>);
 
-crate::table!(Methods, METHODS of Method: Attributor by MethodOptions or AttributionError::UnknownMethod);
+crate::table!(Methods, METHODS of Method: Attributor by MethodOptions or AttributionError::UnknownMethod, named |method| by_name::Names { own: method.name, others: method.others });
 
 /// What a method's options begin with.
 const PRESET: &str = "preset";

@@ -12,10 +12,10 @@ use crate::error::AttributionError;
 use crate::saliency::Reduce;
 use crate::work::Context;
 
-/// A [`Rectified`] method under a preset of rules, the constant `RECTIFIED`, with its entry in the table: name, title
-/// and who published it.
+/// A [`Rectified`] method under a preset of rules, the constant `RECTIFIED`, with its entry in the table: name, title,
+/// who published it, and names that others give it.
 macro_rules! rectified {
-    ($(#[$doc:meta])* $method:ident by $rules:literal, $name:literal, $title:literal, $reference:literal) => {
+    ($(#[$doc:meta])* $method:ident by $rules:literal, $name:literal, $title:literal, $reference:literal $(, also $others:expr)?) => {
         $crate::attributor::method! {
             $(#[$doc])*
             pub struct $method {}
@@ -32,7 +32,8 @@ macro_rules! rectified {
         pub(crate) const METHOD: $crate::Method =
             $crate::Method::of::<$method>($name, $title, $reference)
                 .at($crate::Place::AnyLayer)
-                .needs_model();
+                .needs_model()
+                $(.also($others))?;
 
         pub(crate) const RECTIFIED: $crate::rectified::Rectified = $crate::rectified::Rectified {
             title: METHOD.title,

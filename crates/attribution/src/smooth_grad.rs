@@ -237,4 +237,5 @@ pub(crate) const SQUARE_GRAD: Method = noisy(
     "SquareGrad",
     "Hooker et al. 2019",
     |options| options.apply(SmoothGrad::squared()),
-);
+)
+.also(&["smooth-grad-squared"]);

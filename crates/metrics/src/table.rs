@@ -1,7 +1,7 @@
 //! The table of all metrics, by name.
 
 use elucid_attribution::Configurable;
-use elucid_attribution::by_name::OptionTexts;
+use elucid_attribution::by_name::{Names, OptionTexts};
 
 use crate::error::MetricError;
 use crate::metric::{BATCH_SIZE, Direction, Metric, Needs};
@@ -149,7 +149,7 @@ impl MetricInfo {
 #[derive(Debug, Clone)]
 pub struct Metrics(Vec<MetricInfo>);
 
-elucid_attribution::table!(Metrics, METRICS of MetricInfo: Metric by MetricOptions or MetricError::UnknownMetric);
+elucid_attribution::table!(Metrics, METRICS of MetricInfo: Metric by MetricOptions or MetricError::UnknownMetric, named |metric| Names { own: metric.name, others: &[] });
 
 impl Metrics {
     /// A metric from its name and options as text, as [`metric`] has them.

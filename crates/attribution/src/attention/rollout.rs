@@ -198,7 +198,8 @@ pub(crate) const METHOD: Method = Method::of::<AttentionRollout>(
     "Attention rollout",
     "Abnar and Zuidema 2020",
 )
-.at(Place::Tokens);
+.at(Place::Tokens)
+.also(&["rollout"]);
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,8 @@ use super::{gradient_cam, guarded, over_positions};
 gradient_cam! {
     /// Grad-CAM++: activations weighted by positive gradients in closed form.
     GradCamPlusPlus: weighted,
-    "grad-cam-plus-plus", "Grad-CAM++", "Chattopadhyay et al. 2018"
+    "grad-cam-plus-plus", "Grad-CAM++", "Chattopadhyay et al. 2018",
+    also &["grad-cam++"]
 }
 
 fn weighted(x: Tensor<4>, g: Tensor<4>) -> Tensor<4> {

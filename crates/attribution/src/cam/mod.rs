@@ -67,10 +67,10 @@ use crate::error::AttributionError;
 use crate::saliency::Reduce;
 use crate::work::Context;
 
-/// A method that is a formula of the activations and the gradients, with its entry in the table: name, title and
-/// who published it.
+/// A method that is a formula of the activations and the gradients, with its entry in the table: name, title,
+/// who published it, and names that others give it.
 macro_rules! gradient_cam {
-    ($(#[$doc:meta])* $method:ident: $formula:expr, $name:literal, $title:literal, $reference:literal) => {
+    ($(#[$doc:meta])* $method:ident: $formula:expr, $name:literal, $title:literal, $reference:literal $(, also $others:expr)?) => {
         $crate::attributor::method! {
             $(#[$doc])*
             pub struct $method {}
@@ -87,7 +87,8 @@ macro_rules! gradient_cam {
         pub(crate) const METHOD: $crate::Method =
             $crate::Method::of::<$method>($name, $title, $reference)
                 .at($crate::Place::SpatialLayer)
-                .takes_rules();
+                .takes_rules()
+                $(.also($others))?;
 
         $crate::attributor::explains!($method, |method, work| $crate::cam::explain(method, work, $formula));
     };

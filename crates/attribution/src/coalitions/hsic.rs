@@ -190,4 +190,5 @@ pub(crate) const METHOD: Method = Method::of::<HsicAttribution>(
     "Novello, Fel and Vigouroux 2022",
 )
 .random()
-.keeps_partial();
+.keeps_partial()
+.also(&["hsic-attribution"]);

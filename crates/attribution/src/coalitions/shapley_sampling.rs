@@ -25,6 +25,7 @@ use crate::random::Random;
 
 method! {
     /// Shapley values of segments by random orders.
+    #[doc(alias = "ShapleyValueSampling")]
     pub struct ShapleySampling {
         superpixels: Superpixels = Superpixels::slic(50).where_they_fit().or_patches(),
         baseline: Hidden = Hidden::zero(),
@@ -165,4 +166,5 @@ pub(crate) const METHOD: Method = Method::of::<ShapleySampling>(
 )
 .random()
 .keeps_partial()
-.sums_to("score - mean score of the baselines, each segment counted once");
+.sums_to("score - mean score of the baselines, each segment counted once")
+.also(&["shapley-value-sampling"]);

@@ -187,4 +187,5 @@ fn latin_hypercube(points: usize, columns: usize, random: &mut Random) -> Array2
 pub(crate) const METHOD: Method =
     Method::of::<SobolAttribution>("sobol", "Sobol attribution", "Fel et al. 2021")
         .random()
-        .keeps_partial();
+        .keeps_partial()
+        .also(&["sobol-attribution"]);

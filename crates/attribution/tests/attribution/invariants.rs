@@ -195,6 +195,9 @@ fn names_are_found_and_described() {
             METHODS[..i].iter().all(|other| other.name != name),
             "{name} occurs twice"
         );
+        for known in method.others {
+            assert_eq!(Method::find(known).unwrap().name, name, "{known}");
+        }
         assert!(
             !method.title.is_empty() && !method.reference.is_empty(),
             "{name}"

@@ -25,6 +25,8 @@ pub struct MethodsArgs {
 #[derive(Debug, Serialize)]
 struct Facts {
     name: &'static str,
+    /// Names that other programs give it, by which it is found as well.
+    also: &'static [&'static str],
     title: &'static str,
     /// What it attributes to: `input`, `any layer`, a `layer with positions`, or `tokens that attend`.
     at: &'static str,
@@ -66,6 +68,7 @@ impl From<&'static Method> for Facts {
         });
         Self {
             name: method.name,
+            also: method.others,
             title: method.title,
             at: match method.place {
                 Place::Input => "input",
@@ -132,6 +135,7 @@ fn list(out: &mut Output, methods: &[Facts]) -> Result<(), CliError> {
 fn show(out: &mut Output, method: &Facts) -> Result<(), CliError> {
     let rows = [
         ("method", method.name.to_owned()),
+        ("also called", method.also.join(", ")),
         ("title", method.title.to_owned()),
         ("reference", method.reference.to_owned()),
         (
@@ -155,7 +159,11 @@ fn show(out: &mut Output, method: &Facts) -> Result<(), CliError> {
             method.sums_to.unwrap_or("nothing promised").to_owned(),
         ),
     ];
-    for line in table(&rows.map(|(key, value)| vec![key.to_owned(), value]), &[]) {
+    let rows = rows.into_iter().filter(|(_, value)| !value.is_empty());
+    let rows: Vec<_> = rows
+        .map(|(key, value)| vec![key.to_owned(), value])
+        .collect();
+    for line in table(&rows, &[]) {
         out.line(line)?;
     }
     if method.options.is_empty() {

@@ -632,6 +632,11 @@ fn every_method_is_listed() {
             assert!(text.contains(&format!("--{}", option.name)), "{text}");
         }
     }
+    // By the names of other programs.
+    let found = desk.say("methods InputXGradient --json").json();
+    assert_eq!(found["name"], "linear-approximation");
+    let found = desk.say("methods InputXGradient").ok().out;
+    assert!(found.contains("input-x-gradient, "), "{found}");
     let message = desk.say("methods gradeint").refused(2);
     assert!(message.contains("did you mean gradient"), "{message}");
 }
