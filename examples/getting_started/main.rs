@@ -12,11 +12,9 @@ use elucid::prelude::*;
 use elucid::results;
 use ndarray::Axis;
 
-type Done = Result<(), Box<dyn Error>>;
-
 // ANCHOR: explain
 /// What in the photograph speaks for a cat, over the photograph.
-fn explain(model: &Model, photo: &Photo, folder: &Path) -> Done {
+fn explain(model: &Model, photo: &Photo, folder: &Path) -> Result<(), Box<dyn Error>> {
     for guess in model.classify(photo)?.top(3) {
         println!("{guess}");
     }
@@ -35,7 +33,7 @@ fn explain(model: &Model, photo: &Photo, folder: &Path) -> Done {
 
 // ANCHOR: targets
 /// Other questions about the same photograph, to the same layer.
-fn ask(model: &Model, photo: &Photo) -> Done {
+fn ask(model: &Model, photo: &Photo) -> Result<(), Box<dyn Error>> {
     let method = LinearApproximation::at("mixed4c");
     for target in [
         Target::label("cat"),
@@ -54,7 +52,7 @@ fn ask(model: &Model, photo: &Photo) -> Done {
 
 // ANCHOR: layers
 /// Names of layers, and one map of several.
-fn look_deeper(model: &Model, photo: &Photo, folder: &Path) -> Done {
+fn look_deeper(model: &Model, photo: &Photo, folder: &Path) -> Result<(), Box<dyn Error>> {
     for name in ["mixed4d", "inception_4d", FEATURES, INPUT] {
         println!("{name}: {}", Network::layer(model, name)?);
     }
@@ -69,7 +67,7 @@ fn look_deeper(model: &Model, photo: &Photo, folder: &Path) -> Done {
 
 // ANCHOR: trust
 /// What a result says of itself, and how it is kept.
-fn keep(model: &Model, photo: &Photo, folder: &Path) -> Done {
+fn keep(model: &Model, photo: &Photo, folder: &Path) -> Result<(), Box<dyn Error>> {
     let method = IntegratedGradients::adaptive(0.01);
     let found = method.attribute(model, photo, Target::label("cat"))?;
     let error = found.completeness_error().ok_or("it promises a sum")?;
@@ -85,7 +83,7 @@ fn keep(model: &Model, photo: &Photo, folder: &Path) -> Done {
 }
 // ANCHOR_END: trust
 
-fn run() -> Done {
+fn run() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read("getting_started", &[])?;
     let picture = arguments.picture(photographs::dog_and_cat())?;
     let folder = arguments.new_folder()?;
