@@ -76,6 +76,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
     let mut shown = Vec::new();
     for (name, description, method) in methods {
         let start = Instant::now();
+        // ANCHOR: compute
         let attribution = ChannelAttribution::at(&layer).method(method);
         let found = attribution
             .compute(&model, &photo, target.clone())?
@@ -84,6 +85,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
 
         // How far to trust the numbers: what they add up to, and what they should.
         let Completeness { sum, expected } = found.completeness();
+        // ANCHOR_END: compute
         let description = format!(
             "{description} The channels add up to {sum:+.2}; together they change the score by \
              {expected:+.2}."
@@ -106,10 +108,12 @@ fn explain() -> Result<(), Box<dyn Error>> {
         shown.len()
     );
     let start = Instant::now();
+    // ANCHOR: icons
     let icons = FeatureVis::fourier(size)
         .steps(steps)
         .progress(common::percentage("icons"))
         .channels(&model, &layer, &shown)?;
+    // ANCHOR_END: icons
     println!("icons took {:.1} s", start.elapsed().as_secs_f64());
     let icons = shown.into_iter().zip(common::pictures(&icons)?);
 

@@ -61,10 +61,12 @@ fn explain() -> Result<(), Box<dyn Error>> {
     // each group fires, and which channels it is made of. The gradients of the classes say what
     // each group adds to their scores.
     let start = Instant::now();
+    // ANCHOR: groups
     let divisions = NeuronGroups::new(6)
         .at(&layer)
         .targets(classes.iter().map(|&class| Target::class(class)))
         .compute_all(&model, &photo, numbers)?;
+    // ANCHOR_END: groups
     for groups in &divisions {
         println!("{groups}");
     }
@@ -76,10 +78,12 @@ fn explain() -> Result<(), Box<dyn Error>> {
     let directions: Vec<_> = divisions.iter().map(Groups::directions).collect();
     let directions = ndarray::concatenate(Axis(0), &directions)?;
     let start = Instant::now();
+    // ANCHOR: icons
     let icons = FeatureVis::fourier(size)
         .steps(steps)
         .progress(common::percentage("icons"))
         .directions(&model, &layer, directions.view())?;
+    // ANCHOR_END: icons
     println!("icons took {:.1} s", start.elapsed().as_secs_f64());
     let mut icons = common::pictures(&icons)?.into_iter();
 

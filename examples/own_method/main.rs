@@ -14,6 +14,7 @@ use elucid::metrics::{Case, MetricOptions, metric};
 use elucid::prelude::*;
 use ndarray::Axis;
 
+// ANCHOR: method
 /// The mean of the gradient at an image and at its mirror image, mirrored back: what depends on which way
 /// the picture faces cancels.
 #[derive(Debug, Clone)]
@@ -60,6 +61,7 @@ const MIRRORED: Method = Method::new(
 )
 .takes_rules()
 .options(Mirrored::OPTIONS);
+// ANCHOR_END: method
 
 fn explain() -> Result<(), Box<dyn Error>> {
     let defaults = [("methods", "gradient,mirrored-gradient,smooth-grad,grad-cam")];
@@ -69,6 +71,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
     let seen = Picture::from_image(photo.picture().clone())?;
     let class = model.classify(&photo)?.top(1)[0].index;
 
+    // ANCHOR: use
     // From here on nobody knows which of the methods the library brought along.
     let methods = Methods::standard().with(MIRRORED);
     let mut section = GallerySection::new(model.label(class))
@@ -95,6 +98,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
         }
         section = section.figure(figure);
     }
+    // ANCHOR_END: use
     arguments.save(
         &Gallery::new("A method of one's own")
             .text("A method that the library does not know, beside some that it does.")

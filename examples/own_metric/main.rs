@@ -13,6 +13,7 @@ use elucid::metrics::{
 use elucid::prelude::*;
 use ndarray::{Axis, s};
 
+// ANCHOR: metric
 /// Spearman's rank correlation of the map of an image and that of its mirror image, mirrored back: a
 /// network that sees the same in both should be explained alike.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,7 @@ const MIRROR_CONSISTENCY: MetricInfo = MetricInfo::new(
     attributor: true,
     ..Needs::MAP
 });
+// ANCHOR_END: metric
 
 fn explain() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read(
@@ -74,7 +76,9 @@ fn explain() -> Result<(), Box<dyn Error>> {
     let seen = Picture::from_image(photo.picture().clone())?;
     let class = model.classify(&photo)?.top(1)[0].index;
 
+    // ANCHOR: table
     let metrics = Metrics::standard().with(MIRROR_CONSISTENCY);
+    // ANCHOR_END: table
     let methods: [Box<dyn Attributor>; 4] = [
         Box::new(Gradient::at_input()),
         Box::new(IntegratedGradients::new()),
@@ -89,6 +93,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
         let map = maps.maps().index_axis(Axis(0), 0);
         let overlay = common::over(&seen, map)?;
         let mut figure = Figure::new(&overlay, method.name()).caption(method.name());
+        // ANCHOR: measure
         let case = Case::new(&model, &photo, class, map)?.attributor(method);
         for name in arguments.list("metrics") {
             let outcome = metrics
@@ -97,6 +102,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
             println!("{}: {name} {outcome}", method.name());
             figure = figure.number(metrics.find(name)?.title, outcome.to_string());
         }
+        // ANCHOR_END: measure
         section = section.figure(figure);
     }
     arguments.save(

@@ -99,6 +99,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
 
     // What is explained: one picture that no step of training sees.
     let picture = ArrayD::from_shape_vec(vec![3, SIDE, SIDE], draw(class, &mut random))?;
+    // ANCHOR: capture
     // Captured once. Later looks take the parameters of the moment, and capture nothing.
     let spec =
         InputSpec::new([SIDE, SIDE])?.with_normalisation(1.0 / 255.0, [MEAN; 3], [STD; 3])?;
@@ -106,6 +107,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
     let captured = Model::capture(&untrained, spec, |m, x| m.forward(x))?
         .with_labels(Labels::parse("shapes", &CLASSES.join("\n")))?;
     let photo = captured.take(picture)?;
+    // ANCHOR_END: capture
     let seen = Picture::from_image(photo.picture().clone())?;
 
     let started = Instant::now();
@@ -114,7 +116,9 @@ fn explain() -> Result<(), Box<dyn Error>> {
     );
     let mut fresh = random.clone();
     let net = train(steps, &mut random, &device, |step, net| {
+        // ANCHOR: refresh
         let model = captured.refresh(net)?;
+        // ANCHOR_END: refresh
         let found = accuracy(&net.valid(), &mut fresh, &device);
         let scores = model.classify(&photo)?;
         let best = scores

@@ -57,6 +57,7 @@ impl Inception {
     }
 }
 
+// ANCHOR: net
 /// Images `[N, 3, H, W]` to class scores `[N, classes]`.
 #[derive(Module, Debug)]
 pub struct SmallInception {
@@ -94,3 +95,4 @@ impl SmallInception {
         self.fc.forward(self.dropout.forward(x))
     }
 }
+// ANCHOR_END: net

@@ -21,14 +21,17 @@ fn open(arguments: &Arguments) -> Result<Model, Box<dyn Error>> {
         ("", names) => (here.join("surfaces.onnx"), PathBuf::from(names)),
         (file, names) => (PathBuf::from(file), PathBuf::from(names)),
     };
+    // ANCHOR: open
     let opening = match names.as_os_str().is_empty() {
         true => Opening::new(),
         false => Opening::new().labels(Labels::parse("own", &std::fs::read_to_string(names)?)),
     };
     // What is not said here is read from the file and from what lies beside it.
     Ok(opening.open(file, &elucid::device::auto().device)?)
+    // ANCHOR_END: open
 }
 
+// ANCHOR: best
 /// What is explained when nobody says it: the best class, or all pixels of the commonest class but the
 /// first.
 fn best(model: &Model, photo: &Photo) -> Result<Target, Box<dyn Error>> {
@@ -45,6 +48,7 @@ fn best(model: &Model, photo: &Photo) -> Result<Target, Box<dyn Error>> {
     let class = name.map_or(ClassRef::Index(class), ClassRef::from);
     Ok(Target::region(class, Region::predicted()))
 }
+// ANCHOR_END: best
 
 fn explain() -> Result<(), Box<dyn Error>> {
     let defaults = [("model", ""), ("labels", ""), ("target", "")];

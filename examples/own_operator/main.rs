@@ -16,6 +16,7 @@ use elucid::prelude::*;
 use elucid::rules::Algebra;
 use ndarray::Axis;
 
+// ANCHOR: operator
 /// `cap * tanh(x / cap)`: numbers kept below a cap, smoothly.
 #[derive(Debug, Clone, Copy)]
 struct Softcap {
@@ -56,16 +57,19 @@ impl Kernel for Softcap {
         reach.element_wise()
     }
 }
+// ANCHOR_END: operator
 
 fn explain() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read("own_operator", &[("class", "0")])?;
 
+    // ANCHOR: open
     // The operators of the library and one more. A network of a custom domain opens like any other.
     let registry = Registry::standard().with(Entry::of("com.acme", "Softcap", Softcap::read));
     let importer = Importer::new().operators(registry);
     let graph = importer.import(&include_bytes!("colours.onnx")[..])?;
     let spec = InputSpec::new([224, 224])?.with_normalisation(1.0 / 255.0, [0.0; 3], [1.0; 3])?;
     let model = Model::from_graph(graph, &elucid::device::auto().device, Some(spec))?;
+    // ANCHOR_END: open
 
     let class: usize = arguments.get("class").parse()?;
     let photo = model.prepare(&arguments.picture(photographs::coffee())?)?;

@@ -11,6 +11,7 @@ use common::Arguments;
 use elucid::prelude::*;
 use ndarray::Axis;
 
+// ANCHOR: rule
 /// A ReLU that lets a share of the gradient through where it is closed, as if it were leaky.
 #[derive(Debug, Clone, Copy)]
 struct LeakyGradient {
@@ -31,6 +32,7 @@ impl GradRule for LeakyGradient {
         gradient * (open * (1.0 - self.leak) + self.leak)
     }
 }
+// ANCHOR_END: rule
 
 fn explain() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read("own_rule", &[("leak", "0.1")])?;
@@ -39,6 +41,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
     let seen = Picture::from_image(photo.picture().clone())?;
     let class = model.classify(&photo)?.top(1)[0].index;
 
+    // ANCHOR: use
     // Rules belong to one pass: the model is what it was, and other rules stand beside this one.
     let leak = arguments.get("leak").parse()?;
     let rules = [
@@ -49,6 +52,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
             .on(OpKind::MaxPool, SmoothMaxPool::blurred()),
         Rules::preset("guided")?,
     ];
+    // ANCHOR_END: use
     let mut section = GallerySection::new(model.label(class))
         .figure(Figure::new(&seen, "the photograph").caption("the photograph"));
     for rules in &rules {

@@ -71,10 +71,12 @@ fn explain() -> Result<(), Box<dyn Error>> {
             println!("{name}: {error}");
             continue;
         }
+        // ANCHOR: compute
         // From layer to layer: for each cell of `to`, what each cell of `from` contributes to the
         // length of its activation vector. One result per photograph, [H2, W2, H1, W1].
         let attribution = SpatialAttribution::between(from, to).rules(&rules);
         let maps = &attribution.compute(&model, &photo)?[0];
+        // ANCHOR_END: compute
         let (shape, cotangents) = (maps.maps().shape(), maps.cotangents());
         println!("{name}: {shape:?} from {cotangents} cotangents");
 
@@ -107,12 +109,14 @@ fn class_hints(
     rules: &Rules,
     classes: &[usize],
 ) -> Result<Array3<f32>, Box<dyn Error>> {
+    // ANCHOR: hints
     let method = LinearApproximation::at(layer).rules(rules);
     let mut maps = Vec::new();
     for &class in classes {
         let saliency = method.attribute(model, photo, Target::class(class))?;
         maps.push(saliency.map()?.maps().clone());
     }
+    // ANCHOR_END: hints
     let maps: Vec<_> = maps.iter().map(Array3::view).collect();
     Ok(ndarray::concatenate(Axis(0), &maps)?)
 }

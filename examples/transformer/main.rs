@@ -77,6 +77,7 @@ fn methods(
     pair: [usize; 2],
 ) -> Result<[AttentionMethod; 3], Box<dyn Error>> {
     let targets = pair.map(Target::class);
+    // ANCHOR: methods
     let rollout = AttentionRollout::new().matrix(model, photo, &targets[0])?;
     let (mut chefer, mut relevance) = (Vec::new(), Vec::new());
     for target in targets {
@@ -85,6 +86,7 @@ fn methods(
         // Of pixels and channels: what a patch is worth is their sum.
         relevance.push(lrp.saliency(Reduce::Sum)?.summed(GRID)?);
     }
+    // ANCHOR_END: methods
     for (class, map) in pair.into_iter().zip(&relevance) {
         let halves = [0, 1].map(|half| {
             let columns = half * GRID[1] / 2..(half + 1) * GRID[1] / 2;
@@ -147,11 +149,13 @@ fn explain() -> Result<(), Box<dyn Error>> {
         .classes(pair.map(|class| CLASSES[class]))
         .fact("Module", model.name())
         .predictions(guesses.into_iter().map(|guess| guess.shown()));
+    // ANCHOR: blocks
     for shown in AttentionMaps::of(&model, &photo)?.blocks() {
         let weights = shown.weights().index_axis(Axis(0), 0).to_owned();
         println!("{}: {:?}", shown.block().module(), weights.dim());
         page = page.view(AttentionView::new(shown.block().module(), weights));
     }
+    // ANCHOR_END: blocks
     for method in methods(&model, &photo, pair)? {
         page = page.method(method);
     }

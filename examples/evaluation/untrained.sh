@@ -1,0 +1,31 @@
+#!/bin/sh
+# The measurements of docs/evaluation.md on networks whose weights are random numbers. What is there already is kept.
+#
+#     sh untrained.sh VIT CONVNEXT PHOTOGRAPHS OUT
+#
+# VIT and CONVNEXT are files of small networks, PHOTOGRAPHS a folder of images. What is explained is the class that the
+# network takes each photograph for.
+set -eu
+vit=$1 convnext=$2 photographs=$3 out=$4
+
+mkdir -p "$out"
+{
+    echo "file,class_index"
+    find "$(cd "$photographs" && pwd)" -name '*.jpg' | sort | head -n "${PHOTOGRAPHS:-100}" | sed 's/$/,0/'
+} >"$out/photographs.csv"
+
+metrics="completeness,sensitivity-max,random-logit,mprt,insertion,deletion,sparseness"
+shared="gradient,linear-approximation,smooth-grad,integrated-gradients,gradient-shap,deep-lift"
+shared="$shared,grad-cam,grad-cam-plus-plus,hires-cam,layer-cam,x-grad-cam,eigen-cam,shapley-cam,recipro-cam"
+shared="$shared,lrp:composite=attn-lrp,lrp:composite=cp-lrp,lrp:composite=cp-lrp-gamma,gradient:rules=libra-grad"
+shared="$shared,full-grad,occlusion,rise:masks=300,kernel-shap:samples=200"
+attention="attention,attention-rollout,gradient-attention,chefer,chefer-cvpr,token-occlusion"
+
+# run FOLDER MODEL METHODS
+run() {
+    elucid evaluate --model "$2" --data "$out/photographs.csv" --target prediction --methods "$3" \
+        --metrics "$metrics" --batch-size 1 --seed 1 --resume --out "$out/$1"
+}
+
+run vit "$vit" "$shared,$attention"
+run convnext "$convnext" "$shared"
