@@ -26,6 +26,9 @@ pub enum Error {
     /// Measuring an explanation.
     #[error(transparent)]
     Metric(#[from] elucid_metrics::MetricError),
+    /// A study of methods on many images.
+    #[error(transparent)]
+    Study(#[from] elucid_study::StudyError),
     /// Visualising features.
     #[error(transparent)]
     Vis(#[from] elucid_optvis::VisError),
