@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use elucid::metrics::Metric;
 use elucid::study::{
-    self, Begin, Data, Ended, Found, SETTINGS, SUMMARY, Settings, Study, StudyError, TABLE, results,
+    self, Begin, Data, Ended, Expected, Found, SETTINGS, SUMMARY, Settings, Study, StudyError,
+    TABLE, results,
 };
 
 use crate::args::{GradientArgs, ModelArgs, RunArgs};
@@ -127,6 +128,10 @@ pub struct Evaluation {
     #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     stale_after: u32,
 
+    /// Only say what each method would take, told from the first image, and measure nothing
+    #[arg(long)]
+    dry_run: bool,
+
     /// Layer to attribute to, for methods that take one; by default what each is for
     #[arg(long, value_name = "LAYER")]
     layer: Option<String>,
@@ -220,6 +225,11 @@ pub fn run(args: EvaluateArgs) -> Result<(), CliError> {
 
 fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
     entries::check(args)?;
+    // From the beginning: a signal while the model opens ends it as any other does.
+    let interrupt = match args.dry_run {
+        true => None,
+        false => Some(Interrupt::watch()?),
+    };
     let data = Data::read(&args.data)?;
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
@@ -233,7 +243,9 @@ fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
     }
     let args = &*args;
     let study = args.study(data, &session)?;
-    let interrupt = Interrupt::watch()?;
+    let Some(interrupt) = interrupt else {
+        return say_expected(&study);
+    };
     let mut watching = Watching::new(&session.console, &args.out, study.metrics());
     let control = watching.control(interrupt.flag());
     let (ended, settings, found) = clock.time("evaluate", || {
@@ -259,6 +271,40 @@ fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
         (device, Some(args.batch())),
         clock,
     )
+}
+
+/// Prints what each method would take.
+fn say_expected(study: &Study<'_>) -> Result<(), CliError> {
+    let expected = study.expected()?;
+    let heads = [
+        "method",
+        "cells",
+        "passes per image",
+        "s per image",
+        "in all",
+    ];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    let all = |expected: &Expected| expected.images as f64 * expected.seconds;
+    rows.extend(expected.iter().map(|expected| {
+        vec![
+            expected.method.clone(),
+            expected.images.to_string(),
+            expected.passes.to_string(),
+            format!("{:.3}", expected.seconds),
+            watch::duration(all(expected)),
+        ]
+    }));
+    let mut out = Output::new();
+    for line in table(&rows, &[1, 2, 3, 4]) {
+        out.line(line)?;
+    }
+    let seconds = expected.iter().map(all).sum();
+    out.line("")?;
+    out.line(format!(
+        "{} for attributing, on this machine, without metrics; nothing was measured",
+        watch::duration(seconds)
+    ))?;
+    out.flush()
 }
 
 /// Makes the tables, the page and the report in the folder of an evaluation, and prints the table.

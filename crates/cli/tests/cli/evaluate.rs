@@ -674,3 +674,92 @@ fn only_the_same_evaluation_goes_on() {
     assert!(message.contains("no evaluation"), "{message}");
     assert_eq!(desk.listing("mine"), ["notes.txt"]);
 }
+
+/// Values of a column of the results, by image, for one method.
+fn column(desk: &Desk, folder: &str, method: &str, column: usize) -> Vec<f64> {
+    let rows = cells(desk, &format!("{folder}/results.csv")).into_iter();
+    let rows = rows.filter(|row| row[4] == method);
+    rows.map(|row| row[column].parse().unwrap()).collect()
+}
+
+#[test]
+fn methods_are_compared_on_the_same_images() {
+    let desk = desk();
+    usual(&desk, "--out out").ok();
+    let ended = desk.say("evaluate compare out").ok();
+    assert!(
+        ended.out.contains("of 12 comparisons tell methods apart"),
+        "{}",
+        ended.out
+    );
+    let lines = cells(&desk, "out/comparisons.csv");
+    assert_eq!(lines.len(), 1 + 2 * 6, "four rows make six pairs");
+    // Smaller errors are better: gradient against centre, of all ways to sign six differences.
+    let line = lines.iter().find(|l| {
+        (l[0].as_str(), l[1].as_str(), l[2].as_str())
+            == ("localisation-energy", "gradient", "centre")
+    });
+    let line = line.unwrap();
+    let [gradient, centre] = ["gradient", "centre"].map(|method| column(&desk, "out", method, 6));
+    let differences: Vec<f64> = centre.iter().zip(&gradient).map(|(c, g)| c - g).collect();
+    let sum: f64 = differences.iter().sum();
+    let far = (0..64).filter(|signs| {
+        let signed = (differences.iter().enumerate())
+            .map(|(i, d)| if signs >> i & 1 == 1 { -d } else { *d });
+        signed.sum::<f64>().abs() >= sum.abs() - 1e-9
+    });
+    let p = far.count() as f64 / 64.0;
+    let number = |i: usize| line[i].parse::<f64>().unwrap();
+    assert_eq!(line[3], "6");
+    assert!((number(4) - sum / 6.0).abs() < 1e-9, "{line:?}");
+    assert!(number(5) <= number(4) && number(4) <= number(6));
+    assert_eq!(number(9), p);
+    assert!(number(10) >= number(9));
+
+    let ended = desk
+        .say("evaluate compare out --with centre --metrics pointing:15")
+        .ok();
+    assert!(ended.out.contains("of 3 comparisons"), "{}", ended.out);
+    for (arguments, part) in [
+        ("--with middle", "no method middle"),
+        ("--metrics road", "no metric road"),
+    ] {
+        let message = desk
+            .say(&format!("evaluate compare out {arguments}"))
+            .refused(1);
+        assert!(message.contains(part), "{message}");
+    }
+    desk.say("evaluate compare nothing").refused(1);
+}
+
+#[test]
+fn a_dry_run_measures_nothing() {
+    let desk = desk();
+    let before = desk.listing(".");
+    let ended = evaluate(
+        &desk,
+        "--data boxes.csv --methods gradient,rise:masks=4000 --metrics pointing --dry-run --out out",
+    )
+    .ok();
+    let line = ended
+        .out
+        .lines()
+        .find(|line| line.starts_with("rise"))
+        .unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[1..3], ["6", "4000"], "{}", ended.out);
+    assert!(ended.out.contains("nothing was measured"), "{}", ended.out);
+    assert_eq!(desk.listing("."), before);
+}
+
+#[test]
+fn folders_of_earlier_versions_are_refused() {
+    let desk = desk();
+    usual(&desk, "--limit 2 --out out").ok();
+    let settings = text(&desk, "out/settings.json").replace("\"schema\": 2,", "");
+    fs::write(desk.path("out/settings.json"), settings).unwrap();
+    let message = usual(&desk, "--limit 2 --out out --resume").refused(1);
+    assert!(message.contains("an earlier version"), "{message}");
+    let message = desk.say("evaluate merge out --out merged").refused(1);
+    assert!(message.contains("an earlier version"), "{message}");
+}

@@ -112,3 +112,20 @@ fn a_study_that_is_stopped_keeps_its_cells() {
     assert!(stops > 5, "{stops}");
     assert_eq!(cells(&out).len(), 20, "nothing was measured twice");
 }
+
+#[test]
+fn what_it_takes_is_told_before() {
+    let desk = Desk::new(3);
+    fs::write(desk.path("0.png"), "no picture").unwrap();
+    let methods = ["gradient", "smooth-grad:samples=24", "choosy"];
+    let expected = desk.study("cpu", &methods).expected().unwrap();
+    let passes: Vec<usize> = expected.iter().map(|expected| expected.passes).collect();
+    // Nothing was drawn beyond the first batch, and all samples are counted.
+    assert_eq!(passes[0], 1);
+    assert_eq!(passes[1], 24);
+    assert!(
+        expected.iter().all(|e| e.images == 3 && e.seconds > 0.0),
+        "{expected:?}"
+    );
+    assert!(expected[1].seconds > expected[0].seconds, "{expected:?}");
+}
