@@ -36,10 +36,10 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<bool, StudyError> {
     Ok(true)
 }
 
-fn written<'p>(
-    path: &'p Path,
+fn written(
+    path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), StudyError>,
-) -> Result<(tempfile::NamedTempFile, &'p Path), StudyError> {
+) -> Result<(tempfile::NamedTempFile, &Path), StudyError> {
     let cannot = StudyError::file("write", path);
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -1,5 +1,8 @@
 //! The table: means over the images, and how sure they are.
 
+use std::num::NonZero;
+use std::{panic, thread};
+
 use elucid_metrics::{Bootstrap, Direction, Estimate, Metric, Metrics, csv};
 use serde::Serialize;
 
@@ -124,45 +127,27 @@ impl Summary {
         let columns = columns(settings, known, metrics);
         let bootstrap = Bootstrap::new().seed(settings.seed);
         let images: Vec<usize> = found.seen().map(|(image, ..)| image).collect();
-        let mut cells = Vec::new();
-        for (row, method) in found.rows().iter().enumerate() {
-            for column in &columns {
-                let (mut values, mut not_applicable, mut failed) = (Vec::new(), 0, 0);
-                for &image in &images {
-                    let place = Place {
-                        image,
-                        row,
-                        metric: column.metric,
-                    };
-                    match found.state(place) {
-                        State::Number(value) => values.push((found.planned()[image].class, value)),
-                        State::NotApplicable => not_applicable += 1,
-                        State::Failed => failed += 1,
-                        State::Missing => {}
-                    }
-                }
-                let estimate = match column.over {
-                    Over::Classes => bootstrap.class_mean(&values),
-                    Over::Images => bootstrap.mean(&values.iter().map(|v| v.1).collect::<Vec<_>>()),
-                };
-                let estimate: Option<Estimate> = estimate?;
-                cells.push(Cell {
-                    method: method.clone(),
-                    metric: column.name.clone(),
-                    over: column.over,
-                    direction: match column.direction {
-                        Direction::Larger => "larger",
-                        Direction::Smaller => "smaller",
-                    },
-                    mean: estimate.map(|e| e.mean),
-                    low: estimate.map(|e| e.low),
-                    high: estimate.map(|e| e.high),
-                    images: values.len(),
-                    not_applicable,
-                    failed,
-                });
-            }
-        }
+        let places = (0..found.rows().len() * columns.len())
+            .map(|at| (at / columns.len(), &columns[at % columns.len()]));
+        let places: Vec<(usize, &Column)> = places.collect();
+        // A thousand means of all images for each: the longest part of a sum.
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let each = places.len().div_ceil(threads).max(1);
+        let work = |places: &[(usize, &Column)]| {
+            let cells = places.iter();
+            let cells = cells.map(|(row, column)| cell(found, &images, *row, column, bootstrap));
+            cells.collect::<Result<Vec<_>, _>>()
+        };
+        let cells = thread::scope(|scope| {
+            let parts = places.chunks(each).map(|part| scope.spawn(|| work(part)));
+            let parts: Vec<_> = parts.collect();
+            let done = parts.into_iter().map(|part| {
+                part.join()
+                    .unwrap_or_else(|cause| panic::resume_unwind(cause))
+            });
+            done.collect::<Result<Vec<Vec<Cell>>, StudyError>>()
+        })?;
+        let cells = cells.into_iter().flatten().collect();
         let correct = found.seen();
         let correct =
             correct.filter(|(image, predicted, _)| found.planned()[*image].class == *predicted);
@@ -303,6 +288,49 @@ impl Summary {
         }
         text
     }
+}
+
+/// One metric of one method: `images` are those that were seen.
+fn cell(
+    found: &Found,
+    images: &[usize],
+    row: usize,
+    column: &Column,
+    bootstrap: Bootstrap,
+) -> Result<Cell, StudyError> {
+    let (mut values, mut not_applicable, mut failed) = (Vec::new(), 0, 0);
+    for &image in images {
+        let place = Place {
+            image,
+            row,
+            metric: column.metric,
+        };
+        match found.state(place) {
+            State::Number(value) => values.push((found.planned()[image].class, value)),
+            State::NotApplicable => not_applicable += 1,
+            State::Failed => failed += 1,
+            State::Missing => {}
+        }
+    }
+    let estimate: Option<Estimate> = match column.over {
+        Over::Classes => bootstrap.class_mean(&values),
+        Over::Images => bootstrap.mean(&values.iter().map(|v| v.1).collect::<Vec<_>>()),
+    }?;
+    Ok(Cell {
+        method: found.rows()[row].clone(),
+        metric: column.name.clone(),
+        over: column.over,
+        direction: match column.direction {
+            Direction::Larger => "larger",
+            Direction::Smaller => "smaller",
+        },
+        mean: estimate.map(|e| e.mean),
+        low: estimate.map(|e| e.low),
+        high: estimate.map(|e| e.high),
+        images: values.len(),
+        not_applicable,
+        failed,
+    })
 }
 
 /// What the brackets hold.
