@@ -71,7 +71,8 @@ fn kill_9_at_any_time_loses_nothing_that_was_measured() {
     let started = Instant::now();
     let mut whole = command(&desk, "whole").spawn().unwrap();
     assert_eq!(wait(&mut whole), Some(0));
-    let lasts = started.elapsed();
+    // On a machine that was busy just then, no kill need wait longer.
+    let lasts = started.elapsed().min(Duration::from_secs(10));
     let expected = results(&desk, "whole");
     let (mut killed, mut rounds, mut before) = (0, 0, 0);
     // Numbers without a pattern, the same each time.
