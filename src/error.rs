@@ -26,6 +26,9 @@ pub enum Error {
     /// Measuring an explanation.
     #[error(transparent)]
     Metric(#[from] elucid_metrics::MetricError),
+    /// A study of methods on many images.
+    #[error(transparent)]
+    Study(Box<elucid_study::StudyError>),
     /// Visualising features.
     #[error(transparent)]
     Vis(#[from] elucid_optvis::VisError),
@@ -52,4 +55,10 @@ pub enum Error {
     /// Finding a model.
     #[error(transparent)]
     Models(#[from] elucid_models::ResolveError),
+}
+
+impl From<elucid_study::StudyError> for Error {
+    fn from(error: elucid_study::StudyError) -> Self {
+        Self::Study(Box::new(error))
+    }
 }

@@ -16,6 +16,7 @@ pub use elucid_optvis as optvis;
 pub use elucid_progress as progress;
 pub use elucid_render as render;
 pub use elucid_rules as rules;
+pub use elucid_study as study;
 pub use elucid_vision as vision;
 
 pub use elucid_graph::GraphError;

@@ -41,10 +41,10 @@ masks="score-cam,guided-ig:smooth=0.02,meaningful-perturbation"
 rest="square-grad:smooth=0.02,var-grad:smooth=0.02,blur-ig:smooth=0.02,hsic:segments=grid:7,samples=300"
 rest="$rest,shapley-sampling:segments=grid:7,permutations=6,sobol:segments=grid:7,design=6"
 
-# run FOLDER DATA RESIZE METHODS METRICS LIMIT
+# run FOLDER DATA RESIZE METHODS METRICS LIMIT; values that failed are listed, and the rest goes on.
 run() {
     elucid evaluate --model "$model" --data "$2" --resize "$3" --methods "$4" --metrics "$5" \
-        --limit "$6" --batch-size 4 --seed 1 --resume --out "$out/$1"
+        --limit "$6" --batch-size 4 --seed 1 --resume --out "$out/$1" || [ $? -eq 3 ]
 }
 
 mkdir -p "$out"

@@ -21,6 +21,8 @@ pub enum CliError {
     /// Ctrl-C or SIGTERM ended the work; what there was, if anything, has been written, and said. With the
     /// exit code.
     Interrupted(u8),
+    /// The work ended otherwise than by being done or failing: with the exit code, and one line.
+    Ended(u8, String),
     /// Whoever read the output has read enough.
     ReaderGone,
 }
@@ -38,6 +40,10 @@ impl CliError {
                 ExitCode::FAILURE
             }
             Self::Interrupted(code) => ExitCode::from(code),
+            Self::Ended(code, message) => {
+                let _ = writeln!(io::stderr(), "{}", one_line(&in_flags(&message)));
+                ExitCode::from(code)
+            }
             Self::ReaderGone => ExitCode::SUCCESS,
         }
     }

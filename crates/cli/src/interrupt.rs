@@ -39,6 +39,11 @@ impl Interrupt {
         self.asked.load(Ordering::Relaxed)
     }
 
+    /// Set when it is asked to end.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.asked)
+    }
+
     /// What asked it to, for people.
     pub fn by(&self) -> &'static str {
         match self.signal.load(Ordering::Relaxed) == SIGTERM as usize {

@@ -28,6 +28,11 @@ pub fn methods() -> impl Iterator<Item = &'static Method> {
     known().0.iter()
 }
 
+/// The table of them.
+pub fn all_methods() -> &'static Methods {
+    &known().0
+}
+
 /// The method with this name.
 pub fn method(name: &str) -> Result<&'static Method, String> {
     let found = known().0.find(name);

@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use elucid::attribution::Method;
 use elucid::prelude::Reduce;
+use elucid::study::fraction;
 
 use crate::error::CliError;
 use crate::known;
@@ -22,6 +23,14 @@ impl MethodFlags {
     pub fn of(&self, method: &Method) -> BTreeMap<&'static str, String> {
         let taken = self.0.iter().filter(|(name, _)| method.takes(name));
         taken.map(|(name, value)| (*name, value.clone())).collect()
+    }
+
+    /// What was given, of whatever method.
+    pub fn given(&self) -> BTreeMap<String, String> {
+        let given = self.0.iter();
+        given
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect()
     }
 
     /// Refuses options that none of these methods takes.
@@ -96,14 +105,6 @@ fn reductions() -> impl TypedValueParser<Value = Reduce> {
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Reduce>())
 }
 
-/// A fraction of the longer side, from 0 to 1.
-pub fn parse_fraction(text: &str) -> Result<f32, String> {
-    match text.trim().parse::<f32>() {
-        Ok(fraction) if (0.0..=1.0).contains(&fraction) => Ok(fraction),
-        _ => Err("expected a fraction from 0 to 1".to_owned()),
-    }
-}
-
 /// How channels become maps.
 #[derive(Debug, Args)]
 pub struct MapArgs {
@@ -114,7 +115,7 @@ pub struct MapArgs {
 
     /// Smooth the maps at the size of the photograph by a Gaussian of this fraction of its longer
     /// side, such as 0.02
-    #[arg(long, value_name = "FRACTION", value_parser = parse_fraction, default_value_t = 0.0)]
+    #[arg(long, value_name = "FRACTION", value_parser = fraction, default_value_t = 0.0)]
     pub smooth: f32,
 }
 

@@ -47,6 +47,50 @@ impl Destination {
     }
 }
 
+impl Destination {
+    /// Lets `write` make the results in a folder beside the destination, which then takes its place: they are there whole or
+    /// not at all. In a folder that exists they are made one by one, in the place of those of the run before.
+    pub fn fill(&self, write: impl FnOnce(&Path) -> Result<(), CliError>) -> Result<(), CliError> {
+        if self.exists {
+            remove_last_run(&self.folder)?;
+            return write(&self.folder);
+        }
+        let part = Part::beside(&self.folder)?;
+        write(part.0.path())?;
+        part.persist(&self.folder)
+    }
+}
+
+/// A folder that nobody sees until it is complete.
+struct Part(tempfile::TempDir);
+
+impl Part {
+    fn beside(folder: &Path) -> Result<Self, CliError> {
+        let cannot =
+            |error: io::Error| CliError::io(format!("cannot write {}", folder.display()), &error);
+        let parent = match folder.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(parent).map_err(cannot)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".elucid-").suffix(".part");
+        // A result is an ordinary folder, as the umask says, not a private one.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+        builder.tempdir_in(parent).map(Self).map_err(cannot)
+    }
+
+    fn persist(self, folder: &Path) -> Result<(), CliError> {
+        let cannot =
+            |error: io::Error| CliError::io(format!("cannot write {}", folder.display()), &error);
+        fs::rename(self.0.path(), folder).map_err(cannot)?;
+        // Nothing is left under the old name.
+        let _ = self.0.keep();
+        Ok(())
+    }
+}
+
 /// The files of a run, by name, before any of them is written.
 #[derive(Debug, Default)]
 pub struct Files(Vec<(String, Vec<u8>)>);
@@ -109,45 +153,17 @@ impl Files {
     fn create(self, folder: &Path) -> Result<(), CliError> {
         let cannot =
             |error: io::Error| CliError::io(format!("cannot write {}", folder.display()), &error);
-        let parent = match folder.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(parent).map_err(cannot)?;
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".elucid-").suffix(".part");
-        // A result is an ordinary folder, as the umask says, not a private one.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-        let part = builder.tempdir_in(parent).map_err(cannot)?;
+        let part = Part::beside(folder)?;
         for (name, bytes) in &self.0 {
-            let path = part.path().join(name);
+            let path = part.0.path().join(name);
             make_parent(&path).map_err(cannot)?;
             fs::write(path, bytes).map_err(cannot)?;
         }
-        fs::rename(part.path(), folder).map_err(cannot)?;
-        // Nothing is left under the old name.
-        let _ = part.keep();
-        Ok(())
+        part.persist(folder)
     }
 
     fn replace(self, folder: &Path) -> Result<(), CliError> {
-        for name in files_of_last_run(folder) {
-            let path = folder.join(name);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(CliError::io(
-                        format!("cannot replace {}", path.display()),
-                        &error,
-                    ));
-                }
-                _ => {}
-            }
-            for emptied in path.ancestors().skip(1).take_while(|a| *a != folder) {
-                // Somebody else's files keep the folder.
-                let _ = fs::remove_dir(emptied);
-            }
-        }
+        remove_last_run(folder)?;
         for (name, bytes) in &self.0 {
             let path = folder.join(name);
             make_parent(&path)
@@ -156,6 +172,26 @@ impl Files {
         }
         Ok(())
     }
+}
+
+fn remove_last_run(folder: &Path) -> Result<(), CliError> {
+    for name in files_of_last_run(folder) {
+        let path = folder.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(CliError::io(
+                    format!("cannot replace {}", path.display()),
+                    &error,
+                ));
+            }
+            _ => {}
+        }
+        for emptied in path.ancestors().skip(1).take_while(|a| *a != folder) {
+            // Somebody else's files keep the folder.
+            let _ = fs::remove_dir(emptied);
+        }
+    }
+    Ok(())
 }
 
 fn make_parent(path: &Path) -> io::Result<()> {

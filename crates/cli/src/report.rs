@@ -1,6 +1,5 @@
 //! What a run leaves behind for whoever asks later where its numbers came from.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,15 +8,35 @@ use elucid::models::sha256;
 use elucid::prelude::*;
 use elucid::rules::RuleUse;
 use elucid::vision::Guess;
-use elucid::vision::input::{Transparency, file_of};
-use serde::{Deserialize, Serialize};
+use elucid::vision::input::file_of;
+use serde::Serialize;
+
+pub use elucid::study::{Build, HeadFacts, InputFacts, ModelFacts};
 
 use crate::error::CliError;
 use crate::session::Session;
 use crate::wording::in_flags;
 
-/// Version of the library that computes; a test holds it against the lock file.
-pub const BURN: &str = "0.22.1";
+/// Version of the library that computes, as it was locked when the program was built.
+pub const BURN: &str = match option_env!("ELUCID_BURN") {
+    Some(version) => version,
+    None => "unknown",
+};
+
+/// This program, by what identifies it.
+pub fn build() -> Build {
+    let features = [
+        ("flex", cfg!(feature = "flex")),
+        ("wgpu", cfg!(feature = "wgpu")),
+    ];
+    let features = features.into_iter().filter(|(_, is_on)| *is_on);
+    Build {
+        git: option_env!("ELUCID_GIT").map(str::to_owned),
+        dirty: option_env!("ELUCID_DIRTY").map(str::to_owned),
+        features: features.map(|(name, _)| name.to_owned()).collect(),
+        ..Build::of_versions(env!("CARGO_PKG_VERSION"), BURN)
+    }
+}
 
 /// The programs that computed.
 #[derive(Debug, Serialize)]
@@ -32,98 +51,6 @@ impl Versions {
         Self {
             elucid: env!("CARGO_PKG_VERSION"),
             burn: BURN,
-        }
-    }
-}
-
-/// A network, by what identifies it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModelFacts {
-    pub name: String,
-    pub sha256: String,
-}
-
-impl ModelFacts {
-    pub fn of(model: &Model) -> Self {
-        Self {
-            name: model.name().to_owned(),
-            sha256: model.sha256().to_owned(),
-        }
-    }
-}
-
-/// How photographs become the network's input.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct InputFacts {
-    pub height: usize,
-    pub width: usize,
-    pub channel_order: String,
-    pub scale: f32,
-    pub mean: Vec<f32>,
-    pub std: Vec<f32>,
-    pub resize: String,
-    /// Who says so; "assumed" where nobody does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preparation: Option<String>,
-    /// What becomes of transparent pixels where no channel holds the opacity; absent for the usual, white.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub transparency: Option<String>,
-    /// Inputs that are held fixed, and what identifies their values.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub feeds: BTreeMap<String, String>,
-}
-
-impl InputFacts {
-    /// The same whoever said it: work goes on with the same numbers.
-    pub fn whoever_said_it(self) -> Self {
-        Self {
-            preparation: None,
-            ..self
-        }
-    }
-
-    pub fn of(model: &Model) -> Self {
-        let spec = model.input_spec();
-        let [height, width] = spec.size();
-        Self {
-            height,
-            width,
-            channel_order: spec.order().to_string(),
-            scale: spec.scale(),
-            mean: spec.mean().to_vec(),
-            std: spec.std().to_vec(),
-            resize: spec.resize().to_string(),
-            preparation: Some(model.prepared_by().to_string()),
-            transparency: match spec.transparency() {
-                Transparency::White => None,
-                other => Some(other.to_string()),
-            },
-            feeds: model.feeds().iter().cloned().collect(),
-        }
-    }
-}
-
-/// What is explained of a network, and how its scores are read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HeadFacts {
-    /// The output that is explained.
-    pub output: String,
-    /// The layer that holds the scores.
-    pub scores: String,
-    /// `classes`, `labels`, `binary`, `number`, `numbers`, `map`, `boxes` or `other`.
-    pub kind: String,
-    /// What makes probabilities of the scores: `softmax`, `sigmoid` or `none`.
-    pub probabilities: String,
-}
-
-impl HeadFacts {
-    pub fn of(model: &Model) -> Self {
-        let head = model.head();
-        Self {
-            output: head.output().to_owned(),
-            scores: head.scores().to_owned(),
-            kind: head.kind().to_string(),
-            probabilities: head.probabilities().to_string(),
         }
     }
 }

@@ -43,6 +43,16 @@ impl Session {
         })
     }
 
+    /// What computes, in words that are the same on every machine that has the same: how many threads a CPU has and which
+    /// number a GPU has there decides about nothing.
+    pub fn kind(&self) -> &str {
+        match (self.device.as_str(), self.device.split_once(' ')) {
+            (device, _) if device.starts_with("cpu (flex, ") => "cpu (flex)",
+            (_, Some((number, name))) if number.starts_with("wgpu:") => name,
+            (device, _) => device,
+        }
+    }
+
     /// Reads a photograph, and says what was done to it that is not usual.
     pub fn read(&self, path: &Path) -> Result<Photo, CliError> {
         let photo = self.model.read_image(path)?;

@@ -38,6 +38,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("Target::like", "--like FILE", ""),
     ("a target names one", "--target names one", ""),
     ("Limits::with_memory", "--memory-limit", ""),
+    ("Begin::resume", "--resume", ""),
+    ("Begin::allow_mixed", "--allow-mixed", ""),
     ("pull", "elucid models pull", ""),
     (
         "the manifest lists the names",
@@ -154,6 +156,7 @@ mod tests {
             "rules",
             "metrics",
             "optvis",
+            "study",
         ]
         .map(|room| root.join("crates").join(room).join("src"))
         .to_vec();

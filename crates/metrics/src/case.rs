@@ -3,7 +3,7 @@
 use std::fmt;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use elucid_attribution::{Attribution, AttributionError, Attributor, Network, Target};
+use elucid_attribution::{Attribution, AttributionError, Attributor, Network, Random, Target};
 use elucid_graph::{Activation, INPUT, ImageBatch};
 use ndarray::{Array2, ArrayView2, Axis};
 
@@ -11,6 +11,7 @@ use crate::error::MetricError;
 use crate::metric::{Halt, NotApplicable};
 use crate::options::words;
 use crate::probe::Probe;
+use crate::randomisation::RandomNetworks;
 use crate::region::{self, Truth};
 
 /// How an attribution of one image or more becomes maps at the size of the images, of which the
@@ -50,6 +51,8 @@ pub struct Case<'a> {
     attribution: Option<&'a Attribution>,
     attributor: Option<&'a dyn Attributor>,
     present: Option<&'a Present>,
+    identity: Option<u64>,
+    pub(crate) networks: Option<&'a RandomNetworks>,
 }
 
 impl fmt::Debug for Case<'_> {
@@ -107,6 +110,8 @@ impl<'a> Case<'a> {
             attribution: None,
             attributor: None,
             present: None,
+            identity: None,
+            networks: None,
         };
         case.check_size("map", map.dim())?;
         Ok(case)
@@ -140,6 +145,35 @@ impl<'a> Case<'a> {
             attribution: self.attribution,
             attributor: self.attributor,
             present: self.present,
+            identity: self.identity,
+            networks: self.networks,
+        }
+    }
+
+    /// Where networks with random weights are kept for other images of this network, so that
+    /// [`ParameterRandomisation`](crate::ParameterRandomisation) makes them once.
+    pub fn networks<'b>(self, networks: &'b RandomNetworks) -> Case<'b>
+    where
+        'a: 'b,
+    {
+        Case {
+            networks: Some(networks),
+            ..self.shorten()
+        }
+    }
+
+    /// What tells this image from others, such as a hash of its name: metrics that draw random numbers draw others for each
+    /// image. Otherwise all images of one seed meet the same draws, whose luck a mean over images keeps and no interval shows.
+    pub fn identity(mut self, identity: u64) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// The generator of this image under a seed.
+    pub(crate) fn random(&self, seed: u64) -> Random {
+        match self.identity {
+            Some(identity) => Random::stream(seed, identity),
+            None => Random::new(seed),
         }
     }
 

@@ -117,7 +117,7 @@ impl Infidelity {
             Change::Noise(_) => case.unit(self.scale)?,
             Change::Square(_) => 1.0,
         };
-        let mut random = Random::new(self.seed);
+        let mut random = case.random(self.seed);
         let mut foretold = Vec::new();
         let scores = Probe::new(case, self.batch_size)?.scores(
             self.samples.saturating_add(1),

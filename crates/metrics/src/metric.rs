@@ -290,7 +290,8 @@ macro_rules! setters {
         }
     };
     (@seed) => {
-        /// Where the random numbers begin, 0 by default. The same seed gives the same value.
+        /// Where the random numbers begin, 0 by default. The same seed gives the same value, for images of one
+        /// [identity](crate::Case::identity).
         pub fn seed(mut self, seed: u64) -> Self {
             self.seed = seed;
             self

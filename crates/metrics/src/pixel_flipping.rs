@@ -37,7 +37,6 @@ use crate::options::{TRUE_OR_FALSE, is_some_number, number_or, stated, words};
 use crate::order::descending_of;
 use crate::probe::{Curve, Probe};
 use crate::table::MetricInfo;
-use elucid_attribution::Random;
 
 words! {
     /// What patches are overwritten with.
@@ -150,7 +149,7 @@ impl PixelFlipping {
         };
         let flat: Vec<f32> = hidden.pixels(case)?.into_iter().step_by(plane).collect();
         let fillings: Vec<_> = ends.into_iter().zip(flat).collect();
-        let mut random = Random::new(self.seed);
+        let mut random = case.random(self.seed);
         let mut now = case.pixels.clone();
         let mut covered = 0;
         let mut fractions = Vec::with_capacity(steps + 1);

@@ -22,12 +22,19 @@
 //! are explained.
 //!
 //! **Random logit** ([`RandomLogit`], `random-logit`): the similarity between the map for the class and
-//! that for another class, drawn at random. Smaller is better: an explanation that is the same for
+//! that for another class, drawn at random, for each image another where images have an
+//! [identity](crate::Case::identity). Smaller is better: an explanation that is the same for
 //! every class explains none. Sixt, Granz and Landgraf, *When explanations lie* (2020), by SSIM, as
 //! Quantus' `RandomLogit`.
 //!
 //! Both attribute anew on the trained network, so that methods which draw random numbers are compared
-//! under the same ones. Memory: one further network, and what the method takes.
+//! under the same ones. Memory: one further network, and what the method takes; with
+//! [`Case::networks`](crate::Case::networks), which makes the random networks once for all images, one for each stage.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
 
 use elucid_attribution::{Configurable, LayerWeights, Network, Random};
 use ndarray::Array2;
@@ -132,19 +139,53 @@ impl ParameterRandomisation {
             return Err(NotApplicable::NoWeights.into());
         }
         let before = case.map_of(case.network, case.class)?;
-        let mut random = Random::new(self.seed);
+        self.each_network(case, &layers, |layer, network| {
+            compare(layer, &before, &case.map_of(network, case.class)?)?;
+            Ok(())
+        })
+    }
+
+    /// The networks of the stages that are explained: those that were kept for other images, or new ones, which are kept
+    /// where that is asked for and takes no more than [`MOST_KEPT`].
+    fn each_network(
+        &self,
+        case: &Case<'_>,
+        layers: &[LayerWeights],
+        mut take: impl FnMut(&str, &dyn Network) -> Result<(), Halt>,
+    ) -> Result<(), Halt> {
         let explained = self.at_most.min(layers.len());
+        let key = (self.seed, explained);
+        if let Some(networks) = case.networks.and_then(|networks| networks.of(key)) {
+            let mut networks = networks.iter();
+            return networks.try_for_each(|(layer, network)| take(layer, &**network));
+        }
+        let mut random = Random::new(self.seed);
         let mut stages = 0;
-        let mut network: Option<Box<dyn Network>> = None;
+        // Those of explained stages if they are kept, and the last one.
+        let mut kept: Vec<(String, Box<dyn Network>)> = Vec::new();
+        let mut last: Option<Box<dyn Network>> = None;
+        let mut keeps = case.networks.is_some();
         for (i, layer) in layers.iter().enumerate() {
-            let before_it = network.as_deref().unwrap_or(case.network);
-            let next = randomised(before_it, layer, &mut random)?;
-            let network = &**network.insert(next);
+            let before = last.as_deref();
+            let before = before.or(kept.last().map(|(_, network)| &**network));
+            let (next, weights) = randomised(before.unwrap_or(case.network), layer, &mut random)?;
+            keeps &= weights.saturating_mul(explained) <= MOST_KEPT;
             // The stage after layer k n / m, for k from 1 to m.
-            if (i + 1) * explained / layers.len() > stages {
+            let is_explained = (i + 1) * explained / layers.len() > stages;
+            if is_explained {
                 stages += 1;
-                compare(&layer.layer, &before, &case.map_of(network, case.class)?)?;
+                take(&layer.layer, &*next)?;
             }
+            match is_explained && keeps {
+                true => {
+                    kept.push((layer.layer.clone(), next));
+                    last = None;
+                }
+                false => last = Some(next),
+            }
+        }
+        if let (true, Some(networks)) = (keeps, case.networks) {
+            networks.keep(key, kept);
         }
         Ok(())
     }
@@ -160,13 +201,47 @@ impl ParameterRandomisation {
     }
 }
 
-/// The network with random weights of the layer.
+/// The most numbers of weights that are kept: a gibibyte.
+const MOST_KEPT: usize = 1 << 28;
+
+/// Networks with random weights, made once for all images that a network explains: [`Case::networks`]. They are part of
+/// what the metric takes, a network for each stage that is explained, and are not kept beyond a gibibyte of weights.
+#[derive(Default)]
+pub struct RandomNetworks(RefCell<BTreeMap<(u64, usize), Rc<Kept>>>);
+
+/// Layers down to which weights are random, each with its network.
+type Kept = Vec<(String, Box<dyn Network>)>;
+
+impl RandomNetworks {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn of(&self, key: (u64, usize)) -> Option<Rc<Kept>> {
+        self.0.borrow().get(&key).cloned()
+    }
+
+    fn keep(&self, key: (u64, usize), networks: Kept) {
+        self.0.borrow_mut().insert(key, Rc::new(networks));
+    }
+}
+
+impl fmt::Debug for RandomNetworks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.borrow().keys()).finish()
+    }
+}
+
+/// The network with random weights of the layer, and how many weights it has in all.
 fn randomised(
     network: &dyn Network,
     layer: &LayerWeights,
     random: &mut Random,
-) -> Result<Box<dyn Network>, Halt> {
+) -> Result<(Box<dyn Network>, usize), Halt> {
+    let mut weights = 0;
     let randomised = network.with_weights(&mut |name, values| {
+        weights += values.len();
         if !layer.weights.iter().any(|weight| weight == name) {
             return None;
         }
@@ -176,7 +251,7 @@ fn randomised(
         let deviation = (squares.sum::<f64>() / count).sqrt();
         Some(values.mapv(|_| (mean + deviation * random.normal_double()) as f32))
     })?;
-    Ok(randomised.ok_or(NotApplicable::NeedsModel)?)
+    Ok((randomised.ok_or(NotApplicable::NeedsModel)?, weights))
 }
 
 crate::options!(ParameterRandomisation {
@@ -232,7 +307,7 @@ impl RandomLogit {
         if classes < 2 {
             return Err(NotApplicable::OneClass.into());
         }
-        let drawn = Random::new(self.seed).below(classes - 1);
+        let drawn = case.random(self.seed).below(classes - 1);
         let other = drawn + usize::from(drawn >= case.class);
         let map = case.map_of(case.network, case.class)?;
         let of_other = case.map_of(case.network, other)?;

@@ -23,7 +23,7 @@
 //! percentages 10, 20 to 90 are pytorch-grad-cam's. Quantus takes accuracies at 1, 3 to 99. Both add
 //! the noise to the image as the network takes it; see [`Scale`] for what it is here. The system is
 //! solved by conjugate gradients to a residual of 1e-5 of the right-hand side's norm, far below the
-//! noise, rather than by factorisation.
+//! noise, or to what single precision shows of the largest pixel, rather than by factorisation.
 //!
 //! `percentage * pixels / 100` pixels are removed, rounded, at least one and never all; equal values
 //! go in row-major order. Memory: one batch of images and some twenty images more.
@@ -39,7 +39,6 @@ use crate::options::{is_not_negative, stated, words};
 use crate::order::descending;
 use crate::probe::Probe;
 use crate::table::MetricInfo;
-use elucid_attribution::Random;
 
 words! {
     /// Which pixels are removed.
@@ -158,7 +157,7 @@ impl Road {
             .map(|percent| ((percent / 100.0 * plane as f64).round() as usize).clamp(1, plane - 1))
             .collect();
         counts.sort_unstable();
-        let mut random = Random::new(self.seed);
+        let mut random = case.random(self.seed);
         let mut guess = case.pixels.clone();
         let mut unsolved = Ok(());
         let scores = Probe::new(case, self.batch_size)?.scores(counts.len(), |i, batch| {
@@ -269,18 +268,35 @@ impl Imputation {
     /// Conjugate gradients: the matrix is symmetric, and positive definite while a pixel stays.
     fn solve(&self, right: &[f64], x: &mut [f64]) -> Result<(), MetricError> {
         let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+        let norm = dot(right, right);
+        if norm == 0.0 {
+            // Everything around is 0, as in the frame of a digit or of an X-ray.
+            x.fill(0.0);
+            return Ok(());
+        }
         let mut product = vec![0.0; x.len()];
         self.apply(x, &mut product);
         let mut residual: Vec<f64> = right.iter().zip(&product).map(|(b, p)| b - p).collect();
         let mut direction = residual.clone();
         let mut left = dot(&residual, &residual);
-        let enough = RESIDUAL * RESIDUAL * dot(right, right);
+        // Changes that single precision does not show are none.
+        let largest = x
+            .iter()
+            .chain(right)
+            .fold(0.0_f64, |most, v| most.max(v.abs()));
+        let invisible = f64::from(f32::EPSILON) * largest;
+        let enough = (RESIDUAL * RESIDUAL * norm).max(invisible * invisible);
         for _ in 0..10 * self.removed.len() + 100 {
             if left <= enough {
                 return Ok(());
             }
             self.apply(&direction, &mut product);
-            let step = left / dot(&direction, &product);
+            let curvature = dot(&direction, &product);
+            if curvature <= 0.0 {
+                // The direction has vanished: x is as good as it gets.
+                return Ok(());
+            }
+            let step = left / curvature;
             for i in 0..x.len() {
                 x[i] += step * direction[i];
                 residual[i] -= step * product[i];
@@ -363,3 +379,47 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
 .needs(Needs::SCORES)
 .random()
 .options(Road::OPTIONS);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bright pixels in black surroundings become black, whatever the guess; a whole channel of zeros stays one.
+    #[test]
+    fn surroundings_may_be_black() {
+        let (h, w) = (9, 11);
+        let removed: Vec<usize> = (3..6)
+            .flat_map(|y| (4..8).map(move |x| y * w + x))
+            .collect();
+        let mut pixels = vec![0.0_f32; 2 * h * w];
+        for &at in &removed {
+            pixels[at] = 200.0 + at as f32;
+        }
+        let imputation = Imputation::new(h, w, &removed);
+        let mut filled = pixels.clone();
+        imputation.fill(&pixels, &mut filled, h * w).unwrap();
+        assert!(filled.iter().all(|&v| v == 0.0));
+    }
+
+    /// Surroundings that are next to nothing beside the guess end the work, at what the eye and the noise tell from nothing.
+    #[test]
+    fn surroundings_may_be_nearly_black() {
+        let (h, w) = (24, 24);
+        let removed: Vec<usize> = (1..23)
+            .flat_map(|y| (1..23).map(move |x| y * w + x))
+            .collect();
+        for around in [1e-3_f32, 1e-12, 1e-30] {
+            let mut pixels = vec![around; h * w];
+            for &at in &removed {
+                pixels[at] = 255.0;
+            }
+            let imputation = Imputation::new(h, w, &removed);
+            let mut filled = pixels.clone();
+            imputation.fill(&pixels, &mut filled, h * w).unwrap();
+            for &at in &removed {
+                let wrong = (filled[at] - around).abs();
+                assert!(wrong <= 0.01, "{around}: {}", filled[at]);
+            }
+        }
+    }
+}

@@ -28,7 +28,6 @@ use crate::metric::{
 };
 use crate::options::{is_positive, is_some_number};
 use crate::table::MetricInfo;
-use elucid_attribution::Random;
 
 /// Sensitivity-max.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,7 +75,7 @@ impl SensitivityMax {
         if length == 0.0 {
             return Err(NotApplicable::Zero.into());
         }
-        let mut random = Random::new(self.seed);
+        let mut random = case.random(self.seed);
         let (mut largest, mut done) = (0.0_f64, 0);
         let logits = case.network.layer(LOGITS)?;
         let together = images_together(case.network, &logits, case.image.dims(), self.batch_size);

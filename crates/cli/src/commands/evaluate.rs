@@ -1,42 +1,44 @@
 //! `elucid evaluate`: how well methods do on labelled images.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use elucid::metrics::Metric;
-use elucid::models::Labels;
-use elucid::prelude::*;
-use elucid::render::file::write_atomically;
-use elucid::vision::HeadKind;
+use elucid::study::{
+    self, Begin, Data, Ended, Expected, Found, SETTINGS, SUMMARY, Settings, Study, StudyError,
+    TABLE, results,
+};
 
 use crate::args::{GradientArgs, ModelArgs, RunArgs};
-use crate::console::{Output, to_json};
+use crate::console::{Console, Output, table, to_json};
 use crate::error::CliError;
 use crate::flags_or::FlagsOr;
+use crate::interrupt::Interrupt;
+use crate::known;
 use crate::options::{MapArgs, MethodFlags};
 use crate::output::REPORT;
-use crate::report::{BURN, Clock, HeadFacts, InputFacts, ModelFacts, remarks};
+use crate::report::{Clock, Step, build, remarks};
 use crate::session::Session;
-use crate::settings::{MergeArgs, SETTINGS, Shard, parse_shard};
+use crate::settings::{MergeArgs, Shard, parse_shard};
 
-use self::compute::Work;
-use self::data::{Data, Item};
 use self::entries::{Entries, MetricNames};
 use self::outcome::{Outcome, PAGE};
-use self::results::{IMAGES, Journal, NOTES, Planned, RESULTS, SKIPPED};
-use self::settings::{DataFacts, Settings};
-use self::summary::{SUMMARY, TABLE};
+use self::watch::Watching;
 
-mod boxes;
-mod compute;
-mod data;
+mod compare;
 mod entries;
 mod examples;
 mod merge;
 mod outcome;
-mod results;
-mod settings;
-mod summary;
+mod status;
+mod watch;
+
+/// Ended by a signal, and to be gone on with: EX_TEMPFAIL of sysexits.h.
+const TO_GO_ON: u8 = 75;
+
+/// Everything is measured, but some values failed.
+const WITH_FAILURES: u8 = 3;
 
 /// An evaluation, or something done with evaluations.
 pub type EvaluateArgs = FlagsOr<Evaluation, EvaluateCommand>;
@@ -44,7 +46,34 @@ pub type EvaluateArgs = FlagsOr<Evaluation, EvaluateCommand>;
 #[derive(Debug, Subcommand)]
 pub enum EvaluateCommand {
     /// Put the results of shards together, and sum them up
-    Merge(MergeArgs),
+    Merge(Merging),
+    /// Say how far evaluations are, and who is working on them
+    Status(status::StatusArgs),
+    /// Make the tables of what an evaluation has measured so far
+    Table(TableArgs),
+    /// Say which methods are better than which, on the same images
+    Compare(compare::CompareArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct Merging {
+    #[command(flatten)]
+    merge: MergeArgs,
+
+    /// Take shards together that other devices or builds measured, whose numbers may differ
+    #[arg(long)]
+    allow_mixed: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TableArgs {
+    /// The folder of an evaluation, running or not
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+
+    /// Print no remarks
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 #[derive(Debug, Args)]
@@ -83,9 +112,25 @@ pub struct Evaluation {
     #[arg(long, value_name = "K/N", value_parser = parse_shard, default_value = "1/1")]
     shard: Shard,
 
-    /// Go on with what an evaluation that ended early left in the folder
+    /// Go on with what an evaluation that ended early left in the folder, or help one that runs
     #[arg(long)]
     resume: bool,
+
+    /// With --resume, try again what failed, and images that could not be read
+    #[arg(long, requires = "resume")]
+    retry_failed: bool,
+
+    /// With --resume, go on though another device or build began, whose numbers may differ; the table says so
+    #[arg(long, requires = "resume")]
+    allow_mixed: bool,
+
+    /// After how many minutes without a sign of life a worker's images are given to others
+    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    stale_after: u32,
+
+    /// Only say what each method would take, told from the first image, and measure nothing
+    #[arg(long)]
+    dry_run: bool,
 
     /// Layer to attribute to, for methods that take one; by default what each is for
     #[arg(long, value_name = "LAYER")]
@@ -123,45 +168,48 @@ pub enum Explained {
 }
 
 impl Evaluation {
-    /// How many images are read, attributed and written together.
+    /// How many images are read and attributed together.
     fn batch(&self) -> usize {
-        self.batch_size.map_or(compute::BATCH, |size| size as usize)
+        self.batch_size.map_or(study::BATCH, |size| size as usize)
     }
 
-    fn settings(
-        &self,
-        model: &Model,
-        metrics: &[Box<dyn Metric>],
-        data: DataFacts,
-    ) -> Result<Settings, CliError> {
-        let methods = self.methods.0.iter();
-        let size = model.input_spec().size();
-        let options = metrics.iter().map(|metric| metric.configuration(size));
-        Ok(Settings {
-            elucid: env!("CARGO_PKG_VERSION").to_owned(),
-            burn: BURN.to_owned(),
-            model: ModelFacts::of(model),
-            input: InputFacts::of(model).whoever_said_it(),
-            head: Some(HeadFacts::of(model)),
-            class_names: model.labels().map(|labels| labels.set().to_owned()),
-            names: unknown_names(model),
-            remarks: remarks(model),
-            data,
-            target: match self.target {
-                Explained::Label => "label",
-                Explained::Prediction => "prediction",
-            }
-            .to_owned(),
-            methods: methods
-                .map(|entry| entry.facts(self, model))
-                .collect::<Result<_, _>>()?,
-            metrics: self.metrics.0.clone(),
-            metric_options: self.metrics.0.iter().cloned().zip(options).collect(),
-            seed: self.seed,
-            shard: self.shard,
-            limit: self.limit.map(|limit| limit as usize),
-            merged_from: 0,
-        })
+    fn begin(&self) -> Begin {
+        Begin::new()
+            .resume(self.resume)
+            .retry_failed(self.retry_failed)
+            .allow_mixed(self.allow_mixed)
+            .stale_after(Duration::from_secs(60 * u64::from(self.stale_after)))
+    }
+
+    /// What is to be measured.
+    fn study<'m>(&self, data: Data, session: &'m Session) -> Result<Study<'m>, CliError> {
+        let model = &session.model;
+        let source = data.source.clone();
+        let items = data.resolve(model)?;
+        let facts = Data::facts(&source, &items);
+        let study = Study::new(
+            model,
+            (items, facts),
+            self.methods.under(self),
+            (known::metrics(), &self.metrics.0),
+            (session.kind(), build()),
+        )?
+        .target(self.target.into())
+        .seed(self.seed)?
+        .batch_size(self.batch())?
+        .remarks(remarks(model));
+        study
+            .part(self.limit.map(|limit| limit as usize), self.shard)
+            .map_err(|error| CliError::Usage(error.to_string()))
+    }
+}
+
+impl From<Explained> for study::Explained {
+    fn from(explained: Explained) -> Self {
+        match explained {
+            Explained::Label => Self::Label,
+            Explained::Prediction => Self::Prediction,
+        }
     }
 }
 
@@ -169,58 +217,24 @@ pub fn run(args: EvaluateArgs) -> Result<(), CliError> {
     match args {
         EvaluateArgs::Flags(mut args) => evaluate(&mut args),
         EvaluateArgs::Command(EvaluateCommand::Merge(args)) => merge::run(&args),
+        EvaluateArgs::Command(EvaluateCommand::Status(args)) => status::run(&args),
+        EvaluateArgs::Command(EvaluateCommand::Table(args)) => make_table(&args),
+        EvaluateArgs::Command(EvaluateCommand::Compare(args)) => compare::run(&args),
     }
-}
-
-/// The names of the classes, unless what they are called together says it all. Of a yes-or-no network
-/// class 1 stands for no.
-fn unknown_names(model: &Model) -> Vec<String> {
-    match model.labels() {
-        _ if model.head().kind() == HeadKind::Binary => {
-            let yes = model.label(0);
-            vec![yes.clone(), format!("not {yes}")]
-        }
-        Some(labels) if Labels::of_set(labels.set()).is_none() => {
-            labels.names().map(str::to_owned).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// Refuses a network of which no class can be the best guess.
-fn check_head(model: &Model, target: Explained) -> Result<(), CliError> {
-    let head = model.head();
-    let reason = match head.kind() {
-        HeadKind::Classes | HeadKind::Labels => return Ok(()),
-        HeadKind::Binary if target == Explained::Label => return Ok(()),
-        HeadKind::Binary => format!(
-            "\"{}\" scores yes and not no, so images of yes are explained by their labels, not by the \
-             prediction",
-            head.scores()
-        ),
-        HeadKind::Number | HeadKind::Numbers => format!(
-            "images are evaluated by their classes, and \"{}\" scores none that could be the best \
-             guess",
-            head.scores()
-        ),
-        _ => match model.logits() {
-            Ok(_) => return Ok(()),
-            Err(error) => error.to_string(),
-        },
-    };
-    Err(CliError::Failure(reason))
 }
 
 fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
     entries::check(args)?;
-    let metrics = entries::metrics(&args.metrics.0, args.seed, args.batch_size)?;
+    // From the beginning: a signal while the model opens ends it as any other does.
+    let interrupt = match args.dry_run {
+        true => None,
+        false => Some(Interrupt::watch()?),
+    };
     let data = Data::read(&args.data)?;
-    let source = data.source.display().to_string();
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
-    let model = &session.model;
-    check_head(model, args.target)?;
-    let left_out = args.methods.keep_applicable(model)?;
+    study::check_head(&session.model, args.target.into())?;
+    let left_out = args.methods.keep_applicable(&session.model)?;
     if !left_out.is_empty() {
         let names = left_out.join(", ");
         session.console.note(format!(
@@ -228,70 +242,178 @@ fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
         ));
     }
     let args = &*args;
-    let items = data.resolve(model)?;
-    let facts = DataFacts {
-        source,
-        sha256: data::fingerprint(&items),
-        images: items.len(),
+    let study = args.study(data, &session)?;
+    let Some(interrupt) = interrupt else {
+        return say_expected(&study);
     };
-    let settings = args.settings(model, &metrics, facts)?;
-    let mine: Vec<&Item> = (items.iter().take(settings.total()))
-        .filter(|item| args.shard.takes(item.number))
-        .collect();
-    if mine.is_empty() {
-        return Err(CliError::Usage(format!(
-            "shard {} holds none of {} images",
-            args.shard,
-            settings.total()
-        )));
-    }
-    let planned: Vec<Planned> = mine.iter().map(|item| Planned::from(*item)).collect();
-    let (mut journal, mut found) =
-        Journal::open(&args.out, &settings, &planned, args.resume, args.batch())?;
-    if journal.done > 0 {
-        let (done, all) = (journal.done, planned.len());
-        session
-            .console
-            .note(format!("{done} of {all} images are done"));
-    }
-    clock.time("evaluate", || {
-        Work::new(&session, args, &metrics, &found)?.run(&mine, &mut journal, &mut found)
+    let mut watching = Watching::new(&session.console, &args.out, study.metrics());
+    let control = watching.control(interrupt.flag());
+    let (ended, settings, found) = clock.time("evaluate", || {
+        study.run(&args.out, &args.begin(), &control, &mut watching)
     })?;
+    watching.finish();
+    if ended == Ended::Stopped {
+        let [done, all] = found.cells();
+        return Err(CliError::Ended(
+            TO_GO_ON,
+            format!(
+                "ended by {}: {done} of {all} cells are measured; the same command with --resume goes on",
+                interrupt.by()
+            ),
+        ));
+    }
+    let metrics = study.metrics();
+    let device = Some(session.device.as_str());
+    sum_up(
+        &args.out,
+        (&settings, &found),
+        metrics,
+        (device, Some(args.batch())),
+        clock,
+    )
+}
 
-    let outcome = clock.time("sum up", || {
-        Outcome::new(&settings, &metrics, &planned, &found)
-    })?;
-    let folders = examples::folders(&args.out, &settings.rows());
-    for (folder, extremes) in folders.iter().zip(&outcome.extremes) {
-        examples::prune(folder, &extremes.kept());
+/// Prints what each method would take.
+fn say_expected(study: &Study<'_>) -> Result<(), CliError> {
+    let expected = study.expected()?;
+    let heads = [
+        "method",
+        "cells",
+        "passes per image",
+        "s per image",
+        "in all",
+    ];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    let all = |expected: &Expected| expected.images as f64 * expected.seconds;
+    rows.extend(expected.iter().map(|expected| {
+        vec![
+            expected.method.clone(),
+            expected.images.to_string(),
+            expected.passes.to_string(),
+            format!("{:.3}", expected.seconds),
+            watch::duration(all(expected)),
+        ]
+    }));
+    let mut out = Output::new();
+    for line in table(&rows, &[1, 2, 3, 4]) {
+        out.line(line)?;
+    }
+    let seconds = expected.iter().map(all).sum();
+    out.line("")?;
+    out.line(format!(
+        "{} for attributing, on this machine, without metrics; nothing was measured",
+        watch::duration(seconds)
+    ))?;
+    out.flush()
+}
+
+/// Makes the tables, the page and the report in the folder of an evaluation, and prints the table.
+fn sum_up(
+    folder: &Path,
+    (settings, found): (&Settings, &Found),
+    metrics: &[Box<dyn Metric>],
+    (device, batch_size): (Option<&str>, Option<usize>),
+    mut clock: Clock,
+) -> Result<(), CliError> {
+    let outcome = clock.time("sum up", || Outcome::new(settings, metrics, found))?;
+    let names: Vec<&str> = settings.methods.iter().map(|m| m.name.as_str()).collect();
+    let folders = examples::folders(folder, &names);
+    let [done, all] = found.cells();
+    if done == all {
+        for (folder, extremes) in folders.iter().zip(&outcome.extremes) {
+            examples::prune(folder, &extremes.kept());
+        }
     }
     let page = outcome.page(|row, number| Some(folders[row].join(examples::file(number))))?;
-    let names = [
-        SETTINGS, IMAGES, RESULTS, SKIPPED, NOTES, SUMMARY, TABLE, PAGE, REPORT,
-    ];
-    let report = outcome.report(
-        "evaluate",
-        Some(&session.device),
-        Some(args.batch()),
+    write(
+        folder,
+        &outcome,
+        &page,
+        ("evaluate", &[]),
+        (device, batch_size),
         clock.steps(),
-        names.map(str::to_owned).to_vec(),
-    );
+    )?;
+    say(&outcome, folder)
+}
+
+/// Writes everything that is made of the journal into its folder.
+fn write(
+    folder: &Path,
+    outcome: &Outcome<'_>,
+    page: &[u8],
+    (command, others): (&'static str, &[&str]),
+    (device, batch_size): (Option<&str>, Option<usize>),
+    seconds: Vec<Step>,
+) -> Result<(), CliError> {
+    results::write(folder, outcome.settings, outcome.found)?;
+    let names = [
+        SETTINGS,
+        study::IMAGES,
+        results::RESULTS,
+        results::SKIPPED,
+        results::NOTES,
+        results::FAILURES,
+        SUMMARY,
+        TABLE,
+        PAGE,
+        REPORT,
+    ];
+    let names = names
+        .iter()
+        .chain(others)
+        .map(|name| (*name).to_owned())
+        .collect();
+    let report = outcome.report(command, device, batch_size, seconds, names);
     let report = to_json(&report)? + "\n";
     for (name, bytes) in [
         (SUMMARY, outcome.csv().as_bytes()),
         (TABLE, outcome.markdown().as_bytes()),
-        (PAGE, &page),
+        (PAGE, page),
         (REPORT, report.as_bytes()),
     ] {
-        write_atomically(args.out.join(name), bytes)?;
+        elucid::render::file::write_atomically(folder.join(name), bytes)?;
     }
-    say(&outcome, &args.out)
+    Ok(())
+}
+
+fn make_table(args: &TableArgs) -> Result<(), CliError> {
+    let mut clock = Clock::default();
+    let (settings, found) = clock.time("read", || study::read(&args.folder))?;
+    let [done, all] = found.cells();
+    if done < all {
+        let console = Console::new(args.quiet);
+        console.note(format!("{done} of {all} cells are measured so far"));
+    }
+    if found.seen().next().is_none() {
+        return Err(CliError::Failure("nothing is measured yet".to_owned()));
+    }
+    let metrics = metrics(&settings)?;
+    sum_up(
+        &args.folder,
+        (&settings, &found),
+        &metrics,
+        (None, None),
+        clock,
+    )
+}
+
+/// The metrics of a folder's study.
+fn metrics(settings: &Settings) -> Result<Vec<Box<dyn Metric>>, StudyError> {
+    study::metrics(
+        known::metrics(),
+        &settings.metrics,
+        settings.seed,
+        study::BATCH,
+    )
 }
 
 /// The table, and where everything lies.
-fn say(outcome: &Outcome<'_>, folder: &std::path::Path) -> Result<(), CliError> {
+fn say(outcome: &Outcome<'_>, folder: &Path) -> Result<(), CliError> {
     let mut out = Output::new();
-    for line in outcome.summary.lines() {
+    let mut rows = vec![[vec!["method".to_owned()], outcome.summary.heads()].concat()];
+    let named = outcome.summary.rows().into_iter();
+    rows.extend(named.map(|(name, cells)| [vec![name], cells].concat()));
+    for line in table(&rows, &[]) {
         out.line(line)?;
     }
     let accuracy = outcome.summary.accuracy;
@@ -302,13 +424,29 @@ fn say(outcome: &Outcome<'_>, folder: &std::path::Path) -> Result<(), CliError> 
         accuracy.correct,
         accuracy.images
     ))?;
-    match outcome.found.skipped.len() {
+    if let Some(mixed) = outcome.found.mixed() {
+        out.line(format!(
+            "numbers may differ between {}",
+            mixed.join(", and ")
+        ))?;
+    }
+    match outcome.found.skipped().count() {
         0 => {}
         count => out.line(format!(
             "skipped {count}: {}",
-            folder.join(SKIPPED).display()
+            folder.join(results::SKIPPED).display()
         ))?,
     }
     out.line(format!("page {}", folder.join(PAGE).display()))?;
-    out.flush()
+    out.flush()?;
+    match outcome.found.failures().len() {
+        0 => Ok(()),
+        count => Err(CliError::Ended(
+            WITH_FAILURES,
+            format!(
+                "{count} values failed: {}; the same command with --resume --retry-failed tries them again",
+                folder.join(results::FAILURES).display()
+            ),
+        )),
+    }
 }

@@ -20,10 +20,12 @@ const BOXES: &str = "\
 
 const METHODS: &str = "gradient,grad-cam:layer=fire9";
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "examples",
+    "failures.csv",
     "images.csv",
     "index.html",
+    "journal",
     "notes.csv",
     "report.json",
     "results.csv",
@@ -191,7 +193,8 @@ fn pointing_is_as_by_hand() {
             "low",
             "high",
             "images",
-            "not_applicable"
+            "not_applicable",
+            "failed"
         ]
     );
     assert_eq!(summary.len(), 1 + 4 * 3);
@@ -203,7 +206,7 @@ fn pointing_is_as_by_hand() {
         let number = |i: usize| line[i].parse::<f64>().unwrap();
         assert!((number(4) - expected).abs() < 1e-12, "{line:?}");
         assert!(number(5) <= expected && expected <= number(6) && number(5) < number(6));
-        assert_eq!(line[7..], ["6", "0"]);
+        assert_eq!(line[7..], ["6", "0", "0"]);
     }
     assert_eq!(
         summary[3][1..4],
@@ -251,38 +254,51 @@ fn a_run_that_ended_early_goes_on_to_the_same_results() {
     usual(&desk, "--out whole").ok();
     let expected = timeless(&desk, "whole");
     let summary = text(&desk, "whole/summary.csv");
-    let whole = fs::read(desk.path("whole/results.csv")).unwrap();
-    let ends: Vec<usize> = (whole.iter().enumerate())
+    usual(&desk, "--out part").ok();
+    let [journal] = &desk.listing("part/journal")[..] else {
+        panic!("one journal");
+    };
+    let journal = desk.path("part/journal").join(journal);
+    let bytes = fs::read(&journal).unwrap();
+    let ends: Vec<usize> = (bytes.iter().enumerate())
         .filter(|(_, byte)| **byte == b'\n')
         .map(|(i, _)| i + 1)
         .collect();
-    // Nothing, a torn head, no line, a torn line, an image and a half, three images, all but a byte.
+    // A session, and for each of three batches the images and four cells.
+    assert_eq!(ends.len(), 1 + 3 * 5);
+    // Nothing, a torn session, no image, a torn cell, a batch and a half, all but a byte.
     for length in [
         0,
         7,
         ends[0],
         ends[2] + 9,
-        ends[6],
-        ends[12],
-        whole.len() - 1,
+        ends[8],
+        ends[11],
+        bytes.len() - 1,
     ] {
-        usual(&desk, "--out part").ok();
-        for file in ["summary.csv", "summary.md", "report.json", "index.html"] {
-            fs::remove_file(desk.path("part").join(file)).unwrap();
+        for file in FILES.iter().filter(|file| file.contains('.')) {
+            if !["settings.json", "images.csv"].contains(file) {
+                fs::remove_file(desk.path("part").join(file)).unwrap();
+            }
         }
-        let whole = fs::read(desk.path("part/results.csv")).unwrap();
-        fs::write(
-            desk.path("part/results.csv"),
-            &whole[..length.min(whole.len())],
-        )
-        .unwrap();
+        for other in desk.listing("part/journal") {
+            fs::remove_file(desk.path("part/journal").join(other)).unwrap();
+        }
+        fs::write(&journal, &bytes[..length]).unwrap();
         let ended = usual(&desk, "--out part --resume").ok();
         let said = ended.err.contains("of 6 images are done");
-        assert_eq!(said, length > ends[7], "{length}: {}", ended.err);
+        assert_eq!(said, length > ends[2], "{length}: {}", ended.err);
         assert_eq!(timeless(&desk, "part"), expected, "{length}");
         assert_eq!(text(&desk, "part/summary.csv"), summary, "{length}");
         assert_eq!(desk.listing("part"), FILES);
-        fs::remove_dir_all(desk.path("part")).unwrap();
+        // What was written is neither changed nor measured again.
+        assert_eq!(fs::read(&journal).unwrap(), &bytes[..length]);
+        let others = desk.listing("part/journal").into_iter();
+        let others =
+            others.map(|name| fs::read_to_string(desk.path("part/journal").join(name)).unwrap());
+        let cells: usize = others.map(|text| text.matches("{\"cell\"").count()).sum();
+        let torn = usize::from(length == bytes.len() - 1);
+        assert_eq!(cells, 12 + torn, "{length}");
     }
     // What is complete is only summed up again; an empty folder is begun; a limit may grow.
     let ended = usual(&desk, "--out whole --resume").ok();
@@ -366,9 +382,13 @@ fn shards_are_the_whole() {
     refused("part1 other part3 part4", &["seed is 5 and was 0"]);
 
     // Of the first shard the second image is lost.
-    let results = text(&desk, "part1/results.csv");
-    let kept: Vec<&str> = results.lines().take(5).collect();
-    fs::write(desk.path("part1/results.csv"), kept.join("\n") + "\n").unwrap();
+    let [journal] = &desk.listing("part1/journal")[..] else {
+        panic!("one journal");
+    };
+    let journal = format!("part1/journal/{journal}");
+    let records = text(&desk, &journal);
+    let kept: Vec<&str> = records.lines().take(6).collect();
+    fs::write(desk.path(&journal), kept.join("\n") + "\n").unwrap();
     refused(
         "part1 part2 part3 part4",
         &["1 images are missing in part1: cat.png"],
@@ -382,13 +402,17 @@ fn shards_are_the_whole() {
     // A merge has holes and is nothing to go on with.
     let message = run("--out some --resume").refused(1);
     assert!(message.contains("merged_from is 0 and was 3"), "{message}");
-    // An image that stands twice.
-    let again = results.clone() + &results.lines().skip(1).collect::<Vec<_>>().join("\n") + "\n";
-    fs::write(desk.path("part1/results.csv"), again).unwrap();
-    refused(
-        "part1 part2 part3 part4",
-        &["part1/results.csv, line", "again"],
-    );
+    // What stands twice counts once, and what was changed is found.
+    fs::write(desk.path(&journal), records.clone() + &records).unwrap();
+    desk.say("evaluate merge part1 part2 part3 part4 --out again")
+        .ok();
+    assert_eq!(timeless(&desk, "again"), timeless(&desk, "whole"));
+    fs::write(
+        desk.path(&journal),
+        records.replacen("gradient", "gradeint", 1),
+    )
+    .unwrap();
+    refused("part1 part2 part3 part4", &[&journal, "line 3"]);
 }
 
 #[test]
@@ -425,7 +449,7 @@ fn what_cannot_be_read_is_skipped_and_named() {
             .all(|row| row[6].is_empty() && !row[5].is_empty())
     );
     let summary = cells(&desk, "out/summary.csv");
-    assert_eq!(summary[2][4..], ["", "", "", "0", "2"]);
+    assert_eq!(summary[2][4..], ["", "", "", "0", "2", "0"]);
     assert!(text(&desk, "out/summary.md").contains("not applicable"));
     // Skipped images are done; they are not tried again.
     let ended = evaluate(&desk, &format!("{run} --out out --resume")).ok();
@@ -649,4 +673,93 @@ fn only_the_same_evaluation_goes_on() {
     .refused(1);
     assert!(message.contains("no evaluation"), "{message}");
     assert_eq!(desk.listing("mine"), ["notes.txt"]);
+}
+
+/// Values of a column of the results, by image, for one method.
+fn column(desk: &Desk, folder: &str, method: &str, column: usize) -> Vec<f64> {
+    let rows = cells(desk, &format!("{folder}/results.csv")).into_iter();
+    let rows = rows.filter(|row| row[4] == method);
+    rows.map(|row| row[column].parse().unwrap()).collect()
+}
+
+#[test]
+fn methods_are_compared_on_the_same_images() {
+    let desk = desk();
+    usual(&desk, "--out out").ok();
+    let ended = desk.say("evaluate compare out").ok();
+    assert!(
+        ended.out.contains("of 12 comparisons tell methods apart"),
+        "{}",
+        ended.out
+    );
+    let lines = cells(&desk, "out/comparisons.csv");
+    assert_eq!(lines.len(), 1 + 2 * 6, "four rows make six pairs");
+    // Smaller errors are better: gradient against centre, of all ways to sign six differences.
+    let line = lines.iter().find(|l| {
+        (l[0].as_str(), l[1].as_str(), l[2].as_str())
+            == ("localisation-energy", "gradient", "centre")
+    });
+    let line = line.unwrap();
+    let [gradient, centre] = ["gradient", "centre"].map(|method| column(&desk, "out", method, 6));
+    let differences: Vec<f64> = centre.iter().zip(&gradient).map(|(c, g)| c - g).collect();
+    let sum: f64 = differences.iter().sum();
+    let far = (0..64).filter(|signs| {
+        let signed = (differences.iter().enumerate())
+            .map(|(i, d)| if signs >> i & 1 == 1 { -d } else { *d });
+        signed.sum::<f64>().abs() >= sum.abs() - 1e-9
+    });
+    let p = far.count() as f64 / 64.0;
+    let number = |i: usize| line[i].parse::<f64>().unwrap();
+    assert_eq!(line[3], "6");
+    assert!((number(4) - sum / 6.0).abs() < 1e-9, "{line:?}");
+    assert!(number(5) <= number(4) && number(4) <= number(6));
+    assert_eq!(number(9), p);
+    assert!(number(10) >= number(9));
+
+    let ended = desk
+        .say("evaluate compare out --with centre --metrics pointing:15")
+        .ok();
+    assert!(ended.out.contains("of 3 comparisons"), "{}", ended.out);
+    for (arguments, part) in [
+        ("--with middle", "no method middle"),
+        ("--metrics road", "no metric road"),
+    ] {
+        let message = desk
+            .say(&format!("evaluate compare out {arguments}"))
+            .refused(1);
+        assert!(message.contains(part), "{message}");
+    }
+    desk.say("evaluate compare nothing").refused(1);
+}
+
+#[test]
+fn a_dry_run_measures_nothing() {
+    let desk = desk();
+    let before = desk.listing(".");
+    let ended = evaluate(
+        &desk,
+        "--data boxes.csv --methods gradient,rise:masks=4000 --metrics pointing --dry-run --out out",
+    )
+    .ok();
+    let line = ended
+        .out
+        .lines()
+        .find(|line| line.starts_with("rise"))
+        .unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[1..3], ["6", "4000"], "{}", ended.out);
+    assert!(ended.out.contains("nothing was measured"), "{}", ended.out);
+    assert_eq!(desk.listing("."), before);
+}
+
+#[test]
+fn folders_of_earlier_versions_are_refused() {
+    let desk = desk();
+    usual(&desk, "--limit 2 --out out").ok();
+    let settings = text(&desk, "out/settings.json").replace("\"schema\": 2,", "");
+    fs::write(desk.path("out/settings.json"), settings).unwrap();
+    let message = usual(&desk, "--limit 2 --out out --resume").refused(1);
+    assert!(message.contains("an earlier version"), "{message}");
+    let message = desk.say("evaluate merge out --out merged").refused(1);
+    assert!(message.contains("an earlier version"), "{message}");
 }

@@ -11,6 +11,7 @@ mod features;
 mod first_steps;
 mod groups;
 mod heads;
+mod killed;
 mod models;
 mod own_network;
 mod own_program;

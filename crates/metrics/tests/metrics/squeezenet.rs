@@ -1,18 +1,23 @@
 //! Metrics on the embedded network and photographs: do they tell good maps from bad ones?
 
+use std::cell::Cell;
 use std::sync::LazyLock;
 
 use crate::common::{device, value};
+use burn::tensor::Device;
 use elucid_attribution::{
-    Attribution, Attributor, DeepLift, ExcitationBackprop, FEATURES, GradCam, Gradient,
-    GuidedBackprop, LinearApproximation, Target,
+    Attribution, AttributionError, Attributor, ClassRef, DeepLift, ExcitationBackprop, FEATURES,
+    Feeds, GradCam, Gradient, GuidedBackprop, LayerWeights, LinearApproximation, Network,
+    ReplaceWeights, Target,
 };
+use elucid_graph::Activation;
 use elucid_metrics::{
     Case, Completeness, Infidelity, InsertionDeletion, METRICS, Metric, MetricOptions,
-    NotApplicable, Outcome, ParameterRandomisation, PixelFlipping, RandomLogit, Road,
-    SensitivityMax, baseline,
+    NotApplicable, Outcome, ParameterRandomisation, PixelFlipping, RandomLogit, RandomNetworks,
+    Road, SensitivityMax, baseline,
 };
 use elucid_models::photographs;
+use elucid_rules::Rules;
 use elucid_vision::{Model, Photo};
 use ndarray::{Array2, Axis};
 
@@ -234,5 +239,111 @@ fn the_whole_table_on_one_photograph() {
             "{}: {found} in batches of 8, {again} of 5",
             info.name
         );
+    }
+}
+
+/// A network that counts how often it is asked for other weights.
+struct Counting(Cell<usize>);
+
+impl Network for Counting {
+    fn device(&self) -> Option<&Device> {
+        Network::device(&*MODEL)
+    }
+
+    fn layer(&self, name: &str) -> Result<String, AttributionError> {
+        Network::layer(&*MODEL, name)
+    }
+
+    fn class(&self, class: &ClassRef) -> Result<usize, AttributionError> {
+        Network::class(&*MODEL, class)
+    }
+
+    fn run(
+        &self,
+        feeds: Feeds<'_>,
+        fetch: &str,
+        rules: &Rules,
+    ) -> Result<Activation, AttributionError> {
+        Network::run(&*MODEL, feeds, fetch, rules)
+    }
+
+    fn layer_weights(&self) -> Result<Option<Vec<LayerWeights>>, AttributionError> {
+        Network::layer_weights(&*MODEL)
+    }
+
+    fn with_weights(
+        &self,
+        replace: &mut ReplaceWeights<'_>,
+    ) -> Result<Option<Box<dyn Network>>, AttributionError> {
+        self.0.set(self.0.get() + 1);
+        Network::with_weights(&*MODEL, replace)
+    }
+
+    fn as_model(&self) -> Option<&Model> {
+        Some(&MODEL)
+    }
+}
+
+#[test]
+fn random_networks_are_made_once() {
+    let photo = photo(photographs::chelsea());
+    let map = Array2::zeros((224, 224));
+    let network = Counting(Cell::new(0));
+    let method = Gradient::at_input();
+    let kept = RandomNetworks::new();
+    let measure = |metric: ParameterRandomisation, class: usize, keep: bool| {
+        let case = Case::new(&network, &photo, class, map.view()).unwrap();
+        let case = case.attributor(&method);
+        let case = if keep { case.networks(&kept) } else { case };
+        value(metric.measure(&case).unwrap())
+    };
+    let metric = ParameterRandomisation::spearman().at_most(3);
+    let without = [285, 3].map(|class| measure(metric, class, false));
+    assert_eq!(
+        network.0.get(),
+        2,
+        "from the trained network once for each image"
+    );
+    assert_eq!([285, 3].map(|class| measure(metric, class, true)), without);
+    assert_eq!(network.0.get(), 3, "once for both");
+    // Another seed and other stages are other networks.
+    let other = measure(metric.seed(1), 285, true);
+    assert_ne!(other, without[0]);
+    assert_eq!(
+        measure(metric.at_most(2), 285, true),
+        measure(metric.at_most(2), 285, false)
+    );
+    assert_eq!(network.0.get(), 6);
+}
+
+#[test]
+fn each_image_meets_random_numbers_of_its_own() {
+    let photo = photo(photographs::chelsea());
+    let class = top_class(&photo);
+    let method = Gradient::at_input();
+    let found = method
+        .attribute(&*MODEL, &photo, Target::class(class))
+        .unwrap();
+    let map = map_of(&found);
+    let metrics: [&dyn Metric; 4] = [
+        &RandomLogit::spearman(),
+        &SensitivityMax::new().samples(1),
+        &Infidelity::noise(0.003).samples(2),
+        &Road::combined().percentages([50.0]),
+    ];
+    for metric in metrics {
+        let of = |identity: Option<u64>| {
+            let case = Case::new(&*MODEL, &photo, class, map.view()).unwrap();
+            let case = case.attributor(&method);
+            let case = match identity {
+                Some(identity) => case.identity(identity),
+                None => case,
+            };
+            value(metric.measure(&case).unwrap())
+        };
+        assert_eq!(of(Some(7)), of(Some(7)), "{metric:?}");
+        let values = [None, Some(1), Some(2)].map(of);
+        let differ = values[0] != values[1] && values[1] != values[2] && values[0] != values[2];
+        assert!(differ, "{metric:?}: {values:?}");
     }
 }

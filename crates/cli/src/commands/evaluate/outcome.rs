@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use elucid::metrics::{Direction, Metric};
 use elucid::prelude::*;
+use elucid::study::results::{Failure, Remark};
+use elucid::study::{
+    Accuracy, Cell, Extremes, Found, INTERVALS, Image, Place, Settings, State, Summary, Time,
+};
 use elucid::vision::input::open_image;
 use serde::Serialize;
 
-use super::examples::Extremes;
-use super::results::{Found, Planned, Remark};
-use super::settings::Settings;
-use super::summary::{Accuracy, Cell, INTERVALS, Summary, Time};
 use crate::error::CliError;
+use crate::known;
 use crate::report::Step;
 
 /// The page.
@@ -27,8 +28,6 @@ const DRAWN: &str = "In the pictures, frames are the labelled boxes, the cross i
 /// All that is known in the end.
 pub struct Outcome<'a> {
     pub settings: &'a Settings,
-    /// In the order of their numbers.
-    pub planned: &'a [Planned],
     pub found: &'a Found,
     pub summary: Summary,
     /// Of each method, the numbers of the images that are shown.
@@ -46,8 +45,11 @@ pub struct Report<'a> {
     remarks: &'a [String],
     images: Counts,
     accuracy: Accuracy,
-    skipped: &'a [Remark],
-    notes: &'a [Remark],
+    skipped: Vec<Remark>,
+    notes: Vec<Remark>,
+    failures: Vec<Failure>,
+    /// On what was measured, where that was more than one device, precision or build.
+    mixed: Vec<String>,
     summary: &'a [Cell],
     times: &'a [Time],
     /// Of this run; an evaluation that was resumed took longer in all.
@@ -67,26 +69,24 @@ struct Counts {
 impl<'a> Outcome<'a> {
     pub fn new(
         settings: &'a Settings,
-        metrics: &'a [Box<dyn Metric>],
-        planned: &'a [Planned],
+        metrics: &[Box<dyn Metric>],
         found: &'a Found,
     ) -> Result<Self, CliError> {
-        let summary = Summary::new(settings, metrics, planned, &found.measured)?;
+        let summary = Summary::new(settings, (known::metrics(), metrics), found)?;
         let directions: Vec<Direction> = metrics.iter().map(|m| m.direction()).collect();
         let [height, width] = [settings.input.height, settings.input.width];
         // Three bytes a pixel, in base64, and half of the page for good measure.
         let room = Gallery::MAX_BYTES / (8 * height * width).max(1);
         let most = room / (2 * settings.methods.len().max(1));
         let extremes: Vec<Extremes> = (0..settings.methods.len())
-            .map(|row| Extremes::of(&found.measured, row, &directions))
+            .map(|row| Extremes::of(found, row, &directions))
             .collect();
         let chosen = extremes.iter();
-        let chosen = chosen.map(|extremes| extremes.chosen(found.measured.len(), most));
+        let chosen = chosen.map(|extremes| extremes.chosen(found.seen().count(), most));
         Ok(Self {
             chosen: chosen.collect(),
             extremes,
             settings,
-            planned,
             found,
             summary,
         })
@@ -99,7 +99,7 @@ impl<'a> Outcome<'a> {
             ("Model", settings.model.name.clone()),
             (
                 "Images",
-                match self.found.skipped.len() {
+                match self.found.skipped().count() {
                     0 => accuracy.images.to_string(),
                     skipped => format!("{}, and {skipped} skipped", accuracy.images),
                 },
@@ -110,6 +110,23 @@ impl<'a> Outcome<'a> {
         ];
         if settings.shard.count > 1 {
             facts.push(("Shard", settings.shard.to_string()));
+        }
+        let [done, all] = self.found.cells();
+        if done < all {
+            facts.push(("Not all", format!("{done} of {all} cells are measured")));
+        }
+        if !self.found.failures().is_empty() {
+            let failures = self.found.failures().len();
+            facts.push((
+                "Failed",
+                format!("{failures} values, which failures.csv lists"),
+            ));
+        }
+        if let Some(mixed) = self.found.mixed() {
+            facts.push((
+                "Mixed",
+                format!("numbers may differ between {}", mixed.join(", and ")),
+            ));
         }
         let facts = facts.into_iter();
         facts
@@ -134,7 +151,10 @@ impl<'a> Outcome<'a> {
         seconds: Vec<Step>,
         files: Vec<String>,
     ) -> Report<'a> {
-        let (measured, skipped) = (self.found.measured.len(), self.found.skipped.len());
+        let skipped = Remark::list(self.found.skipped());
+        let planned = self.found.planned().len();
+        let done = (0..planned).filter(|&image| self.found.is_done(image));
+        let measured = done.count() - skipped.len();
         Report {
             command,
             device,
@@ -142,14 +162,16 @@ impl<'a> Outcome<'a> {
             batch_size,
             remarks: &self.settings.remarks,
             images: Counts {
-                planned: self.planned.len(),
+                planned,
                 measured,
-                skipped,
-                missing: self.planned.len().saturating_sub(measured + skipped),
+                skipped: skipped.len(),
+                missing: planned - measured - skipped.len(),
             },
             accuracy: self.summary.accuracy,
-            skipped: &self.found.skipped,
-            notes: &self.found.notes,
+            skipped,
+            notes: Remark::list(self.found.notes()),
+            failures: Failure::list(self.found),
+            mixed: self.found.mixed().unwrap_or_default(),
             summary: &self.summary.cells,
             times: &self.summary.times,
             seconds,
@@ -206,9 +228,8 @@ impl<'a> Outcome<'a> {
         picture: impl Fn(usize, usize) -> Option<PathBuf>,
     ) -> Figure {
         let method = &self.settings.methods[row];
-        let place = |planned: &Planned| planned.number;
-        let planned = (self.planned.binary_search_by_key(&number, place).ok())
-            .map(|place| &self.planned[place]);
+        let at = self.found.image_of(number);
+        let planned = at.map(|at| &self.found.planned()[at]);
         let file = planned.map_or("an image", |planned| planned.file.as_str());
         let drawn = picture(row, number).and_then(|path| {
             let image = open_image(path).ok()?.to_rgb8();
@@ -223,25 +244,28 @@ impl<'a> Outcome<'a> {
         };
         let short = file.rsplit('/').next().unwrap_or(file);
         figure = figure.detail(short);
-        let measured = self
-            .found
-            .measured
-            .iter()
-            .find(|image| image.number == number);
-        let Some((planned, measured)) = planned.zip(measured) else {
+        let Some((at, planned)) = at.zip(planned) else {
             return figure;
         };
         let label = |class: usize| self.settings.label(class);
-        figure = figure.caption(match measured.predicted == planned.class {
-            true => label(planned.class),
-            false => format!(
-                "{}, taken for {}",
-                label(planned.class),
-                label(measured.predicted)
-            ),
-        });
-        for (name, value) in self.settings.metrics.iter().zip(&measured.rows[row].values) {
-            let value = value.map_or("not applicable".to_owned(), |v| format!("{v:.3}"));
+        if let Some(Image::Seen { predicted, .. }) = self.found.image(at) {
+            figure = figure.caption(match *predicted == planned.class {
+                true => label(planned.class),
+                false => format!("{}, taken for {}", label(planned.class), label(*predicted)),
+            });
+        }
+        for (metric, name) in self.settings.metrics.iter().enumerate() {
+            let place = Place {
+                image: at,
+                row,
+                metric,
+            };
+            let value = match self.found.state(place) {
+                State::Number(number) => format!("{number:.3}"),
+                State::NotApplicable => "not applicable".to_owned(),
+                State::Failed => "failed".to_owned(),
+                State::Missing => "not measured".to_owned(),
+            };
             figure = figure.number(name, value);
         }
         figure

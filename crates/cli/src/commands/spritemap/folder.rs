@@ -140,7 +140,7 @@ fn check_resumable(folder: &Path, settings: &Settings, resume: bool) -> Result<(
     let before: Settings = settings::read(folder)?;
     // The same file may have another name, and what shards left out is filled in.
     let except = ["model.name", "merged_from"];
-    match settings::difference(settings, &before, &except)? {
+    match settings::difference(settings, &before, &except) {
         Some(difference) => Err(CliError::Failure(format!(
             "{shown} was begun with other settings: {difference}; give another folder"
         ))),

@@ -79,7 +79,7 @@ fn read(folders: &[PathBuf]) -> Result<Parts, CliError> {
         let shown = folder.display();
         if let Some((first, theirs)) = parts.first() {
             let except = ["model.name", "shard.index"];
-            if let Some(difference) = settings::difference(&settings, theirs, &except)? {
+            if let Some(difference) = settings::difference(&settings, theirs, &except) {
                 return Err(CliError::Failure(format!(
                     "{shown} was made with other settings than {}: {difference} there",
                     first.display()

@@ -68,6 +68,9 @@ const RUNNING: [&str; 11] = [
     "visualize",
 ];
 
+/// What is done with evaluations and sprite maps that are there.
+const ABOUT: [&str; 4] = ["compare", "merge", "status", "table"];
+
 /// The ONNX file of SqueezeNet.
 pub fn squeezenet() -> &'static [u8] {
     Embedded::find("squeezenet").unwrap().bytes()
@@ -166,7 +169,8 @@ impl Desk {
         let mut arguments: Vec<OsString> = arguments.map(|a| a.as_ref().to_owned()).collect();
         if let Some(model) = self.model
             && matches!(&arguments[..], [first, ..] if RUNNING.iter().any(|name| first == name))
-            && !arguments.iter().any(|a| a == "--model" || a == "merge")
+            && !arguments.iter().any(|a| a == "--model")
+            && !(arguments.get(1)).is_some_and(|second| ABOUT.iter().any(|about| second == about))
         {
             arguments.extend(["--model".into(), model.into()]);
         }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use elucid::models::sha256;
-use elucid::prelude::*;
+use elucid_metrics::csv::{self, Record};
+use elucid_models::sha256;
+use elucid_vision::{Model, ModelError};
 
-use crate::error::CliError;
-use elucid::metrics::csv::{self, Record};
+use crate::error::StudyError;
+use crate::settings::DataFacts;
 
 /// What a folder may hold instead of a folder for each class; the first that is there counts.
 const LISTS: [&str; 3] = ["boxes.csv", "images.csv", "labels.csv"];
@@ -28,6 +29,7 @@ pub struct Item {
     pub number: usize,
     /// As the data name it.
     pub file: String,
+    /// Where it lies.
     pub path: PathBuf,
     /// The label.
     pub class: usize,
@@ -35,6 +37,15 @@ pub struct Item {
     pub boxes: Vec<[f32; 4]>,
     /// Width and height that the boxes are of, where that is not the file's own size.
     pub size: Option<[f32; 2]>,
+}
+
+impl Item {
+    /// What tells it from others wherever the data lie and whichever part of them is measured.
+    pub fn identity(&self) -> u64 {
+        let named = csv::line([&self.file, &self.class.to_string()]);
+        let digits = sha256::of_bytes(named.as_bytes());
+        u64::from_str_radix(&digits[..16], 16).unwrap_or_default()
+    }
 }
 
 /// Images whose labels are still words.
@@ -66,7 +77,11 @@ enum Label {
 
 impl Data {
     /// Reads a list, or looks through a folder.
-    pub fn read(path: &Path) -> Result<Self, CliError> {
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::Data`] for what cannot be understood, with the line.
+    pub fn read(path: &Path) -> Result<Self, StudyError> {
         if !path.is_dir() {
             return Self::list(path);
         }
@@ -77,15 +92,15 @@ impl Data {
         }
     }
 
-    fn list(path: &Path) -> Result<Self, CliError> {
+    fn list(path: &Path) -> Result<Self, StudyError> {
         let shown = path.display();
-        let bytes = fs::read(path).map_err(|e| CliError::io(format!("cannot read {shown}"), &e))?;
+        let bytes = fs::read(path).map_err(StudyError::file("read", path))?;
         let records = csv::parse(&bytes);
         let Some((head, records)) = records.split_first() else {
-            return Err(CliError::Failure(format!("{shown} is empty")));
+            return Err(StudyError::Data(format!("{shown} is empty")));
         };
         let columns = Columns::find(head).map_err(|reason| {
-            CliError::Failure(format!(
+            StudyError::Data(format!(
                 "{shown}: {reason}; its columns are {}",
                 head.cells.join(", ")
             ))
@@ -95,12 +110,12 @@ impl Data {
             .iter()
             .map(|record| {
                 columns.read(record, folder, path).map_err(|reason| {
-                    CliError::Failure(format!("{shown}, line {}: {reason}", record.line))
+                    StudyError::Data(format!("{shown}, line {}: {reason}", record.line))
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
         if listed.is_empty() {
-            return Err(CliError::Failure(format!("{shown} lists no images")));
+            return Err(StudyError::Data(format!("{shown} lists no images")));
         }
         Ok(Self {
             source: path.to_owned(),
@@ -108,7 +123,7 @@ impl Data {
         })
     }
 
-    fn folders(path: &Path) -> Result<Self, CliError> {
+    fn folders(path: &Path) -> Result<Self, StudyError> {
         let mut listed = Vec::new();
         for folder in entries(path)? {
             let (Some(name), true) = (visible_name(&folder), folder.is_dir()) else {
@@ -131,7 +146,7 @@ impl Data {
             }
         }
         if listed.is_empty() {
-            return Err(CliError::Failure(format!(
+            return Err(StudyError::Data(format!(
                 "{} has no {}, and no folders of photographs named for their class",
                 path.display(),
                 LISTS.join(", no ")
@@ -145,7 +160,11 @@ impl Data {
 
     /// The images in the order in which they are first named. Lines that name an image and a class
     /// again add boxes to it; one image with two labels is two items.
-    pub fn resolve(self, model: &Model) -> Result<Vec<Item>, CliError> {
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::Data`] for labels that the network does not have, with the line.
+    pub fn resolve(self, model: &Model) -> Result<Vec<Item>, StudyError> {
         let mut classes: HashMap<Label, usize> = HashMap::new();
         let mut places: HashMap<(String, usize), usize> = HashMap::new();
         let mut items: Vec<Item> = Vec::new();
@@ -156,7 +175,7 @@ impl Data {
                     let class = listed
                         .label
                         .class(model)
-                        .map_err(|error| CliError::Failure(format!("{}: {error}", listed.place)))?;
+                        .map_err(|error| StudyError::Data(format!("{}: {error}", listed.place)))?;
                     classes.insert(listed.label.clone(), class);
                     class
                 }
@@ -176,7 +195,7 @@ impl Data {
             }
             let item = &mut items[number];
             if item.size != listed.size {
-                return Err(CliError::Failure(format!(
+                return Err(StudyError::Data(format!(
                     "{}: {} has another width or height than in the lines before",
                     listed.place, item.file
                 )));
@@ -185,10 +204,19 @@ impl Data {
         }
         Ok(items)
     }
+
+    /// What identifies it: `items` is what it was resolved to.
+    pub fn facts(source: &Path, items: &[Item]) -> DataFacts {
+        DataFacts {
+            source: source.display().to_string(),
+            sha256: fingerprint(items),
+            images: items.len(),
+        }
+    }
 }
 
 impl Label {
-    fn class(&self, model: &Model) -> Result<usize, elucid::ModelError> {
+    fn class(&self, model: &Model) -> Result<usize, ModelError> {
         match self {
             Self::Text(text) => model.class(text),
             Self::Folder(name) => {
@@ -287,10 +315,9 @@ impl Columns {
 }
 
 /// What a folder holds, in order of the names.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let cannot =
-        |error: std::io::Error| CliError::io(format!("cannot read {}", folder.display()), &error);
-    let entries = fs::read_dir(folder).map_err(cannot)?;
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, StudyError> {
+    let cannot = StudyError::file("read", folder);
+    let entries = fs::read_dir(folder).map_err(&cannot)?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path()));
     let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(cannot)?;
     paths.sort();
@@ -303,7 +330,7 @@ fn visible_name(path: &Path) -> Option<String> {
 }
 
 /// What identifies the data: files, labels and boxes, but not the pixels.
-pub fn fingerprint(items: &[Item]) -> String {
+pub(crate) fn fingerprint(items: &[Item]) -> String {
     let lines: String = items
         .iter()
         .map(|item| {
@@ -316,7 +343,7 @@ pub fn fingerprint(items: &[Item]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use elucid::device::{self, DeviceChoice};
+    use elucid_graph::device::{self, DeviceChoice};
 
     use super::*;
 
@@ -330,7 +357,7 @@ mod tests {
         let path = folder.path().join("list.csv");
         fs::write(&path, text).unwrap();
         let said = |error| match error {
-            CliError::Failure(message) => message,
+            StudyError::Data(message) => message,
             other => panic!("{other:?}"),
         };
         let data = Data::read(&path).map_err(said)?;

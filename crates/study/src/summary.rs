@@ -1,16 +1,18 @@
 //! The table: means over the images, and how sure they are.
 
-use elucid::metrics::{Bootstrap, Direction, Estimate, Metric};
+use std::num::NonZero;
+use std::{panic, thread};
+
+use elucid_metrics::{Bootstrap, Direction, Estimate, Metric, Metrics, csv};
 use serde::Serialize;
 
-use super::results::{Measured, Planned};
-use super::settings::Settings;
-use crate::console;
-use crate::error::CliError;
-use crate::known;
-use elucid::metrics::csv;
+use crate::error::StudyError;
+use crate::found::{Found, Place, State};
+use crate::settings::Settings;
 
+/// The table for programs.
 pub const SUMMARY: &str = "summary.csv";
+/// The table in Markdown.
 pub const TABLE: &str = "summary.md";
 
 /// The metric that the field sums up over classes.
@@ -74,20 +76,27 @@ pub struct Cell {
     images: usize,
     /// On how many the metric was not applicable.
     not_applicable: usize,
+    /// On how many the method or the metric ended with an error.
+    failed: usize,
 }
 
 /// How often the network is right.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Accuracy {
+    /// The share.
     pub top1: f64,
+    /// On how many images its best guess was the label.
     pub correct: usize,
+    /// Of how many.
     pub images: usize,
 }
 
 /// What attributing took, for one method.
 #[derive(Debug, Clone, Serialize)]
 pub struct Time {
+    /// The method.
     pub method: String,
+    /// Of images that did not fail.
     pub seconds_per_image: f64,
 }
 
@@ -98,76 +107,68 @@ pub struct Summary {
     methods: Vec<String>,
     /// Row by row.
     pub cells: Vec<Cell>,
+    /// How often the network is right.
     pub accuracy: Accuracy,
+    /// What attributing took.
     pub times: Vec<Time>,
 }
 
 impl Summary {
-    /// Of what was measured. `planned` holds the labels, at the images' numbers or before.
+    /// Of what was found; `metrics` are those of the settings, of which `known` knows the titles.
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::Metric`] from the bootstrap.
     pub fn new(
         settings: &Settings,
-        metrics: &[Box<dyn Metric>],
-        planned: &[Planned],
-        measured: &[Measured],
-    ) -> Result<Self, CliError> {
-        let columns = columns(settings, metrics);
-        let class = |number: usize| {
-            let place = planned.binary_search_by_key(&number, |planned| planned.number);
-            place.ok().map(|place| planned[place].class)
-        };
-        let labelled: Vec<(usize, &Measured)> = (measured.iter())
-            .filter_map(|image| Some((class(image.number)?, image)))
-            .collect();
+        (known, metrics): (&Metrics, &[Box<dyn Metric>]),
+        found: &Found,
+    ) -> Result<Self, StudyError> {
+        let columns = columns(settings, known, metrics);
         let bootstrap = Bootstrap::new().seed(settings.seed);
-        let rows = settings.rows();
-        let mut cells = Vec::new();
-        for (row, method) in rows.iter().enumerate() {
-            for column in &columns {
-                let values: Vec<(usize, f64)> = (labelled.iter())
-                    .filter_map(|(class, image)| {
-                        Some((*class, image.rows[row].values[column.metric]?))
-                    })
-                    .collect();
-                let estimate = match column.over {
-                    Over::Classes => bootstrap.class_mean(&values),
-                    Over::Images => bootstrap.mean(&values.iter().map(|v| v.1).collect::<Vec<_>>()),
-                };
-                let estimate: Option<Estimate> = estimate?;
-                cells.push(Cell {
-                    method: (*method).to_owned(),
-                    metric: column.name.clone(),
-                    over: column.over,
-                    direction: match column.direction {
-                        Direction::Larger => "larger",
-                        Direction::Smaller => "smaller",
-                    },
-                    mean: estimate.map(|e| e.mean),
-                    low: estimate.map(|e| e.low),
-                    high: estimate.map(|e| e.high),
-                    images: values.len(),
-                    not_applicable: measured.len() - values.len(),
-                });
-            }
-        }
-        let correct = labelled
-            .iter()
-            .filter(|(class, image)| *class == image.predicted);
+        let images: Vec<usize> = found.seen().map(|(image, ..)| image).collect();
+        let places = (0..found.rows().len() * columns.len())
+            .map(|at| (at / columns.len(), &columns[at % columns.len()]));
+        let places: Vec<(usize, &Column)> = places.collect();
+        // A thousand means of all images for each: the longest part of a sum.
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let each = places.len().div_ceil(threads).max(1);
+        let work = |places: &[(usize, &Column)]| {
+            let cells = places.iter();
+            let cells = cells.map(|(row, column)| cell(found, &images, *row, column, bootstrap));
+            cells.collect::<Result<Vec<_>, _>>()
+        };
+        let cells = thread::scope(|scope| {
+            let parts = places.chunks(each).map(|part| scope.spawn(|| work(part)));
+            let parts: Vec<_> = parts.collect();
+            let done = parts.into_iter().map(|part| {
+                part.join()
+                    .unwrap_or_else(|cause| panic::resume_unwind(cause))
+            });
+            done.collect::<Result<Vec<Vec<Cell>>, StudyError>>()
+        })?;
+        let cells = cells.into_iter().flatten().collect();
+        let correct = found.seen();
+        let correct =
+            correct.filter(|(image, predicted, _)| found.planned()[*image].class == *predicted);
         let correct = correct.count();
         let times = settings.methods.iter().enumerate().map(|(row, method)| {
-            let seconds: f64 = measured.iter().map(|image| image.rows[row].seconds).sum();
+            // What failed took no time that could be told.
+            let seconds = (images.iter()).filter_map(|&image| found.seconds(image, row));
+            let seconds: Vec<f64> = seconds.filter(|&seconds| seconds > 0.0).collect();
             Time {
                 method: method.name.clone(),
-                seconds_per_image: seconds / measured.len().max(1) as f64,
+                seconds_per_image: seconds.iter().sum::<f64>() / seconds.len().max(1) as f64,
             }
         });
         Ok(Self {
             columns,
-            methods: rows.into_iter().map(str::to_owned).collect(),
+            methods: found.rows().to_vec(),
             cells,
             accuracy: Accuracy {
-                top1: correct as f64 / measured.len().max(1) as f64,
+                top1: correct as f64 / images.len().max(1) as f64,
                 correct,
-                images: measured.len(),
+                images: images.len(),
             },
             times: times.collect(),
         })
@@ -198,7 +199,10 @@ impl Summary {
     /// The mean with its interval, and the number of images where it is not all of them.
     fn text(&self, cell: &Cell) -> String {
         let (Some(mean), Some(low), Some(high)) = (cell.mean, cell.low, cell.high) else {
-            return "not applicable".to_owned();
+            return match cell.failed {
+                0 => "not applicable".to_owned(),
+                _ => "failed".to_owned(),
+            };
         };
         let digits = |v: f64| match v.abs() {
             v if v >= 1000.0 || (v > 0.0 && v < 1e-3) => format!("{v:.2e}"),
@@ -207,6 +211,9 @@ impl Summary {
         let mut text = format!("{} ({} to {})", digits(mean), digits(low), digits(high));
         if cell.images != self.accuracy.images {
             text.push_str(&format!(", n = {}", cell.images));
+        }
+        if cell.failed > 0 {
+            text.push_str(&format!(", {} failed", cell.failed));
         }
         text
     }
@@ -224,17 +231,6 @@ impl Summary {
         columns.collect()
     }
 
-    /// The table for a terminal.
-    pub fn lines(&self) -> Vec<String> {
-        let mut rows = vec![[vec!["method".to_owned()], self.heads()].concat()];
-        rows.extend(
-            self.rows()
-                .into_iter()
-                .map(|(name, cells)| [vec![name], cells].concat()),
-        );
-        console::table(&rows, &[])
-    }
-
     /// The file for programs: one line for each number.
     pub fn to_csv(&self) -> String {
         let number = |number: Option<f64>| number.map_or(String::new(), |v| v.to_string());
@@ -249,6 +245,7 @@ impl Summary {
                 number(cell.high),
                 cell.images.to_string(),
                 cell.not_applicable.to_string(),
+                cell.failed.to_string(),
             ])
         });
         let head = csv::line([
@@ -261,6 +258,7 @@ impl Summary {
             "high",
             "images",
             "not_applicable",
+            "failed",
         ]);
         head + &lines.collect::<String>()
     }
@@ -292,15 +290,58 @@ impl Summary {
     }
 }
 
+/// One metric of one method: `images` are those that were seen.
+fn cell(
+    found: &Found,
+    images: &[usize],
+    row: usize,
+    column: &Column,
+    bootstrap: Bootstrap,
+) -> Result<Cell, StudyError> {
+    let (mut values, mut not_applicable, mut failed) = (Vec::new(), 0, 0);
+    for &image in images {
+        let place = Place {
+            image,
+            row,
+            metric: column.metric,
+        };
+        match found.state(place) {
+            State::Number(value) => values.push((found.planned()[image].class, value)),
+            State::NotApplicable => not_applicable += 1,
+            State::Failed => failed += 1,
+            State::Missing => {}
+        }
+    }
+    let estimate: Option<Estimate> = match column.over {
+        Over::Classes => bootstrap.class_mean(&values),
+        Over::Images => bootstrap.mean(&values.iter().map(|v| v.1).collect::<Vec<_>>()),
+    }?;
+    Ok(Cell {
+        method: found.rows()[row].clone(),
+        metric: column.name.clone(),
+        over: column.over,
+        direction: match column.direction {
+            Direction::Larger => "larger",
+            Direction::Smaller => "smaller",
+        },
+        mean: estimate.map(|e| e.mean),
+        low: estimate.map(|e| e.low),
+        high: estimate.map(|e| e.high),
+        images: values.len(),
+        not_applicable,
+        failed,
+    })
+}
+
 /// What the brackets hold.
 pub const INTERVALS: &str = "In brackets: the interval that holds 95 % of the means of 1000 \
     resamples of the images (bootstrap). *centre* and *random* are maps that know nothing of the \
     image.\n";
 
-fn columns(settings: &Settings, metrics: &[Box<dyn Metric>]) -> Vec<Column> {
+fn columns(settings: &Settings, known: &Metrics, metrics: &[Box<dyn Metric>]) -> Vec<Column> {
     let mut columns = Vec::new();
     for (i, (name, metric)) in settings.metrics.iter().zip(metrics).enumerate() {
-        let title = known::metrics()
+        let title = known
             .find(metric.name())
             .map_or(metric.name(), |info| info.title);
         let overs: &[Over] = match metric.name() {

@@ -1,6 +1,6 @@
 //! Boxes in the pixels that the network sees.
 
-use elucid::prelude::*;
+use elucid_vision::input::{InputSpec, Resize};
 
 /// Where `boxes` of a picture lie in the network's input: resized as the picture, moved as the crop
 /// or the padding moves it, and cut at the edge. Boxes of which nothing is left are left out.
@@ -71,7 +71,8 @@ impl Axis {
 
 #[cfg(test)]
 mod tests {
-    use elucid::vision::input::decode_image;
+    use elucid_render::Picture;
+    use elucid_vision::input::decode_image;
     use ndarray::Array3;
 
     use super::*;

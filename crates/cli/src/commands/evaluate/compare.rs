@@ -1,0 +1,109 @@
+//! `elucid evaluate compare`: which methods are better than which, on the same images.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use elucid::render::file::write_atomically;
+use elucid::study::{self, COMPARISONS, Comparison, LEVEL, split};
+
+use super::metrics;
+use crate::console::{Console, Output, table};
+use crate::error::CliError;
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The folder of an evaluation, or of a merge
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+
+    /// Compare every method with this one only, named as in the table [default: every two methods]
+    #[arg(long, value_name = "METHOD")]
+    with: Option<String>,
+
+    /// Only these metrics, named as in the table, several with commas
+    #[arg(long, value_name = "NAME,...")]
+    metrics: Option<String>,
+
+    /// Print no remarks
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub fn run(args: &CompareArgs) -> Result<(), CliError> {
+    let (settings, found) = study::read(&args.folder)?;
+    let made = metrics(&settings)?;
+    let only = args.metrics.as_deref().map(split).unwrap_or_default();
+    let comparisons = Comparison::of(&found, &made, args.with.as_deref(), &only, settings.seed)?;
+    if comparisons.is_empty() {
+        return Err(CliError::Failure(
+            "no two methods have an image in common".to_owned(),
+        ));
+    }
+    if let (Some(mixed), console) = (found.mixed(), Console::new(args.quiet)) {
+        console.note(format!(
+            "numbers may differ between {}",
+            mixed.join(", and ")
+        ));
+    }
+    let file = args.folder.join(COMPARISONS);
+    write_atomically(&file, Comparison::to_csv(&comparisons).as_bytes())?;
+    let mut rows = vec![
+        [
+            "metric",
+            "method",
+            "with",
+            "images",
+            "better by",
+            "effect",
+            "share",
+            "p",
+            "p (Holm)",
+            "",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    ];
+    rows.extend(comparisons.iter().map(|comparison| {
+        let Comparison {
+            difference,
+            low,
+            high,
+            ..
+        } = comparison;
+        vec![
+            comparison.metric.clone(),
+            comparison.method.clone(),
+            comparison.with.clone(),
+            comparison.images.to_string(),
+            format!("{difference:+.3} ({low:+.3} to {high:+.3})"),
+            comparison
+                .effect
+                .map_or(String::new(), |effect| format!("{effect:+.2}")),
+            format!("{:.2}", comparison.share),
+            format!("{:.4}", comparison.p),
+            format!("{:.4}", comparison.p_holm),
+            match (comparison.is_told(), *difference > 0.0) {
+                (false, _) => "not told apart",
+                (true, true) => "better",
+                (true, false) => "worse",
+            }
+            .to_owned(),
+        ]
+    }));
+    let mut out = Output::new();
+    for line in table(&rows, &[3, 5, 6, 7, 8]) {
+        out.line(line)?;
+    }
+    let told = comparisons
+        .iter()
+        .filter(|comparison| comparison.is_told())
+        .count();
+    out.line("")?;
+    out.line(format!(
+        "{told} of {} comparisons tell methods apart: two-sided permutation test, p below {LEVEL} after Holm's \
+         correction for all of them",
+        comparisons.len()
+    ))?;
+    out.line(format!("file {}", file.display()))?;
+    out.flush()
+}

@@ -1,0 +1,114 @@
+//! What can go wrong in a study. What goes wrong with one image is no error of the study: it is
+//! [`Value::Failed`](crate::Value::Failed).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use elucid_attribution::AttributionError;
+use elucid_metrics::MetricError;
+use elucid_vision::ModelError;
+use elucid_vision::input::InputError;
+
+/// An error from a study.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StudyError {
+    /// A method that cannot be made or does not fit the network.
+    #[error(transparent)]
+    Attribution(#[from] AttributionError),
+    /// A metric that cannot be made, or a sum that cannot be taken.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// The network, or a class that it does not have.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Pictures that cannot be put together.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A file or a folder.
+    #[error("cannot {attempt} {}: {source}", path.display())]
+    File {
+        /// `read` or `write`.
+        attempt: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A list of images, or a folder of them, that cannot be understood.
+    #[error("{0}")]
+    Data(String),
+    /// An entry in a list of methods or metrics that cannot be understood.
+    #[error("{0}")]
+    Entry(String),
+    /// A file of a study that does not hold what was written.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing is to be measured.
+    #[error("{0}")]
+    Empty(String),
+    /// The folder holds something.
+    #[error(
+        "the folder {} is not empty; give another one, or Begin::resume to go on with a study that \
+         ended early, or to help one that is running",
+        .0.display()
+    )]
+    Occupied(PathBuf),
+    /// The folder holds something else.
+    #[error("{} holds something, but no evaluation: it has no settings.json", .0.display())]
+    NoStudy(PathBuf),
+    /// The folder was written by another version.
+    #[error(
+        "{} was written by {} version of this program: its results have no journal that could be gone \
+         on with or merged; give another folder, or use the version that made it",
+        folder.display(),
+        if *newer { "a later" } else { "an earlier" }
+    )]
+    Schema {
+        /// The folder.
+        folder: PathBuf,
+        /// Whether a later version wrote it.
+        newer: bool,
+    },
+    /// The folder's study is another one.
+    #[error("{} was begun with other settings: {difference}; give another folder", folder.display())]
+    Settings {
+        /// The folder.
+        folder: PathBuf,
+        /// The first setting that differs, with both values.
+        difference: String,
+    },
+    /// Results of another device, precision or build, whose numbers may differ.
+    #[error(
+        "{}: {difference}, so that numbers may differ; Begin::allow_mixed takes them together all the \
+         same, and the table says so",
+        folder.display()
+    )]
+    Mixed {
+        /// The folder.
+        folder: PathBuf,
+        /// What differs, with both values.
+        difference: String,
+    },
+    /// Folders that do not belong together.
+    #[error("{0}")]
+    Merge(String),
+}
+
+impl StudyError {
+    pub(crate) fn file(attempt: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File {
+            attempt,
+            path: path.clone(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a study will take, told before it begins.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use elucid_attribution::{Progress, Target};
+use elucid_vision::input::open_image;
+
+use crate::error::StudyError;
+use crate::study::Study;
+
+/// What a method will take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expected {
+    /// The method, as it is called in the results.
+    pub method: String,
+    /// How many images it explains.
+    pub images: usize,
+    /// How often it evaluates the network for one image.
+    pub passes: usize,
+    /// How long it takes for one image, in seconds, without metrics.
+    pub seconds: f64,
+}
+
+impl Study<'_> {
+    /// What each method will take, told from the first image that can be read: methods that draw samples are stopped after the
+    /// first of them.
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::Empty`] if no image can be read, and whatever a method says of the first.
+    pub fn expected(&self) -> Result<Vec<Expected>, StudyError> {
+        let photos = self.items.iter().map(|item| {
+            let picture = open_image(&item.path)?;
+            Ok::<_, StudyError>((item.class, self.model.prepare(&picture)?))
+        });
+        let Some((class, photo)) = { photos }.find_map(Result::ok) else {
+            return Err(StudyError::Empty("no image could be read".to_owned()));
+        };
+        let methods = self.methods.iter().map(|entry| {
+            let started = Instant::now();
+            // How far it was at its first report, and when.
+            let first: Arc<Mutex<Option<(Progress, f64)>>> = Arc::default();
+            let options = entry.options(self.seed, self.batch_size).progress({
+                let first = Arc::clone(&first);
+                move |progress| {
+                    let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+                    *first = Some((progress, started.elapsed().as_secs_f64()));
+                    ControlFlow::Break(())
+                }
+            });
+            let attributor = entry.method.build(&options)?;
+            let found = attributor.attribute(self.model, &photo, Target::class(class));
+            let first = *first.lock().unwrap_or_else(PoisonError::into_inner);
+            let (passes, seconds) = match (first, found) {
+                (Some((progress, seconds)), _) => {
+                    let share = progress.total as f64 / progress.done.max(1) as f64;
+                    (progress.total, seconds * share)
+                }
+                (None, Ok(found)) => {
+                    let passes = found.evaluations().first().copied().unwrap_or(1);
+                    (passes, started.elapsed().as_secs_f64())
+                }
+                (None, Err(error)) => return Err(error.into()),
+            };
+            Ok(Expected {
+                method: entry.name.clone(),
+                images: self.items.len(),
+                passes,
+                seconds,
+            })
+        });
+        methods.collect()
+    }
+}

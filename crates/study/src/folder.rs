@@ -1,0 +1,215 @@
+//! The folder of a study: begun, gone on with, or read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::StudyError;
+use crate::files;
+use crate::found::Found;
+use crate::journal::{Reader, Record, Session, Writer};
+use crate::lease::{Holder, Leases, STALE_AFTER};
+use crate::plan::{self, Planned};
+use crate::settings::{SETTINGS, Settings};
+
+/// How a study is begun, or gone on with.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Begin {
+    resume: bool,
+    retry_failed: bool,
+    allow_mixed: bool,
+    stale_after: Duration,
+}
+
+impl Default for Begin {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Begin {
+    /// In a folder that is new or empty.
+    pub fn new() -> Self {
+        Self {
+            resume: false,
+            retry_failed: false,
+            allow_mixed: false,
+            stale_after: STALE_AFTER,
+        }
+    }
+
+    /// Also in a folder in which the same study was begun: what is missing is measured, whoever measured the rest, and
+    /// whoever else is measuring now.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// Tries again what failed, and images that could not be read.
+    pub fn retry_failed(mut self, retry_failed: bool) -> Self {
+        self.retry_failed = retry_failed;
+        self
+    }
+
+    /// Goes on where another device, precision or build began, of which numbers may differ; tables say so.
+    pub fn allow_mixed(mut self, allow_mixed: bool) -> Self {
+        self.allow_mixed = allow_mixed;
+        self
+    }
+
+    /// How long a worker that is not heard of keeps its images, ten minutes by default.
+    pub fn stale_after(mut self, stale_after: Duration) -> Self {
+        self.stale_after = stale_after;
+        self
+    }
+}
+
+/// A study's folder, to which results are being added.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    pub settings: Settings,
+    pub found: Found,
+    reader: Reader,
+    writer: Option<Writer>,
+    pub leases: Leases,
+    session: Session,
+}
+
+impl Folder {
+    /// Begins, or goes on where that is allowed.
+    pub fn open(
+        path: &Path,
+        settings: &Settings,
+        planned: Vec<Planned>,
+        begin: &Begin,
+    ) -> Result<Self, StudyError> {
+        fs::create_dir_all(path).map_err(StudyError::file("write", path))?;
+        let settings = begun(path, settings, &planned, begin)?;
+        let holder = Holder::current();
+        let session = Session {
+            host: holder.host,
+            pid: holder.pid,
+            begun: holder.since,
+            batch_size: settings.0.batch_size,
+            device: settings.0.device.clone(),
+            precision: settings.0.precision.clone(),
+            build: settings.0.build.clone(),
+        };
+        let settings = settings.1;
+        let mut folder = Self {
+            path: path.to_owned(),
+            found: Found::new(&settings, planned),
+            reader: Reader::new(path),
+            writer: None,
+            leases: Leases::new(path, begin.stale_after)?,
+            session,
+            settings,
+        };
+        folder.refresh()?;
+        if begin.retry_failed {
+            folder.found.retry_failed();
+        }
+        Ok(folder)
+    }
+
+    /// Reads what others have found out meanwhile.
+    pub fn refresh(&mut self) -> Result<(), StudyError> {
+        let mine = self.writer.as_ref().and_then(Writer::name);
+        self.reader
+            .news(mine.as_ref(), |record| self.found.add(record))
+    }
+
+    /// Keeps what was found out.
+    pub fn add(&mut self, record: Record) -> Result<(), StudyError> {
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none => {
+                self.found.add_session(self.session.clone());
+                none.insert(Writer::create(&self.path, &self.session)?)
+            }
+        };
+        writer.add(&record)?;
+        self.found.add(record).map_err(StudyError::Data)
+    }
+
+    /// How many blocks there are.
+    pub fn blocks(&self) -> usize {
+        self.found.planned().len().div_ceil(self.settings.block)
+    }
+
+    /// The images of a block, by their places, on which something is left to be done.
+    pub fn left(&self, block: usize) -> Vec<usize> {
+        let size = self.settings.block;
+        let end = self.found.planned().len().min((block + 1) * size);
+        let places = (block * size)..end;
+        places.filter(|&at| !self.found.is_done(at)).collect()
+    }
+}
+
+/// The settings of this process, and those of the folder's study, which it begins where there is none.
+fn begun<'s>(
+    path: &Path,
+    settings: &'s Settings,
+    planned: &[Planned],
+    begin: &Begin,
+) -> Result<(&'s Settings, Settings), StudyError> {
+    let file = path.join(SETTINGS);
+    if files::is_empty(path)? && files::create(&file, &settings.to_bytes()?)? {
+        plan::write(path, planned)?;
+        return Ok((settings, settings.clone()));
+    }
+    if !begin.resume {
+        return Err(StudyError::Occupied(path.to_owned()));
+    }
+    let mut before = Settings::read(path)?;
+    settings.check_same(&before, path, false, begin.allow_mixed)?;
+    let (now, was) = (settings.total(), before.total());
+    if now < was {
+        return Err(StudyError::Settings {
+            folder: path.to_owned(),
+            difference: format!("limit is {now} and was {was}; a limit can only grow"),
+        });
+    }
+    if now > was {
+        before.limit = settings.limit;
+        files::replace(&file, |to| {
+            let bytes = before.to_bytes()?;
+            to.write_all(&bytes)
+                .map_err(StudyError::file("write", &file))
+        })?;
+    }
+    // The list may not have been written any more.
+    if now > was || !path.join(plan::IMAGES).exists() {
+        plan::write(path, planned)?;
+    }
+    Ok((settings, before))
+}
+
+/// Reads a study as far as it is, without adding to it.
+///
+/// # Errors
+///
+/// As [`Settings::read`], and [`StudyError::Damaged`] for journals that do not hold what was written.
+pub fn read(folder: &Path) -> Result<(Settings, Found), StudyError> {
+    let settings = Settings::read(folder)?;
+    let planned = plan::read(folder)?;
+    let mine = (0..settings.total()).filter(|&number| settings.shard.takes(number));
+    // Of a merge with holes not all are there.
+    let listed: Vec<usize> = planned.iter().map(|planned| planned.number).collect();
+    let is_right = match settings.merged_from {
+        0 => mine.eq(listed),
+        _ => listed.is_sorted() && listed.last().is_none_or(|&last| last < settings.total()),
+    };
+    if !is_right {
+        return Err(StudyError::Merge(format!(
+            "{} does not list the images of shard {}",
+            folder.join(plan::IMAGES).display(),
+            settings.shard
+        )));
+    }
+    let mut found = Found::new(&settings, planned);
+    Reader::new(folder).news(None, |record| found.add(record))?;
+    Ok((settings, found))
+}

@@ -1,0 +1,148 @@
+//! The tables of what was found, made from the journals.
+
+use std::io::Write;
+use std::path::Path;
+
+use elucid_metrics::csv;
+use serde::Serialize;
+
+use crate::error::StudyError;
+use crate::files::replace;
+use crate::found::{Found, Place, State};
+use crate::plan::Planned;
+use crate::settings::Settings;
+
+/// A line for each image and method.
+pub const RESULTS: &str = "results.csv";
+/// Images that could not be read.
+pub const SKIPPED: &str = "skipped.csv";
+/// Images of which something is odd.
+pub const NOTES: &str = "notes.csv";
+/// What ended with an error.
+pub const FAILURES: &str = "failures.csv";
+
+/// The columns in front of the metrics.
+const COLUMNS: [&str; 5] = ["file", "class", "predicted", "probability", "method"];
+
+/// What stands in the place of a value that failed.
+const FAILED: &str = "failed";
+
+/// Something to say of an image: why it was skipped, or what is odd about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Remark {
+    /// As the data name it.
+    pub file: String,
+    /// Its label.
+    pub class: usize,
+    /// What there is to say.
+    pub reason: String,
+}
+
+impl Remark {
+    /// Of each image that has one.
+    pub fn list<'f>(remarks: impl Iterator<Item = (&'f Planned, &'f str)>) -> Vec<Self> {
+        let remarks = remarks.map(|(planned, reason)| Self {
+            file: planned.file.clone(),
+            class: planned.class,
+            reason: reason.to_owned(),
+        });
+        remarks.collect()
+    }
+}
+
+/// A value that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// As the data name the image.
+    pub file: String,
+    /// The image's label.
+    pub class: usize,
+    /// The method or baseline.
+    pub method: String,
+    /// The metric.
+    pub metric: String,
+    /// What was said.
+    pub reason: String,
+}
+
+impl Failure {
+    /// Every value that failed.
+    pub fn list(found: &Found) -> Vec<Self> {
+        let failures = found.failures().iter().map(|(place, reason)| {
+            let planned = &found.planned()[place.image];
+            Self {
+                file: planned.file.clone(),
+                class: planned.class,
+                method: found.rows()[place.row].clone(),
+                metric: found.metrics()[place.metric].clone(),
+                reason: reason.clone(),
+            }
+        });
+        failures.collect()
+    }
+}
+
+/// Writes what was found into its folder, file by file and line by line.
+///
+/// # Errors
+///
+/// [`StudyError::File`].
+pub fn write(folder: &Path, settings: &Settings, found: &Found) -> Result<(), StudyError> {
+    let file = |name: &str, lines: &mut dyn Iterator<Item = String>| {
+        let path = folder.join(name);
+        replace(&path, |to: &mut dyn Write| {
+            for line in lines {
+                (to.write_all(line.as_bytes())).map_err(StudyError::file("write", &path))?;
+            }
+            Ok(())
+        })
+    };
+    let head = csv::line(["file", "class", "reason"]);
+    let remarks = |(planned, reason): (&Planned, &str)| {
+        csv::line([&planned.file, &planned.class.to_string(), reason])
+    };
+    let first = |head: &str| std::iter::once(head.to_owned());
+    file(
+        SKIPPED,
+        &mut first(&head).chain(found.skipped().map(remarks)),
+    )?;
+    file(NOTES, &mut first(&head).chain(found.notes().map(remarks)))?;
+    let failures = Failure::list(found).into_iter().map(|failure| {
+        let Failure {
+            file,
+            class,
+            method,
+            metric,
+            reason,
+        } = failure;
+        csv::line([file, class.to_string(), method, metric, reason])
+    });
+    let head = csv::line(["file", "class", "method", "metric", "reason"]);
+    file(FAILURES, &mut first(&head).chain(failures))?;
+    let metrics = settings.metrics.iter().map(String::as_str);
+    let head = csv::line(COLUMNS.into_iter().chain(metrics).chain(["seconds"]));
+    let lines = found.seen().flat_map(|(image, predicted, probability)| {
+        let measured = (0..found.rows().len()).filter(move |&row| found.is_measured(image, row));
+        measured.map(move |row| {
+            let planned = &found.planned()[image];
+            let mut cells = vec![
+                planned.file.clone(),
+                planned.class.to_string(),
+                predicted.to_string(),
+                probability.to_string(),
+                found.rows()[row].clone(),
+            ];
+            cells.extend((0..found.metrics().len()).map(|metric| {
+                match found.state(Place { image, row, metric }) {
+                    State::Number(number) => number.to_string(),
+                    State::Failed => FAILED.to_owned(),
+                    State::NotApplicable | State::Missing => String::new(),
+                }
+            }));
+            let seconds = found.seconds(image, row).unwrap_or_default();
+            cells.push(format!("{seconds:.6}"));
+            csv::line(cells)
+        })
+    });
+    file(RESULTS, &mut first(&head).chain(lines))
+}

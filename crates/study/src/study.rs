@@ -1,0 +1,291 @@
+//! What is to be measured on what.
+
+use std::fmt;
+use std::path::Path;
+
+use elucid_metrics::{Metric, MetricOptions, Metrics};
+use elucid_models::Labels;
+use elucid_vision::{HeadKind, Model};
+
+use crate::data::Item;
+use crate::entries::Entry;
+use crate::error::StudyError;
+use crate::facts::{Build, HeadFacts, InputFacts, ModelFacts};
+use crate::folder::Begin;
+use crate::found::Found;
+use crate::plan::Planned;
+use crate::settings::{DataFacts, SCHEMA, Settings};
+use crate::shard::Shard;
+use crate::work::{self, Control, Ended, Watch};
+
+/// How many images, or samples of images, go together unless it is said.
+pub const BATCH: usize = 8;
+
+/// What is explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Explained {
+    /// The class that the image is labelled with.
+    Label,
+    /// The class that the network takes the image for.
+    Prediction,
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Label => "label",
+            Self::Prediction => "prediction",
+        })
+    }
+}
+
+/// A network, labelled images, methods and metrics: a study that can be run, by one process or by many.
+#[derive(Debug)]
+#[must_use = "a study does nothing until it is run"]
+pub struct Study<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) items: Vec<Item>,
+    data: DataFacts,
+    pub(crate) methods: Vec<Entry>,
+    metric_names: Vec<String>,
+    pub(crate) metrics: Vec<Box<dyn Metric>>,
+    known: Metrics,
+    pub(crate) target: Explained,
+    pub(crate) seed: u64,
+    pub(crate) batch_size: usize,
+    shard: Shard,
+    limit: Option<usize>,
+    device: String,
+    build: Build,
+    remarks: Vec<String>,
+}
+
+impl<'a> Study<'a> {
+    /// A study of `items`, which [`Data::resolve`](crate::Data::resolve) gives and `data`
+    /// ([`Data::facts`](crate::Data::facts)) identifies, by `methods`, measured by `metrics`, each `NAME` or `NAME:OPTION=VALUE,...`.
+    /// Explains labels, from seed 0, eight images at a time.
+    ///
+    /// `device` says what computes, in words that are the same on all machines that compute the same, and `build` which program.
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::Metric`] and [`StudyError::Attribution`] for what cannot be made, [`StudyError::Empty`] for none.
+    pub fn new(
+        model: &'a Model,
+        (items, data): (Vec<Item>, DataFacts),
+        methods: Vec<Entry>,
+        (known, metrics): (&Metrics, &[String]),
+        (device, build): (&str, Build),
+    ) -> Result<Self, StudyError> {
+        for (what, none) in [
+            ("images", items.is_empty()),
+            ("methods", methods.is_empty()),
+            ("metrics", metrics.is_empty()),
+        ] {
+            if none {
+                return Err(StudyError::Empty(format!("there are no {what}")));
+            }
+        }
+        for entry in &methods {
+            entry.method.build(&entry.options(0, 1))?;
+        }
+        let mut study = Self {
+            model,
+            items,
+            data,
+            methods,
+            metric_names: metrics.to_vec(),
+            metrics: Vec::new(),
+            known: known.clone(),
+            target: Explained::Label,
+            seed: 0,
+            batch_size: BATCH,
+            shard: Shard::WHOLE,
+            limit: None,
+            device: device.to_owned(),
+            build,
+            remarks: Vec::new(),
+        };
+        study.make_metrics()?;
+        Ok(study)
+    }
+
+    fn make_metrics(&mut self) -> Result<(), StudyError> {
+        self.metrics = metrics(&self.known, &self.metric_names, self.seed, self.batch_size)?;
+        Ok(())
+    }
+
+    /// What is explained.
+    pub fn target(mut self, target: Explained) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// Where the random numbers of methods, metrics, the random map and the bootstrap begin.
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::Metric`] for metrics that cannot be made.
+    pub fn seed(mut self, seed: u64) -> Result<Self, StudyError> {
+        self.seed = seed;
+        self.make_metrics()?;
+        Ok(self)
+    }
+
+    /// How many images, or samples of images, go together.
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::Metric`] for metrics that cannot be made.
+    pub fn batch_size(mut self, batch_size: usize) -> Result<Self, StudyError> {
+        self.batch_size = batch_size.max(1);
+        self.make_metrics()?;
+        Ok(self)
+    }
+
+    /// Only the first `limit` images, and of these only those of `shard`.
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::Empty`] for a shard that holds none of them.
+    pub fn part(mut self, limit: Option<usize>, shard: Shard) -> Result<Self, StudyError> {
+        let total = limit.map_or(self.data.images, |limit| limit.min(self.data.images));
+        self.items
+            .retain(|item| item.number < total && shard.takes(item.number));
+        if self.items.is_empty() {
+            let reason = format!("shard {shard} holds none of {total} images");
+            return Err(StudyError::Empty(reason));
+        }
+        (self.limit, self.shard) = (limit, shard);
+        Ok(self)
+    }
+
+    /// What was assumed of the network, for reports.
+    pub fn remarks(mut self, remarks: Vec<String>) -> Self {
+        self.remarks = remarks;
+        self
+    }
+
+    /// The metrics themselves.
+    pub fn metrics(&self) -> &[Box<dyn Metric>] {
+        &self.metrics
+    }
+
+    /// The images that are to be measured.
+    pub fn planned(&self) -> Vec<Planned> {
+        self.items.iter().map(Planned::from).collect()
+    }
+
+    /// Everything that the numbers depend on.
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::Attribution`] for layers that do not exist.
+    pub fn settings(&self) -> Result<Settings, StudyError> {
+        let model = self.model;
+        let size = model.input_spec().size();
+        let options = self.metrics.iter().map(|metric| metric.configuration(size));
+        Ok(Settings {
+            schema: SCHEMA,
+            build: self.build.clone(),
+            device: self.device.clone(),
+            precision: "f32".to_owned(),
+            batch_size: self.batch_size,
+            block: self.batch_size,
+            model: ModelFacts::of(model),
+            input: InputFacts::of(model).whoever_said_it(),
+            head: HeadFacts::of(model),
+            class_names: model.labels().map(|labels| labels.set().to_owned()),
+            names: unknown_names(model),
+            remarks: self.remarks.clone(),
+            data: self.data.clone(),
+            target: self.target.to_string(),
+            methods: (self.methods.iter())
+                .map(|entry| entry.facts(model))
+                .collect::<Result<_, _>>()?,
+            metrics: self.metric_names.clone(),
+            metric_options: self.metric_names.iter().cloned().zip(options).collect(),
+            seed: self.seed,
+            shard: self.shard,
+            limit: self.limit,
+            merged_from: 0,
+        })
+    }
+
+    /// Measures what is missing in `folder`, together with whoever else does, until nothing is or until it is asked to stop.
+    ///
+    /// What one image makes fail is a failure of that image ([`Found::failures`]), and the study goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::Occupied`], [`StudyError::Settings`], [`StudyError::Mixed`] and the like for a folder that holds something
+    /// else, [`StudyError::File`] where results cannot be kept, and [`StudyError::Empty`] if no image could be read.
+    pub fn run(
+        &self,
+        folder: &Path,
+        begin: &Begin,
+        control: &Control,
+        watch: &mut dyn Watch,
+    ) -> Result<(Ended, Settings, Found), StudyError> {
+        work::run(self, folder, begin, control, watch)
+    }
+}
+
+/// The metrics themselves, by name and options.
+///
+/// # Errors
+///
+/// [`StudyError::Metric`] for those that cannot be made.
+pub fn metrics(
+    known: &Metrics,
+    names: &[String],
+    seed: u64,
+    batch_size: usize,
+) -> Result<Vec<Box<dyn Metric>>, StudyError> {
+    let options = MetricOptions::new().seed(seed).batch_size(batch_size);
+    let metrics = names.iter().map(|name| known.metric(name, &options));
+    Ok(metrics.collect::<Result<_, _>>()?)
+}
+
+/// The names of the classes, unless what they are called together says it all. Of a yes-or-no network
+/// class 1 stands for no.
+fn unknown_names(model: &Model) -> Vec<String> {
+    match model.labels() {
+        _ if model.head().kind() == HeadKind::Binary => {
+            let yes = model.label(0);
+            vec![yes.clone(), format!("not {yes}")]
+        }
+        Some(labels) if Labels::of_set(labels.set()).is_none() => {
+            labels.names().map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Refuses a network of which no class can be the best guess.
+///
+/// # Errors
+///
+/// [`StudyError::Data`], in words.
+pub fn check_head(model: &Model, target: Explained) -> Result<(), StudyError> {
+    let head = model.head();
+    let reason = match head.kind() {
+        HeadKind::Classes | HeadKind::Labels => return Ok(()),
+        HeadKind::Binary if target == Explained::Label => return Ok(()),
+        HeadKind::Binary => format!(
+            "\"{}\" scores yes and not no, so images of yes are explained by their labels, not by the \
+             prediction",
+            head.scores()
+        ),
+        HeadKind::Number | HeadKind::Numbers => format!(
+            "images are evaluated by their classes, and \"{}\" scores none that could be the best \
+             guess",
+            head.scores()
+        ),
+        _ => match model.logits() {
+            Ok(_) => return Ok(()),
+            Err(error) => error.to_string(),
+        },
+    };
+    Err(StudyError::Data(reason))
+}

@@ -1,0 +1,6 @@
+//! Studies that are begun, stopped, gone on with, shared and merged, with a method that fails on some images.
+
+mod common;
+mod failures;
+mod mixed;
+mod workers;
