@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod conv;
+mod depthwise;
 pub mod gemm;
 pub mod lrn;
 mod planes;
