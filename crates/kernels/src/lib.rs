@@ -6,6 +6,7 @@ mod depthwise;
 pub mod gemm;
 pub mod lrn;
 mod planes;
+pub mod pointwise;
 pub mod pool;
 pub mod relu;
 mod threads;

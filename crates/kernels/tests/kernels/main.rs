@@ -1,6 +1,7 @@
 //! Kernels on slices against loops that can be checked by eye.
 
 mod conv;
+mod pointwise;
 
 /// Numbers from -1.5 to 2.5 (xorshift).
 fn numbers(len: usize, seed: u64) -> Vec<f32> {
