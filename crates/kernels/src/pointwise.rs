@@ -3,8 +3,9 @@
 //! Everything is arithmetic that compilers turn into vector instructions: exponentials by a polynomial and the
 //! bits of the exponent, the error function and the hyperbolic tangent by polynomials and exponentials, no
 //! branches. Results are within 1e-6 of those in double precision, in proportion to the result, or for
-//! derivatives that are sums to their larger term. What bounds them is a division and an exponential for each
-//! number, or, for those without, memory.
+//! derivatives that are sums to their larger term; where an exponential is taken of a product that is rounded
+//! (of `alpha` and a number, of the powers in GELU's approximation), of those at the rounded product. What
+//! bounds them is a division and an exponential for each number, or, for those without, memory.
 
 use rayon::prelude::*;
 
@@ -273,7 +274,7 @@ fn logistic(x: f32) -> (f32, f32) {
 
 #[inline(always)]
 fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+    logistic(x).0
 }
 
 #[inline(always)]
@@ -312,11 +313,10 @@ fn tanh_slope(x: f32) -> f32 {
     4.0 * sigmoid_slope(2.0 * x)
 }
 
-/// `1 - erf(z)` for `z >= 0`, with the same relative error everywhere: Press et al., *Numerical Recipes*,
+/// `1 - erf(z)` for `z >= 0`, given `e^(-z²)`, with the same relative error everywhere: Press et al., *Numerical Recipes*,
 /// 2nd ed. 1992, section 6.2, whose error is 1.2e-7.
 #[inline(always)]
-fn erfc(z: f32) -> f32 {
-    let z = z.clamp(0.0, 11.0);
+fn erfc(z: f32, exp_of_square: f32) -> f32 {
     let t = 1.0 / (1.0 + 0.5 * z);
     let powers = [
         0.170_872_77,
@@ -330,15 +330,17 @@ fn erfc(z: f32) -> f32 {
         1.000_023_7,
         -1.265_512_2,
     ];
-    t * exp(polynomial(t, powers)) * exp_of_square(z)
+    t * exp(polynomial(t, powers)) * exp_of_square
 }
 
-/// `e^(-z²)`. The square is a number with few bits, squared, and a small rest: rounding it would cost
-/// `z²` times the precision.
+/// `e^(-factor x²)`, where `factor` is a power of 2. The square is that of a number with few bits, and a small rest:
+/// rounding it would cost `x²` times the precision.
 #[inline(always)]
-fn exp_of_square(z: f32) -> f32 {
-    let high = f32::from_bits(z.to_bits() & 0xffff_f000);
-    exp(-high * high) * exp(-(z - high) * (z + high))
+fn exp_of_square(x: f32, factor: f32) -> f32 {
+    // Beyond, the result is 0.
+    let x = x.clamp(-20.0, 20.0);
+    let high = f32::from_bits(x.to_bits() & 0xffff_f000);
+    exp(-factor * high * high) * exp(-factor * (x - high) * (x + high))
 }
 
 #[inline(always)]
@@ -354,19 +356,20 @@ fn erf(x: f32) -> f32 {
         1.128_379_2,
     ];
     let small = x * polynomial(x * x, rest);
-    let large = (1.0 - erfc(magnitude)).copysign(x);
+    let large = (1.0 - erfc(magnitude, exp_of_square(x, 1.0))).copysign(x);
     if magnitude < 1.0 { small } else { large }
 }
 
 #[inline(always)]
 fn erf_slope(x: f32) -> f32 {
-    std::f32::consts::FRAC_2_SQRT_PI * exp_of_square(x.abs().clamp(0.0, 1e4))
+    std::f32::consts::FRAC_2_SQRT_PI * exp_of_square(x, 1.0)
 }
 
 /// `Φ(x)`: the probability that a normal number is smaller.
 #[inline(always)]
 fn normal(x: f32) -> f32 {
-    let tail = 0.5 * erfc(x.abs() * std::f32::consts::FRAC_1_SQRT_2);
+    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let tail = 0.5 * erfc(z, exp_of_square(x, 0.5));
     if x < 0.0 { tail } else { 1.0 - tail }
 }
 
@@ -375,7 +378,7 @@ fn gelu_slope(x: f32) -> f32 {
     // 1 / √(2 π)
     const FACTOR: f32 = 0.398_942_3;
     let bounded = x.clamp(-20.0, 20.0);
-    let density = FACTOR * exp_of_square(bounded.abs() * std::f32::consts::FRAC_1_SQRT_2);
+    let density = FACTOR * exp_of_square(x, 0.5);
     normal(x) + bounded * density
 }
 
