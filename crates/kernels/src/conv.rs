@@ -7,8 +7,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Planes;
+use crate::depthwise;
 use crate::gemm::{Matrix, multiply};
-use crate::threads::vectorised;
+use crate::threads::{vectorised, with_scratch};
 use crate::window::{Axis, Geometry, window_setters};
 
 /// The parameters of a two-dimensional convolution, with ONNX's defaults. Pairs are height first.
@@ -107,6 +108,9 @@ const THREAD: usize = 1 << 18;
 /// Numbers in the columns that all threads work on together.
 const TOGETHER: usize = 1 << 21;
 
+/// From so many tasks for each thread on, none of them is shared.
+const MANY: usize = 8;
+
 /// Where the windows of a convolution lie, and how many parts the channels fall into.
 #[derive(Debug, Clone, Copy)]
 pub struct Windows {
@@ -148,6 +152,11 @@ impl Sizes {
             .all(|axis| axis.kernel == 1 && axis.stride == 1 && axis.size == axis.out)
     }
 
+    /// Whether windows of several groups see one channel each.
+    fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.inputs == 1
+    }
+
     /// The weights of a group, `[outputs, inputs * taps]`.
     fn weights<'a>(&self, weight: Planes<'a>, group: usize) -> Matrix<'a> {
         let columns = self.inputs * self.taps();
@@ -165,20 +174,19 @@ impl Sizes {
 /// When sizes are not those that [`Conv2d::check`] and [`Conv2d::windows`] accepted.
 pub fn forward(x: Planes, weight: Planes, bias: Option<&[f32]>, windows: &Windows) -> Vec<f32> {
     let sizes = Sizes::new(windows, weight);
+    if sizes.is_depthwise() {
+        return depthwise::forward(x, weight, bias, windows);
+    }
     let Geometry { rows, cols } = sizes.geometry;
     let [n, channels, height, width] = x.dims();
     let (plane, out_plane) = (height * width, rows.out * cols.out);
     let outputs = sizes.outputs * sizes.groups;
     let mut y = vec![0.0; n * outputs * out_plane];
-    let task = |columns: &mut Vec<f32>, image: usize, y: &mut [f32], together: bool| {
-        let len = sizes.inputs * plane;
-        let x = &x.values()[image * channels * plane..][..channels * plane];
-        for group in 0..sizes.groups {
-            let x = &x[group * len..(group + 1) * len];
-            let y = &mut y[group * sizes.outputs * out_plane..][..sizes.outputs * out_plane];
-            let weights = sizes.weights(weight, group);
-            forward_group(columns, x, weights, y, &sizes, together);
-        }
+    let task = |image: usize, group: usize, y: &mut [f32], together: bool| {
+        let first = image * channels + group * sizes.inputs;
+        let x = &x.values()[first * plane..(first + sizes.inputs) * plane];
+        forward_group(x, sizes.weights(weight, group), y, &sizes, together);
+        let bias = bias.map(|bias| &bias[group * sizes.outputs..]);
         for (y, bias) in y.chunks_exact_mut(out_plane).zip(bias.unwrap_or_default()) {
             vectorised(
                 #[inline(always)]
@@ -186,18 +194,11 @@ pub fn forward(x: Planes, weight: Planes, bias: Option<&[f32]>, windows: &Window
             );
         }
     };
-    for_each_image(&mut y, n, outputs * out_plane, task);
+    for_each_group(&mut y, n, sizes.groups, sizes.outputs * out_plane, task);
     y
 }
 
-fn forward_group(
-    columns: &mut Vec<f32>,
-    x: &[f32],
-    weights: Matrix,
-    y: &mut [f32],
-    sizes: &Sizes,
-    together: bool,
-) {
+fn forward_group(x: &[f32], weights: Matrix, y: &mut [f32], sizes: &Sizes, together: bool) {
     let Geometry { rows, cols } = sizes.geometry;
     let out_plane = rows.out * cols.out;
     if sizes.is_pointwise() {
@@ -207,35 +208,36 @@ fn forward_group(
     let depth = sizes.inputs * sizes.taps();
     let limit = if together { TOGETHER } else { THREAD };
     let tile = (limit / (depth * cols.out).max(1)).clamp(1, rows.out);
-    columns.resize(depth * tile * cols.out, 0.0);
-    for tile in tiles(rows.out, tile) {
-        let positions = tile.len() * cols.out;
-        let columns = &mut columns[..depth * positions];
-        let channel = sizes.taps() * positions;
-        let gather = |(x, columns): (&[f32], &mut [f32])| {
-            vectorised(
-                #[inline(always)]
-                || im2col(columns, x, &sizes.geometry, tile.clone()),
+    with_scratch(depth * tile * cols.out, |columns| {
+        for tile in tiles(rows.out, tile) {
+            let positions = tile.len() * cols.out;
+            let columns = &mut columns[..depth * positions];
+            let channel = sizes.taps() * positions;
+            let gather = |(x, columns): (&[f32], &mut [f32])| {
+                vectorised(
+                    #[inline(always)]
+                    || im2col(columns, x, &sizes.geometry, tile.clone()),
+                );
+            };
+            let plane = rows.size * cols.size;
+            if together {
+                x.par_chunks_exact(plane)
+                    .zip(columns.par_chunks_exact_mut(channel))
+                    .for_each(gather);
+            } else {
+                x.chunks_exact(plane)
+                    .zip(columns.chunks_exact_mut(channel))
+                    .for_each(gather);
+            }
+            multiply(
+                &mut y[tile.start * cols.out..],
+                out_plane,
+                weights,
+                Matrix::packed(columns, depth, positions),
+                together,
             );
-        };
-        let plane = rows.size * cols.size;
-        if together {
-            x.par_chunks_exact(plane)
-                .zip(columns.par_chunks_exact_mut(channel))
-                .for_each(gather);
-        } else {
-            x.chunks_exact(plane)
-                .zip(columns.chunks_exact_mut(channel))
-                .for_each(gather);
         }
-        multiply(
-            &mut y[tile.start * cols.out..],
-            out_plane,
-            weights,
-            Matrix::packed(columns, depth, positions),
-            together,
-        );
-    }
+    });
 }
 
 /// The gradient at the input `[N, I, H, W]`, given the one at the output, `[N, O, H', W']`.
@@ -245,33 +247,25 @@ fn forward_group(
 /// As [`forward`].
 pub fn transpose(g: Planes, weight: Planes, windows: &Windows) -> Vec<f32> {
     let sizes = Sizes::new(windows, weight);
+    if sizes.is_depthwise() {
+        return depthwise::transpose(g, weight, windows);
+    }
     let Geometry { rows, cols } = sizes.geometry;
     let [n, outputs, ..] = g.dims();
     let (plane, out_plane) = (rows.size * cols.size, rows.out * cols.out);
     let channels = sizes.inputs * sizes.groups;
     let mut x = vec![0.0; n * channels * plane];
-    let task = |columns: &mut Vec<f32>, image: usize, x: &mut [f32], together: bool| {
-        let g = &g.values()[image * outputs * out_plane..][..outputs * out_plane];
-        for group in 0..sizes.groups {
-            let len = sizes.outputs * out_plane;
-            let g = Matrix::packed(&g[group * len..(group + 1) * len], sizes.outputs, out_plane);
-            let x = &mut x[group * sizes.inputs * plane..][..sizes.inputs * plane];
-            let weights = sizes.weights(weight, group);
-            transpose_group(columns, g, weights, x, &sizes, together);
-        }
+    let task = |image: usize, group: usize, x: &mut [f32], together: bool| {
+        let first = image * outputs + group * sizes.outputs;
+        let g = &g.values()[first * out_plane..(first + sizes.outputs) * out_plane];
+        let g = Matrix::packed(g, sizes.outputs, out_plane);
+        transpose_group(g, sizes.weights(weight, group), x, &sizes, together);
     };
-    for_each_image(&mut x, n, channels * plane, task);
+    for_each_group(&mut x, n, sizes.groups, sizes.inputs * plane, task);
     x
 }
 
-fn transpose_group(
-    columns: &mut Vec<f32>,
-    g: Matrix,
-    weights: Matrix,
-    x: &mut [f32],
-    sizes: &Sizes,
-    together: bool,
-) {
+fn transpose_group(g: Matrix, weights: Matrix, x: &mut [f32], sizes: &Sizes, together: bool) {
     let Geometry { rows, cols } = sizes.geometry;
     let (plane, out_plane) = (rows.size * cols.size, rows.out * cols.out);
     if sizes.is_pointwise() {
@@ -286,41 +280,42 @@ fn transpose_group(
     let block = (THREAD / (taps * out_plane).max(1)).clamp(1, share.max(1));
     let tile = (THREAD / (block * taps * cols.out).max(1)).clamp(1, rows.out);
     // Channels `first ..` of the group.
-    let scatter = |columns: &mut Vec<f32>, first: usize, x: &mut [f32]| {
+    let scatter = |first: usize, x: &mut [f32]| {
         let depth = x.len() / plane * taps;
         let weights = Matrix {
             values: &weights.values[first * taps..],
             columns: depth,
             ..weights
         };
-        columns.resize(depth * tile * cols.out, 0.0);
-        for tile in tiles(rows.out, tile) {
-            let positions = tile.len() * cols.out;
-            let columns = &mut columns[..depth * positions];
-            let g = Matrix {
-                values: &g.values[tile.start * cols.out..],
-                columns: positions,
-                ..g
-            };
-            multiply(columns, positions, weights.transposed(), g, false);
-            vectorised(
-                #[inline(always)]
-                || {
-                    let columns = columns.chunks_exact(taps * positions);
-                    for (x, columns) in x.chunks_exact_mut(plane).zip(columns) {
-                        col2im(x, columns, &sizes.geometry, tile.clone());
-                    }
-                },
-            );
-        }
+        with_scratch(depth * tile * cols.out, |columns| {
+            for tile in tiles(rows.out, tile) {
+                let positions = tile.len() * cols.out;
+                let columns = &mut columns[..depth * positions];
+                let g = Matrix {
+                    values: &g.values[tile.start * cols.out..],
+                    columns: positions,
+                    ..g
+                };
+                multiply(columns, positions, weights.transposed(), g, false);
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        let columns = columns.chunks_exact(taps * positions);
+                        for (x, columns) in x.chunks_exact_mut(plane).zip(columns) {
+                            col2im(x, columns, &sizes.geometry, tile.clone());
+                        }
+                    },
+                );
+            }
+        });
     };
     if together {
         x.par_chunks_mut(block * plane)
             .enumerate()
-            .for_each_init(Vec::new, |columns, (i, x)| scatter(columns, i * block, x));
+            .for_each(|(i, x)| scatter(i * block, x));
     } else {
         for (i, x) in x.chunks_mut(block * plane).enumerate() {
-            scatter(columns, i * block, x);
+            scatter(i * block, x);
         }
     }
 }
@@ -331,29 +326,33 @@ fn tiles(rows: usize, tile: usize) -> impl Iterator<Item = Range<usize>> {
         .map(move |first| first..(first + tile).min(rows))
 }
 
-/// Calls `f(scratch, image, values, together)` for each of `n` images of `len` values: a thread for
-/// each image, and all threads together on those that are left over.
-fn for_each_image(
+/// Calls `f(image, group, values, together)` for each group, of `len` values, of `n` images. As many as share out
+/// evenly have a thread each; all threads work together on what is left over.
+fn for_each_group(
     values: &mut [f32],
     n: usize,
+    groups: usize,
     len: usize,
-    f: impl Fn(&mut Vec<f32>, usize, &mut [f32], bool) + Send + Sync,
+    f: impl Fn(usize, usize, &mut [f32], bool) + Send + Sync,
 ) {
     if values.is_empty() {
         return;
     }
     let threads = rayon::current_num_threads();
-    let apart = n - n % threads;
+    let count = n * groups;
+    // Of many, the last may as well be late by one.
+    let apart = match count >= MANY * threads {
+        true => count,
+        false => count - count % threads,
+    };
     let (first, rest) = values.split_at_mut(apart * len);
     first
         .par_chunks_exact_mut(len)
         .enumerate()
-        .for_each_init(Vec::new, |columns, (i, values)| {
-            f(columns, i, values, false)
-        });
-    let mut columns = Vec::new();
+        .for_each(|(i, values)| f(i / groups, i % groups, values, false));
     for (i, values) in rest.chunks_exact_mut(len).enumerate() {
-        f(&mut columns, apart + i, values, true);
+        let i = apart + i;
+        f(i / groups, i % groups, values, true);
     }
 }
 

@@ -2,9 +2,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod conv;
+mod depthwise;
 pub mod gemm;
 pub mod lrn;
 mod planes;
+pub mod pointwise;
 pub mod pool;
 pub mod relu;
 mod threads;

@@ -1,3 +1,5 @@
+use std::cell::Cell;
+
 use rayon::prelude::*;
 
 /// How many threads work on the CPU backend: those of rayon's global pool, as many as there are
@@ -48,4 +50,42 @@ pub(crate) fn for_each_chunk<S: Send>(
                 || f(scratch, i, chunk),
             )
         });
+}
+
+/// Calls `f(i, part)` for each part of `len` numbers, on all threads.
+pub(crate) fn for_each_part(
+    values: &mut [f32],
+    len: usize,
+    f: impl Fn(usize, &mut [f32]) + Send + Sync,
+) {
+    if values.is_empty() {
+        return;
+    }
+    values
+        .par_chunks_mut(len)
+        .enumerate()
+        .with_min_len(TASK.div_ceil(len))
+        .for_each(|(i, part)| f(i, part));
+}
+
+/// The most numbers that a thread keeps from one call to the next: 16 MiB.
+const KEPT: usize = 1 << 22;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// Calls `f` with `len` numbers that may be any: the thread's own, which are neither allocated nor zeroed
+/// again for each call.
+pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    // A call within a call, or one that another thread's work makes meanwhile, finds none and makes its own.
+    let mut values = SCRATCH.take();
+    if values.len() < len {
+        values = vec![0.0; len];
+    }
+    let result = f(&mut values[..len]);
+    if values.len() <= KEPT {
+        SCRATCH.set(values);
+    }
+    result
 }

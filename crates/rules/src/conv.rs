@@ -38,10 +38,7 @@ pub fn conv2d(
     }
     let windows = conv.windows([height, width], dims);
     let beside = x.device() == weight.device() && x.dtype() == weight.dtype();
-    if beside
-        && !is_depthwise(conv, dims)
-        && let Some(convolution) = Convolution::new(&weight, bias.as_ref(), windows)
-    {
+    if beside && let Some(convolution) = Convolution::new(&weight, bias.as_ref(), windows) {
         return operation::run(x, Arc::new(convolution));
     }
     let [top, left, bottom, right] = conv.pads;
@@ -77,9 +74,7 @@ pub fn conv2d_transpose(
         [weights, rows.out, cols.out],
         "the output of a convolution of {size:?}"
     );
-    if !is_depthwise(conv, dims)
-        && let (Some(g), Some(weight)) = (Host::view(&g), Host::view(&weight))
-    {
+    if let (Some(g), Some(weight)) = (Host::view(&g), Host::view(&weight)) {
         return transpose(&g, &weight, &windows);
     }
     let rest = |axis: Axis| axis.size + axis.before + axis.after - axis.covered();
@@ -93,11 +88,6 @@ pub fn conv2d_transpose(
     module::conv_transpose2d(g, weight, None, options)
         .narrow(2, rows.before, rows.size)
         .narrow(3, cols.before, cols.size)
-}
-
-/// Whether burn's own convolution does better: it has kernels for windows that see one channel.
-fn is_depthwise(conv: &Conv2d, weight: [usize; 4]) -> bool {
-    conv.groups > 1 && weight[1] == 1
 }
 
 /// The gradient at the input, given the one at the output.

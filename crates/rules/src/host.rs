@@ -1,5 +1,7 @@
 //! Tensors of burn's CPU backend as the slices that `elucid-kernels` works on.
 
+#[cfg(feature = "flex")]
+use burn::tensor::DType;
 use burn::tensor::Tensor;
 use elucid_kernels::Planes;
 
@@ -13,15 +15,35 @@ pub(crate) struct Host {
     dims: [usize; 4],
 }
 
+/// Whether a tensor holds `f32` on burn's CPU backend, outside of any autodiff graph.
+#[cfg(feature = "flex")]
+fn is_on_host<const D: usize>(x: &Tensor<D>) -> bool {
+    use burn::backend::DispatchDevice;
+
+    matches!(x.device().as_dispatch(), DispatchDevice::Flex(_)) && x.dtype() == DType::F32
+}
+
+/// Whether the numbers of a tensor, or of the one that is tracked, are `f32` on burn's CPU backend.
+#[cfg(feature = "flex")]
+pub(crate) fn computes_on_host<const D: usize>(x: &Tensor<D>) -> bool {
+    use burn::backend::DispatchDevice;
+
+    let device = x.device().inner();
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_)) && x.dtype() == DType::F32
+}
+
+#[cfg(not(feature = "flex"))]
+pub(crate) fn computes_on_host<const D: usize>(_: &Tensor<D>) -> bool {
+    false
+}
+
 #[cfg(feature = "flex")]
 impl Host {
     /// `None` on other backends, and for other kinds of numbers.
     pub(crate) fn view(x: &Tensor<4>) -> Option<Self> {
-        use burn::backend::{DispatchDevice, Flex};
-        use burn::tensor::DType;
+        use burn::backend::Flex;
 
-        let on_cpu = matches!(x.device().as_dispatch(), DispatchDevice::Flex(_));
-        if !on_cpu || x.dtype() != DType::F32 {
+        if !is_on_host(x) {
             return None;
         }
         let dims = x.dims();
@@ -39,16 +61,22 @@ impl Host {
     /// A tensor beside this one.
     pub(crate) fn tensor(&self, values: Vec<f32>, dims: [usize; 4]) -> Tensor<4> {
         use burn::backend::Flex;
-        use burn::backend::flex::{FlexTensor, Layout};
-        use burn::tensor::{Bytes, DType, Shape};
+        use burn::tensor::Shape;
 
-        let tensor = FlexTensor::new(
-            Bytes::from_elems(values),
-            Layout::contiguous(Shape::from(dims)),
-            DType::F32,
-        );
-        Tensor::from_primitive::<Flex>(tensor)
+        Tensor::from_primitive::<Flex>(contiguous(values, Shape::from(dims)))
     }
+}
+
+#[cfg(feature = "flex")]
+fn contiguous(values: Vec<f32>, shape: burn::tensor::Shape) -> burn::backend::flex::FlexTensor {
+    use burn::backend::flex::{FlexTensor, Layout};
+    use burn::tensor::Bytes;
+
+    FlexTensor::new(
+        Bytes::from_elems(values),
+        Layout::contiguous(shape),
+        DType::F32,
+    )
 }
 
 #[cfg(not(feature = "flex"))]
@@ -73,5 +101,75 @@ impl Host {
 
     pub(crate) fn planes(&self) -> Planes<'_> {
         Planes::new(self.values(), self.dims)
+    }
+}
+
+/// The numbers of a contiguous `f32` tensor in main memory, whatever its rank, which need not be that of the
+/// tensor's type. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Numbers {
+    #[cfg(feature = "flex")]
+    tensor: burn::backend::flex::FlexTensor,
+    #[cfg(not(feature = "flex"))]
+    never: std::convert::Infallible,
+}
+
+#[cfg(feature = "flex")]
+impl Numbers {
+    /// `None` on other backends, and for other kinds of numbers.
+    pub(crate) fn of<const D: usize>(x: Tensor<D>) -> Option<Self> {
+        use burn::backend::Flex;
+
+        if !is_on_host(&x) {
+            return None;
+        }
+        let tensor = x.try_into_primitive::<Flex>().ok()?;
+        Some(Self {
+            tensor: tensor.to_contiguous(),
+        })
+    }
+
+    pub(crate) fn values(&self) -> &[f32] {
+        self.tensor.storage()
+    }
+
+    /// A tensor of this shape.
+    pub(crate) fn made<const D: usize>(&self, values: Vec<f32>) -> Tensor<D> {
+        use burn::backend::Flex;
+
+        let shape = self.tensor.layout().shape().clone();
+        Tensor::from_primitive::<Flex>(contiguous(values, shape))
+    }
+
+    pub(crate) fn into_tensor<const D: usize>(self) -> Tensor<D> {
+        Tensor::from_primitive::<burn::backend::Flex>(self.tensor)
+    }
+
+    /// The numbers in their place, unless somebody else holds them, too.
+    pub(crate) fn to_change(&mut self) -> Option<&mut [f32]> {
+        self.tensor.try_storage_mut()
+    }
+}
+
+#[cfg(not(feature = "flex"))]
+impl Numbers {
+    pub(crate) fn of<const D: usize>(_: Tensor<D>) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn values(&self) -> &[f32] {
+        match self.never {}
+    }
+
+    pub(crate) fn made<const D: usize>(&self, _: Vec<f32>) -> Tensor<D> {
+        match self.never {}
+    }
+
+    pub(crate) fn into_tensor<const D: usize>(self) -> Tensor<D> {
+        match self.never {}
+    }
+
+    pub(crate) fn to_change(&mut self) -> Option<&mut [f32]> {
+        match self.never {}
     }
 }

@@ -12,6 +12,7 @@ mod kind;
 mod lrn;
 mod operation;
 mod operator_rule;
+mod pointwise;
 mod pool;
 mod power;
 mod products;
@@ -30,6 +31,7 @@ pub use composite::{Composite, Depth, Entry, Subject, Which};
 pub use conv::{conv2d, conv2d_transpose};
 pub use elucid_kernels::conv::Conv2d;
 pub use elucid_kernels::lrn::Lrn;
+pub use elucid_kernels::pointwise::Pointwise;
 pub use elucid_kernels::pool::{Pool2d, PoolError};
 pub use error::RuleError;
 pub use kind::{Algebra, InvalidOpKind, OpKind, Operator};
@@ -39,6 +41,7 @@ pub use operator_rule::{
     BoundRule, Execution, Forward, OperatorRule, RuleUse, Site, SiteInput, Statistics,
     apply_operator, pullback,
 };
+pub use pointwise::pointwise;
 pub use pool::{avg_pool2d, max_pool2d};
 pub use power::powf;
 pub use products::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, activation};
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, Pointwise, pointwise};
 
 use super::pointwise::Function;
 use crate::activation::Activation;
@@ -19,6 +19,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             |v, [alpha, _]| if v < 0.0 { alpha * v } else { v },
             |x, [alpha, _]| activation::leaky_relu(x, f64::from(alpha)),
         )
+        .sweep(|[alpha, _]| Pointwise::LeakyRelu { alpha })
         .parameters(a.float_or("alpha", 0.01), 0.0)
         .read()
     }),
@@ -28,6 +29,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             |v, _| 1.0 / (1.0 + (-v).exp()),
             |x, _| activation::sigmoid(x),
         )
+        .sweep(|_| Pointwise::Sigmoid)
         .read()
     }),
     // Where these two become constant, they have the derivative of the constant.
@@ -42,6 +44,7 @@ pub(super) const ENTRIES: &[Entry] = &[
                 line.mask_fill(low, 0.0).mask_fill(high, 1.0)
             },
         )
+        .sweep(|[alpha, beta]| Pointwise::HardSigmoid { alpha, beta })
         .parameters(a.float_or("alpha", 0.2), a.float_or("beta", 0.5))
         .read()
     }),
@@ -56,10 +59,13 @@ pub(super) const ENTRIES: &[Entry] = &[
                 between.mask_where(high, x).mask_fill(low, 0.0)
             },
         )
+        .sweep(|_| Pointwise::HardSwish)
         .read()
     }),
     Entry::onnx("Tanh", 1, |_| {
-        function("Tanh", |v, _| v.tanh(), |x, _| x.tanh()).read()
+        function("Tanh", |v, _| v.tanh(), |x, _| x.tanh())
+            .sweep(|_| Pointwise::Tanh)
+            .read()
     }),
     Entry::onnx("Elu", 1, |a| {
         function(
@@ -187,7 +193,10 @@ fn swish(kind: OpKind, alpha: f32) -> Result<Arc<dyn Operator>, String> {
             |x, [alpha, _]| x.clone() * activation::sigmoid(x * alpha),
         )
     };
-    swish.parameters(alpha, 0.0).read()
+    swish
+        .sweep(|[alpha, _]| Pointwise::Swish { alpha })
+        .parameters(alpha, 0.0)
+        .read()
 }
 
 /// `ln(1 + e^x)`, without overflow. The larger of `x` and 0 is taken out as a constant, so that the
@@ -234,7 +243,8 @@ impl Operator for Relu {
 
 impl Kernel for Relu {
     fn run(&self, mut inputs: Slots, _outputs: &[Known]) -> Vec<Activation> {
-        vec![activation::relu(inputs.take(0).untyped()).into()]
+        let x = inputs.take(0).untyped();
+        vec![pointwise(x, Pointwise::Relu, activation::relu).into()]
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, Pointwise, pointwise};
 
 use crate::activation::{Activation, IntoView};
 use crate::host::HostTensor;
@@ -131,13 +131,13 @@ impl Kernel for Bounded {
     fn run(&self, mut inputs: Slots, _outputs: &[Known]) -> Vec<Activation> {
         let x = inputs.take(0).untyped();
         let Self { min, max } = *self;
-        let y = match (min > f32::NEG_INFINITY, max < f32::INFINITY) {
+        let bounded = |x: Tensor<1>| match (min > f32::NEG_INFINITY, max < f32::INFINITY) {
             (true, true) => x.clamp(min, max),
             (true, false) => x.clamp_min(min),
             (false, true) => x.clamp_max(max),
             (false, false) => x,
         };
-        vec![y.into()]
+        vec![pointwise(x, Pointwise::Clip { min, max }, bounded).into()]
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

@@ -1,6 +1,6 @@
 //! Functions of each number that are no activations between layers.
 
-use elucid_rules::Algebra;
+use elucid_rules::{Algebra, Pointwise};
 
 use super::pointwise::Function;
 use crate::registry::Entry;
@@ -12,7 +12,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         Function::new("Sqrt", Bends, |v, _| v.sqrt(), |x, _| x.sqrt()).read()
     }),
     Entry::onnx("Exp", 1, |_| {
-        Function::new("Exp", Bends, |v, _| v.exp(), |x, _| x.exp()).read()
+        Function::new("Exp", Bends, |v, _| v.exp(), |x, _| x.exp())
+            .sweep(|_| Pointwise::Exp)
+            .read()
     }),
     Entry::onnx("Log", 1, |_| {
         Function::new("Log", Bends, |v, _| v.ln(), |x, _| x.log()).read()
@@ -31,7 +33,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         Function::new("Reciprocal", Bends, |v, _| v.recip(), |x, _| x.recip()).read()
     }),
     Entry::onnx("Erf", 1, |_| {
-        Function::new("Erf", Bends, |v, _| libm::erff(v), |x, _| x.erf()).read()
+        Function::new("Erf", Bends, |v, _| libm::erff(v), |x, _| x.erf())
+            .sweep(|_| Pointwise::Erf)
+            .read()
     }),
     Entry::onnx("Sin", 7, |_| {
         Function::new("Sin", Bends, |v, _| v.sin(), |x, _| x.sin()).read()

@@ -8,7 +8,7 @@ use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, Pointwise, pointwise};
 
 use crate::activation::{Activation, IntoView};
 use crate::host::broadcast;
@@ -88,7 +88,14 @@ impl Kernel for Gelu {
             }
             None => x,
         };
-        vec![(x.clone() * 0.5 * (factor(x, self.how) + 1.0)).into()]
+        let function = match self.how {
+            How::Exact => Pointwise::Gelu,
+            How::Tanh => Pointwise::GeluTanh,
+        };
+        let y = pointwise(x, function, |x| {
+            x.clone() * 0.5 * (factor(x, self.how) + 1.0)
+        });
+        vec![y.into()]
     }
 
     fn flops(&self, shapes: &Shapes) -> Option<u64> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, Pointwise, pointwise};
 
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
@@ -26,6 +26,8 @@ pub(super) struct Function {
     pub integer: Option<fn(i64) -> i64>,
     /// On a tensor of any rank.
     pub tensor: fn(Tensor<1>, [f32; 2]) -> Tensor<1>,
+    /// The same as one sweep, where there is one.
+    pub sweep: Option<fn([f32; 2]) -> Pointwise>,
 }
 
 impl Function {
@@ -42,11 +44,17 @@ impl Function {
             number,
             integer: None,
             tensor,
+            sweep: None,
         }
     }
 
     pub fn parameters(mut self, first: f32, second: f32) -> Self {
         self.parameters = [first, second];
+        self
+    }
+
+    pub fn sweep(mut self, sweep: fn([f32; 2]) -> Pointwise) -> Self {
+        self.sweep = Some(sweep);
         self
     }
 
@@ -85,7 +93,12 @@ impl Operator for Function {
 impl Kernel for Function {
     fn run(&self, mut inputs: Slots, _outputs: &[Known]) -> Vec<Activation> {
         let x = inputs.take(0).untyped();
-        vec![(self.tensor)(x, self.parameters).into()]
+        let tensor = |x| (self.tensor)(x, self.parameters);
+        let y = match self.sweep {
+            Some(sweep) => pointwise(x, sweep(self.parameters), tensor),
+            None => tensor(x),
+        };
+        vec![y.into()]
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

@@ -107,6 +107,48 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    /// Windows that see one channel, of which there are several groups.
+    fn depthwise()(
+        kernel in [1usize..10, 1..10],
+        stride in [1usize..4, 1..4],
+        dilation in [1usize..4, 1..3],
+        pads in [0usize..6, 0..6, 0..6, 0..6],
+        channels in 2usize..7,
+        multiplier in 1usize..4,
+        n in prop_oneof![Just(1usize), Just(3)],
+        beyond in [0usize..20, 0..20],
+        seed: u64,
+    ) -> Case {
+        let conv = Conv2d { stride, pads, dilation, groups: channels };
+        let size = |i: usize| {
+            let extent = (kernel[i] - 1) * dilation[i] + 1;
+            extent.saturating_sub(pads[i] + pads[i + 2]).max(1) + beyond[i]
+        };
+        Case::new(conv, [n, channels, size(0), size(1)], channels * multiplier, kernel, seed)
+    }
+}
+
+prop_compose! {
+    /// More groups than a processor has threads.
+    fn grouped()(
+        kernel in [1usize..4, 1..4],
+        stride in [1usize..3, 1..3],
+        dilation in [1usize..3, 1..3],
+        pads in [0usize..3, 0..3, 0..3, 0..3],
+        groups in 2usize..40,
+        per_group in [2usize..5, 1..5],
+        n in prop_oneof![Just(1usize), Just(3)],
+        beyond in [0usize..9, 0..9],
+        seed: u64,
+    ) -> Case {
+        let conv = Conv2d { stride, pads, dilation, groups };
+        let size = |i: usize| (kernel[i] - 1) * dilation[i] + 1 + beyond[i];
+        let x = [n, per_group[0] * groups, size(0), size(1)];
+        Case::new(conv, x, per_group[1] * groups, kernel, seed)
+    }
+}
+
 /// Value and gradient are burn's, the value is that of loops, and the transpose is the gradient.
 fn check(case: &Case) {
     let value = Array::of(case.ours(case.x.tensor()));
@@ -134,6 +176,16 @@ proptest! {
     fn any_convolution_that_fits(case in fitting()) {
         check(&case);
     }
+
+    #[test]
+    fn any_depthwise_convolution(case in depthwise()) {
+        check(&case);
+    }
+
+    #[test]
+    fn many_groups(case in grouped()) {
+        check(&case);
+    }
 }
 
 /// What does not fit into one tile of columns, for one thread and for all together; the first layers
@@ -154,6 +206,48 @@ fn sizes_of_a_network() {
     for (conv, x, outputs, kernel) in cases {
         check(&Case::new(conv, x, outputs, [kernel, kernel], 1));
     }
+}
+
+/// The depthwise and grouped layers of networks, planes of several tiles and of less than a vector, strides
+/// wider than the window, and more padding than image.
+#[test]
+fn sizes_of_depthwise_and_grouped_layers() {
+    let same =
+        |kernel: usize, groups: usize| Conv2d::default().pads([kernel / 2; 4]).groups(groups);
+    let cases = [
+        (same(3, 5), [1, 5, 112, 112], 5, 3),
+        (same(3, 5).stride([2, 2]), [1, 5, 112, 113], 5, 3),
+        (same(3, 6).stride([2, 2]), [3, 6, 15, 14], 12, 3),
+        (same(5, 4), [1, 4, 28, 28], 4, 5),
+        (same(5, 4).stride([2, 2]), [3, 4, 56, 56], 4, 5),
+        (same(7, 40), [1, 40, 7, 7], 40, 7),
+        (same(7, 3), [1, 3, 56, 56], 9, 7),
+        (same(9, 4), [1, 4, 32, 32], 4, 9),
+        (same(3, 4).dilation([2, 2]), [1, 4, 33, 31], 4, 3),
+        (same(3, 4).stride([5, 4]), [1, 4, 33, 31], 4, 3),
+        (same(1, 4).stride([3, 3]), [1, 4, 10, 11], 4, 1),
+        (same(3, 3).pads([9, 0, 2, 12]), [1, 3, 3, 2], 3, 3),
+        (same(3, 32), [1, 128, 28, 28], 128, 3),
+        (same(3, 32).stride([2, 2]), [1, 256, 28, 28], 256, 3),
+        (same(3, 3).pads([0, 1, 2, 0]), [3, 48, 14, 15], 48, 3),
+    ];
+    for (conv, x, outputs, kernel) in cases {
+        check(&Case::new(conv, x, outputs, [kernel, kernel], 1));
+    }
+}
+
+/// A row is wider than any tile.
+#[test]
+fn depthwise_rows_larger_than_a_tile() {
+    let wide = Conv2d::default().pads([0, 1, 0, 1]).groups(2);
+    check(&Case::new(wide, [1, 2, 3, 20_000], 2, [2, 3], 1));
+    check(&Case::new(
+        wide.stride([1, 2]),
+        [1, 2, 3, 20_001],
+        2,
+        [2, 3],
+        1,
+    ));
 }
 
 /// A plane of one row is wider than any tile, and a window has more elements than a tile.

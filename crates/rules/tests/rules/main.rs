@@ -4,5 +4,6 @@ mod built_in;
 mod conv;
 mod lrn;
 mod operator_rules;
+mod pointwise;
 mod pool;
 mod redirected;

@@ -1,0 +1,475 @@
+//! Depthwise convolution: windows that see one channel each, `groups` being the number of channels.
+//!
+//! There is nothing to multiply matrices of: a number of the output is a sum of a few products, and what bounds
+//! it is one load for each of them, so that the numbers have to stay in the first-level cache and rows of 7 must
+//! not leave vectors half empty. A tile of a plane is copied into a plane of its own with its padding, for
+//! each remainder of the stride one, in which a tap (an element of the window) of all windows is one long
+//! stretch: output `p` is the sum over taps of `weight * plane[p + offset]`, computed also at the few places
+//! between two rows, which nobody reads. Backwards the same sums run over the gradient with the window turned
+//! round, for each remainder of the stride by itself.
+//!
+//! Layouts are `[N, C, H, W]` for images and `[C * multiplier, 1, height, width]` for weights, of which channel
+//! `c` has those from `c * multiplier` on. Planes are shared out to all threads.
+
+use std::ops::Range;
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::Planes;
+use crate::conv::Windows;
+use crate::threads::{for_each_part, with_scratch};
+use crate::window::Axis;
+
+/// Numbers in a tile with its padding, so that it stays in the first-level cache with what it becomes.
+const TILE: usize = 1 << 12;
+
+/// A multiple of the numbers in any vector.
+const LANES: usize = 16;
+
+/// `y = weight * x + bias`: planes `[N, C, H, W]` by a weight `[C * multiplier, 1, height, width]` and a bias
+/// `[C * multiplier]` to `[N, C * multiplier, H', W']`.
+///
+/// # Panics
+///
+/// When sizes are not those that [`Conv2d::check`](crate::conv::Conv2d::check) and
+/// [`Conv2d::windows`](crate::conv::Conv2d::windows) accepted, or a group has several channels.
+pub fn forward(x: Planes, weight: Planes, bias: Option<&[f32]>, windows: &Windows) -> Vec<f32> {
+    let plan = Plan::forward(weight, windows);
+    let [n, channels, ..] = x.dims();
+    let (plane, out_plane) = (
+        windows.geometry.input_len(),
+        windows.geometry.output_len() * plan.multiplier,
+    );
+    let mut y = vec![0.0; n * channels * out_plane];
+    for_each_part(&mut y, out_plane, |i, y| {
+        let channel = i % channels;
+        let outputs = channel * plan.multiplier..(channel + 1) * plan.multiplier;
+        let task = Forward {
+            plan: &plan,
+            x: &x.values()[i * plane..(i + 1) * plane],
+            weights: plan.weights(weight, channel),
+            bias: bias.map(|bias| &bias[outputs]),
+            y,
+        };
+        with_scratch(plan.scratch(), |scratch| {
+            Arch::new().dispatch(On { task, scratch });
+        });
+    });
+    y
+}
+
+/// The gradient at the input `[N, C, H, W]`, given the one at the output, `[N, C * multiplier, H', W']`.
+///
+/// # Panics
+///
+/// As [`forward`].
+pub fn transpose(g: Planes, weight: Planes, windows: &Windows) -> Vec<f32> {
+    let plan = Plan::transpose(weight, windows);
+    let [n, outputs, ..] = g.dims();
+    let channels = outputs / plan.multiplier;
+    let (plane, out_plane) = (
+        windows.geometry.input_len(),
+        windows.geometry.output_len() * plan.multiplier,
+    );
+    let mut x = vec![0.0; n * channels * plane];
+    for_each_part(&mut x, plane, |i, x| {
+        let task = Transpose {
+            plan: &plan,
+            g: &g.values()[i * out_plane..(i + 1) * out_plane],
+            weights: plan.weights(weight, i % channels),
+            x,
+        };
+        with_scratch(plan.scratch(), |scratch| {
+            Arch::new().dispatch(On { task, scratch });
+        });
+    });
+    x
+}
+
+/// An element of the window, and where what it multiplies lies, from the place of the sum on.
+#[derive(Debug, Clone, Copy)]
+struct Tap {
+    /// Which of a channel's weights.
+    weight: usize,
+    offset: usize,
+}
+
+/// Sums over one plane, at every place whose row and column leave the same remainders.
+#[derive(Debug)]
+struct Phase {
+    rows: usize,
+    cols: usize,
+    taps: Vec<Tap>,
+}
+
+/// How a convolution goes over planes.
+#[derive(Debug)]
+struct Plan {
+    rows: Axis,
+    cols: Axis,
+    /// Outputs for each channel.
+    multiplier: usize,
+    /// Rows and columns of sums, of a phase.
+    sums: [Range<usize>; 2],
+    /// How many rows of sums are computed together.
+    tile: usize,
+    /// Rows and columns of a padded plane in the scratch: those of a tile, and those beyond.
+    padded: [usize; 2],
+    /// How many padded planes there are.
+    planes: usize,
+    /// The remainders of row and column that each of them holds, forwards.
+    remainders: Vec<[usize; 2]>,
+    phases: Vec<Phase>,
+}
+
+/// How far the last element of a window reaches, in steps of the stride.
+fn reach(axis: &Axis) -> usize {
+    (axis.kernel - 1) * axis.dilation / axis.stride
+}
+
+/// The remainders that elements of windows leave.
+fn remainders(axis: &Axis) -> Vec<usize> {
+    let mut found: Vec<usize> = (0..axis.kernel)
+        .map(|t| t * axis.dilation % axis.stride)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Which of the places `i * stride + remainder`, counted in the padded axis, lie in the axis itself, among
+/// `places`.
+fn inside(axis: &Axis, remainder: usize, places: &Range<usize>) -> Range<usize> {
+    let first = axis.before.saturating_sub(remainder).div_ceil(axis.stride);
+    let end = (axis.before + axis.size)
+        .saturating_sub(remainder)
+        .div_ceil(axis.stride);
+    let first = first.clamp(places.start, places.end);
+    first..end.clamp(first, places.end)
+}
+
+impl Plan {
+    fn new(weight: Planes, windows: &Windows, sums: [Range<usize>; 2]) -> Self {
+        let [outputs, inputs, ..] = weight.dims();
+        assert_eq!(inputs, 1, "windows that see one channel");
+        let (rows, cols) = (windows.geometry.rows, windows.geometry.cols);
+        let width = sums[1].len() + reach(&cols);
+        let tile = (TILE / width.max(1)).clamp(1, sums[0].len().max(1));
+        Self {
+            rows,
+            cols,
+            multiplier: outputs / windows.groups,
+            sums,
+            tile,
+            padded: [tile + reach(&rows), width],
+            planes: 0,
+            remainders: Vec::new(),
+            phases: Vec::new(),
+        }
+    }
+
+    /// One phase, which reads a padded plane for each remainder.
+    fn forward(weight: Planes, windows: &Windows) -> Self {
+        let (rows, cols) = (windows.geometry.rows, windows.geometry.cols);
+        let mut plan = Self::new(weight, windows, [0..rows.out, 0..cols.out]);
+        for a in remainders(&rows) {
+            let row = remainders(&cols).into_iter().map(|b| [a, b]);
+            plan.remainders.extend(row);
+        }
+        plan.planes = plan.remainders.len();
+        let [_, width] = plan.padded;
+        let mut taps = Vec::new();
+        for row in 0..rows.kernel {
+            for col in 0..cols.kernel {
+                let (down, right) = (row * rows.dilation, col * cols.dilation);
+                let left_over = [down % rows.stride, right % cols.stride];
+                let before = plan.remainders.iter().take_while(|r| **r != left_over);
+                let plane = before.count() * plan.plane();
+                taps.push(Tap {
+                    weight: row * cols.kernel + col,
+                    offset: plane + down / rows.stride * width + right / cols.stride,
+                });
+            }
+        }
+        plan.phases = vec![Phase {
+            rows: 0,
+            cols: 0,
+            taps,
+        }];
+        plan
+    }
+
+    /// A phase for each remainder, all of which read the gradient at each of a channel's outputs.
+    fn transpose(weight: Planes, windows: &Windows) -> Self {
+        let (rows, cols) = (windows.geometry.rows, windows.geometry.cols);
+        let sums = |axis: &Axis| {
+            axis.before / axis.stride..(axis.before + axis.size).div_ceil(axis.stride)
+        };
+        let mut plan = Self::new(weight, windows, [sums(&rows), sums(&cols)]);
+        let [_, width] = plan.padded;
+        plan.planes = plan.multiplier;
+        let count = |axis: &Axis| axis.stride.min(axis.before + axis.size);
+        for a in 0..count(&rows) {
+            for b in 0..count(&cols) {
+                let mut taps = Vec::new();
+                for output in 0..plan.multiplier {
+                    for row in (0..rows.kernel).filter(|t| t * rows.dilation % rows.stride == a) {
+                        for col in (0..cols.kernel).filter(|t| t * cols.dilation % cols.stride == b)
+                        {
+                            let up = reach(&rows) - row * rows.dilation / rows.stride;
+                            let left = reach(&cols) - col * cols.dilation / cols.stride;
+                            taps.push(Tap {
+                                weight: (output * rows.kernel + row) * cols.kernel + col,
+                                offset: output * plan.plane() + up * width + left,
+                            });
+                        }
+                    }
+                }
+                plan.phases.push(Phase {
+                    rows: a,
+                    cols: b,
+                    taps,
+                });
+            }
+        }
+        plan
+    }
+
+    /// Numbers in a padded plane.
+    fn plane(&self) -> usize {
+        self.padded[0] * self.padded[1]
+    }
+
+    /// The sums of a tile with what lies between their rows.
+    fn stretch(&self, rows: usize) -> usize {
+        (rows - 1) * self.padded[1] + self.sums[1].len()
+    }
+
+    /// The padded planes, vectors beyond them, and the sums.
+    fn scratch(&self) -> usize {
+        self.planes * self.plane() + LANES + self.stretch(self.tile).next_multiple_of(LANES)
+    }
+
+    /// Parts of the scratch for the padded planes and the sums of `rows` rows.
+    fn split<'s>(&self, scratch: &'s mut [f32], rows: usize) -> (&'s mut [f32], &'s mut [f32]) {
+        let (planes, sums) = scratch.split_at_mut(self.planes * self.plane() + LANES);
+        (
+            planes,
+            &mut sums[..self.stretch(rows).next_multiple_of(LANES)],
+        )
+    }
+
+    fn tiles(&self) -> impl Iterator<Item = Range<usize>> {
+        let Range { start, end } = self.sums[0];
+        (start..end)
+            .step_by(self.tile)
+            .map(move |first| first..(first + self.tile).min(end))
+    }
+
+    /// The weights of a channel's outputs.
+    fn weights<'a>(&self, weight: Planes<'a>, channel: usize) -> &'a [f32] {
+        let len = self.multiplier * self.rows.kernel * self.cols.kernel;
+        &weight.values()[channel * len..(channel + 1) * len]
+    }
+}
+
+/// One channel forwards.
+struct Forward<'a> {
+    plan: &'a Plan,
+    x: &'a [f32],
+    weights: &'a [f32],
+    bias: Option<&'a [f32]>,
+    y: &'a mut [f32],
+}
+
+/// One channel backwards.
+struct Transpose<'a> {
+    plan: &'a Plan,
+    g: &'a [f32],
+    weights: &'a [f32],
+    x: &'a mut [f32],
+}
+
+/// Work on a plane with its scratch.
+struct On<'s, T> {
+    task: T,
+    scratch: &'s mut [f32],
+}
+
+impl WithSimd for On<'_, Forward<'_>> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Forward {
+            plan,
+            x,
+            weights,
+            bias,
+            y,
+        } = self.task;
+        let (rows, cols) = (&plan.rows, &plan.cols);
+        let [height, width] = plan.padded;
+        let taps = rows.kernel * cols.kernel;
+        for tile in plan.tiles() {
+            let (planes, sums) = plan.split(self.scratch, tile.len());
+            let each = planes.chunks_exact_mut(height * width);
+            for (plane, &[a, b]) in each.zip(&plan.remainders) {
+                let places = tile.start..tile.end + reach(rows);
+                let lines = inside(rows, a, &places);
+                let columns = inside(cols, b, &(0..width));
+                for (i, line) in places.zip(plane.chunks_exact_mut(width)) {
+                    if !lines.contains(&i) || columns.is_empty() {
+                        line.fill(0.0);
+                        continue;
+                    }
+                    let row = (i * rows.stride + a - rows.before) * cols.size;
+                    let first = columns.start * cols.stride + b - cols.before;
+                    line[..columns.start].fill(0.0);
+                    line[columns.end..].fill(0.0);
+                    read(
+                        &mut line[columns.clone()],
+                        &x[row + first..row + cols.size],
+                        cols.stride,
+                    );
+                }
+            }
+            for output in 0..plan.multiplier {
+                let bias = bias.map_or(0.0, |bias| bias[output]);
+                let weights = &weights[output * taps..(output + 1) * taps];
+                for phase in &plan.phases {
+                    sum(simd, sums, planes, weights, &phase.taps, bias);
+                }
+                let y = &mut y[output * rows.out * cols.out..][tile.start * cols.out..];
+                for (y, sums) in y
+                    .chunks_exact_mut(cols.out)
+                    .zip(sums.chunks(width))
+                    .take(tile.len())
+                {
+                    y.copy_from_slice(&sums[..cols.out]);
+                }
+            }
+        }
+    }
+}
+
+impl WithSimd for On<'_, Transpose<'_>> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Transpose {
+            plan,
+            g,
+            weights,
+            x,
+        } = self.task;
+        let (rows, cols) = (&plan.rows, &plan.cols);
+        let [height, width] = plan.padded;
+        let places = &plan.sums[1];
+        // Of a line of a padded plane, the columns that the gradient has.
+        let before = reach(cols);
+        let columns = before.saturating_sub(places.start).min(width)
+            ..(cols.out + before).saturating_sub(places.start).min(width);
+        for tile in plan.tiles() {
+            let (planes, sums) = plan.split(self.scratch, tile.len());
+            let outputs = g.chunks_exact(rows.out * cols.out);
+            for (plane, g) in planes.chunks_exact_mut(height * width).zip(outputs) {
+                let lines = (tile.start..tile.end + reach(rows)).zip(plane.chunks_exact_mut(width));
+                for (i, line) in lines {
+                    let row = i.checked_sub(reach(rows)).filter(|row| *row < rows.out);
+                    let Some(row) = row.filter(|_| !columns.is_empty()) else {
+                        line.fill(0.0);
+                        continue;
+                    };
+                    let first = row * cols.out + (columns.start + places.start - before);
+                    line[..columns.start].fill(0.0);
+                    line[columns.end..].fill(0.0);
+                    line[columns.clone()].copy_from_slice(&g[first..first + columns.len()]);
+                }
+            }
+            for phase in &plan.phases {
+                sum(simd, sums, planes, weights, &phase.taps, 0.0);
+                let lines = inside(rows, phase.rows, &tile);
+                let columns = inside(cols, phase.cols, places);
+                if columns.is_empty() {
+                    continue;
+                }
+                for i in lines {
+                    let sums = &sums[(i - tile.start) * width..];
+                    let sums = &sums[columns.start - places.start..columns.end - places.start];
+                    let row = (i * rows.stride + phase.rows - rows.before) * cols.size;
+                    let first = columns.start * cols.stride + phase.cols - cols.before;
+                    let x = &mut x[row + first..row + cols.size];
+                    match cols.stride {
+                        1 => x[..sums.len()].copy_from_slice(sums),
+                        stride => {
+                            for (x, sum) in x.iter_mut().step_by(stride).zip(sums) {
+                                *x = *sum;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Every `stride`th number of `row`.
+#[inline(always)]
+fn read(line: &mut [f32], row: &[f32], stride: usize) {
+    match stride {
+        1 => line.copy_from_slice(&row[..line.len()]),
+        // What has a constant for its stride becomes shuffles of vectors.
+        2 => {
+            for (y, x) in line.iter_mut().zip(row.chunks(2)) {
+                *y = x[0];
+            }
+        }
+        stride => {
+            for (y, x) in line.iter_mut().zip(row.iter().step_by(stride)) {
+                *y = *x;
+            }
+        }
+    }
+}
+
+/// `y[p] = start + sum over taps of weights[weight] * x[p + offset]`, for as many `p` as `y` has, a multiple
+/// of [`LANES`].
+#[inline(always)]
+fn sum<S: Simd>(simd: S, y: &mut [f32], x: &[f32], weights: &[f32], taps: &[Tap], start: f32) {
+    let done = blocks::<S, 8>(simd, y, x, 0, weights, taps, start);
+    let done = blocks::<S, 4>(simd, y, x, done, weights, taps, start);
+    blocks::<S, 1>(simd, y, x, done, weights, taps, start);
+}
+
+/// From `first` on, as many blocks of `N` vectors as there are; where they end.
+#[inline(always)]
+fn blocks<S: Simd, const N: usize>(
+    simd: S,
+    y: &mut [f32],
+    x: &[f32],
+    first: usize,
+    weights: &[f32],
+    taps: &[Tap],
+    start: f32,
+) -> usize {
+    let block = N * S::F32_LANES;
+    let mut at = first;
+    for y in y[first..].chunks_exact_mut(block) {
+        let mut sums = [simd.splat_f32s(start); N];
+        for tap in taps {
+            let weight = simd.splat_f32s(weights[tap.weight]);
+            let (x, _) = S::as_simd_f32s(&x[at + tap.offset..][..block]);
+            for (sum, x) in sums.iter_mut().zip(x) {
+                *sum = simd.mul_add_e_f32s(weight, *x, *sum);
+            }
+        }
+        let (y, _) = S::as_mut_simd_f32s(y);
+        for (y, sum) in y.iter_mut().zip(sums) {
+            *y = sum;
+        }
+        at += block;
+    }
+    at
+}

@@ -1,0 +1,166 @@
+//! Depthwise and grouped convolutions and their transposes against the definition, in double precision.
+
+use elucid_kernels::Planes;
+use elucid_kernels::conv::{self, Conv2d};
+
+use crate::numbers;
+
+struct Case {
+    conv: Conv2d,
+    x: [usize; 4],
+    weight: [usize; 4],
+}
+
+impl Case {
+    /// Windows of `kernel` over images `x`, each channel with as many outputs.
+    fn new(conv: Conv2d, x: [usize; 4], multiplier: usize, kernel: [usize; 2]) -> Self {
+        let [_, channels, ..] = x;
+        let weight = [
+            channels * multiplier,
+            channels / conv.groups,
+            kernel[0],
+            kernel[1],
+        ];
+        Self { conv, x, weight }
+    }
+
+    /// Calls `f(x, weight, y)` with the places of three numbers, for each product of the convolution; the shape
+    /// of the output.
+    fn each(&self, mut f: impl FnMut(usize, usize, usize)) -> [usize; 4] {
+        let Conv2d {
+            stride,
+            pads,
+            dilation,
+            groups,
+        } = self.conv;
+        let [n, channels, height, width] = self.x;
+        let [outputs, inputs, kh, kw] = self.weight;
+        let size = |i: usize, size: usize, kernel: usize| {
+            (size + pads[i] + pads[i + 2] - (kernel - 1) * dilation[i] - 1) / stride[i] + 1
+        };
+        let (oh, ow) = (size(0, height, kh), size(1, width, kw));
+        for image in 0..n {
+            for o in 0..outputs {
+                for i in 0..oh {
+                    for j in 0..ow {
+                        let y = ((image * outputs + o) * oh + i) * ow + j;
+                        for c in 0..inputs {
+                            for a in 0..kh {
+                                for b in 0..kw {
+                                    let row =
+                                        (i * stride[0] + a * dilation[0]).checked_sub(pads[0]);
+                                    let col =
+                                        (j * stride[1] + b * dilation[1]).checked_sub(pads[1]);
+                                    let (Some(row), Some(col)) = (row, col) else {
+                                        continue;
+                                    };
+                                    if row < height && col < width {
+                                        let channel = o / (outputs / groups) * inputs + c;
+                                        let x = ((image * channels + channel) * height + row)
+                                            * width
+                                            + col;
+                                        f(x, ((o * inputs + c) * kh + a) * kw + b, y);
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        [n, outputs, oh, ow]
+    }
+
+    fn check(&self) {
+        let len = |dims: [usize; 4]| dims.iter().product::<usize>();
+        let (x, weight) = (numbers(len(self.x), 1), numbers(len(self.weight), 2));
+        let bias = numbers(self.weight[0], 3);
+        let windows = self.conv.windows([self.x[2], self.x[3]], self.weight);
+        let out = self.each(|_, _, _| {});
+        let out_plane = out[2] * out[3];
+        let g = numbers(len(out), 4);
+        let mut y: Vec<f64> = (0..len(out))
+            .map(|i| f64::from(bias[i / out_plane % out[1]]))
+            .collect();
+        let mut d = vec![0.0; x.len()];
+        self.each(|at, w, o| {
+            y[o] += f64::from(weight[w]) * f64::from(x[at]);
+            d[at] += f64::from(weight[w]) * f64::from(g[o]);
+        });
+        let weight = Planes::new(&weight, self.weight);
+        let got = conv::forward(Planes::new(&x, self.x), weight, Some(&bias), &windows);
+        self.close(&got, &y);
+        let got = conv::transpose(Planes::new(&g, out), weight, &windows);
+        self.close(&got, &d);
+    }
+
+    fn close(&self, got: &[f32], want: &[f64]) {
+        assert_eq!(got.len(), want.len());
+        let largest = want.iter().fold(1e-6f64, |m, v| m.max(v.abs()));
+        for (i, (got, want)) in got.iter().zip(want).enumerate() {
+            let same = (f64::from(*got) - want).abs() <= 5e-6 * largest;
+            let Self { conv, x, weight } = self;
+            assert!(
+                same,
+                "{conv:?} of {x:?} by {weight:?}, number {i}: {got}, want {want}"
+            );
+        }
+    }
+}
+
+#[test]
+fn depthwise() {
+    for kernel in [1, 2, 3, 5, 7, 9] {
+        for stride in [[1, 1], [2, 2], [1, 2], [4, 3]] {
+            for (dilation, pads) in [
+                ([1, 1], [kernel / 2; 4]),
+                ([1, 1], [0; 4]),
+                ([2, 1], [3, 0, 1, 4]),
+                ([1, 3], [kernel, 9, 2, 0]),
+            ] {
+                let conv = Conv2d {
+                    stride,
+                    pads,
+                    dilation,
+                    groups: 3,
+                };
+                let size = [kernel * 2 + 5, kernel * 3 + 6];
+                for (n, multiplier) in [(1, 1), (3, 2)] {
+                    Case::new(conv, [n, 3, size[0], size[1]], multiplier, [kernel, kernel]).check();
+                }
+            }
+        }
+    }
+}
+
+/// Planes of several tiles, rows wider than a tile, planes of less than a vector, more padding than image.
+#[test]
+fn depthwise_of_any_size() {
+    let same =
+        |kernel: usize, groups: usize| Conv2d::default().pads([kernel / 2; 4]).groups(groups);
+    Case::new(same(3, 2), [1, 2, 112, 113], 1, [3, 3]).check();
+    Case::new(same(5, 2).stride([2, 2]), [1, 2, 113, 112], 1, [5, 5]).check();
+    Case::new(same(7, 40), [1, 40, 7, 7], 1, [7, 7]).check();
+    Case::new(same(3, 2), [1, 2, 3, 9000], 1, [3, 2]).check();
+    Case::new(same(3, 2).stride([1, 2]), [1, 2, 3, 9001], 2, [3, 2]).check();
+    Case::new(same(3, 2).pads([9, 0, 2, 12]), [1, 2, 3, 2], 1, [3, 3]).check();
+    Case::new(same(1, 2).stride([9, 9]), [1, 2, 5, 5], 1, [1, 1]).check();
+    Case::new(same(1, 5), [1, 5, 1, 1], 1, [1, 1]).check();
+}
+
+#[test]
+fn groups() {
+    for (groups, n) in [(2, 1), (3, 1), (2, 3), (16, 1), (37, 3)] {
+        for stride in [[1, 1], [2, 1]] {
+            let conv = Conv2d {
+                stride,
+                pads: [1, 0, 2, 1],
+                dilation: [1, 2],
+                groups,
+            };
+            Case::new(conv, [n, 2 * groups, 9, 10], 2, [3, 3]).check();
+        }
+    }
+    let pointwise = Conv2d::default().groups(8);
+    Case::new(pointwise, [1, 32, 5, 5], 1, [1, 1]).check();
+}
