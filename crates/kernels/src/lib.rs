@@ -9,6 +9,7 @@ mod planes;
 pub mod pointwise;
 pub mod pool;
 pub mod relu;
+pub mod rows;
 mod threads;
 pub mod window;
 

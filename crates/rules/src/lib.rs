@@ -17,6 +17,7 @@ mod pool;
 mod power;
 mod products;
 mod relu;
+mod rows;
 mod rule;
 mod rules;
 mod smooth;
@@ -49,6 +50,7 @@ pub use products::{
     UniformProduct, ValuesTakeAll,
 };
 pub use relu::{DeconvRelu, GuidedRelu, RedirectedRelu};
+pub use rows::{Affine, scale_and_shift, softmax_of_rows, standardise};
 pub use rule::{GradRule, Rule, apply};
 pub use rules::{Rules, TrueRule};
 pub use smooth::SmoothMaxPool;

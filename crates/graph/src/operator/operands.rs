@@ -41,6 +41,11 @@ impl Slots {
         self.0.get_mut(slot).and_then(Option::take)
     }
 
+    /// The tensor in a slot, which stays, if it is filled.
+    pub(crate) fn get(&self, slot: usize) -> Option<&Activation> {
+        self.0.get(slot).and_then(Option::as_ref)
+    }
+
     /// The tensors by slot.
     pub(crate) fn into_slots(self) -> Vec<Option<Activation>> {
         self.0

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Affine, Algebra, AnyRank, OpKind, scale_and_shift};
 
 use super::layer_normalization::standardised;
 use crate::long_rows::LongRows;
@@ -158,8 +158,17 @@ struct Inference {
 impl Kernel for Inference {
     fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
         let shape = &outputs[0].shape;
-        let x = inputs.take(0);
+        let mut x = inputs.take(0).untyped();
         let (factor, offset) = self.scale(&mut inputs);
+        let [_, channels, positions] = self.view;
+        let [scale, bias] = [&factor, &offset].map(|p| Some(AnyRank::from(p.clone())));
+        let affine = Affine::new(scale, bias, channels, positions);
+        if let Some(affine) = affine.filter(|_| self.spatial) {
+            x = match scale_and_shift(x, affine) {
+                Ok(y) => return vec![y.into()],
+                Err(x) => x,
+            };
+        }
         let mut per_channel = vec![1; shape.len()];
         if self.spatial && shape.len() > 1 {
             per_channel[1] = self.view[1];
@@ -168,7 +177,7 @@ impl Kernel for Inference {
         }
         let factor = factor.into_view(&per_channel).untyped();
         let offset = offset.into_view(&per_channel).untyped();
-        vec![(x.untyped() * factor + offset).into()]
+        vec![(x * factor + offset).into()]
     }
 
     fn flops(&self, shapes: &Shapes) -> Option<u64> {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Statistics};
+use elucid_rules::{Affine, AnyRank, Statistics, standardise};
 
 use super::layer_normalization::standardised;
 use crate::activation::{Activation, IntoView};
@@ -81,7 +81,14 @@ pub(super) struct Normalize {
 
 impl Kernel for Normalize {
     fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
-        let x = inputs.take(0).into_view(&self.rows).into_cast();
+        let x = inputs.take(0).into_view(&self.rows).into_cast::<2>();
+        let [_, parameters, segment] = self.view;
+        let [scale, bias] = [1, 2].map(|slot| inputs.get(slot).cloned().map(AnyRank::from));
+        let swept = Affine::new(scale, bias, parameters, segment)
+            .and_then(|affine| standardise(&x, affine, true, self.epsilon));
+        if let Some(y) = swept {
+            return vec![y.into_view(&outputs[0].shape)];
+        }
         let (normal, ..) = standardised(x, self.epsilon, true);
         let normal = normal.into_view(&self.view).into_cast::<3>();
         let mut parameter = |slot| {

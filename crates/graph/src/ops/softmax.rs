@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, activation};
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, softmax_of_rows};
 
 use super::lp_normalization::around;
 use crate::activation::{Activation, IntoView};
@@ -91,7 +91,14 @@ struct AlongAxis {
 
 impl Kernel for AlongAxis {
     fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
-        let x = inputs.take(0).into_view(&self.view).into_cast::<3>();
+        let x = inputs.take(0);
+        if let (How::Soft, [outer, row, 1]) = (self.how, self.view) {
+            let x = x.clone().into_view(&[outer, row]).into_cast();
+            if let Some(y) = softmax_of_rows(&x) {
+                return vec![y.into_view(&outputs[0].shape)];
+            }
+        }
+        let x = x.into_view(&self.view).into_cast::<3>();
         let y = match self.how {
             How::Soft if x.dims()[1] <= AT_ONCE => activation::softmax(x, 1),
             How::Log if x.dims()[1] <= AT_ONCE => activation::log_softmax(x, 1),
