@@ -243,11 +243,11 @@ pub(crate) fn exp(x: f32) -> f32 {
     let n = rounded - ROUND;
     let r = x - n * LN_2[0] - n * LN_2[1];
     let rest = [
-        1.987_569_2e-4,
+        1.987_569_3e-4,
         1.398_2e-3,
         8.333_452e-3,
         4.166_579_6e-2,
-        0.166_666_65,
+        0.166_666_66,
         0.5,
     ];
     let y = polynomial(r, rest) * (r * r) + r + 1.0;
@@ -297,11 +297,11 @@ fn tanh(x: f32) -> f32 {
     let magnitude = x.abs();
     let square = x * x;
     let rest = [
-        -5.704_988_6e-3,
-        2.063_908_9e-2,
-        -5.373_971_6e-2,
+        -5.704_988_7e-3,
+        2.063_909e-2,
+        -5.373_971_5e-2,
         0.133_314_42,
-        -0.333_332_82,
+        -0.333_332_8,
     ];
     let small = polynomial(square, rest) * square * x + x;
     let large = (1.0 - 2.0 / (exp(2.0 * magnitude) + 1.0)).copysign(x);
@@ -319,14 +319,14 @@ fn tanh_slope(x: f32) -> f32 {
 fn erfc(z: f32, exp_of_square: f32) -> f32 {
     let t = 1.0 / (1.0 + 0.5 * z);
     let powers = [
-        0.170_872_77,
+        0.170_872_76,
         -0.822_152_2,
         1.488_515_9,
         -1.135_204,
         0.278_868_08,
         -0.186_288_06,
         0.096_784_18,
-        0.374_091_96,
+        0.374_091_95,
         1.000_023_7,
         -1.265_512_2,
     ];
@@ -349,11 +349,11 @@ fn erf(x: f32) -> f32 {
     let rest = [
         7.853_861e-5,
         -8.010_194e-4,
-        5.188_327_6e-3,
-        -2.685_381_2e-2,
+        5.188_327_7e-3,
+        -2.685_381_3e-2,
         0.112_835_85,
         -0.376_126_26,
-        1.128_379_2,
+        std::f32::consts::FRAC_2_SQRT_PI,
     ];
     let small = x * polynomial(x * x, rest);
     let large = (1.0 - erfc(magnitude, exp_of_square(x, 1.0))).copysign(x);
@@ -387,7 +387,7 @@ fn gelu_slope(x: f32) -> f32 {
 #[inline(always)]
 fn gelu_argument(x: f32) -> (f32, f32) {
     // 2 √(2 / π)
-    const FACTOR: f32 = 1.595_769_1;
+    const FACTOR: f32 = 1.595_769;
     // Beyond, the logistic function is 0 or 1.
     let x = x.clamp(-20.0, 20.0);
     let square = 0.044_715 * x * x;

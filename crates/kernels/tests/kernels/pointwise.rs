@@ -39,7 +39,7 @@ fn gelu_argument(x: f64) -> f64 {
     let exact = 2.0 * (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
     let x = x as f32;
     let square = 0.044_715 * x * x;
-    let rounded = f64::from(1.595_769_1_f32 * x * (1.0 + square));
+    let rounded = f64::from(1.595_769_f32 * x * (1.0 + square));
     assert!((rounded - exact).abs() <= 4e-7 * exact.abs());
     rounded
 }
