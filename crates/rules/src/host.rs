@@ -146,7 +146,7 @@ impl Numbers {
     }
 
     /// The numbers in their place, unless somebody else holds them, too.
-    pub(crate) fn to_change(&mut self) -> Option<&mut [f32]> {
+    pub(crate) fn in_place(&mut self) -> Option<&mut [f32]> {
         self.tensor.try_storage_mut()
     }
 }
@@ -169,7 +169,7 @@ impl Numbers {
         match self.never {}
     }
 
-    pub(crate) fn to_change(&mut self) -> Option<&mut [f32]> {
+    pub(crate) fn in_place(&mut self) -> Option<&mut [f32]> {
         match self.never {}
     }
 }

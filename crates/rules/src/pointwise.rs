@@ -36,7 +36,7 @@ impl Function {
 impl Operation for Function {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let mut x = self.of(x);
-        match x.to_change() {
+        match x.in_place() {
             Some(values) => {
                 self.0.apply(values);
                 x.into_tensor()
@@ -61,7 +61,7 @@ impl Operation for Function {
         };
         let pullback = Pullback::new(move |g: Tensor<4>| {
             let mut g = Function(function).of(g);
-            match g.to_change() {
+            match g.in_place() {
                 Some(values) => {
                     function.backward(kept.values(), values);
                     g.into_tensor()

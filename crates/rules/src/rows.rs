@@ -164,7 +164,7 @@ struct ScaleAndShift(Affine);
 
 /// In place, unless somebody else holds the numbers, too.
 fn changed(mut x: Numbers, f: impl Fn(&mut [f32])) -> Tensor<4> {
-    if let Some(values) = x.to_change() {
+    if let Some(values) = x.in_place() {
         f(values);
         return x.into_tensor();
     }
