@@ -154,7 +154,7 @@ mod tests {
                 x.clone().maxima_along(axis),
                 x.minima_along(axis),
             ];
-            let found = found.map(|found| found.into_data().into_vec::<f32>().unwrap());
+            let found = found.map(|found| found.into_data().iter::<f32>().collect::<Vec<_>>());
             for at in 0..lines {
                 let numbers = || line(at).map(|at| f64::from(values[at]));
                 let sum: f64 = numbers().sum();
