@@ -15,10 +15,9 @@ mkdir -p "$out"
 } >"$out/photographs.csv"
 
 metrics="completeness,sensitivity-max,random-logit,mprt,insertion,deletion,sparseness"
-shared="gradient,linear-approximation,smooth-grad,integrated-gradients,gradient-shap,deep-lift"
+shared="gradient,linear-approximation,integrated-gradients:steps=10,deep-lift,full-grad"
 shared="$shared,grad-cam,grad-cam-plus-plus,hires-cam,layer-cam,x-grad-cam,eigen-cam,shapley-cam,recipro-cam"
 shared="$shared,lrp:composite=attn-lrp,lrp:composite=cp-lrp,lrp:composite=cp-lrp-gamma,gradient:rules=libra-grad"
-shared="$shared,full-grad,occlusion,rise:masks=300,kernel-shap:samples=200"
 attention="attention,attention-rollout,gradient-attention,chefer,chefer-cvpr,token-occlusion"
 
 # run FOLDER MODEL METHODS

@@ -30,6 +30,10 @@ const UNORDERED: &[(&str, &str)] = &[
 ];
 const UNDECIDED: f64 = 1e-3;
 
+/// Rows in the order of scores, of which single precision does not decide some: a row may have changed places with its
+/// neighbour.
+const SORTED: &[(&str, &str)] = &[("tv_ssdlite320_mobilenet_v3_large", "/m/Gather_")];
+
 /// What a gradient may change by at most when the inputs are moved.
 const MOST_SPREAD: f64 = 5e-2;
 
@@ -105,6 +109,23 @@ fn fed<'m>(model: &'m BoundGraph, inputs: &[(String, HostTensor)]) -> Pass<'m> {
             None => pass.feed_known(name, value.clone()),
         }
     })
+}
+
+/// [`deviation`] of rows `[rows, width]`, each of which may have changed places with its neighbour.
+fn deviation_but_for_neighbours(record: &Value, got: &HostTensor) -> f64 {
+    let (values, shape) = (got.floats(), got.shape());
+    let (rows, width) = (shape[0], shape[1]);
+    let largest = values.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+    let nearest = |(at, want): (usize, f64)| {
+        let (row, column) = (at / width, at % width);
+        let near = row.saturating_sub(1)..(row + 2).min(rows);
+        let far = near.map(|row| (f64::from(values[row * width + column]) - want).abs());
+        far.fold(f64::INFINITY, f64::min) / f64::from(largest)
+    };
+    let one_by_one = samples(record).map(nearest).fold(0.0, f64::max);
+    let mut together = record.clone();
+    together["values"] = Value::Array(Vec::new());
+    deviation(&together, got).max(one_by_one)
 }
 
 /// How far a tensor is from what was recorded of it, relative to its largest value; integers count in
@@ -215,7 +236,17 @@ fn compare_values(
                     // In parts of what is allowed.
                     far * TOLERANCE * least
                 }
-                false => deviation(record, got),
+                false => {
+                    let sorted = |(_, values): &(&str, &str)| name.starts_with(values);
+                    let is_sorted = SORTED.iter().any(sorted) && got.shape().len() == 2;
+                    match deviation(record, got) {
+                        far if is_sorted && far > TOLERANCE => {
+                            println!("    {name} is {far:.1e} away, compared but for neighbours");
+                            deviation_but_for_neighbours(record, got)
+                        }
+                        far => far,
+                    }
+                }
             };
             if far > TOLERANCE && std::env::var("ELUCID_DEVIATIONS").is_ok() {
                 println!("    {name} deviates by {far:.1e}");
