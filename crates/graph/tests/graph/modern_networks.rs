@@ -122,7 +122,9 @@ fn deviation_but_for_neighbours(record: &Value, got: &HostTensor) -> f64 {
         let far = near.map(|row| (f64::from(values[row * width + column]) - want).abs());
         far.fold(f64::INFINITY, f64::min) / f64::from(largest)
     };
-    let one_by_one = samples(record).map(nearest).fold(0.0, f64::max);
+    let recorded = sizes(&record["sample_flat_index"]).into_iter();
+    let recorded = recorded.zip(numbers(&record["sample"]));
+    let one_by_one = recorded.map(nearest).fold(0.0, f64::max);
     let mut together = record.clone();
     together["values"] = Value::Array(Vec::new());
     deviation(&together, got).max(one_by_one)
