@@ -310,11 +310,24 @@ fn long_rows_are_reduced_to_their_end() {
 fn long_axes_are_reduced_to_their_end() {
     use elucid_testkit::onnx::Onnx;
 
-    let outputs = ["soft", "norm", "most", "mean"];
+    let outputs = [
+        "soft", "log", "hard", "inner", "norm", "unit", "most", "mean", "place",
+    ];
     let mut network = Onnx::new()
         .input("x", &[1, 1, 520, 600])
         .node("Flatten", &["x"], &["flat"])
         .node("Softmax", &["flat"], &["soft"])
+        .node("LogSoftmax", &["flat"], &["log"])
+        .node("Hardmax", &["flat"], &["hard"])
+        .node("Transpose", &["flat"], &["turned"])
+        .ints("perm", &[1, 0])
+        .node("Softmax", &["turned"], &["inner"])
+        .int("axis", 0)
+        .node("LpNormalization", &["flat"], &["unit"])
+        .node("ArgMax", &["flat"], &["at"])
+        .int("axis", 1)
+        .node("Cast", &["at"], &["place"])
+        .int("to", 1)
         .node("ReduceL2", &["flat"], &["norm"])
         .ints("axes", &[1])
         .node("ReduceMax", &["flat"], &["most"])

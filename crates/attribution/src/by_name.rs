@@ -8,7 +8,7 @@ use crate::options::Configurable;
 /// A name is suggested from this similarity on, Jaro and Winkler's, of 0 to 1.
 const SIMILARITY: f64 = 0.7;
 
-/// The entry of this name, or of one that others give it: in small or capital letters, in one word or with dashes,
+/// The entry of this name, else the one that others call so: in small or capital letters, in one word or with dashes,
 /// underscores or spaces between words.
 ///
 /// # Errors
@@ -19,19 +19,27 @@ pub fn find<'t, E>(
     name: &str,
     names: impl Fn(&E) -> Names,
 ) -> Result<&'t E, Option<&'static str>> {
-    let wanted = in_one_word(name);
-    let all = || {
-        table.iter().flat_map(|entry| {
-            let Names { own, others } = names(entry);
-            let known = std::iter::once(own).chain(others.iter().copied());
-            known.map(move |known| (*entry, own, known))
-        })
-    };
-    if let Some((entry, ..)) = all().find(|(.., known)| in_one_word(known) == wanted) {
+    let wanted = &in_one_word(name);
+    let first = |is: &dyn Fn(Names) -> bool| table.iter().find(|entry| is(names(entry)));
+    let found = first(&|names| names.own == name.trim())
+        .or_else(|| first(&|names| in_one_word(names.own) == *wanted))
+        .or_else(|| {
+            first(&|names| {
+                names
+                    .others
+                    .iter()
+                    .any(|other| in_one_word(other) == *wanted)
+            })
+        });
+    if let Some(entry) = found {
         return Ok(entry);
     }
-    let nearest = all()
-        .map(|(_, own, known)| (strsim::jaro_winkler(&wanted, &in_one_word(known)), own))
+    let known = table.iter().flat_map(|entry| {
+        let Names { own, others } = names(entry);
+        let known = std::iter::once(own).chain(others.iter().copied());
+        known.map(move |known| (strsim::jaro_winkler(wanted, &in_one_word(known)), own))
+    });
+    let nearest = known
         .filter(|(similarity, _)| *similarity > SIMILARITY)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     Err(nearest.map(|(_, own)| own))
@@ -186,17 +194,24 @@ mod tests {
 
     #[test]
     fn names_are_found_or_suggested() {
-        let table = [&"grad-cam", &"rise", &"linear-approximation"];
         let names = |own: &&'static str| Names {
             own,
             others: match *own {
-                "linear-approximation" => &["input-x-gradient"],
+                "linear-approximation" => &["input-x-gradient", "linear"],
                 _ => &[],
             },
         };
-        let find = |name: &str| find(&table, name, names).copied();
+        let table = [&"linear-approximation", &"grad-cam", &"rise"];
+        let find = |name: &str| super::find(&table, name, names).copied();
         for name in [" Grad_CAM", "GradCAM", "grad cam"] {
             assert_eq!(find(name), Ok("grad-cam"));
+        }
+        assert_eq!(find("linear"), Ok("linear-approximation"));
+        // A name of one's own is nobody else's.
+        let with_own = [&"linear-approximation", &"grad-cam", &"gradcam", &"linear"];
+        for name in ["gradcam", "linear"] {
+            let found = super::find(&with_own, name, names);
+            assert_eq!(found.copied(), Ok(name));
         }
         assert_eq!(find("InputXGradient"), Ok("linear-approximation"));
         assert_eq!(find("input-x-gradiant"), Err(Some("linear-approximation")));

@@ -103,7 +103,7 @@ impl Conv2d {
 }
 
 /// Numbers in the columns that one thread works on, so that they stay in its second-level cache.
-const THREAD: usize = 1 << 18;
+pub(crate) const THREAD: usize = 1 << 18;
 
 /// Numbers in the columns that all threads work on together.
 const TOGETHER: usize = 1 << 21;
@@ -174,8 +174,10 @@ impl Sizes {
 /// When sizes are not those that [`Conv2d::check`] and [`Conv2d::windows`] accepted.
 pub fn forward(x: Planes, weight: Planes, bias: Option<&[f32]>, windows: &Windows) -> Vec<f32> {
     let sizes = Sizes::new(windows, weight);
-    if sizes.is_depthwise() {
-        return depthwise::forward(x, weight, bias, windows);
+    if sizes.is_depthwise()
+        && let Some(y) = depthwise::forward(x, weight, bias, windows)
+    {
+        return y;
     }
     let Geometry { rows, cols } = sizes.geometry;
     let [n, channels, height, width] = x.dims();
@@ -247,8 +249,10 @@ fn forward_group(x: &[f32], weights: Matrix, y: &mut [f32], sizes: &Sizes, toget
 /// As [`forward`].
 pub fn transpose(g: Planes, weight: Planes, windows: &Windows) -> Vec<f32> {
     let sizes = Sizes::new(windows, weight);
-    if sizes.is_depthwise() {
-        return depthwise::transpose(g, weight, windows);
+    if sizes.is_depthwise()
+        && let Some(x) = depthwise::transpose(g, weight, windows)
+    {
+        return x;
     }
     let Geometry { rows, cols } = sizes.geometry;
     let [n, outputs, ..] = g.dims();

@@ -16,7 +16,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::Planes;
-use crate::conv::Windows;
+use crate::conv::{THREAD, Windows};
 use crate::threads::{for_each_part, with_scratch};
 use crate::window::Axis;
 
@@ -27,21 +27,27 @@ const TILE: usize = 1 << 12;
 const LANES: usize = 16;
 
 /// `y = weight * x + bias`: planes `[N, C, H, W]` by a weight `[C * multiplier, 1, height, width]` and a bias
-/// `[C * multiplier]` to `[N, C * multiplier, H', W']`.
+/// `[C * multiplier]` to `[N, C * multiplier, H', W']`. `None` where elements of a window lie so far apart that a padded
+/// plane is too large for a thread.
 ///
 /// # Panics
 ///
 /// When sizes are not those that [`Conv2d::check`](crate::conv::Conv2d::check) and
 /// [`Conv2d::windows`](crate::conv::Conv2d::windows) accepted, or a group has several channels.
-pub fn forward(x: Planes, weight: Planes, bias: Option<&[f32]>, windows: &Windows) -> Vec<f32> {
-    let plan = Plan::forward(weight, windows);
+pub fn forward(
+    x: Planes,
+    weight: Planes,
+    bias: Option<&[f32]>,
+    windows: &Windows,
+) -> Option<Vec<f32>> {
+    let plan = Plan::forward(weight, windows)?;
     let [n, channels, ..] = x.dims();
     let (plane, out_plane) = (
         windows.geometry.input_len(),
         windows.geometry.output_len() * plan.multiplier,
     );
     let mut y = vec![0.0; n * channels * out_plane];
-    for_each_part(&mut y, out_plane, |i, y| {
+    for_each_part(&mut y, out_plane, out_plane * plan.taps(), |i, y| {
         let channel = i % channels;
         let outputs = channel * plan.multiplier..(channel + 1) * plan.multiplier;
         let task = Forward {
@@ -55,16 +61,17 @@ pub fn forward(x: Planes, weight: Planes, bias: Option<&[f32]>, windows: &Window
             Arch::new().dispatch(On { task, scratch });
         });
     });
-    y
+    Some(y)
 }
 
-/// The gradient at the input `[N, C, H, W]`, given the one at the output, `[N, C * multiplier, H', W']`.
+/// The gradient at the input `[N, C, H, W]`, given the one at the output, `[N, C * multiplier, H', W']`; `None` as
+/// in [`forward`].
 ///
 /// # Panics
 ///
 /// As [`forward`].
-pub fn transpose(g: Planes, weight: Planes, windows: &Windows) -> Vec<f32> {
-    let plan = Plan::transpose(weight, windows);
+pub fn transpose(g: Planes, weight: Planes, windows: &Windows) -> Option<Vec<f32>> {
+    let plan = Plan::transpose(weight, windows)?;
     let [n, outputs, ..] = g.dims();
     let channels = outputs / plan.multiplier;
     let (plane, out_plane) = (
@@ -72,7 +79,7 @@ pub fn transpose(g: Planes, weight: Planes, windows: &Windows) -> Vec<f32> {
         windows.geometry.output_len() * plan.multiplier,
     );
     let mut x = vec![0.0; n * channels * plane];
-    for_each_part(&mut x, plane, |i, x| {
+    for_each_part(&mut x, plane, out_plane * plan.taps(), |i, x| {
         let task = Transpose {
             plan: &plan,
             g: &g.values()[i * out_plane..(i + 1) * out_plane],
@@ -83,7 +90,7 @@ pub fn transpose(g: Planes, weight: Planes, windows: &Windows) -> Vec<f32> {
             Arch::new().dispatch(On { task, scratch });
         });
     });
-    x
+    Some(x)
 }
 
 /// An element of the window, and where what it multiplies lies, from the place of the sum on.
@@ -137,6 +144,14 @@ fn remainders(axis: &Axis) -> Vec<usize> {
     found
 }
 
+/// Every remainder of a row with every one of a column.
+fn pairs(rows: &Axis, cols: &Axis) -> Vec<[usize; 2]> {
+    let columns = remainders(cols);
+    let rows = remainders(rows).into_iter();
+    rows.flat_map(|a| columns.iter().map(move |b| [a, *b]))
+        .collect()
+}
+
 /// Which of the places `i * stride + remainder`, counted in the padded axis, lie in the axis itself, among
 /// `places`.
 fn inside(axis: &Axis, remainder: usize, places: &Range<usize>) -> Range<usize> {
@@ -149,34 +164,40 @@ fn inside(axis: &Axis, remainder: usize, places: &Range<usize>) -> Range<usize> 
 }
 
 impl Plan {
-    fn new(weight: Planes, windows: &Windows, sums: [Range<usize>; 2]) -> Self {
+    /// Without phases; `None` where the padded planes are too large for a thread.
+    fn new(
+        weight: Planes,
+        windows: &Windows,
+        sums: [Range<usize>; 2],
+        planes: usize,
+    ) -> Option<Self> {
         let [outputs, inputs, ..] = weight.dims();
         assert_eq!(inputs, 1, "windows that see one channel");
         let (rows, cols) = (windows.geometry.rows, windows.geometry.cols);
         let width = sums[1].len() + reach(&cols);
         let tile = (TILE / width.max(1)).clamp(1, sums[0].len().max(1));
-        Self {
+        let padded = [tile + reach(&rows), width];
+        let numbers = padded.into_iter().fold(planes, usize::saturating_mul);
+        (numbers <= THREAD).then_some(Self {
             rows,
             cols,
             multiplier: outputs / windows.groups,
             sums,
             tile,
-            padded: [tile + reach(&rows), width],
-            planes: 0,
+            padded,
+            planes,
             remainders: Vec::new(),
             phases: Vec::new(),
-        }
+        })
     }
 
     /// One phase, which reads a padded plane for each remainder.
-    fn forward(weight: Planes, windows: &Windows) -> Self {
+    fn forward(weight: Planes, windows: &Windows) -> Option<Self> {
         let (rows, cols) = (windows.geometry.rows, windows.geometry.cols);
-        let mut plan = Self::new(weight, windows, [0..rows.out, 0..cols.out]);
-        for a in remainders(&rows) {
-            let row = remainders(&cols).into_iter().map(|b| [a, b]);
-            plan.remainders.extend(row);
-        }
-        plan.planes = plan.remainders.len();
+        let remainders = pairs(&rows, &cols);
+        let sums = [0..rows.out, 0..cols.out];
+        let mut plan = Self::new(weight, windows, sums, remainders.len())?;
+        plan.remainders = remainders;
         let [_, width] = plan.padded;
         let mut taps = Vec::new();
         for row in 0..rows.kernel {
@@ -196,43 +217,49 @@ impl Plan {
             cols: 0,
             taps,
         }];
-        plan
+        Some(plan)
     }
 
     /// A phase for each remainder, all of which read the gradient at each of a channel's outputs.
-    fn transpose(weight: Planes, windows: &Windows) -> Self {
+    fn transpose(weight: Planes, windows: &Windows) -> Option<Self> {
         let (rows, cols) = (windows.geometry.rows, windows.geometry.cols);
         let sums = |axis: &Axis| {
             axis.before / axis.stride..(axis.before + axis.size).div_ceil(axis.stride)
         };
-        let mut plan = Self::new(weight, windows, [sums(&rows), sums(&cols)]);
+        let [outputs, ..] = weight.dims();
+        let multiplier = outputs / windows.groups;
+        let mut plan = Self::new(weight, windows, [sums(&rows), sums(&cols)], multiplier)?;
         let [_, width] = plan.padded;
-        plan.planes = plan.multiplier;
-        let count = |axis: &Axis| axis.stride.min(axis.before + axis.size);
-        for a in 0..count(&rows) {
-            for b in 0..count(&cols) {
-                let mut taps = Vec::new();
-                for output in 0..plan.multiplier {
-                    for row in (0..rows.kernel).filter(|t| t * rows.dilation % rows.stride == a) {
-                        for col in (0..cols.kernel).filter(|t| t * cols.dilation % cols.stride == b)
-                        {
-                            let up = reach(&rows) - row * rows.dilation / rows.stride;
-                            let left = reach(&cols) - col * cols.dilation / cols.stride;
-                            taps.push(Tap {
-                                weight: (output * rows.kernel + row) * cols.kernel + col,
-                                offset: output * plan.plane() + up * width + left,
-                            });
-                        }
+        let leaving = |axis: Axis, remainder: usize| {
+            (0..axis.kernel).filter(move |t| t * axis.dilation % axis.stride == remainder)
+        };
+        // Where a remainder is none of these, nothing arrives.
+        for [a, b] in pairs(&rows, &cols) {
+            let mut taps = Vec::new();
+            for output in 0..plan.multiplier {
+                for row in leaving(rows, a) {
+                    for col in leaving(cols, b) {
+                        let up = reach(&rows) - row * rows.dilation / rows.stride;
+                        let left = reach(&cols) - col * cols.dilation / cols.stride;
+                        taps.push(Tap {
+                            weight: (output * rows.kernel + row) * cols.kernel + col,
+                            offset: output * plan.plane() + up * width + left,
+                        });
                     }
                 }
-                plan.phases.push(Phase {
-                    rows: a,
-                    cols: b,
-                    taps,
-                });
             }
+            plan.phases.push(Phase {
+                rows: a,
+                cols: b,
+                taps,
+            });
         }
-        plan
+        Some(plan)
+    }
+
+    /// Elements of a window.
+    fn taps(&self) -> usize {
+        self.rows.kernel * self.cols.kernel
     }
 
     /// Numbers in a padded plane.
@@ -268,7 +295,7 @@ impl Plan {
 
     /// The weights of a channel's outputs.
     fn weights<'a>(&self, weight: Planes<'a>, channel: usize) -> &'a [f32] {
-        let len = self.multiplier * self.rows.kernel * self.cols.kernel;
+        let len = self.multiplier * self.taps();
         &weight.values()[channel * len..(channel + 1) * len]
     }
 }

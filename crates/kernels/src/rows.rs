@@ -58,18 +58,17 @@ impl Standardise<'_> {
         y
     }
 
-    /// The gradient at `x`, given the one at the output:
+    /// Puts the gradient at `x` in the place of the one at the output:
     /// `(h - mean(h) - z mean(h z)) / deviation`, where `h` is `g * scale` and `z` the standardised row.
     ///
     /// # Panics
     ///
     /// As [`Standardise::forward`], and when there are not as many gradients.
-    pub fn backward(&self, x: &[f32], g: &[f32]) -> Vec<f32> {
+    pub fn backward(&self, x: &[f32], g: &mut [f32]) {
         self.check(x);
         assert_eq!(x.len(), g.len(), "a gradient for each number");
-        let mut d = g.to_vec();
         for_each_row(
-            &mut d,
+            g,
             x,
             self.row,
             #[inline(always)]
@@ -100,7 +99,6 @@ impl Standardise<'_> {
                 }
             },
         );
-        d
     }
 
     fn check(&self, x: &[f32]) {
@@ -157,15 +155,16 @@ impl Standardise<'_> {
     }
 }
 
-/// `y = x * scale + bias` in place: a segment of `segment` numbers after the other, each with the next factor and
-/// shift, counted round.
+/// `x * scale + bias` in the place of `x`: a segment of `segment` numbers after the other, each with the next factor
+/// and shift, counted round. Without shifts nothing is added.
 ///
 /// # Panics
 ///
 /// When there are not as many factors as shifts, or none, or a segment is empty.
-pub fn scale_and_shift(x: &mut [f32], scale: &[f32], bias: &[f32], segment: usize) {
+pub fn scale_and_shift(x: &mut [f32], scale: &[f32], bias: Option<&[f32]>, segment: usize) {
+    let count = scale.len();
     assert!(
-        segment > 0 && !scale.is_empty() && scale.len() == bias.len(),
+        segment > 0 && count > 0 && bias.is_none_or(|bias| bias.len() == count),
         "segments, and as many factors as shifts"
     );
     for_each_chunk(
@@ -174,49 +173,45 @@ pub fn scale_and_shift(x: &mut [f32], scale: &[f32], bias: &[f32], segment: usiz
         || (),
         #[inline(always)]
         |(), i, x| {
-            let at = i % scale.len();
-            let (scale, bias) = (scale[at], bias[at]);
+            let at = i % count;
+            let (scale, bias) = (scale[at], bias.map_or(0.0, |bias| bias[at]));
             x.iter_mut().for_each(|x| *x = *x * scale + bias);
         },
     );
 }
 
-/// `y_i = e^(x_i - max) / sum of e^(x_j - max)` along rows of `row` numbers.
+/// Puts `e^(x_i - max) / sum of e^(x_j - max)` in the place of each number, along rows of `row` numbers.
 ///
 /// # Panics
 ///
 /// When `x` is not of whole rows.
-pub fn softmax(x: &[f32], row: usize) -> Vec<f32> {
+pub fn softmax(x: &mut [f32], row: usize) {
     assert!(row > 0 && x.len().is_multiple_of(row), "whole rows");
-    let mut y = vec![0.0; x.len()];
-    for_each_row(
-        &mut y,
+    for_each_chunk(
         x,
         row,
+        || (),
         #[inline(always)]
-        |_, y, x| {
+        |(), _, x| {
             let largest = largest(x);
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = exp(x - largest);
-            }
-            let factor = 1.0 / sum(y);
-            y.iter_mut().for_each(|y| *y *= factor);
+            x.iter_mut().for_each(|x| *x = exp(*x - largest));
+            let factor = 1.0 / sum(x);
+            x.iter_mut().for_each(|x| *x *= factor);
         },
     );
-    y
 }
 
-/// The gradient at the input of a [`softmax`] that made `y`: `y (g - sum of g y)`.
+/// Puts the gradient at the input of a [`softmax`] that made `y` in the place of the one at its output:
+/// `y (g - sum of g y)`.
 ///
 /// # Panics
 ///
 /// When `y` is not of whole rows, or there are not as many gradients.
-pub fn softmax_backward(y: &[f32], g: &[f32], row: usize) -> Vec<f32> {
+pub fn softmax_backward(y: &[f32], g: &mut [f32], row: usize) {
     assert!(row > 0 && y.len().is_multiple_of(row), "whole rows");
     assert_eq!(y.len(), g.len(), "a gradient for each number");
-    let mut d = g.to_vec();
     for_each_row(
-        &mut d,
+        g,
         y,
         row,
         #[inline(always)]
@@ -232,7 +227,6 @@ pub fn softmax_backward(y: &[f32], g: &[f32], row: usize) -> Vec<f32> {
             }
         },
     );
-    d
 }
 
 /// Calls `f(i, row of y, row of x)` for each row, on all threads.

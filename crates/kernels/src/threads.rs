@@ -30,7 +30,8 @@ pub fn vectorised(f: impl FnOnce()) {
     f()
 }
 
-/// Calls `f(scratch, i, chunk)` for each chunk of `len` elements, on all threads.
+/// Calls `f(scratch, i, chunk)` for each chunk of `len` elements, on all threads, each of which works on as many
+/// chunks in succession as make a task.
 pub(crate) fn for_each_chunk<S: Send>(
     values: &mut [f32],
     len: usize,
@@ -40,22 +41,27 @@ pub(crate) fn for_each_chunk<S: Send>(
     if values.is_empty() {
         return;
     }
+    let together = TASK.div_ceil(len);
     values
-        .par_chunks_mut(len)
+        .par_chunks_mut(together * len)
         .enumerate()
-        .with_min_len(TASK.div_ceil(len))
-        .for_each_init(scratch, |scratch, (i, chunk)| {
+        .for_each_init(scratch, |scratch, (i, chunks)| {
             vectorised(
                 #[inline(always)]
-                || f(scratch, i, chunk),
+                || {
+                    for (k, chunk) in chunks.chunks_mut(len).enumerate() {
+                        f(scratch, i * together + k, chunk);
+                    }
+                },
             )
         });
 }
 
-/// Calls `f(i, part)` for each part of `len` numbers, on all threads.
+/// Calls `f(i, part)` for each part of `len` numbers, on all threads; `work` is what a part takes, in elements.
 pub(crate) fn for_each_part(
     values: &mut [f32],
     len: usize,
+    work: usize,
     f: impl Fn(usize, &mut [f32]) + Send + Sync,
 ) {
     if values.is_empty() {
@@ -64,7 +70,7 @@ pub(crate) fn for_each_part(
     values
         .par_chunks_mut(len)
         .enumerate()
-        .with_min_len(TASK.div_ceil(len))
+        .with_min_len(TASK.div_ceil(work))
         .for_each(|(i, part)| f(i, part));
 }
 

@@ -94,6 +94,24 @@ impl Host {
     }
 }
 
+impl Numbers {
+    /// Those of a tensor behind a node that runs in main memory only.
+    pub(crate) fn expected(x: Tensor<4>) -> Self {
+        Self::of(x).expect("numbers in main memory, with gradients behind the node only")
+    }
+
+    /// What `f` makes of the numbers, in their place unless somebody else holds them, too.
+    pub(crate) fn changed(mut self, f: impl FnOnce(&mut [f32])) -> Tensor<4> {
+        if let Some(values) = self.in_place() {
+            f(values);
+            return self.into_tensor();
+        }
+        let mut values = self.values().to_vec();
+        f(&mut values);
+        self.made(values)
+    }
+}
+
 impl Host {
     pub(crate) fn dims(&self) -> [usize; 4] {
         self.dims

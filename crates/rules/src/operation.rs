@@ -12,6 +12,8 @@ use burn::backend::{
 };
 use burn::tensor::{Device, Tensor};
 
+use crate::AnyRank;
+
 /// Maps the gradient at an operation's output to the one at its input.
 #[derive(Clone)]
 pub(crate) struct Pullback(Arc<dyn Fn(Tensor<4>) -> Tensor<4> + Send + Sync>);
@@ -39,6 +41,15 @@ pub(crate) trait Operation: fmt::Debug + Send + Sync {
 /// Runs `operation` as one autodiff node, or without a node when `x` is untracked.
 pub(crate) fn run(x: Tensor<4>, operation: Arc<dyn Operation>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::operation(x.into_dispatch(), operation))
+}
+
+/// [`run`] on a tensor whose rank need not be the one in its type.
+pub(crate) fn run_any_rank<const D: usize>(
+    x: Tensor<D>,
+    operation: impl Operation + 'static,
+) -> Tensor<D> {
+    let x = AnyRank::from(x).cast();
+    AnyRank::from(run(x, Arc::new(operation))).cast()
 }
 
 /// Whether operators have kernels on a device: without, an operation of this crate would panic there. burn

@@ -1,11 +1,8 @@
 //! Functions of each number, in one sweep where tensors lie in main memory.
 
-use std::sync::Arc;
-
 use burn::tensor::Tensor;
 use elucid_kernels::pointwise::Pointwise;
 
-use crate::AnyRank;
 use crate::host::{Numbers, computes_on_host};
 use crate::operation::{self, Operation, Pullback};
 
@@ -20,22 +17,15 @@ pub fn pointwise(
     if !computes_on_host(&x) {
         return otherwise(x);
     }
-    let x = AnyRank::from(x).cast();
-    AnyRank::from(operation::run(x, Arc::new(Function(function)))).cast()
+    operation::run_any_rank(x, Function(function))
 }
 
 #[derive(Debug)]
 struct Function(Pointwise);
 
-impl Function {
-    fn of(&self, x: Tensor<4>) -> Numbers {
-        Numbers::of(x).expect("numbers in main memory, with gradients behind the node only")
-    }
-}
-
 impl Operation for Function {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let mut x = self.of(x);
+        let mut x = Numbers::expected(x);
         match x.in_place() {
             Some(values) => {
                 self.0.apply(values);
@@ -50,28 +40,17 @@ impl Operation for Function {
         // Where a rectifier is 0 its input was no larger: the output says as much, and is held by its reader.
         let (kept, y) = match function {
             Pointwise::Relu => {
-                let y = self.of(self.forward(x));
+                let y = Numbers::expected(self.forward(x));
                 (y.clone(), y.into_tensor())
             }
             _ => {
-                let x = self.of(x);
+                let x = Numbers::expected(x);
                 let y = x.made(function.map(x.values()));
                 (x, y)
             }
         };
-        let pullback = Pullback::new(move |g: Tensor<4>| {
-            let mut g = Function(function).of(g);
-            match g.in_place() {
-                Some(values) => {
-                    function.backward(kept.values(), values);
-                    g.into_tensor()
-                }
-                None => {
-                    let mut values = g.values().to_vec();
-                    function.backward(kept.values(), &mut values);
-                    g.made(values)
-                }
-            }
+        let pullback = Pullback::new(move |g| {
+            Numbers::expected(g).changed(|g| function.backward(kept.values(), g))
         });
         (y, pullback)
     }

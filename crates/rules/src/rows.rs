@@ -1,13 +1,11 @@
 //! Normalisations and softmax of rows, and channels that are scaled and shifted, where tensors lie in main memory.
 
-use std::sync::Arc;
-
 use burn::tensor::Tensor;
 use elucid_kernels::rows;
 
 use crate::AnyRank;
 use crate::host::{Numbers, computes_on_host};
-use crate::operation::{self, Operation, Pullback};
+use crate::operation::{Operation, Pullback, run_any_rank};
 
 /// What the numbers of each row become besides.
 #[derive(Debug, Clone)]
@@ -18,14 +16,19 @@ pub struct Affine {
 }
 
 impl Affine {
-    /// `count` factors and shifts, 1 and 0 where there are none, each for `segment` numbers in succession, counted
-    /// round. `None` unless those that are given are constants in main memory.
-    pub fn new(
+    /// `count` factors and shifts for `x`, 1 and 0 where there are none, each for `segment` numbers in succession,
+    /// counted round. `None` where there is no kernel: on other devices than burn's CPU backend, and unless those that
+    /// are given are constants there.
+    pub fn of<const D: usize>(
+        x: &Tensor<D>,
         scale: Option<AnyRank>,
         bias: Option<AnyRank>,
         count: usize,
         segment: usize,
     ) -> Option<Self> {
+        if !computes_on_host(x) || count == 0 || segment == 0 {
+            return None;
+        }
         let values = |x: Option<AnyRank>, otherwise: f32| match x {
             Some(x) => Numbers::of(x.cast::<1>()).map(|x| x.values().to_vec()),
             None => Some(vec![otherwise; count]),
@@ -41,8 +44,8 @@ impl Affine {
 }
 
 /// Each row `[R, C]` with mean 0, if it is `centred`, and mean square 1, then scaled and shifted; differentiable
-/// in `x`. `None` where there is no kernel: on other devices than burn's CPU backend, or where segments are
-/// neither single numbers, of which a row has as many as there are factors, nor parts of a row.
+/// in `x`. `None` where segments are neither single numbers, of which a row has as many as there are factors, nor
+/// parts of a row.
 pub fn standardise(
     x: &Tensor<2>,
     affine: Affine,
@@ -52,50 +55,39 @@ pub fn standardise(
     let [_, row] = x.dims();
     let fits = match affine.segment {
         1 => affine.scale.len() == row,
-        segment => segment > 0 && row.is_multiple_of(segment),
+        segment => row.is_multiple_of(segment),
     };
-    if !fits || row == 0 || !computes_on_host(x) {
-        return None;
-    }
     let operation = Standardisation {
         row,
         affine,
         centred,
         epsilon,
     };
-    Some(run(x.clone(), operation))
+    (fits && row > 0).then(|| run_any_rank(x.clone(), operation))
 }
 
-/// The softmax along each row `[R, C]`, differentiable; `None` on other devices than burn's CPU backend.
-pub fn softmax_of_rows(x: &Tensor<2>) -> Option<Tensor<2>> {
+/// The softmax along each row `[R, C]`, differentiable.
+///
+/// On burn's CPU backend a kernel of our own runs; elsewhere `otherwise`, which is to compute the same.
+pub fn softmax_of_rows(x: Tensor<2>, otherwise: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
     let [_, row] = x.dims();
-    (row > 0 && computes_on_host(x)).then(|| run(x.clone(), Softmax { row }))
-}
-
-/// Each number by its factor, plus its shift, differentiable in `x`, a tensor whose rank need not be the one in
-/// its type.
-///
-/// # Errors
-///
-/// `x` itself on other devices than burn's CPU backend.
-#[allow(
-    clippy::result_large_err,
-    reason = "the input is handed back, not copied"
-)]
-pub fn scale_and_shift(x: Tensor<1>, affine: Affine) -> Result<Tensor<1>, Tensor<1>> {
-    match affine.segment > 0 && !affine.scale.is_empty() && computes_on_host(&x) {
-        true => Ok(run(x, ScaleAndShift(affine))),
-        false => Err(x),
+    match row > 0 && computes_on_host(&x) {
+        true => run_any_rank(x, Softmax { row }),
+        false => otherwise(x),
     }
 }
 
-fn run<const D: usize>(x: Tensor<D>, operation: impl Operation + 'static) -> Tensor<D> {
-    let x = AnyRank::from(x).cast();
-    AnyRank::from(operation::run(x, Arc::new(operation))).cast()
-}
-
-fn numbers(x: Tensor<4>) -> Numbers {
-    Numbers::of(x).expect("numbers in main memory, with gradients behind the node only")
+/// Each number by its factor, plus its shift, differentiable in `x`, a tensor whose rank need not be the one in
+/// its type. Without factors `otherwise`, which is to compute the same.
+pub fn scale_and_shift(
+    x: Tensor<1>,
+    affine: Option<Affine>,
+    otherwise: impl FnOnce(Tensor<1>) -> Tensor<1>,
+) -> Tensor<1> {
+    match affine {
+        Some(affine) => run_any_rank(x, ScaleAndShift(affine)),
+        None => otherwise(x),
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -121,16 +113,15 @@ impl Standardisation {
 
 impl Operation for Standardisation {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = numbers(x);
+        let x = Numbers::expected(x);
         x.made(self.kernel().forward(x.values()))
     }
 
     fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback) {
-        let (x, this) = (numbers(x), self.clone());
+        let (x, this) = (Numbers::expected(x), self.clone());
         let y = x.made(self.kernel().forward(x.values()));
         let pullback = Pullback::new(move |g| {
-            let g = numbers(g);
-            x.made(this.kernel().backward(x.values(), g.values()))
+            Numbers::expected(g).changed(|g| this.kernel().backward(x.values(), g))
         });
         (y, pullback)
     }
@@ -143,17 +134,15 @@ struct Softmax {
 
 impl Operation for Softmax {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = numbers(x);
-        x.made(rows::softmax(x.values(), self.row))
+        Numbers::expected(x).changed(|x| rows::softmax(x, self.row))
     }
 
     fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback) {
         let row = self.row;
-        let y = numbers(self.forward(x));
+        let y = Numbers::expected(self.forward(x));
         let kept = y.clone();
         let pullback = Pullback::new(move |g| {
-            let g = numbers(g);
-            kept.made(rows::softmax_backward(kept.values(), g.values(), row))
+            Numbers::expected(g).changed(|g| rows::softmax_backward(kept.values(), g, row))
         });
         (y.into_tensor(), pullback)
     }
@@ -162,17 +151,6 @@ impl Operation for Softmax {
 #[derive(Debug)]
 struct ScaleAndShift(Affine);
 
-/// In place, unless somebody else holds the numbers, too.
-fn changed(mut x: Numbers, f: impl Fn(&mut [f32])) -> Tensor<4> {
-    if let Some(values) = x.in_place() {
-        f(values);
-        return x.into_tensor();
-    }
-    let mut values = x.values().to_vec();
-    f(&mut values);
-    x.made(values)
-}
-
 impl Operation for ScaleAndShift {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let Affine {
@@ -180,18 +158,13 @@ impl Operation for ScaleAndShift {
             bias,
             segment,
         } = &self.0;
-        changed(numbers(x), |x| {
-            rows::scale_and_shift(x, scale, bias, *segment);
-        })
+        Numbers::expected(x).changed(|x| rows::scale_and_shift(x, scale, Some(bias), *segment))
     }
 
     fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback) {
         let Affine { scale, segment, .. } = self.0.clone();
-        let nothing = vec![0.0; scale.len()];
         let pullback = Pullback::new(move |g| {
-            changed(numbers(g), |g| {
-                rows::scale_and_shift(g, &scale, &nothing, segment);
-            })
+            Numbers::expected(g).changed(|g| rows::scale_and_shift(g, &scale, None, segment))
         });
         (self.forward(x), pullback)
     }

@@ -92,6 +92,7 @@ pub(super) fn by_channel(
         own.extend(work.scores(&rows, at)?);
     }
     let start = |image: usize| {
+        // Computed again, so that only the images of one batch are held.
         let at = work.activation_of(&[image])?;
         Ok(OfImage {
             seen: Seen {

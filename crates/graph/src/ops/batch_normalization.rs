@@ -158,17 +158,14 @@ struct Inference {
 impl Kernel for Inference {
     fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
         let shape = &outputs[0].shape;
-        let mut x = inputs.take(0).untyped();
+        let x = inputs.take(0).untyped();
         let (factor, offset) = self.scale(&mut inputs);
         let [_, channels, positions] = self.view;
         let [scale, bias] = [&factor, &offset].map(|p| Some(AnyRank::from(p.clone())));
-        let affine = Affine::new(scale, bias, channels, positions);
-        if let Some(affine) = affine.filter(|_| self.spatial) {
-            x = match scale_and_shift(x, affine) {
-                Ok(y) => return vec![y.into()],
-                Err(x) => x,
-            };
-        }
+        let affine = match self.spatial {
+            true => Affine::of(&x, scale, bias, channels, positions),
+            false => None,
+        };
         let mut per_channel = vec![1; shape.len()];
         if self.spatial && shape.len() > 1 {
             per_channel[1] = self.view[1];
@@ -177,7 +174,8 @@ impl Kernel for Inference {
         }
         let factor = factor.into_view(&per_channel).untyped();
         let offset = offset.into_view(&per_channel).untyped();
-        vec![(x * factor + offset).into()]
+        let y = scale_and_shift(x, affine, |x| x * factor + offset);
+        vec![y.into()]
     }
 
     fn flops(&self, shapes: &Shapes) -> Option<u64> {

@@ -131,11 +131,14 @@ impl Kernel for Bounded {
     fn run(&self, mut inputs: Slots, _outputs: &[Known]) -> Vec<Activation> {
         let x = inputs.take(0).untyped();
         let Self { min, max } = *self;
-        let bounded = |x: Tensor<1>| match (min > f32::NEG_INFINITY, max < f32::INFINITY) {
+        let (below, above) = (min > f32::NEG_INFINITY, max < f32::INFINITY);
+        if !below && !above {
+            return vec![x.into()];
+        }
+        let bounded = |x: Tensor<1>| match (below, above) {
             (true, true) => x.clamp(min, max),
             (true, false) => x.clamp_min(min),
-            (false, true) => x.clamp_max(max),
-            (false, false) => x,
+            _ => x.clamp_max(max),
         };
         vec![pointwise(x, Pointwise::Clip { min, max }, bounded).into()]
     }

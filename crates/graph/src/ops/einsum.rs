@@ -14,6 +14,7 @@ use super::matmul::{dense, dense_transpose, scale_columns};
 use super::transpose::permuted;
 use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
 use crate::host::HostTensor;
+use crate::long_rows::LongAxes;
 use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, Weighted, Weights, check_host_size, check_size, check_work, facts, numbers};
 use crate::registry::Entry;
 
@@ -449,7 +450,7 @@ impl Sum {
         if self.sums[i].is_empty() {
             return x;
         }
-        let summed = at_rank!(x, x => self.sums[i].iter().fold(x, |x, &axis| x.sum_dim(axis)));
+        let summed = at_rank!(x, x => self.sums[i].iter().fold(x, |x, &axis| x.sums_along(axis)));
         let kept = (0..term.shape.len()).filter(|axis| !self.sums[i].contains(axis));
         let shape: Vec<usize> = kept.map(|axis| term.shape[axis]).collect();
         summed.into_view(&shape)

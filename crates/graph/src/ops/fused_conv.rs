@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, activation};
+use elucid_rules::{Pointwise, pointwise};
 
 use super::conv::Conv;
 use super::convolution::Convolution;
@@ -49,7 +50,16 @@ impl Bend {
     }
 
     fn of(self, x: Tensor<1>) -> Tensor<1> {
-        match self {
+        let function = match self {
+            Self::None => return x,
+            Self::Relu => Pointwise::Relu,
+            Self::Sigmoid => Pointwise::Sigmoid,
+            Self::Tanh => Pointwise::Tanh,
+            Self::LeakyRelu(alpha) => Pointwise::LeakyRelu { alpha },
+            Self::Clip(min, max) => Pointwise::Clip { min, max },
+            Self::HardSigmoid(alpha, beta) => Pointwise::HardSigmoid { alpha, beta },
+        };
+        pointwise(x, function, |x| match self {
             Self::None => x,
             Self::Relu => activation::relu(x),
             Self::Sigmoid => activation::sigmoid(x),
@@ -57,7 +67,7 @@ impl Bend {
             Self::LeakyRelu(alpha) => activation::leaky_relu(x, f64::from(alpha)),
             Self::Clip(low, high) => x.clamp_min(low).clamp_max(high),
             Self::HardSigmoid(alpha, beta) => (x * alpha + beta).clamp(0.0, 1.0),
-        }
+        })
     }
 }
 

@@ -84,7 +84,7 @@ impl Kernel for Normalize {
         let x = inputs.take(0).into_view(&self.rows).into_cast::<2>();
         let [_, parameters, segment] = self.view;
         let [scale, bias] = [1, 2].map(|slot| inputs.get(slot).cloned().map(AnyRank::from));
-        let swept = Affine::new(scale, bias, parameters, segment)
+        let swept = Affine::of(&x, scale, bias, parameters, segment)
             .and_then(|affine| standardise(&x, affine, true, self.epsilon));
         if let Some(y) = swept {
             return vec![y.into_view(&outputs[0].shape)];

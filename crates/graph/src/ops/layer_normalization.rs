@@ -188,7 +188,7 @@ impl OverRows {
             }
         }
         let [scale, bias] = parameters.map(|p| p.cloned().map(AnyRank::from));
-        let affine = Affine::new(scale, bias, row, 1)?;
+        let affine = Affine::of(x, scale, bias, row, 1)?;
         let y = standardise(x, affine, self.centred, self.epsilon)?;
         Some(y.into_view(&output.shape))
     }

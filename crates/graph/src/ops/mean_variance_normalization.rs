@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 use crate::activation::{Activation, at_rank};
+use crate::long_rows::LongAxes;
 use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, axes_of, facts};
 use crate::registry::Entry;
 
@@ -58,8 +59,9 @@ fn standardised<const D: usize>(x: Tensor<D>, axes: &[usize]) -> Tensor<D> {
         // A single number is its own mean.
         return x.clone() - x;
     }
-    let centred = x.clone() - x.mean_dims(axes);
-    let variance = (centred.clone() * centred.clone()).mean_dims(axes);
+    let mean = |x: Tensor<D>| axes.iter().fold(x, |x, &axis| x.means_along(axis));
+    let centred = x.clone() - mean(x);
+    let variance = mean(centred.clone() * centred.clone());
     // The root has no derivative at 0; where nothing varies, the numbers are 0 all the same.
     centred / (variance.clamp_min(1e-36).sqrt() + 1e-9)
 }

@@ -10,7 +10,7 @@ use elucid_rules::{Algebra, OpKind};
 use crate::activation::{Activation, IntoView, at_rank};
 use crate::attributes::Attributes;
 use crate::host::{ElementType, HostTensor};
-use crate::long_rows::{AT_ONCE, LongAxes};
+use crate::long_rows::LongAxes;
 use crate::operator::{Apart, Kernel, Known, Operands, Operator, Refused, Resolved, Shapes, Slots, axes_of, check_host_size, facts};
 use crate::registry::Entry;
 
@@ -176,8 +176,6 @@ impl Kernel for Reduce {
 fn reduced<const D: usize>(x: Tensor<D>, axes: &[usize], how: How) -> Tensor<D> {
     let sum = |x: Tensor<D>| axes.iter().fold(x, |x, &axis| x.sums_along(axis));
     match how {
-        How::Mean if axes.is_empty() => x,
-        How::Mean if axes.iter().all(|&axis| x.dims()[axis] <= AT_ONCE) => x.mean_dims(axes),
         How::Mean => axes.iter().fold(x, |x, &axis| x.means_along(axis)),
         How::Sum => sum(x),
         How::Max => axes.iter().fold(x, |x, &axis| x.maxima_along(axis)),

@@ -93,19 +93,14 @@ impl Kernel for AlongAxis {
     fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
         let x = inputs.take(0);
         if let (How::Soft, [outer, row, 1]) = (self.how, self.view) {
-            let x = x.clone().into_view(&[outer, row]).into_cast();
-            if let Some(y) = softmax_of_rows(&x) {
-                return vec![y.into_view(&outputs[0].shape)];
-            }
+            let x = x.into_view(&[outer, row]).into_cast::<2>();
+            let y = softmax_of_rows(x, |x| softmax(x.unsqueeze_dim::<3>(2)).squeeze_dim(2));
+            return vec![y.into_view(&outputs[0].shape)];
         }
         let x = x.into_view(&self.view).into_cast::<3>();
         let y = match self.how {
-            How::Soft if x.dims()[1] <= AT_ONCE => activation::softmax(x, 1),
+            How::Soft => softmax(x),
             How::Log if x.dims()[1] <= AT_ONCE => activation::log_softmax(x, 1),
-            How::Soft => {
-                let (_, powers, sum) = powers(x);
-                powers / sum
-            }
             How::Log => {
                 let (below, _, sum) = powers(x);
                 below - sum.log()
@@ -131,6 +126,15 @@ impl Kernel for AlongAxis {
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {
         self.over_channels.then(|| reach.element_wise()).flatten()
     }
+}
+
+/// Along the second axis.
+fn softmax(x: Tensor<3>) -> Tensor<3> {
+    if x.dims()[1] <= AT_ONCE {
+        return activation::softmax(x, 1);
+    }
+    let (_, powers, sum) = powers(x);
+    powers / sum
 }
 
 /// Along the second axis the differences to the largest number, their exponentials and the sum of those.

@@ -146,6 +146,12 @@ fn depthwise_of_any_size() {
     Case::new(same(3, 2).pads([9, 0, 2, 12]), [1, 2, 3, 2], 1, [3, 3]).check();
     Case::new(same(1, 2).stride([9, 9]), [1, 2, 5, 5], 1, [1, 1]).check();
     Case::new(same(1, 5), [1, 5, 1, 1], 1, [1, 1]).check();
+    // Elements so far apart that a padded plane would be larger than what a thread works on.
+    let apart = Conv2d {
+        dilation: [300, 300],
+        ..same(3, 2).pads([300; 4])
+    };
+    Case::new(apart, [1, 2, 8, 9], 2, [3, 3]).check();
 }
 
 #[test]

@@ -44,7 +44,12 @@ fn gelu_argument(x: f64) -> f64 {
     rounded
 }
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
+    (
+        Pointwise::Relu,
+        |x| alone(x.max(0.0)),
+        |x| alone(if x > 0.0 { 1.0 } else { 0.0 }),
+    ),
     (Pointwise::Exp, |x| alone(x.exp()), |x| alone(x.exp())),
     (
         Pointwise::Erf,

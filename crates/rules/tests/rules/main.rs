@@ -7,3 +7,4 @@ mod operator_rules;
 mod pointwise;
 mod pool;
 mod redirected;
+mod rows;

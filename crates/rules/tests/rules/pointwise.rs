@@ -7,7 +7,21 @@ use elucid_testkit::array::{Array, assert_close, device, value_and_gradient};
 
 type Twin = fn(Tensor<1>) -> Tensor<1>;
 
-const CASES: [(Pointwise, Twin); 9] = [
+const CASES: [(Pointwise, Twin); 12] = [
+    (
+        Pointwise::HardSigmoid {
+            alpha: 0.25,
+            beta: 0.5,
+        },
+        |x| (x * 0.25 + 0.5).clamp(0.0, 1.0),
+    ),
+    (Pointwise::HardSwish, |x| {
+        x.clone() * (x / 6.0 + 0.5).clamp(0.0, 1.0)
+    }),
+    (Pointwise::GeluTanh, |x| {
+        let within = (x.clone() + x.clone().powi_scalar(3) * 0.044_715) * 0.797_884_6;
+        x * 0.5 * (within.tanh() + 1.0)
+    }),
     (Pointwise::Exp, |x| x.exp()),
     (Pointwise::Erf, |x| x.erf()),
     (Pointwise::Sigmoid, activation::sigmoid),

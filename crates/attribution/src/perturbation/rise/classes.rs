@@ -123,6 +123,7 @@ impl Asks for OfClasses<'_> {
         Ok(ControlFlow::Continue(()))
     }
 }
+
 /// What [`Rise::all_classes`] found for each image.
 #[derive(Debug, Clone)]
 pub struct RiseClassMaps {
