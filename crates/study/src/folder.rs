@@ -131,17 +131,23 @@ impl Folder {
             }
         };
         writer.add(&record)?;
+        self.leases.progress();
         self.found.add(record).map_err(StudyError::Data)
     }
 
     /// How many blocks there are.
     pub fn blocks(&self) -> usize {
-        self.found.planned().len().div_ceil(self.settings.block)
+        self.found.planned().len().div_ceil(self.block())
+    }
+
+    /// How many images a block has.
+    fn block(&self) -> usize {
+        self.settings.block.max(1)
     }
 
     /// The images of a block, by their places, on which something is left to be done.
     pub fn left(&self, block: usize) -> Vec<usize> {
-        let size = self.settings.block;
+        let size = self.block();
         let end = self.found.planned().len().min((block + 1) * size);
         let places = (block * size)..end;
         places.filter(|&at| !self.found.is_done(at)).collect()
