@@ -24,7 +24,7 @@ fn a_method_that_fails_on_some_images_ends_no_study() {
             false => assert_eq!(state(image, 1, 0), State::Failed, "{image}"),
         }
     }
-    let failures = Failure::list(&found);
+    let failures: Vec<Failure> = Failure::each(&found).collect();
     assert_eq!(failures.len(), 2 * METRICS.len());
     assert!(
         failures[0]

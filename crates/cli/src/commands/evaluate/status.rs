@@ -82,24 +82,12 @@ impl Status {
         let skipped = found.skipped().count();
         let images = found.planned().len();
         let rows = found.rows().iter().enumerate();
-        let methods = rows.map(|(row, method)| {
-            let seen = || found.seen().map(|(image, ..)| image);
-            let seconds = seen().filter_map(|image| found.seconds(image, row));
-            let seconds: Vec<f64> = seconds.filter(|&seconds| seconds > 0.0).collect();
-            MethodStatus {
-                method: method.clone(),
-                images: images - skipped,
-                images_done: seen()
-                    .filter(|&image| found.is_measured(image, row))
-                    .count(),
-                values_failed: found
-                    .failures()
-                    .keys()
-                    .filter(|place| place.row == row)
-                    .count(),
-                seconds_per_image: (!seconds.is_empty())
-                    .then(|| seconds.iter().sum::<f64>() / seconds.len() as f64),
-            }
+        let methods = rows.map(|(row, method)| MethodStatus {
+            method: method.clone(),
+            images: images - skipped,
+            images_done: found.images_measured(row),
+            values_failed: found.values_failed(row),
+            seconds_per_image: found.seconds_per_image(row),
         });
         let workers = leases.into_iter().map(|held| {
             let holder = held.holder.as_ref();
