@@ -356,6 +356,31 @@ fn shards_are_the_whole() {
     };
     assert_eq!(pictures("merged"), pictures("whole"));
     assert_eq!(pictures("halves"), pictures("whole"));
+    // Its tables may be made again, with the pictures that are with the shards.
+    desk.say("evaluate table merged").ok();
+    assert_eq!(pictures("merged"), pictures("whole"));
+    let report = json(&desk, "merged/report.json");
+    assert_eq!(report["command"], "evaluate merge");
+    for file in report["files"].as_array().unwrap() {
+        assert!(desk.path("merged").join(file.as_str().unwrap()).is_file());
+    }
+    // A merge takes the place of a merge, and of nothing that was measured.
+    desk.say("evaluate merge part1 part2 part3 part4 --out merged --force")
+        .ok();
+    assert_eq!(timeless(&desk, "merged"), timeless(&desk, "whole"));
+    for (out, said) in [
+        ("part2", "among the folders that are merged"),
+        ("whole", "an evaluation that is no merge"),
+    ] {
+        let before = (desk.listing(out), timeless(&desk, out));
+        let message = desk
+            .say(&format!(
+                "evaluate merge part1 part2 part3 part4 --out {out} --force"
+            ))
+            .refused(1);
+        assert!(message.contains(said), "{message}");
+        assert_eq!((desk.listing(out), timeless(&desk, out)), before);
+    }
 
     let refused = |folders: &str, parts: &[&str]| {
         let message = desk
