@@ -1,6 +1,7 @@
 //! Which methods are better than which, on the same images.
 
 use elucid_metrics::{Direction, Metric, Paired, csv, holm};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::StudyError;
@@ -86,37 +87,41 @@ impl Comparison {
                 .flat_map(|a| (a + 1..rows.len()).map(move |b| (a, b)))
                 .collect(),
         };
-        let mut comparisons = Vec::new();
-        for metric in chosen {
+        let questions = chosen.iter();
+        let questions = questions.flat_map(|&metric| pairs.iter().map(move |&pair| (metric, pair)));
+        let questions: Vec<(usize, (usize, usize))> = questions.collect();
+        // The same seed for each, so that an answer rests neither on threads nor on what else is asked.
+        let answer = |&(metric, (a, b)): &(usize, (usize, usize))| -> Result<_, StudyError> {
             let sign = match metrics[metric].direction() {
                 Direction::Larger => 1.0,
                 Direction::Smaller => -1.0,
             };
-            for &(a, b) in &pairs {
-                let values = found.seen().filter_map(|(image, ..)| {
-                    let value = |row| Some(sign * found.number(image, row, metric)?);
-                    Some((value(a)?, value(b)?))
-                });
-                let values: Vec<(f64, f64)> = values.collect();
-                // What has no image in common is no question.
-                let Some(paired) = Paired::of(&values, seed)? else {
-                    continue;
-                };
-                comparisons.push(Self {
-                    metric: found.metrics()[metric].clone(),
-                    method: rows[a].clone(),
-                    with: rows[b].clone(),
-                    images: values.len(),
-                    difference: paired.difference.mean,
-                    low: paired.difference.low,
-                    high: paired.difference.high,
-                    effect: paired.effect,
-                    share: paired.share,
-                    p: paired.p,
-                    p_holm: 1.0,
-                });
-            }
-        }
+            let values = found.seen().filter_map(|(image, ..)| {
+                let value = |row| Some(sign * found.number(image, row, metric)?);
+                Some((value(a)?, value(b)?))
+            });
+            let values: Vec<(f64, f64)> = values.collect();
+            // What has no image in common is no question.
+            let Some(paired) = Paired::among(&values, seed, questions.len())? else {
+                return Ok(None);
+            };
+            Ok(Some(Self {
+                metric: found.metrics()[metric].clone(),
+                method: rows[a].clone(),
+                with: rows[b].clone(),
+                images: values.len(),
+                difference: paired.difference.mean,
+                low: paired.difference.low,
+                high: paired.difference.high,
+                effect: paired.effect,
+                share: paired.share,
+                p: paired.p,
+                p_holm: 1.0,
+            }))
+        };
+        let answers = questions.par_iter().map(answer);
+        let answers: Vec<Option<Self>> = answers.collect::<Result<_, _>>()?;
+        let mut comparisons: Vec<Self> = answers.into_iter().flatten().collect();
         let ps: Vec<f64> = comparisons.iter().map(|comparison| comparison.p).collect();
         for (comparison, p) in comparisons.iter_mut().zip(holm(&ps)) {
             comparison.p_holm = p;

@@ -97,6 +97,27 @@ pub enum StudyError {
         /// What differs, with both values.
         difference: String,
     },
+    /// Two methods or two metrics of one name, whose results nobody could tell apart.
+    #[error(
+        "there are two {what}s called {name}; names tell results apart, so that each may be there once"
+    )]
+    Repeated {
+        /// `method` or `metric`. The baselines count as methods.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A folder in whose place no merge may be put, because it holds what cannot be made again from others.
+    #[error(
+        "{} {reason}: a merge in its place would destroy what was measured; give another folder",
+        folder.display()
+    )]
+    Protected {
+        /// The folder.
+        folder: PathBuf,
+        /// What it holds.
+        reason: &'static str,
+    },
     /// Folders that do not belong together.
     #[error("{0}")]
     Merge(String),

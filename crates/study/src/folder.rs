@@ -131,17 +131,23 @@ impl Folder {
             }
         };
         writer.add(&record)?;
+        self.leases.progress();
         self.found.add(record).map_err(StudyError::Data)
     }
 
     /// How many blocks there are.
     pub fn blocks(&self) -> usize {
-        self.found.planned().len().div_ceil(self.settings.block)
+        self.found.planned().len().div_ceil(self.block())
+    }
+
+    /// How many images a block has.
+    fn block(&self) -> usize {
+        self.settings.block.max(1)
     }
 
     /// The images of a block, by their places, on which something is left to be done.
     pub fn left(&self, block: usize) -> Vec<usize> {
-        let size = self.settings.block;
+        let size = self.block();
         let end = self.found.planned().len().min((block + 1) * size);
         let places = (block * size)..end;
         places.filter(|&at| !self.found.is_done(at)).collect()
@@ -172,6 +178,13 @@ fn begun<'s>(
             difference: format!("limit is {now} and was {was}; a limit can only grow"),
         });
     }
+    // What may have been written before this process or another was ended: nothing, or fewer images. More are those of a
+    // process that is just now asking for more.
+    let is_listed = plan::read(path, now).is_ok_and(|listed| listed == planned);
+    if !is_listed {
+        plan::write(path, planned)?;
+    }
+    // After the list, so that at no time images are asked for that no list names.
     if now > was {
         before.limit = settings.limit;
         files::replace(&file, |to| {
@@ -179,10 +192,6 @@ fn begun<'s>(
             to.write_all(&bytes)
                 .map_err(StudyError::file("write", &file))
         })?;
-    }
-    // The list may not have been written any more.
-    if now > was || !path.join(plan::IMAGES).exists() {
-        plan::write(path, planned)?;
     }
     Ok((settings, before))
 }
@@ -194,13 +203,13 @@ fn begun<'s>(
 /// As [`Settings::read`], and [`StudyError::Damaged`] for journals that do not hold what was written.
 pub fn read(folder: &Path) -> Result<(Settings, Found), StudyError> {
     let settings = Settings::read(folder)?;
-    let planned = plan::read(folder)?;
+    let planned = plan::read(folder, settings.total())?;
     let mine = (0..settings.total()).filter(|&number| settings.shard.takes(number));
     // Of a merge with holes not all are there.
     let listed: Vec<usize> = planned.iter().map(|planned| planned.number).collect();
     let is_right = match settings.merged_from {
         0 => mine.eq(listed),
-        _ => listed.is_sorted() && listed.last().is_none_or(|&last| last < settings.total()),
+        _ => listed.is_sorted(),
     };
     if !is_right {
         return Err(StudyError::Merge(format!(

@@ -65,19 +65,52 @@ pub struct Found {
     seconds: Vec<f32>,
     failures: BTreeMap<Place, String>,
     sessions: Vec<Session>,
+    counts: Counts,
+}
+
+/// What is counted as records come: whoever asks for it after each cell must not look at every value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Counts {
+    /// Images that could not be read.
+    skipped: usize,
+    /// Images on which nothing is left to be done.
+    done: usize,
+    /// By image: how many rows are measured, seen or not.
+    measured: Vec<usize>,
+    /// By row: on how many of the images that were seen it is measured.
+    rows: Vec<usize>,
+    /// By row: how many values failed.
+    failed: Vec<usize>,
+}
+
+impl Counts {
+    fn none(images: usize, rows: usize) -> Self {
+        Self {
+            skipped: 0,
+            done: 0,
+            measured: vec![0; images],
+            rows: vec![0; rows],
+            failed: vec![0; rows],
+        }
+    }
 }
 
 impl Found {
     /// Nothing, of a study of `planned` images in order of their numbers.
     pub fn new(settings: &Settings, planned: Vec<Planned>) -> Self {
-        let rows: Vec<String> = settings.rows().into_iter().map(str::to_owned).collect();
-        let (images, metrics) = (planned.len(), settings.metrics.clone());
+        let rows = settings.rows().into_iter().map(str::to_owned).collect();
+        Self::of(rows, settings.metrics.clone(), planned)
+    }
+
+    fn of(rows: Vec<String>, metrics: Vec<String>, planned: Vec<Planned>) -> Self {
+        let images = planned.len();
         Self {
             images: vec![None; images],
             values: vec![MISSING; images * rows.len() * metrics.len()],
             seconds: vec![f32::NAN; images * rows.len()],
             failures: BTreeMap::new(),
             sessions: Vec::new(),
+            counts: Counts::none(images, rows.len()),
             planned,
             rows,
             metrics,
@@ -138,6 +171,16 @@ impl Found {
         (!seconds.is_nan()).then_some(f64::from(seconds))
     }
 
+    /// What attributing took for one image under a method, in seconds: the mean over the images that were seen and took any
+    /// time at all, since what failed took none that could be told. `None` where there is no such image.
+    pub fn seconds_per_image(&self, row: usize) -> Option<f64> {
+        let seconds = (self.seen()).filter_map(|(image, ..)| self.seconds(image, row));
+        let (count, sum) = seconds
+            .filter(|&seconds| seconds > 0.0)
+            .fold((0, 0.0), |(count, sum), seconds| (count + 1, sum + seconds));
+        (count > 0).then(|| sum / f64::from(count))
+    }
+
     /// Whether every metric of a method is there on an image, whatever came of it.
     pub fn is_measured(&self, image: usize, row: usize) -> bool {
         let start = (image * self.rows.len() + row) * self.metrics.len();
@@ -150,10 +193,23 @@ impl Found {
         match self.images[image] {
             None => false,
             Some(Image::Skipped(_)) => true,
-            Some(Image::Seen { .. }) => {
-                (0..self.rows.len()).all(|row| self.is_measured(image, row))
-            }
+            Some(Image::Seen { .. }) => self.counts.measured[image] == self.rows.len(),
         }
+    }
+
+    /// On how many images nothing is left to be done, skipped ones among them.
+    pub fn images_done(&self) -> usize {
+        self.counts.done
+    }
+
+    /// On how many of the images that were seen a method is measured, whatever came of it.
+    pub fn images_measured(&self, row: usize) -> usize {
+        self.counts.rows[row]
+    }
+
+    /// How many values of a method failed.
+    pub fn values_failed(&self, row: usize) -> usize {
+        self.counts.failed[row]
     }
 
     /// The images that were seen, by their places.
@@ -197,16 +253,8 @@ impl Found {
     /// How many cells of one image and one method there are, skipped images left out, and how many of them are
     /// done.
     pub fn cells(&self) -> [usize; 2] {
-        let (mut done, mut all) = (0, 0);
-        for (at, image) in self.images.iter().enumerate() {
-            if !matches!(image, Some(Image::Skipped(_))) {
-                all += self.rows.len();
-                done += (0..self.rows.len())
-                    .filter(|row| image.is_some() && self.is_measured(at, *row))
-                    .count();
-            }
-        }
-        [done, all]
+        let all = (self.planned.len() - self.counts.skipped) * self.rows.len();
+        [self.counts.rows.iter().sum(), all]
     }
 
     /// Who measured.
@@ -248,6 +296,28 @@ impl Found {
                 *image = None;
             }
         }
+        self.count();
+    }
+
+    /// Counts everything anew.
+    fn count(&mut self) {
+        let mut counts = Counts::none(self.planned.len(), self.rows.len());
+        for (at, image) in self.images.iter().enumerate() {
+            let is_seen = matches!(image, Some(Image::Seen { .. }));
+            for row in 0..self.rows.len() {
+                let is_measured = self.is_measured(at, row);
+                counts.measured[at] += usize::from(is_measured);
+                counts.rows[row] += usize::from(is_measured && is_seen);
+            }
+            let is_skipped = matches!(image, Some(Image::Skipped(_)));
+            let is_whole = is_seen && counts.measured[at] == self.rows.len();
+            counts.skipped += usize::from(is_skipped);
+            counts.done += usize::from(is_skipped || is_whole);
+        }
+        for place in self.failures.keys() {
+            counts.failed[place.row] += 1;
+        }
+        self.counts = counts;
     }
 
     pub(crate) fn add_session(&mut self, session: Session) {
@@ -300,11 +370,36 @@ impl Found {
                 note,
             },
         };
-        let was_seen = matches!(self.images[at], Some(Image::Seen { .. }));
-        if !(was_seen && matches!(image, Image::Skipped(_))) {
-            self.images[at] = Some(image);
-        }
+        self.set_image(at, image);
         Ok(())
+    }
+
+    /// What was seen stays so.
+    fn set_image(&mut self, at: usize, image: Image) {
+        let is_seen = matches!(image, Image::Seen { .. });
+        match &self.images[at] {
+            Some(Image::Seen { .. }) => {
+                if is_seen {
+                    self.images[at] = Some(image);
+                }
+                return;
+            }
+            Some(Image::Skipped(_)) => {
+                self.counts.skipped -= 1;
+                self.counts.done -= 1;
+            }
+            None => {}
+        }
+        self.images[at] = Some(image);
+        if !is_seen {
+            self.counts.skipped += 1;
+            self.counts.done += 1;
+            return;
+        }
+        for row in 0..self.rows.len() {
+            self.counts.rows[row] += usize::from(self.is_measured(at, row));
+        }
+        self.counts.done += usize::from(self.is_done(at));
     }
 
     fn add_cell(&mut self, cell: &CellRecord) -> Result<(), String> {
@@ -325,7 +420,12 @@ impl Found {
             let Some(image) = self.image_of(found.image) else {
                 continue;
             };
-            self.seconds[image * self.rows.len() + row] = found.seconds as f32;
+            let has_failed = |value: &Value| matches!(value, Value::Failed(_));
+            let seconds = &mut self.seconds[image * self.rows.len() + row];
+            if seconds.is_nan() || !found.values.iter().all(has_failed) {
+                *seconds = found.seconds as f32;
+            }
+            let was_measured = self.is_measured(image, row);
             for (value, &metric) in found.values.iter().zip(&columns) {
                 let place = Place { image, row, metric };
                 let index = self.index(place);
@@ -337,15 +437,147 @@ impl Found {
                         let before = self.values[index];
                         if before.is_nan() || before == FAILED {
                             self.values[index] = FAILED;
-                            self.failures.insert(place, reason.clone());
+                            let known = self.failures.insert(place, reason.clone());
+                            self.counts.failed[row] += usize::from(known.is_none());
                         }
                         continue;
                     }
                 };
                 self.values[index] = number;
-                self.failures.remove(&place);
+                let known = self.failures.remove(&place);
+                self.counts.failed[row] -= usize::from(known.is_some());
+            }
+            if !was_measured && self.is_measured(image, row) {
+                self.counts.measured[image] += 1;
+                if matches!(self.images[image], Some(Image::Seen { .. })) {
+                    self.counts.rows[row] += 1;
+                    self.counts.done += usize::from(self.is_done(image));
+                }
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::journal::RowRecord;
+
+    const ROWS: [&str; 3] = ["a", "b", "c"];
+    const METRICS: [&str; 2] = ["x", "y"];
+    const IMAGES: usize = 4;
+
+    fn empty() -> Found {
+        // Shards have gaps.
+        let planned = (0..IMAGES).map(|i| Planned {
+            number: 2 * i,
+            file: format!("{i}.png"),
+            class: i,
+        });
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Found::of(names(&ROWS), names(&METRICS), planned.collect())
+    }
+
+    /// A record on any images, of which one may lie beyond a limit, and any of the metrics.
+    fn record() -> impl Strategy<Value = Record> {
+        let state = prop_oneof![
+            Just(ImageState::Skipped("no picture".to_owned())),
+            Just(ImageState::Seen {
+                predicted: 1,
+                probability: 0.5,
+                note: None,
+            }),
+        ];
+        let image = (0..=IMAGES, state).prop_map(|(i, state)| ImageRecord {
+            image: 2 * i,
+            file: format!("{i}.png"),
+            class: i,
+            state,
+        });
+        let value = prop_oneof![
+            Just(Value::Number(1.0)),
+            Just(Value::NotApplicable("no box".to_owned())),
+            Just(Value::Failed("a bug".to_owned())),
+        ];
+        let row = (0..=IMAGES, prop::collection::vec(value, 2)).prop_map(|(i, values)| RowRecord {
+            image: 2 * i,
+            seconds: 1.0,
+            values,
+        });
+        let rows = prop::collection::vec(row, 0..4);
+        let cell = (0..ROWS.len(), 1..=METRICS.len(), rows).prop_map(|(row, metrics, mut rows)| {
+            rows.iter_mut().for_each(|row| row.values.truncate(metrics));
+            Record::Cell(CellRecord {
+                method: ROWS[row].to_owned(),
+                metrics: METRICS[..metrics].iter().map(|m| (*m).to_owned()).collect(),
+                rows,
+            })
+        });
+        let images = prop::collection::vec(image, 0..4).prop_map(Record::Images);
+        prop_oneof![1 => images, 3 => cell]
+    }
+
+    proptest! {
+        /// The counts are what whoever looks at every value would count.
+        #[test]
+        fn counts_are_those_of_whoever_counts(
+            records in prop::collection::vec(record(), 0..40),
+            again in prop::collection::vec(record(), 0..10),
+        ) {
+            let mut found = empty();
+            for (i, record) in records.into_iter().chain(again).enumerate() {
+                found.add(record).unwrap();
+                if i == 30 {
+                    found.retry_failed();
+                }
+                let seen: Vec<usize> = found.seen().map(|(image, ..)| image).collect();
+                let on = |row: usize| seen.iter().filter(|&&image| found.is_measured(image, row)).count();
+                let each: Vec<usize> = (0..ROWS.len()).map(on).collect();
+                let skipped = found.skipped().count();
+                prop_assert_eq!(found.cells(), [each.iter().sum(), (IMAGES - skipped) * ROWS.len()]);
+                let whole = |image: &&usize| (0..ROWS.len()).all(|row| found.is_measured(**image, row));
+                let done = skipped + seen.iter().filter(whole).count();
+                prop_assert_eq!(found.images_done(), done);
+                prop_assert_eq!((0..IMAGES).filter(|&image| found.is_done(image)).count(), done);
+                for (row, each) in each.into_iter().enumerate() {
+                    prop_assert_eq!(found.images_measured(row), each);
+                    let failed = found.failures().keys().filter(|place| place.row == row);
+                    prop_assert_eq!(found.values_failed(row), failed.count());
+                }
+            }
+        }
+    }
+
+    /// A worker that could no longer read an image takes nothing from what another measured on it.
+    #[test]
+    fn a_failure_is_no_news_of_what_was_measured() {
+        let mut found = empty();
+        let cell = |seconds: f64, values: Vec<Value>| {
+            Record::Cell(CellRecord {
+                method: "a".to_owned(),
+                metrics: METRICS.map(str::to_owned).to_vec(),
+                rows: vec![RowRecord {
+                    image: 0,
+                    seconds,
+                    values,
+                }],
+            })
+        };
+        let failed = || vec![Value::Failed("gone".to_owned()); 2];
+        found.add(cell(0.0, failed())).unwrap();
+        assert_eq!(
+            (found.values_failed(0), found.seconds(0, 0)),
+            (2, Some(0.0))
+        );
+        found.add(cell(0.5, vec![Value::Number(3.0); 2])).unwrap();
+        found.add(cell(0.0, failed())).unwrap();
+        assert_eq!(
+            (found.values_failed(0), found.seconds(0, 0)),
+            (0, Some(0.5))
+        );
+        assert_eq!(found.number(0, 0, 1), Some(3.0));
     }
 }

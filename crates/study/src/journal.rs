@@ -142,6 +142,14 @@ pub enum Value {
 }
 
 impl Value {
+    /// What a metric said that `by` names: a number that is not finite is a failure.
+    pub(crate) fn of(number: f64, by: &str) -> Self {
+        match number.is_finite() {
+            true => Self::Number(number),
+            false => Self::Failed(format!("{by}: {number} is no finite number")),
+        }
+    }
+
     /// The number, if there is one.
     pub fn number(&self) -> Option<f64> {
         match self {
@@ -163,7 +171,8 @@ enum Stored {
 impl From<Stored> for Value {
     fn from(stored: Stored) -> Self {
         match stored {
-            Stored::Number(number) => Self::Number(number),
+            // A journal may be of a build that wrote down whatever a metric gave.
+            Stored::Number(number) => Self::of(number, "the metric"),
             Stored::NotApplicable { not_applicable } => Self::NotApplicable(not_applicable),
             Stored::Failed { failed } => Self::Failed(failed),
         }
@@ -298,28 +307,32 @@ impl Reader {
         except: Option<&OsString>,
         mut take: impl FnMut(Record) -> Result<(), String>,
     ) -> Result<(), StudyError> {
-        let entries = match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(StudyError::file("read", &self.folder))?,
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let name = entry
-                .map_err(StudyError::file("read", &self.folder))?
-                .file_name();
-            let is_journal = Path::new(&name).extension().is_some_and(|e| e == ENDING);
-            if is_journal && Some(&name) != except {
-                names.push(name);
-            }
-        }
-        names.sort();
-        for name in names {
+        let others = names(&self.folder)?.into_iter();
+        for name in others.filter(|name| Some(name) != except) {
             let path = self.folder.join(&name);
             let from = self.read.entry(name).or_default();
             lines(&path, from, &mut take)?;
         }
         Ok(())
     }
+}
+
+/// The names of the journals in a folder of journals, sorted; none where there is no such folder.
+pub(crate) fn names(journals: &Path) -> Result<Vec<OsString>, StudyError> {
+    let cannot = StudyError::file("read", journals);
+    let entries = match fs::read_dir(journals) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(&cannot)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(&cannot)?.file_name();
+        if Path::new(&name).extension().is_some_and(|e| e == ENDING) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Reads the records of one journal.
@@ -371,8 +384,12 @@ fn lines(
     }
 }
 
-/// Copies every whole record of a folder's journals to `to`, one by one.
-pub(crate) fn copy(folder: &Path, to: &mut dyn Write, shown: &Path) -> Result<(), StudyError> {
+/// Copies every whole record of a folder's journals to `to`, one by one, and hands each to `take`.
+pub(crate) fn copy(
+    folder: &Path,
+    (to, shown): (&mut dyn Write, &Path),
+    mut take: impl FnMut(Record) -> Result<(), String>,
+) -> Result<(), StudyError> {
     let mut failed = None;
     Reader::new(folder).news(None, |record| {
         if failed.is_none() {
@@ -381,7 +398,7 @@ pub(crate) fn copy(folder: &Path, to: &mut dyn Write, shown: &Path) -> Result<()
             });
             failed = written.err();
         }
-        Ok(())
+        take(record)
     })?;
     failed.map_or(Ok(()), Err)
 }
@@ -463,6 +480,19 @@ mod tests {
             let found = all(&writer.path).unwrap();
             prop_assert_eq!(&found[0], &Record::Session(session()));
             prop_assert_eq!(&found[1..], &records[..]);
+        }
+    }
+
+    /// What an earlier build took from a careless metric is a failure to whoever reads it.
+    #[test]
+    fn what_is_no_finite_number_is_read_as_a_failure() {
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let line = cell(&[number]).line().unwrap();
+            let Record::Cell(found) = Record::of_line(line.trim_end().as_bytes()).unwrap() else {
+                panic!("a cell");
+            };
+            let said = format!("the metric: {number} is no finite number");
+            assert_eq!(found.rows[0].values[0], Value::Failed(said));
         }
     }
 

@@ -5,6 +5,8 @@
 //! whoever finds it may take the block. Times are those that the file system gives, of which there is one where machines
 //! have clocks of their own. A process that is known to be gone, because it ran on this machine, holds nothing.
 //!
+//! A worker that lives and has finished nothing for [`HUNG_AFTER`] hangs, as far as others can tell: its heartbeat ends.
+//!
 //! Leases save work and decide nothing: two workers on one block write the same numbers to two journals. So it does no harm
 //! where a file system is late, where a worker that slept comes back, or where two take a stale lease at once.
 
@@ -14,11 +16,12 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::StudyError;
+use crate::files::PASSING;
 use crate::journal::JOURNAL;
 
 /// Ending of a lease's name.
@@ -26,6 +29,10 @@ const ENDING: &str = "lease";
 
 /// How long a lease holds without a heartbeat, unless it is said.
 pub const STALE_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// How long a worker that finishes nothing is taken to be working. Hardly a cell lasts as long; if one does, others may measure it
+/// a second time.
+pub const HUNG_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// The longest time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(30);
@@ -120,23 +127,45 @@ pub(crate) struct Leases {
     heart: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     state: Mutex<Beating>,
     ended: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Beating {
     held: BTreeMap<usize, File>,
+    /// When something was last begun or finished.
+    progress: Instant,
     ended: bool,
+}
+
+impl Beating {
+    /// Writes every lease again, unless nothing went on for as long as `hung_after`.
+    fn beat(&mut self, me: &Holder, hung_after: Duration) {
+        if self.progress.elapsed() >= hung_after {
+            return;
+        }
+        for file in self.held.values_mut() {
+            // A heartbeat that fails is one that is not heard.
+            let _ = write(file, me);
+        }
+    }
 }
 
 impl Leases {
     pub fn new(folder: &Path, stale_after: Duration) -> Result<Self, StudyError> {
         let folder = folder.join(JOURNAL);
         fs::create_dir_all(&folder).map_err(StudyError::file("write", &folder))?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            state: Mutex::new(Beating {
+                held: BTreeMap::new(),
+                progress: Instant::now(),
+                ended: false,
+            }),
+            ended: Condvar::new(),
+        });
         let me = Holder::current();
         let beat = BEAT.min(stale_after / 4).max(Duration::from_millis(10));
         let heart = thread::spawn({
@@ -165,6 +194,7 @@ impl Leases {
                     write(&mut file, &self.me).map_err(StudyError::file("write", &path))?;
                     let mut state = self.state();
                     state.held.insert(block, file);
+                    state.progress = Instant::now();
                     return Ok(true);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -189,6 +219,11 @@ impl Leases {
         Ok(false)
     }
 
+    /// Something was finished: this process does not hang.
+    pub fn progress(&self) {
+        self.state().progress = Instant::now();
+    }
+
     /// Gives a block back.
     pub fn release(&self, block: usize) {
         let held = self.state().held.remove(&block);
@@ -201,7 +236,7 @@ impl Leases {
 
     /// The file system's time.
     fn now(&self) -> Result<SystemTime, StudyError> {
-        now(&self.folder, &self.me)
+        now(&self.folder)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, Beating> {
@@ -227,10 +262,7 @@ impl Drop for Leases {
 fn heartbeat(shared: &Shared, me: &Holder, beat: Duration) {
     let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
     while !state.ended {
-        for file in state.held.values_mut() {
-            // A heartbeat that fails is one that is not heard.
-            let _ = write(file, me);
-        }
+        state.beat(me, HUNG_AFTER);
         let waited = shared.ended.wait_timeout(state, beat);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
@@ -240,19 +272,20 @@ fn write(file: &mut File, me: &Holder) -> io::Result<()> {
     let text = serde_json::to_string(me).map_err(io::Error::other)?;
     file.seek(SeekFrom::Start(0))?;
     file.write_all(text.as_bytes())?;
-    file.flush()
+    // A network file system keeps what is written to itself until it must not.
+    file.sync_data()
 }
 
 fn holder(path: &Path) -> Option<Holder> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// The time that the file system gives to what is written now.
-fn now(folder: &Path, me: &Holder) -> Result<SystemTime, StudyError> {
-    let path = folder.join(format!("{}-{}.now", me.pid, me.started));
-    let time = fs::write(&path, "now").and_then(|()| fs::metadata(&path)?.modified());
-    let _ = fs::remove_file(&path);
-    time.map_err(StudyError::file("write", &path))
+/// The time that the file system gives to what is written now: to a file of nobody else, of which nothing stays.
+fn now(folder: &Path) -> Result<SystemTime, StudyError> {
+    let mut builder = tempfile::Builder::new();
+    let file = builder.prefix(PASSING).suffix(".now").tempfile_in(folder);
+    let time = file.and_then(|file| file.as_file().metadata()?.modified());
+    time.map_err(StudyError::file("write", folder))
 }
 
 fn look(
@@ -288,7 +321,7 @@ pub fn held(folder: &Path, stale_after: Duration) -> Result<Vec<Held>, StudyErro
     };
     let me = Holder::current();
     // Whoever only looks may not write here; then it is this machine's time.
-    let now = now(&folder, &me).unwrap_or_else(|_| SystemTime::now());
+    let now = now(&folder).unwrap_or_else(|_| SystemTime::now());
     let mut leases = Vec::new();
     for entry in entries {
         let path = entry.map_err(&cannot)?.path();
@@ -336,16 +369,41 @@ mod tests {
     #[test]
     fn the_silent_lose_their_lease() {
         let folder = tempfile::tempdir().unwrap();
-        let short = Duration::from_secs(2);
-        let beating = Leases::new(folder.path(), short).unwrap();
+        let beating = Leases::new(folder.path(), LONG).unwrap();
         assert!(beating.claim(0).unwrap());
         let strange = r#"{"host":"elsewhere","pid":1,"since":0}"#;
         fs::write(beating.path(1), strange).unwrap();
-        let other = Leases::new(folder.path(), short).unwrap();
+        let other = Leases::new(folder.path(), LONG).unwrap();
         assert!(!other.claim(1).unwrap());
-        thread::sleep(3 * short);
+        let go_by = |block: usize| {
+            let file = File::options().write(true).open(beating.path(block));
+            let before = SystemTime::now() - 2 * LONG;
+            file.unwrap().set_modified(before).unwrap();
+        };
+        (0..2).for_each(go_by);
+        beating.state().beat(&beating.me, LONG);
         assert!(!other.claim(0).unwrap());
         assert!(other.claim(1).unwrap());
+        // Whoever lives and finishes nothing does not beat.
+        go_by(0);
+        beating.state().beat(&beating.me, Duration::ZERO);
+        assert!(other.claim(0).unwrap());
+    }
+
+    /// Every thread asks for the time with a file of its own.
+    #[test]
+    fn threads_may_ask_for_the_time_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        now(folder.path()).unwrap();
+                    }
+                });
+            }
+        });
+        assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
     }
 
     /// A process of this machine that is gone holds nothing, however lately it was heard of.

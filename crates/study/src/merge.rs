@@ -1,5 +1,8 @@
 //! One study from the shards of one.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::StudyError;
@@ -7,6 +10,7 @@ use crate::files::{self, replace};
 use crate::folder;
 use crate::found::Found;
 use crate::journal::{self, JOURNAL, Session};
+use crate::origins;
 use crate::plan;
 use crate::settings::{SETTINGS, Settings};
 use crate::shard::Shard;
@@ -95,32 +99,69 @@ impl Merge {
         &self.missing
     }
 
-    /// The folder that measured an image, if there is one.
-    pub fn origin(&self, number: usize) -> Option<&Path> {
-        let takes = |shard: &Shard| shard.takes(number);
-        let place = self.shards.iter().position(takes)?;
-        Some(&self.folders[place])
-    }
-
-    /// Puts settings, images and journals of all of them into a new folder, record by record.
+    /// Refuses to put the merge where it would destroy what was measured: in the place of one of the merged, or of any
+    /// evaluation that is not itself a merge. What an earlier merge left, whole or not, may be replaced.
     ///
     /// # Errors
     ///
-    /// [`StudyError::File`], and [`StudyError::Empty`] where nothing was measured.
+    /// [`StudyError::Protected`], and whatever reading the folder's settings meets.
+    pub fn check_place(&self, folder: &Path) -> Result<(), StudyError> {
+        let protected = |reason| {
+            let folder = folder.to_owned();
+            Err(StudyError::Protected { folder, reason })
+        };
+        let real = |folder: &Path| fs::canonicalize(folder).ok();
+        let place = real(folder);
+        if place.is_some() && self.folders.iter().any(|part| real(part) == place) {
+            return protected("is among the folders that are merged");
+        }
+        if folder.join(SETTINGS).exists() {
+            return match Settings::read(folder)?.merged_from {
+                0 => protected("holds an evaluation that is no merge"),
+                _ => Ok(()),
+            };
+        }
+        let journals = journal::names(&folder.join(JOURNAL))?;
+        match journals.iter().all(|name| is_of_merge(name)) {
+            true => Ok(()),
+            false => protected("holds journals of an evaluation"),
+        }
+    }
+
+    /// Puts settings, images and journals of all of them into a folder, record by record; where [`Merge::check_place`] allows it
+    /// in the place of what is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::check_place`]; [`StudyError::File`], and [`StudyError::Empty`] where nothing was measured.
     pub fn write(&self, folder: &Path) -> Result<(Settings, Found), StudyError> {
+        self.check_place(folder)?;
         let journals = folder.join(JOURNAL);
-        std::fs::create_dir_all(&journals).map_err(StudyError::file("write", &journals))?;
+        fs::create_dir_all(&journals).map_err(StudyError::file("write", &journals))?;
+        // Until the new settings are there, which come last, the folder is no evaluation.
+        remove(&folder.join(SETTINGS))?;
+        // What was in the journals of an earlier merge may be in none of these folders.
+        for name in journal::names(&journals)? {
+            remove(&journals.join(name))?;
+        }
         let mut planned = Vec::new();
         for part in &self.folders {
-            planned.extend(plan::read(part)?);
+            planned.extend(plan::read(part, self.settings.total())?);
         }
         planned.sort_by_key(|planned| planned.number);
         plan::write(folder, &planned)?;
+        origins::write(folder, self.shards.iter().zip(&self.folders))?;
+        let mut found = Found::new(&self.settings, planned);
         let path = folder.join(Self::JOURNAL);
         replace(&path, |to| {
             let mut parts = self.folders.iter();
-            parts.try_for_each(|part| journal::copy(part, to, &path))
+            parts.try_for_each(|part| {
+                journal::copy(part, (&mut *to, &path), |record| found.add(record))
+            })
         })?;
+        if found.seen().next().is_none() {
+            return Err(StudyError::Empty("nothing was measured".to_owned()));
+        }
         let settings = folder.join(SETTINGS);
         replace(&settings, |to| {
             let bytes = self.settings.to_bytes()?;
@@ -128,11 +169,21 @@ impl Merge {
                 .map_err(StudyError::file("write", &settings))
         })?;
         files::sync_folder(folder);
-        let (settings, found) = folder::read(folder)?;
-        if found.seen().next().is_none() {
-            return Err(StudyError::Empty("nothing was measured".to_owned()));
+        Ok((self.settings.clone(), found))
+    }
+}
+
+/// Whether a journal is that of a merge.
+fn is_of_merge(name: &OsStr) -> bool {
+    Path::new(JOURNAL).join(name) == Path::new(Merge::JOURNAL)
+}
+
+fn remove(path: &Path) -> Result<(), StudyError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StudyError::file("write", path)(error))
         }
-        Ok((settings, found))
+        _ => Ok(()),
     }
 }
 

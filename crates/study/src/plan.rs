@@ -49,16 +49,17 @@ pub(crate) fn write(folder: &Path, planned: &[Planned]) -> Result<(), StudyError
     })
 }
 
-/// Reads the list of a folder.
+/// Reads the list of a folder, of which the first `total` images of the data are asked for. The list may go on: it grows before
+/// the settings do.
 ///
 /// # Errors
 ///
 /// [`StudyError::File`] and [`StudyError::Damaged`].
-pub fn read(folder: &Path) -> Result<Vec<Planned>, StudyError> {
+pub(crate) fn read(folder: &Path, total: usize) -> Result<Vec<Planned>, StudyError> {
     let path = folder.join(IMAGES);
     let bytes = fs::read(&path).map_err(StudyError::file("read", &path))?;
     let records = csv::parse(&bytes);
-    let planned = records.iter().skip(1).map(|record| {
+    let listed = records.iter().skip(1).map(|record| {
         let damaged = |reason: &str| StudyError::Damaged {
             path: path.clone(),
             line: record.line,
@@ -76,5 +77,7 @@ pub fn read(folder: &Path) -> Result<Vec<Planned>, StudyError> {
             _ => Err(damaged("a number is none")),
         }
     });
-    planned.collect()
+    let mut planned: Vec<Planned> = listed.collect::<Result<_, _>>()?;
+    planned.retain(|planned| planned.number < total);
+    Ok(planned)
 }

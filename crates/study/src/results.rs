@@ -40,13 +40,14 @@ pub struct Remark {
 
 impl Remark {
     /// Of each image that has one.
-    pub fn list<'f>(remarks: impl Iterator<Item = (&'f Planned, &'f str)>) -> Vec<Self> {
-        let remarks = remarks.map(|(planned, reason)| Self {
+    pub fn each<'f>(
+        remarks: impl Iterator<Item = (&'f Planned, &'f str)>,
+    ) -> impl Iterator<Item = Self> {
+        remarks.map(|(planned, reason)| Self {
             file: planned.file.clone(),
             class: planned.class,
             reason: reason.to_owned(),
-        });
-        remarks.collect()
+        })
     }
 }
 
@@ -67,8 +68,8 @@ pub struct Failure {
 
 impl Failure {
     /// Every value that failed.
-    pub fn list(found: &Found) -> Vec<Self> {
-        let failures = found.failures().iter().map(|(place, reason)| {
+    pub fn each(found: &Found) -> impl Iterator<Item = Self> {
+        found.failures().iter().map(|(place, reason)| {
             let planned = &found.planned()[place.image];
             Self {
                 file: planned.file.clone(),
@@ -77,8 +78,7 @@ impl Failure {
                 metric: found.metrics()[place.metric].clone(),
                 reason: reason.clone(),
             }
-        });
-        failures.collect()
+        })
     }
 }
 
@@ -98,16 +98,21 @@ pub fn write(folder: &Path, settings: &Settings, found: &Found) -> Result<(), St
         })
     };
     let head = csv::line(["file", "class", "reason"]);
-    let remarks = |(planned, reason): (&Planned, &str)| {
-        csv::line([&planned.file, &planned.class.to_string(), reason])
-    };
+    let line = |Remark {
+                    file,
+                    class,
+                    reason,
+                }| csv::line([file, class.to_string(), reason]);
     let first = |head: &str| std::iter::once(head.to_owned());
     file(
         SKIPPED,
-        &mut first(&head).chain(found.skipped().map(remarks)),
+        &mut first(&head).chain(Remark::each(found.skipped()).map(line)),
     )?;
-    file(NOTES, &mut first(&head).chain(found.notes().map(remarks)))?;
-    let failures = Failure::list(found).into_iter().map(|failure| {
+    file(
+        NOTES,
+        &mut first(&head).chain(Remark::each(found.notes()).map(line)),
+    )?;
+    let failures = Failure::each(found).map(|failure| {
         let Failure {
             file,
             class,

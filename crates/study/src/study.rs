@@ -1,5 +1,6 @@
 //! What is to be measured on what.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
@@ -14,7 +15,7 @@ use crate::facts::{Build, HeadFacts, InputFacts, ModelFacts};
 use crate::folder::Begin;
 use crate::found::Found;
 use crate::plan::Planned;
-use crate::settings::{DataFacts, SCHEMA, Settings};
+use crate::settings::{BASELINES, DataFacts, SCHEMA, Settings};
 use crate::shard::Shard;
 use crate::work::{self, Control, Ended, Watch};
 
@@ -69,7 +70,8 @@ impl<'a> Study<'a> {
     ///
     /// # Errors
     ///
-    /// [`StudyError::Metric`] and [`StudyError::Attribution`] for what cannot be made, [`StudyError::Empty`] for none.
+    /// [`StudyError::Metric`] and [`StudyError::Attribution`] for what cannot be made, [`StudyError::Empty`] for none,
+    /// [`StudyError::Repeated`] for names that stand twice among methods and [`BASELINES`], or among metrics.
     pub fn new(
         model: &'a Model,
         (items, data): (Vec<Item>, DataFacts),
@@ -84,6 +86,17 @@ impl<'a> Study<'a> {
         ] {
             if none {
                 return Err(StudyError::Empty(format!("there are no {what}")));
+            }
+        }
+        let rows = methods.iter().map(|entry| entry.name.as_str());
+        let columns = metrics.iter().map(String::as_str);
+        for (what, repeated) in [
+            ("method", repeated(rows.chain(BASELINES))),
+            ("metric", repeated(columns)),
+        ] {
+            if let Some(name) = repeated {
+                let name = name.to_owned();
+                return Err(StudyError::Repeated { what, name });
             }
         }
         for entry in &methods {
@@ -229,6 +242,12 @@ impl<'a> Study<'a> {
     ) -> Result<(Ended, Settings, Found), StudyError> {
         work::run(self, folder, begin, control, watch)
     }
+}
+
+/// The first name that was there before.
+fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let mut known = BTreeSet::new();
+    { names }.find(|name| !known.insert(*name))
 }
 
 /// The metrics themselves, by name and options.

@@ -1,9 +1,7 @@
 //! The table: means over the images, and how sure they are.
 
-use std::num::NonZero;
-use std::{panic, thread};
-
 use elucid_metrics::{Bootstrap, Direction, Estimate, Metric, Metrics, csv};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::StudyError;
@@ -131,35 +129,17 @@ impl Summary {
             .map(|at| (at / columns.len(), &columns[at % columns.len()]));
         let places: Vec<(usize, &Column)> = places.collect();
         // A thousand means of all images for each: the longest part of a sum.
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        let each = places.len().div_ceil(threads).max(1);
-        let work = |places: &[(usize, &Column)]| {
-            let cells = places.iter();
-            let cells = cells.map(|(row, column)| cell(found, &images, *row, column, bootstrap));
-            cells.collect::<Result<Vec<_>, _>>()
-        };
-        let cells = thread::scope(|scope| {
-            let parts = places.chunks(each).map(|part| scope.spawn(|| work(part)));
-            let parts: Vec<_> = parts.collect();
-            let done = parts.into_iter().map(|part| {
-                part.join()
-                    .unwrap_or_else(|cause| panic::resume_unwind(cause))
-            });
-            done.collect::<Result<Vec<Vec<Cell>>, StudyError>>()
-        })?;
-        let cells = cells.into_iter().flatten().collect();
+        let cells = (places.par_iter())
+            .map(|(row, column)| cell(found, &images, *row, column, bootstrap))
+            .collect::<Result<Vec<Cell>, StudyError>>()?;
         let correct = found.seen();
         let correct =
             correct.filter(|(image, predicted, _)| found.planned()[*image].class == *predicted);
         let correct = correct.count();
-        let times = settings.methods.iter().enumerate().map(|(row, method)| {
-            // What failed took no time that could be told.
-            let seconds = (images.iter()).filter_map(|&image| found.seconds(image, row));
-            let seconds: Vec<f64> = seconds.filter(|&seconds| seconds > 0.0).collect();
-            Time {
-                method: method.name.clone(),
-                seconds_per_image: seconds.iter().sum::<f64>() / seconds.len().max(1) as f64,
-            }
+        let methods = settings.methods.iter().enumerate();
+        let times = methods.map(|(row, method)| Time {
+            method: method.name.clone(),
+            seconds_per_image: found.seconds_per_image(row).unwrap_or_default(),
         });
         Ok(Self {
             columns,

@@ -1,6 +1,9 @@
 //! Attributing and measuring, cell by cell.
 
+use std::cell::Cell;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -25,8 +28,11 @@ use crate::journal::{CellRecord, ImageRecord, ImageState, Record, RowRecord, Val
 use crate::settings::{BASELINES, Settings};
 use crate::study::{Explained, Study};
 
-/// How long a worker that found nothing free waits before it looks again.
+/// How long a worker that found nothing free waits before it looks again, at first.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest that it waits: each time twice as long, so that many who wait for one do not keep a file system busy.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// What is told how far a method has come with its samples.
 pub type Steps = dyn Fn(&str, Progress) + Send + Sync;
@@ -106,7 +112,7 @@ pub trait Watch {
     ///
     /// # Errors
     ///
-    /// What ends the study, in words.
+    /// What could not be kept of it, in words. The study goes on, and the first such error is a remark.
     fn measured(&mut self, shown: &Shown<'_>) -> Result<(), String> {
         let _ = shown;
         Ok(())
@@ -143,6 +149,10 @@ struct Work<'a> {
     ready: Vec<Ready<'a>>,
     /// With random weights, for all images.
     networks: RandomNetworks,
+    /// An image whose file was there when it was last looked for.
+    there: Cell<Option<usize>>,
+    /// Whether it was said that whoever looks on could not keep something.
+    has_complained: Cell<bool>,
 }
 
 pub(crate) fn run(
@@ -199,29 +209,22 @@ impl<'a> Work<'a> {
             control,
             ready: ready.collect::<Result<_, _>>()?,
             networks: RandomNetworks::new(),
+            there: Cell::new(None),
+            has_complained: Cell::new(false),
         })
     }
 
     /// Block by block, until nothing is missing.
     fn run(&self, folder: &mut Folder, watch: &mut dyn Watch) -> Result<Ended, StudyError> {
         let mut has_waited = false;
+        let mut pause = PAUSE;
+        let mut left: Vec<usize> = (0..folder.blocks()).collect();
         loop {
-            let left: Vec<usize> = (0..folder.blocks())
-                .filter(|&block| !folder.left(block).is_empty())
-                .collect();
+            left.retain(|&block| !folder.left(block).is_empty());
             if left.is_empty() {
                 return Ok(Ended::Whole);
             }
-            let (mut mine, mut images) = (Vec::new(), 0);
-            for block in left {
-                if images >= self.study.batch_size || self.control.is_stopped() {
-                    break;
-                }
-                if folder.leases.claim(block)? {
-                    images += folder.left(block).len();
-                    mine.push(block);
-                }
-            }
+            let mine = self.claim(&left, folder)?;
             // What others finished before they gave the blocks back.
             folder.refresh()?;
             let images: Vec<usize> = mine.iter().flat_map(|&block| folder.left(block)).collect();
@@ -234,14 +237,47 @@ impl<'a> Work<'a> {
             if self.control.is_stopped() {
                 return Ok(Ended::Stopped);
             }
-            if mine.is_empty() {
-                if !has_waited {
-                    watch.remark("", "others are measuring what is left; waiting for them");
-                    has_waited = true;
-                }
-                thread::sleep(PAUSE);
-                folder.refresh()?;
+            if !mine.is_empty() {
+                pause = PAUSE;
+                continue;
             }
+            if !has_waited {
+                watch.remark("", "others are measuring what is left; waiting for them");
+                has_waited = true;
+            }
+            self.wait(pause);
+            pause = (2 * pause).min(LONGEST_PAUSE);
+            folder.refresh()?;
+        }
+    }
+
+    /// Blocks of `left` that nobody else has: one, and more as long as all their images fit into a batch. Others could take
+    /// those that have to wait for the next.
+    fn claim(&self, left: &[usize], folder: &Folder) -> Result<Vec<usize>, StudyError> {
+        let (mut mine, mut images) = (Vec::new(), 0);
+        for &block in left {
+            let more = folder.left(block).len();
+            let is_full = images > 0 && images + more > self.study.batch_size;
+            if is_full || self.control.is_stopped() {
+                break;
+            }
+            if folder.leases.claim(block)? {
+                images += more;
+                mine.push(block);
+            }
+        }
+        Ok(mine)
+    }
+
+    /// Lets time go by, unless the work is asked to stop.
+    fn wait(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while !self.control.is_stopped() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            thread::sleep(left.min(PAUSE));
         }
     }
 
@@ -268,7 +304,7 @@ impl<'a> Work<'a> {
             }
             watch.cell(&name);
             let rows = match row.checked_sub(self.ready.len()) {
-                None => self.method(row, &lacking, watch)?,
+                None => self.method(row, &lacking, watch),
                 Some(baseline) => self.baseline(baseline, &lacking),
             };
             let Ok(rows) = rows else {
@@ -284,7 +320,7 @@ impl<'a> Work<'a> {
         Ok(Ok(()))
     }
 
-    /// Reads and classifies images; what cannot be read is skipped.
+    /// Reads and classifies images. What cannot be read is skipped or, if it was seen before, has failed.
     fn load(
         &self,
         places: &[usize],
@@ -293,12 +329,7 @@ impl<'a> Work<'a> {
     ) -> Result<Vec<Loaded<'a>>, StudyError> {
         let model = self.study.model;
         let mut read = Vec::new();
-        let mut records = Vec::new();
-        let mut skip = |item: &Item, reason: String, watch: &mut dyn Watch| {
-            let reason = format!("skipped: {reason}");
-            watch.remark(&item.file, &reason);
-            records.push(record(item, ImageState::Skipped(reason)));
-        };
+        let mut unread: Vec<(usize, String)> = Vec::new();
         for &at in places {
             let item = &self.study.items[at];
             let prepared = open_image(&item.path)
@@ -313,28 +344,34 @@ impl<'a> Work<'a> {
                     let boxes = boxes::seen(model.input_spec(), size, item.size, &item.boxes);
                     read.push((at, item, photo, boxes));
                 }
-                Err(error) => skip(item, error, watch),
+                Err(error) => unread.push((at, error)),
             }
+        }
+        match read.last() {
+            Some((at, ..)) => self.there.set(Some(*at)),
+            None => self.check_data()?,
         }
         let photos: Vec<&Photo> = read.iter().map(|(_, _, photo, _)| photo).collect();
         let guesses = classify(model, &photos);
+        let was_seen =
+            |folder: &Folder, at| matches!(folder.found.image(at), Some(Image::Seen { .. }));
         let mut loaded = Vec::new();
-        let mut seen = Vec::new();
+        let mut records = Vec::new();
         for ((at, item, photo, boxes), guess) in read.into_iter().zip(guesses) {
             let (predicted, probability) = match guess {
                 Ok(guess) => guess,
                 Err(error) => {
-                    skip(item, error, watch);
+                    unread.push((at, error));
                     continue;
                 }
             };
             let nothing_left = boxes.is_empty() && !item.boxes.is_empty();
             let note = nothing_left.then(|| "the network sees nothing of the boxes".to_owned());
-            if !matches!(folder.found.image(at), Some(Image::Seen { .. })) {
+            if !was_seen(folder, at) {
                 if let Some(note) = &note {
                     watch.remark(&item.file, note);
                 }
-                seen.push(record(
+                records.push(record(
                     item,
                     ImageState::Seen {
                         predicted,
@@ -351,12 +388,87 @@ impl<'a> Work<'a> {
                 predicted,
             });
         }
-        records.extend(seen);
+        let (lost, new): (Vec<_>, Vec<_>) = unread
+            .into_iter()
+            .partition(|(at, _)| was_seen(folder, *at));
+        for (at, error) in new {
+            let item = &self.study.items[at];
+            let reason = format!("skipped: {error}");
+            watch.remark(&item.file, &reason);
+            records.push(record(item, ImageState::Skipped(reason)));
+        }
         records.sort_by_key(|record| record.image);
         if !records.is_empty() {
             folder.add(Record::Images(records))?;
         }
+        self.give_up(&lost, folder, watch)?;
         Ok(loaded)
+    }
+
+    /// Of images that were seen before and cannot be read any more, what they lack has failed: what was measured on them stays.
+    fn give_up(
+        &self,
+        lost: &[(usize, String)],
+        folder: &mut Folder,
+        watch: &mut dyn Watch,
+    ) -> Result<(), StudyError> {
+        let mut reasons = Vec::new();
+        for (at, error) in lost {
+            let item = &self.study.items[*at];
+            let reason = format!("cannot be read any more: {error}");
+            watch.remark(&item.file, &reason);
+            reasons.push((*at, item.number, reason));
+        }
+        let metrics = folder.settings.metrics.clone();
+        for (row, method) in folder.found.rows().to_vec().into_iter().enumerate() {
+            let lacking = reasons
+                .iter()
+                .filter(|(at, ..)| !folder.found.is_measured(*at, row));
+            let rows = lacking.map(|(_, image, reason)| RowRecord {
+                image: *image,
+                seconds: 0.0,
+                values: vec![Value::Failed(reason.clone()); metrics.len()],
+            });
+            let rows: Vec<RowRecord> = rows.collect();
+            if !rows.is_empty() {
+                folder.add(Record::Cell(CellRecord {
+                    method,
+                    metrics: metrics.clone(),
+                    rows,
+                }))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells data that are not there, such as a folder that this machine has not mounted, from images that cannot be read: those
+    /// would be skipped for every worker. A single file that is there tells.
+    fn check_data(&self) -> Result<(), StudyError> {
+        let items = &self.study.items;
+        let is_there = |path: &Path| -> io::Result<usize> {
+            File::open(path)?.take(1).read_to_end(&mut Vec::new())
+        };
+        let last = self.there.get().and_then(|at| items.get(at));
+        if last.is_some_and(|item| is_there(&item.path).is_ok()) {
+            return Ok(());
+        }
+        let mut first = None;
+        for (at, item) in items.iter().enumerate() {
+            match is_there(&item.path) {
+                Ok(_) => {
+                    self.there.set(Some(at));
+                    return Ok(());
+                }
+                Err(error) => {
+                    first.get_or_insert_with(|| format!("{}: {error}", item.path.display()));
+                }
+            }
+        }
+        Err(StudyError::Empty(format!(
+            "no image could be read: none of {} files is there, of which the first is {}",
+            items.len(),
+            first.unwrap_or_default()
+        )))
     }
 
     /// One method on some images: one row for each.
@@ -365,7 +477,7 @@ impl<'a> Work<'a> {
         method: usize,
         images: &[&Loaded<'_>],
         watch: &mut dyn Watch,
-    ) -> Result<Result<Vec<RowRecord>, Stopped>, StudyError> {
+    ) -> Result<Vec<RowRecord>, Stopped> {
         // An attribution of several images cannot be handed to a metric.
         let single = (self.study.metrics.iter()).any(|metric| metric.needs().attribution);
         let together = if single { 1 } else { images.len() };
@@ -375,7 +487,7 @@ impl<'a> Work<'a> {
             let started = Instant::now();
             let explained = caught(|| self.explain(method, group));
             if self.control.is_stopped() {
-                return Ok(Err(Stopped));
+                return Err(Stopped);
             }
             let seconds = started.elapsed().as_secs_f64() / group.len() as f64;
             let (attribution, maps) = match explained {
@@ -412,20 +524,22 @@ impl<'a> Work<'a> {
                         None => Ok(case),
                     }
                 });
-                let Ok(values) = values else {
-                    return Ok(Err(Stopped));
-                };
+                let values = values?;
                 self.remark_failures(&self.ready[method].entry.name, image, &values, watch);
-                watch
-                    .measured(&Shown {
-                        method,
-                        number: image.item.number,
-                        photo: &image.photo,
-                        map: large,
-                        boxes: &image.boxes,
-                        values: &values,
-                    })
-                    .map_err(StudyError::Data)?;
+                let kept = watch.measured(&Shown {
+                    method,
+                    number: image.item.number,
+                    photo: &image.photo,
+                    map: large,
+                    boxes: &image.boxes,
+                    values: &values,
+                });
+                if let Err(error) = kept
+                    && !self.has_complained.replace(true)
+                {
+                    let text = format!("not everything that is shown could be kept: {error}");
+                    watch.remark(&image.item.file, &text);
+                }
                 rows.push(RowRecord {
                     image: image.item.number,
                     seconds,
@@ -434,7 +548,7 @@ impl<'a> Work<'a> {
             }
         }
         rows.sort_by_key(|row| row.image);
-        Ok(Ok(rows))
+        Ok(rows)
     }
 
     fn explain(
@@ -484,7 +598,7 @@ impl<'a> Work<'a> {
                 return Err(Stopped);
             }
             values.push(match measured {
-                Ok(Outcome::Value(value)) => Value::Number(value),
+                Ok(Outcome::Value(value)) => Value::of(value, metric.name()),
                 Ok(Outcome::NotApplicable(reason)) => Value::NotApplicable(reason.to_string()),
                 Err(error) => Value::Failed(format!("{}: {error}", metric.name())),
             });

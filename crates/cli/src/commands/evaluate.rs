@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use elucid::metrics::Metric;
 use elucid::study::{
-    self, Begin, Data, Ended, Expected, Found, SETTINGS, SUMMARY, Settings, Study, StudyError,
-    TABLE, results,
+    self, Begin, Data, Ended, Expected, Found, Merge, ORIGINS, Origins, SETTINGS, SUMMARY,
+    Settings, Study, StudyError, TABLE, results,
 };
 
 use crate::args::{GradientArgs, ModelArgs, RunArgs};
@@ -39,6 +39,9 @@ const TO_GO_ON: u8 = 75;
 
 /// Everything is measured, but some values failed.
 const WITH_FAILURES: u8 = 3;
+
+/// What only the command that measures can be told.
+const TRY_AGAIN: &str = "; the same command with --resume --retry-failed tries them again";
 
 /// An evaluation, or something done with evaluations.
 pub type EvaluateArgs = FlagsOr<Evaluation, EvaluateCommand>;
@@ -178,7 +181,7 @@ impl Evaluation {
             .resume(self.resume)
             .retry_failed(self.retry_failed)
             .allow_mixed(self.allow_mixed)
-            .stale_after(Duration::from_secs(60 * u64::from(self.stale_after)))
+            .stale_after(minutes(self.stale_after))
     }
 
     /// What is to be measured.
@@ -202,6 +205,10 @@ impl Evaluation {
             .part(self.limit.map(|limit| limit as usize), self.shard)
             .map_err(|error| CliError::Usage(error.to_string()))
     }
+}
+
+fn minutes(minutes: u32) -> Duration {
+    Duration::from_secs(60 * u64::from(minutes))
 }
 
 impl From<Explained> for study::Explained {
@@ -270,7 +277,8 @@ fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
         metrics,
         (device, Some(args.batch())),
         clock,
-    )
+    )?
+    .print(TRY_AGAIN)
 }
 
 /// Prints what each method would take.
@@ -307,44 +315,48 @@ fn say_expected(study: &Study<'_>) -> Result<(), CliError> {
     out.flush()
 }
 
-/// Makes the tables, the page and the report in the folder of an evaluation, and prints the table.
+/// Makes the tables, the page and the report in the folder of an evaluation.
 fn sum_up(
     folder: &Path,
     (settings, found): (&Settings, &Found),
     metrics: &[Box<dyn Metric>],
     (device, batch_size): (Option<&str>, Option<usize>),
     mut clock: Clock,
-) -> Result<(), CliError> {
+) -> Result<Said, CliError> {
     let outcome = clock.time("sum up", || Outcome::new(settings, metrics, found))?;
-    let names: Vec<&str> = settings.methods.iter().map(|m| m.name.as_str()).collect();
-    let folders = examples::folders(folder, &names);
     let [done, all] = found.cells();
-    if done == all {
+    if done == all && settings.merged_from == 0 {
+        let folders = examples::folders(folder, &method_names(settings));
         for (folder, extremes) in folders.iter().zip(&outcome.extremes) {
             examples::prune(folder, &extremes.kept());
         }
     }
-    let page = outcome.page(|row, number| Some(folders[row].join(examples::file(number))))?;
-    write(
-        folder,
-        &outcome,
-        &page,
-        ("evaluate", &[]),
-        (device, batch_size),
-        clock.steps(),
-    )?;
-    say(&outcome, folder)
+    write(folder, &outcome, (device, batch_size), clock.steps())?;
+    Ok(Said::of(&outcome, folder))
+}
+
+fn method_names(settings: &Settings) -> Vec<&str> {
+    let methods = settings.methods.iter();
+    methods.map(|method| method.name.as_str()).collect()
 }
 
 /// Writes everything that is made of the journal into its folder.
 fn write(
     folder: &Path,
     outcome: &Outcome<'_>,
-    page: &[u8],
-    (command, others): (&'static str, &[&str]),
     (device, batch_size): (Option<&str>, Option<usize>),
     seconds: Vec<Step>,
 ) -> Result<(), CliError> {
+    let methods = method_names(outcome.settings);
+    let origins = Origins::of(folder, outcome.settings);
+    let page = outcome.page(|row, number| {
+        let folders = examples::folders(origins.folder(number)?, &methods);
+        Some(folders[row].join(examples::file(number)))
+    })?;
+    let (command, others): (_, &[&str]) = match outcome.settings.merged_from {
+        0 => ("evaluate", &[]),
+        _ => ("evaluate merge", &[Merge::JOURNAL, ORIGINS]),
+    };
     results::write(folder, outcome.settings, outcome.found)?;
     let names = [
         SETTINGS,
@@ -368,7 +380,7 @@ fn write(
     for (name, bytes) in [
         (SUMMARY, outcome.csv().as_bytes()),
         (TABLE, outcome.markdown().as_bytes()),
-        (PAGE, page),
+        (PAGE, page.as_slice()),
         (REPORT, report.as_bytes()),
     ] {
         elucid::render::file::write_atomically(folder.join(name), bytes)?;
@@ -394,7 +406,8 @@ fn make_table(args: &TableArgs) -> Result<(), CliError> {
         &metrics,
         (None, None),
         clock,
-    )
+    )?
+    .print("")
 }
 
 /// The metrics of a folder's study.
@@ -407,46 +420,65 @@ fn metrics(settings: &Settings) -> Result<Vec<Box<dyn Metric>>, StudyError> {
     )
 }
 
-/// The table, and where everything lies.
-fn say(outcome: &Outcome<'_>, folder: &Path) -> Result<(), CliError> {
-    let mut out = Output::new();
-    let mut rows = vec![[vec!["method".to_owned()], outcome.summary.heads()].concat()];
-    let named = outcome.summary.rows().into_iter();
-    rows.extend(named.map(|(name, cells)| [vec![name], cells].concat()));
-    for line in table(&rows, &[]) {
-        out.line(line)?;
-    }
-    let accuracy = outcome.summary.accuracy;
-    out.line("")?;
-    out.line(format!(
-        "top-1 accuracy {:.1} %: {} of {} images",
-        100.0 * accuracy.top1,
-        accuracy.correct,
-        accuracy.images
-    ))?;
-    if let Some(mixed) = outcome.found.mixed() {
-        out.line(format!(
-            "numbers may differ between {}",
-            mixed.join(", and ")
-        ))?;
-    }
-    match outcome.found.skipped().count() {
-        0 => {}
-        count => out.line(format!(
-            "skipped {count}: {}",
-            folder.join(results::SKIPPED).display()
-        ))?,
-    }
-    out.line(format!("page {}", folder.join(PAGE).display()))?;
-    out.flush()?;
-    match outcome.found.failures().len() {
-        0 => Ok(()),
-        count => Err(CliError::Ended(
-            WITH_FAILURES,
-            format!(
-                "{count} values failed: {}; the same command with --resume --retry-failed tries them again",
-                folder.join(results::FAILURES).display()
+/// What people are told of an outcome.
+struct Said {
+    /// The table, and where everything lies.
+    lines: Vec<String>,
+    /// How many values failed, and which file lists them.
+    failed: (usize, PathBuf),
+}
+
+impl Said {
+    /// Of an outcome whose files lie, or will lie, in `folder`.
+    fn of(outcome: &Outcome<'_>, folder: &Path) -> Self {
+        let mut rows = vec![[vec!["method".to_owned()], outcome.summary.heads()].concat()];
+        let named = outcome.summary.rows().into_iter();
+        rows.extend(named.map(|(name, cells)| [vec![name], cells].concat()));
+        let mut lines = table(&rows, &[]);
+        let accuracy = outcome.summary.accuracy;
+        lines.push(String::new());
+        lines.push(format!(
+            "top-1 accuracy {:.1} %: {} of {} images",
+            100.0 * accuracy.top1,
+            accuracy.correct,
+            accuracy.images
+        ));
+        if let Some(mixed) = outcome.found.mixed() {
+            lines.push(format!(
+                "numbers may differ between {}",
+                mixed.join(", and ")
+            ));
+        }
+        match outcome.found.skipped().count() {
+            0 => {}
+            count => lines.push(format!(
+                "skipped {count}: {}",
+                folder.join(results::SKIPPED).display()
+            )),
+        }
+        lines.push(format!("page {}", folder.join(PAGE).display()));
+        Self {
+            lines,
+            failed: (
+                outcome.found.failures().len(),
+                folder.join(results::FAILURES),
             ),
-        )),
+        }
+    }
+
+    /// Prints it; `hint` says what can be done about values that failed.
+    fn print(&self, hint: &str) -> Result<(), CliError> {
+        let mut out = Output::new();
+        for line in &self.lines {
+            out.line(line)?;
+        }
+        out.flush()?;
+        match &self.failed {
+            (0, _) => Ok(()),
+            (count, file) => Err(CliError::Ended(
+                WITH_FAILURES,
+                format!("{count} values failed: {}{hint}", file.display()),
+            )),
+        }
     }
 }

@@ -356,6 +356,31 @@ fn shards_are_the_whole() {
     };
     assert_eq!(pictures("merged"), pictures("whole"));
     assert_eq!(pictures("halves"), pictures("whole"));
+    // Its tables may be made again, with the pictures that are with the shards.
+    desk.say("evaluate table merged").ok();
+    assert_eq!(pictures("merged"), pictures("whole"));
+    let report = json(&desk, "merged/report.json");
+    assert_eq!(report["command"], "evaluate merge");
+    for file in report["files"].as_array().unwrap() {
+        assert!(desk.path("merged").join(file.as_str().unwrap()).is_file());
+    }
+    // A merge takes the place of a merge, and of nothing that was measured.
+    desk.say("evaluate merge part1 part2 part3 part4 --out merged --force")
+        .ok();
+    assert_eq!(timeless(&desk, "merged"), timeless(&desk, "whole"));
+    for (out, said) in [
+        ("part2", "among the folders that are merged"),
+        ("whole", "an evaluation that is no merge"),
+    ] {
+        let before = (desk.listing(out), timeless(&desk, out));
+        let message = desk
+            .say(&format!(
+                "evaluate merge part1 part2 part3 part4 --out {out} --force"
+            ))
+            .refused(1);
+        assert!(message.contains(said), "{message}");
+        assert_eq!((desk.listing(out), timeless(&desk, out)), before);
+    }
 
     let refused = |folders: &str, parts: &[&str]| {
         let message = desk
@@ -463,6 +488,46 @@ fn what_cannot_be_read_is_skipped_and_named() {
     fs::write(desk.path("labels.csv"), "file,label\nbroken.png,285\n").unwrap();
     let message = evaluate(&desk, &format!("{run} --out none")).refused(1);
     assert!(message.contains("no image could be read"), "{message}");
+}
+
+/// A photograph that is lost on the way fails, and only who measures is told how to try again.
+#[test]
+fn what_is_gone_fails_and_is_tried_again() {
+    let desk = desk();
+    usual(&desk, "--out out").ok();
+    let [journal] = &desk.listing("out/journal")[..] else {
+        panic!("one journal");
+    };
+    // Who worked, the first two images, and one of four cells.
+    let journal = format!("out/journal/{journal}");
+    let records = text(&desk, &journal);
+    let kept: Vec<&str> = records.lines().take(3).collect();
+    fs::write(desk.path(&journal), kept.join("\n") + "\n").unwrap();
+    fs::rename(desk.path("coffee.png"), desk.path("away.png")).unwrap();
+    let ended = usual(&desk, "--out out --resume");
+    assert_eq!(ended.code, Some(3), "{}", ended.err);
+    for part in [
+        "coffee.png: cannot be read any more",
+        "coffee.png: skipped",
+        "6 values failed",
+        "--resume --retry-failed",
+    ] {
+        assert!(ended.err.contains(part), "no {part} in {}", ended.err);
+    }
+    let report = json(&desk, "out/report.json");
+    assert_eq!(report["values_failed"], 6);
+    assert_eq!(report["failures"].as_array().unwrap().len(), 6);
+    for command in ["table out", "merge out --out merged"] {
+        let ended = desk.say(&format!("evaluate {command}"));
+        assert_eq!(ended.code, Some(3), "{}", ended.err);
+        assert!(ended.err.contains("6 values failed"), "{}", ended.err);
+        assert!(!ended.err.contains("--retry-failed"), "{}", ended.err);
+    }
+    let again = desk.say("evaluate status out --stale-after 1").ok();
+    assert!(again.out.contains("6 values failed"), "{}", again.out);
+    fs::rename(desk.path("away.png"), desk.path("coffee.png")).unwrap();
+    usual(&desk, "--out out --resume --retry-failed").ok();
+    assert_eq!(cells(&desk, "out/results.csv").len(), 1 + 6 * 4);
 }
 
 #[test]

@@ -120,25 +120,46 @@ impl Desk {
     }
 
     pub fn study(&self, device: &str, methods: &[&str]) -> Study<'static> {
-        let data = Data::read(&self.path("list.csv")).unwrap();
-        let source = data.source.clone();
-        let items = data.resolve(model()).unwrap();
-        let facts = Data::facts(&source, &items);
         let known = Methods::standard().with(CHOOSY);
         let methods = methods
             .iter()
             .map(|text| Entry::parse(&known, text).unwrap());
-        let metrics = METRICS.map(str::to_owned);
+        self.try_study(device, methods.collect(), &Metrics::standard(), &METRICS)
+            .unwrap()
+    }
+
+    pub fn try_study(
+        &self,
+        device: &str,
+        methods: Vec<Entry>,
+        known: &Metrics,
+        metrics: &[&str],
+    ) -> Result<Study<'static>, StudyError> {
+        let data = Data::read(&self.path("list.csv")).unwrap();
+        let source = data.source.clone();
+        let items = data.resolve(model()).unwrap();
+        let facts = Data::facts(&source, &items);
+        let metrics: Vec<String> = metrics.iter().map(|name| (*name).to_owned()).collect();
         Study::new(
             model(),
             (items, facts),
-            methods.collect(),
-            (&Metrics::standard(), &metrics),
+            methods,
+            (known, &metrics),
             (device, Build::of_versions("test", "burn")),
-        )
-        .unwrap()
+        )?
         .batch_size(2)
-        .unwrap()
+    }
+
+    /// Takes pictures away, or brings them back.
+    pub fn hide(&self, pictures: std::ops::Range<usize>, hide: bool) {
+        for i in pictures {
+            let [shown, hidden] =
+                ["png", "hidden"].map(|ending| self.path(&format!("{i}.{ending}")));
+            match hide {
+                true => fs::rename(shown, hidden).unwrap(),
+                false => fs::rename(hidden, shown).unwrap(),
+            }
+        }
     }
 }
 
@@ -150,6 +171,18 @@ pub fn run(
     let (ended, settings, found) = study.run(folder, begin, &Control::default(), &mut ())?;
     assert_eq!(ended, Ended::Whole);
     Ok((settings, found))
+}
+
+/// Keeps only the first records of a folder's only journal.
+pub fn cut(folder: &Path, records: usize) {
+    let journals = fs::read_dir(folder.join(journal::JOURNAL)).unwrap();
+    let journals: Vec<PathBuf> = journals.map(|entry| entry.unwrap().path()).collect();
+    let [journal] = &journals[..] else {
+        panic!("one journal");
+    };
+    let text = fs::read_to_string(journal).unwrap();
+    let kept: Vec<&str> = text.lines().take(records).collect();
+    fs::write(journal, kept.join("\n") + "\n").unwrap();
 }
 
 /// Every value, by image, method and metric.

@@ -1,6 +1,7 @@
 //! Several workers, other batches, and being stopped.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -111,6 +112,47 @@ fn a_study_that_is_stopped_keeps_its_cells() {
     }
     assert!(stops > 5, "{stops}");
     assert_eq!(cells(&out).len(), 20, "nothing was measured twice");
+}
+
+/// Counts the blocks that are held while something is measured.
+struct Held {
+    folder: PathBuf,
+    most: usize,
+}
+
+impl Watch for Held {
+    fn cell(&mut self, _: &str) {
+        let held = elucid_study::lease::held(&self.folder, elucid_study::lease::STALE_AFTER);
+        self.most = self.most.max(held.unwrap().len());
+    }
+}
+
+/// Blocks that do not fit into a batch are left to others.
+#[test]
+fn a_worker_holds_no_more_blocks_than_fit_into_a_batch() {
+    let desk = Desk::new(14);
+    let out = desk.path("out");
+    let of = |size: usize, limit: usize| {
+        let study = desk.study("cpu", &["gradient"]).batch_size(size).unwrap();
+        study.part(Some(limit), Shard::WHOLE).unwrap()
+    };
+    run(&of(2, 2), &out, &Begin::new()).unwrap();
+    let most = |size: usize, limit: usize| {
+        let mut held = Held {
+            folder: out.clone(),
+            most: 0,
+        };
+        let resume = Begin::new().resume(true);
+        let study = of(size, limit);
+        let (ended, ..) = study
+            .run(&out, &resume, &Control::default(), &mut held)
+            .unwrap();
+        assert_eq!(ended, Ended::Whole);
+        held.most
+    };
+    assert_eq!(most(1, 4), 1, "a batch may be smaller than a block");
+    assert_eq!(most(3, 8), 1);
+    assert_eq!(most(5, 14), 2);
 }
 
 #[test]

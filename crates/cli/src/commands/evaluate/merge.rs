@@ -2,9 +2,8 @@
 
 use elucid::study::Merge;
 
-use super::examples;
 use super::outcome::Outcome;
-use super::{Merging, metrics, say, write};
+use super::{Merging, Said, metrics, write};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::output::Destination;
@@ -27,20 +26,16 @@ pub fn run(args: &Merging) -> Result<(), CliError> {
             }
         }
     }
+    parts.check_place(&merge.out)?;
+    let mut said = None;
     destination.fill(|folder| {
         let (settings, found) = clock.time("merge", || parts.write(folder))?;
         let metrics = metrics(&settings)?;
         let outcome = clock.time("sum up", || Outcome::new(&settings, &metrics, &found))?;
-        let methods: Vec<&str> = settings.methods.iter().map(|m| m.name.as_str()).collect();
-        let page = outcome.page(|row, number| {
-            let folders = examples::folders(parts.origin(number)?, &methods);
-            Some(folders[row].join(examples::file(number)))
-        })?;
         let steps = std::mem::take(&mut clock).steps();
-        let command = ("evaluate merge", &[Merge::JOURNAL][..]);
-        write(folder, &outcome, &page, command, (None, None), steps)
+        write(folder, &outcome, (None, None), steps)?;
+        said = Some(Said::of(&outcome, &merge.out));
+        Ok(())
     })?;
-    let (settings, found) = elucid::study::read(&merge.out)?;
-    let metrics = metrics(&settings)?;
-    say(&Outcome::new(&settings, &metrics, &found)?, &merge.out)
+    said.map_or(Ok(()), |said| said.print(""))
 }

@@ -36,6 +36,9 @@ pub struct Outcome<'a> {
     pub extremes: Vec<Extremes>,
 }
 
+/// How many images or values the report lists of a kind; files with a line for each list all of them.
+const LISTED: usize = 100;
+
 #[derive(Debug, Serialize)]
 pub struct Report<'a> {
     command: &'static str,
@@ -45,9 +48,12 @@ pub struct Report<'a> {
     remarks: &'a [String],
     images: Counts,
     accuracy: Accuracy,
+    /// The first of them, as of the next two.
     skipped: Vec<Remark>,
     notes: Vec<Remark>,
     failures: Vec<Failure>,
+    /// How many there are in all.
+    values_failed: usize,
     /// On what was measured, where that was more than one device, precision or build.
     mixed: Vec<String>,
     summary: &'a [Cell],
@@ -62,6 +68,8 @@ struct Counts {
     planned: usize,
     measured: usize,
     skipped: usize,
+    /// Of which something is odd.
+    noted: usize,
     /// Neither measured nor skipped, where that was allowed.
     missing: usize,
 }
@@ -151,10 +159,9 @@ impl<'a> Outcome<'a> {
         seconds: Vec<Step>,
         files: Vec<String>,
     ) -> Report<'a> {
-        let skipped = Remark::list(self.found.skipped());
-        let planned = self.found.planned().len();
-        let done = (0..planned).filter(|&image| self.found.is_done(image));
-        let measured = done.count() - skipped.len();
+        let found = self.found;
+        let (planned, skipped) = (found.planned().len(), found.skipped().count());
+        let measured = found.images_done() - skipped;
         Report {
             command,
             device,
@@ -164,14 +171,16 @@ impl<'a> Outcome<'a> {
             images: Counts {
                 planned,
                 measured,
-                skipped: skipped.len(),
-                missing: planned - measured - skipped.len(),
+                skipped,
+                noted: found.notes().count(),
+                missing: planned - measured - skipped,
             },
             accuracy: self.summary.accuracy,
-            skipped,
-            notes: Remark::list(self.found.notes()),
-            failures: Failure::list(self.found),
-            mixed: self.found.mixed().unwrap_or_default(),
+            skipped: Remark::each(found.skipped()).take(LISTED).collect(),
+            notes: Remark::each(found.notes()).take(LISTED).collect(),
+            failures: Failure::each(found).take(LISTED).collect(),
+            values_failed: found.failures().len(),
+            mixed: found.mixed().unwrap_or_default(),
             summary: &self.summary.cells,
             times: &self.summary.times,
             seconds,

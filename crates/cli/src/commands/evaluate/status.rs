@@ -7,6 +7,7 @@ use elucid::study::lease::{self, Held};
 use elucid::study::{self, Found, Settings, Shard};
 use serde::Serialize;
 
+use super::minutes;
 use crate::console::{Output, table};
 use crate::error::CliError;
 
@@ -15,6 +16,10 @@ pub struct StatusArgs {
     /// Folders of evaluations
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
+
+    /// After how many minutes without a sign of life a worker counts as gone
+    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    stale_after: u32,
 
     /// Print JSON
     #[arg(long)]
@@ -58,9 +63,10 @@ struct Worker {
 }
 
 pub fn run(args: &StatusArgs) -> Result<(), CliError> {
+    let stale_after = minutes(args.stale_after);
     let folders = args.folders.iter().map(|folder| {
         let (settings, found) = study::read(folder)?;
-        let leases = lease::held(folder, lease::STALE_AFTER)?;
+        let leases = lease::held(folder, stale_after)?;
         let shown = folder.display().to_string();
         Ok(Status::new(shown, &settings, &found, leases))
     });
@@ -82,24 +88,12 @@ impl Status {
         let skipped = found.skipped().count();
         let images = found.planned().len();
         let rows = found.rows().iter().enumerate();
-        let methods = rows.map(|(row, method)| {
-            let seen = || found.seen().map(|(image, ..)| image);
-            let seconds = seen().filter_map(|image| found.seconds(image, row));
-            let seconds: Vec<f64> = seconds.filter(|&seconds| seconds > 0.0).collect();
-            MethodStatus {
-                method: method.clone(),
-                images: images - skipped,
-                images_done: seen()
-                    .filter(|&image| found.is_measured(image, row))
-                    .count(),
-                values_failed: found
-                    .failures()
-                    .keys()
-                    .filter(|place| place.row == row)
-                    .count(),
-                seconds_per_image: (!seconds.is_empty())
-                    .then(|| seconds.iter().sum::<f64>() / seconds.len() as f64),
-            }
+        let methods = rows.map(|(row, method)| MethodStatus {
+            method: method.clone(),
+            images: images - skipped,
+            images_done: found.images_measured(row),
+            values_failed: found.values_failed(row),
+            seconds_per_image: found.seconds_per_image(row),
         });
         let workers = leases.into_iter().map(|held| {
             let holder = held.holder.as_ref();

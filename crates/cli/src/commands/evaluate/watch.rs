@@ -79,7 +79,7 @@ impl Watch for Watching {
         let [done, all] = found.cells();
         if done > 0 {
             let planned = found.planned().len();
-            let images = (0..planned).filter(|&image| found.is_done(image)).count();
+            let images = found.images_done();
             self.console
                 .note(format!("{images} of {planned} images are done"));
         }
