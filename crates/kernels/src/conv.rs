@@ -1,14 +1,17 @@
-//! Convolution by matrix products: the windows of some rows of the output are gathered into the
-//! columns of a matrix (*im2col*), which the weights multiply; the transpose multiplies first and adds
-//! the columns back to where they came from (*col2im*).
+//! Convolution by matrix products, whose columns are gathered from windows on the way. The transpose is made of
+//! convolutions, too: where steps are longer than 1, the places of the input fall into *phases*, by what remains of their row
+//! and column, and those of a phase are reached by the same elements of windows.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::Planes;
-use crate::depthwise;
-use crate::gemm::{Matrix, multiply};
+use crate::depthwise::{self, inside, pairs, reach};
+use crate::gemm::{Matrix, add_product};
+use crate::padded::Padded;
+use crate::product::{self, Columns, Grid, Product, Tap, Term, Weights};
 use crate::threads::{vectorised, with_scratch};
 use crate::window::{Axis, Geometry, window_setters};
 
@@ -102,23 +105,74 @@ impl Conv2d {
     }
 }
 
-/// Numbers in the columns that one thread works on, so that they stay in its second-level cache.
+/// Numbers in the scratch of a thread, so that they stay in its second-level cache.
 pub(crate) const THREAD: usize = 1 << 18;
 
-/// Numbers in the columns that all threads work on together.
-const TOGETHER: usize = 1 << 21;
+/// Below this many numbers filling padded planes is no task of its own.
+const FILLED: usize = 1 << 14;
 
 /// From so many tasks for each thread on, none of them is shared.
 const MANY: usize = 8;
 
 /// Where the windows of a convolution lie, and how many parts the channels fall into.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Windows {
     /// Where they lie.
     pub geometry: Geometry,
     /// Into how many parts the channels fall.
     pub groups: usize,
 }
+
+/// How sums over windows are computed.
+#[derive(Debug)]
+struct Plan {
+    /// How many planes a group reads, and of which size.
+    planes: usize,
+    size: [usize; 2],
+    /// How many planes a group makes, and how far their weights are apart.
+    made: usize,
+    row: usize,
+    source: Source,
+    phases: Vec<Phase>,
+    /// Whether the phases are all of a plane of the result.
+    is_whole: bool,
+}
+
+/// How what windows see is found.
+#[derive(Debug)]
+enum Source {
+    /// It lies side by side in padded planes.
+    Padded(Padded),
+    /// It is gathered, window by window: padded planes would be much larger than planes.
+    Windows,
+}
+
+/// What is reached by the same elements of windows.
+#[derive(Debug)]
+struct Phase {
+    /// Where it lies in a plane of the result.
+    grid: Grid,
+    /// Rows of columns.
+    rows: usize,
+    /// From a window to the next, where they are gathered.
+    stride: [usize; 2],
+    taps: Vec<Tap>,
+    /// Where each term lies among a group's weights, and in its padded planes.
+    terms: Vec<Term>,
+}
+
+impl Phase {
+    /// How many columns a product has, with those between rows that nobody wants.
+    fn columns(&self) -> usize {
+        match self.rows {
+            0 => 0,
+            rows => (rows - 1) * self.grid.width + self.grid.across,
+        }
+    }
+}
+
+/// From so many rows or columns of padded planes for one that is wanted on, windows are gathered one by one.
+const WASTE: usize = 2;
 
 /// The sizes of one group of channels.
 #[derive(Debug, Clone, Copy)]
@@ -157,12 +211,373 @@ impl Sizes {
         self.groups > 1 && self.inputs == 1
     }
 
-    /// The weights of a group, `[outputs, inputs * taps]`.
-    fn weights<'a>(&self, weight: Planes<'a>, group: usize) -> Matrix<'a> {
-        let columns = self.inputs * self.taps();
-        let len = self.outputs * columns;
+    /// The weights of a group whose windows have one element, `[outputs, inputs]`.
+    fn matrix<'a>(&self, weight: Planes<'a>, group: usize) -> Matrix<'a> {
+        let len = self.outputs * self.inputs;
         let values = &weight.values()[group * len..(group + 1) * len];
-        Matrix::packed(values, self.outputs, columns)
+        Matrix::packed(values, self.outputs, self.inputs)
+    }
+
+    /// `made` planes of `row` numbers for each group of `n` images: its matrix by the planes themselves.
+    fn products<'a>(
+        &self,
+        x: Planes,
+        [n, made]: [usize; 2],
+        row: usize,
+        bias: Option<&[f32]>,
+        matrix: impl Fn(usize) -> Matrix<'a> + Send + Sync,
+    ) -> Vec<f32> {
+        written(n * self.groups * made * row, |y| {
+            for_each_part(y, made * row, |i, y, together| {
+                let group = i % self.groups;
+                let bias = bias.map(|bias| &bias[group * made..][..made]);
+                let y = filled(y, row, bias);
+                let matrix = matrix(group);
+                let len = matrix.columns * row;
+                let x = Matrix::packed(&x.values()[i * len..(i + 1) * len], matrix.columns, row);
+                add_product(y, row, matrix, x, together);
+            });
+        })
+    }
+
+    /// The output: every place sees all elements of its window.
+    fn forward(&self) -> Plan {
+        let Geometry { rows, cols } = self.geometry;
+        let depth = self.inputs * self.taps();
+        let starts = pairs(&rows, &cols);
+        let padded = Padded {
+            size: [rows.out + reach(&rows), cols.out + reach(&cols)],
+            starts: (starts.iter())
+                .map(|&[a, b]| [behind(a, rows.before), behind(b, cols.before)])
+                .collect(),
+            steps: [rows.stride, cols.stride],
+        };
+        let elements = elements(rows.kernel, cols.kernel);
+        let offset = |[row, col]: [usize; 2]| {
+            let [row, col] = [row * rows.dilation, col * cols.dilation];
+            let remainders = [row % rows.stride, col % cols.stride];
+            let plane = starts.iter().position(|start| *start == remainders);
+            let plane = plane.expect("a remainder of an element");
+            plane * padded.plane() + row / rows.stride * padded.size[1] + col / cols.stride
+        };
+        // The elements of a channel lie alike in each.
+        let within: Vec<usize> = elements.iter().map(|element| offset(*element)).collect();
+        let channel = starts.len() * padded.plane();
+        let terms = (0..self.inputs).flat_map(|i| within.iter().map(move |at| i * channel + at));
+        let terms = terms
+            .enumerate()
+            .map(|(weight, column)| Term { weight, column });
+        let mut phase = Phase {
+            grid: Grid::line(cols.out),
+            rows: rows.out,
+            stride: [rows.stride, cols.stride],
+            taps: (elements.iter())
+                .map(|&[row, col]| {
+                    let place = [
+                        behind(row * rows.dilation, rows.before),
+                        behind(col * cols.dilation, cols.before),
+                    ];
+                    Tap::new(place, cols.stride, cols.out, cols.size)
+                })
+                .collect(),
+            terms: terms.collect(),
+        };
+        Plan {
+            planes: self.inputs,
+            size: [rows.size, cols.size],
+            made: self.outputs,
+            row: depth,
+            source: self.source(padded, std::slice::from_mut(&mut phase)),
+            phases: vec![phase],
+            is_whole: true,
+        }
+    }
+
+    /// How windows are found. Where they lie in padded planes, the columns of the phases do, too.
+    fn source(&self, padded: Padded, phases: &mut [Phase]) -> Source {
+        let [height, width] = padded.size;
+        let is_sparse =
+            |phase: &Phase| height > WASTE * phase.rows || width > WASTE * phase.grid.across;
+        let numbers = height
+            .saturating_mul(width)
+            .saturating_mul(padded.starts.len());
+        if numbers > THREAD || phases.iter().any(is_sparse) {
+            return Source::Windows;
+        }
+        phases.iter_mut().for_each(|phase| phase.grid.width = width);
+        Source::Padded(padded)
+    }
+
+    /// The gradient at the input, by the phases that anything arrives at.
+    fn transpose(&self) -> Plan {
+        let Geometry { rows, cols } = self.geometry;
+        let places = pairs(&rows, &cols).into_iter().map(|[a, b]| {
+            let all = 0..usize::MAX;
+            ([a, b], [inside(&rows, a, &all), inside(&cols, b, &all)])
+        });
+        let mut places: Vec<_> = places.collect();
+        places.retain(|(_, [down, across])| !down.is_empty() && !across.is_empty());
+        let ends = |axis: usize| {
+            let starts = places.iter().map(|(_, places)| places[axis].start);
+            let ends = places.iter().map(|(_, places)| places[axis].end);
+            starts.min().unwrap_or(0)..ends.max().unwrap_or(0)
+        };
+        let (down, across) = (ends(0), ends(1));
+        // Of every phase, as far as a window reaches back.
+        let padded = Padded {
+            size: [down.len() + reach(&rows), across.len() + reach(&cols)],
+            starts: vec![[
+                behind(down.start, reach(&rows)),
+                behind(across.start, reach(&cols)),
+            ]],
+            steps: [1, 1],
+        };
+        let mut phases: Vec<Phase> = (places.iter())
+            .map(|(remainders, places)| self.phase(*remainders, places, [&down, &across], &padded))
+            .collect();
+        let reached: usize = (phases.iter())
+            .map(|phase| phase.rows * phase.grid.across)
+            .sum();
+        Plan {
+            planes: self.outputs,
+            size: [rows.out, cols.out],
+            made: self.inputs,
+            row: self.taps(),
+            source: self.source(padded, &mut phases),
+            phases,
+            is_whole: reached == rows.size * cols.size,
+        }
+    }
+
+    /// The gradient at places of the same remainders.
+    fn phase(
+        &self,
+        [a, b]: [usize; 2],
+        [down, across]: &[Range<usize>; 2],
+        [all_down, all_across]: [&Range<usize>; 2],
+        padded: &Padded,
+    ) -> Phase {
+        let Geometry { rows, cols } = self.geometry;
+        let mut elements = elements(rows.kernel, cols.kernel);
+        elements.retain(|[row, col]| {
+            row * rows.dilation % rows.stride == a && col * cols.dilation % cols.stride == b
+        });
+        // How far back an element reaches.
+        let back = |[row, col]: [usize; 2]| {
+            [
+                row * rows.dilation / rows.stride,
+                col * cols.dilation / cols.stride,
+            ]
+        };
+        let offset = |element: [usize; 2]| {
+            let [row, col] = back(element);
+            let row = down.start - all_down.start + reach(&rows) - row;
+            let col = across.start - all_across.start + reach(&cols) - col;
+            row * padded.size[1] + col
+        };
+        // The elements of a channel lie alike in each, and so do their weights.
+        let within: Vec<[usize; 2]> = (elements.iter())
+            .map(|&[row, col]| [row * cols.kernel + col, offset([row, col])])
+            .collect();
+        let (channel, plane) = (self.inputs * self.taps(), padded.plane());
+        let terms = (0..self.outputs).flat_map(|i| {
+            let within = within.iter();
+            within.map(move |[weight, column]| Term {
+                weight: i * channel + weight,
+                column: i * plane + column,
+            })
+        });
+        let terms = terms.collect();
+        let taps = elements.iter().map(|&element| {
+            let [row, col] = back(element);
+            let place = [behind(down.start, row), behind(across.start, col)];
+            Tap::new(place, 1, across.len(), cols.out)
+        });
+        let first = |axis: &Axis, remainder: usize, places: &Range<usize>| {
+            places.start * axis.stride + remainder - axis.before
+        };
+        Phase {
+            grid: Grid {
+                width: across.len(),
+                across: across.len(),
+                first: first(&rows, a, down) * cols.size + first(&cols, b, across),
+                down: rows.stride * cols.size,
+                step: cols.stride,
+            },
+            rows: down.len(),
+            stride: [1, 1],
+            taps: taps.collect(),
+            terms,
+        }
+    }
+}
+
+/// `a - b`.
+fn behind(a: usize, b: usize) -> isize {
+    a as isize - b as isize
+}
+
+/// The elements of a window, row by row.
+fn elements(rows: usize, cols: usize) -> Vec<[usize; 2]> {
+    (0..rows)
+        .flat_map(|row| (0..cols).map(move |col| [row, col]))
+        .collect()
+}
+
+impl Plan {
+    /// Planes of `row` numbers for each of `n` images, `groups` groups in each, from those of `x`. `bias` is added to
+    /// each, in order.
+    fn run(
+        &self,
+        (x, weight): (Planes, Planes),
+        [n, groups, row]: [usize; 3],
+        bias: Option<&[f32]>,
+    ) -> Vec<f32> {
+        written(n * groups * self.made * row, |y| {
+            if !self.is_whole {
+                filled(y, row, None);
+            }
+            self.fill((x, weight), y, [groups, row], bias);
+        })
+    }
+
+    /// Every product, into planes that hold nothing yet, of `row` numbers.
+    fn fill(
+        &self,
+        (x, weight): (Planes, Planes),
+        y: &mut [MaybeUninit<f32>],
+        [groups, row]: [usize; 2],
+        bias: Option<&[f32]>,
+    ) {
+        let planes = self.made;
+        let share = weight.values().len() / groups;
+        let len = self.planes * self.size[0] * self.size[1];
+        let work = |i: usize, y: &mut [MaybeUninit<f32>], together: bool| {
+            let x = &x.values()[i * len..(i + 1) * len];
+            let group = i % groups;
+            let bias = bias.map(|bias| &bias[group * planes..(group + 1) * planes]);
+            let weights = Weights {
+                values: &weight.values()[group * share..(group + 1) * share],
+                rows: planes,
+                row: self.row,
+            };
+            self.group((x, weights), bias, y, row, together);
+        };
+        for_each_part(y, planes * row, work);
+    }
+
+    /// One group of one image.
+    fn group(
+        &self,
+        (x, weights): (&[f32], Weights),
+        bias: Option<&[f32]>,
+        y: &mut [MaybeUninit<f32>],
+        row: usize,
+        together: bool,
+    ) {
+        let mut put = |phase: &Phase, columns: Columns| {
+            let product = Product {
+                weights,
+                columns,
+                terms: &phase.terms,
+                bias,
+            };
+            product.put(y, row, phase.columns(), phase.grid, together);
+        };
+        match &self.source {
+            Source::Windows => {
+                for phase in &self.phases {
+                    let windows = product::Windows {
+                        values: x,
+                        size: self.size,
+                        across: phase.grid.across,
+                        stride: phase.stride,
+                        taps: &phase.taps,
+                    };
+                    put(phase, Columns::Windows(windows));
+                }
+            }
+            Source::Padded(padded) => with_scratch(padded.len(self.planes), |values| {
+                let plane = self.size[0] * self.size[1];
+                let each = padded.starts.len() * padded.plane();
+                let fill = |(x, to): (&[f32], &mut [f32])| {
+                    vectorised(
+                        #[inline(always)]
+                        || padded.fill(x, self.size, to),
+                    );
+                };
+                if together {
+                    x.par_chunks_exact(plane)
+                        .zip(values.par_chunks_exact_mut(each))
+                        .with_min_len(FILLED.div_ceil(each))
+                        .for_each(fill);
+                } else {
+                    x.chunks_exact(plane)
+                        .zip(values.chunks_exact_mut(each))
+                        .for_each(fill);
+                }
+                for phase in &self.phases {
+                    put(phase, Columns::Placed(values));
+                }
+            }),
+        }
+    }
+}
+
+/// `len` numbers, all of which `write` writes.
+fn written(len: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
+    let mut values = Vec::with_capacity(len);
+    write(&mut values.spare_capacity_mut()[..len]);
+    // SAFETY: there is room for so many, and both callers write all of them: by filling them, or by products whose places
+    // are all of a plane, for every plane.
+    #[allow(unsafe_code)]
+    unsafe {
+        values.set_len(len);
+    }
+    values
+}
+
+/// Fills rows of `row` numbers with a number of `bias` each, or all with zeros.
+fn filled<'y>(y: &'y mut [MaybeUninit<f32>], row: usize, bias: Option<&[f32]>) -> &'y mut [f32] {
+    match bias {
+        Some(bias) => {
+            assert_eq!(bias.len() * row, y.len(), "a number for each row");
+            for (y, bias) in y.chunks_exact_mut(row.max(1)).zip(bias) {
+                y.fill(MaybeUninit::new(*bias));
+            }
+        }
+        None => y.fill(MaybeUninit::new(0.0)),
+    }
+    // SAFETY: all of them have just been filled.
+    #[allow(unsafe_code)]
+    unsafe {
+        y.assume_init_mut()
+    }
+}
+
+/// Calls `f(i, part, together)` for each part of `len` numbers. As many as share out evenly have a thread each; all
+/// threads work together on what is left over.
+fn for_each_part<T: Send>(
+    values: &mut [T],
+    len: usize,
+    f: impl Fn(usize, &mut [T], bool) + Send + Sync,
+) {
+    if values.is_empty() {
+        return;
+    }
+    let (count, threads) = (values.len() / len, rayon::current_num_threads());
+    // Of many, the last may as well be late by one.
+    let apart = match count >= MANY * threads {
+        true => count,
+        false => count - count % threads,
+    };
+    let (first, rest) = values.split_at_mut(apart * len);
+    first
+        .par_chunks_exact_mut(len)
+        .enumerate()
+        .for_each(|(i, values)| f(i, values, false));
+    for (i, values) in rest.chunks_exact_mut(len).enumerate() {
+        f(apart + i, values, true);
     }
 }
 
@@ -179,67 +594,14 @@ pub fn forward(x: Planes, weight: Planes, bias: Option<&[f32]>, windows: &Window
     {
         return y;
     }
-    let Geometry { rows, cols } = sizes.geometry;
-    let [n, channels, height, width] = x.dims();
-    let (plane, out_plane) = (height * width, rows.out * cols.out);
-    let outputs = sizes.outputs * sizes.groups;
-    let mut y = vec![0.0; n * outputs * out_plane];
-    let task = |image: usize, group: usize, y: &mut [f32], together: bool| {
-        let first = image * channels + group * sizes.inputs;
-        let x = &x.values()[first * plane..(first + sizes.inputs) * plane];
-        forward_group(x, sizes.weights(weight, group), y, &sizes, together);
-        let bias = bias.map(|bias| &bias[group * sizes.outputs..]);
-        for (y, bias) in y.chunks_exact_mut(out_plane).zip(bias.unwrap_or_default()) {
-            vectorised(
-                #[inline(always)]
-                || y.iter_mut().for_each(|y| *y += bias),
-            );
-        }
-    };
-    for_each_group(&mut y, n, sizes.groups, sizes.outputs * out_plane, task);
-    y
-}
-
-fn forward_group(x: &[f32], weights: Matrix, y: &mut [f32], sizes: &Sizes, together: bool) {
-    let Geometry { rows, cols } = sizes.geometry;
-    let out_plane = rows.out * cols.out;
+    let ([n, ..], plane) = (x.dims(), windows.geometry.output_len());
     if sizes.is_pointwise() {
-        let x = Matrix::packed(x, sizes.inputs, out_plane);
-        return multiply(y, out_plane, weights, x, together);
+        return sizes.products(x, [n, sizes.outputs], plane, bias, |group| {
+            sizes.matrix(weight, group)
+        });
     }
-    let depth = sizes.inputs * sizes.taps();
-    let limit = if together { TOGETHER } else { THREAD };
-    let tile = (limit / (depth * cols.out).max(1)).clamp(1, rows.out);
-    with_scratch(depth * tile * cols.out, |columns| {
-        for tile in tiles(rows.out, tile) {
-            let positions = tile.len() * cols.out;
-            let columns = &mut columns[..depth * positions];
-            let channel = sizes.taps() * positions;
-            let gather = |(x, columns): (&[f32], &mut [f32])| {
-                vectorised(
-                    #[inline(always)]
-                    || im2col(columns, x, &sizes.geometry, tile.clone()),
-                );
-            };
-            let plane = rows.size * cols.size;
-            if together {
-                x.par_chunks_exact(plane)
-                    .zip(columns.par_chunks_exact_mut(channel))
-                    .for_each(gather);
-            } else {
-                x.chunks_exact(plane)
-                    .zip(columns.chunks_exact_mut(channel))
-                    .for_each(gather);
-            }
-            multiply(
-                &mut y[tile.start * cols.out..],
-                out_plane,
-                weights,
-                Matrix::packed(columns, depth, positions),
-                together,
-            );
-        }
-    });
+    let plan = sizes.forward();
+    plan.run((x, weight), [n, sizes.groups, plane], bias)
 }
 
 /// The gradient at the input `[N, I, H, W]`, given the one at the output, `[N, O, H', W']`.
@@ -254,171 +616,12 @@ pub fn transpose(g: Planes, weight: Planes, windows: &Windows) -> Vec<f32> {
     {
         return x;
     }
-    let Geometry { rows, cols } = sizes.geometry;
-    let [n, outputs, ..] = g.dims();
-    let (plane, out_plane) = (rows.size * cols.size, rows.out * cols.out);
-    let channels = sizes.inputs * sizes.groups;
-    let mut x = vec![0.0; n * channels * plane];
-    let task = |image: usize, group: usize, x: &mut [f32], together: bool| {
-        let first = image * outputs + group * sizes.outputs;
-        let g = &g.values()[first * out_plane..(first + sizes.outputs) * out_plane];
-        let g = Matrix::packed(g, sizes.outputs, out_plane);
-        transpose_group(g, sizes.weights(weight, group), x, &sizes, together);
-    };
-    for_each_group(&mut x, n, sizes.groups, sizes.inputs * plane, task);
-    x
-}
-
-fn transpose_group(g: Matrix, weights: Matrix, x: &mut [f32], sizes: &Sizes, together: bool) {
-    let Geometry { rows, cols } = sizes.geometry;
-    let (plane, out_plane) = (rows.size * cols.size, rows.out * cols.out);
+    let ([n, ..], plane) = (g.dims(), windows.geometry.input_len());
     if sizes.is_pointwise() {
-        return multiply(x, plane, weights.transposed(), g, together);
-    }
-    let taps = sizes.taps();
-    let share = if together {
-        sizes.inputs.div_ceil(rayon::current_num_threads())
-    } else {
-        sizes.inputs
-    };
-    let block = (THREAD / (taps * out_plane).max(1)).clamp(1, share.max(1));
-    let tile = (THREAD / (block * taps * cols.out).max(1)).clamp(1, rows.out);
-    // Channels `first ..` of the group.
-    let scatter = |first: usize, x: &mut [f32]| {
-        let depth = x.len() / plane * taps;
-        let weights = Matrix {
-            values: &weights.values[first * taps..],
-            columns: depth,
-            ..weights
-        };
-        with_scratch(depth * tile * cols.out, |columns| {
-            for tile in tiles(rows.out, tile) {
-                let positions = tile.len() * cols.out;
-                let columns = &mut columns[..depth * positions];
-                let g = Matrix {
-                    values: &g.values[tile.start * cols.out..],
-                    columns: positions,
-                    ..g
-                };
-                multiply(columns, positions, weights.transposed(), g, false);
-                vectorised(
-                    #[inline(always)]
-                    || {
-                        let columns = columns.chunks_exact(taps * positions);
-                        for (x, columns) in x.chunks_exact_mut(plane).zip(columns) {
-                            col2im(x, columns, &sizes.geometry, tile.clone());
-                        }
-                    },
-                );
-            }
+        return sizes.products(g, [n, sizes.inputs], plane, None, |group| {
+            sizes.matrix(weight, group).transposed()
         });
-    };
-    if together {
-        x.par_chunks_mut(block * plane)
-            .enumerate()
-            .for_each(|(i, x)| scatter(i * block, x));
-    } else {
-        for (i, x) in x.chunks_mut(block * plane).enumerate() {
-            scatter(i * block, x);
-        }
     }
-}
-
-fn tiles(rows: usize, tile: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..rows)
-        .step_by(tile)
-        .map(move |first| first..(first + tile).min(rows))
-}
-
-/// Calls `f(image, group, values, together)` for each group, of `len` values, of `n` images. As many as share out
-/// evenly have a thread each; all threads work together on what is left over.
-fn for_each_group(
-    values: &mut [f32],
-    n: usize,
-    groups: usize,
-    len: usize,
-    f: impl Fn(usize, usize, &mut [f32], bool) + Send + Sync,
-) {
-    if values.is_empty() {
-        return;
-    }
-    let threads = rayon::current_num_threads();
-    let count = n * groups;
-    // Of many, the last may as well be late by one.
-    let apart = match count >= MANY * threads {
-        true => count,
-        false => count - count % threads,
-    };
-    let (first, rest) = values.split_at_mut(apart * len);
-    first
-        .par_chunks_exact_mut(len)
-        .enumerate()
-        .for_each(|(i, values)| f(i / groups, i % groups, values, false));
-    for (i, values) in rest.chunks_exact_mut(len).enumerate() {
-        let i = apart + i;
-        f(i / groups, i % groups, values, true);
-    }
-}
-
-/// Gathers what the windows of output rows `tile` see of the plane `x`, one row of `columns` for each
-/// of their elements.
-#[inline(always)]
-fn im2col(columns: &mut [f32], x: &[f32], geometry: &Geometry, tile: Range<usize>) {
-    let Geometry { rows, cols } = geometry;
-    let positions = tile.len() * cols.out;
-    let taps = (0..rows.kernel).flat_map(|row| (0..cols.kernel).map(move |col| (row, col)));
-    for ((row, col), columns) in taps.zip(columns.chunks_exact_mut(positions)) {
-        let (inside_rows, inside) = (rows.outputs(row), cols.outputs(col));
-        for (o, line) in tile.clone().zip(columns.chunks_exact_mut(cols.out)) {
-            if !inside_rows.contains(&o) || inside.is_empty() {
-                line.fill(0.0);
-                continue;
-            }
-            let start = rows.position(o, row) * cols.size + cols.position(inside.start, col);
-            line[..inside.start].fill(0.0);
-            line[inside.end..].fill(0.0);
-            let line = &mut line[inside.clone()];
-            match cols.stride {
-                1 => line.copy_from_slice(&x[start..start + line.len()]),
-                stride => {
-                    for (y, x) in line.iter_mut().zip(x[start..].iter().step_by(stride)) {
-                        *y = *x;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Adds `columns`, of the output rows `tile`, to the places of the plane `x` that windows saw.
-#[inline(always)]
-fn col2im(x: &mut [f32], columns: &[f32], geometry: &Geometry, tile: Range<usize>) {
-    let Geometry { rows, cols } = geometry;
-    let positions = tile.len() * cols.out;
-    let taps = (0..rows.kernel).flat_map(|row| (0..cols.kernel).map(move |col| (row, col)));
-    for ((row, col), columns) in taps.zip(columns.chunks_exact(positions)) {
-        let (inside_rows, inside) = (rows.outputs(row), cols.outputs(col));
-        if inside.is_empty() {
-            continue;
-        }
-        for (o, line) in tile.clone().zip(columns.chunks_exact(cols.out)) {
-            if !inside_rows.contains(&o) {
-                continue;
-            }
-            let start = rows.position(o, row) * cols.size + cols.position(inside.start, col);
-            let line = &line[inside.clone()];
-            match cols.stride {
-                1 => {
-                    for (x, g) in x[start..start + line.len()].iter_mut().zip(line) {
-                        *x += g;
-                    }
-                }
-                stride => {
-                    for (x, g) in x[start..].iter_mut().step_by(stride).zip(line) {
-                        *x += g;
-                    }
-                }
-            }
-        }
-    }
+    let plan = sizes.transpose();
+    plan.run((g, weight), [n, sizes.groups, plane], None)
 }

@@ -17,6 +17,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::Planes;
 use crate::conv::{THREAD, Windows};
+use crate::product::read;
 use crate::threads::{for_each_part, with_scratch};
 use crate::window::Axis;
 
@@ -130,7 +131,7 @@ struct Plan {
 }
 
 /// How far the last element of a window reaches, in steps of the stride.
-fn reach(axis: &Axis) -> usize {
+pub(crate) fn reach(axis: &Axis) -> usize {
     (axis.kernel - 1) * axis.dilation / axis.stride
 }
 
@@ -145,7 +146,7 @@ fn remainders(axis: &Axis) -> Vec<usize> {
 }
 
 /// Every remainder of a row with every one of a column.
-fn pairs(rows: &Axis, cols: &Axis) -> Vec<[usize; 2]> {
+pub(crate) fn pairs(rows: &Axis, cols: &Axis) -> Vec<[usize; 2]> {
     let columns = remainders(cols);
     let rows = remainders(rows).into_iter();
     rows.flat_map(|a| columns.iter().map(move |b| [a, *b]))
@@ -154,7 +155,7 @@ fn pairs(rows: &Axis, cols: &Axis) -> Vec<[usize; 2]> {
 
 /// Which of the places `i * stride + remainder`, counted in the padded axis, lie in the axis itself, among
 /// `places`.
-fn inside(axis: &Axis, remainder: usize, places: &Range<usize>) -> Range<usize> {
+pub(crate) fn inside(axis: &Axis, remainder: usize, places: &Range<usize>) -> Range<usize> {
     let first = axis.before.saturating_sub(remainder).div_ceil(axis.stride);
     let end = (axis.before + axis.size)
         .saturating_sub(remainder)
@@ -437,25 +438,6 @@ impl WithSimd for On<'_, Transpose<'_>> {
                         }
                     }
                 }
-            }
-        }
-    }
-}
-
-/// Every `stride`th number of `row`.
-#[inline(always)]
-fn read(line: &mut [f32], row: &[f32], stride: usize) {
-    match stride {
-        1 => line.copy_from_slice(&row[..line.len()]),
-        // What has a constant for its stride becomes shuffles of vectors.
-        2 => {
-            for (y, x) in line.iter_mut().zip(row.chunks(2)) {
-                *y = x[0];
-            }
-        }
-        stride => {
-            for (y, x) in line.iter_mut().zip(row.iter().step_by(stride)) {
-                *y = *x;
             }
         }
     }

@@ -48,15 +48,15 @@ fn extent(rows: usize, columns: usize, row_stride: usize, column_stride: usize) 
     last_row.checked_add(last_column)?.checked_add(1)
 }
 
-/// `y = a b` for a `y` of `a.rows` rows of `b.columns` elements, `row_stride` apart.
+/// `y += a b` for a `y` of `a.rows` rows of `b.columns` elements, `row_stride` apart.
 ///
 /// # Panics
 ///
 /// When sizes do not fit, a matrix leaves its slice, or rows of `y` overlap.
-pub fn multiply(y: &mut [f32], row_stride: usize, a: Matrix, b: Matrix, on_all_threads: bool) {
+pub fn add_product(y: &mut [f32], row_stride: usize, a: Matrix, b: Matrix, on_all_threads: bool) {
     assert_eq!(a.columns, b.rows, "matrices that can be multiplied");
     let (rows, columns, inner) = (a.rows, b.columns, a.columns);
-    if rows == 0 || columns == 0 {
+    if rows == 0 || columns == 0 || inner == 0 {
         return;
     }
     assert!(row_stride >= columns, "rows of a product do not overlap");
@@ -65,12 +65,6 @@ pub fn multiply(y: &mut [f32], row_stride: usize, a: Matrix, b: Matrix, on_all_t
         within(extent(rows, columns, row_stride, 1), y.len()),
         "a product within its slice"
     );
-    if inner == 0 {
-        for row in y.chunks_mut(row_stride).take(rows) {
-            row[..columns].fill(0.0);
-        }
-        return;
-    }
     for matrix in [a, b] {
         let Matrix {
             values,
@@ -107,14 +101,14 @@ pub fn multiply(y: &mut [f32], row_stride: usize, a: Matrix, b: Matrix, on_all_t
             y.as_mut_ptr(),
             1,
             stride(row_stride),
-            false,
+            true,
             a.values.as_ptr(),
             stride(a.column_stride),
             stride(a.row_stride),
             b.values.as_ptr(),
             stride(b.column_stride),
             stride(b.row_stride),
-            0.0,
+            1.0,
             1.0,
             false,
             false,
@@ -143,7 +137,7 @@ mod tests {
                             * b.values[k * b.row_stride + j * b.column_stride]
                     })
                     .sum();
-                y[i * row_stride + j] = sum;
+                y[i * row_stride + j] += sum;
             }
         }
     }
@@ -160,7 +154,7 @@ mod tests {
                 let stored_by_columns = Matrix::packed(&a, inner, rows).transposed();
                 for a in [straight, stored_by_columns] {
                     let (mut got, mut want) = (y.clone(), y.clone());
-                    multiply(&mut got, row_stride, a, b, on_all_threads);
+                    add_product(&mut got, row_stride, a, b, on_all_threads);
                     naive(&mut want, row_stride, a, b);
                     assert_eq!(got, want, "{rows} x {inner} x {columns}");
                 }
@@ -174,7 +168,7 @@ mod tests {
         let (a, b) = (numbers(5), numbers(6));
         let mut y = numbers(4);
         let a = Matrix::packed(&a, 2, 3);
-        multiply(&mut y, 2, a, Matrix::packed(&b, 3, 2), false);
+        add_product(&mut y, 2, a, Matrix::packed(&b, 3, 2), false);
     }
 
     #[test]
@@ -183,6 +177,6 @@ mod tests {
         let (a, b) = (numbers(6), numbers(6));
         let mut y = numbers(3);
         let a = Matrix::packed(&a, 2, 3);
-        multiply(&mut y, 2, a, Matrix::packed(&b, 3, 2), false);
+        add_product(&mut y, 2, a, Matrix::packed(&b, 3, 2), false);
     }
 }

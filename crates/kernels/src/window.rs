@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// The windows along one axis. [`Pool2d`](crate::pool::Pool2d) and [`Conv2d`](crate::conv::Conv2d) make
 /// them and check that they fit.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Axis {
     /// Elements of a window.
     pub kernel: usize,
@@ -75,7 +75,7 @@ impl Axis {
 }
 
 /// The windows over a plane.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
     /// Along the height.
     pub rows: Axis,

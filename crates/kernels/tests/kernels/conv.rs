@@ -154,6 +154,45 @@ fn depthwise_of_any_size() {
     Case::new(apart, [1, 2, 8, 9], 2, [3, 3]).check();
 }
 
+/// Panels of every height, many terms, planes of several tiles and of less than a vector, windows that are gathered one by
+/// one.
+#[test]
+fn of_any_size() {
+    let image = |conv: Conv2d, x: [usize; 4], outputs: usize, kernel: [usize; 2]| {
+        let weight = [outputs, x[1] / conv.groups, kernel[0], kernel[1]];
+        Case { conv, x, weight }.check();
+    };
+    let same = |side: usize| Conv2d::default().pads([side / 2; 4]);
+    for outputs in 1..=26 {
+        image(same(1), [1, 3, 5, 7], outputs, [1, 1]);
+        image(same(3), [2, 2, 4, 9], outputs, [3, 3]);
+    }
+    for side in [1, 4, 7, 16, 17, 33, 40] {
+        image(same(1), [1, 5, side, side], 14, [1, 1]);
+        image(same(1), [1, 5, side, side], 80, [1, 1]);
+        image(same(3), [1, 3, side, side + 1], 13, [3, 3]);
+        image(same(5).stride([2, 2]), [1, 3, side, side], 5, [5, 5]);
+        image(same(1).stride([2, 2]), [1, 3, side, side], 5, [1, 1]);
+    }
+    image(same(1), [1, 600, 3, 11], 7, [1, 1]);
+    image(same(3), [1, 70, 6, 7], 30, [3, 3]);
+    image(same(3).stride([2, 1]), [3, 70, 6, 7], 4, [3, 3]);
+    image(same(7).stride([2, 2]), [1, 3, 60, 61], 20, [7, 7]);
+    image(same(1), [1, 9, 90, 91], 3, [1, 1]);
+    let odd = Conv2d {
+        stride: [3, 2],
+        pads: [4, 0, 1, 9],
+        dilation: [2, 3],
+        groups: 2,
+    };
+    image(odd, [2, 6, 11, 12], 4, [3, 2]);
+    image(odd.groups(1), [1, 1, 1, 1], 1, [3, 1]);
+    let apart = Conv2d::default().pads([12; 4]).dilation([12, 12]);
+    image(apart, [1, 3, 10, 9], 30, [3, 3]);
+    image(apart.stride([2, 3]), [2, 3, 10, 9], 5, [3, 3]);
+    image(Conv2d::default().pads([300; 4]), [1, 2, 3, 3], 2, [3, 3]);
+}
+
 #[test]
 fn groups() {
     for (groups, n) in [(2, 1), (3, 1), (2, 3), (16, 1), (37, 3)] {
