@@ -135,14 +135,21 @@ fn of_lines(text: &str) -> Result<Vec<Vec<String>>, String> {
         .unwrap_or_else(plain))
 }
 
-/// The names behind `n01440764`, if a line begins so.
+/// The names behind `n01440764`, if a line begins so, and that number behind them.
 fn behind_synset(line: &str) -> Option<Vec<String>> {
     let (number, names) = line.split_once([' ', '\t', ','])?;
     let names = names.trim();
-    (is_synset(number) && !names.is_empty()).then(|| names.split(", ").map(str::to_owned).collect())
+    (is_synset(number) && !names.is_empty()).then(|| {
+        names
+            .split(", ")
+            .chain([number])
+            .map(str::to_owned)
+            .collect()
+    })
 }
 
-fn is_synset(text: &str) -> bool {
+/// Whether a text is a number of WordNet as ImageNet writes them: `n01440764`.
+pub fn is_synset(text: &str) -> bool {
     let digits = text.strip_prefix('n').unwrap_or_default();
     digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit())
 }
@@ -194,7 +201,7 @@ fn name(value: &Value) -> Result<Vec<String>, String> {
         Value::Number(number) => Ok(vec![number.to_string()]),
         Value::Array(parts) => match &parts[..] {
             [Value::String(synset), Value::String(name)] if is_synset(synset) => {
-                Ok(vec![name.clone()])
+                Ok(vec![name.clone(), synset.clone()])
             }
             _ => Err("a list in a list is no name".to_owned()),
         },
@@ -370,6 +377,8 @@ mod tests {
         assert_eq!(names(synsets).unwrap(), ["tench", "goldfish"]);
         let labels = Labels::read("some", synsets).unwrap();
         assert_eq!(labels.find("Tinca tinca"), Ok(0));
+        assert_eq!(labels.find("n01443537"), Ok(1));
+        assert_eq!(labels.find("tench, Tinca tinca"), Ok(0));
         // Numbers that are names stay.
         assert_eq!(names("7\n8").unwrap(), ["7", "8"]);
         assert_eq!(names("0").unwrap(), ["0"]);

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
+use crate::label_file::is_synset;
+
 /// How many names an error lists at most when none is near.
 const FEW: usize = 16;
 
@@ -128,7 +130,10 @@ impl Labels {
         let printable = |name: String| name.replace(char::is_control, "\u{fffd}");
         let class = |names: Vec<String>| {
             let names: Vec<String> = names.into_iter().map(printable).collect();
-            (names.join(", "), names)
+            let words: Vec<&str> = (names.iter().map(String::as_str))
+                .filter(|name| names.len() == 1 || !is_synset(name))
+                .collect();
+            (words.join(", "), names)
         };
         Self {
             inner: Arc::new(Inner {
@@ -188,7 +193,8 @@ impl Labels {
         (0..self.len()).filter_map(|index| self.name(index))
     }
 
-    /// All names of class `index`, the short one first; empty beyond the last class.
+    /// All names of class `index`, the short one first, and last its number in WordNet where the file of names had it;
+    /// empty beyond the last class.
     pub fn synonyms(&self, index: usize) -> impl Iterator<Item = &str> {
         let names = self.inner.classes.get(index).map(|(_, names)| names);
         names.into_iter().flatten().map(String::as_str)

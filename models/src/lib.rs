@@ -16,7 +16,7 @@ pub use cache::{Cache, Found, ResolveError, resolve};
 #[cfg(feature = "download")]
 pub use download::{Progress, PullError, PullOptions, Stage, pull};
 pub use embedded::{EMBEDDED, Embedded};
-pub use label_file::LabelFileError;
+pub use label_file::{LabelFileError, is_synset};
 pub use labels::{LabelError, Labels};
 pub use manifest::{ChannelOrder, Entry, ParseError, Preprocessing, Resize};
 

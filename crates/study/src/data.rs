@@ -1,11 +1,11 @@
 //! The images, their labels and where their objects are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use elucid_metrics::csv::{self, Record};
-use elucid_models::sha256;
+use elucid_models::{is_synset, sha256};
 use elucid_vision::{Model, ModelError};
 
 use crate::error::StudyError;
@@ -165,6 +165,7 @@ impl Data {
     ///
     /// [`StudyError::Data`] for labels that the network does not have, with the line.
     pub fn resolve(self, model: &Model) -> Result<Vec<Item>, StudyError> {
+        let ranks = self.ranks(model);
         let mut classes: HashMap<Label, usize> = HashMap::new();
         let mut places: HashMap<(String, usize), usize> = HashMap::new();
         let mut items: Vec<Item> = Vec::new();
@@ -172,10 +173,12 @@ impl Data {
             let class = match classes.get(&listed.label) {
                 Some(class) => *class,
                 None => {
-                    let class = listed
-                        .label
-                        .class(model)
-                        .map_err(|error| StudyError::Data(format!("{}: {error}", listed.place)))?;
+                    let class = (listed.label.class(model))
+                        .or_else(|error| ranks.get(listed.label.text()).copied().ok_or(error))
+                        .map_err(|error| {
+                            let hint = listed.label.hint();
+                            StudyError::Data(format!("{}: {error}{hint}", listed.place))
+                        })?;
                     classes.insert(listed.label.clone(), class);
                     class
                 }
@@ -205,6 +208,17 @@ impl Data {
         Ok(items)
     }
 
+    /// Where all classes of the network have folders that are named by numbers of WordNet, as ImageNet's are: the classes,
+    /// which are in the order of the numbers.
+    fn ranks(&self, model: &Model) -> HashMap<String, usize> {
+        let names: BTreeSet<&str> = self.listed.iter().map(|l| l.label.text()).collect();
+        let is_all = model.classes().is_ok_and(|classes| classes == names.len());
+        match is_all && names.iter().all(|name| is_synset(name)) {
+            true => (names.into_iter().map(str::to_owned)).zip(0..).collect(),
+            false => HashMap::new(),
+        }
+    }
+
     /// What identifies it: `items` is what it was resolved to.
     pub fn facts(source: &Path, items: &[Item]) -> DataFacts {
         DataFacts {
@@ -216,6 +230,22 @@ impl Data {
 }
 
 impl Label {
+    fn text(&self) -> &str {
+        let (Self::Text(text) | Self::Folder(text)) = self;
+        text
+    }
+
+    /// What would help where a label is no class, if that can be told.
+    fn hint(&self) -> &'static str {
+        match is_synset(self.text()) {
+            true => {
+                "; numbers of WordNet are known from a file of names with lines such as \"n01440764 tench\", and where \
+                 every class of the network has a folder"
+            }
+            false => "",
+        }
+    }
+
     fn class(&self, model: &Model) -> Result<usize, ModelError> {
         match self {
             Self::Text(text) => model.class(text),
@@ -362,6 +392,41 @@ mod tests {
         };
         let data = Data::read(&path).map_err(said)?;
         data.resolve(&model()).map_err(said)
+    }
+
+    /// ImageNet as everybody has it: a folder for each class, named by its number in WordNet.
+    #[test]
+    fn folders_of_wordnet_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let number = |class: usize| format!("n{:08}", 1_440_764 + 13 * class);
+        let add = |class: usize| {
+            let folder = folder.path().join(number(class));
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("ILSVRC2012_val_00000001.JPEG"), "").unwrap();
+        };
+        (0..999).rev().for_each(add);
+        let resolved = |model: &Model| Data::read(folder.path()).unwrap().resolve(model);
+        let model = model();
+        let error = resolved(&model).unwrap_err().to_string();
+        assert!(
+            error.contains("n01440764") && error.contains("every class"),
+            "{error}"
+        );
+        add(999);
+        let classes = |items: Vec<Item>| items.into_iter().map(|item| item.class).collect();
+        let found: Vec<usize> = classes(resolved(&model).unwrap());
+        assert_eq!(found, (0..1000).collect::<Vec<_>>());
+        // Where the names say it, they are right, and some folders are enough.
+        let lines: Vec<String> = (0..1000)
+            .map(|i| format!("{} name {i}", number(999 - i)))
+            .collect();
+        let labels = elucid_models::Labels::read("mine", &lines.join("\n")).unwrap();
+        let model = model.with_labels(labels).unwrap();
+        let found: Vec<usize> = classes(resolved(&model).unwrap());
+        assert_eq!(found, (0..1000).rev().collect::<Vec<_>>());
+        fs::remove_dir_all(folder.path().join(number(7))).unwrap();
+        let found: Vec<usize> = classes(resolved(&model).unwrap());
+        assert_eq!(found[6..8], [993, 991]);
     }
 
     #[test]
