@@ -12,6 +12,7 @@ pub mod pool;
 mod product;
 pub mod relu;
 pub mod rows;
+pub mod steps;
 mod threads;
 pub mod window;
 

@@ -159,6 +159,14 @@ impl Numbers {
         Tensor::from_primitive::<Flex>(contiguous(values, shape))
     }
 
+    /// A tensor of another shape.
+    pub(crate) fn shaped<const D: usize>(&self, values: Vec<f32>, shape: &[usize]) -> Tensor<D> {
+        use burn::backend::Flex;
+        use burn::tensor::Shape;
+
+        Tensor::from_primitive::<Flex>(contiguous(values, Shape::from(shape.to_vec())))
+    }
+
     pub(crate) fn into_tensor<const D: usize>(self) -> Tensor<D> {
         Tensor::from_primitive::<burn::backend::Flex>(self.tensor)
     }
@@ -180,6 +188,10 @@ impl Numbers {
     }
 
     pub(crate) fn made<const D: usize>(&self, _: Vec<f32>) -> Tensor<D> {
+        match self.never {}
+    }
+
+    pub(crate) fn shaped<const D: usize>(&self, _: Vec<f32>, _: &[usize]) -> Tensor<D> {
         match self.never {}
     }
 

@@ -22,6 +22,7 @@ mod rule;
 mod rules;
 mod smooth;
 mod statistics;
+mod steps;
 mod tap;
 mod window;
 
@@ -55,4 +56,5 @@ pub use rule::{GradRule, Rule, apply};
 pub use rules::{Rules, TrueRule};
 pub use smooth::SmoothMaxPool;
 pub use statistics::ConstantStatistics;
+pub use steps::stepped;
 pub use tap::Tap;

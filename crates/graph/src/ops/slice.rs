@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use elucid_rules::OpKind;
+use elucid_rules::{AnyRank, OpKind, stepped};
 
 use super::gather::selected;
 use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
@@ -149,7 +149,13 @@ pub(super) fn sliced(mut x: Activation, ranges: &[Range]) -> Activation {
         x = if range.step == 1 {
             at_rank!(x, x => x.narrow(axis, range.start, range.len))
         } else {
-            selected(x, axis, &range.indices().collect::<Vec<_>>())
+            let otherwise = |x: AnyRank| {
+                let indices: Vec<usize> = range.indices().collect();
+                AnyRank::from(selected(x.cast::<1>().into(), axis, &indices).untyped())
+            };
+            let x = AnyRank::from(x.untyped());
+            let y = stepped(x, axis, [range.start, range.len], range.step, otherwise);
+            y.cast::<1>().into()
         };
     }
     x

@@ -3,6 +3,7 @@
 mod conv;
 mod pointwise;
 mod rows;
+mod steps;
 
 /// Numbers from -1.5 to 2.5 (xorshift).
 fn numbers(len: usize, seed: u64) -> Vec<f32> {

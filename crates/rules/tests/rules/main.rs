@@ -8,3 +8,4 @@ mod pointwise;
 mod pool;
 mod redirected;
 mod rows;
+mod steps;

@@ -1,0 +1,63 @@
+//! Slices along an axis, in one sweep where tensors lie in main memory.
+
+use burn::tensor::Tensor;
+use elucid_kernels::steps::Steps;
+
+use crate::AnyRank;
+use crate::host::{Numbers, computes_on_host};
+use crate::operation::{Operation, Pullback, run_any_rank};
+
+/// Slices of `x` along `axis`: `count` of them from `start` on, `step` apart, backwards if that is below 0;
+/// differentiable.
+///
+/// On burn's CPU backend a kernel of our own runs; elsewhere `otherwise`, which is to compute the same.
+///
+/// # Panics
+///
+/// When a slice lies beyond the axis.
+pub fn stepped(
+    x: AnyRank,
+    axis: usize,
+    [start, count]: [usize; 2],
+    step: isize,
+    otherwise: impl FnOnce(AnyRank) -> AnyRank,
+) -> AnyRank {
+    let shape = x.shape();
+    let x: Tensor<4> = x.cast();
+    if !computes_on_host(&x) || shape.contains(&0) {
+        return otherwise(AnyRank::from(x));
+    }
+    let steps = Steps {
+        size: shape[axis],
+        inner: shape[axis + 1..].iter().product(),
+        start,
+        step,
+        count,
+    };
+    let mut made = shape.clone();
+    made[axis] = count;
+    AnyRank::from(run_any_rank(x, Slices { steps, shape, made }))
+}
+
+#[derive(Debug, Clone)]
+struct Slices {
+    steps: Steps,
+    shape: Vec<usize>,
+    made: Vec<usize>,
+}
+
+impl Operation for Slices {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = Numbers::expected(x);
+        x.shaped(self.steps.take(x.values()), &self.made)
+    }
+
+    fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback) {
+        let this = self.clone();
+        let pullback = Pullback::new(move |g| {
+            let g = Numbers::expected(g);
+            g.shaped(this.steps.put_back(g.values()), &this.shape)
+        });
+        (self.forward(x), pullback)
+    }
+}

@@ -1,0 +1,42 @@
+//! Slices along an axis, whose twin selects them by index.
+
+use burn::tensor::{Int, Tensor, TensorData};
+use elucid_rules::{AnyRank, stepped};
+use elucid_testkit::array::{Array, assert_close, device, value_and_gradient};
+
+#[test]
+fn slices_are_those_that_are_selected() {
+    let x = Array::random([2, 3, 4, 7], 1);
+    let g = |dims| Array::random(dims, 5);
+    for (axis, start, step, count) in [
+        (3, 0, 2, 4),
+        (3, 1, 2, 3),
+        (3, 6, -2, 4),
+        (2, 3, -1, 4),
+        (1, 0, 2, 2),
+        (0, 1, -1, 2),
+    ] {
+        let indices: Vec<i64> = (0..count)
+            .map(|k| start as i64 + k as i64 * step as i64)
+            .collect();
+        let selected = |x: Tensor<4>| {
+            let data = TensorData::new(indices.clone(), [count]);
+            x.select(axis, Tensor::<1, Int>::from_data(data, &device()))
+        };
+        let ours = |x: Tensor<4>| {
+            let otherwise = |x: AnyRank| {
+                assert_ne!(device(), burn::tensor::Device::flex(), "a kernel here");
+                AnyRank::from(selected(x.cast::<4>()))
+            };
+            stepped(AnyRank::from(x), axis, [start, count], step, otherwise).cast::<4>()
+        };
+        let (want, want_gradient) = value_and_gradient(&x, selected, g);
+        let (got, gradient) = value_and_gradient(&x, ours, g);
+        assert_close(&got, &want, 0.0);
+        assert_close(&gradient, &want_gradient, 0.0);
+        // Of a view, too.
+        let turned = |x: Tensor<4>| x.swap_dims(0, 1).swap_dims(0, 1);
+        let (got, _) = value_and_gradient(&x, |x| ours(turned(x)), g);
+        assert_close(&got, &want, 0.0);
+    }
+}
