@@ -46,15 +46,15 @@ pub struct OutArgs {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 
-    /// Replace the results of an earlier run in the folder
+    /// Replace the results of an earlier run of the same command in the folder
     #[arg(long)]
     force: bool,
 }
 
 impl OutArgs {
-    /// Refuses a folder with something in it, unless that is to be replaced.
-    pub fn check(&self) -> Result<Destination, CliError> {
-        Destination::check(&self.out, self.force)
+    /// Refuses a folder with something in it, unless that is of `command` and to be replaced.
+    pub fn check(&self, command: &'static str) -> Result<Destination, CliError> {
+        Destination::check(&self.out, self.force, command)
     }
 
     /// Prints what was found, and where the folder and its page lie.

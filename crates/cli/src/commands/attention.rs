@@ -21,6 +21,9 @@ mod blocks;
 mod compute;
 mod files;
 
+/// As reports name it.
+const COMMAND: &str = "attention";
+
 /// The page, among the files of a run.
 const PAGE: &str = "attention.html";
 
@@ -122,7 +125,7 @@ struct LeftOut {
 }
 
 pub fn run(args: &AttentionArgs) -> Result<(), CliError> {
-    let destination = args.output.check()?;
+    let destination = args.output.check(COMMAND)?;
     // The file is there before minutes are spent.
     let image = ImageFacts::of(&args.image)?;
     let mut clock = Clock::default();
@@ -137,7 +140,7 @@ pub fn run(args: &AttentionArgs) -> Result<(), CliError> {
     let (files, has_heads) = clock.time("draw", || files::of(&work, &results))?;
     let guesses = results.guesses.iter().cloned();
     let report = Report {
-        run: RunFacts::of("attention", &session),
+        run: RunFacts::of(COMMAND, &session),
         image: image.seen_as(&photo),
         predictions: guesses.map(GuessFacts::from).collect(),
         grid: results.tokens.grid,

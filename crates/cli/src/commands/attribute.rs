@@ -24,6 +24,9 @@ mod compute;
 mod page;
 mod run;
 
+/// As reports name it.
+const COMMAND: &str = "attribute";
+
 /// The comparison, among the files of a run with several results.
 const PAGE: &str = "index.html";
 
@@ -205,7 +208,7 @@ struct FailureFacts {
 pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     args.options.check(&args.method.0)?;
     check_target(args)?;
-    let destination = args.output.check()?;
+    let destination = args.output.check(COMMAND)?;
     // Options are understood, and files are there, before minutes are spent.
     let runs = run::runs(args)?;
     let facts: Vec<ImageFacts> = args
@@ -234,7 +237,7 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     }
     let lines = lines(&results.facts, args);
     let report = Report {
-        run: RunFacts::of("attribute", &session),
+        run: RunFacts::of(COMMAND, &session),
         images: facts
             .into_iter()
             .zip(&work.photos)

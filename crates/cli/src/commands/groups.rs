@@ -18,6 +18,9 @@ use self::compute::{Division, Work};
 mod compute;
 mod files;
 
+/// As reports name it.
+const COMMAND: &str = "groups";
+
 /// The page, among the files of a run.
 const PAGE: &str = "groups.html";
 
@@ -178,7 +181,7 @@ impl GroupsArgs {
 }
 
 pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
-    let destination = args.output.check()?;
+    let destination = args.output.check(COMMAND)?;
     // The file is there before minutes are spent.
     let image = ImageFacts::of(&args.photo.image)?;
     let mut clock = Clock::default();
@@ -191,7 +194,7 @@ pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
     let lines = lines(&results.divisions);
     let facts = |division: &Division| ResultFacts::new(division, &results.targets);
     let report = Report {
-        run: RunFacts::of("groups", &session),
+        run: RunFacts::of(COMMAND, &session),
         image: image.seen_as(&photo),
         predictions: GuessFacts::list(&results.guesses),
         layer: LayerFacts::of(work.layer, &session.model)?,

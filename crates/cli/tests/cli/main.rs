@@ -16,6 +16,7 @@ mod models;
 mod own_network;
 mod own_program;
 mod profile;
+mod replaced;
 mod spatial;
 mod target_pages;
 mod targets;
