@@ -21,6 +21,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod args;
+mod catalogue;
 mod commands;
 mod console;
 mod download;
@@ -49,8 +50,8 @@ use elucid::attribution::{Method, Methods};
 use elucid::metrics::{MetricInfo, Metrics};
 
 use crate::commands::{
-    attention, attribute, channels, classify, devices, evaluate, groups, inspect, methods, models,
-    profile, spatial, spritemap, visualize,
+    attention, attribute, channels, classify, devices, evaluate, groups, inspect, methods, metrics,
+    models, profile, spatial, spritemap, visualize,
 };
 use crate::error::CliError;
 
@@ -81,6 +82,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// List the methods that attribute knows, with their options
     Methods(methods::MethodsArgs),
+    /// List the metrics that evaluate knows, with their options
+    Metrics(metrics::MetricsArgs),
     /// Show which positions of one layer made each position of another light up
     Spatial(spatial::SpatialArgs),
     /// Show what each channel of a layer adds to a class, or to one class rather than another
@@ -177,6 +180,7 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Attention(args) => attention::run(&args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Methods(args) => methods::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Spatial(args) => spatial::run(&args),
         Command::Channels(args) => channels::run(&args),
         Command::Groups(args) => groups::run(&args),

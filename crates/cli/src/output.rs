@@ -454,7 +454,8 @@ mod tests {
         fs::write(root.path().join("precious"), "x").unwrap();
         let folder = root.path().join("out");
         fs::create_dir(&folder).unwrap();
-        let hostile = json!({ "command": "attribute", "files": ["../precious", "/etc/none", "..", ""] });
+        let hostile =
+            json!({ "command": "attribute", "files": ["../precious", "/etc/none", "..", ""] });
         fs::write(folder.join(REPORT), hostile.to_string()).unwrap();
         let to = Destination::check(&folder, true, "attribute").unwrap();
         let (files, report) = one_file("a.npy");
@@ -482,7 +483,10 @@ mod tests {
         let x = || "x".to_owned();
         let merged = ["journal/merged.jsonl", "settings.json"];
         let cases = [
-            (vec![report_of("evaluate", &["results.csv"])], "elucid evaluate"),
+            (
+                vec![report_of("evaluate", &["results.csv"])],
+                "elucid evaluate",
+            ),
             (vec![report_of("groups", &["a"])], "elucid groups"),
             (vec![(REPORT, "{}".to_owned())], "no report of elucid"),
             (vec![(REPORT, x())], "no report of elucid"),
@@ -536,8 +540,10 @@ mod tests {
 
     #[test]
     fn results_stay_where_new_ones_fail() {
-        let (_root, folder) =
-            with_files(&[report_of("attribute", &["a.npy"]), ("a.npy", "x".to_owned())]);
+        let (_root, folder) = with_files(&[
+            report_of("attribute", &["a.npy"]),
+            ("a.npy", "x".to_owned()),
+        ]);
         let to = Destination::check(&folder, true, "attribute").unwrap();
         let failed = to.fill(|part| {
             write_file(&part.join("b.npy"), b"x").unwrap();

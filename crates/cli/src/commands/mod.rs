@@ -9,6 +9,7 @@ pub mod evaluate;
 pub mod groups;
 pub mod inspect;
 pub mod methods;
+pub mod metrics;
 pub mod models;
 pub mod profile;
 pub mod spatial;

@@ -12,6 +12,7 @@ mod first_steps;
 mod groups;
 mod heads;
 mod killed;
+mod listed;
 mod models;
 mod own_network;
 mod own_program;
