@@ -50,8 +50,8 @@ use elucid::attribution::{Method, Methods};
 use elucid::metrics::{MetricInfo, Metrics};
 
 use crate::commands::{
-    attention, attribute, channels, classify, devices, evaluate, groups, inspect, methods, metrics,
-    models, profile, spatial, spritemap, visualize,
+    attention, attribute, channels, classify, completions, devices, evaluate, groups, inspect, man,
+    methods, metrics, models, profile, spatial, spritemap, visualize,
 };
 use crate::error::CliError;
 
@@ -101,6 +101,10 @@ enum Command {
     Profile(profile::ProfileArgs),
     /// List what --device can take
     Devices(devices::DevicesArgs),
+    /// Print a script that completes command lines in a shell
+    Completions(completions::CompletionsArgs),
+    /// Write a manual page for each command
+    Man(man::ManArgs),
 }
 
 /// The command line, with the methods and metrics that it knows by name.
@@ -189,6 +193,8 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Models(command) => models::run(&command),
         Command::Profile(args) => profile::run(&args),
         Command::Devices(args) => devices::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

@@ -25,8 +25,9 @@ pub const MERGED: &str = "evaluate merge";
 #[derive(Debug)]
 pub struct Destination {
     folder: PathBuf,
-    /// The command that writes, as reports name it.
-    command: &'static str,
+    /// The command that writes, as reports name it, and whose results are replaced; none where files stand beside
+    /// others and replace those of the same name.
+    command: Option<&'static str>,
     exists: bool,
 }
 
@@ -34,14 +35,7 @@ impl Destination {
     /// Refuses a folder with something in it, unless `force`, and then what `command` did not make.
     pub fn check(folder: &Path, force: bool, command: &'static str) -> Result<Self, CliError> {
         let shown = folder.display();
-        let occupied = match fs::read_dir(folder) {
-            Ok(mut entries) => Some(entries.next().is_some()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(CliError::Failure(format!("{shown} is not a folder")));
-            }
-            Err(error) => return Err(CliError::io(format!("cannot read {shown}"), &error)),
-        };
+        let occupied = occupied(folder)?;
         if occupied == Some(true) && !force {
             return Err(CliError::Failure(format!(
                 "the folder {shown} is not empty; give another one, or --force to replace the \
@@ -53,8 +47,17 @@ impl Destination {
         }
         Ok(Self {
             folder: folder.to_owned(),
-            command,
+            command: Some(command),
             exists: occupied.is_some(),
+        })
+    }
+
+    /// A folder of which other files are none of ours, such as one of manual pages.
+    pub fn shared(folder: &Path) -> Result<Self, CliError> {
+        Ok(Self {
+            folder: folder.to_owned(),
+            command: None,
+            exists: occupied(folder)?.is_some(),
         })
     }
 
@@ -102,8 +105,9 @@ impl Destination {
         let mut names = files_below(part.path()).map_err(cannot)?;
         names.sort_by_key(|name| name.as_path() == Path::new(REPORT));
         // Somebody else may have written there since it was looked at.
-        let old = last_run(&self.folder, self.command)?;
-        remove(&self.folder, &old)?;
+        if let Some(command) = self.command {
+            remove(&self.folder, &last_run(&self.folder, command)?)?;
+        }
         for name in &names {
             let to = self.folder.join(name);
             make_folders(parent_of(&to)).map_err(cannot)?;
@@ -118,6 +122,19 @@ impl Destination {
 
     fn cannot_write(&self, error: &io::Error) -> CliError {
         CliError::io(format!("cannot write {}", self.folder.display()), error)
+    }
+}
+
+/// Whether something lies in a folder; nothing where there is no such folder.
+fn occupied(folder: &Path) -> Result<Option<bool>, CliError> {
+    let shown = folder.display();
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(Some(entries.next().is_some())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Err(CliError::Failure(format!("{shown} is not a folder")))
+        }
+        Err(error) => Err(CliError::io(format!("cannot read {shown}"), &error)),
     }
 }
 
@@ -220,11 +237,8 @@ impl Files {
         names.chain([REPORT.to_owned()]).collect()
     }
 
-    /// Writes the files and the report, as [`Destination::fill`] does.
-    pub fn write(mut self, to: &Destination, report: &impl Serialize) -> Result<(), CliError> {
-        let mut report = to_json(report)?;
-        report.push('\n');
-        self.add(REPORT, report.into_bytes());
+    /// Writes the files, as [`Destination::fill`] does.
+    pub fn write_all(&self, to: &Destination) -> Result<(), CliError> {
         to.fill(|folder| {
             for (name, bytes) in &self.0 {
                 let path = folder.join(name);
@@ -232,6 +246,14 @@ impl Files {
             }
             Ok(())
         })
+    }
+
+    /// Writes the files and the report, as [`Destination::fill`] does.
+    pub fn write(mut self, to: &Destination, report: &impl Serialize) -> Result<(), CliError> {
+        let mut report = to_json(report)?;
+        report.push('\n');
+        self.add(REPORT, report.into_bytes());
+        self.write_all(to)
     }
 }
 

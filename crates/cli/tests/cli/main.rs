@@ -18,6 +18,7 @@ mod own_network;
 mod own_program;
 mod profile;
 mod replaced;
+mod shells;
 mod spatial;
 mod target_pages;
 mod targets;
