@@ -27,12 +27,27 @@ pub struct RunArgs {
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
 
+    /// How many threads compute on the CPU, up to 1024; by default one for each logical processor
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+
     /// Print no remarks and no progress
     #[arg(long, short)]
     pub quiet: bool,
 }
 
 impl RunArgs {
+    /// Starts the threads that compute on the CPU, of which all of the library and of burn's CPU backend are. Has to
+    /// come before anything is computed.
+    pub fn start_threads(&self) -> Result<(), CliError> {
+        let Some(threads) = self.threads else {
+            return Ok(());
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
+        pool.build_global()
+            .map_err(|error| CliError::Failure(format!("cannot start {threads} threads: {error}")))
+    }
+
     /// Standard error as these flags want it.
     pub fn console(&self) -> Console {
         Console::new(self.quiet)

@@ -61,6 +61,8 @@ pub struct RunFacts {
     command: &'static str,
     versions: Versions,
     device: String,
+    /// Those that compute on the CPU.
+    threads: usize,
     model: ModelFacts,
     input: InputFacts,
     head: HeadFacts,
@@ -74,6 +76,7 @@ impl RunFacts {
             command,
             versions: Versions::current(),
             device: session.device.clone(),
+            threads: rayon::current_num_threads(),
             model: ModelFacts::of(&session.model),
             input: InputFacts::of(&session.model),
             head: HeadFacts::of(&session.model),

@@ -26,6 +26,7 @@ pub struct Session {
 impl Session {
     /// Opens the device, and the model on it.
     pub fn open(run: &RunArgs, model: &ModelArgs) -> Result<Self, CliError> {
+        run.start_threads()?;
         let console = run.console();
         let device = device::open(run.device)?;
         if let (true, Some(name)) = (model.pull, model.model.to_str()) {

@@ -22,3 +22,4 @@ mod shells;
 mod spatial;
 mod target_pages;
 mod targets;
+mod threads;

@@ -54,6 +54,7 @@ pub fn run(args: &MergeArgs) -> Result<(), CliError> {
     let report = Report {
         command: COMMAND,
         device: None,
+        threads: None,
         settings: &settings,
         batch_size: None,
         remarks: &settings.remarks,
