@@ -120,6 +120,8 @@ struct ResultFacts {
     order: Vec<usize>,
     /// One for each target.
     effects: Vec<EffectFacts>,
+    /// Groups that fire nowhere.
+    dead: Vec<usize>,
     /// Absent where none were made.
     icons: Option<IconFacts>,
     /// Where the files lie in the folder; empty for the folder itself.
@@ -167,6 +169,7 @@ impl ResultFacts {
             peaks: found.peaks(0).to_vec(),
             order: found.order().to_vec(),
             effects: effects.collect(),
+            dead: division.dead.clone(),
             icons: division.made.clone(),
             folder: division.folder.clone(),
         }

@@ -28,9 +28,9 @@ fn numbers_do_not_depend_on_threads() {
     let desk = Desk::squeezenet().with("RAYON_NUM_THREADS", "5");
     for method in ["gradient", "grad-cam", "rise"] {
         for (threads, said) in [("1", "1 thread)"), ("3", "3 threads)")] {
-            let samples = if method == "rise" { "--samples 16" } else { "" };
+            let masks = if method == "rise" { "--masks 16" } else { "" };
             let line = format!(
-                "attribute --image cat.png --method {method} {samples} --device cpu --threads {threads} \
+                "attribute --image cat.png --method {method} {masks} --device cpu --threads {threads} \
                  --out {method}{threads}"
             );
             let said_of = desk.say(&line).ok().err;
