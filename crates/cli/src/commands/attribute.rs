@@ -11,7 +11,7 @@ use crate::console::{Output, table};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::known;
-use crate::options::{MapArgs, MethodFlags};
+use crate::options::{MapArgs, MethodFlags, PictureArgs};
 use crate::report::{
     Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RuleUseFacts, RunFacts, Step,
 };
@@ -21,6 +21,7 @@ use crate::target::{self, TargetFacts};
 use self::compute::Work;
 
 mod compute;
+mod figure;
 mod page;
 mod run;
 
@@ -93,6 +94,9 @@ pub struct AttributeArgs {
     maps: MapArgs,
 
     #[command(flatten)]
+    pictures: PictureArgs,
+
+    #[command(flatten)]
     output: OutArgs,
 
     /// How many images, or samples of images, to propagate together; by default 8
@@ -133,6 +137,8 @@ struct Report {
     batch_size: Option<u32>,
     /// Standard deviation of the smoothing as a fraction of the longer side; 0 for none.
     smooth: f32,
+    /// How much of the photograph a map covers.
+    opacity: f32,
     results: Vec<ResultFacts>,
     /// Whether Ctrl-C or SIGTERM ended the work early.
     interrupted: bool,
@@ -191,6 +197,8 @@ struct MapFacts {
     height: usize,
     width: usize,
     colors: String,
+    /// The values at the ends of the colours.
+    range: [f32; 2],
     /// Whether there is nothing to see: no number above zero, and none below in a signed map.
     blank: bool,
     /// Whether it is the same everywhere, so that it points nowhere.
@@ -231,9 +239,16 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
         }
         false => None,
     };
+    let figure = match args.pictures.figure {
+        true => Some(clock.time("draw the figure", || figure::of(&work, &results))?),
+        false => None,
+    };
     let mut files = results.files;
     if let Some(page) = page {
         files.add(PAGE, page);
+    }
+    for (name, bytes) in figure.into_iter().flatten() {
+        files.add(name, bytes);
     }
     let lines = lines(&results.facts, args);
     let report = Report {
@@ -253,6 +268,7 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
         seed: args.seed,
         batch_size: args.batch_size,
         smooth: args.maps.smooth,
+        opacity: args.pictures.opacity,
         results: results.facts,
         interrupted: interrupt.is_set(),
         failures: results.failures.iter().map(|f| f.facts()).collect(),
@@ -267,6 +283,10 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     }
     if work.is_grid() {
         out.line(format!("page  {}", args.output.out.join(PAGE).display()))?;
+    }
+    if args.pictures.figure {
+        let figure = args.output.out.join(figure::DRAWING);
+        out.line(format!("figure  {}", figure.display()))?;
     }
     out.flush()?;
     match interrupt.is_set() {

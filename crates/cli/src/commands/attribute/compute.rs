@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use elucid::Error;
 use elucid::attribution::{AttributionError, Baseline, Configuration};
 use elucid::prelude::*;
+use elucid::render::ColorMap;
 use elucid::vision::Guess;
 use indicatif::ProgressBar;
 use ndarray::{Array2, Axis};
@@ -87,6 +88,8 @@ pub struct Shown {
     pub facts: usize,
     /// Absent where the layer has no positions.
     pub overlay: Option<Picture>,
+    /// The colours, and the values at their ends.
+    pub bar: Option<(ColorMap, [f32; 2])>,
 }
 
 /// One run's results for all photographs, as pictures.
@@ -105,6 +108,8 @@ struct Maps {
     large: Saliency,
     /// The map alone, and over the photograph.
     pictures: Vec<[Picture; 2]>,
+    /// The values at the ends of the colours, of each picture.
+    ranges: Vec<[f32; 2]>,
 }
 
 /// A run that gave nothing.
@@ -379,12 +384,15 @@ impl<'w> Work<'w> {
             }
             Err(error) => return Err(error.into()),
         };
-        let style = MapStyle::of(small.maps().view());
+        let style = self.args.pictures.style(MapStyle::of(small.maps().view()));
         let large = small.torchray(self.args.maps.smooth);
         let pictures = self.photos.iter().zip(large.maps().outer_iter());
         let pictures = pictures
             .map(|(photo, map)| style.draw(&photo.picture, map, Interpolation::Nearest))
             .collect::<Result<_, _>>()?;
+        let ranges = large.maps().outer_iter();
+        let ranges = ranges.map(|map| style.normalisation().range(map));
+        let ranges = ranges.collect::<Result<_, _>>()?;
         Ok(Drawn {
             layer,
             maps: Some(Maps {
@@ -393,6 +401,7 @@ impl<'w> Work<'w> {
                 small,
                 large,
                 pictures,
+                ranges,
             }),
         })
     }
@@ -418,6 +427,7 @@ impl<'w> Work<'w> {
         results.files.add_npy(at("attribution.npy"), &values)?;
         let mut map_facts = None;
         let mut overlay = None;
+        let mut bar = None;
         if let Some(maps) = &drawn.maps {
             let map = maps.small.maps().index_axis(Axis(0), i);
             results.files.add_npy(at("saliency.npy"), &map)?;
@@ -447,11 +457,13 @@ impl<'w> Work<'w> {
                 height: map.nrows(),
                 width: map.ncols(),
                 colors: maps.style.colors().to_string(),
+                range: maps.ranges[i],
                 blank,
                 constant,
             });
-            if self.is_grid() {
+            if self.is_grid() || self.args.pictures.figure {
                 overlay = Some(photo.marked(over)?);
+                bar = Some((maps.style.colors(), maps.ranges[i]));
             }
         }
         let remarks = attribution.remarks().iter();
@@ -495,6 +507,7 @@ impl<'w> Work<'w> {
             photo: i,
             facts: results.facts.len(),
             overlay,
+            bar,
         });
         results.facts.push(facts);
         Ok(())
