@@ -28,6 +28,7 @@ mod download;
 mod error;
 mod flags_or;
 mod icons;
+mod images;
 mod interrupt;
 mod known;
 mod names;

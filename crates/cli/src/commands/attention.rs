@@ -35,7 +35,8 @@ pub struct AttentionArgs {
     #[command(flatten)]
     run: RunArgs,
 
-    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or an array: .npy, FILE.npz:MEMBER
+    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or - for one on standard input; or an array: .npy,
+    /// FILE.npz:MEMBER
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::args::{GradientArgs, ModelArgs, OutArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
+use crate::images::{self, Several, Skipped};
 use crate::interrupt::Interrupt;
 use crate::known;
 use crate::options::{MapArgs, MethodFlags, PictureArgs};
@@ -39,8 +40,10 @@ pub struct AttributeArgs {
     #[command(flatten)]
     run: RunArgs,
 
-    /// A photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or an array: .npy, FILE.npz:MEMBER; several with the flag repeated
-    #[arg(long = "image", required = true, value_name = "FILE")]
+    /// Photographs: PNG, JPEG, WebP, BMP, GIF or TIFF, one after the other or with the flag repeated; folders, of
+    /// which every picture is taken, by name; patterns such as 'photos/*.png'; - for one on standard input;
+    /// arrays: .npy, FILE.npz:MEMBER
+    #[arg(long = "image", required = true, value_name = "FILE", num_args = 1..)]
     images: Vec<PathBuf>,
 
     /// Which method (see: elucid methods), several with commas, or all
@@ -133,6 +136,8 @@ struct Report {
     #[serde(flatten)]
     run: RunFacts,
     images: Vec<PhotoFacts>,
+    /// Pictures that could not be read.
+    skipped: Vec<Skipped>,
     seed: u64,
     batch_size: Option<u32>,
     /// Standard deviation of the smoothing as a fraction of the longer side; 0 for none.
@@ -219,15 +224,24 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     let destination = args.output.check(COMMAND)?;
     // Options are understood, and files are there, before minutes are spent.
     let runs = run::runs(args)?;
-    let facts: Vec<ImageFacts> = args
-        .images
-        .iter()
-        .map(|path| ImageFacts::of(path))
-        .collect::<Result<_, _>>()?;
+    let given = images::expand(&args.images)?;
+    let mut several = Several::new(given.len(), args.run.console());
+    let mut pictures = Vec::with_capacity(given.len());
+    for path in given {
+        if let Some(facts) = several.keep(&path, ImageFacts::of(&path))? {
+            pictures.push((path, facts));
+        }
+    }
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let interrupt = Interrupt::watch()?;
-    let work = Work::new(&session, args, runs, interrupt.clone(), &mut clock)?;
+    let work = Work::new(
+        (&session, args),
+        runs,
+        (pictures, &mut several),
+        interrupt.clone(),
+        &mut clock,
+    )?;
     let results = work.compute(&mut clock)?;
 
     let page = match work.is_grid() {
@@ -253,18 +267,16 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     let lines = lines(&results.facts, args);
     let report = Report {
         run: RunFacts::of(COMMAND, &session),
-        images: facts
-            .into_iter()
-            .zip(&work.photos)
-            .map(|(image, photo)| PhotoFacts {
-                image: ImageFacts {
-                    remark: photo.remark.clone(),
-                    ..image
-                },
+        images: work
+            .photos
+            .iter()
+            .map(|photo| PhotoFacts {
+                image: photo.facts.clone(),
                 predictions: GuessFacts::list(&photo.guesses),
                 target: photo.target.clone(),
             })
             .collect(),
+        skipped: several.skipped.clone(),
         seed: args.seed,
         batch_size: args.batch_size,
         smooth: args.maps.smooth,
@@ -291,7 +303,7 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     out.flush()?;
     match interrupt.is_set() {
         true => Err(interrupt.ended()),
-        false => Ok(()),
+        false => several.end(),
     }
 }
 

@@ -508,6 +508,7 @@ fn results_are_not_overwritten_unless_forced() {
 #[test]
 fn a_refusal_leaves_no_folder() {
     let desk = Desk::squeezenet();
+    fs::create_dir(desk.path("nothing")).unwrap();
     let before = desk.listing(".");
     let run = |arguments: &str, code: i32| {
         attribute(&desk, &format!("{arguments} --out out")).refused(code)
@@ -533,7 +534,7 @@ fn a_refusal_leaves_no_folder() {
         run(&format!("{one} {flags}"), code);
     }
     run("--image absent.png --method gradient", 1);
-    run("--image . --method gradient", 1);
+    run("--image nothing --method gradient", 1);
     run("--method gradient", 2);
     run("--image cat.png", 2);
     run("--image cat.png --method ,", 2);

@@ -13,6 +13,7 @@ mod groups;
 mod heads;
 mod killed;
 mod listed;
+mod many_images;
 mod models;
 mod own_network;
 mod own_program;

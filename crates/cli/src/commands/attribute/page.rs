@@ -38,12 +38,14 @@ pub fn of(work: &Work<'_>, results: &Results) -> Result<Gallery, Error> {
     // Of several photographs it has to be said which.
     let several = work.photos.len() > 1;
     page = page.remarks(work.photos.iter().filter_map(|photo| {
-        let remark = photo.remark.as_ref()?;
+        let remark = photo.facts.remark.as_ref()?;
         Some(match several {
             true => format!("{}: {remark}", photo.name),
             false => remark.clone(),
         })
     }));
+    let skipped = work.skipped.iter();
+    page = page.remarks(skipped.map(|skipped| format!("{} could not be read", skipped.file)));
     if let [photo] = &work.photos[..] {
         let guesses = photo.guesses.iter();
         page = page.predictions(guesses.map(Guess::shown));
