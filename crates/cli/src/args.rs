@@ -27,12 +27,27 @@ pub struct RunArgs {
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
 
+    /// How many threads compute on the CPU, up to 1024; by default one for each logical processor
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+
     /// Print no remarks and no progress
     #[arg(long, short)]
     pub quiet: bool,
 }
 
 impl RunArgs {
+    /// Starts the threads that compute on the CPU, of which all of the library and of burn's CPU backend are. Has to
+    /// come before anything is computed.
+    pub fn start_threads(&self) -> Result<(), CliError> {
+        let Some(threads) = self.threads else {
+            return Ok(());
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
+        pool.build_global()
+            .map_err(|error| CliError::Failure(format!("cannot start {threads} threads: {error}")))
+    }
+
     /// Standard error as these flags want it.
     pub fn console(&self) -> Console {
         Console::new(self.quiet)
@@ -46,15 +61,15 @@ pub struct OutArgs {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 
-    /// Replace the results of an earlier run in the folder
+    /// Replace the results of an earlier run of the same command in the folder
     #[arg(long)]
     force: bool,
 }
 
 impl OutArgs {
-    /// Refuses a folder with something in it, unless that is to be replaced.
-    pub fn check(&self) -> Result<Destination, CliError> {
-        Destination::check(&self.out, self.force)
+    /// Refuses a folder with something in it, unless that is of `command` and to be replaced.
+    pub fn check(&self, command: &'static str) -> Result<Destination, CliError> {
+        Destination::check(&self.out, self.force, command)
     }
 
     /// Prints what was found, and where the folder and its page lie.
@@ -72,7 +87,8 @@ impl OutArgs {
 /// The photograph.
 #[derive(Debug, Args)]
 pub struct PhotoArgs {
-    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or an array: .npy, FILE.npz:MEMBER
+    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or - for one on standard input; or an array: .npy,
+    /// FILE.npz:MEMBER
     #[arg(long, value_name = "FILE")]
     pub image: PathBuf,
 }

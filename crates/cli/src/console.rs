@@ -39,6 +39,11 @@ impl Output {
         self.write(&shown)
     }
 
+    /// Prints a text of this program's own, as it is.
+    pub fn text(&mut self, text: &[u8]) -> Result<(), CliError> {
+        self.0.write_all(text).map_err(|e| gone(&e))
+    }
+
     fn write(&mut self, text: &str) -> Result<(), CliError> {
         writeln!(self.0, "{text}").map_err(|e| gone(&e))
     }

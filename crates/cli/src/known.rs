@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use elucid::attribution::{Method, MethodOption, Methods};
-use elucid::metrics::Metrics;
+use elucid::metrics::{MetricInfo, Metrics};
 
 use crate::error::CliError;
 
@@ -50,4 +50,10 @@ pub fn values(method: &Method, option: &MethodOption) -> String {
 /// Every metric.
 pub fn metrics() -> &'static Metrics {
     &known().1
+}
+
+/// The metric with this name.
+pub fn metric(name: &str) -> Result<&'static MetricInfo, String> {
+    let found = known().1.find(name);
+    found.map_err(|error| format!("{error}; see: elucid metrics"))
 }

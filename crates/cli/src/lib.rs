@@ -21,12 +21,14 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod args;
+mod catalogue;
 mod commands;
 mod console;
 mod download;
 mod error;
 mod flags_or;
 mod icons;
+mod images;
 mod interrupt;
 mod known;
 mod names;
@@ -49,8 +51,8 @@ use elucid::attribution::{Method, Methods};
 use elucid::metrics::{MetricInfo, Metrics};
 
 use crate::commands::{
-    attention, attribute, channels, classify, devices, evaluate, groups, inspect, methods, models,
-    profile, spatial, spritemap, visualize,
+    attention, attribute, channels, classify, completions, devices, evaluate, groups, inspect, man,
+    methods, metrics, models, profile, spatial, spritemap, visualize,
 };
 use crate::error::CliError;
 
@@ -81,6 +83,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// List the methods that attribute knows, with their options
     Methods(methods::MethodsArgs),
+    /// List the metrics that evaluate knows, with their options
+    Metrics(metrics::MetricsArgs),
     /// Show which positions of one layer made each position of another light up
     Spatial(spatial::SpatialArgs),
     /// Show what each channel of a layer adds to a class, or to one class rather than another
@@ -98,6 +102,10 @@ enum Command {
     Profile(profile::ProfileArgs),
     /// List what --device can take
     Devices(devices::DevicesArgs),
+    /// Print a script that completes command lines in a shell
+    Completions(completions::CompletionsArgs),
+    /// Write a manual page for each command
+    Man(man::ManArgs),
 }
 
 /// The command line, with the methods and metrics that it knows by name.
@@ -177,6 +185,7 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Attention(args) => attention::run(&args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Methods(args) => methods::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Spatial(args) => spatial::run(&args),
         Command::Channels(args) => channels::run(&args),
         Command::Groups(args) => groups::run(&args),
@@ -185,6 +194,8 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Models(command) => models::run(&command),
         Command::Profile(args) => profile::run(&args),
         Command::Devices(args) => devices::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use elucid::attribution::Method;
-use elucid::prelude::Reduce;
+use elucid::prelude::{MapStyle, Reduce};
+use elucid::render::ColorMap;
 use elucid::study::fraction;
 
 use crate::error::CliError;
@@ -117,6 +118,43 @@ pub struct MapArgs {
     /// side, such as 0.02
     #[arg(long, value_name = "FRACTION", value_parser = fraction, default_value_t = 0.0)]
     pub smooth: f32,
+}
+
+/// How maps are drawn.
+#[derive(Debug, Args)]
+pub struct PictureArgs {
+    /// The colours of maps: viridis, inferno, magma, cividis, plasma, turbo, gray, rdbu or glow; by default
+    /// glow for maps with numbers below zero, else inferno
+    #[arg(long, value_name = "NAME")]
+    pub colormap: Option<ColorMap>,
+
+    /// How much of the photograph a map covers, from 0 to 1
+    #[arg(long, value_name = "SHARE", value_parser = opacity, default_value_t = 0.6)]
+    pub opacity: f32,
+
+    /// Write figure.svg and figure.png, too: photographs and maps in rows and columns, with bars that
+    /// say what the colours mean
+    #[arg(long)]
+    pub figure: bool,
+}
+
+impl PictureArgs {
+    /// The style that suits the maps, as far as nothing else was asked for.
+    pub fn style(&self, usual: MapStyle) -> MapStyle {
+        let style = match self.colormap {
+            Some(colors) => usual.with_colors(colors),
+            None => usual,
+        };
+        style.with_opacity(self.opacity)
+    }
+}
+
+fn opacity(text: &str) -> Result<f32, String> {
+    let share = text.trim().parse().ok();
+    let share = share.filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| {
+        "expected a number from 0 (only the photograph) to 1 (only the map)".to_owned()
+    })
 }
 
 /// Values may begin with a dash, flags are none.

@@ -14,6 +14,7 @@ use serde::Serialize;
 pub use elucid::study::{Build, HeadFacts, InputFacts, ModelFacts};
 
 use crate::error::CliError;
+use crate::images;
 use crate::session::Session;
 use crate::wording::in_flags;
 
@@ -61,6 +62,8 @@ pub struct RunFacts {
     command: &'static str,
     versions: Versions,
     device: String,
+    /// Those that compute on the CPU.
+    threads: usize,
     model: ModelFacts,
     input: InputFacts,
     head: HeadFacts,
@@ -74,6 +77,7 @@ impl RunFacts {
             command,
             versions: Versions::current(),
             device: session.device.clone(),
+            threads: rayon::current_num_threads(),
             model: ModelFacts::of(&session.model),
             input: InputFacts::of(&session.model),
             head: HeadFacts::of(&session.model),
@@ -94,7 +98,7 @@ pub fn remark(photo: &Photo) -> Option<String> {
 }
 
 /// A photograph, by what identifies it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ImageFacts {
     pub file: String,
     pub sha256: String,
@@ -113,8 +117,11 @@ impl ImageFacts {
     }
 
     pub fn of(path: &Path) -> Result<Self, CliError> {
-        let sha256 = sha256::of_file(file_of(path))
-            .map_err(|e| CliError::io(format!("cannot read {}", path.display()), &e))?;
+        let sha256 = match images::is_stdin(path) {
+            true => sha256::of_bytes(images::stdin()?),
+            false => sha256::of_file(file_of(path))
+                .map_err(|e| CliError::io(format!("cannot read {}", path.display()), &e))?,
+        };
         Ok(Self {
             file: path.display().to_string(),
             sha256,

@@ -7,11 +7,13 @@ use elucid::device::{self, Chosen};
 use elucid::models::ResolveError;
 use elucid::prelude::*;
 use elucid::vision::Guess;
+use elucid::vision::input::decode_image;
 
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::Console;
 use crate::download;
 use crate::error::CliError;
+use crate::images;
 
 /// What every command that runs a network begins with.
 pub struct Session {
@@ -26,6 +28,7 @@ pub struct Session {
 impl Session {
     /// Opens the device, and the model on it.
     pub fn open(run: &RunArgs, model: &ModelArgs) -> Result<Self, CliError> {
+        run.start_threads()?;
         let console = run.console();
         let device = device::open(run.device)?;
         if let (true, Some(name)) = (model.pull, model.model.to_str()) {
@@ -55,10 +58,16 @@ impl Session {
 
     /// Reads a photograph, and says what was done to it that is not usual.
     pub fn read(&self, path: &Path) -> Result<Photo, CliError> {
-        let photo = self.model.read_image(path)?;
+        let photo = match images::is_stdin(path) {
+            true => {
+                let picture = decode_image(images::stdin()?).map_err(ModelError::from)?;
+                self.model.prepare(&picture)?
+            }
+            false => self.model.read_image(path)?,
+        };
         if let Some(remark) = photo.remark() {
             self.console
-                .note(format!("note: {}: {remark}", path.display()));
+                .note(format!("note: {}: {remark}", images::name(path)));
         }
         Ok(photo)
     }

@@ -23,7 +23,7 @@ pub struct MergeArgs {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 
-    /// Replace the results of an earlier merge in the folder
+    /// Replace the results of an earlier merge in the folder, and nothing else
     #[arg(long)]
     pub force: bool,
 

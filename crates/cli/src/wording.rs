@@ -182,7 +182,12 @@ mod tests {
                         && !line[..at].ends_with('-')
                 });
                 assert!(!has_flag, "{place}");
-                for command in ["elucid methods", "elucid models", "elucid inspect"] {
+                for command in [
+                    "elucid methods",
+                    "elucid metrics",
+                    "elucid models",
+                    "elucid inspect",
+                ] {
                     assert!(!line.contains(command), "{place}");
                 }
                 for start in ["Opening::", "Preparation::"] {

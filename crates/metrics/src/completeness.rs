@@ -12,7 +12,9 @@
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome};
+use crate::metric::{
+    Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome,
+};
 use crate::table::MetricInfo;
 
 /// The relative error of the attributions' sum.
@@ -43,6 +45,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     "Sundararajan, Taly and Yan 2017",
     |_| Ok(Box::new(Completeness)),
 )
+.category(Category::Axiomatic)
 .needs(Needs {
     attribution: true,
     ..Needs::MAP

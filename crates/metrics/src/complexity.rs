@@ -14,7 +14,9 @@
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{Direction, Halt, Metric, NotApplicable, Outcome, described, outcome};
+use crate::metric::{
+    Category, Direction, Halt, Metric, NotApplicable, Outcome, described, outcome,
+};
 use crate::table::MetricInfo;
 
 /// The entropy of the map.
@@ -49,4 +51,5 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     Direction::Smaller,
     "Bhatt, Weller and Moura 2020",
     |_| Ok(Box::new(Complexity)),
-);
+)
+.category(Category::Complexity);

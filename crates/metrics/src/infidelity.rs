@@ -29,7 +29,9 @@
 use elucid_attribution::{Configurable, Setting};
 
 use crate::case::{Case, SCALES, Scale};
-use crate::metric::{BATCH_SIZE, Direction, Halt, Needs, at_least_one, measures, setters};
+use crate::metric::{
+    BATCH_SIZE, Category, Direction, Halt, Needs, at_least_one, measures, setters,
+};
 use crate::options::{TRUE_OR_FALSE, is_positive, is_some_number};
 use crate::probe::Probe;
 use crate::table::MetricInfo;
@@ -238,6 +240,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
         options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
     },
 )
+.category(Category::Faithfulness)
 .needs(Needs {
     attribution: true,
     ..Needs::SCORES

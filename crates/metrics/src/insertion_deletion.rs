@@ -41,7 +41,8 @@ use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
 use crate::metric::{
-    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, or_reason, outcome, setters,
+    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, or_reason,
+    outcome, setters,
 };
 use crate::options::{number_or, stated};
 use crate::order::descending;
@@ -304,6 +305,7 @@ const fn info(
 ) -> MetricInfo {
     let reference = "Petsiuk, Das and Saenko 2018";
     MetricInfo::new(name, title, direction, reference, build)
+        .category(Category::Faithfulness)
         .needs(Needs::SCORES)
         .options(options)
 }

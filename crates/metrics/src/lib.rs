@@ -41,7 +41,7 @@ pub use infidelity::Infidelity;
 pub use insertion_deletion::{Curve, InsertionDeletion};
 pub use localisation::{Localisation, Threshold};
 pub use mass::{MassAccuracy, RankAccuracy};
-pub use metric::{Direction, Metric, Needs, NotApplicable, Outcome};
+pub use metric::{Category, Direction, Metric, Needs, NotApplicable, Outcome};
 pub use paired::{Paired, holm};
 pub use pixel_flipping::PixelFlipping;
 pub use pointing::{ClassMean, Pointing, Ties};

@@ -41,7 +41,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{Direction, Halt, Metric, Needs, Outcome, number, outcome};
+use crate::metric::{Category, Direction, Halt, Metric, Needs, Outcome, number, outcome};
 use crate::options::stated;
 use crate::order::descending;
 pub use crate::region::iou;
@@ -243,6 +243,7 @@ impl Metric for Localisation {
 const fn info(name: &'static str, title: &'static str, build: Build) -> MetricInfo {
     let reference = "Fong and Vedaldi 2017; Zhang et al. 2016; Cao et al. 2015";
     MetricInfo::new(name, title, Direction::Smaller, reference, build)
+        .category(Category::Localisation)
         .needs(Needs::TRUTH)
         .options(Localisation::OPTIONS)
 }

@@ -22,7 +22,9 @@
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome};
+use crate::metric::{
+    Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome,
+};
 use crate::order::descending;
 use crate::table::{Build, MetricInfo};
 
@@ -95,7 +97,9 @@ impl Metric for RankAccuracy {
 
 const fn info(name: &'static str, title: &'static str, build: Build) -> MetricInfo {
     let reference = "Arras, Osman and Samek 2022";
-    MetricInfo::new(name, title, Direction::Larger, reference, build).needs(Needs::TRUTH)
+    MetricInfo::new(name, title, Direction::Larger, reference, build)
+        .category(Category::Localisation)
+        .needs(Needs::TRUTH)
 }
 
 pub(crate) const METRICS: [&MetricInfo; 2] = [

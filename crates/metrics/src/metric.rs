@@ -102,6 +102,53 @@ impl fmt::Display for Direction {
     }
 }
 
+/// What a metric asks of an explanation: the six kinds of Hedström et al. 2023 (Quantus).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Category {
+    /// Whether the network depends on what the map shows.
+    Faithfulness,
+    /// Whether the explanation stays where the image hardly changes.
+    Robustness,
+    /// Whether the map lies on the object.
+    Localisation,
+    /// On how little the explanation rests.
+    Complexity,
+    /// Whether the explanation changes where weights or classes do.
+    Randomisation,
+    /// Whether the explanation has a property that follows from a definition.
+    Axiomatic,
+}
+
+impl Category {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Faithfulness,
+        Self::Robustness,
+        Self::Localisation,
+        Self::Complexity,
+        Self::Randomisation,
+        Self::Axiomatic,
+    ];
+
+    /// In one word, such as `faithfulness`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Faithfulness => "faithfulness",
+            Self::Robustness => "robustness",
+            Self::Localisation => "localisation",
+            Self::Complexity => "complexity",
+            Self::Randomisation => "randomisation",
+            Self::Axiomatic => "axiomatic",
+        }
+    }
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// What a metric needs besides the map.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {

@@ -30,8 +30,8 @@ use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::Hidden;
 use crate::metric::{
-    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, described, or_reason,
-    outcome, setters,
+    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, described,
+    or_reason, outcome, setters,
 };
 use crate::options::{TRUE_OR_FALSE, is_some_number, number_or, stated, words};
 use crate::order::descending_of;
@@ -232,6 +232,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
         options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
     },
 )
+.category(Category::Faithfulness)
 .needs(Needs::SCORES)
 .random()
 .options(PixelFlipping::OPTIONS);

@@ -24,7 +24,7 @@ use ndarray::Array2;
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{Direction, Halt, Metric, Needs, Outcome, described, outcome};
+use crate::metric::{Category, Direction, Halt, Metric, Needs, Outcome, described, outcome};
 use crate::options::{is_not_negative, stated, words};
 use crate::table::MetricInfo;
 
@@ -163,5 +163,6 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     "Zhang et al. 2016; TorchRay",
     |options| options.apply(Pointing::torchray()),
 )
+.category(Category::Localisation)
 .needs(Needs::TRUTH)
 .options(Pointing::OPTIONS);

@@ -41,7 +41,9 @@ use ndarray::Array2;
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{Direction, Halt, Metric, Needs, NotApplicable, measures, or_reason, setters};
+use crate::metric::{
+    Category, Direction, Halt, Metric, Needs, NotApplicable, measures, or_reason, setters,
+};
 use crate::options::number_or;
 use crate::probe::Probe;
 use crate::similarity::{SIMILARITIES, Similarity, spearman, ssim};
@@ -330,6 +332,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     "Adebayo et al. 2018",
     |options| options.apply(ParameterRandomisation::spearman().seed(options.first_seed())),
 )
+.category(Category::Randomisation)
 .needs(Needs {
     model: true,
     attributor: true,
@@ -345,6 +348,7 @@ pub(crate) const RANDOM_LOGIT: MetricInfo = MetricInfo::new(
     "Sixt, Granz and Landgraf 2020",
     |options| options.apply(RandomLogit::ssim().seed(options.first_seed())),
 )
+.category(Category::Randomisation)
 .needs(Needs {
     attributor: true,
     ..Needs::SCORES

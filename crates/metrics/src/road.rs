@@ -33,7 +33,8 @@ use elucid_attribution::Configurable;
 use crate::case::{Case, SCALES, Scale};
 use crate::error::MetricError;
 use crate::metric::{
-    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, number, outcome, setters,
+    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, number, outcome,
+    setters,
 };
 use crate::options::{is_not_negative, stated, words};
 use crate::order::descending;
@@ -376,6 +377,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
         options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
     },
 )
+.category(Category::Faithfulness)
 .needs(Needs::SCORES)
 .random()
 .options(Road::OPTIONS);

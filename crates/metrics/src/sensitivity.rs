@@ -24,7 +24,7 @@ use elucid_graph::LOGITS;
 
 use crate::case::{Case, SCALES, Scale};
 use crate::metric::{
-    BATCH_SIZE, Direction, Halt, Needs, NotApplicable, at_least_one, measures, setters,
+    BATCH_SIZE, Category, Direction, Halt, Needs, NotApplicable, at_least_one, measures, setters,
 };
 use crate::options::{is_positive, is_some_number};
 use crate::table::MetricInfo;
@@ -130,6 +130,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
         options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
     },
 )
+.category(Category::Robustness)
 .needs(Needs {
     attributor: true,
     ..Needs::MAP

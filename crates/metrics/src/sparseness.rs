@@ -14,7 +14,9 @@
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{Direction, Halt, Metric, NotApplicable, Outcome, described, outcome};
+use crate::metric::{
+    Category, Direction, Halt, Metric, NotApplicable, Outcome, described, outcome,
+};
 use crate::table::MetricInfo;
 
 /// The Gini index of the map.
@@ -54,4 +56,5 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     Direction::Larger,
     "Chalasani et al. 2020",
     |_| Ok(Box::new(Sparseness)),
-);
+)
+.category(Category::Complexity);

@@ -4,7 +4,7 @@ use elucid_attribution::Configurable;
 use elucid_attribution::by_name::{Names, OptionTexts};
 
 use crate::error::MetricError;
-use crate::metric::{BATCH_SIZE, Direction, Metric, Needs};
+use crate::metric::{BATCH_SIZE, Category, Direction, Metric, Needs};
 use crate::{
     completeness, complexity, infidelity, insertion_deletion, localisation, mass, pixel_flipping,
     pointing, randomisation, road, sensitivity, sparseness,
@@ -43,6 +43,8 @@ pub struct MetricInfo {
     pub name: &'static str,
     /// The name in full.
     pub title: &'static str,
+    /// What it asks of an explanation, if that is said.
+    pub category: Option<Category>,
     /// Which end is the good one.
     pub direction: Direction,
     /// What it needs besides the map.
@@ -72,12 +74,22 @@ impl MetricInfo {
         Self {
             name,
             title,
+            category: None,
             direction,
             needs: Needs::MAP,
             random: false,
             options: &[],
             reference,
             build,
+        }
+    }
+
+    /// Asks this of an explanation.
+    #[must_use]
+    pub const fn category(self, category: Category) -> Self {
+        Self {
+            category: Some(category),
+            ..self
         }
     }
 

@@ -75,6 +75,11 @@ impl ColorMap {
         }
     }
 
+    /// Whether it has a centre that belongs to zero, and two sides.
+    pub fn is_diverging(self) -> bool {
+        matches!(self, ColorMap::RdBu | ColorMap::Glow)
+    }
+
     /// The sRGB colour at `t`. Values outside 0 to 1 take the nearest end, NaN takes
     /// [`ColorMap::MISSING`].
     pub fn map(&self, t: f32) -> [u8; 3] {

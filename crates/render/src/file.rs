@@ -1,5 +1,6 @@
 //! Files that are either complete or absent.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use crate::RenderError;
 /// Writes `bytes` to `path`, replacing what is there in one step.
 ///
 /// The bytes go to a temporary file in the same folder, which is then renamed. A reader sees the
-/// old file or the new one, and a failure leaves no half-written file behind.
+/// old file or the new one, after a crash of the machine, too, and a failure leaves no half-written file behind.
 ///
 /// # Errors
 ///
@@ -35,7 +36,16 @@ fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
+    sync_folder(folder);
     Ok(())
+}
+
+/// Makes names that were made, changed or removed in a folder last, whatever happens to the machine. Systems that
+/// cannot have to do without.
+pub fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
 }
 
 #[cfg(test)]

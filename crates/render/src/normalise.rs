@@ -52,26 +52,44 @@ impl Normalisation {
     /// infinity, [`RenderError::Parameter`] for a range that is not finite and increasing, and for a
     /// percentile that is none.
     pub fn apply(self, map: ArrayView2<f32>) -> Result<Array2<f32>, RenderError> {
+        let [low, high] = self.ends(map)?;
+        let span = high - low;
+        let is_symmetrical = matches!(self, Self::MaxAbs | Self::PercentileAbs(_));
+        Ok(map.mapv(|v| match span {
+            0.0 if is_symmetrical => 0.5,
+            0.0 => 0.0,
+            span => ((f64::from(v) - low) / span).clamp(0.0, 1.0) as f32,
+        }))
+    }
+
+    /// The values of the map `[H, W]` that become 0 and 1, of which there is one where nothing has a scale.
+    ///
+    /// # Errors
+    ///
+    /// As [`Normalisation::apply`].
+    pub fn range(self, map: ArrayView2<f32>) -> Result<[f32; 2], RenderError> {
+        Ok(self.ends(map)?.map(|end| end as f32))
+    }
+
+    fn ends(self, map: ArrayView2<f32>) -> Result<[f64; 2], RenderError> {
         check_map("the map", map)?;
         // f64, because the distance between two finite f32 may not be one.
         let values = || map.iter().map(|&v| f64::from(v));
-        let (low, high) = match self {
-            Normalisation::MinMax => (
+        Ok(match self {
+            Normalisation::MinMax => [
                 values().fold(f64::INFINITY, f64::min),
                 values().fold(f64::NEG_INFINITY, f64::max),
-            ),
+            ],
             Normalisation::MaxAbs | Normalisation::PercentileAbs(_) => {
                 let largest = match self {
                     Normalisation::PercentileAbs(p) => percentile(values().map(f64::abs), p)?,
                     _ => values().map(f64::abs).fold(0.0, f64::max),
                 };
-                if largest == 0.0 {
-                    return Ok(map.mapv(|_| 0.5));
-                }
-                (-largest, largest)
+                // No minus zero.
+                [0.0 - largest, largest]
             }
-            Normalisation::Positive => (0.0, values().fold(0.0, f64::max)),
-            Normalisation::Percentile(p) => (0.0, percentile(values().map(|v| v.max(0.0)), p)?),
+            Normalisation::Positive => [0.0, values().fold(0.0, f64::max)],
+            Normalisation::Percentile(p) => [0.0, percentile(values().map(|v| v.max(0.0)), p)?],
             Normalisation::Range { low, high } => {
                 if !(low.is_finite() && high.is_finite() && low < high) {
                     return Err(RenderError::Parameter {
@@ -80,17 +98,9 @@ impl Normalisation {
                         expected: "two finite numbers, the lower one first",
                     });
                 }
-                (f64::from(low), f64::from(high))
+                [f64::from(low), f64::from(high)]
             }
-        };
-        let span = high - low;
-        Ok(map.mapv(|v| {
-            if span == 0.0 {
-                0.0
-            } else {
-                ((f64::from(v) - low) / span).clamp(0.0, 1.0) as f32
-            }
-        }))
+        })
     }
 }
 

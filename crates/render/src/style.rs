@@ -25,9 +25,13 @@ const HOVERING: f32 = 0.25;
 /// | from zero on | [`ColorMap::Inferno`] | [`Normalisation::Percentile`] of 99 |
 /// | all above a quarter of the largest | [`ColorMap::Inferno`] | [`Normalisation::MinMax`] |
 #[derive(Debug, Clone, Copy)]
+#[must_use]
 pub struct MapStyle {
     colors: ColorMap,
     normalisation: Normalisation,
+    opacity: f32,
+    /// Whether some values are below zero.
+    signed: bool,
 }
 
 impl MapStyle {
@@ -35,7 +39,8 @@ impl MapStyle {
     pub fn of(maps: ArrayView3<'_, f32>) -> Self {
         let low = maps.iter().copied().fold(f32::INFINITY, f32::min);
         let largest = maps.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
-        let (colors, normalisation) = if low < -ROUNDING * largest {
+        let signed = low < -ROUNDING * largest;
+        let (colors, normalisation) = if signed {
             (ColorMap::Glow, Normalisation::PercentileAbs(PERCENTILE))
         } else if low > HOVERING * largest && maps.iter().any(|&v| v != low) {
             (ColorMap::Inferno, Normalisation::MinMax)
@@ -45,7 +50,31 @@ impl MapStyle {
         Self {
             colors,
             normalisation,
+            opacity: OPACITY,
+            signed,
         }
+    }
+
+    /// In other colours. Where these diverge, zero is their centre, whatever the values are.
+    pub fn with_colors(self, colors: ColorMap) -> Self {
+        Self {
+            colors,
+            normalisation: match colors.is_diverging() {
+                true => Normalisation::PercentileAbs(PERCENTILE),
+                false => self.normalisation,
+            },
+            ..self
+        }
+    }
+
+    /// Covering so much of the photograph, from 0 to 1; 0.6 unless it is said.
+    pub fn with_opacity(self, opacity: f32) -> Self {
+        Self { opacity, ..self }
+    }
+
+    /// How much of the photograph it covers.
+    pub fn opacity(self) -> f32 {
+        self.opacity
     }
 
     /// The colour map.
@@ -60,7 +89,7 @@ impl MapStyle {
 
     /// Whether it tells negative numbers from zero.
     pub fn is_signed(self) -> bool {
-        self.colors == ColorMap::Glow
+        self.signed
     }
 
     /// Whether the map `[H, W]` shows nothing at all.
@@ -83,7 +112,7 @@ impl MapStyle {
         interpolation: Interpolation,
     ) -> Result<[Picture; 2], RenderError> {
         let heatmap = Picture::heat_map(map, self.colors, self.normalisation)?;
-        let overlay = photo.overlay(&heatmap, OPACITY, interpolation)?;
+        let overlay = photo.overlay(&heatmap, self.opacity, interpolation)?;
         Ok([heatmap, overlay])
     }
 }
@@ -126,6 +155,30 @@ mod tests {
         let signed = MapStyle::of(array![[[-1.0, 2.0]]].view());
         assert!(!signed.is_blank(array![[-1.0, -1.0]].view()));
         assert!(signed.is_blank(array![[0.0, 0.0]].view()));
+    }
+
+    #[test]
+    fn colours_and_opacity_can_be_chosen() {
+        let map = array![[0.0, 1.0, 4.0]];
+        let style = MapStyle::of(map.view().insert_axis(Axis(0)));
+        let photo = Picture::from_rgb(Array3::from_elem((1, 3, 3), 100).view()).unwrap();
+        let draw = |style: MapStyle| {
+            style
+                .draw(&photo, map.view(), Interpolation::Nearest)
+                .unwrap()
+        };
+        let [gray, over] = draw(style.with_colors(ColorMap::Gray).with_opacity(0.25));
+        assert_eq!(gray.pixel(0, 2), [255; 3]);
+        assert_eq!(over.pixel(0, 2), [139; 3]);
+        assert_eq!(over.pixel(0, 0), [75; 3]);
+        // Zero is in the centre of colours that have one.
+        let [diverging, _] = draw(style.with_colors(ColorMap::RdBu));
+        assert_eq!(diverging.pixel(0, 0), ColorMap::RdBu.map(0.5));
+        assert!(!style.with_colors(ColorMap::RdBu).is_signed());
+        let refused = style.with_opacity(1.5);
+        refused
+            .draw(&photo, map.view(), Interpolation::Nearest)
+            .unwrap_err();
     }
 
     #[test]

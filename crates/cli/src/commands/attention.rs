@@ -21,6 +21,9 @@ mod blocks;
 mod compute;
 mod files;
 
+/// As reports name it.
+const COMMAND: &str = "attention";
+
 /// The page, among the files of a run.
 const PAGE: &str = "attention.html";
 
@@ -32,7 +35,8 @@ pub struct AttentionArgs {
     #[command(flatten)]
     run: RunArgs,
 
-    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or an array: .npy, FILE.npz:MEMBER
+    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or - for one on standard input; or an array: .npy,
+    /// FILE.npz:MEMBER
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
 
@@ -122,7 +126,7 @@ struct LeftOut {
 }
 
 pub fn run(args: &AttentionArgs) -> Result<(), CliError> {
-    let destination = args.output.check()?;
+    let destination = args.output.check(COMMAND)?;
     // The file is there before minutes are spent.
     let image = ImageFacts::of(&args.image)?;
     let mut clock = Clock::default();
@@ -137,7 +141,7 @@ pub fn run(args: &AttentionArgs) -> Result<(), CliError> {
     let (files, has_heads) = clock.time("draw", || files::of(&work, &results))?;
     let guesses = results.guesses.iter().cloned();
     let report = Report {
-        run: RunFacts::of("attention", &session),
+        run: RunFacts::of(COMMAND, &session),
         image: image.seen_as(&photo),
         predictions: guesses.map(GuessFacts::from).collect(),
         grid: results.tokens.grid,

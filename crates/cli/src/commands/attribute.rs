@@ -9,9 +9,10 @@ use serde::Serialize;
 use crate::args::{GradientArgs, ModelArgs, OutArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
+use crate::images::{self, Several, Skipped};
 use crate::interrupt::Interrupt;
 use crate::known;
-use crate::options::{MapArgs, MethodFlags};
+use crate::options::{MapArgs, MethodFlags, PictureArgs};
 use crate::report::{
     Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RuleUseFacts, RunFacts, Step,
 };
@@ -21,8 +22,12 @@ use crate::target::{self, TargetFacts};
 use self::compute::Work;
 
 mod compute;
+mod figure;
 mod page;
 mod run;
+
+/// As reports name it.
+const COMMAND: &str = "attribute";
 
 /// The comparison, among the files of a run with several results.
 const PAGE: &str = "index.html";
@@ -35,8 +40,10 @@ pub struct AttributeArgs {
     #[command(flatten)]
     run: RunArgs,
 
-    /// A photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or an array: .npy, FILE.npz:MEMBER; several with the flag repeated
-    #[arg(long = "image", required = true, value_name = "FILE")]
+    /// Photographs: PNG, JPEG, WebP, BMP, GIF or TIFF, one after the other or with the flag repeated; folders, of
+    /// which every picture is taken, by name; patterns such as 'photos/*.png'; - for one on standard input;
+    /// arrays: .npy, FILE.npz:MEMBER
+    #[arg(long = "image", required = true, value_name = "FILE", num_args = 1..)]
     images: Vec<PathBuf>,
 
     /// Which method (see: elucid methods), several with commas, or all
@@ -90,6 +97,9 @@ pub struct AttributeArgs {
     maps: MapArgs,
 
     #[command(flatten)]
+    pictures: PictureArgs,
+
+    #[command(flatten)]
     output: OutArgs,
 
     /// How many images, or samples of images, to propagate together; by default 8
@@ -126,10 +136,14 @@ struct Report {
     #[serde(flatten)]
     run: RunFacts,
     images: Vec<PhotoFacts>,
+    /// Pictures that could not be read.
+    skipped: Vec<Skipped>,
     seed: u64,
     batch_size: Option<u32>,
     /// Standard deviation of the smoothing as a fraction of the longer side; 0 for none.
     smooth: f32,
+    /// How much of the photograph a map covers.
+    opacity: f32,
     results: Vec<ResultFacts>,
     /// Whether Ctrl-C or SIGTERM ended the work early.
     interrupted: bool,
@@ -188,6 +202,8 @@ struct MapFacts {
     height: usize,
     width: usize,
     colors: String,
+    /// The values at the ends of the colours.
+    range: [f32; 2],
     /// Whether there is nothing to see: no number above zero, and none below in a signed map.
     blank: bool,
     /// Whether it is the same everywhere, so that it points nowhere.
@@ -205,18 +221,27 @@ struct FailureFacts {
 pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     args.options.check(&args.method.0)?;
     check_target(args)?;
-    let destination = args.output.check()?;
+    let destination = args.output.check(COMMAND)?;
     // Options are understood, and files are there, before minutes are spent.
     let runs = run::runs(args)?;
-    let facts: Vec<ImageFacts> = args
-        .images
-        .iter()
-        .map(|path| ImageFacts::of(path))
-        .collect::<Result<_, _>>()?;
+    let given = images::expand(&args.images)?;
+    let mut several = Several::new(given.len(), args.run.console());
+    let mut pictures = Vec::with_capacity(given.len());
+    for path in given {
+        if let Some(facts) = several.keep(&path, ImageFacts::of(&path))? {
+            pictures.push((path, facts));
+        }
+    }
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let interrupt = Interrupt::watch()?;
-    let work = Work::new(&session, args, runs, interrupt.clone(), &mut clock)?;
+    let work = Work::new(
+        (&session, args),
+        runs,
+        (pictures, &mut several),
+        interrupt.clone(),
+        &mut clock,
+    )?;
     let results = work.compute(&mut clock)?;
 
     let page = match work.is_grid() {
@@ -228,28 +253,34 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
         }
         false => None,
     };
+    let figure = match args.pictures.figure {
+        true => Some(clock.time("draw the figure", || figure::of(&work, &results))?),
+        false => None,
+    };
     let mut files = results.files;
     if let Some(page) = page {
         files.add(PAGE, page);
     }
+    for (name, bytes) in figure.into_iter().flatten() {
+        files.add(name, bytes);
+    }
     let lines = lines(&results.facts, args);
     let report = Report {
-        run: RunFacts::of("attribute", &session),
-        images: facts
-            .into_iter()
-            .zip(&work.photos)
-            .map(|(image, photo)| PhotoFacts {
-                image: ImageFacts {
-                    remark: photo.remark.clone(),
-                    ..image
-                },
+        run: RunFacts::of(COMMAND, &session),
+        images: work
+            .photos
+            .iter()
+            .map(|photo| PhotoFacts {
+                image: photo.facts.clone(),
                 predictions: GuessFacts::list(&photo.guesses),
                 target: photo.target.clone(),
             })
             .collect(),
+        skipped: several.skipped.clone(),
         seed: args.seed,
         batch_size: args.batch_size,
         smooth: args.maps.smooth,
+        opacity: args.pictures.opacity,
         results: results.facts,
         interrupted: interrupt.is_set(),
         failures: results.failures.iter().map(|f| f.facts()).collect(),
@@ -265,10 +296,14 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     if work.is_grid() {
         out.line(format!("page  {}", args.output.out.join(PAGE).display()))?;
     }
+    if args.pictures.figure {
+        let figure = args.output.out.join(figure::DRAWING);
+        out.line(format!("figure  {}", figure.display()))?;
+    }
     out.flush()?;
     match interrupt.is_set() {
         true => Err(interrupt.ended()),
-        false => Ok(()),
+        false => several.end(),
     }
 }
 

@@ -24,6 +24,9 @@ mod compute;
 mod files;
 mod sprites;
 
+/// As reports name it.
+const COMMAND: &str = "channels";
+
 /// The page, among the files of a run.
 const PAGE: &str = "channels.html";
 
@@ -173,7 +176,7 @@ impl From<ChannelValue> for ChannelFacts {
 }
 
 pub fn run(args: &ChannelsArgs) -> Result<(), CliError> {
-    let destination = args.output.check()?;
+    let destination = args.output.check(COMMAND)?;
     // Files are there before minutes are spent.
     let image = ImageFacts::of(&args.photo.image)?;
     let sprites = args.sprites.as_deref().map(sprites::open).transpose()?;
@@ -188,7 +191,7 @@ pub fn run(args: &ChannelsArgs) -> Result<(), CliError> {
     let top = usize::from(args.top);
     let lines = lines(&results.views);
     let report = Report {
-        run: RunFacts::of("channels", &session),
+        run: RunFacts::of(COMMAND, &session),
         image: image.seen_as(&photo),
         predictions: GuessFacts::list(&results.guesses),
         layer: LayerFacts::of(work.layer, model)?,

@@ -9,13 +9,15 @@ use serde::Serialize;
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::{Output, table};
 use crate::error::CliError;
+use crate::images::{self, Several, Skipped};
 use crate::report::{GuessFacts, HeadFacts, InputFacts, ModelFacts, remarks};
 use crate::session::Session;
 use crate::target;
 
 #[derive(Debug, Args)]
 pub struct ClassifyArgs {
-    /// Photographs: PNG, JPEG, WebP, BMP, GIF or TIFF; arrays: .npy, or FILE.npz:MEMBER
+    /// Photographs: PNG, JPEG, WebP, BMP, GIF or TIFF; folders, of which every picture is taken, by name; patterns
+    /// such as 'photos/*.png'; - for one on standard input; arrays: .npy, or FILE.npz:MEMBER
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
 
@@ -49,6 +51,8 @@ struct Report {
     device: String,
     remarks: Vec<String>,
     images: Vec<Classified>,
+    /// Pictures that could not be read.
+    skipped: Vec<Skipped>,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,15 +62,22 @@ struct Classified {
 }
 
 pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
+    let given = images::expand(&args.images)?;
     let session = Session::open(&args.run, &args.model)?;
+    let mut several = Several::new(given.len(), session.console);
     let mut out = Output::new();
     if args.json {
-        let images = args
-            .images
-            .iter()
-            .map(|path| classify(&session, path, args.top));
+        let bar = session.console.steps("photographs");
+        bar.set_length(given.len() as u64);
+        let mut images = Vec::with_capacity(given.len());
+        for path in &given {
+            images.extend(several.keep(path, classify(&session, path, args.top))?);
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
         let report = Report {
-            images: images.collect::<Result<_, _>>()?,
+            images,
+            skipped: several.skipped.clone(),
             model: ModelFacts::of(&session.model),
             input: InputFacts::of(&session.model),
             head: HeadFacts::of(&session.model),
@@ -75,19 +86,25 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
         };
         out.json(&report)?;
     } else {
-        for (i, path) in args.images.iter().enumerate() {
-            let classified = classify(&session, path, args.top)?;
-            if args.images.len() > 1 {
-                if i > 0 {
+        let mut is_first = true;
+        for path in &given {
+            let done = classify(&session, path, args.top);
+            let Some(classified) = several.keep(path, done)? else {
+                continue;
+            };
+            if given.len() > 1 {
+                if !is_first {
                     out.line("")?;
                 }
                 out.line(format!("{}:", classified.image))?;
+                is_first = false;
             }
             print(&mut out, &classified, session.model.head().probabilities())?;
             out.flush()?;
         }
     }
-    out.flush()
+    out.flush()?;
+    several.end()
 }
 
 fn classify(session: &Session, path: &Path, top: usize) -> Result<Classified, CliError> {
@@ -96,7 +113,7 @@ fn classify(session: &Session, path: &Path, top: usize) -> Result<Classified, Cl
     target::finite(&guesses, path)?;
     guesses.truncate(top);
     Ok(Classified {
-        image: path.display().to_string(),
+        image: images::name(path),
         guesses: guesses.into_iter().map(GuessFacts::from).collect(),
     })
 }

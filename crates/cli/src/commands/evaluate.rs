@@ -17,7 +17,7 @@ use crate::flags_or::FlagsOr;
 use crate::interrupt::Interrupt;
 use crate::known;
 use crate::options::{MapArgs, MethodFlags};
-use crate::output::REPORT;
+use crate::output::{MERGED, REPORT};
 use crate::report::{Clock, Step, build, remarks};
 use crate::session::Session;
 use crate::settings::{MergeArgs, Shard, parse_shard};
@@ -355,7 +355,7 @@ fn write(
     })?;
     let (command, others): (_, &[&str]) = match outcome.settings.merged_from {
         0 => ("evaluate", &[]),
-        _ => ("evaluate merge", &[Merge::JOURNAL, ORIGINS]),
+        _ => (MERGED, &[Merge::JOURNAL, ORIGINS]),
     };
     results::write(folder, outcome.settings, outcome.found)?;
     let names = [

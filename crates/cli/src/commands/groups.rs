@@ -18,6 +18,9 @@ use self::compute::{Division, Work};
 mod compute;
 mod files;
 
+/// As reports name it.
+const COMMAND: &str = "groups";
+
 /// The page, among the files of a run.
 const PAGE: &str = "groups.html";
 
@@ -117,6 +120,8 @@ struct ResultFacts {
     order: Vec<usize>,
     /// One for each target.
     effects: Vec<EffectFacts>,
+    /// Groups that fire nowhere.
+    dead: Vec<usize>,
     /// Absent where none were made.
     icons: Option<IconFacts>,
     /// Where the files lie in the folder; empty for the folder itself.
@@ -164,6 +169,7 @@ impl ResultFacts {
             peaks: found.peaks(0).to_vec(),
             order: found.order().to_vec(),
             effects: effects.collect(),
+            dead: division.dead.clone(),
             icons: division.made.clone(),
             folder: division.folder.clone(),
         }
@@ -178,7 +184,7 @@ impl GroupsArgs {
 }
 
 pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
-    let destination = args.output.check()?;
+    let destination = args.output.check(COMMAND)?;
     // The file is there before minutes are spent.
     let image = ImageFacts::of(&args.photo.image)?;
     let mut clock = Clock::default();
@@ -191,7 +197,7 @@ pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
     let lines = lines(&results.divisions);
     let facts = |division: &Division| ResultFacts::new(division, &results.targets);
     let report = Report {
-        run: RunFacts::of("groups", &session),
+        run: RunFacts::of(COMMAND, &session),
         image: image.seen_as(&photo),
         predictions: GuessFacts::list(&results.guesses),
         layer: LayerFacts::of(work.layer, &session.model)?,

@@ -4,7 +4,7 @@ use clap::Args;
 use elucid::attribution::{Method, Place};
 use serde::Serialize;
 
-use crate::console::{Output, table};
+use crate::catalogue::{self, Entry, OptionFacts, yes};
 use crate::error::CliError;
 use crate::known;
 
@@ -44,27 +44,16 @@ struct Facts {
     reference: &'static str,
 }
 
-#[derive(Debug, Serialize)]
-struct OptionFacts {
-    name: &'static str,
-    /// On pictures of 224 by 224 pixels; absent where it follows from the network, or is not set.
-    default: Option<String>,
-    help: &'static str,
-    /// What it may be.
-    values: String,
-}
-
 impl From<&'static Method> for Facts {
     fn from(method: &'static Method) -> Self {
         let defaults = method.defaults(Method::PUBLISHED_AT);
-        let options = method.all_options().map(|option| OptionFacts {
-            name: option.name,
-            default: match option.name {
-                "preset" => method.presets.first().map(|&preset| preset.to_owned()),
-                name => defaults.get(name).map(str::to_owned),
-            },
-            help: option.help,
-            values: known::values(method, &option),
+        let options = method.all_options().map(|option| {
+            let mut facts = OptionFacts::new(&option, &defaults);
+            if option.name == "preset" {
+                facts.default = method.presets.first().map(|&preset| preset.to_owned());
+            }
+            facts.values = known::values(method, &option);
+            facts
         });
         Self {
             name: method.name,
@@ -92,103 +81,56 @@ impl From<&'static Method> for Facts {
     }
 }
 
+impl Entry for Facts {
+    const COMMAND: &'static str = "methods";
+    const HEADS: &'static [&'static str] = &["name", "at", "needs", "rules", "seed"];
+
+    fn row(&self) -> Vec<String> {
+        let cells = [
+            self.name,
+            self.at,
+            self.needs,
+            yes(self.takes_rules),
+            yes(self.takes_seed),
+        ];
+        cells.map(str::to_owned).to_vec()
+    }
+
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let at = match self.at {
+            TOKENS => TOKENS.to_owned(),
+            at => format!("{at}, {} by default", self.default_layer),
+        };
+        let needs = match self.needs {
+            "model" => "a model",
+            _ => "a model, or in a program any differentiable closure",
+        };
+        vec![
+            ("method", self.name.to_owned()),
+            ("also called", self.also.join(", ")),
+            ("title", self.title.to_owned()),
+            ("reference", self.reference.to_owned()),
+            ("at", at),
+            ("needs", needs.to_owned()),
+            ("rules", yes(self.takes_rules).to_owned()),
+            ("seed", yes(self.takes_seed).to_owned()),
+            (
+                "sums to",
+                self.sums_to.unwrap_or("nothing promised").to_owned(),
+            ),
+        ]
+    }
+
+    fn options(&self) -> &[OptionFacts] {
+        &self.options
+    }
+
+    fn spelling(&self, option: &str) -> String {
+        format!("--{option}")
+    }
+}
+
 pub fn run(args: &MethodsArgs) -> Result<(), CliError> {
-    let mut out = Output::new();
-    match args.method {
-        Some(method) if args.json => out.json(&Facts::from(method))?,
-        Some(method) => show(&mut out, &method.into())?,
-        None => {
-            let all: Vec<Facts> = known::methods().map(Facts::from).collect();
-            match args.json {
-                true => out.json(&all)?,
-                false => list(&mut out, &all)?,
-            }
-        }
-    }
-    out.flush()
-}
-
-fn list(out: &mut Output, methods: &[Facts]) -> Result<(), CliError> {
-    let mut rows = vec![
-        ["name", "at", "needs", "rules", "seed", "options"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    rows.extend(methods.iter().map(|method| {
-        let options: Vec<&str> = method.options.iter().map(|option| option.name).collect();
-        vec![
-            method.name.to_owned(),
-            method.at.to_owned(),
-            method.needs.to_owned(),
-            yes(method.takes_rules).to_owned(),
-            yes(method.takes_seed).to_owned(),
-            options.join(", "),
-        ]
-    }));
-    for line in table(&rows, &[]) {
-        out.line(line)?;
-    }
-    out.line("")?;
-    out.line("for one in full, with defaults: elucid methods NAME")
-}
-
-fn show(out: &mut Output, method: &Facts) -> Result<(), CliError> {
-    let rows = [
-        ("method", method.name.to_owned()),
-        ("also called", method.also.join(", ")),
-        ("title", method.title.to_owned()),
-        ("reference", method.reference.to_owned()),
-        (
-            "at",
-            match method.at {
-                TOKENS => TOKENS.to_owned(),
-                at => format!("{at}, {} by default", method.default_layer),
-            },
-        ),
-        (
-            "needs",
-            match method.needs {
-                "model" => "a model".to_owned(),
-                _ => "a model, or in a program any differentiable closure".to_owned(),
-            },
-        ),
-        ("rules", yes(method.takes_rules).to_owned()),
-        ("seed", yes(method.takes_seed).to_owned()),
-        (
-            "sums to",
-            method.sums_to.unwrap_or("nothing promised").to_owned(),
-        ),
-    ];
-    let rows = rows.into_iter().filter(|(_, value)| !value.is_empty());
-    let rows: Vec<_> = rows
-        .map(|(key, value)| vec![key.to_owned(), value])
-        .collect();
-    for line in table(&rows, &[]) {
-        out.line(line)?;
-    }
-    if method.options.is_empty() {
-        return Ok(());
-    }
-    out.line("")?;
-    let mut rows = vec![
-        ["option", "default", "meaning", "values"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    rows.extend(method.options.iter().map(|option| {
-        vec![
-            format!("--{}", option.name),
-            option.default.clone().unwrap_or_default(),
-            option.help.to_owned(),
-            option.values.clone(),
-        ]
-    }));
-    for line in table(&rows, &[]) {
-        out.line(line)?;
-    }
-    Ok(())
-}
-
-fn yes(answer: bool) -> &'static str {
-    if answer { "yes" } else { "no" }
+    let all = known::methods().map(Facts::from);
+    catalogue::print(args.method.map(Facts::from), all, args.json)
 }

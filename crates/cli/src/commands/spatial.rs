@@ -17,6 +17,9 @@ mod compute;
 mod files;
 mod page;
 
+/// As reports name it.
+const COMMAND: &str = "spatial";
+
 /// The page, among the files of a run.
 const PAGE: &str = "spatial.html";
 
@@ -131,7 +134,7 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
             )));
         }
     }
-    let destination = args.output.check()?;
+    let destination = args.output.check(COMMAND)?;
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let model = &session.model;
@@ -142,7 +145,7 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
 
     let files = clock.time("draw", || files::of(&results, model, &args.photo.image))?;
     let report = Report {
-        run: RunFacts::of("spatial", &session),
+        run: RunFacts::of(COMMAND, &session),
         image: image.seen_as(&photo),
         predictions: GuessFacts::list(&results.guesses),
         from: LayerFacts::of(work.from, model)?,

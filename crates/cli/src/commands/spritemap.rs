@@ -150,6 +150,8 @@ impl Settings {
 struct Report<'r> {
     command: &'static str,
     device: Option<&'r str>,
+    /// Those that compute on the CPU.
+    threads: Option<usize>,
     settings: &'r Settings,
     batch_size: Option<usize>,
     remarks: &'r [String],
@@ -199,6 +201,7 @@ fn make(args: &Making) -> Result<(), CliError> {
     let report = Report {
         command: "spritemap",
         device: Some(&session.device),
+        threads: Some(rayon::current_num_threads()),
         settings: &settings,
         batch_size: Some(args.icons.batch_size()),
         remarks: &settings.remarks,

@@ -20,6 +20,9 @@ use self::subjects::{Subject, Subjects};
 mod directions;
 mod subjects;
 
+/// As reports name it.
+const COMMAND: &str = "visualize";
+
 /// All pictures in one.
 const SHEET: &str = "contact_sheet.png";
 /// What the objectives were worth at each step.
@@ -108,7 +111,7 @@ struct PictureFacts {
 }
 
 pub fn run(args: &VisualizeArgs) -> Result<(), CliError> {
-    let destination = args.output.check()?;
+    let destination = args.output.check(COMMAND)?;
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let (model, console) = (&session.model, &session.console);
@@ -131,7 +134,7 @@ pub fn run(args: &VisualizeArgs) -> Result<(), CliError> {
     let mut files = Files::default();
     let pictures = clock.time("draw", || draw(&subjects.each, &made, &mut files))?;
     let report = Report {
-        run: RunFacts::of("visualize", &session),
+        run: RunFacts::of(COMMAND, &session),
         layer: LayerFacts::of(subjects.layer, &session.model)?,
         height: args.size[0],
         width: args.size[1],

@@ -508,6 +508,7 @@ fn results_are_not_overwritten_unless_forced() {
 #[test]
 fn a_refusal_leaves_no_folder() {
     let desk = Desk::squeezenet();
+    fs::create_dir(desk.path("nothing")).unwrap();
     let before = desk.listing(".");
     let run = |arguments: &str, code: i32| {
         attribute(&desk, &format!("{arguments} --out out")).refused(code)
@@ -533,7 +534,7 @@ fn a_refusal_leaves_no_folder() {
         run(&format!("{one} {flags}"), code);
     }
     run("--image absent.png --method gradient", 1);
-    run("--image . --method gradient", 1);
+    run("--image nothing --method gradient", 1);
     run("--method gradient", 2);
     run("--image cat.png", 2);
     run("--image cat.png --method ,", 2);
@@ -787,4 +788,77 @@ fn what_a_transformer_attends_to_is_drawn() {
     assert!(said.err.contains("chefer"), "{}", said.err);
     let line = "--model vit.onnx --image cat.png --method chefer --layer x --out layer";
     assert!(attribute(&desk, line).refused(2).contains("--layer"));
+}
+
+#[test]
+fn colours_opacity_and_figures() {
+    let desk = Desk::squeezenet();
+    let one = "--image cat.png --method grad-cam --target 285";
+    attribute(&desk, &format!("{one} --out usual")).ok();
+    attribute(
+        &desk,
+        &format!("{one} --colormap viridis --opacity 0.25 --figure --out chosen"),
+    )
+    .ok();
+    let listed = desk.listing("chosen");
+    for file in ["figure.png", "figure.svg"] {
+        assert!(listed.contains(&file.to_owned()), "{listed:?}");
+    }
+    let usual = desk.report("usual");
+    let chosen = desk.report("chosen");
+    assert_eq!(usual["results"][0]["map"]["colors"], "inferno");
+    assert_eq!(chosen["results"][0]["map"]["colors"], "viridis");
+    assert_eq!(usual["opacity"].as_f64().unwrap() as f32, 0.6);
+    assert_eq!(chosen["opacity"], 0.25);
+    assert_eq!(map(&desk, "usual"), map(&desk, "chosen"));
+    assert_ne!(
+        png(&desk, "usual/heatmap.png"),
+        png(&desk, "chosen/heatmap.png")
+    );
+    // What the numbers say: a quarter of the map's colour, three quarters of the photograph's.
+    let open = |name: &str| image::open(desk.path(name)).unwrap().to_rgb8();
+    let (heat, over) = (open("chosen/heatmap.png"), open("chosen/overlay.png"));
+    let (heat6, over6) = (open("usual/heatmap.png"), open("usual/overlay.png"));
+    for at in [(3, 5), (100, 90), (200, 30)] {
+        for c in 0..3 {
+            let [heat, over, heat6, over6] =
+                [&heat, &over, &heat6, &over6].map(|p| f32::from(p.get_pixel(at.0, at.1).0[c]));
+            let photo = (over6 - 0.6 * heat6) / 0.4;
+            let expected = 0.25 * heat + 0.75 * photo;
+            assert!((over - expected).abs() < 3.0, "{over} and {expected}");
+        }
+    }
+    let [low, high]: [f32; 2] =
+        serde_json::from_value(chosen["results"][0]["map"]["range"].clone()).unwrap();
+    assert_eq!(low, 0.0);
+    let largest = map(&desk, "chosen").iter().copied().fold(0.0, f32::max);
+    assert!(
+        0.5 * largest < high && high <= largest,
+        "{high} of {largest}"
+    );
+
+    // Of several results one figure of all.
+    let many = "--image cat.png --image coffee.png --method gradient,grad-cam --layer fire9,@input";
+    attribute(
+        &desk,
+        &format!("{many} --figure --colormap RdBu --out many"),
+    )
+    .ok();
+    let svg = fs::read_to_string(desk.path("many/figure.svg")).unwrap();
+    for part in ["Photograph", "fire9", "cat.png", "url(#bar-rdbu)"] {
+        assert!(svg.contains(part), "no {part}");
+    }
+    assert!(!svg.contains("href=\"http"), "everything is embedded");
+    let pictures = svg.matches("data:image/png").count();
+    let shown = desk.report("many")["results"].as_array().unwrap().len();
+    assert_eq!(pictures, 2 + shown);
+
+    let refused = |flags: &str, part: &str| {
+        let message = attribute(&desk, &format!("{one} {flags} --out none")).refused(2);
+        assert!(message.contains(part), "{message}");
+    };
+    refused("--colormap virdis", "did you mean \"viridis\"");
+    for opacity in ["1.5", "-0.1", "nan", "half"] {
+        refused(&format!("--opacity={opacity}"), "from 0 (only");
+    }
 }

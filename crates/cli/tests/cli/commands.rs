@@ -227,7 +227,14 @@ fn files_that_are_none_are_refused() {
     }
     let message = desk.say("inspect --model googlnet").refused(1);
     assert!(message.contains("googlenet-12"), "{message}");
-    for image in ["cut.png", "absent.png", ".", "empty.onnx"] {
+    std::fs::create_dir(desk.path("no_pictures")).unwrap();
+    for image in [
+        "cut.png",
+        "absent.png",
+        "no_pictures",
+        "empty.onnx",
+        "*.tiff",
+    ] {
         let message = desk.say(&format!("classify {image}")).refused(1);
         assert!(message.contains(image), "{message}");
     }
@@ -252,7 +259,10 @@ fn file_names_need_not_be_text() {
     desk.run(arguments.clone().chain([model, photo])).json();
     let absent = OsStr::from_bytes(b"\xff\n");
     desk.run([OsStr::new("classify"), absent]).refused(1);
-    desk.run(arguments.chain([absent, photo])).refused(1);
+    desk.run(arguments.clone().chain([absent, photo]))
+        .refused(1);
+    let ended = desk.run(arguments.chain([model, absent, photo]));
+    assert_eq!(ended.code, Some(3), "{}", ended.err);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use crate::common::{Desk, Ended};
 use elucid::factor::Method;
 use elucid::prelude::*;
+use elucid_testkit::onnx::{Onnx, floats};
 use ndarray::{Array1, Array2, Array3, Array4, Axis};
 use ndarray_npy::read_npy;
 use serde_json::{Value, json};
@@ -177,4 +178,85 @@ fn a_refusal_leaves_no_folder() {
     let line = "groups --image both.png --layer fire9/conca --out out";
     let message = desk.say(line).refused(1);
     assert!(message.contains(LAYER), "{message}");
+}
+
+/// A network whose layer `seen` is the picture times `factor`, and has no other value where that is below zero.
+fn picture(factor: f32) -> Onnx {
+    Onnx::image([1, 3, 8, 8])
+        .tensor(floats("factor", &[1], vec![factor]))
+        .node("Mul", &["x", "factor"], &["product"])
+        .node("Relu", &["product"], &["seen"])
+        .node("GlobalAveragePool", &["seen"], &["pooled"])
+        .node("Flatten", &["pooled"], &["flat"])
+        .tensor(floats("w", &[3, 2], vec![0.5, 1.0, -0.5, 0.25, 0.0, 1.0]))
+        .node("MatMul", &["flat", "w"], &["y"])
+}
+
+#[test]
+fn groups_that_fire_nowhere_do_not_end_the_others() {
+    let desk = Desk::new();
+    for (name, factor) in [("seen.onnx", 1.0), ("dark.onnx", -1.0)] {
+        fs::write(desk.path(name), picture(factor).bytes()).unwrap();
+    }
+    // Two kinds of positions, so that the third of three clusters is empty.
+    let halves = image::RgbImage::from_fn(8, 8, |x, _| match x {
+        0..4 => image::Rgb([200, 40, 0]),
+        _ => image::Rgb([0, 90, 220]),
+    });
+    halves.save(desk.path("halves.png")).unwrap();
+    let plain = "--image halves.png --layer seen --scale 1/255 --mean 0 --std 1 --resize squash";
+    let run = |model: &str, more: &str| {
+        desk.say(&format!(
+            "groups --model {model} {plain} --targets 0,1 {more}"
+        ))
+        .ok()
+    };
+    for icons in ["--no-icons", "--size 16 --steps 2"] {
+        let out = format!("out{}", icons.len());
+        let more = format!("--groups 3 --reducer kmeans {icons} --out {out}");
+        let ended = run("seen.onnx", &more);
+        let report = desk.report(&out);
+        let result = &report["results"][0];
+        let dead: Vec<usize> = serde_json::from_value(result["dead"].clone()).unwrap();
+        let [dead] = dead[..] else {
+            panic!("{result}");
+        };
+        let said = format!(
+            "1 of 3 groups fires nowhere, is black and adds nothing to any target: group {} (group_{dead}.png)",
+            dead + 1
+        );
+        assert!(ended.err.contains(&said), "{}", ended.err);
+        let page = fs::read_to_string(desk.path(format!("{out}/groups.html"))).unwrap();
+        assert!(page.contains("fires nowhere"), "no remark");
+        let factors: Array3<f32> = read_npy(desk.path(format!("{out}/factors.npy"))).unwrap();
+        for group in 0..3 {
+            let sum: f32 = factors.index_axis(Axis(0), group).sum();
+            assert_eq!(sum > 0.0, group != dead, "group {group} of {factors}");
+        }
+        for effect in result["effects"].as_array().unwrap() {
+            assert_eq!(effect["groups"][dead], 0.0, "{effect}");
+        }
+        for group in 0..3 {
+            let there = desk.path(format!("{out}/icon_{group}.png")).exists();
+            assert_eq!(there, icons != "--no-icons", "icon {group}");
+        }
+        if icons != "--no-icons" {
+            assert_eq!(result["icons"]["objectives"].as_array().unwrap().len(), 2);
+            let icon = image::open(desk.path(format!("{out}/icon_{dead}.png"))).unwrap();
+            assert!(icon.to_rgb8().pixels().all(|pixel| pixel.0 == [0; 3]));
+        }
+    }
+    // A layer without any activity has groups that are all dead.
+    for reducer in ["nmf", "kmeans"] {
+        let more = format!("--groups 2 --reducer {reducer} --size 16 --steps 2 --out {reducer}");
+        let ended = run("dark.onnx", &more);
+        assert!(
+            ended.err.contains("2 of 2 groups fire nowhere"),
+            "{}",
+            ended.err
+        );
+        let report = desk.report(reducer);
+        assert_eq!(report["results"][0]["dead"], json!([0, 1]));
+        assert_eq!(report["results"][0]["icons"], Value::Null);
+    }
 }

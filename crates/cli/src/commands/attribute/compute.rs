@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use elucid::Error;
 use elucid::attribution::{AttributionError, Baseline, Configuration};
 use elucid::prelude::*;
+use elucid::render::ColorMap;
 use elucid::vision::Guess;
 use indicatif::ProgressBar;
 use ndarray::{Array2, Axis};
@@ -13,11 +14,12 @@ use ndarray::{Array2, Axis};
 use super::run::Run;
 use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts};
 use crate::error::CliError;
+use crate::images::{self, Several, Skipped};
 use crate::interrupt::Interrupt;
 use crate::names;
 use crate::output::Files;
 use crate::pictures::enlarged;
-use crate::report::{Clock, LayerFacts, remark};
+use crate::report::{Clock, ImageFacts, LayerFacts};
 use crate::session::Session;
 use crate::target::{self, Reading, TargetFacts};
 
@@ -63,8 +65,8 @@ pub struct Explained {
     /// The best guesses, best first.
     pub guesses: Vec<Guess>,
     pub target: TargetFacts,
-    /// What was done to it that is not usual.
-    pub remark: Option<String>,
+    /// What identifies it, and what was done to it that is not usual.
+    pub facts: ImageFacts,
     /// Where in it the target looks, `[H, W]` of any size, if it is about a place.
     pub place: Option<Array2<bool>>,
 }
@@ -87,6 +89,8 @@ pub struct Shown {
     pub facts: usize,
     /// Absent where the layer has no positions.
     pub overlay: Option<Picture>,
+    /// The colours, and the values at their ends.
+    pub bar: Option<(ColorMap, [f32; 2])>,
 }
 
 /// One run's results for all photographs, as pictures.
@@ -105,6 +109,8 @@ struct Maps {
     large: Saliency,
     /// The map alone, and over the photograph.
     pictures: Vec<[Picture; 2]>,
+    /// The values at the ends of the colours, of each picture.
+    ranges: Vec<[f32; 2]>,
 }
 
 /// A run that gave nothing.
@@ -145,14 +151,18 @@ pub struct Work<'w> {
     images: Vec<Photo>,
     target: Target,
     interrupt: Interrupt,
+    /// How many photographs were given, whether they could be read or not.
+    given: usize,
+    /// Those that could not.
+    pub skipped: Vec<Skipped>,
 }
 
 impl<'w> Work<'w> {
     /// Finds the layers, reads the photographs and chooses the targets.
     pub fn new(
-        session: &'w Session,
-        args: &'w AttributeArgs,
+        (session, args): (&'w Session, &'w AttributeArgs),
         mut runs: Vec<Run>,
+        (pictures, several): (Vec<(PathBuf, ImageFacts)>, &mut Several),
         interrupt: Interrupt,
         clock: &mut Clock,
     ) -> Result<Self, CliError> {
@@ -188,18 +198,27 @@ impl<'w> Work<'w> {
                 true
             });
         }
-        check_size(&runs, args, model)?;
+        check_size(&runs, pictures.len(), model)?;
 
-        let mut images = Vec::new();
+        let mut stack = Vec::new();
         let mut photos = Vec::new();
         let mut targets = Vec::new();
         let mut read = || -> Result<(), CliError> {
             let like = |picture: &PathBuf| target::like(picture, args.embedding.as_deref(), model);
             let liked = args.like.as_ref().map(like).transpose()?;
-            for path in &args.images {
-                let image = session.read(path)?;
-                let ranked = session.ranked(&image)?;
-                target::finite(&ranked, path)?;
+            let bar = session.console.steps("photographs");
+            bar.set_length(pictures.len() as u64);
+            for (path, identity) in &pictures {
+                let seen = || -> Result<_, CliError> {
+                    let image = session.read(path)?;
+                    let ranked = session.ranked(&image)?;
+                    target::finite(&ranked, path)?;
+                    Ok((image, ranked))
+                };
+                bar.inc(1);
+                let Some((image, ranked)) = several.keep(path, seen())? else {
+                    continue;
+                };
                 let (target, facts) = match &liked {
                     Some(found) => found.clone(),
                     None => choose(args, session, &ranked)?,
@@ -212,18 +231,26 @@ impl<'w> Work<'w> {
                         .to_string_lossy()
                         .into_owned()
                 };
+                let is_stdin = images::is_stdin(path);
                 photos.push(Explained {
-                    name: text(path.file_name()),
-                    stem: text(path.file_stem()),
+                    name: match is_stdin {
+                        true => images::name(path),
+                        false => text(path.file_name()),
+                    },
+                    stem: match is_stdin {
+                        true => "stdin".to_owned(),
+                        false => text(path.file_stem()),
+                    },
                     picture: Picture::from_image(image.picture().clone())?,
                     guesses: ranked.into_iter().take(GUESSES).collect(),
                     target: facts,
                     place: target.place_in(model, &image)?,
-                    remark: remark(&image),
+                    facts: identity.clone().seen_as(&image),
                 });
-                images.push(image);
+                stack.push(image);
                 targets.push(target);
             }
+            bar.finish_and_clear();
             Ok(())
         };
         clock.time("read and classify", &mut read)?;
@@ -232,8 +259,10 @@ impl<'w> Work<'w> {
             args,
             runs,
             photos,
-            images,
+            images: stack,
             interrupt,
+            given: several.all,
+            skipped: several.skipped.clone(),
             target: match <[Target; 1]>::try_from(targets) {
                 Ok([target]) => target,
                 Err(targets) => Target::each(targets),
@@ -243,7 +272,7 @@ impl<'w> Work<'w> {
 
     /// Whether there are several results, each in a folder of its own, and a page.
     pub fn is_grid(&self) -> bool {
-        self.runs.len() * self.photos.len() > 1
+        self.runs.len() * self.given > 1
     }
 
     /// Does the work, noting how long each step takes. A method that cannot explain this network
@@ -379,12 +408,15 @@ impl<'w> Work<'w> {
             }
             Err(error) => return Err(error.into()),
         };
-        let style = MapStyle::of(small.maps().view());
+        let style = self.args.pictures.style(MapStyle::of(small.maps().view()));
         let large = small.torchray(self.args.maps.smooth);
         let pictures = self.photos.iter().zip(large.maps().outer_iter());
         let pictures = pictures
             .map(|(photo, map)| style.draw(&photo.picture, map, Interpolation::Nearest))
             .collect::<Result<_, _>>()?;
+        let ranges = large.maps().outer_iter();
+        let ranges = ranges.map(|map| style.normalisation().range(map));
+        let ranges = ranges.collect::<Result<_, _>>()?;
         Ok(Drawn {
             layer,
             maps: Some(Maps {
@@ -393,6 +425,7 @@ impl<'w> Work<'w> {
                 small,
                 large,
                 pictures,
+                ranges,
             }),
         })
     }
@@ -418,6 +451,7 @@ impl<'w> Work<'w> {
         results.files.add_npy(at("attribution.npy"), &values)?;
         let mut map_facts = None;
         let mut overlay = None;
+        let mut bar = None;
         if let Some(maps) = &drawn.maps {
             let map = maps.small.maps().index_axis(Axis(0), i);
             results.files.add_npy(at("saliency.npy"), &map)?;
@@ -447,11 +481,13 @@ impl<'w> Work<'w> {
                 height: map.nrows(),
                 width: map.ncols(),
                 colors: maps.style.colors().to_string(),
+                range: maps.ranges[i],
                 blank,
                 constant,
             });
-            if self.is_grid() {
+            if self.is_grid() || self.args.pictures.figure {
                 overlay = Some(photo.marked(over)?);
+                bar = Some((maps.style.colors(), maps.ranges[i]));
             }
         }
         let remarks = attribution.remarks().iter();
@@ -472,7 +508,7 @@ impl<'w> Work<'w> {
             method: run.method.name,
             title: run.method.title,
             layer: drawn.layer.clone(),
-            image: self.args.images[i].display().to_string(),
+            image: photo.facts.file.clone(),
             target: photo.target.name.clone(),
             score: attribution.scores().get(i).copied().unwrap_or(f32::NAN),
             rules: attribution.rules().to_owned(),
@@ -495,6 +531,7 @@ impl<'w> Work<'w> {
             photo: i,
             facts: results.facts.len(),
             overlay,
+            bar,
         });
         results.facts.push(facts);
         Ok(())
@@ -505,7 +542,7 @@ impl<'w> Work<'w> {
         if !self.is_grid() {
             return String::new();
         }
-        let stem = match self.photos.len() {
+        let stem = match self.given {
             1 => "",
             _ => &photo.stem,
         };
@@ -528,8 +565,7 @@ fn hidden_by(options: &Configuration, spec: &InputSpec) -> Option<String> {
 }
 
 /// Refuses more than memory and a page should hold, before minutes are spent on it.
-fn check_size(runs: &[Run], args: &AttributeArgs, model: &Model) -> Result<(), CliError> {
-    let photos = args.images.len();
+fn check_size(runs: &[Run], photos: usize, model: &Model) -> Result<(), CliError> {
     let [height, width] = model.input_spec().size();
     let mut bytes: usize = 0;
     for run in runs {

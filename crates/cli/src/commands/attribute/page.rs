@@ -9,15 +9,25 @@ use super::run::Run;
 use super::{ResultFacts, percent};
 use crate::report::remarks;
 
-const LEDE: &str = "What in the photograph speaks for the target, by each method. Bright places \
-    speak for it; where a map has a sign, green speaks for the target and pink against it. The \
-    colours of each picture end at the 99th percentile of its own map, so pictures compare places, \
-    not amounts.";
+const LEDE: &str = "What in the photograph speaks for the target, by each method.";
+
+const USUAL_COLORS: &str = "Bright places speak for it; where a map has a sign, green speaks for the target and pink \
+    against it.";
+
+const ENDS: &str = "The colours of each picture end at the 99th percentile of its own map, so pictures compare \
+    places, not amounts.";
 
 /// The comparison: a section for each photograph.
 pub fn of(work: &Work<'_>, results: &Results) -> Result<Gallery, Error> {
+    let colors = match work.args.pictures.colormap {
+        None => USUAL_COLORS.to_owned(),
+        Some(colors) => format!(
+            "The colours are {colors}, from the least evidence to the most; zero is in their middle where a map has \
+             a sign or the colours have two sides."
+        ),
+    };
     let mut page = Gallery::new("Attribution")
-        .text(LEDE)
+        .text(format!("{LEDE} {colors} {ENDS}"))
         .fact("Model", work.session.model.name())
         .remarks(remarks(&work.session.model));
     let note = work
@@ -28,12 +38,14 @@ pub fn of(work: &Work<'_>, results: &Results) -> Result<Gallery, Error> {
     // Of several photographs it has to be said which.
     let several = work.photos.len() > 1;
     page = page.remarks(work.photos.iter().filter_map(|photo| {
-        let remark = photo.remark.as_ref()?;
+        let remark = photo.facts.remark.as_ref()?;
         Some(match several {
             true => format!("{}: {remark}", photo.name),
             false => remark.clone(),
         })
     }));
+    let skipped = work.skipped.iter();
+    page = page.remarks(skipped.map(|skipped| format!("{} could not be read", skipped.file)));
     if let [photo] = &work.photos[..] {
         let guesses = photo.guesses.iter();
         page = page.predictions(guesses.map(Guess::shown));

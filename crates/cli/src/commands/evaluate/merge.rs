@@ -6,13 +6,13 @@ use super::outcome::Outcome;
 use super::{Merging, Said, metrics, write};
 use crate::console::Console;
 use crate::error::CliError;
-use crate::output::Destination;
+use crate::output::{Destination, MERGED};
 use crate::report::Clock;
 
 pub fn run(args: &Merging) -> Result<(), CliError> {
     let Merging { merge, allow_mixed } = args;
     let console = Console::new(merge.quiet);
-    let destination = Destination::check(&merge.out, merge.force)?;
+    let destination = Destination::check(&merge.out, merge.force, MERGED)?;
     let mut clock = Clock::default();
     let parts = clock.time("read", || Merge::of(&merge.shards, *allow_mixed))?;
     if !parts.missing().is_empty() {

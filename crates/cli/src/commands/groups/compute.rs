@@ -3,6 +3,7 @@
 use elucid::attribution::{AttributionError, Groups, map_shape};
 use elucid::prelude::*;
 use elucid::vision::Guess;
+use ndarray::{Array3, Axis};
 
 use super::GroupsArgs;
 use crate::console::follow;
@@ -38,6 +39,46 @@ pub struct Division {
     pub icons: Vec<Picture>,
     /// How the icons were made, if they were.
     pub made: Option<IconFacts>,
+    /// Groups that fire nowhere, in ascending order.
+    pub dead: Vec<usize>,
+}
+
+impl Division {
+    /// What whoever sees the groups should know, in words.
+    pub fn remark(&self) -> Option<String> {
+        /// How many groups are named: a report lists all.
+        const NAMED: usize = 4;
+        let fire = match self.dead.len() {
+            0 => return None,
+            1 => "fires nowhere, is black and adds nothing to any target",
+            _ => "fire nowhere, are black and add nothing to any target",
+        };
+        let dead = self.dead.iter().take(NAMED);
+        let mut names: Vec<String> = dead
+            .map(|group| format!("group {} (group_{group}.png)", group + 1))
+            .collect();
+        if self.dead.len() > NAMED {
+            names.push("...".to_owned());
+        }
+        Some(format!(
+            "{} of {} groups {fire}: {}",
+            self.dead.len(),
+            self.found.count(),
+            names.join(", ")
+        ))
+    }
+}
+
+/// The groups without any activity: the matrix has fewer kinds of rows than there are groups, or is zero.
+fn dead(found: &Groups) -> Vec<usize> {
+    let factors = found.factors();
+    let directions = found.directions();
+    let is_dead = |&group: &usize| {
+        let factor = factors.index_axis(Axis(1), group);
+        let direction = directions.row(group);
+        factor.iter().all(|&v| v == 0.0) || direction.iter().all(|&v| v == 0.0)
+    };
+    (0..found.count()).filter(is_dead).collect()
 }
 
 /// A layer of an open model, and what to do with it.
@@ -79,20 +120,23 @@ impl<'w> Work<'w> {
                 1 => String::new(),
                 _ => format!("{count}_groups"),
             };
-            let (icons, made) = match self.args.icons.no_icons {
-                true => (Vec::new(), None),
-                false => {
-                    let step = format!("make icons, {count} groups");
-                    let made = clock.time(step, || self.icons(&found))?;
-                    (made.pictures, Some(made.facts))
-                }
-            };
-            divisions.push(Division {
+            let mut division = Division {
                 folder,
+                dead: dead(&found),
                 found,
-                icons,
-                made,
-            });
+                icons: Vec::new(),
+                made: None,
+            };
+            if let Some(remark) = division.remark() {
+                console.note(format!("note: {remark}"));
+            }
+            if !self.args.icons.no_icons && division.dead.len() < count {
+                let step = format!("make icons, {count} groups");
+                let made = clock.time(step, || self.icons(&division))?;
+                division.icons = made.pictures;
+                division.made = Some(made.facts);
+            }
+            divisions.push(division);
         }
         Ok(Results {
             photo: Picture::from_image(photo.picture().clone())?,
@@ -133,11 +177,12 @@ impl<'w> Work<'w> {
         found
     }
 
-    /// A picture for the direction of each group.
-    fn icons(&self, found: &Groups) -> Result<Icons, CliError> {
+    /// A picture for the direction of each group; black for those that look for nothing.
+    fn icons(&self, division: &Division) -> Result<Icons, CliError> {
         let layer = self.layer.name();
-        let directions = found.directions();
+        let directions = division.found.directions();
         let each = directions.outer_iter().enumerate();
+        let each = each.filter(|(group, _)| !division.dead.contains(group));
         let each = each.map(|(group, of)| (group, Objective::direction(layer, of)));
         let GroupsArgs {
             icons,
@@ -145,6 +190,14 @@ impl<'w> Work<'w> {
             batch_size,
             ..
         } = self.args;
-        icons.make(self.session, each.collect(), *seed, *batch_size)
+        let mut made = icons.make(self.session, each.collect(), *seed, *batch_size)?;
+        if let Some(first) = made.pictures.first() {
+            let black = Array3::<u8>::zeros((first.height(), first.width(), 3));
+            let black = Picture::from_rgb(black.view())?;
+            for &group in &division.dead {
+                made.pictures.insert(group, black.clone());
+            }
+        }
+        Ok(made)
     }
 }

@@ -85,6 +85,7 @@ fn page(work: &Work, results: &Results) -> GroupWidget {
         .fact("Photograph", file.to_string_lossy())
         .remarks(remarks(&work.session.model))
         .remarks(&results.remark)
+        .remarks(results.divisions.iter().filter_map(Division::remark))
         .fact("Groups by", work.args.reducer.to_string());
     if let Some(made) = results.divisions.iter().find_map(|d| d.made.as_ref()) {
         page = page.fact("Icons", made.to_string());

@@ -12,12 +12,15 @@ use crate::output::{Destination, Files};
 use crate::report::Clock;
 use crate::settings::{self, MergeArgs, SETTINGS, Shard};
 
+/// As reports name it.
+const COMMAND: &str = "spritemap merge";
+
 /// How many channels an error names.
 const NAMED: usize = 20;
 
 pub fn run(args: &MergeArgs) -> Result<(), CliError> {
     let console = Console::new(args.quiet);
-    let destination = Destination::check(&args.out, args.force)?;
+    let destination = Destination::check(&args.out, args.force, COMMAND)?;
     let mut clock = Clock::default();
     let Parts {
         settings,
@@ -49,8 +52,9 @@ pub fn run(args: &MergeArgs) -> Result<(), CliError> {
     files.add(SETTINGS, settings::to_bytes(&settings)?);
     clock.time("draw", || add(&map, &mut files))?;
     let report = Report {
-        command: "spritemap merge",
+        command: COMMAND,
         device: None,
+        threads: None,
         settings: &settings,
         batch_size: None,
         remarks: &settings.remarks,

@@ -1,0 +1,88 @@
+//! What `--force` replaces, and what it leaves alone.
+
+use std::fs;
+
+use crate::common::Desk;
+
+/// An evaluation of two images, of which another command's `--force` would cost the journal.
+fn evaluated() -> Desk {
+    let desk = Desk::squeezenet();
+    let list = "file,class_index\ncat.png,285\ncoffee.png,967\n";
+    fs::write(desk.path("list.csv"), list).unwrap();
+    let line = "evaluate --data list.csv --methods gradient --metrics sparseness --out out";
+    desk.say(line).ok();
+    desk
+}
+
+const OTHERS: [&str; 5] = [
+    "attribute --image cat.png --method gradient",
+    "spatial --image cat.png --from fire8/concat --to fire9/concat --rules true",
+    "channels --image cat.png --layer fire9 --no-icons",
+    "groups --image cat.png --layer fire9 --no-icons",
+    "visualize --layer fire2 --channel 0 --size 32 --steps 1",
+];
+
+#[test]
+fn nothing_replaces_an_evaluation() {
+    let desk = evaluated();
+    let before = desk.tree("out");
+    let merges = ["evaluate merge out", "spritemap merge out"];
+    for line in OTHERS.iter().chain(&merges) {
+        let message = desk.say(&format!("{line} --force --out out")).refused(1);
+        let part = "holds results of elucid evaluate, which --force of elucid ";
+        assert!(message.contains(part), "{line}: {message}");
+        assert_eq!(desk.tree("out"), before, "{line}");
+    }
+    // Nor one that has no report yet.
+    fs::remove_file(desk.path("out/report.json")).unwrap();
+    let before = desk.tree("out");
+    for line in OTHERS.iter().chain(&merges) {
+        let message = desk.say(&format!("{line} --force --out out")).refused(1);
+        assert!(message.contains("not finished"), "{line}: {message}");
+        assert_eq!(desk.tree("out"), before, "{line}");
+    }
+}
+
+#[test]
+fn a_merge_replaces_a_merge() {
+    let desk = evaluated();
+    for again in ["", "--force"] {
+        desk.say(&format!("evaluate merge out --out merged {again}"))
+            .ok();
+        let names = ["journal/merged.jsonl", "report.json"];
+        let tree = desk.tree("merged");
+        for name in names {
+            assert!(tree.contains(&format!("merged/{name}")), "{tree:?}");
+        }
+        assert!(!tree.iter().any(|name| name.contains(".part")), "{tree:?}");
+    }
+    // What was measured into it since is no copy.
+    fs::write(desk.path("merged/journal/more.jsonl"), "").unwrap();
+    let message = desk
+        .say("evaluate merge out --out merged --force")
+        .refused(1);
+    assert!(message.contains("holds a journal"), "{message}");
+}
+
+#[test]
+fn a_command_replaces_its_own_results_only() {
+    let desk = Desk::squeezenet();
+    let [attribute, .., groups, _] = OTHERS;
+    desk.say(&format!("{attribute} --out out")).ok();
+    let message = desk.say(&format!("{groups} --force --out out")).refused(1);
+    assert!(
+        message.contains("results of elucid attribute") && message.contains("elucid groups"),
+        "{message}"
+    );
+    fs::write(desk.path("out/mine.txt"), "mine").unwrap();
+    desk.say(&format!("{attribute} --force --out out")).ok();
+    assert!(desk.listing("out").contains(&"mine.txt".to_owned()));
+    fs::remove_file(desk.path("out/mine.txt")).unwrap();
+    desk.report("out");
+    // Somebody else's report is no run of ours.
+    fs::write(desk.path("out/report.json"), "{\"files\": [\"map.png\"]}").unwrap();
+    let message = desk
+        .say(&format!("{attribute} --force --out out"))
+        .refused(1);
+    assert!(message.contains("no report of elucid"), "{message}");
+}
