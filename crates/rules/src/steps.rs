@@ -7,7 +7,7 @@ use crate::AnyRank;
 use crate::host::{Numbers, computes_on_host};
 use crate::operation::{Operation, Pullback, run_any_rank};
 
-/// Slices of `x` along `axis`: `count` of them from `start` on, `step` apart, backwards if that is below 0;
+/// Slices of `x`, a tensor whose rank need not be the one in its type, along `axis`: `count` of them from `start` on, `step` apart, backwards if that is below 0;
 /// differentiable.
 ///
 /// On burn's CPU backend a kernel of our own runs; elsewhere `otherwise`, which is to compute the same.
@@ -16,16 +16,17 @@ use crate::operation::{Operation, Pullback, run_any_rank};
 ///
 /// When a slice lies beyond the axis.
 pub fn stepped(
-    x: AnyRank,
+    x: Tensor<1>,
     axis: usize,
     [start, count]: [usize; 2],
     step: isize,
-    otherwise: impl FnOnce(AnyRank) -> AnyRank,
-) -> AnyRank {
+    otherwise: impl FnOnce(Tensor<1>) -> Tensor<1>,
+) -> Tensor<1> {
+    let x = AnyRank::from(x);
     let shape = x.shape();
-    let x: Tensor<4> = x.cast();
+    let x = x.cast();
     if !computes_on_host(&x) || shape.contains(&0) {
-        return otherwise(AnyRank::from(x));
+        return otherwise(x);
     }
     let steps = Steps {
         size: shape[axis],
@@ -36,7 +37,7 @@ pub fn stepped(
     };
     let mut made = shape.clone();
     made[axis] = count;
-    AnyRank::from(run_any_rank(x, Slices { steps, shape, made }))
+    run_any_rank(x, Slices { steps, shape, made })
 }
 
 #[derive(Debug, Clone)]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{AnyRank, OpKind, stepped};
+use burn::tensor::Tensor;
+use elucid_rules::{OpKind, stepped};
 
 use super::gather::selected;
 use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
@@ -149,13 +150,12 @@ pub(super) fn sliced(mut x: Activation, ranges: &[Range]) -> Activation {
         x = if range.step == 1 {
             at_rank!(x, x => x.narrow(axis, range.start, range.len))
         } else {
-            let otherwise = |x: AnyRank| {
+            let otherwise = |x: Tensor<1>| {
                 let indices: Vec<usize> = range.indices().collect();
-                AnyRank::from(selected(x.cast::<1>().into(), axis, &indices).untyped())
+                selected(x.into(), axis, &indices).untyped()
             };
-            let x = AnyRank::from(x.untyped());
-            let y = stepped(x, axis, [range.start, range.len], range.step, otherwise);
-            y.cast::<1>().into()
+            let taken = [range.start, range.len];
+            stepped(x.untyped(), axis, taken, range.step, otherwise).into()
         };
     }
     x
