@@ -12,7 +12,6 @@ use crate::report::Clock;
 pub fn run(args: &Merging) -> Result<(), CliError> {
     let Merging { merge, allow_mixed } = args;
     let console = Console::new(merge.quiet);
-    let destination = Destination::check(&merge.out, merge.force, MERGED)?;
     let mut clock = Clock::default();
     let parts = clock.time("read", || Merge::of(&merge.shards, *allow_mixed))?;
     if !parts.missing().is_empty() {
@@ -26,7 +25,9 @@ pub fn run(args: &Merging) -> Result<(), CliError> {
             }
         }
     }
+    // What was measured is named for what it is, before any word of --force.
     parts.check_place(&merge.out)?;
+    let destination = Destination::check(&merge.out, merge.force, MERGED)?;
     let mut said = None;
     destination.fill(|folder| {
         let (settings, found) = clock.time("merge", || parts.write(folder))?;
