@@ -437,7 +437,10 @@ impl Plan {
             if !self.is_whole {
                 filled(y, row, None);
             }
-            self.fill((x, weight), y, [groups, row], bias);
+            // Nothing arrives where steps are longer than the plane.
+            if !self.phases.is_empty() {
+                self.fill((x, weight), y, [groups, row], bias);
+            }
         })
     }
 

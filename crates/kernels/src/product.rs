@@ -4,7 +4,8 @@
 //! Of `b`, some vectors of columns are a panel: read where they lie ([`Columns::Placed`]), or copied together first. A tile of
 //! `y`, as many rows as a panel of `a` and as many columns as one of `b`, lives in registers until it is whole.
 //!
-//! The order of a sum is that of its terms: it depends neither on how many threads there are, nor on what is
+//! The order of a sum is that of its terms, a stretch of which is summed up by itself so that rounding does not grow with
+//! their number: it depends neither on how many threads there are, nor on what is
 //! multiplied beside it.
 
 use std::marker::PhantomData;
@@ -29,6 +30,9 @@ pub(crate) const WIDEST: usize = VECTORS * LANES;
 
 /// Rows of the tallest panel: their factors lie in as many places, which want registers, too.
 const TALLEST: usize = 6;
+
+/// Terms that are summed up by themselves.
+const CHAIN: usize = 256;
 
 /// Numbers of panels of columns over which a panel of weights goes at once: they stay in a second-level cache.
 const TILE: usize = 1 << 16;
@@ -348,17 +352,25 @@ impl Tile<'_, '_> {
         }
         let values = &values[top * row..];
         let last = (M - 1) * row;
-        for term in self.terms {
-            let (columns, _) = S::as_simd_f32s(&self.values[term.column..][..width]);
-            let first = term.weight;
-            assert!(first + last < values.len(), "a weight of each row");
-            for (i, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: it is not behind the last, which was just checked.
-                #[allow(unsafe_code)]
-                let weight = unsafe { *values.get_unchecked(first + i * row) };
-                let weight = simd.splat_f32s(weight);
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = simd.mul_add_e_f32s(weight, *column, *sum);
+        for terms in self.terms.chunks(CHAIN) {
+            let mut parts = [[simd.splat_f32s(0.0); N]; M];
+            for term in terms {
+                let (columns, _) = S::as_simd_f32s(&self.values[term.column..][..width]);
+                let first = term.weight;
+                assert!(first + last < values.len(), "a weight of each row");
+                for (i, parts) in parts.iter_mut().enumerate() {
+                    // SAFETY: it is not behind the last, which was just checked.
+                    #[allow(unsafe_code)]
+                    let weight = unsafe { *values.get_unchecked(first + i * row) };
+                    let weight = simd.splat_f32s(weight);
+                    for (part, column) in parts.iter_mut().zip(columns) {
+                        *part = simd.mul_add_e_f32s(weight, *column, *part);
+                    }
+                }
+            }
+            for (sums, parts) in sums.iter_mut().zip(&parts) {
+                for (sum, part) in sums.iter_mut().zip(parts) {
+                    *sum = simd.add_f32s(*sum, *part);
                 }
             }
         }

@@ -153,7 +153,8 @@ fn the_light_models_run_in_batches() {
                 assert_eq!(both.shape()[0], 2, "{name}");
                 assert_eq!(both.shape()[1..], single.shape()[1..], "{name}");
                 let part = both.index_axis(ndarray::Axis(0), image);
-                assert!(relative_error(&part, single) < 1e-5, "{name}");
+                let error = relative_error(&part, single);
+                assert!(error < 1e-5, "{name}: {error:.1e}");
             }
         }
         let scores = model.classify(&one).unwrap();

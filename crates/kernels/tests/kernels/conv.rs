@@ -187,6 +187,10 @@ fn of_any_size() {
     };
     image(odd, [2, 6, 11, 12], 4, [3, 2]);
     image(odd.groups(1), [1, 1, 1, 1], 1, [3, 1]);
+    // Nothing that arrives at the input.
+    let beyond = Conv2d::default().pads([1, 0, 0, 0]).stride([2, 1]);
+    image(beyond, [1, 2, 1, 3], 2, [2, 1]);
+    image(beyond, [1, 2, 1, 3], 2, [1, 1]);
     let apart = Conv2d::default().pads([12; 4]).dilation([12, 12]);
     image(apart, [1, 3, 10, 9], 30, [3, 3]);
     image(apart.stride([2, 3]), [2, 3, 10, 9], 5, [3, 3]);
