@@ -19,10 +19,13 @@ use crate::gated_references::{Compared, LOOSE, References, TOLERANCE, check};
 #[derive(Default)]
 struct Found {
     worst: BTreeMap<(usize, String, String), f32>,
-    /// What a millionth of the image does to Chefer's map with LRP of the large network: how exact single precision
-    /// can be, which depends on the order in which a processor adds up.
+    /// What some millionths of the image do to Chefer's map with LRP of the large network, the median: how exact single
+    /// precision can be, which depends on the order in which a processor adds up.
     unrest: f32,
 }
+
+/// What an image is multiplied by, to see what that changes.
+const MOVES: [f32; 5] = [1.000_001, 0.999_999, 1.000_002, 0.999_998, 1.000_003];
 
 impl Found {
     /// Compares with an array of the references; `{class}` in `arrays` stands for any of the classes.
@@ -251,9 +254,12 @@ fn vit_b_16(references: &References, found: &mut Found) {
     for class in classes {
         of_classes(references, found, network, &model, cat.tensor(), class);
         let of = |image: &Tensor<4>| map(&CheferCvpr::new(), &model, image, class);
-        let moved = of(&(cat.tensor().clone() * 1.000_001));
-        let unrest = relative_error(&moved, &of(cat.tensor()));
-        println!("{unrest:.1e} by a millionth of the image: {CVPR} {class}");
+        let map = of(cat.tensor());
+        // Now and then a sum that it divides by is 0 but for rounding, and one move changes everything.
+        let mut moves = MOVES.map(|by| relative_error(&of(&(cat.tensor().clone() * by)), &map));
+        moves.sort_by(f32::total_cmp);
+        let unrest = moves[MOVES.len() / 2];
+        println!("{moves:?} by some millionths of the image: {CVPR} {class}");
         assert!(unrest > TOLERANCE, "{CVPR} can be met within {TOLERANCE}");
         assert!(unrest < 1e-2, "{CVPR} says nothing any more");
         found.unrest = found.unrest.max(unrest);
