@@ -45,6 +45,9 @@ impl Drop for Driver {
     }
 }
 
+/// How often a driver is started that ends at once.
+const STARTS: usize = 5;
+
 impl Browser {
     /// Starts chromedriver and a browser with an empty profile.
     ///
@@ -62,15 +65,7 @@ impl Browser {
             );
             return None;
         };
-        let mut driver = Driver(
-            Command::new(&program)
-                .arg("--port=0")
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display())),
-        );
-        let port = read_port(&mut driver.0);
+        let (driver, port) = launch(&program);
 
         let profile = tempfile::tempdir().unwrap();
         let agent = ureq::Agent::config_builder()
@@ -353,17 +348,34 @@ fn find_driver() -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
+/// Starts the driver, and says on which port it listens. It takes one that is free, and ends where another took it, too,
+/// before it could listen.
+fn launch(program: &Path) -> (Driver, u16) {
+    for _ in 0..STARTS {
+        let mut driver = Driver(
+            Command::new(program)
+                .arg("--port=0")
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display())),
+        );
+        if let Some(port) = read_port(&mut driver.0) {
+            return (driver, port);
+        }
+    }
+    panic!("{} said no port, {STARTS} times", program.display())
+}
+
 /// The driver says on which free port it listens.
-fn read_port(driver: &mut Child) -> u16 {
+fn read_port(driver: &mut Child) -> Option<u16> {
     let output = driver.stdout.take().expect("its output is piped");
     let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-    let port = lines
-        .find_map(|line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse().ok()
-        })
-        .expect("chromedriver says its port");
+    let port = lines.find_map(|line| {
+        let (_, port) = line.split_once("started successfully on port ")?;
+        port.trim_end_matches('.').parse().ok()
+    })?;
     // Later output is read and dropped, or the driver would stall on a full pipe.
     std::thread::spawn(move || lines.for_each(drop));
-    port
+    Some(port)
 }
