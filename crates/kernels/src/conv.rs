@@ -8,9 +8,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Planes;
-use crate::depthwise::{self, inside, pairs, reach};
+use crate::depthwise;
 use crate::gemm::{Matrix, add_product};
-use crate::padded::Padded;
+use crate::padded::{Padded, behind, inside, pairs, reach};
 use crate::product::{self, Columns, Grid, Product, Tap, Term, Weights};
 use crate::threads::{vectorised, with_scratch};
 use crate::window::{Axis, Geometry, window_setters};
@@ -244,25 +244,14 @@ impl Sizes {
     fn forward(&self) -> Plan {
         let Geometry { rows, cols } = self.geometry;
         let depth = self.inputs * self.taps();
-        let starts = pairs(&rows, &cols);
-        let padded = Padded {
-            size: [rows.out + reach(&rows), cols.out + reach(&cols)],
-            starts: (starts.iter())
-                .map(|&[a, b]| [behind(a, rows.before), behind(b, cols.before)])
-                .collect(),
-            steps: [rows.stride, cols.stride],
-        };
+        let padded = Padded::of_windows(&rows, &cols, [rows.out, cols.out]);
         let elements = elements(rows.kernel, cols.kernel);
-        let offset = |[row, col]: [usize; 2]| {
-            let [row, col] = [row * rows.dilation, col * cols.dilation];
-            let remainders = [row % rows.stride, col % cols.stride];
-            let plane = starts.iter().position(|start| *start == remainders);
-            let plane = plane.expect("a remainder of an element");
-            plane * padded.plane() + row / rows.stride * padded.size[1] + col / cols.stride
-        };
         // The elements of a channel lie alike in each.
-        let within: Vec<usize> = elements.iter().map(|element| offset(*element)).collect();
-        let channel = starts.len() * padded.plane();
+        let within = elements.iter();
+        let within: Vec<usize> = within
+            .map(|element| padded.offset(&rows, &cols, *element))
+            .collect();
+        let channel = padded.starts.len() * padded.plane();
         let terms = (0..self.inputs).flat_map(|i| within.iter().map(move |at| i * channel + at));
         let terms = terms
             .enumerate()
@@ -311,10 +300,9 @@ impl Sizes {
     /// The gradient at the input, by the phases that anything arrives at.
     fn transpose(&self) -> Plan {
         let Geometry { rows, cols } = self.geometry;
-        let places = pairs(&rows, &cols).into_iter().map(|[a, b]| {
-            let all = 0..usize::MAX;
-            ([a, b], [inside(&rows, a, &all), inside(&cols, b, &all)])
-        });
+        let places = pairs(&rows, &cols)
+            .into_iter()
+            .map(|[a, b]| ([a, b], [inside(&rows, a), inside(&cols, b)]));
         let mut places: Vec<_> = places.collect();
         places.retain(|(_, [down, across])| !down.is_empty() && !across.is_empty());
         let ends = |axis: usize| {
@@ -323,15 +311,8 @@ impl Sizes {
             starts.min().unwrap_or(0)..ends.max().unwrap_or(0)
         };
         let (down, across) = (ends(0), ends(1));
-        // Of every phase, as far as a window reaches back.
-        let padded = Padded {
-            size: [down.len() + reach(&rows), across.len() + reach(&cols)],
-            starts: vec![[
-                behind(down.start, reach(&rows)),
-                behind(across.start, reach(&cols)),
-            ]],
-            steps: [1, 1],
-        };
+        let count = [down.len(), across.len()];
+        let padded = Padded::of_gradient(&rows, &cols, [down.start, across.start], count);
         let mut phases: Vec<Phase> = (places.iter())
             .map(|(remainders, places)| self.phase(*remainders, places, [&down, &across], &padded))
             .collect();
@@ -410,11 +391,6 @@ impl Sizes {
             terms,
         }
     }
-}
-
-/// `a - b`.
-fn behind(a: usize, b: usize) -> isize {
-    a as isize - b as isize
 }
 
 /// The elements of a window, row by row.
@@ -506,7 +482,7 @@ impl Plan {
                 let fill = |(x, to): (&[f32], &mut [f32])| {
                     vectorised(
                         #[inline(always)]
-                        || padded.fill(x, self.size, to),
+                        || padded.fill(x, self.size, 0..padded.size[0], to),
                     );
                 };
                 if together {

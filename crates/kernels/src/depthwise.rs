@@ -17,7 +17,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::Planes;
 use crate::conv::{THREAD, Windows};
-use crate::product::read;
+use crate::padded::{Padded, inside, pairs, reach, write};
 use crate::threads::{for_each_part, with_scratch};
 use crate::window::Axis;
 
@@ -121,64 +121,30 @@ struct Plan {
     sums: [Range<usize>; 2],
     /// How many rows of sums are computed together.
     tile: usize,
-    /// Rows and columns of a padded plane in the scratch: those of a tile, and those beyond.
-    padded: [usize; 2],
+    /// Of a plane in the scratch: the rows of a tile, and those beyond.
+    padded: Padded,
     /// How many padded planes there are.
     planes: usize,
-    /// The remainders of row and column that each of them holds, forwards.
-    remainders: Vec<[usize; 2]>,
     phases: Vec<Phase>,
 }
 
-/// How far the last element of a window reaches, in steps of the stride.
-pub(crate) fn reach(axis: &Axis) -> usize {
-    (axis.kernel - 1) * axis.dilation / axis.stride
-}
-
-/// The remainders that elements of windows leave.
-fn remainders(axis: &Axis) -> Vec<usize> {
-    let mut found: Vec<usize> = (0..axis.kernel)
-        .map(|t| t * axis.dilation % axis.stride)
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
-/// Every remainder of a row with every one of a column.
-pub(crate) fn pairs(rows: &Axis, cols: &Axis) -> Vec<[usize; 2]> {
-    let columns = remainders(cols);
-    let rows = remainders(rows).into_iter();
-    rows.flat_map(|a| columns.iter().map(move |b| [a, *b]))
-        .collect()
-}
-
-/// Which of the places `i * stride + remainder`, counted in the padded axis, lie in the axis itself, among
-/// `places`.
-pub(crate) fn inside(axis: &Axis, remainder: usize, places: &Range<usize>) -> Range<usize> {
-    let first = axis.before.saturating_sub(remainder).div_ceil(axis.stride);
-    let end = (axis.before + axis.size)
-        .saturating_sub(remainder)
-        .div_ceil(axis.stride);
-    let first = first.clamp(places.start, places.end);
-    first..end.clamp(first, places.end)
-}
-
 impl Plan {
-    /// Without phases; `None` where the padded planes are too large for a thread.
+    /// Without phases; `None` where the padded planes, `each` of them for every one of `padded`, are too large for a thread.
     fn new(
         weight: Planes,
         windows: &Windows,
         sums: [Range<usize>; 2],
-        planes: usize,
+        each: usize,
+        padded: impl FnOnce([usize; 2]) -> Padded,
     ) -> Option<Self> {
         let [outputs, inputs, ..] = weight.dims();
         assert_eq!(inputs, 1, "windows that see one channel");
         let (rows, cols) = (windows.geometry.rows, windows.geometry.cols);
         let width = sums[1].len() + reach(&cols);
         let tile = (TILE / width.max(1)).clamp(1, sums[0].len().max(1));
-        let padded = [tile + reach(&rows), width];
-        let numbers = padded.into_iter().fold(planes, usize::saturating_mul);
+        let padded = padded([tile, sums[1].len()]);
+        let planes = each * padded.starts.len();
+        let numbers = padded.size.into_iter().fold(planes, usize::saturating_mul);
         (numbers <= THREAD).then_some(Self {
             rows,
             cols,
@@ -187,7 +153,6 @@ impl Plan {
             tile,
             padded,
             planes,
-            remainders: Vec::new(),
             phases: Vec::new(),
         })
     }
@@ -195,21 +160,15 @@ impl Plan {
     /// One phase, which reads a padded plane for each remainder.
     fn forward(weight: Planes, windows: &Windows) -> Option<Self> {
         let (rows, cols) = (windows.geometry.rows, windows.geometry.cols);
-        let remainders = pairs(&rows, &cols);
         let sums = [0..rows.out, 0..cols.out];
-        let mut plan = Self::new(weight, windows, sums, remainders.len())?;
-        plan.remainders = remainders;
-        let [_, width] = plan.padded;
+        let padded = |count| Padded::of_windows(&rows, &cols, count);
+        let mut plan = Self::new(weight, windows, sums, 1, padded)?;
         let mut taps = Vec::new();
         for row in 0..rows.kernel {
             for col in 0..cols.kernel {
-                let (down, right) = (row * rows.dilation, col * cols.dilation);
-                let left_over = [down % rows.stride, right % cols.stride];
-                let before = plan.remainders.iter().take_while(|r| **r != left_over);
-                let plane = before.count() * plan.plane();
                 taps.push(Tap {
                     weight: row * cols.kernel + col,
-                    offset: plane + down / rows.stride * width + right / cols.stride,
+                    offset: plan.padded.offset(&rows, &cols, [row, col]),
                 });
             }
         }
@@ -229,8 +188,12 @@ impl Plan {
         };
         let [outputs, ..] = weight.dims();
         let multiplier = outputs / windows.groups;
-        let mut plan = Self::new(weight, windows, [sums(&rows), sums(&cols)], multiplier)?;
-        let [_, width] = plan.padded;
+        let sums = [sums(&rows), sums(&cols)];
+        // Rows are counted from the first of a tile.
+        let first = [0, sums[1].start];
+        let padded = |count| Padded::of_gradient(&rows, &cols, first, count);
+        let mut plan = Self::new(weight, windows, sums, multiplier, padded)?;
+        let [_, width] = plan.padded.size;
         let leaving = |axis: Axis, remainder: usize| {
             (0..axis.kernel).filter(move |t| t * axis.dilation % axis.stride == remainder)
         };
@@ -244,7 +207,7 @@ impl Plan {
                         let left = reach(&cols) - col * cols.dilation / cols.stride;
                         taps.push(Tap {
                             weight: (output * rows.kernel + row) * cols.kernel + col,
-                            offset: output * plan.plane() + up * width + left,
+                            offset: output * plan.padded.plane() + up * width + left,
                         });
                     }
                 }
@@ -263,24 +226,19 @@ impl Plan {
         self.rows.kernel * self.cols.kernel
     }
 
-    /// Numbers in a padded plane.
-    fn plane(&self) -> usize {
-        self.padded[0] * self.padded[1]
-    }
-
     /// The sums of a tile with what lies between their rows.
     fn stretch(&self, rows: usize) -> usize {
-        (rows - 1) * self.padded[1] + self.sums[1].len()
+        (rows - 1) * self.padded.size[1] + self.sums[1].len()
     }
 
     /// The padded planes, vectors beyond them, and the sums.
     fn scratch(&self) -> usize {
-        self.planes * self.plane() + LANES + self.stretch(self.tile).next_multiple_of(LANES)
+        self.planes * self.padded.plane() + LANES + self.stretch(self.tile).next_multiple_of(LANES)
     }
 
     /// Parts of the scratch for the padded planes and the sums of `rows` rows.
     fn split<'s>(&self, scratch: &'s mut [f32], rows: usize) -> (&'s mut [f32], &'s mut [f32]) {
-        let (planes, sums) = scratch.split_at_mut(self.planes * self.plane() + LANES);
+        let (planes, sums) = scratch.split_at_mut(self.planes * self.padded.plane() + LANES);
         (
             planes,
             &mut sums[..self.stretch(rows).next_multiple_of(LANES)],
@@ -337,31 +295,12 @@ impl WithSimd for On<'_, Forward<'_>> {
             y,
         } = self.task;
         let (rows, cols) = (&plan.rows, &plan.cols);
-        let [height, width] = plan.padded;
+        let [_, width] = plan.padded.size;
         let taps = rows.kernel * cols.kernel;
         for tile in plan.tiles() {
             let (planes, sums) = plan.split(self.scratch, tile.len());
-            let each = planes.chunks_exact_mut(height * width);
-            for (plane, &[a, b]) in each.zip(&plan.remainders) {
-                let places = tile.start..tile.end + reach(rows);
-                let lines = inside(rows, a, &places);
-                let columns = inside(cols, b, &(0..width));
-                for (i, line) in places.zip(plane.chunks_exact_mut(width)) {
-                    if !lines.contains(&i) || columns.is_empty() {
-                        line.fill(0.0);
-                        continue;
-                    }
-                    let row = (i * rows.stride + a - rows.before) * cols.size;
-                    let first = columns.start * cols.stride + b - cols.before;
-                    line[..columns.start].fill(0.0);
-                    line[columns.end..].fill(0.0);
-                    read(
-                        &mut line[columns.clone()],
-                        &x[row + first..row + cols.size],
-                        cols.stride,
-                    );
-                }
-            }
+            let lines = tile.start..tile.end + reach(rows);
+            plan.padded.fill(x, [rows.size, cols.size], lines, planes);
             for output in 0..plan.multiplier {
                 let bias = bias.map_or(0.0, |bias| bias[output]);
                 let weights = &weights[output * taps..(output + 1) * taps];
@@ -393,33 +332,24 @@ impl WithSimd for On<'_, Transpose<'_>> {
             x,
         } = self.task;
         let (rows, cols) = (&plan.rows, &plan.cols);
-        let [height, width] = plan.padded;
+        let [_, width] = plan.padded.size;
         let places = &plan.sums[1];
-        // Of a line of a padded plane, the columns that the gradient has.
-        let before = reach(cols);
-        let columns = before.saturating_sub(places.start).min(width)
-            ..(cols.out + before).saturating_sub(places.start).min(width);
+        let among = |range: Range<usize>, places: &Range<usize>| {
+            let first = range.start.clamp(places.start, places.end);
+            first..range.end.clamp(first, places.end)
+        };
         for tile in plan.tiles() {
             let (planes, sums) = plan.split(self.scratch, tile.len());
             let outputs = g.chunks_exact(rows.out * cols.out);
-            for (plane, g) in planes.chunks_exact_mut(height * width).zip(outputs) {
-                let lines = (tile.start..tile.end + reach(rows)).zip(plane.chunks_exact_mut(width));
-                for (i, line) in lines {
-                    let row = i.checked_sub(reach(rows)).filter(|row| *row < rows.out);
-                    let Some(row) = row.filter(|_| !columns.is_empty()) else {
-                        line.fill(0.0);
-                        continue;
-                    };
-                    let first = row * cols.out + (columns.start + places.start - before);
-                    line[..columns.start].fill(0.0);
-                    line[columns.end..].fill(0.0);
-                    line[columns.clone()].copy_from_slice(&g[first..first + columns.len()]);
-                }
+            let lines = tile.start..tile.end + reach(rows);
+            for (plane, g) in planes.chunks_exact_mut(plan.padded.plane()).zip(outputs) {
+                let size = [rows.out, cols.out];
+                plan.padded.fill(g, size, lines.clone(), plane);
             }
             for phase in &plan.phases {
                 sum(simd, sums, planes, weights, &phase.taps, 0.0);
-                let lines = inside(rows, phase.rows, &tile);
-                let columns = inside(cols, phase.cols, places);
+                let lines = among(inside(rows, phase.rows), &tile);
+                let columns = among(inside(cols, phase.cols), places);
                 if columns.is_empty() {
                     continue;
                 }
@@ -428,15 +358,7 @@ impl WithSimd for On<'_, Transpose<'_>> {
                     let sums = &sums[columns.start - places.start..columns.end - places.start];
                     let row = (i * rows.stride + phase.rows - rows.before) * cols.size;
                     let first = columns.start * cols.stride + phase.cols - cols.before;
-                    let x = &mut x[row + first..row + cols.size];
-                    match cols.stride {
-                        1 => x[..sums.len()].copy_from_slice(sums),
-                        stride => {
-                            for (x, sum) in x.iter_mut().step_by(stride).zip(sums) {
-                                *x = *sum;
-                            }
-                        }
-                    }
+                    write(&mut x[row + first..row + cols.size], sums, cols.stride);
                 }
             }
         }

@@ -15,7 +15,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::padded::within;
+use crate::padded::{read, within};
 use crate::threads::with_scratch;
 
 /// Vectors in a row of the widest panel of columns. Six rows of four vectors of sums fit into 32 registers, and into 16
@@ -128,6 +128,9 @@ struct Segment {
     at: usize,
 }
 
+/// Parts of a panel of columns, and where each goes in a row of the result.
+type Runs = Vec<(Range<usize>, usize)>;
+
 /// Where the columns of a product lie in a row of the result.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Grid {
@@ -161,7 +164,7 @@ impl Grid {
     }
 
     /// Where the columns of a panel go: what of it, and where the first of these goes.
-    fn runs(&self, columns: Range<usize>, runs: &mut Vec<(Range<usize>, usize)>) {
+    fn runs(&self, columns: Range<usize>, runs: &mut Runs) {
         runs.clear();
         if self.is_line() {
             runs.push((0..columns.len(), self.first + columns.start));
@@ -273,20 +276,23 @@ impl WithSimd for On<'_, '_> {
                 .collect(),
         };
         let mut segments = Vec::new();
-        let mut runs = Vec::new();
+        let mut runs: Vec<Runs> = vec![Vec::new(); together(depth)];
         let step = together(depth) * width;
         for first in part.columns.clone().step_by(step) {
             let some = first..part.columns.end.min(first + step);
-            if let Columns::Windows(windows) = columns {
-                for (i, first) in some.clone().step_by(width).enumerate() {
-                    windows.segments(first..some.end.min(first + width), &mut segments);
+            let each = || {
+                let firsts = some.clone().step_by(width);
+                firsts.map(|first| first..some.end.min(first + width))
+            };
+            for (i, some) in each().enumerate() {
+                part.grid.runs(some.clone(), &mut runs[i]);
+                if let Columns::Windows(windows) = columns {
+                    windows.segments(some, &mut segments);
                     windows.gather(depth, &segments, &mut scratch[i * panel..], width);
                 }
             }
             for rows in panels.clone() {
-                for (i, first) in some.clone().step_by(width).enumerate() {
-                    let some = first..some.end.min(first + width);
-                    part.grid.runs(some.clone(), &mut runs);
+                for ((i, some), runs) in each().enumerate().zip(&runs) {
                     let (values, terms) = match columns {
                         Columns::Placed(values) => (&values[some.start..], terms),
                         Columns::Windows(_) => (&scratch[i * panel..], &packed[..]),
@@ -298,7 +304,7 @@ impl WithSimd for On<'_, '_> {
                         values,
                         terms,
                         columns: some,
-                        runs: &runs,
+                        runs,
                     };
                     match height {
                         1 => tile.rows::<S, 1>(simd),
@@ -498,25 +504,6 @@ fn zero(to: &mut [f32], len: usize) {
     }
     for to in to.chunks_exact_mut(LANES).take(whole / LANES) {
         to.fill(0.0);
-    }
-}
-
-/// Every `stride`th number of `row`.
-#[inline(always)]
-pub(crate) fn read(line: &mut [f32], row: &[f32], stride: usize) {
-    match stride {
-        1 => line.copy_from_slice(&row[..line.len()]),
-        // What has a constant for its stride becomes shuffles of vectors.
-        2 => {
-            for (y, x) in line.iter_mut().zip(row.chunks(2)) {
-                *y = x[0];
-            }
-        }
-        stride => {
-            for (y, x) in line.iter_mut().zip(row.iter().step_by(stride)) {
-                *y = *x;
-            }
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every so many slices along an axis.
 
-use crate::product::read;
+use crate::padded::{read, write};
 use crate::threads::for_each_part;
 
 /// Slices along the middle axis of `[outer, size, inner]`: `count` of them from `start` on, `step` apart, backwards if
@@ -55,10 +55,7 @@ impl Steps {
         for_each_part(&mut x, to, to, |i, x| {
             let g = &g[i * from..(i + 1) * from];
             match (self.inner, usize::try_from(self.step)) {
-                (1, Ok(step)) => {
-                    let x = x[self.start..].iter_mut().step_by(step);
-                    x.zip(g).for_each(|(x, g)| *x = *g);
-                }
+                (1, Ok(step)) => write(&mut x[self.start..], g, step),
                 (inner, _) => {
                     for (k, g) in g.chunks_exact(inner).enumerate() {
                         x[self.at(k) * inner..][..inner].copy_from_slice(g);
