@@ -11,6 +11,9 @@ use crate::wording::in_flags;
 /// Exit code for arguments that cannot be right, as opposed to 1 for work that failed.
 const USAGE: u8 = 2;
 
+/// The exit code where everything was done, but for what could not be: values that failed, pictures that were skipped.
+pub const WITH_FAILURES: u8 = 3;
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub enum CliError {

@@ -5,21 +5,15 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use elucid::vision::input::{MAX_FILE_BYTES, file_of};
+use elucid::vision::input::{MAX_FILE_BYTES, PICTURE_ENDINGS, file_of, is_picture};
 use glob::MatchOptions;
 use serde::Serialize;
 
 use crate::console::Console;
-use crate::error::CliError;
+use crate::error::{CliError, WITH_FAILURES};
 
 /// Stands for standard input, which holds one picture.
 const STDIN: &str = "-";
-
-/// Endings of the files in a folder that are pictures.
-const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];
-
-/// Some pictures were skipped, and all others done.
-const WITH_FAILURES: u8 = 3;
 
 /// How many names the last line has.
 const NAMED: usize = 5;
@@ -51,18 +45,16 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(cannot)? {
         let path = entry.map_err(cannot)?.path();
-        let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-        let is_picture = ending.is_some_and(|e| ENDINGS.contains(&e.as_str()));
         let name = path.file_name().unwrap_or_default();
         let is_hidden = name.as_encoded_bytes().starts_with(b".");
-        if is_picture && !is_hidden && path.is_file() {
+        if is_picture(&path) && !is_hidden && path.is_file() {
             found.push(path);
         }
     }
     if found.is_empty() {
         return Err(CliError::Failure(format!(
             "the folder {shown} holds no picture: no file ends with .{}",
-            ENDINGS.join(", .")
+            PICTURE_ENDINGS.join(", .")
         )));
     }
     found.sort();

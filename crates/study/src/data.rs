@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use elucid_metrics::csv::{self, Record};
 use elucid_models::{is_synset, sha256};
+use elucid_vision::input::is_picture;
 use elucid_vision::{Model, ModelError};
 
 use crate::error::StudyError;
@@ -18,9 +19,6 @@ const FILE: &[&str] = &["file", "image", "filename", "path"];
 const CLASS: &[&str] = &["class_index", "class", "label", "class_name"];
 const CORNERS: [&str; 4] = ["xmin", "ymin", "xmax", "ymax"];
 const SIZE: [&str; 2] = ["width", "height"];
-
-/// Endings of files in the folder of a class that are photographs.
-const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "webp", "bmp", "gif"];
 
 /// An image with one label.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,9 +128,7 @@ impl Data {
                 continue;
             };
             for file in entries(&folder)? {
-                let ending = file.extension().map(|e| e.to_string_lossy().to_lowercase());
-                let is_photo = ending.is_some_and(|e| ENDINGS.contains(&e.as_str()));
-                let (Some(file_name), true) = (visible_name(&file), is_photo) else {
+                let (Some(file_name), true) = (visible_name(&file), is_picture(&file)) else {
                     continue;
                 };
                 listed.push(Listed {
@@ -427,6 +423,22 @@ mod tests {
         fs::remove_dir_all(folder.path().join(number(7))).unwrap();
         let found: Vec<usize> = classes(resolved(&model).unwrap());
         assert_eq!(found[6..8], [993, 991]);
+    }
+
+    #[test]
+    fn folders_of_every_kind_of_picture() {
+        let folder = tempfile::tempdir().unwrap();
+        let class = folder.path().join("285");
+        fs::create_dir(&class).unwrap();
+        for name in ["a.TIF", "b.tiff", "c.png", "notes.txt"] {
+            fs::write(class.join(name), "").unwrap();
+        }
+        let items = Data::read(folder.path())
+            .unwrap()
+            .resolve(&model())
+            .unwrap();
+        let files: Vec<&str> = items.iter().map(|item| item.file.as_str()).collect();
+        assert_eq!(files, ["285/a.TIF", "285/b.tiff", "285/c.png"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use elucid::study::{
 
 use crate::args::{GradientArgs, ModelArgs, RunArgs};
 use crate::console::{Console, Output, table, to_json};
-use crate::error::CliError;
+use crate::error::{CliError, WITH_FAILURES};
 use crate::flags_or::FlagsOr;
 use crate::interrupt::Interrupt;
 use crate::known;
@@ -36,9 +36,6 @@ mod watch;
 
 /// Ended by a signal, and to be gone on with: EX_TEMPFAIL of sysexits.h.
 const TO_GO_ON: u8 = 75;
-
-/// Everything is measured, but some values failed.
-const WITH_FAILURES: u8 = 3;
 
 /// What only the command that measures can be told.
 const TRY_AGAIN: &str = "; the same command with --resume --retry-failed tries them again";

@@ -22,6 +22,16 @@ pub fn is_array(path: impl AsRef<Path>) -> bool {
     is(path, &["npy", "npz"]) || split(path).1.is_some()
 }
 
+/// Endings of the names of files that are pictures, of kinds that can be read, in small letters.
+pub const PICTURE_ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];
+
+/// Whether a name ends as one of a picture does: in [`PICTURE_ENDINGS`], in small or capital letters.
+pub fn is_picture(path: impl AsRef<Path>) -> bool {
+    let ending = path.as_ref().extension();
+    let ending = ending.map(|ending| ending.to_string_lossy().to_lowercase());
+    ending.is_some_and(|ending| PICTURE_ENDINGS.contains(&ending.as_str()))
+}
+
 /// The file that a name means: that of the archive, for `FILE.npz:MEMBER`.
 pub fn file_of(path: impl AsRef<Path>) -> PathBuf {
     split(path.as_ref()).0
