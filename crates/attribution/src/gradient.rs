@@ -8,7 +8,7 @@
 //! here), its tutorial the L2 norm, Captum's `Saliency` absolute values. They agree that the target
 //! is the logit, not the softmax.
 
-use elucid_graph::{INPUT, ImageBatch};
+use elucid_graph::{INPUT, ImageBatch, backward};
 use elucid_vision::Model;
 
 use crate::attribution::Attribution;
@@ -92,7 +92,7 @@ impl Gradient {
             let at_target = recording.value(&input.target.layer)?.clone().require_grad();
             let score = input.target.score(&at_target, &rows)?;
             let seed = match score.is_tracked() {
-                true => at_target.gradient(&score.clone().sum().backward()),
+                true => at_target.gradient(&backward(&score.clone().sum())),
                 false => None,
             };
             scores.extend(to_vec(&score.into())?);

@@ -1,7 +1,7 @@
 //! Recorded passes: what methods that walk a model backwards operator by operator start from.
 
 use burn::tensor::Tensor;
-use elucid_graph::{Activation, Recording};
+use elucid_graph::{Activation, Recording, backward};
 use elucid_vision::Model;
 use ndarray::ArrayD;
 
@@ -35,7 +35,7 @@ impl Context<'_> {
         let leaf = at_target.clone().require_grad();
         let scores = self.target.score(&leaf, rows)?;
         let gradient = match scores.is_tracked() {
-            true => leaf.gradient(&scores.clone().sum().backward()),
+            true => leaf.gradient(&backward(&scores.clone().sum())),
             false => None,
         };
         let reaches = self.layer == self.target.layer

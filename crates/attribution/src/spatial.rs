@@ -12,7 +12,7 @@
 use std::collections::HashSet;
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, INPUT, ImageBatch, Span};
+use elucid_graph::{Activation, INPUT, ImageBatch, Span, backward};
 use elucid_progress::Reporter;
 use elucid_rules::{RuleUse, Rules};
 use elucid_vision::Model;
@@ -363,7 +363,7 @@ impl Job<'_> {
         let score = (reached * cotangents).sum();
         // A rule may cut the gradient off.
         let gradient = match score.is_tracked() {
-            true => leaf.gradient(&score.backward()),
+            true => leaf.gradient(&backward(&score)),
             false => None,
         };
         let Some(gradient) = gradient else {

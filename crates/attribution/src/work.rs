@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use elucid_graph::{Activation, INPUT, ImageBatch, LongRows};
+use elucid_graph::{Activation, INPUT, ImageBatch, LongRows, backward};
 use elucid_progress::Reporter;
 use elucid_rules::{RuleUse, Rules};
 use elucid_vision::Model;
@@ -497,7 +497,7 @@ impl<'w> Context<'w> {
         let leaf = at.require_grad();
         let scores = self.run(rows, leaf.clone(), &self.rules)?;
         let gradient = match scores.is_tracked() {
-            true => leaf.gradient(&scores.clone().sum().backward()),
+            true => leaf.gradient(&backward(&scores.clone().sum())),
             false => None,
         };
         let gradient = gradient.ok_or_else(|| self.no_path())?;

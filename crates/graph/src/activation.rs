@@ -2,6 +2,7 @@
 
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use elucid_kernels::among_threads;
 use elucid_rules::AnyRank;
 use ndarray::{ArcArray, ArrayD, IxDyn};
 
@@ -108,7 +109,7 @@ impl Activation {
             .into()
     }
 
-    /// The gradient at this leaf; `None` when what was differentiated does not depend on it.
+    /// The gradient at this leaf, of what [`backward`] differentiated; `None` when what was differentiated does not depend on it.
     pub fn gradient(&self, gradients: &Gradients) -> Option<Self> {
         self.cast::<1>().grad(gradients).map(Self::from)
     }
@@ -260,4 +261,11 @@ impl IntoView for Activation {
     fn into_view(self, shape: &[usize]) -> Activation {
         AnyRank::from(self).view(shape).into()
     }
+}
+
+/// The gradients of what was computed from leaves of an autodiff graph, of its sum where it has several numbers.
+///
+/// It is burn's own, called where the kernels do their work.
+pub fn backward<const D: usize>(y: &Tensor<D>) -> Gradients {
+    among_threads(|| y.backward())
 }

@@ -34,7 +34,7 @@ mod registry;
 mod rules;
 mod together;
 
-pub use activation::Activation;
+pub use activation::{Activation, backward};
 pub use attributes::{Attribute, Attributes};
 pub use blocks::{
     Affine, Block, Blocks, GateFunction, Layout, Layouts, Pattern, Statistics, TokenAxis,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use elucid_kernels::among_threads;
 use elucid_rules::{AnyRank, RuleUse, Rules};
 
 use crate::activation::Activation;
@@ -193,7 +194,7 @@ impl<'m> Pass<'m> {
     pub(crate) fn watched(
         self,
         layers: &[String],
-        watch: &mut impl Watch,
+        watch: &mut (impl Watch + Send),
     ) -> Result<(), GraphError> {
         watch.begins();
         let runs = self.start(layers)?.runs;
@@ -384,7 +385,11 @@ impl<'m> Run<'m> {
     }
 
     /// Plans and runs all of it, and tells `watch`.
-    pub fn run_all(&mut self, watch: &mut impl Watch) -> Result<(), GraphError> {
+    pub fn run_all(&mut self, watch: &mut (impl Watch + Send)) -> Result<(), GraphError> {
+        among_threads(|| self.run_parts(watch))
+    }
+
+    fn run_parts(&mut self, watch: &mut impl Watch) -> Result<(), GraphError> {
         self.model.check_rules(&self.rules)?;
         self.rule_uses = self.rules.unused();
         loop {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use elucid_rules::{Algebra, OpKind};
 
+use crate::activation;
 use crate::bound::BoundGraph;
 use crate::error::GraphError;
 use crate::graph::{NodeId, ValueId};
@@ -450,7 +451,7 @@ impl Pass<'_> {
                     });
                 }
                 let began = Instant::now();
-                let gradients = scores.backward();
+                let gradients = activation::backward(&scores);
                 finish(model);
                 back_alone.0.push(began.elapsed());
                 both.0.push(start.elapsed());

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::Planes;
 use crate::depthwise;
-use crate::gemm::{Matrix, add_product};
+use crate::gemm::{Matrix, put_product};
 use crate::padded::{Padded, behind, inside, pairs, reach};
 use crate::product::{self, Columns, Grid, Product, Tap, Term, Weights};
 use crate::threads::{vectorised, with_scratch};
@@ -231,11 +231,10 @@ impl Sizes {
             for_each_part(y, made * row, |i, y, together| {
                 let group = i % self.groups;
                 let bias = bias.map(|bias| &bias[group * made..][..made]);
-                let y = filled(y, row, bias);
                 let matrix = matrix(group);
                 let len = matrix.columns * row;
                 let x = Matrix::packed(&x.values()[i * len..(i + 1) * len], matrix.columns, row);
-                add_product(y, row, matrix, x, together);
+                put_product(y, matrix, x, bias, together);
             });
         })
     }
@@ -411,7 +410,7 @@ impl Plan {
     ) -> Vec<f32> {
         written(n * groups * self.made * row, |y| {
             if !self.is_whole {
-                filled(y, row, None);
+                y.fill(MaybeUninit::new(0.0));
             }
             // Nothing arrives where steps are longer than the plane.
             if !self.phases.is_empty() {
@@ -514,24 +513,6 @@ fn written(len: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> 
         values.set_len(len);
     }
     values
-}
-
-/// Fills rows of `row` numbers with a number of `bias` each, or all with zeros.
-fn filled<'y>(y: &'y mut [MaybeUninit<f32>], row: usize, bias: Option<&[f32]>) -> &'y mut [f32] {
-    match bias {
-        Some(bias) => {
-            assert_eq!(bias.len() * row, y.len(), "a number for each row");
-            for (y, bias) in y.chunks_exact_mut(row.max(1)).zip(bias) {
-                y.fill(MaybeUninit::new(*bias));
-            }
-        }
-        None => y.fill(MaybeUninit::new(0.0)),
-    }
-    // SAFETY: all of them have just been filled.
-    #[allow(unsafe_code)]
-    unsafe {
-        y.assume_init_mut()
-    }
 }
 
 /// Calls `f(i, part, together)` for each part of `len` numbers. As many as share out evenly have a thread each; all

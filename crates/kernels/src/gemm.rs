@@ -1,6 +1,16 @@
 //! Products of matrices in slices.
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
 use gemm::Parallelism;
+use rayon::prelude::*;
+
+/// Columns and rows of the largest tile that a processor computes at once: parts that hold whole ones waste none.
+const TILE: [usize; 2] = [96, 4];
+
+/// Multiplications below which a part costs more to hand out than to do.
+const PART: usize = 1 << 19;
 
 /// A matrix in a slice: element `[i, j]` is `values[i * row_stride + j * column_stride]`.
 #[derive(Debug, Clone, Copy)]
@@ -48,23 +58,29 @@ fn extent(rows: usize, columns: usize, row_stride: usize, column_stride: usize) 
     last_row.checked_add(last_column)?.checked_add(1)
 }
 
-/// `y += a b` for a `y` of `a.rows` rows of `b.columns` elements, `row_stride` apart.
+/// Puts `a b + bias` into `y`, `a.rows` rows of `b.columns` numbers one after the other, of which nothing is read; `bias` is
+/// what is added to each row, nothing without.
 ///
 /// # Panics
 ///
-/// When sizes do not fit, a matrix leaves its slice, or rows of `y` overlap.
-pub fn add_product(y: &mut [f32], row_stride: usize, a: Matrix, b: Matrix, on_all_threads: bool) {
+/// When sizes do not fit, or a matrix leaves its slice.
+pub fn put_product<'y>(
+    y: &'y mut [MaybeUninit<f32>],
+    a: Matrix,
+    b: Matrix,
+    bias: Option<&[f32]>,
+    on_all_threads: bool,
+) -> &'y mut [f32] {
     assert_eq!(a.columns, b.rows, "matrices that can be multiplied");
     let (rows, columns, inner) = (a.rows, b.columns, a.columns);
-    if rows == 0 || columns == 0 || inner == 0 {
-        return;
-    }
-    assert!(row_stride >= columns, "rows of a product do not overlap");
-    let within = |extent: Option<usize>, len: usize| extent.is_some_and(|extent| extent <= len);
-    assert!(
-        within(extent(rows, columns, row_stride, 1), y.len()),
-        "a product within its slice"
+    assert_eq!(
+        rows.checked_mul(columns),
+        Some(y.len()),
+        "a product as large as its slice"
     );
+    if let Some(bias) = bias {
+        assert_eq!(bias.len(), rows, "a bias for each row");
+    }
     for matrix in [a, b] {
         let Matrix {
             values,
@@ -73,48 +89,126 @@ pub fn add_product(y: &mut [f32], row_stride: usize, a: Matrix, b: Matrix, on_al
             row_stride,
             column_stride,
         } = matrix;
+        let extent = match rows.min(columns) {
+            0 => Some(0),
+            _ => extent(rows, columns, row_stride, column_stride),
+        };
         assert!(
-            within(
-                extent(rows, columns, row_stride, column_stride),
-                values.len()
-            ),
+            extent.is_some_and(|extent| extent <= values.len()),
             "a matrix within its slice"
         );
     }
-    let parallelism = if on_all_threads {
-        Parallelism::Rayon(0)
-    } else {
-        Parallelism::None
+    let product = Product {
+        start: y.as_mut_ptr().cast(),
+        a,
+        b,
+        bias,
     };
-    // Strides address elements of slices, whose sizes in bytes fit into an `isize`; those of an axis
-    // of one element are never multiplied by more than zero.
-    let stride = |stride: usize| stride as isize;
-    // SAFETY: every element that the three matrices address lies within its slice, as was just
-    // checked; `y` is borrowed mutably, so it shares no element with `a` and `b`, and as its rows do
-    // not overlap, no two of its elements are one.
+    let parts = match on_all_threads {
+        true => (rows.saturating_mul(columns).saturating_mul(inner) / PART)
+            .min(rayon::current_num_threads()),
+        false => 1,
+    };
+    if parts < 2 {
+        product.put(0..rows, 0..columns);
+    } else {
+        // Each part reads all of the other factor, the smaller one if that leaves it whole tiles.
+        let [wide, tall] = TILE;
+        let by_columns = columns >= wide * parts && (columns >= rows || rows < tall * parts);
+        let parts: Vec<[Range<usize>; 2]> = match by_columns {
+            true => (shares(columns, parts, wide).into_iter())
+                .map(|columns| [0..rows, columns])
+                .collect(),
+            false => (shares(rows, parts, tall).into_iter())
+                .map(|rows| [rows, 0..columns])
+                .collect(),
+        };
+        parts
+            .into_par_iter()
+            .with_max_len(1)
+            .for_each(|[rows, columns]| product.put(rows, columns));
+    }
+    // SAFETY: the parts are all of the rows and columns, and each was filled.
     #[allow(unsafe_code)]
     unsafe {
-        gemm::gemm(
-            rows,
-            columns,
-            inner,
-            y.as_mut_ptr(),
-            1,
-            stride(row_stride),
-            true,
-            a.values.as_ptr(),
-            stride(a.column_stride),
-            stride(a.row_stride),
-            b.values.as_ptr(),
-            stride(b.column_stride),
-            stride(b.row_stride),
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            parallelism,
-        );
+        y.assume_init_mut()
+    }
+}
+
+/// About equal parts of `count`, of whole tiles but for the last.
+fn shares(count: usize, parts: usize, tile: usize) -> Vec<Range<usize>> {
+    let parts = parts.min(count.div_ceil(tile));
+    let end = |part: usize| match part == parts {
+        true => count,
+        // As many as are full, to the nearest.
+        false => (count * part + parts * tile / 2) / (parts * tile) * tile,
+    };
+    let parts = (0..parts).map(|part| end(part)..end(part + 1));
+    parts.filter(|part| !part.is_empty()).collect()
+}
+
+/// A product that was checked, and where it is put.
+struct Product<'a> {
+    start: *mut f32,
+    a: Matrix<'a>,
+    b: Matrix<'a>,
+    bias: Option<&'a [f32]>,
+}
+
+// SAFETY: it stands for a slice that is borrowed mutably, of which threads write different rows or columns.
+#[allow(unsafe_code)]
+unsafe impl Sync for Product<'_> {}
+
+impl Product<'_> {
+    /// Puts some rows and columns.
+    fn put(&self, rows: Range<usize>, columns: Range<usize>) {
+        let Self { start, a, b, bias } = *self;
+        let row = b.columns;
+        let first = rows.start * row + columns.start;
+        for i in rows.clone() {
+            let bias = bias.map_or(0.0, |bias| bias[i]);
+            // SAFETY: these columns of the row lie within the product, and nobody else has them.
+            #[allow(unsafe_code)]
+            unsafe {
+                let place = start
+                    .add(i * row + columns.start)
+                    .cast::<MaybeUninit<f32>>();
+                std::slice::from_raw_parts_mut(place, columns.len()).fill(MaybeUninit::new(bias));
+            }
+        }
+        if rows.is_empty() || columns.is_empty() || a.columns == 0 {
+            return;
+        }
+        // Strides address elements of slices, whose sizes in bytes fit into an `isize`; those of an axis
+        // of one element are never multiplied by more than zero.
+        let stride = |stride: usize| stride as isize;
+        // SAFETY: every element that the three matrices address lies within its slice, as `put_product` checked, and
+        // these rows and columns are among theirs; `y` is borrowed mutably, so it shares no element with `a` and `b`,
+        // these rows and columns of it were just filled, and nobody else has them.
+        #[allow(unsafe_code)]
+        unsafe {
+            gemm::gemm(
+                rows.len(),
+                columns.len(),
+                a.columns,
+                start.add(first),
+                1,
+                stride(row),
+                true,
+                a.values.as_ptr().add(rows.start * a.row_stride),
+                stride(a.column_stride),
+                stride(a.row_stride),
+                b.values.as_ptr().add(columns.start * b.column_stride),
+                stride(b.column_stride),
+                stride(b.row_stride),
+                1.0,
+                1.0,
+                false,
+                false,
+                false,
+                Parallelism::None,
+            );
+        }
     }
 }
 
@@ -128,36 +222,71 @@ mod tests {
             .collect()
     }
 
-    fn naive(y: &mut [f32], row_stride: usize, a: Matrix, b: Matrix) {
-        for i in 0..a.rows {
-            for j in 0..b.columns {
-                let sum: f32 = (0..a.columns)
-                    .map(|k| {
-                        a.values[i * a.row_stride + k * a.column_stride]
-                            * b.values[k * b.row_stride + j * b.column_stride]
-                    })
-                    .sum();
-                y[i * row_stride + j] += sum;
+    /// A slice that nobody has filled; what is put there is not a number until it was written.
+    fn put(a: Matrix, b: Matrix, bias: Option<&[f32]>, on_all_threads: bool) -> Vec<f32> {
+        let mut y = vec![MaybeUninit::new(f32::NAN); a.rows * b.columns];
+        put_product(&mut y, a, b, bias, on_all_threads).to_vec()
+    }
+
+    fn naive(a: Matrix, b: Matrix, bias: Option<&[f32]>) -> Vec<f32> {
+        let places = (0..a.rows).flat_map(|i| (0..b.columns).map(move |j| [i, j]));
+        let at = |m: &Matrix, i: usize, j: usize| m.values[i * m.row_stride + j * m.column_stride];
+        places
+            .map(|[i, j]| {
+                let products = (0..a.columns).map(|k| at(&a, i, k) * at(&b, k, j));
+                bias.map_or(0.0, |bias| bias[i]) + products.sum::<f32>()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn products_are_those_of_loops() {
+        // The last three are shared out: by columns, and by rows.
+        let sizes = [
+            (1, 1, 1),
+            (3, 5, 7),
+            (65, 9, 33),
+            (4, 0, 6),
+            (0, 3, 2),
+            (3, 2, 0),
+            (33, 70, 500),
+            (301, 97, 49),
+            (514, 65, 1),
+            (131, 129, 131),
+        ];
+        for (rows, inner, columns) in sizes {
+            let (a, b, bias) = (
+                numbers(rows * inner),
+                numbers(inner * columns),
+                numbers(rows),
+            );
+            let straight = Matrix::packed(&a, rows, inner);
+            let b = Matrix::packed(&b, inner, columns);
+            let stored_by_columns = Matrix::packed(&a, inner, rows).transposed();
+            for a in [straight, stored_by_columns] {
+                for bias in [None, Some(&bias[..])] {
+                    for on_all_threads in [false, true] {
+                        let got = put(a, b, bias, on_all_threads);
+                        assert_eq!(got, naive(a, b, bias), "{rows} x {inner} x {columns}");
+                    }
+                }
             }
         }
     }
 
     #[test]
-    fn products_are_those_of_loops_and_leave_the_rest_alone() {
-        for (rows, inner, columns) in [(1, 1, 1), (3, 5, 7), (65, 9, 33), (4, 0, 6), (0, 3, 2)] {
-            for on_all_threads in [false, true] {
-                let (a, b) = (numbers(rows * inner), numbers(inner * columns));
-                let row_stride = columns + 2;
-                let y = numbers(rows * row_stride);
-                let straight = Matrix::packed(&a, rows, inner);
-                let b = Matrix::packed(&b, inner, columns);
-                let stored_by_columns = Matrix::packed(&a, inner, rows).transposed();
-                for a in [straight, stored_by_columns] {
-                    let (mut got, mut want) = (y.clone(), y.clone());
-                    add_product(&mut got, row_stride, a, b, on_all_threads);
-                    naive(&mut want, row_stride, a, b);
-                    assert_eq!(got, want, "{rows} x {inner} x {columns}");
+    fn shares_are_whole_tiles_and_all_of_it() {
+        for count in 1..400 {
+            for parts in 1..20 {
+                let shares = shares(count, parts, 16);
+                assert!(shares.len() <= parts);
+                let mut next = 0;
+                for share in &shares {
+                    assert!(share.start == next && !share.is_empty());
+                    assert!(share.start % 16 == 0);
+                    next = share.end;
                 }
+                assert_eq!(next, count);
             }
         }
     }
@@ -166,17 +295,20 @@ mod tests {
     #[should_panic(expected = "a matrix within its slice")]
     fn a_matrix_does_not_leave_its_slice() {
         let (a, b) = (numbers(5), numbers(6));
-        let mut y = numbers(4);
-        let a = Matrix::packed(&a, 2, 3);
-        add_product(&mut y, 2, a, Matrix::packed(&b, 3, 2), false);
+        put(
+            Matrix::packed(&a, 2, 3),
+            Matrix::packed(&b, 3, 2),
+            None,
+            false,
+        );
     }
 
     #[test]
-    #[should_panic(expected = "a product within its slice")]
+    #[should_panic(expected = "a product as large as its slice")]
     fn a_product_does_not_leave_its_slice() {
         let (a, b) = (numbers(6), numbers(6));
-        let mut y = numbers(3);
-        let a = Matrix::packed(&a, 2, 3);
-        add_product(&mut y, 2, a, Matrix::packed(&b, 3, 2), false);
+        let mut y = [MaybeUninit::uninit(); 3];
+        let [a, b] = [Matrix::packed(&a, 2, 3), Matrix::packed(&b, 3, 2)];
+        put_product(&mut y, a, b, None, false);
     }
 }

@@ -17,4 +17,4 @@ mod threads;
 pub mod window;
 
 pub use planes::Planes;
-pub use threads::{cpu_threads, vectorised};
+pub use threads::{among_threads, cpu_threads, vectorised};

@@ -18,24 +18,30 @@ use rayon::prelude::*;
 use crate::padded::{read, within};
 use crate::threads::with_scratch;
 
-/// Vectors in a row of the widest panel of columns. Six rows of four vectors of sums fit into 32 registers, and into 16
-/// six of two.
-const VECTORS: usize = 4;
+/// Vectors in a row of a panel of columns, and rows of a panel of weights: the sums fit into 32 registers with what they are
+/// made of. Vectors of columns seldom lie in one line of the cache, which costs another load each: rows are cheaper.
+const TALL: [usize; 2] = [3, 8];
+
+/// The same for few columns, so that weights are read once.
+const WIDE: [usize; 2] = [4, 6];
+
+/// The same for 16 registers.
+const SMALL: [usize; 2] = [2, 6];
 
 /// Numbers in the longest vectors.
 const LANES: usize = 16;
 
 /// Columns of the widest panel.
-pub(crate) const WIDEST: usize = VECTORS * LANES;
-
-/// Rows of the tallest panel: their factors lie in as many places, which want registers, too.
-const TALLEST: usize = 6;
+pub(crate) const WIDEST: usize = WIDE[0] * LANES;
 
 /// Terms that are summed up by themselves.
 const CHAIN: usize = 256;
 
 /// Numbers of panels of columns over which a panel of weights goes at once: they stay in a second-level cache.
 const TILE: usize = 1 << 16;
+
+/// Numbers that columns are placed in, of which a second-level cache holds all.
+const PLACED: usize = 1 << 18;
 
 /// The most panels of columns that go together.
 const PANELS: usize = 4;
@@ -58,20 +64,22 @@ pub(crate) struct Weights<'a> {
 }
 
 /// A term of every sum: where the first row's factor lies among the weights, and where the first column's among what it
-/// multiplies, which only [`Columns::Placed`] asks for.
+/// multiplies, which [`Columns::Windows`] do not ask for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Term {
     pub weight: usize,
     pub column: usize,
 }
 
-/// Vectors in a row of a panel.
+/// Columns of a panel at most, and rows of one of weights.
 #[inline(always)]
-fn vectors<S: Simd>() -> usize {
-    match S::REGISTER_COUNT {
-        32.. => VECTORS,
-        _ => VECTORS / 2,
-    }
+fn tile<S: Simd>(width: usize) -> [usize; 2] {
+    let [vectors, rows] = match S::REGISTER_COUNT {
+        32.. if width > TALL[0] * LANES => WIDE,
+        32.. => TALL,
+        _ => SMALL,
+    };
+    [width.min(vectors * S::F32_LANES), rows]
 }
 
 /// The right factor.
@@ -233,20 +241,46 @@ struct Part<'a> {
     rows: Range<usize>,
     /// Columns, from the beginning of a panel on.
     columns: Range<usize>,
+    /// The most columns of a panel.
+    width: usize,
 }
 
 impl Part<'_> {
-    /// The panels, as even as can be.
-    fn panels(&self) -> impl ExactSizeIterator<Item = Range<usize>> + Clone + use<> {
+    /// The panels of at most `tallest` rows, as even as can be.
+    fn panels(
+        &self,
+        tallest: usize,
+    ) -> impl ExactSizeIterator<Item = Range<usize>> + Clone + use<> {
         let Range { start, end } = self.rows;
-        let (rows, count) = (end - start, (end - start).div_ceil(TALLEST));
+        let (rows, count) = (end - start, (end - start).div_ceil(tallest));
         (0..count).map(move |i| start + i * rows / count..start + (i + 1) * rows / count)
     }
 }
 
-/// Panels of columns that go together.
-fn together(depth: usize) -> usize {
-    (TILE / (depth * WIDEST).max(1)).clamp(1, PANELS)
+/// Some terms, and the furthest places of them.
+#[derive(Debug, Clone, Copy)]
+struct Terms<'a> {
+    terms: &'a [Term],
+    furthest: Term,
+}
+
+impl<'a> Terms<'a> {
+    fn new(terms: &'a [Term]) -> Self {
+        let furthest = |of: fn(&Term) -> usize| terms.iter().map(of).max().unwrap_or(0);
+        let furthest = Term {
+            weight: furthest(|term| term.weight),
+            column: furthest(|term| term.column),
+        };
+        Self { terms, furthest }
+    }
+}
+
+/// Panels of columns that go together, so that weights are read once for all of them.
+fn together(columns: &Columns, depth: usize) -> usize {
+    match columns {
+        Columns::Placed(values) if values.len() <= PLACED => PANELS,
+        _ => (TILE / (depth * WIDEST).max(1)).clamp(1, PANELS),
+    }
 }
 
 struct On<'a, 's> {
@@ -262,10 +296,11 @@ impl WithSimd for On<'_, '_> {
         let Self { part, scratch } = self;
         let Product { terms, columns, .. } = part.product;
         let depth = terms.len();
-        let width = vectors::<S>() * S::F32_LANES;
+        let [width, tallest] = tile::<S>(part.width);
         // Copies of whole vectors run over the end.
         let panel = depth * width + LANES;
-        let panels = part.panels();
+        let panels = part.panels(tallest);
+        // Terms of columns that are copied together.
         let packed: Vec<Term> = match columns {
             Columns::Placed(_) => Vec::new(),
             Columns::Windows(_) => (terms.iter().enumerate())
@@ -275,9 +310,13 @@ impl WithSimd for On<'_, '_> {
                 })
                 .collect(),
         };
+        let terms = Terms::new(match columns {
+            Columns::Placed(_) => terms,
+            Columns::Windows(_) => &packed,
+        });
         let mut segments = Vec::new();
-        let mut runs: Vec<Runs> = vec![Vec::new(); together(depth)];
-        let step = together(depth) * width;
+        let mut runs: Vec<Runs> = vec![Vec::new(); together(&columns, depth)];
+        let step = runs.len() * width;
         for first in part.columns.clone().step_by(step) {
             let some = first..part.columns.end.min(first + step);
             let each = || {
@@ -293,9 +332,9 @@ impl WithSimd for On<'_, '_> {
             }
             for rows in panels.clone() {
                 for ((i, some), runs) in each().enumerate().zip(&runs) {
-                    let (values, terms) = match columns {
-                        Columns::Placed(values) => (&values[some.start..], terms),
-                        Columns::Windows(_) => (&scratch[i * panel..], &packed[..]),
+                    let values = match columns {
+                        Columns::Placed(values) => &values[some.start..],
+                        Columns::Windows(_) => &scratch[i * panel..],
                     };
                     let height = rows.len();
                     let tile = Tile {
@@ -312,7 +351,9 @@ impl WithSimd for On<'_, '_> {
                         3 => tile.rows::<S, 3>(simd),
                         4 => tile.rows::<S, 4>(simd),
                         5 => tile.rows::<S, 5>(simd),
-                        _ => tile.rows::<S, TALLEST>(simd),
+                        6 => tile.rows::<S, 6>(simd),
+                        7 => tile.rows::<S, 7>(simd),
+                        _ => tile.rows::<S, 8>(simd),
                     }
                 }
             }
@@ -326,7 +367,7 @@ struct Tile<'a, 'p> {
     rows: Range<usize>,
     /// What the columns of the terms are places in.
     values: &'p [f32],
-    terms: &'p [Term],
+    terms: Terms<'p>,
     columns: Range<usize>,
     /// Where the columns go.
     runs: &'p [(Range<usize>, usize)],
@@ -339,7 +380,9 @@ impl Tile<'_, '_> {
             1 => self.multiply::<S, M, 1>(simd),
             2 => self.multiply::<S, M, 2>(simd),
             3 => self.multiply::<S, M, 3>(simd),
-            _ => self.multiply::<S, M, VECTORS>(simd),
+            // No panel of more rows is as wide.
+            _ if M <= WIDE[1] => self.multiply::<S, M, 4>(simd),
+            _ => unreachable!("a panel of columns is no wider than its tile"),
         }
     }
 
@@ -357,19 +400,28 @@ impl Tile<'_, '_> {
             }
         }
         let values = &values[top * row..];
-        let last = (M - 1) * row;
-        for terms in self.terms.chunks(CHAIN) {
+        let (columns, Terms { terms, furthest }) = (self.values, self.terms);
+        assert!(
+            furthest.weight + (M - 1) * row < values.len()
+                && furthest.column + width <= columns.len(),
+            "weights and columns of every term"
+        );
+        for terms in terms.chunks(CHAIN) {
             let mut parts = [[simd.splat_f32s(0.0); N]; M];
             for term in terms {
-                let (columns, _) = S::as_simd_f32s(&self.values[term.column..][..width]);
-                let first = term.weight;
-                assert!(first + last < values.len(), "a weight of each row");
+                // SAFETY: no term lies behind the furthest, which was just checked for the last row and the last
+                // column.
+                #[allow(unsafe_code)]
+                let (weights, columns) = unsafe {
+                    let columns = columns.as_ptr().add(term.column).cast::<[S::f32s; N]>();
+                    (values.as_ptr().add(term.weight), columns.read_unaligned())
+                };
                 for (i, parts) in parts.iter_mut().enumerate() {
-                    // SAFETY: it is not behind the last, which was just checked.
+                    // SAFETY: as above.
                     #[allow(unsafe_code)]
-                    let weight = unsafe { *values.get_unchecked(first + i * row) };
+                    let weight = unsafe { *weights.add(i * row) };
                     let weight = simd.splat_f32s(weight);
-                    for (part, column) in parts.iter_mut().zip(columns) {
+                    for (part, column) in parts.iter_mut().zip(&columns) {
                         *part = simd.mul_add_e_f32s(weight, *column, *part);
                     }
                 }
@@ -546,25 +598,31 @@ impl Product<'_> {
                 .max(1),
         };
         // By columns first: those who share columns pack the same.
-        let pieces = count.div_ceil(WIDEST);
+        let widest = match count {
+            0..=WIDEST => WIDEST,
+            _ => TALL[0] * LANES,
+        };
+        let pieces = count.div_ceil(widest);
+        let width = count.div_ceil(pieces).next_multiple_of(LANES);
         let across = parts.min(pieces);
-        let down = parts.div_ceil(across).min(rows.div_ceil(TALLEST));
+        let down = parts.div_ceil(across).min(rows.div_ceil(TALL[1]));
         let y = Shared::new(y, row);
         let work = |i: usize| {
             let (column, row) = (i / down, i % down);
-            let edge = |i: usize| (i * pieces / across * WIDEST).min(count);
+            let edge = |i: usize| (i * pieces / across * width).min(count);
             let part = Part {
                 product: *self,
                 grid,
                 y,
                 rows: row * rows / down..(row + 1) * rows / down,
                 columns: edge(column)..edge(column + 1),
+                width,
             };
             let scratch = match self.columns {
                 Columns::Placed(_) => 0,
                 Columns::Windows(_) => {
                     let columns = part.columns.len().next_multiple_of(WIDEST);
-                    let columns = columns.min(self::together(depth) * WIDEST);
+                    let columns = columns.min(self::together(&self.columns, depth) * WIDEST);
                     // Panels are narrower where vectors are shorter.
                     columns * (depth + LANES)
                 }

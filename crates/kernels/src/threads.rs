@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 use rayon::prelude::*;
 
@@ -6,6 +7,28 @@ use rayon::prelude::*;
 /// logical processors unless `RAYON_NUM_THREADS` says otherwise.
 pub fn cpu_threads() -> usize {
     rayon::current_num_threads()
+}
+
+/// Calls `f` on one of the threads that share the work of kernels.
+///
+/// A thread that is not one of them hands each kernel over and sleeps until it is done; one of them begins with it at
+/// once, where the numbers that it made before still lie in its cache. Of several calls at a time one has that place, and
+/// the others stay where they are: while a thread waits for a part of its work it takes up whatever else there is, and
+/// should find no other call there, whose locks it might wait for.
+pub fn among_threads<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    static PLACE: Mutex<()> = Mutex::new(());
+    if rayon::current_thread_index().is_some() {
+        return f();
+    }
+    let place = match PLACE.try_lock() {
+        Ok(place) => place,
+        // A call that panicked left nothing behind.
+        Err(TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
+        Err(TryLockError::WouldBlock) => return f(),
+    };
+    let made = rayon::scope(|_| f());
+    drop(place);
+    made
 }
 
 /// Below this many elements a task costs more to hand out than to do.

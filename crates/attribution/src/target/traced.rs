@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use elucid_graph::{Activation, Graph, INPUT, ValueId};
+use elucid_graph::{Activation, Graph, INPUT, ValueId, backward};
 use elucid_rules::{Algebra, OpKind};
 use elucid_vision::Model;
 use ndarray::{ArcArray, IxDyn};
@@ -60,7 +60,7 @@ pub(super) fn before_probabilities(model: &Model, layer: &str, along: &[Along]) 
     if !score.is_tracked() {
         return None;
     }
-    let gradients = score.sum().backward();
+    let gradients = backward(&score.sum());
     let mut found = None;
     for (&start, (_, leaf)) in starts.iter().zip(&leaves) {
         let Some(gradient) = leaf.gradient(&gradients) else {

@@ -8,7 +8,7 @@ use elucid_rules::{Algebra, BoundRule, Depth, OpKind, OperatorRule, Site, SiteIn
 
 use super::Recording;
 use super::merged::Merged;
-use crate::activation::Activation;
+use crate::activation::{Activation, backward};
 use crate::bound::BoundGraph;
 use crate::error::GraphError;
 use crate::execute::{self, Placed, Runnable};
@@ -303,7 +303,7 @@ impl<'r> Step<'r> {
         let Some(total) = total.filter(Tensor::is_tracked) else {
             return vec![None; leaves.len()];
         };
-        let gradients = total.backward();
+        let gradients = backward(&total);
         let slots = leaves.iter().enumerate();
         slots
             .map(|(slot, leaf)| match (leaf, self.is_live(slot)) {

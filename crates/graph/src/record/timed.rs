@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Recording;
-use crate::activation::Activation;
+use crate::activation::{Activation, backward};
 use crate::error::GraphError;
 use crate::execute::execute;
 use crate::graph::NodeId;
@@ -51,7 +51,7 @@ impl Recording<'_> {
                 differentiated = true;
                 let _ = self.model.device().sync();
                 let began = Instant::now();
-                let gradients = output.backward();
+                let gradients = backward(&output);
                 let _ = self.model.device().sync();
                 took += began.elapsed();
                 drop(gradients);

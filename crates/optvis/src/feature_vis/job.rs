@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use elucid_attribution::Network;
-use elucid_graph::Activation;
+use elucid_graph::{Activation, backward};
 use elucid_progress::Cancelled;
 use elucid_rules::Rules;
 use elucid_vision::input::{ChannelOrder, InputSpec};
@@ -148,7 +148,7 @@ impl<'j, N: Network + ?Sized> Job<'j, N> {
             let change = transforms.draw(vis.size, &mut random);
             let rules = vis.rules_at(step, self.network.as_model().is_some());
             let values = self.values(objectives, joint, &leaves, &change, &rules)?;
-            let gradients = (-values.clone().sum()).backward();
+            let gradients = backward(&-values.clone().sum());
             let values = Activation::from(values).to_array()?;
             for (i, (series, &value)) in series.iter_mut().zip(&values).enumerate() {
                 if settled[i] {
