@@ -18,6 +18,7 @@ use crate::obstacles::{self, Obstacle};
 use crate::operator::Known;
 use crate::pass::Pass;
 use crate::plan::Plan;
+use crate::plans::Plans;
 
 /// Names the input of pictures wherever a layer is asked for.
 pub const INPUT: &str = "@input";
@@ -67,6 +68,7 @@ struct Inner {
     layers: Vec<Layer>,
     /// What can be asked for by name.
     names: Layers,
+    plans: Plans,
 }
 
 impl BoundGraph {
@@ -84,6 +86,7 @@ impl BoundGraph {
                 names: Layers::all(&graph),
                 device: device.clone().inner(),
                 graph: Arc::new(graph),
+                plans: Plans::default(),
             }),
         }
     }
@@ -280,6 +283,11 @@ impl BoundGraph {
         };
         let input = graph.inputs().iter().find(|input| input.value == image);
         input.and_then(|input| input.shape.first().copied().flatten())
+    }
+
+    /// What passes planned.
+    pub(crate) fn plans(&self) -> &Plans {
+        &self.inner.plans
     }
 
     /// A partial execution, to be told what is fed and what is fetched.

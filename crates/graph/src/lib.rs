@@ -27,6 +27,7 @@ mod ops;
 mod pass;
 mod place;
 mod plan;
+mod plans;
 mod profile;
 mod receptive;
 mod record;

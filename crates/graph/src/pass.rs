@@ -1,6 +1,7 @@
 //! One partial execution.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use elucid_kernels::among_threads;
 use elucid_rules::{AnyRank, RuleUse, Rules};
@@ -16,6 +17,7 @@ use crate::host::{ElementType, HostTensor};
 use crate::message::quoted;
 use crate::operator::{Known, Slots};
 use crate::plan::{Plan, Planner, Progress, Step};
+use crate::plans::Key;
 use crate::profile::Unwatched;
 use crate::record::Recording;
 use crate::together::{self, Images};
@@ -266,7 +268,9 @@ impl<'m> Pass<'m> {
             requested.push((name.as_ref().to_owned(), value));
         }
         let fetches: Vec<ValueId> = requested.iter().map(|(_, v)| *v).collect();
-        let run = |planner: Planner<'m>, values: HashMap<ValueId, Activation>, images: usize| {
+        let run = |(planner, key): (Planner<'m>, Option<Key>),
+                   values: HashMap<ValueId, Activation>,
+                   images: usize| {
             let mut uses: HashMap<ValueId, usize> = HashMap::new();
             let reads = planner
                 .needed()
@@ -278,6 +282,7 @@ impl<'m> Pass<'m> {
                 model,
                 rules: self.rules.clone(),
                 planner,
+                key,
                 values,
                 readers: uses.clone(),
                 uses,
@@ -288,11 +293,18 @@ impl<'m> Pass<'m> {
             }
         };
         let Some(images) = Images::of(model, &feeds)? else {
-            let planner = Planner::new(graph, &feeds, &fetches)?;
+            let (planner, key) = planner(model, &feeds, &fetches)?;
             let images = planner.images();
-            let runs = vec![run(planner, values, images)];
+            let runs = vec![run((planner, key), values, images)];
             return Ok(Started { runs, requested });
         };
+        // A plan for all of them together.
+        let together = Key::new(&feeds, &fetches);
+        if let Some(planned) = together.as_ref().and_then(|key| model.plans().get(key)) {
+            let planner = Planner::resumed(graph, &planned);
+            let runs = vec![run((planner, None), values, images.count)];
+            return Ok(Started { runs, requested });
+        }
         let mut planner = Planner::new(graph, &images.single, &fetches)?;
         let progress = planner.advance()?;
         if matches!(progress, Progress::Done) {
@@ -311,7 +323,8 @@ impl<'m> Pass<'m> {
                 .plan(graph, &planner.plan, &fetches)
                 .map(|several| several.plan);
             if let Some(plan) = plan.filter(|_| !reads_hosts) {
-                let runs = vec![run(planner.with_plan(plan), values, images.count)];
+                let planner = planner.with_plan(plan);
+                let runs = vec![run((planner, together), values, images.count)];
                 return Ok(Started { runs, requested });
             }
         }
@@ -331,11 +344,25 @@ impl<'m> Pass<'m> {
                 };
                 (*value, fed)
             });
-            let planner = Planner::new(graph, &one, &fetches)?;
+            let planner = self::planner(model, &one, &fetches)?;
             runs.push(run(planner, of_image.collect(), 1));
         }
         Ok(Started { runs, requested })
     }
+}
+
+/// A planner that is at its end where another pass planned the same, and under what name its plan is to be kept if not.
+fn planner<'m>(
+    model: &'m BoundGraph,
+    feeds: &[(ValueId, Known)],
+    fetches: &[ValueId],
+) -> Result<(Planner<'m>, Option<Key>), GraphError> {
+    let key = Key::new(feeds, fetches);
+    let planned = key.as_ref().and_then(|key| model.plans().get(key));
+    Ok(match planned {
+        Some(planned) => (Planner::resumed(model.graph(), &planned), None),
+        None => (Planner::new(model.graph(), feeds, fetches)?, key),
+    })
 }
 
 /// What a pass set out to do: one run, or one for each image.
@@ -363,6 +390,8 @@ pub(crate) struct Run<'m> {
     model: &'m BoundGraph,
     rules: Rules,
     planner: Planner<'m>,
+    /// Under what name its plan is to be kept.
+    key: Option<Key>,
     values: HashMap<ValueId, Activation>,
     /// How many readers each value has, and how many are left.
     readers: HashMap<ValueId, usize>,
@@ -395,6 +424,10 @@ impl<'m> Run<'m> {
         loop {
             watch.begins();
             let progress = self.planner.advance()?;
+            let planned = self.key.take_if(|_| matches!(progress, Progress::Done));
+            if let Some((key, planned)) = planned.zip(self.planner.planned()) {
+                self.model.plans().keep(key, Arc::new(planned));
+            }
             self.check_memory()?;
             watch.planned();
             self.run_steps(watch)?;
@@ -432,12 +465,11 @@ impl<'m> Run<'m> {
 
     fn run_steps(&mut self, watch: &mut impl Watch) -> Result<(), GraphError> {
         let graph = self.model.graph();
-        while self.done < self.planner.plan.steps.len() {
-            let step = self.planner.plan.steps[self.done].clone();
+        let plan = Arc::clone(&self.planner.plan);
+        while let Some(step) = plan.steps.get(self.done) {
             self.done += 1;
             watch.begins();
-            let known = &self.planner.plan.known;
-            let rule = self.model.rule_for(&step, known, &self.rules)?;
+            let rule = self.model.rule_for(step, &plan.known, &self.rules)?;
             watch.stands_in(rule.as_ref());
             let node = &graph.nodes[step.node.0];
             let Some(kernel) = &step.kernel else {
@@ -472,7 +504,7 @@ impl<'m> Run<'m> {
                     self.values.entry(value).or_insert(output);
                 }
             }
-            watch.ran(&step, self.model, &self.planner.plan);
+            watch.ran(step, self.model, &plan);
         }
         Ok(())
     }
@@ -532,7 +564,7 @@ impl<'m> Run<'m> {
 
     /// Plan and values, when all of it ran.
     pub fn finish(self) -> (Plan, HashMap<ValueId, Activation>) {
-        (self.planner.plan, self.values)
+        (Arc::unwrap_or_clone(self.planner.plan), self.values)
     }
 }
 

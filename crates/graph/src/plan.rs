@@ -39,7 +39,7 @@ impl Plan {
         let mut planner = Planner::new(graph, feeds, fetches)?;
         loop {
             match planner.advance()? {
-                Progress::Done => return Ok(planner.plan),
+                Progress::Done => return Ok(planner.into_plan()),
                 Progress::Blocked {
                     refused: Refused::NeedsValue { .. },
                     ..
@@ -66,7 +66,7 @@ impl Plan {
         let mut planner = Planner::over_all(graph, feeds);
         loop {
             match planner.advance()? {
-                Progress::Done => return Ok(planner.plan),
+                Progress::Done => return Ok(planner.into_plan()),
                 Progress::Blocked {
                     refused: Refused::NeedsValue { .. },
                     ..
@@ -78,6 +78,16 @@ impl Plan {
             }
         }
     }
+}
+
+/// What a planner found that came to its end by shapes alone.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    plan: Arc<Plan>,
+    needed: Arc<Vec<bool>>,
+    /// Bytes of the values that follow from shapes alone.
+    pub computed: u64,
+    batch: Batch,
 }
 
 /// How far a [`Planner`] got.
@@ -98,11 +108,14 @@ pub(crate) enum Progress {
 #[derive(Debug)]
 pub(crate) struct Planner<'g> {
     graph: &'g Graph,
-    pub plan: Plan,
+    /// Shared with those that were made before.
+    pub plan: Arc<Plan>,
     /// Numbers that were read back: for the nodes that ask for them, and for no others, which are to
     /// be differentiated.
     told: HashMap<ValueId, HostTensor>,
-    needed: Vec<bool>,
+    /// Whether it was told anything, which another pass may be told otherwise.
+    was_told: bool,
+    needed: Arc<Vec<bool>>,
     next: usize,
     /// Bytes of the values that follow from shapes alone.
     computed: u64,
@@ -146,12 +159,13 @@ impl<'g> Planner<'g> {
     ) -> Self {
         Self {
             graph,
-            plan: Plan {
+            plan: Arc::new(Plan {
                 steps: Vec::new(),
                 known: feeds.iter().cloned().collect(),
-            },
+            }),
             told: HashMap::new(),
-            needed,
+            was_told: false,
+            needed: Arc::new(needed),
             next: 0,
             computed: 0,
             batch: Batch {
@@ -162,6 +176,36 @@ impl<'g> Planner<'g> {
             },
             lenient,
         }
+    }
+
+    /// At the end of what was planned before.
+    pub fn resumed(graph: &'g Graph, planned: &Planned) -> Self {
+        Self {
+            graph,
+            plan: Arc::clone(&planned.plan),
+            told: HashMap::new(),
+            was_told: false,
+            needed: Arc::clone(&planned.needed),
+            next: graph.nodes.len(),
+            computed: planned.computed,
+            batch: planned.batch,
+            lenient: false,
+        }
+    }
+
+    /// What another pass can take up, if this one came to its end by shapes alone.
+    pub fn planned(&self) -> Option<Planned> {
+        let by_shapes = self.next == self.graph.nodes.len() && !self.was_told && !self.lenient;
+        by_shapes.then(|| Planned {
+            plan: Arc::clone(&self.plan),
+            needed: Arc::clone(&self.needed),
+            computed: self.computed,
+            batch: self.batch,
+        })
+    }
+
+    fn into_plan(self) -> Plan {
+        Arc::unwrap_or_clone(self.plan)
     }
 
     /// The nodes that will run.
@@ -205,10 +249,10 @@ impl<'g> Planner<'g> {
         };
         outputs.truncate(named);
         for (&value, output) in node.outputs.iter().zip(&outputs) {
-            let known = self.plan.known.entry(value);
+            let known = Arc::make_mut(&mut self.plan).known.entry(value);
             known.or_insert_with(|| output.clone());
         }
-        self.plan.steps.push(Step {
+        Arc::make_mut(&mut self.plan).steps.push(Step {
             node: NodeId(self.next),
             kernel: None,
             outputs,
@@ -239,10 +283,12 @@ impl<'g> Planner<'g> {
 
     /// States the values of a tensor that was computed.
     pub fn tell(&mut self, value: ValueId, host: HostTensor) {
+        self.was_told = true;
         match host.element_type().is_float() {
             true => self.told.insert(value, host),
             false => {
-                self.plan.known.insert(value, Known::host(host));
+                let plan = Arc::make_mut(&mut self.plan);
+                plan.known.insert(value, Known::host(host));
                 None
             }
         };
@@ -250,7 +296,7 @@ impl<'g> Planner<'g> {
 
     /// With another plan for all that was planned.
     pub fn with_plan(mut self, plan: Plan) -> Self {
-        self.plan = plan;
+        self.plan = Arc::new(plan);
         self
     }
 
@@ -333,12 +379,13 @@ impl<'g> Planner<'g> {
             }
         };
         self.take(node, &resolved)?;
+        let plan = Arc::make_mut(&mut self.plan);
         for (&value, output) in node.outputs.iter().zip(&resolved.outputs) {
             // A fed value stays what was fed.
-            let known = self.plan.known.entry(value);
+            let known = plan.known.entry(value);
             known.or_insert_with(|| output.clone());
         }
-        self.plan.steps.push(Step {
+        plan.steps.push(Step {
             node: id,
             kernel: resolved.kernel,
             outputs: resolved.outputs,

@@ -14,6 +14,7 @@ use crate::padded::{Padded, behind, inside, pairs, reach};
 use crate::product::{self, Columns, Grid, Product, Tap, Term, Weights};
 use crate::threads::{vectorised, with_scratch};
 use crate::window::{Axis, Geometry, window_setters};
+use crate::written::{for_each_part, written};
 
 /// The parameters of a two-dimensional convolution, with ONNX's defaults. Pairs are height first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -110,9 +111,6 @@ pub(crate) const THREAD: usize = 1 << 18;
 
 /// Below this many numbers filling padded planes is no task of its own.
 const FILLED: usize = 1 << 14;
-
-/// From so many tasks for each thread on, none of them is shared.
-const MANY: usize = 8;
 
 /// Where the windows of a convolution lie, and how many parts the channels fall into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -499,45 +497,6 @@ impl Plan {
                 }
             }),
         }
-    }
-}
-
-/// `len` numbers, all of which `write` writes.
-fn written(len: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
-    let mut values = Vec::with_capacity(len);
-    write(&mut values.spare_capacity_mut()[..len]);
-    // SAFETY: there is room for so many, and both callers write all of them: by filling them, or by products whose places
-    // are all of a plane, for every plane.
-    #[allow(unsafe_code)]
-    unsafe {
-        values.set_len(len);
-    }
-    values
-}
-
-/// Calls `f(i, part, together)` for each part of `len` numbers. As many as share out evenly have a thread each; all
-/// threads work together on what is left over.
-fn for_each_part<T: Send>(
-    values: &mut [T],
-    len: usize,
-    f: impl Fn(usize, &mut [T], bool) + Send + Sync,
-) {
-    if values.is_empty() {
-        return;
-    }
-    let (count, threads) = (values.len() / len, rayon::current_num_threads());
-    // Of many, the last may as well be late by one.
-    let apart = match count >= MANY * threads {
-        true => count,
-        false => count - count % threads,
-    };
-    let (first, rest) = values.split_at_mut(apart * len);
-    first
-        .par_chunks_exact_mut(len)
-        .enumerate()
-        .for_each(|(i, values)| f(i, values, false));
-    for (i, values) in rest.chunks_exact_mut(len).enumerate() {
-        f(apart + i, values, true);
     }
 }
 

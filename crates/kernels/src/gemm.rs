@@ -6,6 +6,8 @@ use std::ops::Range;
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+use crate::written::{for_each_part, written};
+
 /// Columns and rows of the largest tile that a processor computes at once: parts that hold whole ones waste none.
 const TILE: [usize; 2] = [96, 4];
 
@@ -133,6 +135,25 @@ pub fn put_product<'y>(
     unsafe {
         y.assume_init_mut()
     }
+}
+
+/// `count` products one after the other, of as many rows and columns each: of the matrices that `a` and `b` have for each.
+///
+/// # Panics
+///
+/// As [`put_product`].
+pub fn stacked<'m>(
+    count: usize,
+    [rows, columns]: [usize; 2],
+    a: impl Fn(usize) -> Matrix<'m> + Sync,
+    b: impl Fn(usize) -> Matrix<'m> + Sync,
+) -> Vec<f32> {
+    // Each part is a product, which is written as a whole.
+    written(count * rows * columns, |y| {
+        for_each_part(y, rows * columns, |i, y, together| {
+            put_product(y, a(i), b(i), None, together);
+        });
+    })
 }
 
 /// About equal parts of `count`, of whole tiles but for the last.

@@ -4,6 +4,7 @@
 pub mod conv;
 mod depthwise;
 pub mod gemm;
+pub mod join;
 pub mod lrn;
 mod padded;
 mod planes;
@@ -15,6 +16,7 @@ pub mod rows;
 pub mod steps;
 mod threads;
 pub mod window;
+mod written;
 
 pub use planes::Planes;
 pub use threads::{among_threads, cpu_threads, vectorised};

@@ -7,9 +7,12 @@
 //! (of `alpha` and a number, of the powers in GELU's approximation), of those at the rounded product. What
 //! bounds them is a division and an exponential for each number, or, for those without, memory.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::threads::{TASK, vectorised};
+use crate::written::written;
 
 /// A function of one number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,12 +60,13 @@ pub enum Pointwise {
     },
 }
 
-/// What is done with a function and its derivative.
+/// What is done with a function and its derivative. They are copied into the loops: what they hold lies in registers then,
+/// where a reference to it might be to a number that a loop writes.
 trait Sweep {
     fn with(
         self,
-        value: impl Fn(f32) -> f32 + Send + Sync,
-        slope: impl Fn(f32) -> f32 + Send + Sync,
+        value: impl Fn(f32) -> f32 + Copy + Send + Sync,
+        slope: impl Fn(f32) -> f32 + Copy + Send + Sync,
     );
 }
 
@@ -74,9 +78,8 @@ impl Pointwise {
 
     /// The value of each number.
     pub fn map(self, x: &[f32]) -> Vec<f32> {
-        let mut y = vec![0.0; x.len()];
-        self.with(Map { x, y: &mut y });
-        y
+        // Every number has one of `x` beside it.
+        written(x.len(), |y| self.with(Map { x, y }))
     }
 
     /// Multiplies each gradient `g` by the derivative at `x`.
@@ -148,11 +151,19 @@ impl Pointwise {
 struct Apply<'a>(&'a mut [f32]);
 
 impl Sweep for Apply<'_> {
-    fn with(self, value: impl Fn(f32) -> f32 + Send + Sync, _: impl Fn(f32) -> f32 + Send + Sync) {
+    fn with(
+        self,
+        value: impl Fn(f32) -> f32 + Copy + Send + Sync,
+        _: impl Fn(f32) -> f32 + Copy + Send + Sync,
+    ) {
         self.0.par_chunks_mut(TASK).for_each(|x| {
             vectorised(
                 #[inline(always)]
-                || x.iter_mut().for_each(|x| *x = value(*x)),
+                move || {
+                    for x in x.iter_mut() {
+                        *x = value(*x);
+                    }
+                },
             );
         });
     }
@@ -160,17 +171,26 @@ impl Sweep for Apply<'_> {
 
 struct Map<'a> {
     x: &'a [f32],
-    y: &'a mut [f32],
+    y: &'a mut [MaybeUninit<f32>],
 }
 
 impl Sweep for Map<'_> {
-    fn with(self, value: impl Fn(f32) -> f32 + Send + Sync, _: impl Fn(f32) -> f32 + Send + Sync) {
-        for_each_pair(
-            self.y,
-            self.x,
-            #[inline(always)]
-            |_, x| value(x),
-        );
+    fn with(
+        self,
+        value: impl Fn(f32) -> f32 + Copy + Send + Sync,
+        _: impl Fn(f32) -> f32 + Copy + Send + Sync,
+    ) {
+        let chunks = self.y.par_chunks_mut(TASK).zip(self.x.par_chunks(TASK));
+        chunks.for_each(|(y, x)| {
+            vectorised(
+                #[inline(always)]
+                move || {
+                    for (y, x) in y.iter_mut().zip(x) {
+                        y.write(value(*x));
+                    }
+                },
+            );
+        });
     }
 }
 
@@ -180,30 +200,23 @@ struct Backward<'a> {
 }
 
 impl Sweep for Backward<'_> {
-    fn with(self, _: impl Fn(f32) -> f32 + Send + Sync, slope: impl Fn(f32) -> f32 + Send + Sync) {
-        for_each_pair(
-            self.g,
-            self.x,
-            #[inline(always)]
-            |g, x| g * slope(x),
-        );
-    }
-}
-
-/// `y = f(y, x)` for each pair, on all threads.
-fn for_each_pair(y: &mut [f32], x: &[f32], f: impl Fn(f32, f32) -> f32 + Send + Sync) {
-    y.par_chunks_mut(TASK)
-        .zip(x.par_chunks(TASK))
-        .for_each(|(y, x)| {
+    fn with(
+        self,
+        _: impl Fn(f32) -> f32 + Copy + Send + Sync,
+        slope: impl Fn(f32) -> f32 + Copy + Send + Sync,
+    ) {
+        let chunks = self.g.par_chunks_mut(TASK).zip(self.x.par_chunks(TASK));
+        chunks.for_each(|(g, x)| {
             vectorised(
                 #[inline(always)]
-                || {
-                    for (y, x) in y.iter_mut().zip(x) {
-                        *y = f(*y, *x);
+                move || {
+                    for (g, x) in g.iter_mut().zip(x) {
+                        *g *= slope(*x);
                     }
                 },
             );
         });
+    }
 }
 
 #[inline(always)]

@@ -1,6 +1,9 @@
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
+use rayon::Yield;
 use rayon::prelude::*;
 
 /// How many threads work on the CPU backend: those of rayon's global pool, as many as there are
@@ -9,7 +12,7 @@ pub fn cpu_threads() -> usize {
     rayon::current_num_threads()
 }
 
-/// Calls `f` on one of the threads that share the work of kernels.
+/// Calls `f` on one of the threads that share the work of kernels, and keeps the others awake meanwhile.
 ///
 /// A thread that is not one of them hands each kernel over and sleeps until it is done; one of them begins with it at
 /// once, where the numbers that it made before still lie in its cache. Of several calls at a time one has that place, and
@@ -20,17 +23,60 @@ pub fn among_threads<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     if rayon::current_thread_index().is_some() {
         return f();
     }
-    let place = match PLACE.try_lock() {
+    let _place = match PLACE.try_lock() {
         Ok(place) => place,
         // A call that panicked left nothing behind.
         Err(TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
         Err(TryLockError::WouldBlock) => return f(),
     };
-    let made = rayon::scope(|_| f());
-    drop(place);
-    made
+    let over = AtomicBool::new(false);
+    rayon::scope(|scope| {
+        let here = rayon::current_thread_index();
+        let over = &over;
+        scope.spawn_broadcast(move |_, thread| {
+            // The one that `f` is called on would not come back to it.
+            if Some(thread.index()) != here {
+                stay_awake(over);
+            }
+        });
+        let _ended = Ended(over);
+        f()
+    })
 }
 
+/// Says that a call is over, however it ended.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// How long a thread looks for work before it sleeps. To wake it takes longer than a small kernel does.
+const AWAKE: Duration = Duration::from_millis(2);
+
+/// Looks for work in vain so often before it lets others have the processor.
+const POLLS: usize = 64;
+
+/// Takes up whatever work there is, until it is `over` or there has been none for long.
+fn stay_awake(over: &AtomicBool) {
+    let mut found = Instant::now();
+    let mut polls = 0;
+    while !over.load(Ordering::Acquire) {
+        if rayon::yield_now() == Some(Yield::Executed) {
+            found = Instant::now();
+            polls = 0;
+            continue;
+        }
+        polls += 1;
+        match polls % POLLS {
+            0 if found.elapsed() > AWAKE => return,
+            0 => std::thread::yield_now(),
+            _ => std::hint::spin_loop(),
+        }
+    }
+}
 /// Below this many elements a task costs more to hand out than to do.
 pub(crate) const TASK: usize = 1 << 14;
 

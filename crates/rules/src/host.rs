@@ -177,6 +177,103 @@ impl Numbers {
     }
 }
 
+/// The numbers of an `f32` tensor in main memory, of any rank, where they lie: with steps between them. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Strided {
+    #[cfg(feature = "flex")]
+    tensor: burn::backend::flex::FlexTensor,
+    #[cfg(not(feature = "flex"))]
+    never: std::convert::Infallible,
+}
+
+#[cfg(feature = "flex")]
+impl Strided {
+    /// `None` on other backends, and for other kinds of numbers.
+    pub(crate) fn of<const D: usize>(x: Tensor<D>) -> Option<Self> {
+        use burn::backend::Flex;
+
+        if !is_on_host(&x) {
+            return None;
+        }
+        let tensor = x.try_into_primitive::<Flex>().ok()?;
+        // No kernel reads backwards.
+        let forwards = tensor.layout().has_positive_strides();
+        Some(Self {
+            tensor: if forwards {
+                tensor
+            } else {
+                tensor.to_contiguous()
+            },
+        })
+    }
+
+    pub(crate) fn shape(&self) -> &[usize] {
+        self.tensor.layout().shape().as_slice()
+    }
+
+    /// From an index to the next, for each axis.
+    pub(crate) fn steps(&self) -> Vec<usize> {
+        let strides = self.tensor.layout().strides().iter();
+        strides.map(|stride| stride.unsigned_abs()).collect()
+    }
+
+    /// Whether they lie side by side, in order.
+    pub(crate) fn is_contiguous(&self) -> bool {
+        self.tensor.layout().is_contiguous()
+    }
+
+    /// The same, side by side.
+    pub(crate) fn contiguous(self) -> Self {
+        Self {
+            tensor: self.tensor.to_contiguous(),
+        }
+    }
+
+    /// Those from the first on.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.tensor.storage()[self.tensor.layout().start_offset()..]
+    }
+
+    /// A tensor beside this one.
+    pub(crate) fn made<const D: usize>(values: Vec<f32>, shape: &[usize]) -> Tensor<D> {
+        use burn::backend::Flex;
+        use burn::tensor::Shape;
+
+        Tensor::from_primitive::<Flex>(contiguous(values, Shape::from(shape.to_vec())))
+    }
+}
+
+#[cfg(not(feature = "flex"))]
+impl Strided {
+    pub(crate) fn of<const D: usize>(_: Tensor<D>) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn shape(&self) -> &[usize] {
+        match self.never {}
+    }
+
+    pub(crate) fn steps(&self) -> Vec<usize> {
+        match self.never {}
+    }
+
+    pub(crate) fn is_contiguous(&self) -> bool {
+        match self.never {}
+    }
+
+    pub(crate) fn contiguous(self) -> Self {
+        match self.never {}
+    }
+
+    pub(crate) fn values(&self) -> &[f32] {
+        match self.never {}
+    }
+
+    pub(crate) fn made<const D: usize>(_: Vec<f32>, _: &[usize]) -> Tensor<D> {
+        unreachable!("made of numbers that lie in main memory")
+    }
+}
+
 #[cfg(not(feature = "flex"))]
 impl Numbers {
     pub(crate) fn of<const D: usize>(_: Tensor<D>) -> Option<Self> {

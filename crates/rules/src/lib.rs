@@ -8,8 +8,10 @@ mod composite;
 mod conv;
 mod error;
 mod host;
+mod join;
 mod kind;
 mod lrn;
+mod matmul;
 mod operation;
 mod operator_rule;
 mod pointwise;
@@ -36,8 +38,10 @@ pub use elucid_kernels::lrn::Lrn;
 pub use elucid_kernels::pointwise::Pointwise;
 pub use elucid_kernels::pool::{Pool2d, PoolError};
 pub use error::RuleError;
+pub use join::cat;
 pub use kind::{Algebra, InvalidOpKind, OpKind, Operator};
 pub use lrn::local_response_norm;
+pub use matmul::matmul;
 pub use operation::has_kernels;
 pub use operator_rule::{
     BoundRule, Execution, Forward, OperatorRule, RuleUse, Site, SiteInput, Statistics,

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
+use elucid_rules::{cat, matmul};
 
 use crate::activation::{Activation, IntoView};
 use crate::attributes::Attributes;
@@ -276,7 +277,7 @@ impl Heads {
         let mut grown = |slot: usize, past: usize, sizes: &Sizes| {
             let new = sizes.split(inputs.take(slot));
             match inputs.maybe(past) {
-                Some(past) => Tensor::cat(vec![past.into_cast::<4>(), new], 2),
+                Some(past) => cat(vec![past.into_cast::<4>(), new], 2),
                 None => new,
             }
         };
@@ -372,7 +373,7 @@ pub(super) fn attend(heads: heads::Heads) -> Attended {
         softcap,
         packed: _,
     } = heads;
-    let products = (q * scale).matmul(k.swap_dims(2, 3));
+    let products = matmul(q * scale, k.swap_dims(2, 3));
     let masked = match bias {
         Some(bias) => products.clone() + bias,
         None => products.clone(),
@@ -380,7 +381,7 @@ pub(super) fn attend(heads: heads::Heads) -> Attended {
     let capped = heads::bent(masked.clone(), softcap);
     let weights = heads::masked_softmax(capped.clone());
     Attended {
-        y: weights.clone().matmul(v),
+        y: matmul(weights.clone(), v),
         products,
         masked,
         capped,

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
-use elucid_rules::OpKind;
+use elucid_rules::{OpKind, cat};
 
 use crate::activation::{Activation, at_rank};
 use crate::host::HostTensor;
@@ -78,7 +77,7 @@ impl Kernel for Join {
         let first = parts.next().expect("a result that is not empty has a part");
         vec![at_rank!(first, first => {
             let rest = parts.map(|p| p.into_cast());
-            Tensor::cat(std::iter::once(first).chain(rest).collect(), axis)
+            cat(std::iter::once(first).chain(rest).collect(), axis)
         })]
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, matmul};
 
 use super::matmul::{integers, product};
 use super::named::Named;
@@ -141,7 +141,7 @@ impl Kernel for Gemm {
         };
         let a = matrix(inputs.take(0), self.transpose_a);
         let b = matrix(inputs.take(1), self.transpose_b);
-        let mut y = a.matmul(b);
+        let mut y = matmul(a, b);
         if self.alpha != 1.0 {
             y = y * self.alpha;
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind};
+use elucid_rules::{Algebra, OpKind, matmul};
 
 use super::transpose::permuted;
 use crate::activation::{Activation, IntoView, at_rank};
@@ -318,7 +318,7 @@ impl Kernel for Factors {
     fn run(&self, mut inputs: Slots, outputs: &[Known]) -> Vec<Activation> {
         let a = inputs.take(0).into_view(&self.a);
         let b = inputs.take(1).into_view(&self.b);
-        let y = at_rank!(a, a => a.matmul(b.into_cast()));
+        let y = at_rank!(a, a => matmul(a, b.into_cast()));
         vec![y.into_view(&outputs[0].shape)]
     }
 
@@ -354,7 +354,7 @@ pub(super) fn dense(x: Activation, weight: &Activation, bias: Option<&Activation
     let weight = weight.clone().into_cast::<2>();
     let [inner, outer] = weight.dims();
     let rows = shape.iter().product::<usize>() / inner.max(1);
-    let product = x.into_view(&[rows, inner]).into_cast::<2>().matmul(weight);
+    let product = matmul(x.into_view(&[rows, inner]).into_cast::<2>(), weight);
     let y = match bias {
         Some(bias) => {
             let stated = bias.shape();
@@ -376,7 +376,7 @@ pub(super) fn dense_transpose(g: Activation, weight: &Activation, input: &[usize
     let outer = weight.dims()[1];
     let rows = g.shape().iter().product::<usize>() / outer.max(1);
     let g = g.into_view(&[rows, outer]).into_cast::<2>();
-    g.matmul(weight.transpose()).into_view(input)
+    matmul(g, weight.transpose()).into_view(input)
 }
 
 /// Each column of a matrix `[inputs, outputs]` times a factor.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, };
+use elucid_rules::{Algebra, cat};
 
 use super::attention::{Sizes, heads, misfit};
 use super::gather::selected;
@@ -154,6 +154,6 @@ impl Kernel for Rotate {
         if 2 * half < size {
             made.push(x.narrow(3, 2 * half, size - 2 * half));
         }
-        vec![Tensor::cat(made, 3).into_view(&outputs[0].shape)]
+        vec![cat(made, 3).into_view(&outputs[0].shape)]
     }
 }

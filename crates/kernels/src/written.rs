@@ -1,0 +1,46 @@
+//! New numbers that are written once: without zeros before, and shared out among threads.
+
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+/// From so many tasks for each thread on, none of them is shared.
+const MANY: usize = 8;
+
+/// `len` numbers, all of which `write` writes.
+pub(crate) fn written(len: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
+    let mut values = Vec::with_capacity(len);
+    write(&mut values.spare_capacity_mut()[..len]);
+    // SAFETY: there is room for so many, and every caller writes all of them, as its own comments say.
+    #[allow(unsafe_code)]
+    unsafe {
+        values.set_len(len);
+    }
+    values
+}
+
+/// Calls `f(i, part, together)` for each part of `len` numbers. As many as share out evenly have a thread each; all
+/// threads work together on what is left over.
+pub(crate) fn for_each_part<T: Send>(
+    values: &mut [T],
+    len: usize,
+    f: impl Fn(usize, &mut [T], bool) + Send + Sync,
+) {
+    if values.is_empty() {
+        return;
+    }
+    let (count, threads) = (values.len() / len, rayon::current_num_threads());
+    // Of many, the last may as well be late by one.
+    let apart = match count >= MANY * threads {
+        true => count,
+        false => count - count % threads,
+    };
+    let (first, rest) = values.split_at_mut(apart * len);
+    first
+        .par_chunks_exact_mut(len)
+        .enumerate()
+        .for_each(|(i, values)| f(i, values, false));
+    for (i, values) in rest.chunks_exact_mut(len).enumerate() {
+        f(apart + i, values, true);
+    }
+}
