@@ -13,6 +13,7 @@ mod execute;
 mod fold;
 mod footprint;
 mod front;
+mod fuse;
 mod graph;
 mod heads;
 mod host;

@@ -352,6 +352,17 @@ pub trait Kernel: Debug + Send + Sync {
         None
     }
 
+    /// The function of each number of its first input that it is, if it is one and no more.
+    fn bends(&self) -> Option<elucid_rules::Pointwise> {
+        None
+    }
+
+    /// A kernel that computes the same and then a function of each number, in one go; `None` where there is none that does
+    /// better than both by themselves.
+    fn then(&self, _function: elucid_rules::Pointwise) -> Option<Arc<dyn Kernel>> {
+        None
+    }
+
     /// Its weights, for the operators that are linear in their first input.
     fn weighted(&self) -> Option<&dyn Weighted> {
         None

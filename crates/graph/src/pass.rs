@@ -12,10 +12,11 @@ use crate::device::check_kernels;
 use crate::error::GraphError;
 use crate::execute::{Placed, execute};
 use crate::footprint;
+use crate::fuse::{self, Role};
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::host::{ElementType, HostTensor};
 use crate::message::quoted;
-use crate::operator::{Known, Slots};
+use crate::operator::{Kernel, Known, Slots};
 use crate::plan::{Plan, Planner, Progress, Step};
 use crate::plans::Key;
 use crate::profile::Unwatched;
@@ -45,6 +46,11 @@ pub(crate) trait Watch {
 
     /// The rule that stands in for the next step.
     fn stands_in(&mut self, _rule: Option<&Placed>) {}
+
+    /// Whether it wants to be told of each step, so that none runs with another.
+    fn looks_between(&self) -> bool {
+        true
+    }
 
     /// A step ran.
     fn ran(&mut self, _step: &Step, _model: &BoundGraph, _plan: &Plan) {}
@@ -466,8 +472,33 @@ impl<'m> Run<'m> {
     fn run_steps(&mut self, watch: &mut impl Watch) -> Result<(), GraphError> {
         let graph = self.model.graph();
         let plan = Arc::clone(&self.planner.plan);
+        let first = self.done;
+        let mut roles = match watch.looks_between() || self.keeps {
+            true => Vec::new().into_iter(),
+            false => {
+                let is_plain = |step: &Step| {
+                    let rule = self.model.rule_for(step, &plan.known, &self.rules);
+                    matches!(rule, Ok(None))
+                };
+                fuse::roles(graph, &plan, first, &self.readers, is_plain).into_iter()
+            }
+        };
         while let Some(step) = plan.steps.get(self.done) {
             self.done += 1;
+            match roles.next().unwrap_or_default() {
+                Role::Alone => {}
+                Role::Waits => continue,
+                Role::Factor => {
+                    for value in graph.nodes[step.node.0].inputs.iter().flatten() {
+                        self.used(*value);
+                    }
+                    continue;
+                }
+                Role::Ends { of, kernel } => {
+                    self.run_fused(step, of.map(|place| &plan.steps[place]), &kernel)?;
+                    continue;
+                }
+            }
             watch.begins();
             let rule = self.model.rule_for(step, &plan.known, &self.rules)?;
             watch.stands_in(rule.as_ref());
@@ -505,6 +536,46 @@ impl<'m> Run<'m> {
                 }
             }
             watch.ran(step, self.model, &plan);
+        }
+        Ok(())
+    }
+
+    /// Runs a kernel that does what a step and the one before it do, if there is one.
+    fn run_fused(
+        &mut self,
+        step: &Step,
+        before: Option<&Step>,
+        kernel: &Arc<dyn Kernel>,
+    ) -> Result<(), GraphError> {
+        let graph = self.model.graph();
+        let node = &graph.nodes[step.node.0];
+        let inputs: Vec<Option<Activation>> = match before {
+            Some(before) => {
+                // Of what lies between there is nothing.
+                for value in node.inputs.iter().flatten() {
+                    self.used(*value);
+                }
+                let inputs = graph.nodes[before.node.0].inputs.iter();
+                inputs.map(|slot| slot.and_then(|v| self.take(v))).collect()
+            }
+            None => {
+                let inputs = node.inputs.iter().flatten();
+                let mut taken: Vec<_> = inputs.map(|&value| self.take(value)).collect();
+                // The factor was never made.
+                taken.retain(Option::is_some);
+                taken
+            }
+        };
+        let outputs = execute(kernel, None, Slots::new(inputs), &step.outputs);
+        let outputs = outputs.map_err(|reason| GraphError::Operator {
+            node: graph.label(node),
+            reason,
+        })?;
+        for ((&value, output), known) in node.outputs.iter().zip(outputs).zip(&step.outputs) {
+            check_output(self.model, step.node, &output, known)?;
+            if self.uses.contains_key(&value) {
+                self.values.entry(value).or_insert(output);
+            }
         }
         Ok(())
     }

@@ -513,7 +513,11 @@ impl Pass<'_> {
 /// Nobody looks.
 pub(crate) struct Unwatched;
 
-impl Watch for Unwatched {}
+impl Watch for Unwatched {
+    fn looks_between(&self) -> bool {
+        false
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ use crate::Planes;
 use crate::depthwise;
 use crate::gemm::{Matrix, put_product};
 use crate::padded::{Padded, behind, inside, pairs, reach};
+use crate::pointwise::Pointwise;
 use crate::product::{self, Columns, Grid, Product, Tap, Term, Weights};
 use crate::threads::{vectorised, with_scratch};
 use crate::window::{Axis, Geometry, window_setters};
@@ -222,17 +223,17 @@ impl Sizes {
         x: Planes,
         [n, made]: [usize; 2],
         row: usize,
-        bias: Option<&[f32]>,
+        epilogue: Epilogue,
         matrix: impl Fn(usize) -> Matrix<'a> + Send + Sync,
     ) -> Vec<f32> {
         written(n * self.groups * made * row, |y| {
             for_each_part(y, made * row, |i, y, together| {
                 let group = i % self.groups;
-                let bias = bias.map(|bias| &bias[group * made..][..made]);
+                let epilogue = epilogue.of(group * made..(group + 1) * made);
                 let matrix = matrix(group);
                 let len = matrix.columns * row;
                 let x = Matrix::packed(&x.values()[i * len..(i + 1) * len], matrix.columns, row);
-                put_product(y, matrix, x, bias, together);
+                put_product(y, matrix, x, epilogue, together);
             });
         })
     }
@@ -398,13 +399,12 @@ fn elements(rows: usize, cols: usize) -> Vec<[usize; 2]> {
 }
 
 impl Plan {
-    /// Planes of `row` numbers for each of `n` images, `groups` groups in each, from those of `x`. `bias` is added to
-    /// each, in order.
+    /// Planes of `row` numbers for each of `n` images, `groups` groups in each, from those of `x`.
     fn run(
         &self,
         (x, weight): (Planes, Planes),
         [n, groups, row]: [usize; 3],
-        bias: Option<&[f32]>,
+        epilogue: Epilogue,
     ) -> Vec<f32> {
         written(n * groups * self.made * row, |y| {
             if !self.is_whole {
@@ -412,7 +412,7 @@ impl Plan {
             }
             // Nothing arrives where steps are longer than the plane.
             if !self.phases.is_empty() {
-                self.fill((x, weight), y, [groups, row], bias);
+                self.fill((x, weight), y, [groups, row], epilogue);
             }
         })
     }
@@ -423,7 +423,7 @@ impl Plan {
         (x, weight): (Planes, Planes),
         y: &mut [MaybeUninit<f32>],
         [groups, row]: [usize; 2],
-        bias: Option<&[f32]>,
+        epilogue: Epilogue,
     ) {
         let planes = self.made;
         let share = weight.values().len() / groups;
@@ -431,13 +431,13 @@ impl Plan {
         let work = |i: usize, y: &mut [MaybeUninit<f32>], together: bool| {
             let x = &x.values()[i * len..(i + 1) * len];
             let group = i % groups;
-            let bias = bias.map(|bias| &bias[group * planes..(group + 1) * planes]);
+            let epilogue = epilogue.of(group * planes..(group + 1) * planes);
             let weights = Weights {
                 values: &weight.values()[group * share..(group + 1) * share],
                 rows: planes,
                 row: self.row,
             };
-            self.group((x, weights), bias, y, row, together);
+            self.group((x, weights), epilogue, y, row, together);
         };
         for_each_part(y, planes * row, work);
     }
@@ -446,7 +446,7 @@ impl Plan {
     fn group(
         &self,
         (x, weights): (&[f32], Weights),
-        bias: Option<&[f32]>,
+        epilogue: Epilogue,
         y: &mut [MaybeUninit<f32>],
         row: usize,
         together: bool,
@@ -456,7 +456,7 @@ impl Plan {
                 weights,
                 columns,
                 terms: &phase.terms,
-                bias,
+                epilogue,
             };
             product.put(y, row, phase.columns(), phase.grid, together);
         };
@@ -500,27 +500,45 @@ impl Plan {
     }
 }
 
-/// `y = weight * x + bias`: planes `[N, I, H, W]` by a weight `[O, I / groups, height, width]` and a bias
-/// `[O]` to `[N, O, H', W']`.
+/// What is done with each sum of a convolution, where it is still at hand.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Epilogue<'a> {
+    /// What is added to each channel, `[O]`.
+    pub bias: Option<&'a [f32]>,
+    /// What each number becomes then.
+    pub then: Option<Pointwise>,
+}
+
+impl Epilogue<'_> {
+    /// That of some of the channels.
+    fn of(self, channels: Range<usize>) -> Self {
+        Self {
+            bias: self.bias.map(|bias| &bias[channels]),
+            ..self
+        }
+    }
+}
+
+/// `y = then(weight * x + bias)`: planes `[N, I, H, W]` by a weight `[O, I / groups, height, width]` to `[N, O, H', W']`.
 ///
 /// # Panics
 ///
 /// When sizes are not those that [`Conv2d::check`] and [`Conv2d::windows`] accepted.
-pub fn forward(x: Planes, weight: Planes, bias: Option<&[f32]>, windows: &Windows) -> Vec<f32> {
+pub fn forward(x: Planes, weight: Planes, windows: &Windows, epilogue: Epilogue) -> Vec<f32> {
     let sizes = Sizes::new(windows, weight);
     if sizes.is_depthwise()
-        && let Some(y) = depthwise::forward(x, weight, bias, windows)
+        && let Some(y) = depthwise::forward(x, weight, windows, epilogue)
     {
         return y;
     }
     let ([n, ..], plane) = (x.dims(), windows.geometry.output_len());
     if sizes.is_pointwise() {
-        return sizes.products(x, [n, sizes.outputs], plane, bias, |group| {
+        return sizes.products(x, [n, sizes.outputs], plane, epilogue, |group| {
             sizes.matrix(weight, group)
         });
     }
     let plan = sizes.forward();
-    plan.run((x, weight), [n, sizes.groups, plane], bias)
+    plan.run((x, weight), [n, sizes.groups, plane], epilogue)
 }
 
 /// The gradient at the input `[N, I, H, W]`, given the one at the output, `[N, O, H', W']`.
@@ -537,10 +555,10 @@ pub fn transpose(g: Planes, weight: Planes, windows: &Windows) -> Vec<f32> {
     }
     let ([n, ..], plane) = (g.dims(), windows.geometry.input_len());
     if sizes.is_pointwise() {
-        return sizes.products(g, [n, sizes.inputs], plane, None, |group| {
+        return sizes.products(g, [n, sizes.inputs], plane, Epilogue::default(), |group| {
             sizes.matrix(weight, group).transposed()
         });
     }
     let plan = sizes.transpose();
-    plan.run((g, weight), [n, sizes.groups, plane], None)
+    plan.run((g, weight), [n, sizes.groups, plane], Epilogue::default())
 }

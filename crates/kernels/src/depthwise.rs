@@ -16,7 +16,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::Planes;
-use crate::conv::{THREAD, Windows};
+use crate::conv::{Epilogue, THREAD, Windows};
 use crate::padded::{Padded, inside, pairs, reach, write};
 use crate::threads::{for_each_part, with_scratch};
 use crate::window::Axis;
@@ -27,7 +27,7 @@ const TILE: usize = 1 << 12;
 /// A multiple of the numbers in any vector.
 const LANES: usize = 16;
 
-/// `y = weight * x + bias`: planes `[N, C, H, W]` by a weight `[C * multiplier, 1, height, width]` and a bias
+/// `y = then(weight * x + bias)`: planes `[N, C, H, W]` by a weight `[C * multiplier, 1, height, width]` and a bias
 /// `[C * multiplier]` to `[N, C * multiplier, H', W']`. `None` where elements of a window lie so far apart that a padded
 /// plane is too large for a thread.
 ///
@@ -38,8 +38,8 @@ const LANES: usize = 16;
 pub fn forward(
     x: Planes,
     weight: Planes,
-    bias: Option<&[f32]>,
     windows: &Windows,
+    epilogue: Epilogue,
 ) -> Option<Vec<f32>> {
     let plan = Plan::forward(weight, windows)?;
     let [n, channels, ..] = x.dims();
@@ -55,12 +55,15 @@ pub fn forward(
             plan: &plan,
             x: &x.values()[i * plane..(i + 1) * plane],
             weights: plan.weights(weight, channel),
-            bias: bias.map(|bias| &bias[outputs]),
-            y,
+            bias: epilogue.bias.map(|bias| &bias[outputs]),
+            y: &mut *y,
         };
         with_scratch(plan.scratch(), |scratch| {
             Arch::new().dispatch(On { task, scratch });
         });
+        if let Some(then) = epilogue.then {
+            then.apply_here(y);
+        }
     });
     Some(y)
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+use crate::conv::Epilogue;
 use crate::written::{for_each_part, written};
 
 /// Columns and rows of the largest tile that a processor computes at once: parts that hold whole ones waste none.
@@ -60,8 +61,8 @@ fn extent(rows: usize, columns: usize, row_stride: usize, column_stride: usize) 
     last_row.checked_add(last_column)?.checked_add(1)
 }
 
-/// Puts `a b + bias` into `y`, `a.rows` rows of `b.columns` numbers one after the other, of which nothing is read; `bias` is
-/// what is added to each row, nothing without.
+/// Puts `a b + bias` into `y`, `a.rows` rows of `b.columns` numbers one after the other, of which nothing is read; the
+/// channels of its `epilogue` are the rows.
 ///
 /// # Panics
 ///
@@ -70,7 +71,7 @@ pub fn put_product<'y>(
     y: &'y mut [MaybeUninit<f32>],
     a: Matrix,
     b: Matrix,
-    bias: Option<&[f32]>,
+    epilogue: Epilogue,
     on_all_threads: bool,
 ) -> &'y mut [f32] {
     assert_eq!(a.columns, b.rows, "matrices that can be multiplied");
@@ -80,7 +81,7 @@ pub fn put_product<'y>(
         Some(y.len()),
         "a product as large as its slice"
     );
-    if let Some(bias) = bias {
+    if let Some(bias) = epilogue.bias {
         assert_eq!(bias.len(), rows, "a bias for each row");
     }
     for matrix in [a, b] {
@@ -104,7 +105,7 @@ pub fn put_product<'y>(
         start: y.as_mut_ptr().cast(),
         a,
         b,
-        bias,
+        epilogue,
     };
     let parts = match on_all_threads {
         true => (rows.saturating_mul(columns).saturating_mul(inner) / PART)
@@ -151,7 +152,7 @@ pub fn stacked<'m>(
     // Each part is a product, which is written as a whole.
     written(count * rows * columns, |y| {
         for_each_part(y, rows * columns, |i, y, together| {
-            put_product(y, a(i), b(i), None, together);
+            put_product(y, a(i), b(i), Epilogue::default(), together);
         });
     })
 }
@@ -173,7 +174,7 @@ struct Product<'a> {
     start: *mut f32,
     a: Matrix<'a>,
     b: Matrix<'a>,
-    bias: Option<&'a [f32]>,
+    epilogue: Epilogue<'a>,
 }
 
 // SAFETY: it stands for a slice that is borrowed mutably, of which threads write different rows or columns.
@@ -183,21 +184,25 @@ unsafe impl Sync for Product<'_> {}
 impl Product<'_> {
     /// Puts some rows and columns.
     fn put(&self, rows: Range<usize>, columns: Range<usize>) {
-        let Self { start, a, b, bias } = *self;
+        let Self {
+            start,
+            a,
+            b,
+            epilogue: Epilogue { bias, then },
+        } = *self;
         let row = b.columns;
         let first = rows.start * row + columns.start;
         for i in rows.clone() {
             let bias = bias.map_or(0.0, |bias| bias[i]);
             // SAFETY: these columns of the row lie within the product, and nobody else has them.
             #[allow(unsafe_code)]
-            unsafe {
-                let place = start
-                    .add(i * row + columns.start)
-                    .cast::<MaybeUninit<f32>>();
-                std::slice::from_raw_parts_mut(place, columns.len()).fill(MaybeUninit::new(bias));
-            }
+            let place = unsafe {
+                let place = start.add(i * row + columns.start);
+                std::slice::from_raw_parts_mut(place.cast::<MaybeUninit<f32>>(), columns.len())
+            };
+            place.fill(MaybeUninit::new(bias));
         }
-        if rows.is_empty() || columns.is_empty() || a.columns == 0 {
+        if rows.is_empty() || columns.is_empty() {
             return;
         }
         // Strides address elements of slices, whose sizes in bytes fit into an `isize`; those of an axis
@@ -230,12 +235,24 @@ impl Product<'_> {
                 Parallelism::None,
             );
         }
+        let Some(then) = then else {
+            return;
+        };
+        for i in rows {
+            // SAFETY: as above.
+            #[allow(unsafe_code)]
+            let place = unsafe {
+                std::slice::from_raw_parts_mut(start.add(i * row + columns.start), columns.len())
+            };
+            then.apply_here(place);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pointwise::Pointwise;
 
     fn numbers(len: usize) -> Vec<f32> {
         (0..len)
@@ -246,7 +263,8 @@ mod tests {
     /// A slice that nobody has filled; what is put there is not a number until it was written.
     fn put(a: Matrix, b: Matrix, bias: Option<&[f32]>, on_all_threads: bool) -> Vec<f32> {
         let mut y = vec![MaybeUninit::new(f32::NAN); a.rows * b.columns];
-        put_product(&mut y, a, b, bias, on_all_threads).to_vec()
+        let epilogue = Epilogue { bias, then: None };
+        put_product(&mut y, a, b, epilogue, on_all_threads).to_vec()
     }
 
     fn naive(a: Matrix, b: Matrix, bias: Option<&[f32]>) -> Vec<f32> {
@@ -288,7 +306,13 @@ mod tests {
                 for bias in [None, Some(&bias[..])] {
                     for on_all_threads in [false, true] {
                         let got = put(a, b, bias, on_all_threads);
-                        assert_eq!(got, naive(a, b, bias), "{rows} x {inner} x {columns}");
+                        let want = naive(a, b, bias);
+                        assert_eq!(got, want, "{rows} x {inner} x {columns}");
+                        let mut y = vec![MaybeUninit::uninit(); rows * columns];
+                        let then = Some(Pointwise::Relu);
+                        let bent = Epilogue { bias, then };
+                        let got = put_product(&mut y, a, b, bent, on_all_threads);
+                        assert_eq!(got, Pointwise::Relu.map(&want));
                     }
                 }
             }
@@ -330,6 +354,6 @@ mod tests {
         let (a, b) = (numbers(6), numbers(6));
         let mut y = [MaybeUninit::uninit(); 3];
         let [a, b] = [Matrix::packed(&a, 2, 3), Matrix::packed(&b, 3, 2)];
-        put_product(&mut y, a, b, None, false);
+        put_product(&mut y, a, b, Epilogue::default(), false);
     }
 }

@@ -16,13 +16,33 @@ pub struct Part<'a> {
     pub len: usize,
     /// Where the first of them lies, by index.
     pub first: &'a (dyn Fn(usize) -> usize + Sync),
+    /// Whether those of an index follow those of the one before.
+    pub is_packed: bool,
 }
 
 impl Part<'_> {
     fn at(&self, index: usize) -> &[f32] {
         &self.values[(self.first)(index)..][..self.len]
     }
+
+    /// Puts what it has from an index on at the beginning of each of some rows.
+    fn spread(&self, from: usize, y: &mut [MaybeUninit<f32>], row: usize) {
+        let count = y.len().div_ceil(row);
+        if self.len == 1 && self.is_packed {
+            let values = &self.values[(self.first)(from)..][..count];
+            for (y, value) in y.chunks_mut(row).zip(values) {
+                y[0].write(*value);
+            }
+            return;
+        }
+        for (i, y) in y.chunks_mut(row).enumerate() {
+            y[..self.len].write_copy_of_slice(self.at(from + i));
+        }
+    }
 }
+
+/// Numbers in a row that is too short to be put together by itself.
+const SHORT: usize = 16;
 
 /// The numbers of all `parts` for each of `outer` indices, one after the other.
 ///
@@ -41,6 +61,18 @@ pub fn join(outer: usize, parts: &[Part]) -> Vec<f32> {
     // Every row is all of the parts.
     written(outer * row, |y| {
         if row == 0 {
+            return;
+        }
+        if row <= SHORT {
+            // Part by part, where a row is too short to begin anything for.
+            let rows = TASK.div_ceil(row);
+            y.par_chunks_mut(rows * row).enumerate().for_each(|(i, y)| {
+                let mut at = 0;
+                for part in parts.iter().filter(|part| part.len > 0) {
+                    part.spread(i * rows, &mut y[at..], row);
+                    at += part.len;
+                }
+            });
             return;
         }
         if outer >= rayon::current_num_threads() || row < 2 * TASK {
@@ -76,6 +108,7 @@ mod tests {
             (5, vec![1]),
             (257, vec![31, 32, 1]),
             (1, vec![70_000, 9, 40_000]),
+            (40_000, vec![1, 2, 0, 1]),
             (0, vec![4, 4]),
             (4, vec![0, 0]),
         ] {
@@ -94,6 +127,7 @@ mod tests {
                     values,
                     len: *len,
                     first,
+                    is_packed: false,
                 })
                 .collect();
             let want: Vec<f32> = (0..outer)
@@ -104,5 +138,20 @@ mod tests {
                 .collect();
             assert_eq!(join(outer, &parts), want);
         }
+    }
+
+    #[test]
+    fn single_numbers_are_spread() {
+        let count = 40_001;
+        let [a, b]: [Vec<f32>; 2] =
+            [0.0, 0.5].map(|part| (0..count).map(|i| i as f32 + part).collect());
+        let parts = [&a, &b].map(|values| Part {
+            values,
+            len: 1,
+            first: &|i| i,
+            is_packed: true,
+        });
+        let want: Vec<f32> = (0..2 * count).map(|i| i as f32 / 2.0).collect();
+        assert_eq!(join(count, &parts), want);
     }
 }

@@ -76,6 +76,11 @@ impl Pointwise {
         self.with(Apply(values));
     }
 
+    /// The same on the thread that calls.
+    pub(crate) fn apply_here(self, values: &mut [f32]) {
+        self.with(Here(values));
+    }
+
     /// The value of each number.
     pub fn map(self, x: &[f32]) -> Vec<f32> {
         // Every number has one of `x` beside it.
@@ -166,6 +171,25 @@ impl Sweep for Apply<'_> {
                 },
             );
         });
+    }
+}
+
+struct Here<'a>(&'a mut [f32]);
+
+impl Sweep for Here<'_> {
+    fn with(
+        self,
+        value: impl Fn(f32) -> f32 + Copy + Send + Sync,
+        _: impl Fn(f32) -> f32 + Copy + Send + Sync,
+    ) {
+        vectorised(
+            #[inline(always)]
+            move || {
+                for x in self.0.iter_mut() {
+                    *x = value(*x);
+                }
+            },
+        );
     }
 }
 

@@ -15,7 +15,9 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::conv::Epilogue;
 use crate::padded::{read, within};
+use crate::pointwise::Pointwise;
 use crate::threads::with_scratch;
 
 /// Vectors in a row of a panel of columns, and rows of a panel of weights: the sums fit into 32 registers with what they are
@@ -231,6 +233,23 @@ impl<'a> Shared<'a> {
         );
         self.start.wrapping_add(top * self.row + first)
     }
+
+    /// Puts what each number of a part becomes, all of which were written, in its place.
+    fn bend(&self, then: Pointwise, rows: Range<usize>, grid: &Grid, columns: Range<usize>) {
+        assert_eq!(grid.step, 1, "numbers side by side");
+        let mut runs = Vec::new();
+        grid.runs(columns, &mut runs);
+        for row in rows {
+            for (run, first) in &runs {
+                let place = self.at(row, 1, *first, [run.len(), 1]);
+                // SAFETY: `place` begins `run.len()` numbers of the row within the product, which were written, and they
+                // are of this part alone.
+                #[allow(unsafe_code)]
+                let values = unsafe { std::slice::from_raw_parts_mut(place, run.len()) };
+                then.apply_here(values);
+            }
+        }
+    }
 }
 
 /// Some rows and columns of a product, for one thread.
@@ -389,11 +408,13 @@ impl Tile<'_, '_> {
     /// `M` rows of `N` vectors.
     #[inline(always)]
     fn multiply<S: Simd, const M: usize, const N: usize>(self, simd: S) {
-        let Product { weights, bias, .. } = self.part.product;
+        let Product {
+            weights, epilogue, ..
+        } = self.part.product;
         let Weights { values, row, .. } = weights;
         let (top, width) = (self.rows.start, N * S::F32_LANES);
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
-        if let Some(bias) = bias {
+        if let Some(bias) = epilogue.bias {
             let bias: &[f32; M] = bias[top..].first_chunk().expect("a bias for each row");
             for (sums, bias) in sums.iter_mut().zip(bias) {
                 *sums = [simd.splat_f32s(*bias); N];
@@ -559,7 +580,7 @@ fn zero(to: &mut [f32], len: usize) {
     }
 }
 
-/// A product: `weights columns + bias`.
+/// A product: `weights columns`, and what is done with each of its numbers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Product<'a> {
     /// The left factor.
@@ -568,8 +589,8 @@ pub(crate) struct Product<'a> {
     pub columns: Columns<'a>,
     /// What each sum is made of.
     pub terms: &'a [Term],
-    /// What is added to each row.
-    pub bias: Option<&'a [f32]>,
+    /// What is done with each sum; its channels are the rows.
+    pub epilogue: Epilogue<'a>,
 }
 
 impl Product<'_> {
@@ -627,9 +648,13 @@ impl Product<'_> {
                     columns * (depth + LANES)
                 }
             };
+            let (rows, columns) = (part.rows.clone(), part.columns.clone());
             with_scratch(scratch, |scratch| {
                 Arch::new().dispatch(On { part, scratch });
             });
+            if let Some(then) = self.epilogue.then {
+                y.bend(then, rows, &grid, columns);
+            }
         };
         match down * across {
             1 => work(0),

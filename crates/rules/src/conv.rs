@@ -2,11 +2,13 @@ use std::sync::Arc;
 
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use burn::tensor::{Tensor, module};
-use elucid_kernels::conv::{self as kernels, Conv2d, Windows};
+use elucid_kernels::conv::{self as kernels, Conv2d, Epilogue, Windows};
+use elucid_kernels::pointwise::Pointwise;
 use elucid_kernels::window::{Axis, Geometry};
 
 use crate::host::Host;
 use crate::operation::{self, Operation, Pullback};
+use crate::pointwise::Function;
 
 /// A convolution (the field's word; mathematically a cross-correlation), differentiable in `x`:
 /// `[N, I, H, W]` by a weight `[O, I / groups, height, width]` and a bias `[O]` to `[N, O, H', W']`.
@@ -37,8 +39,7 @@ pub fn conv2d(
         assert_eq!(bias.dims(), [dims[0]], "a bias for each output channel");
     }
     let windows = conv.windows([height, width], dims);
-    let beside = x.device() == weight.device() && x.dtype() == weight.dtype();
-    if beside && let Some(convolution) = Convolution::new(&weight, bias.as_ref(), windows) {
+    if let Some(convolution) = Convolution::new(&x, &weight, bias.as_ref(), windows) {
         return operation::run(x, Arc::new(convolution));
     }
     let [top, left, bottom, right] = conv.pads;
@@ -50,6 +51,30 @@ pub fn conv2d(
     };
     let options = ConvOptions::new(conv.stride, padding, conv.dilation, conv.groups);
     module::conv2d(x, weight, bias, options)
+}
+
+/// [`conv2d`] and then a function of each number, in one go, differentiable in `x`; `None` where no kernel of our own runs.
+///
+/// # Panics
+///
+/// As [`conv2d`].
+pub fn conv2d_then(
+    x: &Tensor<4>,
+    weight: &Tensor<4>,
+    bias: Option<&Tensor<1>>,
+    conv: &Conv2d,
+    then: Pointwise,
+) -> Option<Tensor<4>> {
+    let [_, channels, height, width] = x.dims();
+    let dims = weight.dims();
+    conv.check(channels, dims);
+    let windows = conv.windows([height, width], dims);
+    let convolution = Convolution::new(x, weight, bias, windows)?;
+    let fused = Convolution {
+        then: Some(then),
+        ..convolution
+    };
+    Some(operation::run(x.clone(), Arc::new(fused)))
 }
 
 /// The transpose of [`conv2d`] without its bias: `[N, O, H', W']` to `[N, I, H, W]`, where `size` is
@@ -104,11 +129,20 @@ struct Convolution {
     weight: Host,
     bias: Option<Host>,
     windows: Windows,
+    then: Option<Pointwise>,
 }
 
 impl Convolution {
-    /// `None` where weight and bias are not constants on burn's CPU backend.
-    fn new(weight: &Tensor<4>, bias: Option<&Tensor<1>>, windows: Windows) -> Option<Self> {
+    /// `None` where weight and bias are not constants on burn's CPU backend, beside `x`.
+    fn new(
+        x: &Tensor<4>,
+        weight: &Tensor<4>,
+        bias: Option<&Tensor<1>>,
+        windows: Windows,
+    ) -> Option<Self> {
+        if x.device() != weight.device() || x.dtype() != weight.dtype() {
+            return None;
+        }
         let bias = match bias {
             Some(bias) => {
                 let [len] = bias.dims();
@@ -120,7 +154,20 @@ impl Convolution {
             weight: Host::view(weight)?,
             bias,
             windows,
+            then: None,
         })
+    }
+
+    fn run(&self, x: Tensor<4>, then: Option<Pointwise>) -> Tensor<4> {
+        let epilogue = Epilogue {
+            bias: self.bias.as_ref().map(Host::values),
+            then,
+        };
+        let x = beside(&x);
+        let y = kernels::forward(x.planes(), self.weight.planes(), &self.windows, epilogue);
+        let Geometry { rows, cols } = self.windows.geometry;
+        let ([n, ..], [outputs, ..]) = (x.dims(), self.weight.dims());
+        x.tensor(y, [n, outputs, rows.out, cols.out])
     }
 }
 
@@ -131,17 +178,17 @@ fn beside(x: &Tensor<4>) -> Host {
 
 impl Operation for Convolution {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let bias = self.bias.as_ref().map(Host::values);
-        let x = beside(&x);
-        let y = kernels::forward(x.planes(), self.weight.planes(), bias, &self.windows);
-        let Geometry { rows, cols } = self.windows.geometry;
-        let ([n, ..], [outputs, ..]) = (x.dims(), self.weight.dims());
-        x.tensor(y, [n, outputs, rows.out, cols.out])
+        self.run(x, self.then)
     }
 
     fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback) {
         let (weight, windows) = (self.weight.clone(), self.windows);
-        let pullback = Pullback::new(move |g| transpose(&beside(&g), &weight, &windows));
-        (self.forward(x), pullback)
+        let back = move |g| transpose(&beside(&g), &weight, &windows);
+        let y = self.run(x, None);
+        let Some(then) = self.then else {
+            return (y, Pullback::new(back));
+        };
+        let (y, bent) = Function(then).forward_with_pullback(y);
+        (y, Pullback::new(move |g| back(bent.at(g))))
     }
 }

@@ -54,6 +54,7 @@ pub fn cat<const D: usize>(parts: Vec<Tensor<D>>, axis: usize) -> Tensor<D> {
             values: part.values(),
             len: part.shape()[axis..].iter().product(),
             first,
+            is_packed: part.is_contiguous(),
         })
         .collect();
     let outer = shape[..axis].iter().product();

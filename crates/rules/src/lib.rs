@@ -32,7 +32,7 @@ pub use any_rank::AnyRank;
 pub use attention::{ConstantAttention, UniformAttention};
 pub use by_hand::{clip, max_pool, relu};
 pub use composite::{Composite, Depth, Entry, Subject, Which};
-pub use conv::{conv2d, conv2d_transpose};
+pub use conv::{conv2d, conv2d_then, conv2d_transpose};
 pub use elucid_kernels::conv::Conv2d;
 pub use elucid_kernels::lrn::Lrn;
 pub use elucid_kernels::pointwise::Pointwise;

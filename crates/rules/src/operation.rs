@@ -22,6 +22,11 @@ impl Pullback {
     pub(crate) fn new(f: impl Fn(Tensor<4>) -> Tensor<4> + Send + Sync + 'static) -> Self {
         Self(Arc::new(f))
     }
+
+    /// The gradient at the input, given the one at the output.
+    pub(crate) fn at(&self, g: Tensor<4>) -> Tensor<4> {
+        (self.0)(g)
+    }
 }
 
 impl fmt::Debug for Pullback {
@@ -130,9 +135,9 @@ impl<B: Backend + Lift> Backward<B, 1> for PullbackNode {
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let Pullback(pullback) = ops.state;
+        let pullback = ops.state;
         unary::<B, _>(ops.parents, ops.node, grads, |g| {
-            B::lower(pullback(B::lift(g)))
+            B::lower(pullback.at(B::lift(g)))
         });
     }
 }

@@ -20,8 +20,9 @@ pub fn pointwise(
     operation::run_any_rank(x, Function(function))
 }
 
+/// It, as an operation.
 #[derive(Debug)]
-struct Function(Pointwise);
+pub(crate) struct Function(pub Pointwise);
 
 impl Operation for Function {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {

@@ -251,6 +251,10 @@ impl Kernel for Relu {
         reach.element_wise()
     }
 
+    fn bends(&self) -> Option<Pointwise> {
+        Some(Pointwise::Relu)
+    }
+
     fn form(&self) -> Option<elucid_rules::Operator<'_>> {
         Some(elucid_rules::Operator::Relu)
     }

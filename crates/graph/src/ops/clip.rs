@@ -147,6 +147,11 @@ impl Kernel for Bounded {
         reach.element_wise()
     }
 
+    fn bends(&self) -> Option<Pointwise> {
+        let Self { min, max } = *self;
+        Some(Pointwise::Clip { min, max })
+    }
+
     fn form(&self) -> Option<elucid_rules::Operator<'_>> {
         Some(elucid_rules::Operator::Clip {
             min: self.min,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use elucid_rules::{Algebra, OpKind, Pool2d};
+use elucid_rules::{Algebra, OpKind, Pointwise, Pool2d};
 
 use super::convolution::{
     Convolution, convolution_or_product, has_constant_weights, scaled, weight_and_bias,
@@ -152,8 +152,32 @@ impl Kernel for Convolution {
         reach.slide_without_rule(&pool)
     }
 
+    fn then(&self, function: Pointwise) -> Option<Arc<dyn Kernel>> {
+        let fused = Then {
+            conv: self.clone(),
+            function,
+        };
+        (self.axes.len() < 3).then(|| Arc::new(fused) as Arc<dyn Kernel>)
+    }
+
     fn weighted(&self) -> Option<&dyn Weighted> {
         Some(self)
+    }
+}
+
+/// A convolution with a function of each number behind it.
+#[derive(Debug)]
+struct Then {
+    conv: Convolution,
+    function: Pointwise,
+}
+
+impl Kernel for Then {
+    fn run(&self, mut inputs: Slots, _outputs: &[Known]) -> Vec<Activation> {
+        let weight = inputs.take(1);
+        let bias = inputs.maybe(2).map(Activation::into_cast::<1>);
+        let x = inputs.take(0);
+        vec![self.conv.run_then(x, weight, bias, self.function)]
     }
 }
 

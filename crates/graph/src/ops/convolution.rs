@@ -2,8 +2,9 @@
 
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use burn::tensor::{Tensor, module};
-use elucid_rules::{Algebra, Conv2d, conv2d, conv2d_transpose};
+use elucid_rules::{Algebra, Conv2d, Pointwise, conv2d, conv2d_then, conv2d_transpose};
 
+use super::bent::bent;
 use super::window::Axis;
 use crate::activation::{Activation, IntoView};
 use crate::operator::{Refused, Shapes, Slots, Weights, check_size, numbers};
@@ -113,6 +114,28 @@ impl Convolution {
                 module::conv3d(x, weight.into_cast(), bias, options).into()
             }
         }
+    }
+
+    /// The same and then a function of each number, for one or two axes.
+    pub fn run_then(
+        &self,
+        x: Activation,
+        weight: Activation,
+        bias: Option<Tensor<1>>,
+        function: Pointwise,
+    ) -> Activation {
+        let along_one = self.axes.len() == 1;
+        let [x, weight] = [x, weight].map(|x| match along_one {
+            true => as_image(x),
+            false => x.into_cast::<4>(),
+        });
+        let conv = self.conv2d();
+        let fused = conv2d_then(&x, &weight, bias.as_ref(), &conv, function);
+        let y = fused.unwrap_or_else(|| {
+            let y = Activation::from(conv2d(x, weight, bias, &conv));
+            Activation::from(bent(y.untyped(), function)).into_cast()
+        });
+        if along_one { as_sequence(y) } else { y.into() }
     }
 
     /// The transpose of [`Convolution::run`] without a bias, to an input of `size`.

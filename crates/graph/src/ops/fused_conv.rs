@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, activation};
-use elucid_rules::{Pointwise, pointwise};
+use burn::tensor::Tensor;
+use elucid_rules::Pointwise;
 
+use super::bent::bent;
 use super::conv::Conv;
 use super::convolution::Convolution;
 use crate::activation::Activation;
@@ -50,24 +51,15 @@ impl Bend {
     }
 
     fn of(self, x: Tensor<1>) -> Tensor<1> {
-        let function = match self {
-            Self::None => return x,
-            Self::Relu => Pointwise::Relu,
-            Self::Sigmoid => Pointwise::Sigmoid,
-            Self::Tanh => Pointwise::Tanh,
-            Self::LeakyRelu(alpha) => Pointwise::LeakyRelu { alpha },
-            Self::Clip(min, max) => Pointwise::Clip { min, max },
-            Self::HardSigmoid(alpha, beta) => Pointwise::HardSigmoid { alpha, beta },
-        };
-        pointwise(x, function, |x| match self {
+        match self {
             Self::None => x,
-            Self::Relu => activation::relu(x),
-            Self::Sigmoid => activation::sigmoid(x),
-            Self::Tanh => x.tanh(),
-            Self::LeakyRelu(alpha) => activation::leaky_relu(x, f64::from(alpha)),
-            Self::Clip(low, high) => x.clamp_min(low).clamp_max(high),
-            Self::HardSigmoid(alpha, beta) => (x * alpha + beta).clamp(0.0, 1.0),
-        })
+            Self::Relu => bent(x, Pointwise::Relu),
+            Self::Sigmoid => bent(x, Pointwise::Sigmoid),
+            Self::Tanh => bent(x, Pointwise::Tanh),
+            Self::LeakyRelu(alpha) => bent(x, Pointwise::LeakyRelu { alpha }),
+            Self::Clip(min, max) => bent(x, Pointwise::Clip { min, max }),
+            Self::HardSigmoid(alpha, beta) => bent(x, Pointwise::HardSigmoid { alpha, beta }),
+        }
     }
 }
 

@@ -5,9 +5,12 @@
 //! of the operator set; what inputs it takes and what shapes it makes; its values on the host and on
 //! tensors; what it is to rules; on which window of the input each position depends.
 
+pub(crate) use bent::of_each_number;
+
 use crate::registry::Entry;
 
 /// What several files share: no operators of their own.
+mod bent;
 mod body;
 mod convolution;
 mod named;

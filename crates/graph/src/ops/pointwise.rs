@@ -104,6 +104,10 @@ impl Kernel for Function {
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {
         reach.element_wise()
     }
+
+    fn bends(&self) -> Option<Pointwise> {
+        self.sweep.map(|sweep| sweep(self.parameters))
+    }
 }
 
 /// A function of pairs of numbers of two tensors that broadcast.

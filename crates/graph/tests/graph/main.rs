@@ -6,6 +6,7 @@ mod builder;
 mod cases_backwards;
 mod control_flow;
 mod feeds;
+mod fused;
 mod hostile_graphs;
 mod hostile_nodes;
 mod long_rows;

@@ -1,7 +1,8 @@
 //! Depthwise and grouped convolutions and their transposes against the definition, in double precision.
 
 use elucid_kernels::Planes;
-use elucid_kernels::conv::{self, Conv2d};
+use elucid_kernels::conv::{self, Conv2d, Epilogue};
+use elucid_kernels::pointwise::Pointwise;
 
 use crate::numbers;
 
@@ -88,8 +89,17 @@ impl Case {
             d[at] += f64::from(weight[w]) * f64::from(g[o]);
         });
         let weight = Planes::new(&weight, self.weight);
-        let got = conv::forward(Planes::new(&x, self.x), weight, Some(&bias), &windows);
+        let x = Planes::new(&x, self.x);
+        let mut epilogue = Epilogue {
+            bias: Some(&bias),
+            then: None,
+        };
+        let got = conv::forward(x, weight, &windows, epilogue);
         self.close(&got, &y);
+        epilogue.then = Some(Pointwise::HardSwish);
+        let bent = Pointwise::HardSwish.map(&got);
+        let together = conv::forward(x, weight, &windows, epilogue);
+        assert_eq!(together, bent, "the function of the same numbers");
         let got = conv::transpose(Planes::new(&g, out), weight, &windows);
         self.close(&got, &d);
     }
