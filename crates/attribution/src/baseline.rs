@@ -341,11 +341,7 @@ impl FromStr for Baseline {
     type Err = AttributionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = || AttributionError::Parameter {
-            parameter: "baseline",
-            value: format!("\"{text}\""),
-            expected: BASELINES,
-        };
+        let refuse = || AttributionError::unread("baseline", text, BASELINES);
         let number = |t: &str| t.trim().parse::<f32>().map_err(|_| refuse());
         // A plus sign in front of a number or of its exponent joins nothing.
         let mut parts: Vec<String> = Vec::new();

@@ -217,11 +217,11 @@ impl FromStr for ChannelMethod {
             "adaptive" => Ok(Self::adaptive_path(TOLERANCE)),
             "stochastic" => Ok(Self::stochastic_path()),
             "notebook" => Ok(Self::notebook()),
-            _ => Err(AttributionError::Parameter {
-                parameter: "method",
-                value: format!("\"{text}\""),
-                expected: "linear, path, adaptive, stochastic or notebook",
-            }),
+            _ => Err(AttributionError::unread(
+                "method",
+                text,
+                "linear, path, adaptive, stochastic or notebook",
+            )),
         }
     }
 }

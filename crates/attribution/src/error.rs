@@ -291,6 +291,17 @@ pub enum AttributionError {
     },
 }
 
+impl AttributionError {
+    /// A text that cannot be understood.
+    pub(crate) fn unread(parameter: &'static str, text: &str, expected: &'static str) -> Self {
+        Self::Parameter {
+            parameter,
+            value: format!("\"{text}\""),
+            expected,
+        }
+    }
+}
+
 /// Operators by kind, the first few of each by name: `3 Mul ("a", "b", "c"), 1 Softmax ("d")`.
 fn by_kind(nodes: &[String]) -> String {
     const SHOWN: usize = 3;

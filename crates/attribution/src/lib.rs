@@ -33,6 +33,7 @@ pub mod linear;
 mod lines;
 pub mod lrp;
 mod methods;
+mod neighbours;
 mod network;
 mod options;
 pub mod perturbation;

@@ -63,6 +63,16 @@ pub struct Lrp {
     bounds: [Option<Vec<f32>>; 2],
 }
 
+/// Constructors by composites of the same names.
+macro_rules! by {
+    ($($rules:ident),* $(,)?) => {$(
+        #[doc = concat!("By [`RelevanceRules::", stringify!($rules), "`].")]
+        pub fn $rules() -> Self {
+            Self::new(RelevanceRules::$rules())
+        }
+    )*};
+}
+
 impl Lrp {
     /// Down to the input by these rules.
     pub fn new(rules: RelevanceRules) -> Self {
@@ -73,20 +83,14 @@ impl Lrp {
         }
     }
 
-    /// By [`RelevanceRules::epsilon`].
-    pub fn epsilon() -> Self {
-        Self::new(RelevanceRules::epsilon())
-    }
-
-    /// By [`RelevanceRules::epsilon_plus`].
-    pub fn epsilon_plus() -> Self {
-        Self::new(RelevanceRules::epsilon_plus())
-    }
-
-    /// By [`RelevanceRules::epsilon_plus_flat`].
-    pub fn epsilon_plus_flat() -> Self {
-        Self::new(RelevanceRules::epsilon_plus_flat())
-    }
+    by!(
+        epsilon,
+        epsilon_plus,
+        epsilon_plus_flat,
+        epsilon_alpha2_beta1,
+        epsilon_alpha2_beta1_flat,
+        composite_lrp,
+    );
 
     /// By [`RelevanceRules::epsilon_gamma_box`], with the lowest and the highest value of the
     /// network's input, one number for all channels or one for each.
@@ -95,21 +99,6 @@ impl Lrp {
             bounds: [low, high].map(|bound| Some(bound.to_vec())),
             ..Self::new(RelevanceRules::epsilon_gamma_box(low, high))
         }
-    }
-
-    /// By [`RelevanceRules::epsilon_alpha2_beta1`].
-    pub fn epsilon_alpha2_beta1() -> Self {
-        Self::new(RelevanceRules::epsilon_alpha2_beta1())
-    }
-
-    /// By [`RelevanceRules::epsilon_alpha2_beta1_flat`].
-    pub fn epsilon_alpha2_beta1_flat() -> Self {
-        Self::new(RelevanceRules::epsilon_alpha2_beta1_flat())
-    }
-
-    /// By [`RelevanceRules::composite_lrp`].
-    pub fn composite_lrp() -> Self {
-        Self::new(RelevanceRules::composite_lrp())
     }
 
     /// Down to another layer only.

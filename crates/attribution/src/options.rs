@@ -334,6 +334,30 @@ macro_rules! words {
 }
 pub(crate) use crate::words;
 
+/// Reads and writes an enum by the names in its table `NAMES`: `named!(Type: "parameter", "one or the other")`.
+macro_rules! named {
+    ($type:ident: $parameter:literal, $list:literal) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let named = Self::NAMES.iter().find(|(_, value)| value == self);
+                f.write_str(named.map_or("", |(name, _)| name))
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = $crate::AttributionError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let named = Self::NAMES.iter().find(|(name, _)| *name == text.trim());
+                named
+                    .map(|(_, value)| *value)
+                    .ok_or_else(|| $crate::AttributionError::unread($parameter, text, $list))
+            }
+        }
+    };
+}
+pub(crate) use named;
+
 /// The options of a method, each described once: `options!(Method { {…} {…} })`.
 ///
 /// An option that is a field of the method, which has a field `setup` of [`Setup`] besides, is

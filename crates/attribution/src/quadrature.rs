@@ -1,10 +1,9 @@
 //! Where an integral over `[0, 1]` is evaluated, and with which weights.
 
 use std::f64::consts::PI;
-use std::fmt;
-use std::str::FromStr;
 
 use crate::error::AttributionError;
+use crate::options::named;
 use crate::work::require;
 
 /// Most steps that a path is divided into.
@@ -85,28 +84,7 @@ impl Quadrature {
     }
 }
 
-impl fmt::Display for Quadrature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(_, rule)| rule == self);
-        f.write_str(name.map_or("", |(name, _)| name))
-    }
-}
-
-impl FromStr for Quadrature {
-    type Err = AttributionError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::NAMES
-            .iter()
-            .find(|(name, _)| *name == text.trim())
-            .map(|(_, rule)| *rule)
-            .ok_or_else(|| AttributionError::Parameter {
-                parameter: "quadrature",
-                value: format!("\"{text}\""),
-                expected: "gauss-legendre, trapezoid, left, right or middle",
-            })
-    }
-}
+named!(Quadrature: "quadrature", "gauss-legendre, trapezoid, left, right or middle");
 
 /// From this degree on the inner roots are found by Stieltjes' expansion.
 const LARGE: usize = 200;

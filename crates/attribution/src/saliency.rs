@@ -1,11 +1,9 @@
 //! Maps `[H, W]` from attributions, their size and their smoothness.
 
-use std::fmt;
-use std::str::FromStr;
-
 use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayView3, Axis, Zip, s};
 
 use crate::error::AttributionError;
+use crate::options::named;
 
 /// How an attribution `[C, H, W]` becomes a map `[H, W]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,28 +51,7 @@ impl Reduce {
     }
 }
 
-impl fmt::Display for Reduce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(_, reduce)| reduce == self);
-        f.write_str(name.map_or("", |(name, _)| name))
-    }
-}
-
-impl FromStr for Reduce {
-    type Err = AttributionError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::NAMES
-            .iter()
-            .find(|(name, _)| *name == text.trim())
-            .map(|(_, reduce)| *reduce)
-            .ok_or_else(|| AttributionError::Parameter {
-                parameter: "reduction",
-                value: format!("\"{text}\""),
-                expected: "sum, abs-sum, max-abs, l2 or positive",
-            })
-    }
-}
+named!(Reduce: "reduction", "sum, abs-sum, max-abs, l2 or positive");
 
 /// The number where it is above zero; what is no number stays so.
 fn positive(v: f32) -> f32 {

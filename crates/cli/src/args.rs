@@ -84,15 +84,6 @@ impl OutArgs {
     }
 }
 
-/// The photograph.
-#[derive(Debug, Args)]
-pub struct PhotoArgs {
-    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or - for one on standard input; or an array: .npy,
-    /// FILE.npz:MEMBER
-    #[arg(long, value_name = "FILE")]
-    pub image: PathBuf,
-}
-
 /// Which gradients are replaced on the way.
 #[derive(Debug, Args)]
 pub struct GradientArgs {

@@ -31,6 +31,7 @@ mod icons;
 mod images;
 mod interrupt;
 mod known;
+mod look;
 mod names;
 mod options;
 mod output;

@@ -331,6 +331,26 @@ impl<T: Scalar> Reducer<T> for Pca {
     }
 }
 
+/// How a reducer that begins with random numbers is made.
+macro_rules! seeded {
+    ($reducer:ident: $parts:literal, $seed:literal) => {
+        impl $reducer {
+            #[doc = concat!("With this number of ", $parts, ".")]
+            pub fn new(components: usize) -> Self {
+                Self {
+                    components,
+                    seed: 0,
+                }
+            }
+
+            settings! {
+                #[doc = concat!("Seed of the ", $seed, ".")]
+                seed(seed: u64) => seed;
+            }
+        }
+    };
+}
+
 /// Independent component analysis: directions along which the coordinates are as independent as
 /// possible.
 ///
@@ -345,20 +365,7 @@ pub struct Ica {
     seed: u64,
 }
 
-impl Ica {
-    /// With this number of components.
-    pub fn new(components: usize) -> Self {
-        Self {
-            components,
-            seed: 0,
-        }
-    }
-
-    settings! {
-        /// Seed of the first guess.
-        seed(seed: u64) => seed;
-    }
-}
+seeded!(Ica: "components", "first guess");
 
 impl<T: Scalar> Reducer<T> for Ica {
     fn name(&self) -> &'static str {
@@ -503,20 +510,7 @@ pub struct KMeans {
     seed: u64,
 }
 
-impl KMeans {
-    /// With this number of clusters.
-    pub fn new(components: usize) -> Self {
-        Self {
-            components,
-            seed: 0,
-        }
-    }
-
-    settings! {
-        /// Seed of the starts.
-        seed(seed: u64) => seed;
-    }
-}
+seeded!(KMeans: "clusters", "starts");
 
 impl<T: Scalar> Reducer<T> for KMeans {
     fn name(&self) -> &'static str {

@@ -203,42 +203,20 @@ impl From<Activation> for AnyRank {
 
 /// Evaluates an expression with `$x` bound to the tensor at its own rank, from 1 to 8.
 macro_rules! at_rank {
+    (@each $activation:ident, $x:ident => $body:expr; $($rank:pat => $D:literal),*) => {
+        match $activation.shape().len() {
+            $($rank => {
+                let $x = $activation.into_cast::<$D>();
+                Activation::from($body)
+            })*
+        }
+    };
     ($activation:expr, $x:ident => $body:expr) => {{
         let activation = $activation;
-        match activation.shape().len() {
-            0 | 1 => {
-                let $x = activation.into_cast::<1>();
-                Activation::from($body)
-            }
-            2 => {
-                let $x = activation.into_cast::<2>();
-                Activation::from($body)
-            }
-            3 => {
-                let $x = activation.into_cast::<3>();
-                Activation::from($body)
-            }
-            4 => {
-                let $x = activation.into_cast::<4>();
-                Activation::from($body)
-            }
-            5 => {
-                let $x = activation.into_cast::<5>();
-                Activation::from($body)
-            }
-            6 => {
-                let $x = activation.into_cast::<6>();
-                Activation::from($body)
-            }
-            7 => {
-                let $x = activation.into_cast::<7>();
-                Activation::from($body)
-            }
-            _ => {
-                let $x = activation.into_cast::<8>();
-                Activation::from($body)
-            }
-        }
+        $crate::activation::at_rank!(
+            @each activation, $x => $body;
+            0 | 1 => 1, 2 => 2, 3 => 3, 4 => 4, 5 => 5, 6 => 6, 7 => 7, _ => 8
+        )
     }};
 }
 pub(crate) use at_rank;

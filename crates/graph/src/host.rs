@@ -59,6 +59,26 @@ fn shaped<T>(shape: &[usize], values: Vec<T>) -> Result<Array<T>, String> {
     })
 }
 
+/// Functions of pairs of elements, whose results are made to fit the type of the tensors.
+macro_rules! zips {
+    ($($(#[$doc:meta])* $name:ident($type:ty) => $data:ident, $fit:expr;)*) => {$(
+        $(#[$doc])*
+        pub(crate) fn $name(
+            &self,
+            other: &Self,
+            shape: &[usize],
+            f: impl Fn($type, $type) -> $type,
+        ) -> Result<Self, String> {
+            let (Data::$data(a), Data::$data(b)) = (&self.data, &other.data) else {
+                return Err(self.unlike(other));
+            };
+            let fit: fn(ElementType, $type) -> $type = $fit;
+            let data = zip(a, b, shape, |x, y| fit(self.kind, f(x, y)))?;
+            Ok(self.with_data(Data::$data(data)))
+        }
+    )*};
+}
+
 impl HostTensor {
     /// Floating point. Each number becomes what `kind` can hold.
     ///
@@ -375,51 +395,13 @@ impl HostTensor {
         }
     }
 
-    /// A function of pairs of floats, both broadcast to `shape`.
-    pub(crate) fn zip_floats(
-        &self,
-        other: &Self,
-        shape: &[usize],
-        f: impl Fn(f32, f32) -> f32,
-    ) -> Result<Self, String> {
-        match (&self.data, &other.data) {
-            (Data::Float(a), Data::Float(b)) => {
-                let kind = self.kind;
-                let data = zip(a, b, shape, |x, y| kind.round(f(x, y)))?;
-                Ok(self.with_data(Data::Float(data)))
-            }
-            _ => Err(self.unlike(other)),
-        }
-    }
-
-    /// A function of pairs of integers, both broadcast to `shape`.
-    pub(crate) fn zip_ints(
-        &self,
-        other: &Self,
-        shape: &[usize],
-        f: impl Fn(i64, i64) -> i64,
-    ) -> Result<Self, String> {
-        match (&self.data, &other.data) {
-            (Data::Int(a), Data::Int(b)) => {
-                let kind = self.kind;
-                let data = zip(a, b, shape, |x, y| kind.wrap(f(x, y)))?;
-                Ok(self.with_data(Data::Int(data)))
-            }
-            _ => Err(self.unlike(other)),
-        }
-    }
-
-    /// A function of pairs of booleans, both broadcast to `shape`.
-    pub(crate) fn zip_bools(
-        &self,
-        other: &Self,
-        shape: &[usize],
-        f: impl Fn(bool, bool) -> bool,
-    ) -> Result<Self, String> {
-        match (&self.data, &other.data) {
-            (Data::Bool(a), Data::Bool(b)) => Ok(self.with_data(Data::Bool(zip(a, b, shape, f)?))),
-            _ => Err(self.unlike(other)),
-        }
+    zips! {
+        /// A function of pairs of floats, both broadcast to `shape`.
+        zip_floats(f32) => Float, |kind, v| kind.round(v);
+        /// A function of pairs of integers, both broadcast to `shape`.
+        zip_ints(i64) => Int, |kind, v| kind.wrap(v);
+        /// A function of pairs of booleans, both broadcast to `shape`.
+        zip_bools(bool) => Bool, |_, v| v;
     }
 
     /// A comparison of pairs of numbers of one type, both broadcast to `shape`. Nothing compares to

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::builders::builders;
 use crate::page::{Prediction, STEPS, Widget, base64_size, check_bytes, data_uri, page_methods};
 use crate::{ColorMap, Picture, RenderError};
 
@@ -14,7 +15,11 @@ mod parts;
 
 const WIDGET: Widget = Widget {
     markup: include_str!("../widgets/attention/page.html"),
-    style: include_str!("../widgets/attention/style.css"),
+    style: concat!(
+        include_str!("../widgets/shared/grid.css"),
+        "\n",
+        include_str!("../widgets/attention/style.css")
+    ),
     parts: &[(
         "picture.html",
         include_str!("../widgets/attention/picture.html"),
@@ -99,41 +104,20 @@ impl AttentionWidget {
         }
     }
 
-    /// The names of the tokens that come before the patches, such as a class token and registers.
-    pub fn prefix<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.prefix = names.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// Adds a block. All blocks have the same tokens; they may differ in their heads.
-    pub fn view(mut self, block: AttentionView) -> Self {
-        self.blocks.push(block);
-        self
-    }
-
-    /// Which block the page starts at, by its place; the last one by default and for a number beyond
-    /// it.
-    pub fn starts_at(mut self, block: usize) -> Self {
-        self.first = block;
-        self
-    }
-
-    /// Adds what a method says of the same tokens.
-    pub fn method(mut self, method: AttentionMethod) -> Self {
-        self.methods.push(method);
-        self
-    }
-
-    /// The classes that methods are about, by name; the first one is shown first.
-    pub fn classes<S: Into<String>>(mut self, classes: impl IntoIterator<Item = S>) -> Self {
-        self.classes = classes.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// Allows pages of up to this many bytes, instead of [`AttentionWidget::MAX_BYTES`].
-    pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.limit = bytes;
-        self
+    builders! {
+        /// The names of the tokens that come before the patches, such as a class token and registers.
+        names prefix(names: S) => prefix;
+        /// Adds a block. All blocks have the same tokens; they may differ in their heads.
+        push view(block: AttentionView) => blocks;
+        /// Which block the page starts at, by its place; the last one by default and for a number beyond
+        /// it.
+        set starts_at(block: usize) => first;
+        /// Adds what a method says of the same tokens.
+        push method(method: AttentionMethod) => methods;
+        /// The classes that methods are about, by name; the first one is shown first.
+        names classes(classes: S) => classes;
+        /// Allows pages of up to this many bytes, instead of [`AttentionWidget::MAX_BYTES`].
+        set max_bytes(bytes: usize) => limit;
     }
 
     /// The same page with the mean over heads of every block only, as it says, where all heads might

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use ndarray::{Array1, Array3, ArrayView1};
 use serde::Serialize;
 
+use crate::builders::builders;
 use crate::normalise::{check_finite, percentile};
 use crate::page::{
     self, Prediction, STEPS, Widget, address, base64_size, check_bytes, data_uri, expect_shape,
@@ -171,17 +172,12 @@ impl ChannelWidget {
         }
     }
 
-    /// Adds a view. All views have the same channels.
-    pub fn view(mut self, view: ChannelView) -> Self {
-        self.views.push(view);
-        self
-    }
-
-    /// How many channels are shown with their sprites at either end; 4 by default, as in the
-    /// notebook.
-    pub fn top(mut self, n: usize) -> Self {
-        self.top = n;
-        self
+    builders! {
+        /// Adds a view. All views have the same channels.
+        push view(view: ChannelView) => views;
+        /// How many channels are shown with their sprites at either end; 4 by default, as in the
+        /// notebook.
+        set top(n: usize) => top;
     }
 
     /// The sprites of all channels, in the place of what [`ChannelWidget::icons`] set. Sprites that

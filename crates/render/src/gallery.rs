@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::builders::builders;
 use crate::page::{Prediction, Widget, base64_size, check_bytes, data_uri, page_methods};
 use crate::{Picture, RenderError};
 
@@ -105,10 +106,9 @@ impl GallerySection {
         self
     }
 
-    /// Names the columns of the table of numbers.
-    pub fn heads<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.heads = names.into_iter().map(Into::into).collect();
-        self
+    builders! {
+        /// Names the columns of the table of numbers.
+        names heads(names: S) => heads;
     }
 
     /// Adds a row to the table of numbers: its name, and a text for each column.
@@ -122,16 +122,11 @@ impl GallerySection {
         self
     }
 
-    /// Adds a figure to the flow, which wraps as the window is wide.
-    pub fn figure(mut self, figure: Figure) -> Self {
-        self.figures.push(figure);
-        self
-    }
-
-    /// Names the columns of the table.
-    pub fn columns<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.columns = names.into_iter().map(Into::into).collect();
-        self
+    builders! {
+        /// Adds a figure to the flow, which wraps as the window is wide.
+        push figure(figure: Figure) => figures;
+        /// Names the columns of the table.
+        names columns(names: S) => columns;
     }
 
     /// Adds a row to the table, with one figure for each column.
@@ -237,10 +232,9 @@ impl Gallery {
         self
     }
 
-    /// Adds a section.
-    pub fn section(mut self, section: GallerySection) -> Self {
-        self.sections.push(section);
-        self
+    builders! {
+        /// Adds a section.
+        push section(section: GallerySection) => sections;
     }
 
     /// The page.

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 use serde::Serialize;
 
+use crate::builders::builders;
 use crate::normalise::check_finite;
 use crate::page::{
     Prediction, Widget, base64_size, check_bytes, data_uri, expect_shape, page_methods,
@@ -154,11 +155,10 @@ impl GroupView {
         self
     }
 
-    /// The relative error of the reconstruction, the norm of what it leaves out over that of the
-    /// activations: 0 is exact.
-    pub fn error(mut self, error: f32) -> Self {
-        self.error = Some(error);
-        self
+    builders! {
+        /// The relative error of the reconstruction, the norm of what it leaves out over that of the
+        /// activations: 0 is exact.
+        some error(error: f32) => error;
     }
 
     fn groups(&self) -> usize {
@@ -269,17 +269,12 @@ impl GroupWidget {
         }
     }
 
-    /// Adds a division into groups. The slider has them in the order in which they are added.
-    pub fn view(mut self, view: GroupView) -> Self {
-        self.views.push(view);
-        self
-    }
-
-    /// Which view the slider starts at, by its place; the first by default, and the last for a
-    /// number beyond it.
-    pub fn starts_at(mut self, view: usize) -> Self {
-        self.first = view;
-        self
+    builders! {
+        /// Adds a division into groups. The slider has them in the order in which they are added.
+        push view(view: GroupView) => views;
+        /// Which view the slider starts at, by its place; the first by default, and the last for a
+        /// number beyond it.
+        set starts_at(view: usize) => first;
     }
 
     /// The page.

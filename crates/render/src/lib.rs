@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod attention;
+mod builders;
 pub mod channel;
 pub mod colormap;
 mod error;

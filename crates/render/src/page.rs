@@ -23,6 +23,7 @@ pub(crate) struct Widget {
 
 const SHELL: &str = include_str!("../widgets/shared/shell.html");
 const FACTS: &str = include_str!("../widgets/shared/facts.html");
+const STATUS: &str = include_str!("../widgets/shared/status.html");
 const SHARED_STYLE: &str = include_str!("../widgets/shared/style.css");
 const CONTROLS_STYLE: &str = include_str!("../widgets/shared/controls.css");
 const SHARED_SCRIPT: &str = include_str!("../widgets/shared/script.js");
@@ -47,6 +48,7 @@ impl Widget {
         let files = [
             ("shell.html", SHELL),
             ("facts.html", FACTS),
+            ("status.html", STATUS),
             ("page.html", self.markup),
         ];
         for (name, markup) in files.iter().chain(self.parts) {

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use ndarray::{Array3, Array4, ArrayView2, ArrayView3, Axis};
 use serde::Serialize;
 
+use crate::builders::builders;
 use crate::normalise::check_finite;
 use crate::page::{
     self, Prediction, STEPS, Widget, base64_size, check_bytes, data_uri, expect_shape, page_methods,
@@ -13,7 +14,11 @@ use crate::{ColorMap, Picture, RenderError, orange_blue};
 
 const WIDGET: Widget = Widget {
     markup: include_str!("../widgets/spatial/page.html"),
-    style: include_str!("../widgets/spatial/style.css"),
+    style: concat!(
+        include_str!("../widgets/shared/grid.css"),
+        "\n",
+        include_str!("../widgets/spatial/style.css")
+    ),
     parts: &[],
     script: Some(include_str!("../widgets/spatial/script.js")),
 };
@@ -59,10 +64,9 @@ impl SpatialView {
         self
     }
 
-    /// Class attributions at both layers; the classes are named by [`SpatialWidget::classes`].
-    pub fn hints(mut self, hints: SpatialHints) -> Self {
-        self.hints = Some(hints);
-        self
+    builders! {
+        /// Class attributions at both layers; the classes are named by [`SpatialWidget::classes`].
+        some hints(hints: SpatialHints) => hints;
     }
 
     /// Marks maps computed under replaced gradients. The page labels them, and explains that such
@@ -133,16 +137,11 @@ impl SpatialWidget {
         }
     }
 
-    /// Adds a view. All views have one shape.
-    pub fn view(mut self, view: SpatialView) -> Self {
-        self.views.push(view);
-        self
-    }
-
-    /// The one or two classes of the hints, the orange one first.
-    pub fn classes<S: Into<String>>(mut self, classes: impl IntoIterator<Item = S>) -> Self {
-        self.classes = classes.into_iter().map(Into::into).collect();
-        self
+    builders! {
+        /// Adds a view. All views have one shape.
+        push view(view: SpatialView) => views;
+        /// The one or two classes of the hints, the orange one first.
+        names classes(classes: S) => classes;
     }
 
     /// The page.

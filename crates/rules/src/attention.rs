@@ -73,38 +73,28 @@ fn check(rule: &dyn OperatorRule, site: &Site<'_>) -> Result<(), RuleError> {
     Err(site.does_not_fit(rule.name(), reason))
 }
 
-impl OperatorRule for ConstantAttention {
-    fn backward(&self, ran: &Execution, g: &[Option<AnyRank>]) -> Vec<Option<AnyRank>> {
-        scaled(ran, g, 0.0, 1.0)
-    }
+/// A rule that multiplies the gradients at queries and keys, and those at values.
+macro_rules! scales {
+    ($rule:ident, $name:literal, scores: $scores:literal, values: $values:literal) => {
+        impl OperatorRule for $rule {
+            fn backward(&self, ran: &Execution, g: &[Option<AnyRank>]) -> Vec<Option<AnyRank>> {
+                scaled(ran, g, $scores, $values)
+            }
 
-    fn applies_to(&self, op: &Operator<'_>) -> bool {
-        KINDS.contains(&op.kind())
-    }
+            fn applies_to(&self, op: &Operator<'_>) -> bool {
+                KINDS.contains(&op.kind())
+            }
 
-    fn check(&self, site: &Site<'_>) -> Result<(), RuleError> {
-        check(self, site)
-    }
+            fn check(&self, site: &Site<'_>) -> Result<(), RuleError> {
+                check(self, site)
+            }
 
-    fn name(&self) -> String {
-        "constant attention".to_owned()
-    }
+            fn name(&self) -> String {
+                $name.to_owned()
+            }
+        }
+    };
 }
 
-impl OperatorRule for UniformAttention {
-    fn backward(&self, ran: &Execution, g: &[Option<AnyRank>]) -> Vec<Option<AnyRank>> {
-        scaled(ran, g, 0.25, 0.5)
-    }
-
-    fn applies_to(&self, op: &Operator<'_>) -> bool {
-        KINDS.contains(&op.kind())
-    }
-
-    fn check(&self, site: &Site<'_>) -> Result<(), RuleError> {
-        check(self, site)
-    }
-
-    fn name(&self) -> String {
-        "uniform attention".to_owned()
-    }
-}
+scales!(ConstantAttention, "constant attention", scores: 0.0, values: 1.0);
+scales!(UniformAttention, "uniform attention", scores: 0.25, values: 0.5);

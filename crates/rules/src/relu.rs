@@ -229,44 +229,25 @@ fn rectifier(rule: &dyn Rule, op: &Operator<'_>) -> Result<Rectifier, RuleError>
     })
 }
 
-impl Rule for GuidedRelu {
-    fn name(&self) -> String {
-        "guided ReLU".to_owned()
-    }
+/// A rule for rectifiers, its name, and what it becomes at one.
+macro_rules! of_rectifiers {
+    ($rule:ident, $name:literal, $bound:ident) => {
+        impl Rule for $rule {
+            fn name(&self) -> String {
+                $name.to_owned()
+            }
 
-    fn applies_to(&self, op: &Operator<'_>) -> bool {
-        SUPPORTED.contains(&op.kind())
-    }
+            fn applies_to(&self, op: &Operator<'_>) -> bool {
+                SUPPORTED.contains(&op.kind())
+            }
 
-    fn bind(self: Arc<Self>, op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError> {
-        Ok(Arc::new(GuidedRectifier(rectifier(&*self, op)?)))
-    }
+            fn bind(self: Arc<Self>, op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError> {
+                Ok(Arc::new($bound(rectifier(&*self, op)?)))
+            }
+        }
+    };
 }
 
-impl Rule for DeconvRelu {
-    fn name(&self) -> String {
-        "deconvnet ReLU".to_owned()
-    }
-
-    fn applies_to(&self, op: &Operator<'_>) -> bool {
-        SUPPORTED.contains(&op.kind())
-    }
-
-    fn bind(self: Arc<Self>, op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError> {
-        Ok(Arc::new(DeconvRectifier(rectifier(&*self, op)?)))
-    }
-}
-
-impl Rule for RedirectedRelu {
-    fn name(&self) -> String {
-        "redirected ReLU".to_owned()
-    }
-
-    fn applies_to(&self, op: &Operator<'_>) -> bool {
-        SUPPORTED.contains(&op.kind())
-    }
-
-    fn bind(self: Arc<Self>, op: &Operator<'_>) -> Result<Arc<dyn GradRule>, RuleError> {
-        Ok(Arc::new(RedirectedRectifier(rectifier(&*self, op)?)))
-    }
-}
+of_rectifiers!(GuidedRelu, "guided ReLU", GuidedRectifier);
+of_rectifiers!(DeconvRelu, "deconvnet ReLU", DeconvRectifier);
+of_rectifiers!(RedirectedRelu, "redirected ReLU", RedirectedRectifier);

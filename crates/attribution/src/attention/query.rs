@@ -35,11 +35,7 @@ impl FromStr for AttentionQuery {
     type Err = AttributionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refused = || AttributionError::Parameter {
-            parameter: "query",
-            value: format!("\"{text}\""),
-            expected: QUERIES,
-        };
+        let refused = || AttributionError::unread("query", text, QUERIES);
         match text.trim() {
             "readout" => Ok(Self::Readout),
             "class" => Ok(Self::Class),

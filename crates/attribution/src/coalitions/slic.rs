@@ -6,6 +6,8 @@ use elucid_vision::InputSpec;
 use elucid_vision::input::ChannelOrder;
 use ndarray::{Array2, ArrayView3};
 
+use crate::neighbours::around;
+
 /// How often pixels are handed to centres, as in the paper.
 const ROUNDS: usize = 10;
 
@@ -219,14 +221,7 @@ fn parts(labels: &Array2<usize>, colours: &Array2<f64>) -> (Array2<usize>, Vec<P
             for (sum, value) in part.colour.iter_mut().zip(colours.row(y * width + x)) {
                 *sum += value;
             }
-            // Those beyond an edge wrap around to numbers that no pixel has.
-            let sides = [
-                [y.wrapping_sub(1), x],
-                [y + 1, x],
-                [y, x.wrapping_sub(1)],
-                [y, x + 1],
-            ];
-            for side in sides {
+            for side in around([y, x]) {
                 if labels.get(side) == Some(&label) && part_of[side] == usize::MAX {
                     part_of[side] = number;
                     open.push(side);

@@ -261,11 +261,7 @@ impl FromStr for Superpixels {
     type Err = AttributionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = || AttributionError::Parameter {
-            parameter: "segments",
-            value: format!("\"{text}\""),
-            expected: SEGMENTS,
-        };
+        let refuse = || AttributionError::unread("segments", text, SEGMENTS);
         let fields: Vec<&str> = text.trim().split(':').collect();
         let count = |text: &str| text.trim().parse().map_err(|_| refuse());
         match fields[..] {

@@ -41,9 +41,7 @@ fn factor(total: Tensor<2>, other: Tensor<2>, all: Tensor<2>) -> Tensor<2> {
 }
 
 impl RelevanceRule for Branches {
-    fn name(&self) -> String {
-        "branches by their totals".to_owned()
-    }
+    called!("branches by their totals");
 
     fn covers(&self, step: &Step<'_>) -> bool {
         let fits = |slot| Self::fits(step, slot);

@@ -13,9 +13,7 @@ use super::{RelevanceRule, Shares};
 pub struct Difference;
 
 impl RelevanceRule for Difference {
-    fn name(&self) -> String {
-        "all to what is subtracted from".to_owned()
-    }
+    called!("all to what is subtracted from");
 
     fn covers(&self, step: &Step<'_>) -> bool {
         step.kind() == OpKind::Sub && Branches.covers(step)

@@ -13,9 +13,7 @@ use crate::error::AttributionError;
 pub struct Excitation;
 
 impl WeightedRule for Excitation {
-    fn name(&self) -> String {
-        "excitation".to_owned()
-    }
+    called!("excitation");
 
     fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
         let weight = positive(&op.weights.weight)?;
@@ -29,9 +27,7 @@ impl WeightedRule for Excitation {
 pub(crate) struct Inhibition;
 
 impl WeightedRule for Inhibition {
-    fn name(&self) -> String {
-        "excitation by negated weights".to_owned()
-    }
+    called!("excitation by negated weights");
 
     fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
         let weight = super::share::map(&op.weights.weight, |w| (-w).clamp_min(0.0))?;

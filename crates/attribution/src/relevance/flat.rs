@@ -13,9 +13,7 @@ use crate::error::AttributionError;
 pub struct Flat;
 
 impl WeightedRule for Flat {
-    fn name(&self) -> String {
-        "flat".to_owned()
-    }
+    called!("flat");
 
     fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
         let ones = |values: &Activation| map(values, |v| v.ones_like());

@@ -14,9 +14,7 @@ use super::share::Stabiliser;
 pub struct Identity;
 
 impl RelevanceRule for Identity {
-    fn name(&self) -> String {
-        "identity".to_owned()
-    }
+    called!("identity");
 
     fn covers(&self, step: &Step<'_>) -> bool {
         step.algebra().is_activation() && Pass.covers(step)

@@ -66,6 +66,15 @@
 //! let method = Lrp::new(rules);
 //! ```
 
+/// The name of a rule that has no parameters.
+macro_rules! called {
+    ($name:literal) => {
+        fn name(&self) -> String {
+            $name.to_owned()
+        }
+    };
+}
+
 mod alpha_beta;
 pub(crate) mod attention;
 mod branches;

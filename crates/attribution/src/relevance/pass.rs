@@ -14,9 +14,7 @@ use super::norm::{all_to, only_variable};
 pub struct Pass;
 
 impl RelevanceRule for Pass {
-    fn name(&self) -> String {
-        "pass".to_owned()
-    }
+    called!("pass");
 
     fn covers(&self, step: &Step<'_>) -> bool {
         let input = only_variable(step).and_then(|slot| step.input(slot));

@@ -16,9 +16,7 @@ use super::share::{Stabiliser, through};
 pub struct Quotient;
 
 impl RelevanceRule for Quotient {
-    fn name(&self) -> String {
-        "all to the dividend".to_owned()
-    }
+    called!("all to the dividend");
 
     fn covers(&self, step: &Step<'_>) -> bool {
         step.algebra() == Algebra::Quotient && !step.is_constant(0)

@@ -20,9 +20,7 @@ pub struct Softmax;
 pub(crate) const MASKED: f32 = -1e30;
 
 impl RelevanceRule for Softmax {
-    fn name(&self) -> String {
-        "softmax by its expansion".to_owned()
-    }
+    called!("softmax by its expansion");
 
     fn covers(&self, step: &Step<'_>) -> bool {
         step.kind() == OpKind::Softmax

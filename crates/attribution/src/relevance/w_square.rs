@@ -11,9 +11,7 @@ use crate::error::AttributionError;
 pub struct WSquare;
 
 impl WeightedRule for WSquare {
-    fn name(&self) -> String {
-        "w-square".to_owned()
-    }
+    called!("w-square");
 
     fn share(&self, op: &Weighted<'_, '_>) -> Result<Tensor<2>, AttributionError> {
         let ones = map(&op.x, |x| x.ones_like())?;

@@ -12,9 +12,7 @@ use super::Shares;
 pub struct Winner;
 
 impl RelevanceRule for Winner {
-    fn name(&self) -> String {
-        "winner".to_owned()
-    }
+    called!("winner");
 
     fn propagate(&self, step: &Step<'_>, relevance: &[Option<Activation>]) -> Shares {
         Ok(step.gradient(relevance)?)

@@ -1,4 +1,5 @@
 use burn::tensor::Tensor;
+use elucid_graph::Activation;
 
 use super::share::{ADDED, EPSILON, Stabiliser, Term, Weighted, WeightedRule, negative, positive};
 use crate::error::AttributionError;
@@ -65,24 +66,24 @@ impl WeightedRule for ZPlus {
 
 /// Contributions above 0, and the bias above 0.
 pub(super) fn agreeing(op: &Weighted<'_, '_>) -> Result<Vec<Term>, AttributionError> {
-    let (above, below) = op.signs()?;
-    let weight = &op.weights.weight;
-    let bias = op.weights.bias.as_ref().map(positive).transpose()?;
-    let mut terms = vec![Term::new(&above, &positive(weight)?, bias.as_ref())];
-    if let Some(below) = below {
-        terms.push(Term::new(&below, &negative(weight)?, None));
-    }
-    Ok(terms)
+    of_sign(op, positive, negative)
 }
 
 /// Contributions below 0, and the bias below 0.
 pub(super) fn opposing(op: &Weighted<'_, '_>) -> Result<Vec<Term>, AttributionError> {
+    of_sign(op, negative, positive)
+}
+
+type Part = fn(&Activation) -> Result<Activation, AttributionError>;
+
+/// Contributions and bias of one sign: `same` is the part of weights and bias that has it, `other` the rest.
+fn of_sign(op: &Weighted<'_, '_>, same: Part, other: Part) -> Result<Vec<Term>, AttributionError> {
     let (above, below) = op.signs()?;
     let weight = &op.weights.weight;
-    let bias = op.weights.bias.as_ref().map(negative).transpose()?;
-    let mut terms = vec![Term::new(&above, &negative(weight)?, bias.as_ref())];
+    let bias = op.weights.bias.as_ref().map(same).transpose()?;
+    let mut terms = vec![Term::new(&above, &same(weight)?, bias.as_ref())];
     if let Some(below) = below {
-        terms.push(Term::new(&below, &positive(weight)?, None));
+        terms.push(Term::new(&below, &other(weight)?, None));
     }
     Ok(terms)
 }

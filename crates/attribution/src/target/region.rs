@@ -11,6 +11,7 @@ use ndarray::{Array2, Array3, ArrayD, ArrayView3};
 
 use super::{ClassRef, refused};
 use crate::error::AttributionError;
+use crate::neighbours::around;
 use crate::network::Network;
 
 /// A part of a dense map, in pixels of the map.
@@ -177,14 +178,8 @@ fn component(pixels: &Array2<bool>, row: usize, column: usize) -> Array2<bool> {
     let mut reached = Array2::from_elem(pixels.dim(), false);
     let mut next = VecDeque::from([[row, column]]);
     reached[[row, column]] = true;
-    while let Some([y, x]) = next.pop_front() {
-        let around = [
-            [y.wrapping_sub(1), x],
-            [y + 1, x],
-            [y, x.wrapping_sub(1)],
-            [y, x + 1],
-        ];
-        for at in around {
+    while let Some(pixel) = next.pop_front() {
+        for at in around(pixel) {
             if pixels.get(at) == Some(&true) && !reached[at] {
                 reached[at] = true;
                 next.push_back(at);

@@ -8,12 +8,12 @@ use elucid_attribution::{
     MethodOptions, Network, Reduce, Saliency, Target, Upsampling, XGradCam,
 };
 use elucid_graph::{INPUT, LOGITS};
-use elucid_testkit::onnx::{Onnx, floats};
+use elucid_testkit::onnx::Onnx;
 use elucid_testkit::{device, numbers, relative_error};
 use elucid_vision::Model;
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, ArrayView4, Axis, Ix4, s};
 
-use super::shared::{SQUEEZENET as MODEL, naive_resize, noise, refused_option};
+use super::shared::{SQUEEZENET as MODEL, naive_resize, noise, pooled_network, refused_option};
 
 /// A method's numbers at one image, from `x` and `g` `[C, H W]`.
 type Naive = fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>) -> Array2<f64>;
@@ -172,25 +172,10 @@ fn relations_between_methods() {
     assert!(plus.values().iter().all(|&v| v >= 0.0));
 }
 
-/// Convolution, ReLU, global average pool, dense layer: the network of the CAM paper.
-fn cam_network(dense: Vec<f32>) -> Model {
-    let classes = dense.len() as i64 / 4;
-    let onnx = Onnx::image([-1, 3, 7, 5])
-        .weight("w", &[4, 3, 3, 3])
-        .node("Conv", &["x", "w"], &["conv"])
-        .node("Relu", &["conv"], &["relu"])
-        .node("GlobalAveragePool", &["relu"], &["pool"])
-        .node("Flatten", &["pool"], &["flat"])
-        .tensor(floats("dense", &[classes, 4], dense))
-        .node("Gemm", &["flat", "dense"], &["y"])
-        .int("transB", 1);
-    Model::from_bytes(onnx.bytes(), &device(), None).unwrap()
-}
-
 #[test]
 fn behind_a_global_average_pool_grad_cam_is_cam() {
     let dense = numbers(12, 5);
-    let model = cam_network(dense.clone());
+    let model = pooled_network(&dense, None);
     let images = noise(2, 7, 5);
     let fetched = model.pass().input(&images).fetch(["relu"]).unwrap();
     let x = fetched.get("relu").unwrap().to_array().unwrap();
@@ -218,7 +203,7 @@ fn behind_a_global_average_pool_grad_cam_is_cam() {
 
 #[test]
 fn a_map_without_positive_evidence_is_blank() {
-    let model = cam_network(vec![-0.5, -1.0, -0.25, -2.0, 0.5, 1.0, 0.25, 2.0]);
+    let model = pooled_network(&[-0.5, -1.0, -0.25, -2.0, 0.5, 1.0, 0.25, 2.0], None);
     let images = noise(1, 7, 5);
     for name in ["grad-cam", "hires-cam", "x-grad-cam"] {
         let method = build(name, FEATURES);

@@ -218,7 +218,7 @@ fn by_hand() {
 #[test]
 fn behind_a_global_average_pool_ablation_is_cam_times_the_mean() {
     let dense = numbers(12, 5);
-    let model = pooled_network(&dense, [0.0; 3]);
+    let model = pooled_network(&dense, Some([0.0; 3]));
     let images = noise(2, 7, 5);
     let fetched = model.pass().input(&images).fetch(["relu"]).unwrap();
     let x = array(fetched.get("relu").unwrap().tensor::<4>().unwrap());

@@ -11,10 +11,9 @@ use elucid_attribution::{
 };
 use elucid_graph::{INPUT, LOGITS};
 use elucid_models::photographs;
-use elucid_testkit::{assets, device, read_npy, relative_error};
-use elucid_vision::Model;
+use elucid_testkit::{read_npy, relative_error};
 
-use super::shared::SQUEEZENET as MODEL;
+use super::shared::{Chelsea, SQUEEZENET as MODEL};
 
 static CAT: LazyLock<Tensor<4>> = LazyLock::new(|| prepare(photographs::chelsea()));
 
@@ -32,13 +31,11 @@ fn compute(method: ChannelMethod, target: Target) -> ChannelValues {
 
 #[test]
 fn as_the_notebook_on_googlenet() {
-    let Some(assets) = assets() else {
+    let Some(chelsea) = Chelsea::open() else {
         return;
     };
-    let folder = assets.join("reference/googlenet/chelsea");
-    let model = Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap();
-    let (_, values) = read_npy(&folder.join("input.npy"));
-    let images = elucid_testkit::tensor(values, [1, 3, 224, 224]).repeat_dim(0, 2);
+    let (model, folder) = (chelsea.model, chelsea.folder);
+    let images = chelsea.input.repeat_dim(0, 2);
     let sums = [[1.501_758_5, 17.263_288_5], [0.771_623_7, 17.953_346_25]];
     let changes = [17.299_371_7, 17.923_110_96];
     let methods = [

@@ -340,31 +340,24 @@ fn deep_lift_through_attention_and_gates() {
 #[test]
 fn every_block_loses_what_the_ledger_says() {
     let network = "vit_tiny";
-    for Opened {
-        references,
-        file,
-        tensors,
-        model,
-        input,
-    } in files_of(network)
-    {
-        let ledgers = &references.manifest["networks"][network]["conservation"];
-        for class in references.classes(network) {
+    for of in files_of(network) {
+        let ledgers = &of.references.manifest["networks"][network]["conservation"];
+        for class in of.references.classes(network) {
             for array in ["attnlrp", "cplrp"] {
                 let ledger = ledgers[format!("{class}/{array}")].as_array().unwrap();
                 // From the last stage to the first.
                 let stages = ["last", "block1", "block0", "input"];
                 assert_eq!(ledger.len(), stages.len());
                 for (row, stage) in ledger.iter().zip(stages) {
-                    let method = Lrp::new(rules(array)).at(&layer(tensors, stage));
-                    let got = values(&method, &model, &input, class);
+                    let method = Lrp::new(rules(array)).at(&layer(of.tensors, stage));
+                    let got = values(&method, &of.model, &of.input, class);
                     let sum: f64 = got.iter().map(|&v| f64::from(v)).sum();
                     let size: f64 = got.iter().map(|&v| f64::from(v.abs())).sum();
                     let want = row["leaves"].as_f64().unwrap();
                     assert!(
                         (sum - want).abs() < 1e-5 * size,
                         "{} {array} {stage}: {sum}, not {want}",
-                        file.display()
+                        of.file.display()
                     );
                 }
             }
@@ -375,25 +368,22 @@ fn every_block_loses_what_the_ledger_says() {
 #[test]
 fn learned_positions_can_be_passed() {
     let network = "vit_tiny";
-    for Opened {
-        references,
-        file,
-        tensors,
-        model,
-        input,
-    } in files_of(network)
-    {
-        let position = layer(tensors, "block0");
-        for class in references.classes(network) {
+    for of in files_of(network) {
+        let position = layer(of.tensors, "block0");
+        for class in of.references.classes(network) {
             for array in ["attnlrp", "cplrp"] {
                 let rules = RelevanceRules::new()
                     .on_layers(&position, Norm::default())
                     .then(rules(array));
-                let got = values(&Lrp::new(rules), &model, &input, class);
+                let got = values(&Lrp::new(rules), &of.model, &of.input, class);
                 let path = format!("{network}/{class}/{array}/input_position_passed.npy");
-                let (_, want) = read_npy(&references.folder.join(path));
+                let (_, want) = read_npy(&of.references.folder.join(path));
                 let error = relative_error(&got, &want);
-                assert!(error < TOLERANCE, "{error:.1e} {} {array}", file.display());
+                assert!(
+                    error < TOLERANCE,
+                    "{error:.1e} {} {array}",
+                    of.file.display()
+                );
             }
         }
     }

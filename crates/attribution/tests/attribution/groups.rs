@@ -13,11 +13,10 @@ use elucid_factor::reducer::Reduced;
 use elucid_factor::{FactorError, Method, Nmf, Reducer, Reduction, Start, Summary};
 use elucid_graph::{INPUT, LOGITS};
 use elucid_models::photographs;
-use elucid_testkit::{assets, device, read_npy, relative_error};
-use elucid_vision::Model;
+use elucid_testkit::{device, read_npy, relative_error};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Ix4, array};
 
-use super::shared::SQUEEZENET as MODEL;
+use super::shared::{Chelsea, SQUEEZENET as MODEL};
 
 const LAYER: &str = "fire8/concat";
 
@@ -405,13 +404,11 @@ fn what_cannot_be_grouped_is_refused() {
 
 #[test]
 fn six_groups_of_googlenet() {
-    let Some(assets) = assets() else {
+    let Some(chelsea) = Chelsea::open() else {
         return;
     };
-    let folder = assets.join("reference/googlenet/chelsea");
-    let model = Model::open(assets.join("models/googlenet.onnx"), &device()).unwrap();
-    let (_, values) = read_npy(&folder.join("input.npy"));
-    let image = elucid_testkit::tensor(values, [1, 3, 224, 224]);
+    let (model, folder) = (chelsea.model, chelsea.folder);
+    let image = chelsea.input;
     let targets = [Target::class(285), Target::class(282)];
     let groups = || NeuronGroups::new(6).at("mixed4d").targets(targets.clone());
     let found = groups().compute(&model, &image).unwrap();

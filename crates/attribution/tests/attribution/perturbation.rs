@@ -11,6 +11,8 @@ use elucid_attribution::{
 use elucid_testkit::{device, numbers, relative_error, tensor};
 use ndarray::{Array2, Array3, Axis};
 
+use super::shared::is_cancelled;
+
 /// Numbers between -1 and 1 without a pattern.
 fn noise(count: usize, seed: u32) -> Vec<f32> {
     numbers(count, 0x9E37_79B9 ^ seed.wrapping_mul(0x85EB_CA6B))
@@ -437,14 +439,11 @@ fn a_cancelled_run_keeps_its_maps() {
     );
     assert_eq!(classes.maps().dim(), (2, 3, 7, 9));
 
-    let refused = stop_at(12).attribute(&outside, &images(), Target::class(0));
-    assert!(matches!(
-        refused,
-        Err(AttributionError::Cancelled {
-            done: 12,
-            total: 40
-        })
-    ));
+    is_cancelled(
+        stop_at(12).attribute(&outside, &images(), Target::class(0)),
+        12,
+        40,
+    );
     let methods: [Box<dyn Attributor>; 2] = [
         Box::new(
             Occlusion::new()
@@ -459,11 +458,11 @@ fn a_cancelled_run_keeps_its_maps() {
         ),
     ];
     for method in methods {
-        let refused = method.attribute(&outside, &images(), Target::class(0));
-        assert!(matches!(
-            refused,
-            Err(AttributionError::Cancelled { done: 8, total: 18 })
-        ));
+        is_cancelled(
+            method.attribute(&outside, &images(), Target::class(0)),
+            8,
+            18,
+        );
     }
 }
 

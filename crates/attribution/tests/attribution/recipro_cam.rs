@@ -15,7 +15,7 @@ use super::shared::{SQUEEZENET as MODEL, noise, pooled_network};
 #[test]
 fn behind_a_global_average_pool_it_is_cam() {
     let dense = numbers(12, 5);
-    let model = pooled_network(&dense, [5.0, -5.0, 0.5]);
+    let model = pooled_network(&dense, Some([5.0, -5.0, 0.5]));
     let images = noise(2, 7, 5);
     let fetched = model.pass().input(&images).fetch(["relu"]).unwrap();
     let x = fetched.get("relu").unwrap().to_array().unwrap();

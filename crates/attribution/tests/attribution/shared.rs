@@ -1,11 +1,12 @@
 //! What several of the tests start from.
 
+use std::fmt::Debug;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use burn::tensor::Tensor;
-use elucid_attribution::{METHODS, Method, MethodOptions, Place};
+use elucid_attribution::{AttributionError, METHODS, Method, MethodOptions, Place};
 use elucid_models::photographs;
 use elucid_testkit::onnx::{Onnx, floats};
 use elucid_testkit::{device, numbers, tensor};
@@ -80,20 +81,35 @@ pub fn noise(count: usize, height: usize, width: usize) -> Tensor<4> {
     tensor(values, [count, 3, height, width]) * 2.0
 }
 
-/// A convolution with a ReLU, `relu`, a global average pool and a dense layer of these weights `[3, 4]` and biases, on
-/// images of 7 x 5: behind such a layer CAM is known by hand.
-pub fn pooled_network(dense: &[f32], bias: [f32; 3]) -> Model {
+/// A convolution with a ReLU, `relu`, a global average pool and a dense layer of these weights `[classes, 4]` and
+/// biases, if there are any, on images of 7 x 5: the network of the CAM paper, of which CAM is known by hand.
+pub fn pooled_network(dense: &[f32], bias: Option<[f32; 3]>) -> Model {
+    let classes = dense.len() as i64 / 4;
     let onnx = Onnx::image([-1, 3, 7, 5])
         .weight("w", &[4, 3, 3, 3])
         .node("Conv", &["x", "w"], &["conv"])
         .node("Relu", &["conv"], &["relu"])
         .node("GlobalAveragePool", &["relu"], &["pool"])
         .node("Flatten", &["pool"], &["flat"])
-        .tensor(floats("dense", &[3, 4], dense.to_vec()))
-        .tensor(floats("bias", &[3], bias.to_vec()))
-        .node("Gemm", &["flat", "dense", "bias"], &["y"])
-        .int("transB", 1);
-    Model::from_bytes(onnx.bytes(), &device(), None).unwrap()
+        .tensor(floats("dense", &[classes, 4], dense.to_vec()));
+    let onnx = match bias {
+        Some(bias) => onnx.tensor(floats("bias", &[3], bias.to_vec())).node(
+            "Gemm",
+            &["flat", "dense", "bias"],
+            &["y"],
+        ),
+        None => onnx.node("Gemm", &["flat", "dense"], &["y"]),
+    };
+    Model::from_bytes(onnx.int("transB", 1).bytes(), &device(), None).unwrap()
+}
+
+/// Work was stopped after so many of its steps.
+#[track_caller]
+pub fn is_cancelled<T: Debug>(got: Result<T, AttributionError>, steps: usize, of: usize) {
+    match got {
+        Err(AttributionError::Cancelled { done, total }) => assert_eq!((done, total), (steps, of)),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A map enlarged bilinearly, edges aligned: each new pixel's centre lies somewhere among the old ones; beyond the

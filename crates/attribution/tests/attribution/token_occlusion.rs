@@ -12,7 +12,7 @@ use elucid_graph::{INPUT, LOGITS};
 use elucid_testkit::{numbers, read_npy, relative_error};
 use elucid_vision::Model;
 
-use super::gated_references::{Compared, Opened, References, files_of, layer, open};
+use super::gated_references::{Compared, References, files_of, layer, open};
 use super::shared::{SQUEEZENET as MODEL, refused_option};
 
 const TOLERANCE: f32 = 1e-4;
@@ -27,25 +27,19 @@ const WAYS: [(&str, Hides); 3] = [
 #[test]
 fn tokens_are_taken_away_in_three_ways() {
     let network = "vit_tiny";
-    for Opened {
-        references,
-        file,
-        tensors,
-        model,
-        input,
-    } in files_of(network)
-    {
-        let entering = layer(tensors, "block0");
-        let fused = attends_by_itself(&file);
+    for of in files_of(network) {
+        let entering = layer(of.tensors, "block0");
+        let fused = attends_by_itself(&of.file);
         for (array, hides) in WAYS {
             let path = format!("{network}/occlusion_{array}.npy");
-            let (shape, want) = read_npy(&references.folder.join(&path));
+            let (shape, want) = read_npy(&of.references.folder.join(&path));
             assert_eq!(shape, [5, 4, 4]);
             for class in 0..5 {
                 for method in [TokenOcclusion::new(), TokenOcclusion::at(&entering)] {
-                    let found = method
-                        .hides(hides)
-                        .attribute(&model, &input, Target::class(class));
+                    let found =
+                        method
+                            .hides(hides)
+                            .attribute(&of.model, &of.input, Target::class(class));
                     if fused && hides == Hides::Unseen {
                         let error = found.unwrap_err().to_string();
                         assert!(
@@ -59,7 +53,7 @@ fn tokens_are_taken_away_in_three_ways() {
                     assert!(
                         error < TOLERANCE,
                         "{error:.1e} {path} {class}, {}",
-                        file.display()
+                        of.file.display()
                     );
                     assert_eq!(
                         (found.layer(), found.evaluations()),

@@ -1,17 +1,14 @@
 //! `elucid attention`: what each patch attends to, and what attends to it.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use elucid::graph::Bytes;
 use elucid::prelude::*;
 use serde::Serialize;
 
-use crate::args::{ModelArgs, OutArgs, RunArgs};
-use crate::console::Output;
+use crate::args::OutArgs;
 use crate::error::CliError;
-use crate::report::{Clock, GuessFacts, ImageFacts, RunFacts, Step};
-use crate::session::Session;
+use crate::look::{LookArgs, LookFacts};
+use crate::report::Step;
 use crate::target::{self, TargetFacts, TargetList};
 
 use self::blocks::Shown;
@@ -30,15 +27,7 @@ const PAGE: &str = "attention.html";
 #[derive(Debug, Args)]
 pub struct AttentionArgs {
     #[command(flatten)]
-    model: ModelArgs,
-
-    #[command(flatten)]
-    run: RunArgs,
-
-    /// The photograph: PNG, JPEG, WebP, BMP, GIF or TIFF, or - for one on standard input; or an array: .npy,
-    /// FILE.npz:MEMBER
-    #[arg(long, value_name = "FILE")]
-    image: PathBuf,
+    look: LookArgs,
 
     /// What methods explain beside the attention itself: classes by name or number, differences A:B, or
     /// any other target that elucid attribute --help lists, several with commas; by default the two best
@@ -68,9 +57,7 @@ pub struct AttentionArgs {
 #[derive(Debug, Serialize)]
 struct Report {
     #[serde(flatten)]
-    run: RunFacts,
-    image: ImageFacts,
-    predictions: Vec<GuessFacts>,
+    look: LookFacts,
     /// Rows and columns of the patches.
     grid: [usize; 2],
     /// How many tokens stand in front of them.
@@ -127,11 +114,8 @@ struct LeftOut {
 
 pub fn run(args: &AttentionArgs) -> Result<(), CliError> {
     let destination = args.output.check(COMMAND)?;
-    // The file is there before minutes are spent.
-    let image = ImageFacts::of(&args.image)?;
-    let mut clock = Clock::default();
-    let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
-    let photo = clock.time("read the photograph", || session.read(&args.image))?;
+    let (image, session, mut clock) = args.look.open()?;
+    let photo = args.look.read(&session, &mut clock)?;
     let work = Work {
         session: &session,
         args,
@@ -139,11 +123,8 @@ pub fn run(args: &AttentionArgs) -> Result<(), CliError> {
     let results = work.compute(&photo, &mut clock)?;
 
     let (files, has_heads) = clock.time("draw", || files::of(&work, &results))?;
-    let guesses = results.guesses.iter().cloned();
     let report = Report {
-        run: RunFacts::of(COMMAND, &session),
-        image: image.seen_as(&photo),
-        predictions: guesses.map(GuessFacts::from).collect(),
+        look: LookFacts::of(COMMAND, &session, image, &results.seen),
         grid: results.tokens.grid,
         prefix: results.tokens.prefix,
         blocks: results.blocks.iter().map(BlockFacts::of).collect(),
@@ -155,9 +136,5 @@ pub fn run(args: &AttentionArgs) -> Result<(), CliError> {
         files: files.names(),
     };
     files.write(&destination, &report)?;
-
-    let mut out = Output::new();
-    out.line(format!("folder  {}", args.output.out.display()))?;
-    out.line(format!("page    {}", args.output.out.join(PAGE).display()))?;
-    out.flush()
+    args.output.say([], PAGE)
 }

@@ -7,14 +7,12 @@ use elucid::attribution::ChannelValue;
 use elucid::prelude::*;
 use serde::Serialize;
 
-use crate::args::{GradientArgs, ModelArgs, OutArgs, PhotoArgs, RunArgs};
+use crate::args::{GradientArgs, OutArgs};
 use crate::console::table;
 use crate::error::CliError;
+use crate::look::{LookArgs, LookFacts};
 use crate::page_icons::{IconFacts, PageIconArgs};
-use crate::report::{
-    Clock, CompletenessFacts, GuessFacts, ImageFacts, LayerFacts, RuleUseFacts, RunFacts, Step,
-};
-use crate::session::Session;
+use crate::report::{CompletenessFacts, LayerFacts, RuleUseFacts, Step};
 use crate::target::{self, TargetFacts};
 
 use self::compute::Work;
@@ -36,13 +34,7 @@ const ALL_METHODS: &[&str] = &["linear", "path", "stochastic"];
 #[derive(Debug, Args)]
 pub struct ChannelsArgs {
     #[command(flatten)]
-    model: ModelArgs,
-
-    #[command(flatten)]
-    run: RunArgs,
-
-    #[command(flatten)]
-    photo: PhotoArgs,
+    look: LookArgs,
 
     /// The layer whose channels are attributed to, @features among them
     #[arg(long, value_name = "LAYER")]
@@ -121,9 +113,7 @@ fn parse_methods(text: &str) -> Result<MethodList, String> {
 #[derive(Debug, Serialize)]
 struct Report {
     #[serde(flatten)]
-    run: RunFacts,
-    image: ImageFacts,
-    predictions: Vec<GuessFacts>,
+    look: LookFacts,
     layer: LayerFacts,
     target: TargetFacts,
     results: Vec<ResultFacts>,
@@ -177,23 +167,18 @@ impl From<ChannelValue> for ChannelFacts {
 
 pub fn run(args: &ChannelsArgs) -> Result<(), CliError> {
     let destination = args.output.check(COMMAND)?;
-    // Files are there before minutes are spent.
-    let image = ImageFacts::of(&args.photo.image)?;
     let sprites = args.sprites.as_deref().map(sprites::open).transpose()?;
-    let mut clock = Clock::default();
-    let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
+    let (image, session, mut clock) = args.look.open()?;
     let model = &session.model;
     let work = Work::new(&session, args, sprites)?;
-    let photo = clock.time("read the photograph", || session.read(&args.photo.image))?;
+    let photo = args.look.read(&session, &mut clock)?;
     let results = work.compute(&photo, &mut clock)?;
 
     let files = clock.time("draw", || files::of(&work, &results))?;
     let top = usize::from(args.top);
     let lines = lines(&results.views);
     let report = Report {
-        run: RunFacts::of(COMMAND, &session),
-        image: image.seen_as(&photo),
-        predictions: GuessFacts::list(&results.guesses),
+        look: LookFacts::of(COMMAND, &session, image, &results.seen),
         layer: LayerFacts::of(work.layer, model)?,
         target: results.target,
         results: results

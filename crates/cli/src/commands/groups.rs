@@ -5,12 +5,12 @@ use elucid::attribution::Groups;
 use elucid::factor::Method;
 use serde::Serialize;
 
-use crate::args::{GradientArgs, ModelArgs, OutArgs, PhotoArgs, RunArgs};
+use crate::args::{GradientArgs, OutArgs};
 use crate::console::table;
 use crate::error::CliError;
+use crate::look::{LookArgs, LookFacts};
 use crate::page_icons::{IconFacts, PageIconArgs};
-use crate::report::{Clock, GuessFacts, ImageFacts, LayerFacts, RunFacts, Step};
-use crate::session::Session;
+use crate::report::{LayerFacts, Step};
 use crate::target::{self, TargetFacts, TargetList};
 
 use self::compute::{Division, Work};
@@ -27,13 +27,7 @@ const PAGE: &str = "groups.html";
 #[derive(Debug, Args)]
 pub struct GroupsArgs {
     #[command(flatten)]
-    model: ModelArgs,
-
-    #[command(flatten)]
-    run: RunArgs,
-
-    #[command(flatten)]
-    photo: PhotoArgs,
+    look: LookArgs,
 
     /// The layer whose channels are grouped, @features among them
     #[arg(long, value_name = "LAYER")]
@@ -91,9 +85,7 @@ fn parse_numbers(text: &str) -> Result<Numbers, String> {
 #[derive(Debug, Serialize)]
 struct Report {
     #[serde(flatten)]
-    run: RunFacts,
-    image: ImageFacts,
-    predictions: Vec<GuessFacts>,
+    look: LookFacts,
     layer: LayerFacts,
     targets: Vec<TargetFacts>,
     reducer: &'static str,
@@ -185,21 +177,16 @@ impl GroupsArgs {
 
 pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
     let destination = args.output.check(COMMAND)?;
-    // The file is there before minutes are spent.
-    let image = ImageFacts::of(&args.photo.image)?;
-    let mut clock = Clock::default();
-    let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
+    let (image, session, mut clock) = args.look.open()?;
     let work = Work::new(&session, args)?;
-    let photo = clock.time("read the photograph", || session.read(&args.photo.image))?;
+    let photo = args.look.read(&session, &mut clock)?;
     let results = work.compute(&photo, &mut clock)?;
 
     let files = clock.time("draw", || files::of(&work, &results))?;
     let lines = lines(&results.divisions);
     let facts = |division: &Division| ResultFacts::new(division, &results.targets);
     let report = Report {
-        run: RunFacts::of(COMMAND, &session),
-        image: image.seen_as(&photo),
-        predictions: GuessFacts::list(&results.guesses),
+        look: LookFacts::of(COMMAND, &session, image, &results.seen),
         layer: LayerFacts::of(work.layer, &session.model)?,
         reducer: args.reducer.name(),
         rules: args

@@ -402,33 +402,39 @@ fn print(out: &mut Output, facts: &Facts, model: &Model) -> Result<(), CliError>
     Ok(())
 }
 
+/// Rows below the names of their columns, without that of the modules where there are none.
+fn print_rows(
+    out: &mut Output,
+    names: [&str; 5],
+    rows: impl Iterator<Item = [String; 5]>,
+    has_modules: bool,
+) -> Result<(), CliError> {
+    let all = [names.map(str::to_owned)].into_iter().chain(rows);
+    let shown = |row: [String; 5]| -> Vec<String> {
+        let cells = names.iter().zip(row);
+        let cells = cells.filter(|(name, _)| has_modules || **name != "module");
+        cells.map(|(_, cell)| cell).collect()
+    };
+    for line in table(&all.map(shown).collect::<Vec<_>>(), &[]) {
+        out.line(line)?;
+    }
+    out.line("")
+}
+
 fn print_layers(out: &mut Output, layers: &[LayerFacts]) -> Result<(), CliError> {
     let has_modules = layers.iter().any(|layer| layer.module.is_some());
-    let mut rows = vec![
-        ["", "layer", "module", "operator", "shape"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    rows.extend(layers.iter().map(|layer| {
+    let rows = layers.iter().map(|layer| {
         let mark = if layer.notable { "*" } else { "" };
-        let shape = format!("{:?}", layer.shape);
-        vec![
+        [
             mark.to_owned(),
             shortened(&layer.name),
             layer.module.as_deref().map(shortened).unwrap_or_default(),
             layer.operator.clone(),
-            shape,
+            format!("{:?}", layer.shape),
         ]
-    }));
-    if !has_modules {
-        for row in &mut rows {
-            row.remove(2);
-        }
-    }
-    for line in table(&rows, &[]) {
-        out.line(line)?;
-    }
-    out.line("")?;
+    });
+    let names = ["", "layer", "module", "operator", "shape"];
+    print_rows(out, names, rows, has_modules)?;
     out.line("* where branches join or a stage ends: a useful place to look")
 }
 
@@ -437,29 +443,17 @@ fn print_blocks(out: &mut Output, blocks: &[BlockFacts]) -> Result<(), CliError>
         return out.line("no blocks: each operator stands for itself");
     }
     let has_modules = blocks.iter().any(|block| block.module.is_some());
-    let mut rows = vec![
-        ["block", "module", "layer", "axes", ""]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    rows.extend(blocks.iter().map(|block| {
-        vec![
+    let rows = blocks.iter().map(|block| {
+        [
             block.block.clone(),
             block.module.as_deref().map(shortened).unwrap_or_default(),
             shortened(&block.output),
             block.layout.clone(),
             block.details.clone(),
         ]
-    }));
-    if !has_modules {
-        for row in &mut rows {
-            row.remove(1);
-        }
-    }
-    for line in table(&rows, &[]) {
-        out.line(line)?;
-    }
-    out.line("")?;
+    });
+    let names = ["block", "module", "layer", "axes", ""];
+    print_rows(out, names, rows, has_modules)?;
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for block in blocks {
         *counts.entry(&block.block).or_default() += 1;

@@ -5,10 +5,10 @@ use elucid::attribution::BoxFormat;
 use elucid::prelude::*;
 use serde::Serialize;
 
-use crate::args::{ModelArgs, OutArgs, PhotoArgs, RunArgs};
+use crate::args::OutArgs;
 use crate::error::CliError;
-use crate::report::{Clock, GuessFacts, ImageFacts, LayerFacts, RuleUseFacts, RunFacts, Step};
-use crate::session::Session;
+use crate::look::{LookArgs, LookFacts};
+use crate::report::{GuessFacts, LayerFacts, RuleUseFacts, Step};
 use crate::target::{self, TargetFacts, TargetList};
 
 use self::compute::Work;
@@ -29,13 +29,7 @@ const ALL_RULES: &[&str] = &["true", "smooth", "smooth-blur"];
 #[derive(Debug, Args)]
 pub struct SpatialArgs {
     #[command(flatten)]
-    model: ModelArgs,
-
-    #[command(flatten)]
-    run: RunArgs,
-
-    #[command(flatten)]
-    photo: PhotoArgs,
+    look: LookArgs,
 
     /// The shallow layer, whose positions are the causes
     #[arg(long, value_name = "LAYER")]
@@ -101,9 +95,7 @@ fn parse_rules(text: &str) -> Result<RuleSets, String> {
 #[derive(Debug, Serialize)]
 struct Report {
     #[serde(flatten)]
-    run: RunFacts,
-    image: ImageFacts,
-    predictions: Vec<GuessFacts>,
+    look: LookFacts,
     from: LayerFacts,
     to: LayerFacts,
     /// The classes that the hints are about.
@@ -135,19 +127,15 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
         }
     }
     let destination = args.output.check(COMMAND)?;
-    let mut clock = Clock::default();
-    let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
+    let (image, session, mut clock) = args.look.open()?;
     let model = &session.model;
     let work = Work::new(&session, args)?;
-    let image = ImageFacts::of(&args.photo.image)?;
-    let photo = clock.time("read the photograph", || session.read(&args.photo.image))?;
+    let photo = args.look.read(&session, &mut clock)?;
     let results = work.compute(&photo, &mut clock)?;
 
-    let files = clock.time("draw", || files::of(&results, model, &args.photo.image))?;
+    let files = clock.time("draw", || files::of(&work, &results))?;
     let report = Report {
-        run: RunFacts::of(COMMAND, &session),
-        image: image.seen_as(&photo),
-        predictions: GuessFacts::list(&results.guesses),
+        look: LookFacts::of(COMMAND, &session, image, &results.seen),
         from: LayerFacts::of(work.from, model)?,
         to: LayerFacts::of(work.to, model)?,
         classes: results

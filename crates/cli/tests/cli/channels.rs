@@ -28,29 +28,10 @@ fn model() -> Model {
 #[test]
 fn a_run_leaves_what_the_library_computes() {
     let desk = Desk::squeezenet();
-    let ended = desk.run([
-        "channels",
-        "--image",
-        "both.png",
-        "--layer",
-        "fire9",
-        "--device",
-        "cpu",
-        "--target",
-        "Egyptian cat:espresso",
-        "--method",
-        "all",
-        "--top",
-        "2",
-        "--size",
-        "24",
-        "--steps",
-        "3",
-        "--seed",
-        "5",
-        "--out",
-        "new/out",
-    ]);
+    let line = "channels --image both.png --layer fire9 --device cpu --method all --top 2 --size 24 --steps 3 \
+                --seed 5 --out new/out";
+    let target = ["--target", "Egyptian cat:espresso"];
+    let ended = desk.run(line.split_whitespace().chain(target));
     let out = ended.ok().out;
     assert!(out.contains("new/out/channels.html\n"), "{out}");
     assert_eq!(desk.listing("new"), ["out"]);
@@ -287,10 +268,9 @@ fn a_refusal_leaves_no_folder() {
     desk.say(&absent).refused(1);
     assert_eq!(desk.listing("."), before);
 
-    let message = desk.say(&format!("{bare} --layer fire9/conca")).refused(1);
-    assert!(message.contains(LAYER), "{message}");
-    let message = channels(&desk, "--target espreso --out out").refused(1);
-    assert!(message.contains("espresso"), "{message}");
+    desk.say(&format!("{bare} --layer fire9/conca"))
+        .refused_with(1, &[LAYER]);
+    channels(&desk, "--target espreso --out out").refused_with(1, &["espresso"]);
 }
 
 #[test]
@@ -299,8 +279,7 @@ fn results_are_replaced_only_by_force() {
     channels(&desk, "--method linear,path --out out").ok();
     fs::write(desk.path("out/notes.txt"), "mine").unwrap();
     let before = desk.tree("out");
-    let message = channels(&desk, "--no-icons --out out").refused(1);
-    assert!(message.contains("--force"), "{message}");
+    channels(&desk, "--no-icons --out out").refused_with(1, &["--force"]);
     assert_eq!(desk.tree("out"), before);
     channels(&desk, "--no-icons --out out --force").ok();
     let after = desk.listing("out");

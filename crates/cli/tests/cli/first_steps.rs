@@ -126,15 +126,10 @@ fn the_answer_no_has_a_probability() {
     desk.say(&format!("{line} --probability --target 0:none --out a"))
         .refused(2);
     // Of classes that exclude each other there is no such answer.
-    let message = desk
-        .say(&format!(
-            "{line} --scores softmax --logits f --probability --target none:0 --out a"
-        ))
-        .refused(1);
-    assert!(
-        message.contains("softmax") && message.contains("sigmoid"),
-        "{message}"
-    );
+    desk.say(&format!(
+        "{line} --scores softmax --logits f --probability --target none:0 --out a"
+    ))
+    .refused_with(1, &["softmax", "sigmoid"]);
 }
 
 #[test]
@@ -156,17 +151,10 @@ fn arrays_are_masks() {
     for ((_, y, x), &value) in found.indexed_iter() {
         assert_eq!(value != 0.0, y < 2 && x > 4, "{y} {x}");
     }
-    let message = desk
-        .say(&format!("{line} --target 1@cube.npy --out a"))
-        .refused(2);
-    assert!(
-        message.contains("[1, 6, 8]") && message.contains("[H, W]"),
-        "{message}"
-    );
-    let message = desk
-        .say(&format!("{line} --target 1@absent.npy --out a"))
-        .refused(2);
-    assert!(message.contains("no file absent.npy"), "{message}");
+    desk.say(&format!("{line} --target 1@cube.npy --out a"))
+        .refused_with(2, &["[1, 6, 8]", "[H, W]"]);
+    desk.say(&format!("{line} --target 1@absent.npy --out a"))
+        .refused_with(2, &["no file absent.npy"]);
 }
 
 /// A layer whose axes nobody knows is said to be that, and not to have no positions; reports say what axes are.
@@ -214,12 +202,10 @@ fn flags_that_contradict_each_other_are_refused() {
         "pixels,normalised",
         "anchors-first,anchors-last",
     ] {
-        let message = desk
-            .say(&format!(
-                "{line} --target 1@detected:0,0,2,2 --boxes {boxes}"
-            ))
-            .refused(2);
-        assert!(message.contains("one of"), "{message}");
+        desk.say(&format!(
+            "{line} --target 1@detected:0,0,2,2 --boxes {boxes}"
+        ))
+        .refused_with(2, &["one of"]);
     }
     let twice = "--feed a=cat.npy --feed a=cat.npy";
     save_cat(&desk);
@@ -244,10 +230,8 @@ fn rules_about_nothing_are_refused() {
     let line = format!(
         "spatial --model net.onnx --image cat.png {PLAIN} --from a --to b --quiet --out out"
     );
-    let message = desk
-        .say(&format!("{line} --rules smooth,smooth-blur"))
-        .refused(1);
-    assert!(message.contains("none of the --rules"), "{message}");
+    desk.say(&format!("{line} --rules smooth,smooth-blur"))
+        .refused_with(1, &["none of the --rules"]);
     assert!(!desk.path("out").exists());
 }
 
@@ -261,14 +245,9 @@ fn save_cat(desk: &Desk) {
 fn large_numbers_are_refused_with_what_they_would_take() {
     let desk = desk(&map());
     let line = format!("attribute --model net.onnx --image cat.png {PLAIN} --target 1@box:0,0,4,4");
-    let message = desk
-        .say(&format!("{line} --method sobol --design 100000000 --out a"))
-        .refused(1);
-    assert!(
-        message.contains("GB") && message.contains("--memory-limit"),
-        "{message}"
-    );
+    desk.say(&format!("{line} --method sobol --design 100000000 --out a"))
+        .refused_with(1, &["GB", "--memory-limit"]);
     let steps = "--method integrated-gradients --quadrature adaptive --max-evaluations 100000000";
-    let message = desk.say(&format!("{line} {steps} --out a")).refused(1);
-    assert!(message.contains("100000000 evaluations"), "{message}");
+    desk.say(&format!("{line} {steps} --out a"))
+        .refused_with(1, &["100000000 evaluations"]);
 }

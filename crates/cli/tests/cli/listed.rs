@@ -1,6 +1,6 @@
 //! `elucid metrics`: what it says of every metric.
 
-use crate::common::Desk;
+use crate::common::{Desk, has};
 use elucid::metrics::{METRICS, metric};
 use serde_json::json;
 
@@ -38,9 +38,7 @@ fn every_metric_is_listed() {
         let one = desk.say(&format!("metrics {} --json", info.name)).json();
         assert_eq!(&one, facts);
         let text = desk.say(&format!("metrics {}", info.name)).ok().out;
-        for part in [info.title, info.reference, category, better] {
-            assert!(text.contains(part), "no {part} in {text}");
-        }
+        has(&text, &[info.title, info.reference, category, better]);
         let usual = info.defaults([224, 224]);
         for (i, option) in info.options.iter().enumerate() {
             let listed = &facts["options"][i];
@@ -62,6 +60,6 @@ fn every_metric_is_listed() {
     }
     let text = desk.say("metrics road").ok().out;
     assert!(text.contains("faithfulness"), "{text}");
-    let message = desk.say("metrics raod").refused(2);
-    assert!(message.contains("did you mean road"), "{message}");
+    desk.say("metrics raod")
+        .refused_with(2, &["did you mean road"]);
 }

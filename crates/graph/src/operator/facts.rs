@@ -1,7 +1,8 @@
 //! What most operators say of themselves in a line.
 
 /// Methods of an [`Operator`] that answer the same whatever its inputs: a kind of ONNX's by its name, a kind
-/// that others name, or, written with a dot in front, what a field holds.
+/// that others name, or, written with a dot in front, what a field holds. Of two algebras with an `else` between them
+/// it is the first where all inputs but the first are constant.
 macro_rules! facts {
     (kind: $kind:literal $(, $($rest:tt)*)?) => {
         $crate::operator::facts!(kind: elucid_rules::OpKind::new($kind) $(, $($rest)*)?);
@@ -23,6 +24,16 @@ macro_rules! facts {
     (algebra: .$field:ident $(, $($rest:tt)*)?) => {
         fn algebra(&self, _constant: &[bool]) -> elucid_rules::Algebra {
             self.$field
+        }
+
+        $($crate::operator::facts!($($rest)*);)?
+    };
+    (algebra: $algebra:ident else $other:ident $(, $($rest:tt)*)?) => {
+        fn algebra(&self, constant: &[bool]) -> elucid_rules::Algebra {
+            match constant.iter().skip(1).all(|c| *c) {
+                true => elucid_rules::Algebra::$algebra,
+                false => elucid_rules::Algebra::$other,
+            }
         }
 
         $($crate::operator::facts!($($rest)*);)?

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, OpKind, Pointwise, pointwise};
+use elucid_rules::{OpKind, Pointwise, pointwise};
 
 use crate::activation::{Activation, IntoView};
 use crate::host::HostTensor;
@@ -38,14 +38,7 @@ struct Clip {
 }
 
 impl Operator for Clip {
-    facts!(kind: OpKind::Clip, apart: Rows);
-
-    fn algebra(&self, constant: &[bool]) -> Algebra {
-        match constant.iter().skip(1).all(|c| *c) {
-            true => Algebra::Activation,
-            false => Algebra::Other,
-        }
-    }
+    facts!(kind: OpKind::Clip, apart: Rows, algebra: Activation else Other);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.input(0)?;

@@ -7,7 +7,6 @@ use std::f64::consts::TAU;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use elucid_rules::{Algebra, };
 
 use super::gather::index_tensor;
 use crate::activation::{Activation, IntoView};
@@ -185,14 +184,7 @@ struct Stft {
 }
 
 impl Operator for Stft {
-    facts!(kind: "STFT");
-
-    fn algebra(&self, constant: &[bool]) -> Algebra {
-        match constant.iter().skip(1).all(|c| *c) {
-            true => Algebra::Linear,
-            false => Algebra::Product,
-        }
-    }
+    facts!(kind: "STFT", algebra: Linear else Product);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.operand(0)?;

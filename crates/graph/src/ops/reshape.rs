@@ -8,7 +8,7 @@ use crate::activation::{Activation, IntoView};
 use crate::host::element_count;
 use crate::message::few;
 use crate::operator::{
-    Kernel, Known, LONGEST_LIST, Operands, Operator, Refused, Resolved, Slots, axis_of, check_size,
+    Kernel, Known, LONGEST_LIST, Operands, Operator, Refused, Resolved, Slots, axes_of, axis_of, check_size,
     facts,
 };
 use crate::registry::Entry;
@@ -184,12 +184,7 @@ fn unsqueezed(inputs: &Operands<'_>, stated: Option<&[i64]>) -> Result<Vec<usize
     if rank > LONGEST_LIST {
         return Err(format!("{} axes are too many", axes.len()).into());
     }
-    let mut added: Vec<usize> = axes
-        .iter()
-        .map(|&a| axis_of(a, rank))
-        .collect::<Result<_, _>>()?;
-    added.sort_unstable();
-    added.dedup();
+    let added = axes_of(&axes, rank)?;
     if added.len() != axes.len() {
         return Err(format!("axes {} repeat", few(&axes)).into());
     }

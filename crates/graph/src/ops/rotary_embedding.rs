@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{Algebra, cat};
+use elucid_rules::cat;
 
 use super::attention::{Sizes, heads, misfit};
 use super::gather::selected;
@@ -37,14 +37,7 @@ struct RotaryEmbedding {
 }
 
 impl Operator for RotaryEmbedding {
-    facts!(kind: "RotaryEmbedding");
-
-    fn algebra(&self, constant: &[bool]) -> Algebra {
-        match constant.iter().skip(1).all(|c| *c) {
-            true => Algebra::Linear,
-            false => Algebra::Other,
-        }
-    }
+    facts!(kind: "RotaryEmbedding", algebra: Linear else Other);
 
     fn resolve(&self, inputs: &Operands<'_>) -> Result<Resolved, Refused> {
         let x = inputs.operand(0)?;

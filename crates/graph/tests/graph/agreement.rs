@@ -9,6 +9,8 @@ use elucid_vision::input::Resize;
 use image::GenericImageView;
 use serde_json::Value;
 
+use super::listed;
+
 /// Largest deviation allowed, relative to the layer's largest value.
 const TOLERANCE: f64 = 1e-5;
 
@@ -69,14 +71,7 @@ fn compare_layers(assets: &Path, model: &str, reference: &str, crop: Option<[u32
 /// Compares one tensor with its recorded statistics.
 fn check(reference: &Value, name: &str, values: Vec<f32>) -> f64 {
     let number = |key: &str| reference[key].as_f64().unwrap();
-    let numbers = |key: &str| -> Vec<f64> {
-        reference[key]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|v| v.as_f64().unwrap())
-            .collect()
-    };
+    let numbers = |key: &str| listed(&reference[key]);
     let largest = number("max").abs().max(number("min").abs());
     let mut worst = 0_f64;
     let mut compare = |what: &str, got: f64, want: f64, scale: f64| {

@@ -51,11 +51,11 @@ fn network() -> BoundGraph {
         .node("Relu", &["twice"], &["rectified"])
         .node("Add", &["rectified", "twice"], &["pooled"])
         .node("GlobalAveragePool", &["pooled"], &["y"])
-        .tensor(floats("low", &[], &[-0.25]))
-        .tensor(floats("high", &[], &[0.5]))
+        .tensor(floats("low", &[], vec![-0.25]))
+        .tensor(floats("high", &[], vec![0.5]))
         .output("y")
         .bytes();
-    let graph = Importer::new().import(&bytes).expect("a network");
+    let graph = Importer::new().import(bytes).expect("a network");
     BoundGraph::new(graph, &device())
 }
 

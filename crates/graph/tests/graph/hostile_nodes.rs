@@ -8,25 +8,12 @@ use elucid_graph::{
     Activation, Attribute, BoundGraph, ElementType, GraphBuilder, HostTensor, Registry,
 };
 
+use super::Dice;
+
 /// Nodes of each operator, unless `ELUCID_TRIES` says otherwise.
 const TRIES: u64 = 150;
 
-/// A stream of numbers that follow from a seed.
-struct Dice(u64);
-
 impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-
     /// Mostly small, now and then as large as it gets.
     fn int(&mut self) -> i64 {
         match self.below(24) {
@@ -46,10 +33,8 @@ impl Dice {
 
     fn shape(&mut self) -> Vec<usize> {
         let rank = self.of(&[0, 1, 1, 2, 3, 4, 4, 4, 5]);
-        let smallest = u64::from(self.below(8) != 0);
-        (0..rank)
-            .map(|_| (smallest + self.below(4)) as usize)
-            .collect()
+        let smallest = usize::from(self.below(8) != 0);
+        (0..rank).map(|_| smallest + self.below(4)).collect()
     }
 
     fn tensor(&mut self, kind: ElementType, shape: &[usize]) -> HostTensor {
@@ -193,7 +178,7 @@ fn attempt(name: &str, opset: i64, seed: u64) -> Result<(), String> {
         ElementType::F16,
     ];
     let mut builder = GraphBuilder::with(&Registry::standard(), opset);
-    let count = 1 + dice.below(5) as usize;
+    let count = 1 + dice.below(5);
     let common = dice.shape();
     let mut inputs: Vec<(String, HostTensor, bool)> = Vec::new();
     let mut slots = Vec::new();

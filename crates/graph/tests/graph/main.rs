@@ -38,6 +38,30 @@ fn noise(seed: u64) -> impl FnMut() -> f32 {
     }
 }
 
+/// A stream of numbers that follow from a seed.
+struct Dice(u64);
+
+impl Dice {
+    /// From 0 to `n`, which is left out.
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % n
+    }
+
+    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+}
+
+/// Numbers of a list in JSON.
+fn listed(list: &serde_json::Value) -> Vec<f64> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|v| v.as_f64().unwrap()).collect()
+}
+
 /// The cases of operators with ONNX Runtime's answers, in the order of their names.
 fn case_files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");

@@ -12,6 +12,8 @@ use elucid_vision::input::InputSpec;
 use elucid_vision::{Model, Photo};
 use serde_json::Value;
 
+use super::listed;
+
 /// Largest deviation allowed, relative to the layer's largest value.
 const TOLERANCE: f64 = 1e-5;
 
@@ -58,14 +60,7 @@ fn agrees(assets: &Path, network: &str) -> f64 {
     for name in names {
         let record = &layers[name];
         let number = |key: &str| record[key].as_f64().unwrap();
-        let numbers = |key: &str| -> Vec<f64> {
-            record[key]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|v| v.as_f64().unwrap())
-                .collect()
-        };
+        let numbers = |key: &str| listed(&record[key]);
         let got = fetched.get(name).unwrap().to_array().unwrap();
         let shape: Vec<f64> = got.shape().iter().map(|&d| d as f64).collect();
         assert_eq!(shape, numbers("shape"), "{network}: shape of {name}");

@@ -6,22 +6,7 @@ use elucid_testkit::onnx::{Onnx, floats};
 use elucid_testkit::{device, tensor};
 use elucid_vision::ModelError;
 
-/// Numbers from 0 to `below`.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, below: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % below
-    }
-
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len())]
-    }
-}
+use super::Dice;
 
 fn image(shape: [usize; 4]) -> Tensor<4> {
     let value = |i: usize| ((i * 37 + 11) % 101) as f32 / 50.0 - 1.0;
@@ -132,7 +117,7 @@ fn norms_become_part_of_convolutions() {
     }
 }
 
-fn sizes(numbers: &mut Numbers, count: usize, odd: bool) -> Vec<i64> {
+fn sizes(numbers: &mut Dice, count: usize, odd: bool) -> Vec<i64> {
     let count = if odd { numbers.below(6) } else { count };
     let wild = [
         0,
@@ -152,7 +137,7 @@ fn sizes(numbers: &mut Numbers, count: usize, odd: bool) -> Vec<i64> {
 }
 
 /// A node with attributes and operands of any kind, on an input of any rank.
-fn hostile(op: &str, numbers: &mut Numbers) -> (Onnx, Vec<i64>) {
+fn hostile(op: &str, numbers: &mut Dice) -> (Onnx, Vec<i64>) {
     let rank = 1 + numbers.below(3);
     let odd = numbers.below(3) == 0;
     let mut shape = vec![1 + numbers.below(2) as i64, numbers.of(&[1, 2, 4, 4, 8])];
@@ -198,7 +183,7 @@ fn hostile(op: &str, numbers: &mut Numbers) -> (Onnx, Vec<i64>) {
         .opset(opset)
         .input("x", &shape)
         .weight("w", &weight);
-    let float = |numbers: &mut Numbers| match odd {
+    let float = |numbers: &mut Dice| match odd {
         true => numbers.of(&[0.0, -1.0, f32::NAN, f32::INFINITY, 1e-30, 1e30, 0.3, 2.0]),
         false => 0.2 + numbers.below(20) as f32 / 10.0,
     };
@@ -364,7 +349,7 @@ fn nothing_panics() {
     for op in operators {
         let (mut made, mut refused) = (0, std::collections::BTreeMap::<String, usize>::new());
         for seed in 0..400 {
-            let mut numbers = Numbers(seed * 7_919 + op.len() as u64);
+            let mut numbers = Dice(seed * 7_919 + op.len() as u64);
             let (onnx, shape) = hostile(op, &mut numbers);
             let ran = std::panic::catch_unwind(|| -> Result<(), ModelError> {
                 let graph = elucid_onnx::import(onnx.bytes())?;

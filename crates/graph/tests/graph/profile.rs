@@ -33,6 +33,14 @@ fn counts<const D: usize>(onnx: Onnx, shape: [usize; D], flops: u64) {
     assert_eq!(last.forward().flops, flops, "{}", last.kind());
 }
 
+/// The small network, on pictures of 12 x 12.
+fn small() -> BoundGraph {
+    let graph = elucid_onnx::import(small_network().bytes()).unwrap();
+    let input = graph.inputs()[0].value;
+    let model = BoundGraph::new(graph, &device());
+    model.with_pictures(input, [12, 12]).unwrap()
+}
+
 #[test]
 fn convolutions_count_their_windows() {
     let conv = || Onnx::new().weight("w", &[6, 2, 3, 3]).weight("b", &[6]);
@@ -161,10 +169,7 @@ fn images_that_run_one_by_one_are_added_up() {
 
 #[test]
 fn the_way_back_goes_through_what_depends_on_the_input() {
-    let graph = elucid_onnx::import(small_network().bytes()).unwrap();
-    let input = graph.inputs()[0].value;
-    let model = BoundGraph::new(graph, &device());
-    let model = model.with_pictures(input, [12, 12]).unwrap();
+    let model = small();
     let rules = Rules::new().on(OpKind::Relu, GuidedRelu);
     let pass = model.pass().rules(&rules).input(&numbers([2, 3, 12, 12]));
     let both = Profiling::new().repeats(3).backward(true);
@@ -201,10 +206,7 @@ fn the_way_back_goes_through_what_depends_on_the_input() {
 
 #[test]
 fn kinds_are_the_operators_added_up() {
-    let graph = elucid_onnx::import(small_network().bytes()).unwrap();
-    let input = graph.inputs()[0].value;
-    let model = BoundGraph::new(graph, &device());
-    let model = model.with_pictures(input, [12, 12]).unwrap();
+    let model = small();
     let pass = model.pass().input(&numbers([1, 3, 12, 12]));
     let profile = pass.profile(["scores"], &Profiling::new()).unwrap();
     let kinds = profile.kinds();

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::seen::{block, centre};
-use super::{Objective, Seen, Term};
+use super::{Objective, Seen, Term, at_layer};
 use crate::error::VisError;
 use crate::subject::Subject;
 
@@ -104,13 +104,7 @@ struct DeepDream {
 }
 
 impl Term for DeepDream {
-    fn name(&self) -> String {
-        format!("deep dream of {}", self.layer)
-    }
-
-    fn layers(&self) -> Vec<String> {
-        vec![self.layer.clone()]
-    }
+    at_layer!("deep dream of");
 
     fn check(&self, subject: &Subject) -> Result<(), VisError> {
         subject.channels(&self.layer).map(|_| ())

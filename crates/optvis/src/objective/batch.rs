@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::{Objective, Seen, Term};
+use super::{Objective, Seen, Term, at_layer};
 use crate::error::{VisError, positive};
 use crate::subject::Subject;
 
@@ -48,13 +48,7 @@ struct Alignment {
 }
 
 impl Term for Alignment {
-    fn name(&self) -> String {
-        format!("alignment at {}", self.layer)
-    }
-
-    fn layers(&self) -> Vec<String> {
-        vec![self.layer.clone()]
-    }
+    at_layer!("alignment at");
 
     fn least_images(&self) -> usize {
         2
@@ -86,13 +80,7 @@ struct Diversity {
 }
 
 impl Term for Diversity {
-    fn name(&self) -> String {
-        format!("likeness at {}", self.layer)
-    }
-
-    fn layers(&self) -> Vec<String> {
-        vec![self.layer.clone()]
-    }
+    at_layer!("likeness at");
 
     fn least_images(&self) -> usize {
         2

@@ -59,6 +59,20 @@ pub trait Term: fmt::Debug + Send + Sync {
     fn value(&self, seen: &Seen<'_>) -> Result<Tensor<1>, VisError>;
 }
 
+/// What is so of a term that reads one layer, whose name it ends with.
+macro_rules! at_layer {
+    ($name:literal) => {
+        fn name(&self) -> String {
+            format!("{} {}", $name, self.layer)
+        }
+
+        fn layers(&self) -> Vec<String> {
+            vec![self.layer.clone()]
+        }
+    };
+}
+use at_layer;
+
 #[derive(Debug, Clone)]
 struct Weighted {
     weight: f32,

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData, activation};
 use elucid_graph::Activation;
 
-use super::{Canvas, Parametrisation, Sheet};
+use super::{Canvas, Parametrisation, Sheet, called};
 use crate::error::{VisError, refuse_unless};
 use elucid_attribution::Random;
 
@@ -59,9 +59,7 @@ impl Cppn {
 }
 
 impl Parametrisation for Cppn {
-    fn name(&self) -> String {
-        "cppn".to_owned()
-    }
+    called!("cppn");
 
     fn canvas(&self, sheet: &Sheet) -> Result<Box<dyn Canvas>, VisError> {
         let (layers, hidden) = (self.layers, self.hidden);

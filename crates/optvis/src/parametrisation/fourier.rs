@@ -5,7 +5,7 @@ use elucid_graph::Activation;
 
 use super::colour::{Colour, Paint};
 use super::spectrum::InverseFourier;
-use super::{Canvas, Parametrisation, Sheet, builders, only};
+use super::{Canvas, Parametrisation, Sheet, builders, called, only};
 use crate::error::{VisError, positive, refuse_unless};
 use elucid_attribution::Random;
 
@@ -47,9 +47,7 @@ impl Fourier {
 }
 
 impl Parametrisation for Fourier {
-    fn name(&self) -> String {
-        "fourier".to_owned()
-    }
+    called!("fourier");
 
     fn canvas(&self, sheet: &Sheet) -> Result<Box<dyn Canvas>, VisError> {
         positive("standard deviation", self.sd)?;

@@ -7,7 +7,7 @@ use elucid_graph::Activation;
 
 use super::colour::{Colour, Paint};
 use super::spectrum::InverseFourier;
-use super::{Canvas, Parametrisation, Sheet, builders, only};
+use super::{Canvas, Parametrisation, Sheet, builders, called, only};
 use crate::error::{VisError, refuse_unless};
 use elucid_attribution::Random;
 
@@ -52,9 +52,7 @@ impl Maco {
 }
 
 impl Parametrisation for Maco {
-    fn name(&self) -> String {
-        "maco".to_owned()
-    }
+    called!("maco");
 
     fn canvas(&self, sheet: &Sheet) -> Result<Box<dyn Canvas>, VisError> {
         let decay = f64::from(self.decay);

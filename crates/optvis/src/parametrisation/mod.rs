@@ -135,3 +135,13 @@ macro_rules! builders {
     };
 }
 use builders;
+
+/// The name of a parametrisation.
+macro_rules! called {
+    ($name:literal) => {
+        fn name(&self) -> String {
+            $name.to_owned()
+        }
+    };
+}
+use called;

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use elucid_graph::Activation;
 
 use super::colour::{Colour, Paint};
-use super::{Canvas, Parametrisation, Sheet, builders, only};
+use super::{Canvas, Parametrisation, Sheet, builders, called, only};
 use crate::error::{VisError, positive};
 use elucid_attribution::Random;
 
@@ -35,9 +35,7 @@ impl Pixels {
 }
 
 impl Parametrisation for Pixels {
-    fn name(&self) -> String {
-        "pixels".to_owned()
-    }
+    called!("pixels");
 
     fn canvas(&self, sheet: &Sheet) -> Result<Box<dyn Canvas>, VisError> {
         positive("standard deviation", self.sd)?;

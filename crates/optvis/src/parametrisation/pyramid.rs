@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use elucid_graph::Activation;
 
 use super::colour::{Colour, Paint};
-use super::{Canvas, Parametrisation, Sheet, builders, only};
+use super::{Canvas, Parametrisation, Sheet, builders, called, only};
 use crate::error::{VisError, positive, refuse_unless};
 use crate::matrix::{along_columns, along_rows, bilinear};
 use elucid_attribution::Random;
@@ -48,9 +48,7 @@ impl Pyramid {
 }
 
 impl Parametrisation for Pyramid {
-    fn name(&self) -> String {
-        "pyramid".to_owned()
-    }
+    called!("pyramid");
 
     fn canvas(&self, sheet: &Sheet) -> Result<Box<dyn Canvas>, VisError> {
         positive("standard deviation", self.sd)?;

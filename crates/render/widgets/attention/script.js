@@ -3,7 +3,7 @@
 // Tokens are numbered as the network has them: first those that are no patches, then the patches row
 // by row. A matrix is a function of who attends (from) and what is attended to (to).
 (() => {
-  const { bytes, int16, number, paint } = elucid;
+  const { bytes, int16, number, onKeyboard, onPointer, paint } = elucid;
   const data = elucid.data();
   const { rows, columns, prefix, classes } = data;
   const patches = rows * columns;
@@ -370,10 +370,10 @@
   picker.addEventListener("pointermove", (event) => pointAt(patchAt(picker, event)));
   picker.addEventListener("pointerleave", leave);
   picker.addEventListener("click", (event) => keep(patchAt(picker, event)));
-  picker.addEventListener("focus", () => {
-    if (picker.matches(":focus-visible") && !state.kept) choose(state.cursor);
-  });
-  picker.addEventListener("blur", blur);
+  const reach = () => {
+    if (!state.kept) choose(state.cursor);
+  };
+  onKeyboard(picker, reach, blur);
   picker.addEventListener("keydown", (event) => {
     if (event.altKey || event.metaKey) return;
     if (event.key === "Enter" || event.key === " ") {
@@ -389,14 +389,8 @@
 
   for (const button of tokenButtons) {
     const token = Number(button.dataset.token);
-    button.addEventListener("pointerenter", (event) => {
-      if (event.pointerType !== "touch") pointAt(token);
-    });
-    button.addEventListener("pointerleave", leave);
-    button.addEventListener("focus", () => {
-      if (button.matches(":focus-visible")) pointAt(token, true);
-    });
-    button.addEventListener("blur", blur);
+    onPointer(button, () => pointAt(token), leave);
+    onKeyboard(button, () => pointAt(token, true), blur);
     button.addEventListener("click", () => keep(token));
   }
 

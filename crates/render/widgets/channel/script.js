@@ -2,7 +2,7 @@
 
 // What is chosen is { channel, view }: the view in which it was chosen says whose map is drawn.
 (() => {
-  const { int16, number } = elucid;
+  const { int16, number, onKeyboard, onPointer } = elucid;
   const data = elucid.data();
   const controls = document.getElementById("controls");
   const panel = document.querySelector(".panel");
@@ -240,6 +240,10 @@
     if (state.pinned && choice) state.pinned = choice;
     draw();
   };
+  const unkey = () => {
+    state.keyed = null;
+    draw();
+  };
 
   const tile = (view, channel) => {
     const element = document.createElement("button");
@@ -263,22 +267,13 @@
     element.append(value, name);
 
     const choice = { channel, view: view.index };
-    element.addEventListener("pointerenter", (event) => {
-      if (event.pointerType !== "touch") pointAt(choice);
-    });
-    element.addEventListener("pointerleave", () => pointAt(null));
+    onPointer(element, () => pointAt(choice), () => pointAt(null));
     element.addEventListener("click", () => pin(choice));
-    element.addEventListener("focus", () => {
-      if (element.matches(":focus-visible")) {
-        state.hovered = null;
-        state.keyed = choice;
-        draw();
-      }
-    });
-    element.addEventListener("blur", () => {
-      state.keyed = null;
+    const reach = () => {
+      Object.assign(state, { hovered: null, keyed: choice });
       draw();
-    });
+    };
+    onKeyboard(element, reach, unkey);
     view.tiles.set(channel, element);
     return element;
   };
@@ -317,16 +312,12 @@
     bars.addEventListener("pointercancel", () => pointAt(null));
     bars.addEventListener("click", (event) => pin(at(event)));
     const atCursor = () => ({ channel: order[view.cursor], view: view.index });
-    bars.addEventListener("focus", () => {
-      if (!bars.matches(":focus-visible")) return;
+    const reach = () => {
       const choice = chosen();
       if (choice) view.cursor = view.ranks[choice.channel];
       keyed(atCursor());
-    });
-    bars.addEventListener("blur", () => {
-      state.keyed = null;
-      draw();
-    });
+    };
+    onKeyboard(bars, reach, unkey);
     bars.addEventListener("keydown", (event) => {
       if (event.altKey || event.metaKey || event.ctrlKey) return;
       const page = Math.max(1, Math.round(order.length / 10));

@@ -2,7 +2,7 @@
 
 // Only one view is in the page at a time: the slider builds the table of another one.
 (() => {
-  const { bytes, number } = elucid;
+  const { bytes, number, onKeyboard, onPointer } = elucid;
   const data = elucid.data();
   const views = data.views.map((view) => ({ ...view, factors: bytes(view.factors) }));
   const controls = document.getElementById("controls");
@@ -102,6 +102,15 @@
     state.hovered = group;
     draw();
   };
+  const keyAt = (group) => {
+    state.hovered = null;
+    state.keyed = group;
+    draw();
+  };
+  const unkey = () => {
+    state.keyed = null;
+    draw();
+  };
   const pin = (group) => {
     state.pinned = group === state.pinned ? null : group;
     draw();
@@ -160,24 +169,12 @@
     } else {
       button.append(element("span", "", group + 1));
     }
-    button.addEventListener("focus", () => {
-      if (!button.matches(":focus-visible")) return;
-      state.hovered = null;
-      state.keyed = group;
-      draw();
-    });
-    button.addEventListener("blur", () => {
-      state.keyed = null;
-      draw();
-    });
+    onKeyboard(button, () => keyAt(group), unkey);
     return button;
   };
 
   const selects = (made, group) => {
-    made.addEventListener("pointerenter", (event) => {
-      if (event.pointerType !== "touch") pointAt(group);
-    });
-    made.addEventListener("pointerleave", () => pointAt(null));
+    onPointer(made, () => pointAt(group), () => pointAt(null));
     made.addEventListener("click", () => pin(group));
   };
 

@@ -48,6 +48,22 @@ const elucid = {
     return within(row, rows) * columns + within(column, columns);
   },
 
+  // Tells when the keyboard comes to an element, and when it leaves it.
+  onKeyboard: (element, come, gone) => {
+    element.addEventListener("focus", () => {
+      if (element.matches(":focus-visible")) come();
+    });
+    element.addEventListener("blur", gone);
+  },
+
+  // Tells when the mouse or a pen is over an element, and when it no longer is.
+  onPointer: (element, come, gone) => {
+    element.addEventListener("pointerenter", (event) => {
+      if (event.pointerType !== "touch") come();
+    });
+    element.addEventListener("pointerleave", gone);
+  },
+
   // Three significant digits and a sign that lines up.
   number: (value) => {
     if (value === 0) return "0";

@@ -4,7 +4,7 @@
 // A cell is { side, index, view }: its layer, its position in row order, and the view it was
 // chosen in, which only decides whose values are read out.
 (() => {
-  const { bytes, int16, number, paint } = elucid;
+  const { bytes, int16, number, onKeyboard, paint } = elucid;
   const data = elucid.data();
   const [FROM, TO] = [0, 1];
   const colors = bytes(data.colors);
@@ -118,7 +118,7 @@
     const ticks = controls.negatives.checked ? [number(-limit), "0", number(limit)] : ["0", "", number(limit)];
     view.ticks.forEach((tick, i) => (tick.textContent = ticks[i]));
     view.arrow.textContent = cell ? (cell.side === TO ? "\u2190" : "\u2192") : "";
-    view.element.classList.toggle("pinned", state.pinned !== null);
+    view.element.classList.toggle("kept", state.pinned !== null);
 
     if (!cell) {
       facts(view.readout, []);
@@ -223,14 +223,12 @@
       panel.addEventListener("pointercancel", () => pointAt(null));
       panel.addEventListener("click", (event) => pin(cellAt(event)));
 
-      panel.addEventListener("focus", () => {
-        if (panel.matches(":focus-visible")) moveTo({ side, index: state.cursors[side], view: number });
-      });
-      panel.addEventListener("blur", () => {
+      const leave = () => {
         state.keyed = null;
         state.probed = null;
         draw();
-      });
+      };
+      onKeyboard(panel, () => moveTo({ side, index: state.cursors[side], view: number }), leave);
       panel.addEventListener("keydown", (event) => {
         if (event.altKey || event.metaKey) return;
         if (event.key === "Enter" || event.key === " ") {

@@ -36,11 +36,7 @@ impl FromStr for Start {
             _ => text
                 .parse()
                 .map(Self::Value)
-                .map_err(|_| AttributionError::Parameter {
-                    parameter: "start",
-                    value: format!("\"{text}\""),
-                    expected: STARTS,
-                }),
+                .map_err(|_| AttributionError::unread("start", text, STARTS)),
         }
     }
 }

@@ -12,21 +12,14 @@ use ndarray::{Array3, Axis};
 use super::blocks::{self, Chosen, Shown};
 use super::{AttentionArgs, LeftOut};
 use crate::error::CliError;
-use crate::report::{Clock, remark};
+use crate::look::Seen;
+use crate::report::Clock;
 use crate::session::Session;
 use crate::target::{self, TargetFacts};
 
-/// How many guesses the page and the report show.
-const GUESSES: usize = 5;
-
 /// What was computed, before anything is drawn or written.
 pub struct Results {
-    /// What the network saw.
-    pub photo: Picture,
-    /// What was done to the photograph that is not usual.
-    pub remark: Option<String>,
-    /// The best guesses, best first; none where the network has no classes.
-    pub guesses: Vec<Guess>,
+    pub seen: Seen,
     pub targets: Vec<TargetFacts>,
     /// What the blocks attend among.
     pub tokens: TokenAxis,
@@ -112,9 +105,7 @@ impl Work<'_> {
             }
         }
         Ok(Results {
-            photo: Picture::from_image(photo.picture().clone())?,
-            remark: remark(photo),
-            guesses: ranked.into_iter().take(GUESSES).collect(),
+            seen: Seen::of(photo, ranked)?,
             targets: facts,
             tokens,
             blocks,

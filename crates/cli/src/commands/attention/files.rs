@@ -27,7 +27,7 @@ pub fn of(work: &Work<'_>, results: &Results) -> Result<(Files, bool), CliError>
             "note: all heads would make the page too large: it has their mean only (--page-limit, --blocks)",
         );
     }
-    let photo = enlarged(&results.photo)?;
+    let photo = enlarged(&results.seen.photo)?;
     files.add("photograph.png", photo.to_png_bytes()?);
     for shown in &results.blocks {
         files.add_npy(format!("attention_{}.npy", shown.number), &shown.weights)?;
@@ -76,19 +76,17 @@ fn label(target: &TargetFacts) -> &str {
 }
 
 fn page(work: &Work<'_>, results: &Results) -> AttentionWidget {
-    let image = &work.args.image;
-    let file = image.file_name().unwrap_or(image.as_os_str());
     let model = &work.session.model;
-    let guesses = results.guesses.iter();
-    let page = AttentionWidget::new(&results.photo, results.tokens.grid)
+    let seen = &results.seen;
+    let page = AttentionWidget::new(&seen.photo, results.tokens.grid)
         .prefix(prefix(results.tokens.prefix))
         .classes(results.targets.iter().map(label))
         .max_bytes(work.args.page_limit())
-        .predictions(guesses.map(Guess::shown))
+        .predictions(seen.guesses.iter().map(Guess::shown))
         .fact("Model", model.name())
-        .fact("Photograph", file.to_string_lossy())
+        .fact("Photograph", work.args.look.file())
         .remarks(remarks(model))
-        .remarks(&results.remark);
+        .remarks(&seen.remark);
     let page = results.left_out.iter().fold(page, |page, left| {
         page.fact("Note", format!("without {}: {}", left.name, left.reason))
     });

@@ -16,15 +16,13 @@ use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts};
 use crate::error::CliError;
 use crate::images::{self, Several, Skipped};
 use crate::interrupt::Interrupt;
+use crate::look::GUESSES;
 use crate::names;
 use crate::output::Files;
 use crate::pictures::enlarged;
 use crate::report::{Clock, ImageFacts, LayerFacts};
 use crate::session::Session;
 use crate::target::{self, Reading, TargetFacts};
-
-/// How many guesses the page and the report show.
-const GUESSES: usize = 5;
 
 /// Results are held until all of them are there, up to this many bytes.
 const MAX_BYTES: usize = 2 << 30;

@@ -9,22 +9,15 @@ use super::ChannelsArgs;
 use super::sprites::{self, Sprites};
 use crate::console::follow;
 use crate::error::CliError;
+use crate::look::Seen;
 use crate::page_icons::IconFacts;
-use crate::report::{Clock, remark};
+use crate::report::Clock;
 use crate::session::Session;
 use crate::target::{self, TargetFacts};
 
-/// How many guesses the page and the report show.
-const GUESSES: usize = 5;
-
 /// What was computed, before anything is drawn or written.
 pub struct Results {
-    /// What the network saw.
-    pub photo: Picture,
-    /// What was done to the photograph that is not usual.
-    pub remark: Option<String>,
-    /// The best guesses, best first.
-    pub guesses: Vec<Guess>,
+    pub seen: Seen,
     pub target: TargetFacts,
     /// One for each method.
     pub views: Vec<View>,
@@ -97,9 +90,7 @@ impl<'w> Work<'w> {
         shown.dedup();
         let (icons, made) = self.icons(&shown, clock)?;
         Ok(Results {
-            photo: Picture::from_image(photo.picture().clone())?,
-            remark: remark(photo),
-            guesses: ranked.into_iter().take(GUESSES).collect(),
+            seen: Seen::of(photo, ranked)?,
             target: facts,
             views,
             icons: shown.into_iter().zip(icons).collect(),

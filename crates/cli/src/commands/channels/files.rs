@@ -21,7 +21,7 @@ pub fn of(work: &Work, results: &Results) -> Result<Files, CliError> {
     let mut files = Files::default();
     let page = page(work, results)?.render().map_err(Error::from)?;
     files.add(PAGE, page.into_bytes());
-    let photo = enlarged(&results.photo)?;
+    let photo = enlarged(&results.seen.photo)?;
     files.add("photograph.png", photo.to_png_bytes()?);
     for (channel, icon) in &results.icons {
         if let Some(icon) = icon {
@@ -51,18 +51,13 @@ pub fn of(work: &Work, results: &Results) -> Result<Files, CliError> {
 
 fn page(work: &Work, results: &Results) -> Result<ChannelWidget, CliError> {
     let args = work.args;
-    let file = args
-        .photo
-        .image
-        .file_name()
-        .unwrap_or(args.photo.image.as_os_str());
-    let guesses = results.guesses.iter();
-    let mut page = ChannelWidget::new(&results.photo, work.layer.name(), &results.target.name)
-        .predictions(guesses.map(Guess::shown))
+    let seen = &results.seen;
+    let mut page = ChannelWidget::new(&seen.photo, work.layer.name(), &results.target.name)
+        .predictions(seen.guesses.iter().map(Guess::shown))
         .fact("Model", work.session.model.name())
-        .fact("Photograph", file.to_string_lossy())
+        .fact("Photograph", args.look.file())
         .remarks(remarks(&work.session.model))
-        .remarks(&results.remark)
+        .remarks(&seen.remark)
         .top(usize::from(args.top));
     if let Some(made) = &results.made {
         page = page.fact("Icons", made.to_string());

@@ -8,22 +8,15 @@ use ndarray::{Array3, Axis};
 use super::GroupsArgs;
 use crate::console::follow;
 use crate::error::CliError;
+use crate::look::Seen;
 use crate::page_icons::{IconFacts, Icons};
-use crate::report::{Clock, remark};
+use crate::report::Clock;
 use crate::session::Session;
 use crate::target::{self, TargetFacts};
 
-/// How many guesses the page and the report show.
-const GUESSES: usize = 5;
-
 /// What was computed, before anything is drawn or written.
 pub struct Results {
-    /// What the network saw.
-    pub photo: Picture,
-    /// What was done to the photograph that is not usual.
-    pub remark: Option<String>,
-    /// The best guesses, best first; none where the network has no classes.
-    pub guesses: Vec<Guess>,
+    pub seen: Seen,
     /// In the order of the effects.
     pub targets: Vec<TargetFacts>,
     /// One for each number of groups.
@@ -139,9 +132,7 @@ impl<'w> Work<'w> {
             divisions.push(division);
         }
         Ok(Results {
-            photo: Picture::from_image(photo.picture().clone())?,
-            remark: remark(photo),
-            guesses: ranked.into_iter().take(GUESSES).collect(),
+            seen: Seen::of(photo, ranked)?,
             targets: facts,
             divisions,
         })

@@ -18,7 +18,7 @@ pub fn of(work: &Work, results: &Results) -> Result<Files, CliError> {
     let mut files = Files::default();
     let page = page(work, results).render().map_err(Error::from)?;
     files.add(PAGE, page.into_bytes());
-    let photo = enlarged(&results.photo)?;
+    let photo = enlarged(&results.seen.photo)?;
     files.add("photograph.png", photo.to_png_bytes()?);
     for division in &results.divisions {
         add(&mut files, division, &photo)?;
@@ -76,15 +76,13 @@ fn effects(division: &Division) -> Array4<f32> {
 }
 
 fn page(work: &Work, results: &Results) -> GroupWidget {
-    let image = &work.args.photo.image;
-    let file = image.file_name().unwrap_or(image.as_os_str());
-    let guesses = results.guesses.iter();
-    let mut page = GroupWidget::new(&results.photo, work.layer.name())
-        .predictions(guesses.map(Guess::shown))
+    let seen = &results.seen;
+    let mut page = GroupWidget::new(&seen.photo, work.layer.name())
+        .predictions(seen.guesses.iter().map(Guess::shown))
         .fact("Model", work.session.model.name())
-        .fact("Photograph", file.to_string_lossy())
+        .fact("Photograph", work.args.look.file())
         .remarks(remarks(&work.session.model))
-        .remarks(&results.remark)
+        .remarks(&seen.remark)
         .remarks(results.divisions.iter().filter_map(Division::remark))
         .fact("Groups by", work.args.reducer.to_string());
     if let Some(made) = results.divisions.iter().find_map(|d| d.made.as_ref()) {

@@ -8,21 +8,14 @@ use ndarray::{Array3, Axis};
 use super::SpatialArgs;
 use crate::console::follow;
 use crate::error::CliError;
-use crate::report::{Clock, remark};
+use crate::look::Seen;
+use crate::report::Clock;
 use crate::session::Session;
 use crate::target::{self, Reading, TargetFacts};
 
-/// How many guesses the page and the report show.
-const GUESSES: usize = 5;
-
 /// What was computed, before anything is drawn or written.
 pub struct Results {
-    /// What the network saw.
-    pub photo: Picture,
-    /// What was done to the photograph that is not usual.
-    pub remark: Option<String>,
-    /// The best guesses, best first.
-    pub guesses: Vec<Guess>,
+    pub seen: Seen,
     /// What the hints are about: at most two, none where nothing was asked for and no class stands out.
     pub hints: Vec<Hint>,
     /// One for each set of rules.
@@ -63,8 +56,8 @@ pub struct View {
 
 /// The two layers of an open model.
 pub struct Work<'w> {
-    session: &'w Session,
-    args: &'w SpatialArgs,
+    pub session: &'w Session,
+    pub args: &'w SpatialArgs,
     /// The shallow layer.
     pub from: &'w Layer,
     /// The deep layer.
@@ -167,9 +160,7 @@ impl<'w> Work<'w> {
             );
         }
         Ok(Results {
-            photo: Picture::from_image(photo.picture().clone())?,
-            remark: remark(photo),
-            guesses: ranked.into_iter().take(GUESSES).collect(),
+            seen: Seen::of(photo, ranked)?,
             hints,
             views,
         })

@@ -1,13 +1,11 @@
 //! The files of a run: arrays, pictures, the page.
 
-use std::path::Path;
-
 use elucid::Error;
 use elucid::prelude::*;
 use elucid::render::orange_blue;
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
 
-use super::compute::{Hint, Results};
+use super::compute::{Hint, Results, Work};
 use super::{PAGE, page};
 use crate::error::CliError;
 use crate::output::Files;
@@ -17,17 +15,17 @@ use crate::pictures::enlarged;
 const OPACITY: f32 = 0.6;
 
 /// Every file but the report.
-pub fn of(results: &Results, model: &Model, image: &Path) -> Result<Files, CliError> {
+pub fn of(work: &Work<'_>, results: &Results) -> Result<Files, CliError> {
     let mut files = Files::default();
     files.add(
         PAGE,
-        page::of(results, model, image)
+        page::of(work, results)
             .render()
             .map_err(Error::from)?
             .into_bytes(),
     );
 
-    let photo = enlarged(&results.photo)?;
+    let photo = enlarged(&results.seen.photo)?;
     files.add("photograph.png", photo.to_png_bytes()?);
     let slugs = slugs(&results.hints);
     for view in &results.views {

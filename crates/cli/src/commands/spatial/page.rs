@@ -1,27 +1,23 @@
 //! The page that compares the sets of rules.
 
-use std::path::Path;
-
 use elucid::prelude::*;
 use elucid::vision::Guess;
 
-use super::compute::{Results, View};
+use super::compute::{Results, View, Work};
 use crate::report::remarks;
 
 /// The widget for what was computed.
-pub fn of(results: &Results, model: &Model, image: &Path) -> SpatialWidget {
-    let file = image
-        .file_name()
-        .unwrap_or(image.as_os_str())
-        .to_string_lossy();
+pub fn of(work: &Work<'_>, results: &Results) -> SpatialWidget {
+    let model = &work.session.model;
+    let seen = &results.seen;
     let first = &results.views[0].maps;
-    let mut page = SpatialWidget::new(&results.photo, first.from(), first.to())
-        .predictions(results.guesses.iter().map(Guess::shown))
+    let mut page = SpatialWidget::new(&seen.photo, first.from(), first.to())
+        .predictions(seen.guesses.iter().map(Guess::shown))
         .classes(results.hints.iter().map(|hint| hint.label.as_str()))
         .fact("Model", model.name())
-        .fact("Photograph", file)
+        .fact("Photograph", work.args.look.file())
         .remarks(remarks(model))
-        .remarks(&results.remark);
+        .remarks(&seen.remark);
     for view in &results.views {
         page = page.view(view_of(view));
     }

@@ -38,11 +38,25 @@ impl Ended {
         last.to_owned()
     }
 
+    /// As [`Ended::refused`], with each of `parts` in that line.
+    #[track_caller]
+    pub fn refused_with(self, code: i32, parts: &[&str]) {
+        has(&self.refused(code), parts);
+    }
+
     /// Standard output is JSON and nothing else.
     #[track_caller]
     pub fn json(self) -> Value {
         let ended = self.ok();
         serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.out))
+    }
+}
+
+/// Each of `parts` is in the text.
+#[track_caller]
+pub fn has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "no {part} in {text}");
     }
 }
 
