@@ -127,6 +127,14 @@ impl Browser {
         )
     }
 
+    /// Runs the body of a function in the page and returns what it hands to its last argument, a function.
+    pub fn run_async(&self, script: &str, arguments: Value) -> Value {
+        self.post(
+            "execute/async",
+            json!({ "script": script, "args": arguments }),
+        )
+    }
+
     /// Sets the size of what the page sees, in CSS pixels.
     pub fn resize(&self, width: u32, height: u32) {
         self.devtools(

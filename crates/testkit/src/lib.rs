@@ -2,6 +2,7 @@
 //! checked by eye, stored arrays, and a real browser. Never published.
 
 pub mod array;
+pub mod axe;
 pub mod browser;
 mod dense;
 pub mod generated;

@@ -47,7 +47,7 @@ fn hints() -> SpatialHints {
     }
 }
 
-fn widget() -> SpatialWidget {
+pub fn widget() -> SpatialWidget {
     let photo = Array3::from_shape_fn((96, 168, 3), |(y, x, c)| (y + x + 40 * c) as u8);
     let photo = Picture::from_rgb(photo.view()).unwrap();
     SpatialWidget::new(&photo, HOSTILE, "inception_4d")
@@ -425,11 +425,9 @@ fn one_cell_and_no_hints() {
     page.expect_quiet();
 }
 
-#[test]
-fn a_gallery_shows_every_figure_on_every_screen() {
-    let Some(browser) = Browser::start() else {
-        return;
-    };
+const COLUMNS: [&str; 3] = [HOSTILE, QUOTES, "a_long_name_of_a_layer_without_any_space"];
+
+pub fn gallery() -> Gallery {
     let photo = Array3::from_shape_fn((96, 168, 3), |(y, x, c)| (y + x + 40 * c) as u8);
     let photo = Picture::from_rgb(photo.view()).unwrap();
     let figure = || {
@@ -438,19 +436,26 @@ fn a_gallery_shows_every_figure_on_every_screen() {
             .number("score", "16.7")
             .number("completeness error", "0.12 %")
     };
-    let columns = [HOSTILE, QUOTES, "a_long_name_of_a_layer_without_any_space"];
     let section = GallerySection::new(QUOTES)
         .text(HOSTILE)
         .figure(figure().caption(HOSTILE))
         .figure(Figure::absent(QUOTES))
-        .columns(columns)
+        .columns(COLUMNS)
         .row(HOSTILE, [figure(), figure(), Figure::absent(HOSTILE)])
         .row("Gradient", [figure(), figure(), figure()]);
-    let page = Gallery::new(QUOTES)
+    Gallery::new(QUOTES)
         .text(HOSTILE)
         .predictions([(HOSTILE, 0.75)])
         .fact("Model", QUOTES)
-        .section(section);
+        .section(section)
+}
+
+#[test]
+fn a_gallery_shows_every_figure_on_every_screen() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let page = gallery();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gallery.html");
     page.save(&path).unwrap();
@@ -463,7 +468,7 @@ fn a_gallery_shows_every_figure_on_every_screen() {
     };
     assert_eq!(texts("h1"), [QUOTES]);
     assert_eq!(texts(".predictions li span:first-child"), [HOSTILE]);
-    assert_eq!(texts("thead th"), columns);
+    assert_eq!(texts("thead th"), COLUMNS);
     assert_eq!(texts("tbody th"), [HOSTILE, "Gradient"]);
     assert_eq!(texts(".absent"), [QUOTES, HOSTILE]);
     let drawn = "return [...document.images].map((i) => [i.naturalWidth, i.naturalHeight, i.alt])";

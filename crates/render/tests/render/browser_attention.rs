@@ -53,7 +53,7 @@ fn relevance() -> Array3<f32> {
     })
 }
 
-fn widget() -> AttentionWidget {
+pub fn widget() -> AttentionWidget {
     let photo = Array3::from_shape_fn((96, 160, 3), |(y, x, c)| (y + x + 40 * c) as u8);
     let photo = Picture::from_rgb(photo.view()).unwrap();
     AttentionWidget::new(&photo, GRID.into())

@@ -20,7 +20,7 @@ fn channel_at(rank: usize) -> usize {
     (rank + COUNT - 3) % COUNT
 }
 
-fn channels() -> ChannelWidget {
+pub fn channels() -> ChannelWidget {
     let sprites: Vec<Picture> = (0..COUNT).map(|c| plain(10, 10, 6 * c as u8)).collect();
     let map = SpriteMap::from_pictures("mixed", &sprites).unwrap();
     let maps = Array3::from_shape_fn((COUNT, 3, 5), |(c, y, x)| {
@@ -97,6 +97,11 @@ fn bars_and_sprites_show_each_other() {
     // Four at either end of both views.
     assert_eq!(page.count(".tile"), 16);
     assert_eq!(page.text(".gap small"), "32 more");
+    // Spoken as it is seen, and what the number is.
+    assert_eq!(
+        page.text(".tile"),
+        format!("+2.44, channel {}, rank 1 of {COUNT}", channel_at(0))
+    );
     page.hover(".tile", 1, 0.5, 0.3);
     expect_channel(&page, Some(channel_at(1)));
     let c = channel_at(1);
@@ -194,7 +199,7 @@ fn factors(groups: usize) -> Array3<f32> {
     )
 }
 
-fn groups() -> GroupWidget {
+pub fn groups() -> GroupWidget {
     let view = |n: usize| {
         let values = Array2::from_shape_fn((n, 2), |(group, t)| {
             (1.0 + group as f32) * if t == 0 { 1.0 } else { -0.5 }

@@ -1,5 +1,6 @@
 //! The pages in a real browser.
 
+mod accessibility;
 mod browser;
 mod browser_attention;
 mod browser_channels_groups;

@@ -245,12 +245,18 @@
     draw();
   };
 
+  const unseen = (text) => {
+    const element = document.createElement("span");
+    element.className = "visually-hidden";
+    element.textContent = text;
+    return element;
+  };
+
   const tile = (view, channel) => {
     const element = document.createElement("button");
     element.type = "button";
     element.className = "tile";
     element.dataset.channel = channel;
-    element.setAttribute("aria-label", described(view, channel));
     if (data.sheet) {
       const sprite = document.createElement("span");
       sprite.className = "sprite";
@@ -263,7 +269,8 @@
     value.style.background = valueColor(view.values[channel]);
     const name = document.createElement("span");
     name.className = "number";
-    name.textContent = channel;
+    // What is seen is part of what is spoken, in the same order: whoever speaks to the page says what stands there.
+    name.append(unseen(", channel "), channel, unseen(`, rank ${view.ranks[channel] + 1} of ${view.order.length}`));
     element.append(value, name);
 
     const choice = { channel, view: view.index };
