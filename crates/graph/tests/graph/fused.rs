@@ -134,7 +134,7 @@ fn without_gradients_too() {
 #[test]
 fn rules_stand_where_steps_would_run_as_one() {
     let network = network();
-    let guided = Rules::new().on_kind(OpKind::Relu, GuidedRelu);
+    let guided = Rules::new().on(OpKind::Relu, GuidedRelu);
     let together = value_and_gradient(&network, &guided, 2, &[]);
     let alone = value_and_gradient(&network, &guided, 2, BETWEEN);
     for (got, want) in together.iter().zip(&alone) {
