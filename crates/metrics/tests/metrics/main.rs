@@ -9,6 +9,7 @@ mod hidden;
 mod ilsvrc;
 mod information;
 mod localising;
+mod quantus;
 mod robustness;
 mod squeezenet;
 mod targets;
