@@ -106,6 +106,6 @@ pub use saliency::{Reduce, Saliency};
 pub use scaled::{Length, Scaled};
 pub use smooth_grad::SmoothGrad;
 pub use spatial::{SpatialAttribution, SpatialMaps};
-pub use target::{Along, BoxFormat, ClassRef, DenseMap, Detection, Region, Side, Target};
+pub use target::{Along, BoxFormat, ClassRef, DenseMap, Detection, Region, Scorer, Side, Target};
 pub use work::{Context, Gradients};
 pub use xrai::{Xrai, XraiMap};

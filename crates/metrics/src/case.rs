@@ -45,6 +45,7 @@ pub struct Case<'a> {
     /// The image on the host, `[C, H, W]` row-major.
     pub(crate) pixels: Vec<f32>,
     pub(crate) class: usize,
+    pub(crate) explained: Option<Target>,
     map: ArrayView2<'a, f32>,
     raw: Option<ArrayView2<'a, f32>>,
     truth: Truth<'a>,
@@ -104,6 +105,7 @@ impl<'a> Case<'a> {
             image,
             pixels,
             class,
+            explained: None,
             map,
             raw: None,
             truth: Truth::Unknown,
@@ -142,12 +144,25 @@ impl<'a> Case<'a> {
             image: self.image,
             pixels: self.pixels,
             class: self.class,
+            explained: self.explained,
             attribution: self.attribution,
             attributor: self.attributor,
             present: self.present,
             identity: self.identity,
             networks: self.networks,
         }
+    }
+
+    /// What the map explains where that is no class of the picture: a detected box, a region of a dense map, a number of a
+    /// layer. Metrics that take the class's score then take the target's as it is, which is no logit of a probability, and those that
+    /// explain again explain it. The class counts for metrics that ask for the network's best guess alone.
+    ///
+    /// A detected box has the score of the anchor that fits it best in each changed image, as in D-RISE (Petsiuk et al.,
+    /// *Black-box explanation of object detectors via saliency maps*, 2021); a region the sum of the class's scores over
+    /// it, and one where the class is predicted lies where it is in the image as it is.
+    pub fn explains(mut self, target: Target) -> Self {
+        self.explained = Some(target);
+        self
     }
 
     /// Where networks with random weights are kept for other images of this network, so that
@@ -343,9 +358,12 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The class as a target.
+    /// What is explained: the class, unless [`Case::explains`] has said otherwise.
     pub fn target(&self) -> Target {
-        Target::class(self.class)
+        match &self.explained {
+            Some(target) => target.clone(),
+            None => Target::class(self.class),
+        }
     }
 
     /// The method, to attribute again.
@@ -373,8 +391,21 @@ impl<'a> Case<'a> {
 
     /// Attributes `class` anew on `network` and makes a map at the size of the image.
     pub(crate) fn map_of(&self, network: &dyn Network, class: usize) -> Result<Array2<f32>, Halt> {
-        let target = Target::class(class);
-        let attribution = self.method()?.attribute(network, &self.image, target)?;
+        self.map_for(network, &self.image, class)
+    }
+
+    /// The same for another image of the same size.
+    pub(crate) fn map_for(
+        &self,
+        network: &dyn Network,
+        image: &Tensor<4>,
+        class: usize,
+    ) -> Result<Array2<f32>, Halt> {
+        let target = match class == self.class {
+            true => self.target(),
+            false => Target::class(class),
+        };
+        let attribution = self.method()?.attribute(network, image, target)?;
         let map = match self.present {
             Some(present) => present(&attribution)?,
             None => {

@@ -22,7 +22,9 @@
 //! so that the edges darken. Both are kept. Their last step may hold fewer pixels than the others and
 //! still counts like them.
 //!
-//! They score the class that the network prefers; here it is the class that is explained.
+//! They score the class that the network prefers; here it is the class that is explained. Where something else is
+//! ([`Case::explains`]), such as a detected box or a region of a dense map, it is that target's own score, in its own
+//! units: areas of one target compare, of several do not.
 //!
 //! [`InsertionDeletion::fast`], named `insertion-fast` and `deletion-fast`, takes 64 steps instead,
 //! which evaluates the network 65 times rather than 225 and differs by what the trapezoid rule leaves
@@ -181,7 +183,7 @@ const RISE_PIXELS: usize = 224;
 const SMALL: usize = 128;
 
 /// How many pixels change in each step on images of `[height, width]`.
-fn usual_pixels([height, width]: [usize; 2]) -> usize {
+pub(crate) fn usual_pixels([height, width]: [usize; 2]) -> usize {
     match height.min(width) < SMALL {
         true => width,
         false => RISE_PIXELS,

@@ -20,6 +20,8 @@
 //! A map with nothing above zero has no mass: not applicable. Pixels that tie at the last rank each
 //! count with the same share, so that a constant map's rank accuracy is chance, `|G|` out of all.
 
+use ndarray::ArrayView2;
+
 use crate::case::Case;
 use crate::error::MetricError;
 use crate::metric::{
@@ -59,24 +61,32 @@ impl RankAccuracy {
     fn share(case: &Case<'_>) -> Result<f64, Halt> {
         let map = case.finite_map()?;
         let mask = case.true_pixels()?;
-        let values: Vec<f32> = map.iter().copied().collect();
-        let inside: Vec<bool> = mask.iter().copied().collect();
-        let order = descending(map);
-        let count = inside.iter().filter(|&&inside| inside).count();
-        let last = values[order[count - 1]];
-        let (mut above, mut above_inside, mut tied, mut tied_inside) = (0, 0, 0, 0);
-        for (&value, &inside) in values.iter().zip(&inside) {
-            if value > last {
-                above += 1;
-                above_inside += usize::from(inside);
-            } else if value == last {
-                tied += 1;
-                tied_inside += usize::from(inside);
-            }
-        }
-        let share = (count - above) as f64 / tied.max(1) as f64;
-        Ok((above_inside as f64 + share * tied_inside as f64) / count as f64)
+        let count = mask.iter().filter(|&&inside| inside).count();
+        Ok(on_object_of_largest(map, mask.view(), count) / count as f64)
     }
+}
+
+/// How many of the `count` largest values of a map lie on the object, of which there is one at least; those that tie at the
+/// last place each with the same share.
+pub(crate) fn on_object_of_largest(
+    map: ArrayView2<'_, f32>,
+    mask: ArrayView2<'_, bool>,
+    count: usize,
+) -> f64 {
+    let values: Vec<f32> = map.iter().copied().collect();
+    let last = values[descending(map)[count - 1]];
+    let (mut above, mut above_inside, mut tied, mut tied_inside) = (0, 0, 0, 0);
+    for (&value, &inside) in values.iter().zip(&mask) {
+        if value > last {
+            above += 1;
+            above_inside += usize::from(inside);
+        } else if value == last {
+            tied += 1;
+            tied_inside += usize::from(inside);
+        }
+    }
+    let share = (count - above) as f64 / tied.max(1) as f64;
+    above_inside as f64 + share * tied_inside as f64
 }
 
 impl Metric for MassAccuracy {
@@ -105,8 +115,10 @@ const fn info(name: &'static str, title: &'static str, build: Build) -> MetricIn
 pub(crate) const METRICS: [&MetricInfo; 2] = [
     &info("mass-accuracy", "Relevance mass accuracy", |_| {
         Ok(Box::new(MassAccuracy))
-    }),
+    })
+    .also(&["relevance-mass-accuracy"]),
     &info("rank-accuracy", "Relevance rank accuracy", |_| {
         Ok(Box::new(RankAccuracy))
-    }),
+    })
+    .also(&["relevance-rank-accuracy"]),
 ];

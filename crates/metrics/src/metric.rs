@@ -263,6 +263,24 @@ pub enum NotApplicable {
     /// The network has no weights that can be randomised.
     #[error("the network has no layer with weights")]
     NoWeights,
+    /// The network's scores are no logits of probabilities.
+    #[error("the network's scores are numbers, not logits of probabilities")]
+    NoProbability,
+    /// The mask is the whole image.
+    #[error("the mask leaves no pixel out")]
+    FullMask,
+    /// What is explained is no class, so that there is no other one.
+    #[error("what is explained is no class of the picture")]
+    NotAClass,
+    /// The image from which a curve begins is as good as the true one.
+    #[error("the class is seen without any pixel of the map")]
+    NothingGained,
+    /// Changes of the image that rounding has swallowed.
+    #[error("the image has no digits for so small a change")]
+    Rounded,
+    /// No change of the image that was drawn left the network's best guess as it is.
+    #[error("the network's best guess changed with every change of the image")]
+    NoNeighbour,
     /// The network has one class only.
     #[error("the network has no other class")]
     OneClass,

@@ -84,6 +84,16 @@ pub(crate) fn is_not_negative(value: &f64) -> bool {
     *value >= 0.0 && value.is_finite()
 }
 
+/// For ranges of numbers: from 0 to 1.
+pub(crate) fn is_share(value: &f64) -> bool {
+    (0.0..=1.0).contains(value)
+}
+
+/// For ranges of numbers: between 0 and 1.
+pub(crate) fn is_part(value: &f64) -> bool {
+    0.0 < *value && *value < 1.0
+}
+
 /// For ranges of counts: 1 or more.
 pub(crate) fn is_some_number(count: &usize) -> bool {
     *count > 0

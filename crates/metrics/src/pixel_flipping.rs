@@ -132,14 +132,7 @@ impl PixelFlipping {
             .collect();
         let order = descending_of(&means);
         let steps = self.steps.min(count);
-        let ends = case.pixels.chunks(plane).map(|channel| {
-            let low = channel.iter().copied().fold(f32::INFINITY, f32::min);
-            (
-                low,
-                channel.iter().copied().fold(f32::NEG_INFINITY, f32::max),
-            )
-        });
-        let ends: Vec<(f32, f32)> = ends.collect();
+        let ends = ends(&case.pixels, plane);
         // What hides is the same at every pixel of a channel.
         let hidden = match self.filling {
             Filling::Uniform | Filling::Zero => Hidden::Zero,
@@ -171,15 +164,22 @@ impl PixelFlipping {
             fractions.push(covered as f64 / plane as f64);
             batch.extend(&now);
         })?;
-        let score = |score: &crate::probe::Score| match self.probability {
-            true => score.probability,
-            false => score.logit,
-        };
+        let scores = scores.iter().map(|score| score.of(self.probability));
         Ok(Curve {
             fractions,
-            scores: scores.iter().map(score).collect(),
+            scores: scores.collect(),
         })
     }
+}
+
+/// The smallest and the largest number of each channel of an image.
+pub(crate) fn ends(pixels: &[f32], plane: usize) -> Vec<(f32, f32)> {
+    let ends = |channel: &[f32]| {
+        let low = channel.iter().copied().fold(f32::INFINITY, f32::min);
+        let high = channel.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        (low, high)
+    };
+    pixels.chunks(plane).map(ends).collect()
 }
 
 crate::options!(PixelFlipping {
@@ -232,6 +232,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
         options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
     },
 )
+.also(&["region-perturbation", "aopc"])
 .category(Category::Faithfulness)
 .needs(Needs::SCORES)
 .random()

@@ -163,6 +163,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     "Zhang et al. 2016; TorchRay",
     |options| options.apply(Pointing::torchray()),
 )
+.also(&["pointing-game"])
 .category(Category::Localisation)
 .needs(Needs::TRUTH)
 .options(Pointing::OPTIONS);

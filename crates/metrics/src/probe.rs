@@ -1,11 +1,11 @@
 //! The network's scores of changed images, and curves of them.
 
 use burn::tensor::Tensor;
-use elucid_attribution::images_together;
+use elucid_attribution::{Scorer, images_together};
 use elucid_graph::{INPUT, LOGITS};
 use elucid_rules::Rules;
 use elucid_vision::Probabilities;
-use ndarray::Axis;
+use ndarray::{ArrayView1, Axis};
 
 use crate::case::Case;
 use crate::error::MetricError;
@@ -18,25 +18,45 @@ pub(crate) struct Score {
     /// What the network's head makes of the score, by softmax or sigmoid; the score itself where it is no
     /// logit.
     pub probability: f64,
+    /// Whether that is a probability at all.
+    pub is_probability: bool,
+}
+
+impl Score {
+    /// The probability if that is asked for, else the score itself.
+    pub fn of(&self, probability: bool) -> f64 {
+        match probability {
+            true => self.probability,
+            false => self.logit,
+        }
+    }
 }
 
 /// Runs the network on batches of changed images.
 pub(crate) struct Probe<'c, 'a> {
     case: &'c Case<'a>,
     input: String,
-    logits: String,
+    /// Of what is explained where that is no class.
+    scorer: Option<Scorer<'a>>,
     batch_size: usize,
 }
 
 impl<'c, 'a> Probe<'c, 'a> {
     pub fn new(case: &'c Case<'a>, batch_size: usize) -> Result<Self, MetricError> {
         at_least_one("batch size", batch_size)?;
-        let logits = case.network.layer(LOGITS)?;
+        let target = case.explained.as_ref();
+        let scorer = target
+            .map(|target| target.scorer(case.network, &case.image))
+            .transpose()?;
+        let layer = match &scorer {
+            Some(scorer) => scorer.layer().to_owned(),
+            None => case.network.layer(LOGITS)?,
+        };
         Ok(Self {
             case,
             input: case.network.layer(INPUT)?,
-            batch_size: images_together(case.network, &logits, case.image.dims(), batch_size),
-            logits,
+            batch_size: images_together(case.network, &layer, case.image.dims(), batch_size),
+            scorer,
         })
     }
 
@@ -48,7 +68,8 @@ impl<'c, 'a> Probe<'c, 'a> {
     pub fn logits_of(&self, images: Tensor<4>) -> Result<ndarray::Array2<f32>, MetricError> {
         let count = images.dims()[0];
         let feeds = vec![(self.input.as_str(), images.into())];
-        let fetched = self.case.network.run(feeds, &self.logits, &Rules::new())?;
+        let logits = self.case.network.layer(LOGITS)?;
+        let fetched = self.case.network.run(feeds, &logits, &Rules::new())?;
         let wrong = |got: String| MetricError::Scores { got, images: count };
         let shape = fetched.shape();
         if shape.len() < 2 || shape[0] != count {
@@ -71,12 +92,41 @@ impl<'c, 'a> Probe<'c, 'a> {
         }
     }
 
+    /// What is explained, of each image, where it is no class.
+    fn explained(&self, scorer: &Scorer<'_>, images: Tensor<4>) -> Result<Vec<Score>, MetricError> {
+        let count = images.dims()[0];
+        let scores = scorer.scores(images)?;
+        if scores.len() != count || scores.iter().any(|score| !score.is_finite()) {
+            return Err(MetricError::Scores {
+                got: "scores that are not one finite number each".to_owned(),
+                images: count,
+            });
+        }
+        let scores = scores.into_iter().map(f64::from);
+        let scores = scores.map(|score| Score {
+            logit: score,
+            probability: score,
+            is_probability: false,
+        });
+        Ok(scores.collect())
+    }
+
     /// Scores of `count` images, of which `next` appends the pixels, one image after the other, to
     /// the batch.
     pub fn scores(
         &self,
         count: usize,
+        next: impl FnMut(usize, &mut Vec<f32>),
+    ) -> Result<Vec<Score>, MetricError> {
+        self.scores_and(count, next, |_| {})
+    }
+
+    /// The same, which shows the scores of all classes of each image to `see`; of none where what is explained is no class.
+    pub fn scores_and(
+        &self,
+        count: usize,
         mut next: impl FnMut(usize, &mut Vec<f32>),
+        mut see: impl FnMut(ArrayView1<'_, f32>),
     ) -> Result<Vec<Score>, MetricError> {
         let mut scores = Vec::new();
         while scores.len() < count {
@@ -85,19 +135,27 @@ impl<'c, 'a> Probe<'c, 'a> {
             for row in 0..rows {
                 next(scores.len() + row, &mut pixels);
             }
-            let logits = self.logits_of(self.case.batch(pixels))?;
+            let images = self.case.batch(pixels);
+            if let Some(scorer) = &self.scorer {
+                scores.extend(self.explained(scorer, images)?);
+                continue;
+            }
+            let logits = self.logits_of(images)?;
+            logits.axis_iter(Axis(0)).for_each(&mut see);
             scores.extend(logits.axis_iter(Axis(0)).map(|logits| {
                 let logit = f64::from(logits[self.case.class]);
+                let (probability, is_probability) = match self.case.network.probabilities() {
+                    Probabilities::Softmax if logits.len() > 1 => {
+                        let power = |l: f32| (f64::from(l) - logit).exp();
+                        (1.0 / logits.iter().map(|&l| power(l)).sum::<f64>(), true)
+                    }
+                    Probabilities::Sigmoid => (1.0 / (1.0 + (-logit).exp()), true),
+                    Probabilities::Softmax | Probabilities::None => (logit, false),
+                };
                 Score {
                     logit,
-                    probability: match self.case.network.probabilities() {
-                        Probabilities::Softmax if logits.len() > 1 => {
-                            let power = |l: f32| (f64::from(l) - logit).exp();
-                            1.0 / logits.iter().map(|&l| power(l)).sum::<f64>()
-                        }
-                        Probabilities::Sigmoid => 1.0 / (1.0 + (-logit).exp()),
-                        Probabilities::Softmax | Probabilities::None => logit,
-                    },
+                    probability,
+                    is_probability,
                 }
             }));
         }

@@ -305,6 +305,9 @@ impl RandomLogit {
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
         case.method()?;
+        if case.explained.is_some() {
+            return Err(NotApplicable::NotAClass.into());
+        }
         let classes = Probe::new(case, 1)?.classes()?;
         if classes < 2 {
             return Err(NotApplicable::OneClass.into());
@@ -332,6 +335,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
     "Adebayo et al. 2018",
     |options| options.apply(ParameterRandomisation::spearman().seed(options.first_seed())),
 )
+.also(&["model-parameter-randomisation", "cascading-randomisation"])
 .category(Category::Randomisation)
 .needs(Needs {
     model: true,

@@ -12,20 +12,21 @@
 //! Yeh et al., *On the (in)fidelity and sensitivity of explanations* (2019), as Captum's
 //! `sensitivity_max` has it by default: 10 perturbations, radius 0.02, Frobenius. Quantus'
 //! `MaxSensitivity` takes 200 and a bound of 0.2. See [`Scale`] for what the radius is measured in. A
-//! maximum grows with the number of samples: compare at equal numbers. The division is Captum's; the
+//! maximum grows with the number of samples: compare at equal numbers; the mean
+//! ([`average_sensitivity`](crate::average_sensitivity)) does not. The division is Captum's; the
 //! paper's definition has none.
 //!
 //! The method is called again for every sample, at the layer that it attributes to. Methods that draw
 //! random numbers draw the same ones each time. An attribution of zeros has no direction to lose: not
 //! applicable. Memory: one batch of images, and their attributions.
 
-use elucid_attribution::{Configurable, Target, images_together};
-use elucid_graph::LOGITS;
+use elucid_attribution::Configurable;
 
 use crate::case::{Case, SCALES, Scale};
 use crate::metric::{
     BATCH_SIZE, Category, Direction, Halt, Needs, NotApplicable, at_least_one, measures, setters,
 };
+use crate::neighbours::{Neighbours, length, own, within};
 use crate::options::{is_positive, is_some_number};
 use crate::table::MetricInfo;
 
@@ -66,41 +67,50 @@ impl SensitivityMax {
     setters!(batch_size, seed);
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
-        let method = case.method()?;
-        let unit = case.unit(self.scale)?;
-        let target = || Target::class(case.class);
-        let first = method.attribute(case.network, &case.image, target())?;
-        let first: Vec<f64> = first.values().iter().map(|&v| f64::from(v)).collect();
-        let length = first.iter().map(|v| v * v).sum::<f64>().sqrt();
-        if length == 0.0 {
-            return Err(NotApplicable::Zero.into());
-        }
-        let mut random = case.random(self.seed);
-        let (mut largest, mut done) = (0.0_f64, 0);
-        let logits = case.network.layer(LOGITS)?;
-        let together = images_together(case.network, &logits, case.image.dims(), self.batch_size);
-        while done < self.samples {
-            let rows = together.min(self.samples - done);
-            let mut pixels = Vec::new();
-            for _ in 0..rows {
-                pixels.extend(case.pixels.iter().map(|&x| {
-                    let r = self.radius * unit * (2.0 * f64::from(random.uniform()) - 1.0);
-                    (f64::from(x) + r) as f32
-                }));
-            }
-            let moved = method.attribute(case.network, &case.batch(pixels), target())?;
-            for moved in moved.values().outer_iter() {
-                let squares = moved.iter().zip(&first);
-                let squares: f64 = squares.map(|(&a, b)| (f64::from(a) - b).powi(2)).sum();
-                if !squares.is_finite() {
-                    return Err(NotApplicable::NotFinite.into());
-                }
-                largest = largest.max(squares.sqrt() / length);
-            }
-            done += rows;
-        }
+        case.method()?;
+        let mut largest = 0.0_f64;
+        let take = |moved| largest = largest.max(moved);
+        each_move(
+            case,
+            self.radius * case.unit(self.scale)?,
+            self.seed,
+            &self.neighbours(),
+            take,
+        )?;
         Ok(largest)
     }
+
+    fn neighbours(&self) -> Neighbours {
+        Neighbours {
+            samples: self.samples,
+            batch_size: self.batch_size,
+        }
+    }
+}
+
+/// How far the explanation moves, in its own length, with each of the neighbours within `radius`.
+pub(crate) fn each_move(
+    case: &Case<'_>,
+    radius: f64,
+    seed: u64,
+    neighbours: &Neighbours,
+    mut take: impl FnMut(f64),
+) -> Result<(), Halt> {
+    let first = own(case)?;
+    let size = length(first.iter().copied());
+    if size == 0.0 {
+        return Err(NotApplicable::Zero.into());
+    }
+    let change = within(radius, case.random(seed));
+    neighbours.explain(case, false, change, |near| {
+        let moved = near.attribution.iter().zip(&first);
+        let moved = length(moved.map(|(&a, b)| f64::from(a) - b));
+        match moved.is_finite() {
+            true => take(moved / size),
+            false => return Err(NotApplicable::NotFinite.into()),
+        }
+        Ok(())
+    })
 }
 
 crate::options!(SensitivityMax {
@@ -130,6 +140,7 @@ pub(crate) const METRIC: MetricInfo = MetricInfo::new(
         options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
     },
 )
+.also(&["max-sensitivity"])
 .category(Category::Robustness)
 .needs(Needs {
     attributor: true,

@@ -6,9 +6,9 @@
 
 use ndarray::{Array2, ArrayView2};
 
+use crate::correlation::ranks;
 use crate::error::MetricError;
 use crate::options::words;
-use crate::order::descending_of;
 
 words! {
     /// A measure of likeness: 1 for equal maps.
@@ -49,32 +49,6 @@ fn same_size(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Result<(), Metri
     })
 }
 
-/// Ranks from 0; equal values share the mean of theirs.
-fn ranks(map: ArrayView2<'_, f32>) -> Vec<f64> {
-    let values: Vec<f32> = map.iter().copied().collect();
-    let order = descending_of(&values);
-    let mut ranks = vec![0.0; values.len()];
-    for (start, run) in runs(&order, &values) {
-        let rank = start as f64 + (run.len() - 1) as f64 / 2.0;
-        for &i in run {
-            ranks[i] = rank;
-        }
-    }
-    ranks
-}
-
-/// Stretches of equal values in sorted order, with where they begin.
-fn runs<'o>(order: &'o [usize], values: &[f32]) -> impl Iterator<Item = (usize, &'o [usize])> {
-    let mut start = 0;
-    order
-        .chunk_by(|&a, &b| values[a] == values[b])
-        .map(move |run| {
-            let at = start;
-            start += run.len();
-            (at, run)
-        })
-}
-
 /// Spearman's rank correlation, -1 to 1: the correlation of the ranks, of which equal values share
 /// the mean. 0 where either map is constant, which orders nothing.
 ///
@@ -83,6 +57,7 @@ fn runs<'o>(order: &'o [usize], values: &[f32]) -> impl Iterator<Item = (usize, 
 /// [`MetricError::Size`] for maps of two sizes.
 pub fn spearman(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Result<f64, MetricError> {
     same_size(a, b)?;
+    let ranks = |map: ArrayView2<'_, f32>| ranks(&map.iter().copied().collect::<Vec<f32>>());
     let (a, b) = (ranks(a), ranks(b));
     // Whatever is tied, the mean of 0..n is the mean of the ranks.
     let mean = (a.len() as f64 - 1.0) / 2.0;
@@ -148,7 +123,8 @@ pub fn ssim(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Result<f64, Metri
     Ok(total / sums[0].len() as f64)
 }
 
-fn unit(map: ArrayView2<'_, f32>) -> Array2<f64> {
+/// The map from 0 for its smallest to 1 for its largest value; a constant one 0 everywhere.
+pub(crate) fn unit(map: ArrayView2<'_, f32>) -> Array2<f64> {
     let low = map.iter().copied().fold(f32::INFINITY, f32::min);
     let high = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let (low, range) = (f64::from(low), f64::from(high) - f64::from(low));

@@ -6,8 +6,11 @@ use elucid_attribution::by_name::{Names, OptionTexts};
 use crate::error::MetricError;
 use crate::metric::{BATCH_SIZE, Category, Direction, Metric, Needs};
 use crate::{
-    completeness, complexity, infidelity, insertion_deletion, localisation, mass, pixel_flipping,
-    pointing, randomisation, road, sensitivity, sparseness,
+    adcc, attribution_localisation, auc, average_drop, average_sensitivity, completeness,
+    complexity, effective_complexity, faithfulness_correlation, faithfulness_estimate, infidelity,
+    information_curves, insertion_deletion, irof, lipschitz, localisation, mass, monotonicity,
+    monotonicity_correlation, pixel_flipping, pointing, randomisation, relative_stability, road,
+    sensitivity, sensitivity_n, sparseness, top_k,
 };
 
 /// Every metric, in the order of the documentation.
@@ -18,19 +21,42 @@ pub const METRICS: &[&MetricInfo] = &[
     localisation::METRICS[2],
     mass::METRICS[0],
     mass::METRICS[1],
+    &attribution_localisation::METRIC,
+    &top_k::METRIC,
+    &auc::METRIC,
     insertion_deletion::METRICS[0],
     insertion_deletion::METRICS[1],
     insertion_deletion::METRICS[2],
     insertion_deletion::METRICS[3],
     &pixel_flipping::METRIC,
+    &irof::METRIC,
     &road::METRIC,
+    information_curves::METRICS[0],
+    information_curves::METRICS[1],
+    average_drop::METRICS[0],
+    average_drop::METRICS[1],
+    average_drop::METRICS[2],
+    adcc::METRICS[0],
+    faithfulness_correlation::METRICS[0],
+    faithfulness_correlation::METRICS[1],
+    &faithfulness_estimate::METRIC,
+    &sensitivity_n::METRIC,
+    &monotonicity::METRIC,
+    &monotonicity_correlation::METRIC,
     &infidelity::METRIC,
     &sensitivity::METRIC,
+    &average_sensitivity::METRIC,
+    &lipschitz::METRIC,
+    relative_stability::METRICS[0],
+    relative_stability::METRICS[1],
+    adcc::METRICS[1],
     &randomisation::METRIC,
     &randomisation::RANDOM_LOGIT,
     &completeness::METRIC,
     &sparseness::METRIC,
     &complexity::METRIC,
+    &effective_complexity::METRIC,
+    adcc::METRICS[2],
 ];
 
 /// One option of a metric.
@@ -41,6 +67,8 @@ pub use elucid_attribution::MethodOption as MetricOption;
 pub struct MetricInfo {
     /// The name.
     pub name: &'static str,
+    /// Names that other programs give it, by which it is found as well.
+    pub others: &'static [&'static str],
     /// The name in full.
     pub title: &'static str,
     /// What it asks of an explanation, if that is said.
@@ -73,6 +101,7 @@ impl MetricInfo {
     ) -> Self {
         Self {
             name,
+            others: &[],
             title,
             category: None,
             direction,
@@ -82,6 +111,12 @@ impl MetricInfo {
             reference,
             build,
         }
+    }
+
+    /// Other programs call it by these names.
+    #[must_use]
+    pub const fn also(self, others: &'static [&'static str]) -> Self {
+        Self { others, ..self }
     }
 
     /// Asks this of an explanation.
@@ -161,7 +196,7 @@ impl MetricInfo {
 #[derive(Debug, Clone)]
 pub struct Metrics(Vec<MetricInfo>);
 
-elucid_attribution::table!(Metrics, METRICS of MetricInfo: Metric by MetricOptions or MetricError::UnknownMetric, named |metric| Names { own: metric.name, others: &[] });
+elucid_attribution::table!(Metrics, METRICS of MetricInfo: Metric by MetricOptions or MetricError::UnknownMetric, named |metric| Names { own: metric.name, others: metric.others });
 
 impl Metrics {
     /// A metric from its name and options as text, as [`metric`] has them.

@@ -60,8 +60,9 @@ impl Superpixels {
         }
     }
 
-    /// The same, but no more than an image has pixels along its sides.
-    pub(crate) fn where_they_fit(mut self) -> Self {
+    /// The same, but no more than an image has pixels, or of a grid along its sides.
+    #[must_use]
+    pub fn where_they_fit(mut self) -> Self {
         self.fits = true;
         self
     }
@@ -128,7 +129,11 @@ impl Superpixels {
     }
 
     /// Refuses what can be no segments of any image.
-    pub(crate) fn check(&self) -> Result<(), AttributionError> {
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::Parameter`] for no segments and a compactness that is no positive number.
+    pub fn check(&self) -> Result<(), AttributionError> {
         let refuse = |expected| Err(self.refused(expected));
         match &self.kind {
             Kind::Grid([0, _] | [_, 0]) | Kind::Slic(Slic { segments: 0, .. }) => {

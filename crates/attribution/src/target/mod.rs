@@ -5,6 +5,7 @@ mod bound;
 mod class;
 mod detection;
 mod region;
+mod scorer;
 mod similarity;
 mod spelling;
 mod traced;
@@ -29,6 +30,7 @@ pub use self::class::{ClassRef, Side};
 pub use self::detection::{BoxFormat, Detection};
 use self::region::BoundRegion;
 pub use self::region::{DenseMap, Region};
+pub use self::scorer::Scorer;
 use self::traced::before_probabilities;
 pub(crate) use self::traced::{moved_to, probability_of};
 

@@ -23,6 +23,8 @@ pub struct MetricsArgs {
 #[derive(Debug, Serialize)]
 struct Facts {
     name: &'static str,
+    /// Names that other programs give it.
+    also: &'static [&'static str],
     title: &'static str,
     /// What it asks of an explanation: `faithfulness`, `robustness`, `localisation`, `complexity`, `randomisation` or
     /// `axiomatic`; absent where nobody says it.
@@ -63,6 +65,7 @@ impl From<&'static MetricInfo> for Facts {
         let needs = needs.into_iter().zip(NEEDS);
         Self {
             name: metric.name,
+            also: metric.others,
             title: metric.title,
             category: metric.category.map(Category::name),
             better: match metric.direction {
@@ -103,6 +106,7 @@ impl Entry for Facts {
         let needs: Vec<&str> = needs.map(|(_, text)| *text).collect();
         vec![
             ("metric", self.name.to_owned()),
+            ("also called", self.also.join(", ")),
             ("title", self.title.to_owned()),
             ("category", self.category.unwrap_or_default().to_owned()),
             ("reference", self.reference.to_owned()),

@@ -19,6 +19,7 @@ fn every_metric_is_listed() {
             .unwrap_or_else(|| panic!("no {} in {text}", info.name));
         assert!(row.contains(category), "{row}");
         assert_eq!(facts["name"], info.name);
+        assert_eq!(facts["also"], json!(info.others));
         assert_eq!(facts["title"], info.title);
         assert_eq!(facts["category"], category);
         assert_eq!(facts["reference"], info.reference);

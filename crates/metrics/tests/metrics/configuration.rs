@@ -3,10 +3,12 @@
 use burn::tensor::Tensor;
 use elucid_metrics::pixel_flipping::Filling;
 use elucid_metrics::{
-    Case, Configurable, Configuration, Direction, Hidden, Infidelity, InsertionDeletion,
-    Localisation, METRICS, Metric, MetricError, MetricInfo, MetricOptions, Metrics, Needs, Outcome,
-    ParameterRandomisation, PixelFlipping, Pointing, RandomLogit, Road, SensitivityMax, Ties,
-    options,
+    AttributionLocalisation, AverageDrop, Case, Configurable, Configuration, Direction,
+    EffectiveComplexity, FaithfulnessCorrelation, FaithfulnessEstimate, Hidden, Infidelity,
+    InformationCurve, InsertionDeletion, Irof, LipschitzEstimate, Localisation, METRICS, Metric,
+    MetricError, MetricInfo, MetricOptions, Metrics, Monotonicity, MonotonicityCorrelation, Needs,
+    Outcome, ParameterRandomisation, PixelFlipping, Pointing, RandomLogit, RelativeStability, Road,
+    SensitivityAverage, SensitivityMax, SensitivityN, Ties, TopK, options,
 };
 use elucid_testkit::tensor;
 use ndarray::array;
@@ -53,6 +55,14 @@ fn every_option_that_is_set_is_stated() {
         ("contributions", "true"),
         ("normalised", "true"),
         ("alpha", "0.75"),
+        ("relevance", "positive"),
+        ("weighted", "true"),
+        ("concept-influence", "true"),
+        ("segments", "grid:4"),
+        ("kept", "0.25"),
+        ("share", "0.25"),
+        ("most", "0.5"),
+        ("eps", "0.25"),
     ];
     for info in METRICS {
         for option in info.options {
@@ -60,6 +70,11 @@ fn every_option_that_is_set_is_stated() {
             let value = match (option.name, info.name) {
                 ("similarity", "mprt") => "ssim",
                 ("similarity", _) => "spearman",
+                ("normalised", "lipschitz") => "false",
+                ("report", "monotonicity") => "share",
+                ("share", "effective-complexity") => "true",
+                ("correlation", "mu-fidelity") => "pearson",
+                ("correlation", _) => "spearman",
                 _ => word.map_or("3", |(_, value)| value),
             };
             let built = info.build(&MetricOptions::new().set(option.name, value));
@@ -122,6 +137,67 @@ fn defaults_are_those_of_the_built_metric() {
         (
             Box::new(ParameterRandomisation::spearman()),
             "similarity spearman, stages all",
+        ),
+        (
+            Box::new(AttributionLocalisation::new()),
+            "relevance absolute, weighted false",
+        ),
+        (Box::new(TopK::of(1000)), "concept-influence false, k 1000"),
+        (Box::new(Irof::new()), "baseline mean, segments slic:50:10"),
+        (
+            Box::new(InformationCurve::softmax()),
+            "kept 0.01, percentages 0.5+1+2+3+4+5+7+10+13+21+34+50+75",
+        ),
+        (
+            Box::new(InformationCurve::accuracy()),
+            "kept 0.01, percentages 0.5+1+2+3+4+5+7+10+13+21+34+50+75",
+        ),
+        (Box::new(AverageDrop::drop()), "baseline zero"),
+        (Box::new(AverageDrop::increase()), "baseline zero"),
+        (Box::new(AverageDrop::gain()), "baseline zero"),
+        (
+            Box::new(FaithfulnessCorrelation::bhatt()),
+            "baseline zero, correlation pearson, pixels 224, probability false, samples 100",
+        ),
+        (
+            Box::new(FaithfulnessCorrelation::xplique()),
+            "baseline zero, correlation spearman, grid 9, probability false, samples 200, share 0.2",
+        ),
+        (
+            Box::new(FaithfulnessEstimate::new()),
+            "baseline zero, probability false, steps 64",
+        ),
+        (
+            Box::new(SensitivityN::new()),
+            "baseline zero, most 0.8, probability false, samples 25, sizes 8",
+        ),
+        (
+            Box::new(Monotonicity::new()),
+            "baseline zero, report all, steps 64",
+        ),
+        (
+            Box::new(MonotonicityCorrelation::new()),
+            "probability false, samples 10, steps 32",
+        ),
+        (
+            Box::new(SensitivityAverage::new()),
+            "radius 0.02, samples 10, scale deviation",
+        ),
+        (
+            Box::new(LipschitzEstimate::new()),
+            "noise 0.1, normalised true, samples 10, scale deviation",
+        ),
+        (
+            Box::new(RelativeStability::input()),
+            "noise 0.05, samples 10, scale deviation",
+        ),
+        (
+            Box::new(RelativeStability::output()),
+            "noise 0.05, samples 10, scale deviation",
+        ),
+        (
+            Box::new(EffectiveComplexity::new()),
+            "eps 0.00001, share false",
         ),
         (Box::new(RandomLogit::ssim()), "similarity ssim"),
     ];
@@ -207,6 +283,42 @@ fn ranges_are_checked_when_a_metric_is_built() {
         ("mprt", "stages", "0", "is 0, expected all, or 1 or more"),
         ("mprt", "stages", "few", "\"few\", expected all"),
         ("random-logit", "similarity", "l2", "spearman or ssim"),
+        ("top-k-intersection", "k", "0", "1 or more"),
+        (
+            "attribution-localisation",
+            "relevance",
+            "negative",
+            "absolute or positive",
+        ),
+        ("irof", "segments", "slic:0", "1 segment or more"),
+        ("irof", "segments", "felzenszwalb", "slic:N"),
+        ("sic", "percentages", "50+100", "more than 0, less than 100"),
+        ("aic", "kept", "1", "more than 0, less than 1"),
+        ("average-drop", "baseline", "pink", "zero, black, white"),
+        (
+            "faithfulness-correlation",
+            "pixels",
+            "0",
+            "1 or more, or usual",
+        ),
+        (
+            "faithfulness-correlation",
+            "correlation",
+            "kendall",
+            "pearson or spearman",
+        ),
+        ("mu-fidelity", "grid", "0", "1 or more"),
+        ("mu-fidelity", "share", "1.5", "a share from 0 to 1"),
+        ("mu-fidelity", "share", "NaN", "a share from 0 to 1"),
+        ("faithfulness-estimate", "steps", "0", "1 or more"),
+        ("sensitivity-n", "samples", "1", "2 or more"),
+        ("sensitivity-n", "most", "1", "more than 0, less than 1"),
+        ("monotonicity", "report", "some", "all or share"),
+        ("monotonicity-correlation", "samples", "0", "1 or more"),
+        ("sensitivity-average", "radius", "inf", "more than 0"),
+        ("lipschitz", "noise", "0", "more than 0"),
+        ("relative-output-stability", "samples", "0", "1 or more"),
+        ("effective-complexity", "eps", "-1", "a share from 0 to 1"),
     ] {
         let options = MetricOptions::new().set(option, value);
         let refused = MetricInfo::find(name).unwrap().build(&options);

@@ -1,10 +1,17 @@
 //! The metrics against toys, naive twins and reference arrays.
 
+mod cam;
 mod common;
 mod configuration;
+mod faithfulness;
 mod heads;
 mod hidden;
 mod ilsvrc;
+mod information;
+mod localising;
+mod quantus;
+mod robustness;
 mod squeezenet;
+mod targets;
 mod toys;
 mod twins;

@@ -207,6 +207,25 @@ fn the_cascade_runs_from_the_scores_down() {
     assert_ne!(three, other);
 }
 
+/// Options with which metrics of hundreds of passes take a few.
+fn quick(metric: &str) -> MetricOptions {
+    let options: &[(&str, &str)] = match metric {
+        "faithfulness-correlation" | "mu-fidelity" => &[("samples", "12")],
+        "faithfulness-estimate" | "monotonicity" => &[("steps", "12")],
+        "sensitivity-n" => &[("sizes", "3"), ("samples", "4")],
+        "monotonicity-correlation" => &[("steps", "6"), ("samples", "2")],
+        "irof" => &[("segments", "slic:12")],
+        "sic" | "aic" => &[("percentages", "5+30")],
+        "sensitivity-average" | "lipschitz" => &[("samples", "3")],
+        "relative-input-stability" | "relative-output-stability" => &[("samples", "3")],
+        _ => &[],
+    };
+    let options = options.iter();
+    options.fold(MetricOptions::new(), |all, (option, value)| {
+        all.set(option, value)
+    })
+}
+
 #[test]
 fn the_whole_table_on_one_photograph() {
     let photo = photo(photographs::chelsea());
@@ -228,11 +247,12 @@ fn the_whole_table_on_one_photograph() {
             continue;
         }
         let started = std::time::Instant::now();
-        let metric = info.build(&MetricOptions::new()).unwrap();
+        let options = || quick(info.name);
+        let metric = info.build(&options()).unwrap();
         let outcome = metric.measure(&case).unwrap();
         println!("{}: {outcome} ({:.2?})", info.name, started.elapsed());
         let found = value(outcome);
-        let again = info.build(&MetricOptions::new().batch_size(5)).unwrap();
+        let again = info.build(&options().batch_size(5)).unwrap();
         let again = value(again.measure(&case).unwrap());
         assert!(
             (found - again).abs() <= 1e-4 * found.abs().max(1e-3),
