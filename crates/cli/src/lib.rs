@@ -47,14 +47,16 @@ use std::ffi::OsString;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use elucid::attribution::{Method, Methods};
 use elucid::metrics::{MetricInfo, Metrics};
 
+use crate::commands::evaluate::study_file;
 use crate::commands::{
     attention, attribute, channels, classify, completions, devices, evaluate, groups, inspect, man,
     methods, metrics, models, profile, spatial, spritemap, visualize,
 };
+use crate::console::Output;
 use crate::error::CliError;
 
 /// Explains what a vision network saw.
@@ -158,7 +160,24 @@ impl Program {
         if let Err(error) = known::set(self.methods, self.metrics) {
             return error.finish();
         }
-        finish(Cli::try_parse_from(arguments))
+        let arguments = arguments.into_iter().map(Into::into).collect();
+        match study_file::expand(&Cli::command(), arguments) {
+            Ok(arguments) => match study_file::written(&Cli::command(), &arguments) {
+                Ok(Some(text)) => print_text(&text),
+                Ok(None) => finish(Cli::try_parse_from(arguments)),
+                Err(error) => error.finish(),
+            },
+            Err(error) => error.finish(),
+        }
+    }
+}
+
+/// Prints a file as it is.
+fn print_text(text: &str) -> ExitCode {
+    let mut out = Output::new();
+    match (text.lines().try_for_each(|line| out.line(line))).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.finish(),
     }
 }
 

@@ -38,6 +38,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("Target::like", "--like FILE", ""),
     ("a target names one", "--target names one", ""),
     ("Limits::with_memory", "--memory-limit", ""),
+    ("ForeignMaps::resize", "--resize-maps", ""),
     ("Begin::resume", "--resume", ""),
     ("Begin::allow_mixed", "--allow-mixed", ""),
     ("pull", "elucid models pull", ""),

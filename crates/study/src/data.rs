@@ -12,6 +12,9 @@ use elucid_vision::{Model, ModelError};
 use crate::error::StudyError;
 use crate::settings::DataFacts;
 
+mod coco;
+mod xml;
+
 /// What a folder may hold instead of a folder for each class; the first that is there counts.
 const LISTS: [&str; 3] = ["boxes.csv", "images.csv", "labels.csv"];
 
@@ -74,12 +77,33 @@ enum Label {
 }
 
 impl Data {
-    /// Reads a list, or looks through a folder.
+    /// Reads a list, or looks through a folder: a CSV file; a folder with one or with a folder for each class; a folder with
+    /// `Annotations` of VOC or ILSVRC, or a list of VOC's `ImageSets`; a JSON file of COCO.
     ///
     /// # Errors
     ///
     /// [`StudyError::Data`] for what cannot be understood, with the line.
     pub fn read(path: &Path) -> Result<Self, StudyError> {
+        Self::read_with(path, false)
+    }
+
+    /// As [`Data::read`], with objects that their annotations call difficult (VOC) or a crowd (COCO), which others leave out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Data::read`].
+    pub fn read_with(path: &Path, difficult: bool) -> Result<Self, StudyError> {
+        let of = |listed| Self {
+            source: path.to_owned(),
+            listed,
+        };
+        let has_list = || LISTS.iter().any(|name| path.join(name).is_file());
+        if xml::is_there(path) && !has_list() {
+            return Ok(of(xml::read(path, difficult)?));
+        }
+        if coco::is_there(path) {
+            return Ok(of(coco::read(path, difficult)?));
+        }
         if !path.is_dir() {
             return Self::list(path);
         }

@@ -51,6 +51,31 @@ pub enum StudyError {
         /// What is wrong.
         reason: String,
     },
+    /// A map that cannot be measured, or a file of maps that is not what was written.
+    #[error("{}: {reason}", file.display())]
+    Map {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// Images of which another program's maps have none.
+    #[error(
+        "{name}: {missing} of {of} images have no map in {}: {images}",
+        folder.display()
+    )]
+    MissingMaps {
+        /// What the maps are called.
+        name: String,
+        /// Where they were looked for.
+        folder: PathBuf,
+        /// How many images have none.
+        missing: usize,
+        /// Of how many.
+        of: usize,
+        /// The first of them, with the files that would be theirs.
+        images: String,
+    },
     /// Nothing is to be measured.
     #[error("{0}")]
     Empty(String),

@@ -8,7 +8,8 @@ use elucid_attribution::{Progress, Target};
 use elucid_vision::input::open_image;
 
 use crate::error::StudyError;
-use crate::study::Study;
+use crate::part::Part;
+use crate::study::{Explainer, Study};
 
 /// What a method will take.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,17 @@ pub struct Expected {
 }
 
 impl Study<'_> {
+    /// On how many images a method is asked for.
+    fn images_of(&self, method: &str) -> usize {
+        let parts = self.parts.iter();
+        let parts: Vec<&Part> = parts
+            .filter(|part| part.methods.iter().any(|name| name == method))
+            .collect();
+        let has =
+            |number: usize| self.parts.is_empty() || parts.iter().any(|part| part.has(number));
+        self.items.iter().filter(|item| has(item.number)).count()
+    }
+
     /// What each method will take, told from the first image that can be read: methods that draw samples are stopped after the
     /// first of them.
     ///
@@ -38,7 +50,12 @@ impl Study<'_> {
         let Some((class, photo)) = { photos }.find_map(Result::ok) else {
             return Err(StudyError::Empty("no image could be read".to_owned()));
         };
-        let methods = self.methods.iter().map(|entry| {
+        let methods = self.methods.iter().filter_map(|explainer| match explainer {
+            Explainer::Method(entry) => Some(entry),
+            // They are there.
+            Explainer::Maps(_) => None,
+        });
+        let methods = methods.map(|entry| {
             let started = Instant::now();
             // How far it was at its first report, and when.
             let first: Arc<Mutex<Option<(Progress, f64)>>> = Arc::default();
@@ -66,7 +83,7 @@ impl Study<'_> {
             };
             Ok(Expected {
                 method: entry.name.clone(),
-                images: self.items.len(),
+                images: self.images_of(&entry.name),
                 passes,
                 seconds,
             })

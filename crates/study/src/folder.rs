@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use crate::error::StudyError;
 use crate::files;
+use crate::foreign;
 use crate::found::Found;
+use crate::growth::{self, Growth};
 use crate::journal::{Reader, Record, Session, Writer};
-use crate::lease::{Holder, Leases, STALE_AFTER};
+use crate::lease::{self, Holder, Leases, STALE_AFTER};
+use crate::maps;
 use crate::plan::{self, Planned};
-use crate::settings::{SETTINGS, Settings};
+use crate::settings::{BASELINES, SETTINGS, Settings};
 
 /// How a study is begun, or gone on with.
 #[derive(Debug, Clone)]
@@ -19,6 +22,7 @@ pub struct Begin {
     resume: bool,
     retry_failed: bool,
     allow_mixed: bool,
+    save_maps: bool,
     stale_after: Duration,
 }
 
@@ -35,12 +39,13 @@ impl Begin {
             resume: false,
             retry_failed: false,
             allow_mixed: false,
+            save_maps: false,
             stale_after: STALE_AFTER,
         }
     }
 
     /// Also in a folder in which the same study was begun: what is missing is measured, whoever measured the rest, and
-    /// whoever else is measuring now.
+    /// whoever else is measuring now. Methods and metrics that the folder's study does not have are added to it.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self
@@ -58,6 +63,12 @@ impl Begin {
         self
     }
 
+    /// Keeps the map of every image under every method ([`maps`]). What was measured without is attributed again.
+    pub fn save_maps(mut self, save_maps: bool) -> Self {
+        self.save_maps = save_maps;
+        self
+    }
+
     /// How long a worker that is not heard of keeps its images, ten minutes by default.
     pub fn stale_after(mut self, stale_after: Duration) -> Self {
         self.stale_after = stale_after;
@@ -68,7 +79,7 @@ impl Begin {
 /// A study's folder, to which results are being added.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    path: PathBuf,
+    pub path: PathBuf,
     pub settings: Settings,
     pub found: Found,
     reader: Reader,
@@ -97,6 +108,7 @@ impl Folder {
             precision: settings.0.precision.clone(),
             build: settings.0.build.clone(),
         };
+        let asked = settings.0.all_parts();
         let settings = settings.1;
         let mut folder = Self {
             path: path.to_owned(),
@@ -108,6 +120,17 @@ impl Folder {
             settings,
         };
         folder.refresh()?;
+        folder.found.ask_for(&asked);
+        if begin.save_maps {
+            let kept = folder.settings.methods.iter();
+            let kept = kept.map(|facts| facts.method != foreign::METHOD);
+            let kept: Vec<bool> = kept.chain(BASELINES.map(|_| false)).collect();
+            let there = (folder.settings.methods.iter())
+                .map(|facts| maps::list(path, &facts.name))
+                .collect::<Result<Vec<_>, _>>()?;
+            let is_there = |row: usize, name: &str| there[row].contains_key(name);
+            folder.found.keep_maps(kept, is_there);
+        }
         if begin.retry_failed {
             folder.found.retry_failed();
         }
@@ -117,8 +140,26 @@ impl Folder {
     /// Reads what others have found out meanwhile.
     pub fn refresh(&mut self) -> Result<(), StudyError> {
         let mine = self.writer.as_ref().and_then(Writer::name);
-        self.reader
-            .news(mine.as_ref(), |record| self.found.add(record))
+        (self.reader).news(mine.as_ref(), |record| {
+            take(&mut self.found, &self.path, record)
+        })
+    }
+
+    /// All that is known of the study in the end, whoever was asked for what.
+    pub fn finish(mut self) -> Result<(Settings, Found), StudyError> {
+        let now = Settings::read(&self.path)?;
+        let is_same = (&now.methods, &now.metrics, now.all_parts())
+            == (
+                &self.settings.methods,
+                &self.settings.metrics,
+                self.settings.all_parts(),
+            );
+        if !is_same {
+            return read(&self.path);
+        }
+        self.found.keep_maps(Vec::new(), |_, _| true);
+        self.found.ask_for(&self.settings.all_parts());
+        Ok((self.settings, self.found))
     }
 
     /// Keeps what was found out.
@@ -154,6 +195,15 @@ impl Folder {
     }
 }
 
+/// Takes a record into account. What it says of methods and metrics that were added to the study since is left out.
+fn take(found: &mut Found, folder: &Path, record: Record) -> Result<(), String> {
+    if found.is_strange(&record) {
+        let grown = growth::read(folder).map_err(|error| error.to_string())?;
+        found.add_others(grown.iter().flat_map(Growth::names));
+    }
+    found.add(record)
+}
+
 /// The settings of this process, and those of the folder's study, which it begins where there is none.
 fn begun<'s>(
     path: &Path,
@@ -171,6 +221,7 @@ fn begun<'s>(
     }
     let mut before = Settings::read(path)?;
     settings.check_same(&before, path, false, begin.allow_mixed)?;
+    let growth = Growth::of(settings, &before, path)?;
     let (now, was) = (settings.total(), before.total());
     if now < was {
         return Err(StudyError::Settings {
@@ -193,6 +244,10 @@ fn begun<'s>(
                 .map_err(StudyError::file("write", &file))
         })?;
     }
+    if !growth.is_nothing() {
+        growth.write(path, lease::seconds())?;
+        growth.add_to(&mut before);
+    }
     Ok((settings, before))
 }
 
@@ -205,10 +260,10 @@ pub fn read(folder: &Path) -> Result<(Settings, Found), StudyError> {
     let settings = Settings::read(folder)?;
     let planned = plan::read(folder, settings.total())?;
     let mine = (0..settings.total()).filter(|&number| settings.shard.takes(number));
-    // Of a merge with holes not all are there.
+    // Of a merge with holes not all are there, and of a sample only the data say which.
     let listed: Vec<usize> = planned.iter().map(|planned| planned.number).collect();
-    let is_right = match settings.merged_from {
-        0 => mine.eq(listed),
+    let is_right = match (settings.merged_from, settings.sample) {
+        (0, None) => mine.eq(listed),
         _ => listed.is_sorted(),
     };
     if !is_right {
@@ -219,6 +274,6 @@ pub fn read(folder: &Path) -> Result<(Settings, Found), StudyError> {
         )));
     }
     let mut found = Found::new(&settings, planned);
-    Reader::new(folder).news(None, |record| found.add(record))?;
+    Reader::new(folder).news(None, |record| take(&mut found, folder, record))?;
     Ok((settings, found))
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::journal::{CellRecord, ImageRecord, ImageState, Record, Session, Value};
+use crate::part::{Part, Wanted};
 use crate::plan::Planned;
 use crate::settings::Settings;
 
@@ -52,6 +53,19 @@ const MISSING: f64 = f64::NAN;
 const NOT_APPLICABLE: f64 = f64::INFINITY;
 const FAILED: f64 = f64::NEG_INFINITY;
 
+/// In the place of a file's number: there is none, and none is asked for.
+const EXCUSED: u32 = u32::MAX;
+
+impl Kept {
+    /// Makes room for so many places.
+    fn open(&mut self, places: usize) {
+        if self.places.is_empty() {
+            self.places.resize(places, 0);
+            self.files.push(String::new());
+        }
+    }
+}
+
 /// All that is known of a study.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -64,8 +78,23 @@ pub struct Found {
     /// By image and row; NaN where there is none.
     seconds: Vec<f32>,
     failures: BTreeMap<Place, String>,
+    maps: Kept,
     sessions: Vec<Session>,
+    wanted: Wanted,
+    /// Methods and metrics that the study has besides.
+    others: BTreeSet<String>,
     counts: Counts,
+}
+
+/// Which maps are kept, and where.
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    /// By row: whether an image is not done without.
+    asked: Vec<bool>,
+    /// Names of files; the first is none.
+    files: Vec<String>,
+    /// By image and row, the file; empty until there is one.
+    places: Vec<u32>,
 }
 
 /// What is counted as records come: whoever asks for it after each cell must not look at every value.
@@ -73,9 +102,13 @@ pub struct Found {
 struct Counts {
     /// Images that could not be read.
     skipped: usize,
+    /// Cells of one image and one row on them.
+    skipped_cells: usize,
+    /// Cells of all images.
+    cells: usize,
     /// Images on which nothing is left to be done.
     done: usize,
-    /// By image: how many rows are measured, seen or not.
+    /// By image: how many of the rows that are asked for are measured, seen or not.
     measured: Vec<usize>,
     /// By row: on how many of the images that were seen it is measured.
     rows: Vec<usize>,
@@ -87,6 +120,8 @@ impl Counts {
     fn none(images: usize, rows: usize) -> Self {
         Self {
             skipped: 0,
+            skipped_cells: 0,
+            cells: 0,
             done: 0,
             measured: vec![0; images],
             rows: vec![0; rows],
@@ -99,27 +134,86 @@ impl Found {
     /// Nothing, of a study of `planned` images in order of their numbers.
     pub fn new(settings: &Settings, planned: Vec<Planned>) -> Self {
         let rows = settings.rows().into_iter().map(str::to_owned).collect();
-        Self::of(rows, settings.metrics.clone(), planned)
+        Self::of(
+            rows,
+            settings.metrics.clone(),
+            planned,
+            &settings.all_parts(),
+        )
     }
 
-    fn of(rows: Vec<String>, metrics: Vec<String>, planned: Vec<Planned>) -> Self {
+    fn of(rows: Vec<String>, metrics: Vec<String>, planned: Vec<Planned>, parts: &[Part]) -> Self {
         let images = planned.len();
-        Self {
+        let mut found = Self {
             images: vec![None; images],
             values: vec![MISSING; images * rows.len() * metrics.len()],
             seconds: vec![f32::NAN; images * rows.len()],
             failures: BTreeMap::new(),
+            maps: Kept::default(),
             sessions: Vec::new(),
+            wanted: Wanted::of(parts, &rows, &metrics, &planned),
+            others: BTreeSet::new(),
             counts: Counts::none(images, rows.len()),
             planned,
             rows,
             metrics,
-        }
+        };
+        found.count();
+        found
+    }
+
+    /// From now on only `parts` are asked for: images are done, and cells counted, without the rest.
+    pub(crate) fn ask_for(&mut self, parts: &[Part]) {
+        self.wanted = Wanted::of(parts, &self.rows, &self.metrics, &self.planned);
+        self.count();
+    }
+
+    /// The study has these methods and metrics besides; what is found out of them is left out.
+    pub(crate) fn add_others(&mut self, names: impl IntoIterator<Item = String>) {
+        self.others.extend(names);
+    }
+
+    /// Whether a record speaks of methods or metrics of which nothing is known.
+    pub(crate) fn is_strange(&self, record: &Record) -> bool {
+        let Record::Cell(cell) = record else {
+            return false;
+        };
+        let is_known =
+            |names: &[String], name: &String| names.contains(name) || self.others.contains(name);
+        !is_known(&self.rows, &cell.method)
+            || !cell
+                .metrics
+                .iter()
+                .all(|metric| is_known(&self.metrics, metric))
+    }
+
+    /// Whether anything is asked for on an image under a method or baseline.
+    pub fn is_wanted(&self, image: usize, row: usize) -> bool {
+        self.wanted.has(image, row)
+    }
+
+    /// On how many images that could be read, or may be yet, something is asked for under a method or baseline.
+    pub fn images_wanted(&self, row: usize) -> usize {
+        let images = self.images.iter().enumerate();
+        let images = images.filter(|(_, image)| !matches!(image, Some(Image::Skipped(_))));
+        images.filter(|(at, _)| self.is_wanted(*at, row)).count()
+    }
+
+    /// Whether anything is known of an image under a method or baseline.
+    pub fn is_begun(&self, image: usize, row: usize) -> bool {
+        let start = (image * self.rows.len() + row) * self.metrics.len();
+        let values = &self.values[start..start + self.metrics.len()];
+        values.iter().any(|value| !value.is_nan())
     }
 
     /// The images that are to be measured, in order of their numbers.
     pub fn planned(&self) -> &[Planned] {
         &self.planned
+    }
+
+    /// On how many of them anything is asked for.
+    pub fn images_asked(&self) -> usize {
+        self.wanted.images()
     }
 
     /// Names of the methods and baselines.
@@ -181,19 +275,88 @@ impl Found {
         (count > 0).then(|| sum / f64::from(count))
     }
 
-    /// Whether every metric of a method is there on an image, whatever came of it.
+    /// Whether every metric that is asked for of a method is there on an image, whatever came of it, and its map if it is to be
+    /// kept.
     pub fn is_measured(&self, image: usize, row: usize) -> bool {
+        let mut lacking = self.lacking(image, row);
+        lacking.next().is_none() && !self.lacks_map(image, row)
+    }
+
+    /// The metrics that are asked for and not measured yet on an image under a method.
+    pub fn lacking(&self, image: usize, row: usize) -> impl Iterator<Item = usize> {
         let start = (image * self.rows.len() + row) * self.metrics.len();
         let values = &self.values[start..start + self.metrics.len()];
-        values.iter().all(|value| !value.is_nan())
+        let values = values.iter().zip(self.wanted.row(image, row)).enumerate();
+        values.filter_map(|(metric, (value, wanted))| (*wanted && value.is_nan()).then_some(metric))
+    }
+
+    /// Whether the maps of a row are to be kept.
+    pub(crate) fn keeps_map(&self, row: usize) -> bool {
+        self.maps.asked.get(row) == Some(&true)
+    }
+
+    /// Whether the map of an image is to be kept and is not. Of what failed there is none.
+    pub(crate) fn lacks_map(&self, image: usize, row: usize) -> bool {
+        let place = self.maps.places.get(image * self.rows.len() + row);
+        self.keeps_map(row)
+            && self.is_wanted(image, row)
+            && place.is_none_or(|place| *place == 0)
+            && !self.has_failed(image, row)
+    }
+
+    /// Whether every metric of a method failed on an image, as it does where the method itself fails.
+    fn has_failed(&self, image: usize, row: usize) -> bool {
+        let start = (image * self.rows.len() + row) * self.metrics.len();
+        let values = &self.values[start..start + self.metrics.len()];
+        values.iter().all(|value| *value == FAILED)
+    }
+
+    /// Where the map of an image under a method is kept, by the name that [`maps::read`](crate::maps::read) takes.
+    pub fn map_file(&self, image: usize, row: usize) -> Option<&str> {
+        let place = self.maps.places.get(image * self.rows.len() + row)?;
+        let file = self.maps.files.get(*place as usize)?;
+        (*place > 0).then_some(file)
+    }
+
+    /// Of how many images the map is kept under a method.
+    pub fn maps_kept(&self, row: usize) -> usize {
+        let images = 0..self.planned.len();
+        images
+            .filter(|&image| self.map_file(image, row).is_some())
+            .count()
+    }
+
+    /// From now on images are not done without the maps of the `asked` rows. Files that `is_there` does not know are forgotten.
+    pub(crate) fn keep_maps(&mut self, asked: Vec<bool>, is_there: impl Fn(usize, &str) -> bool) {
+        let rows = self.rows.len();
+        for at in 0..self.maps.places.len() {
+            let (image, row) = (at / rows, at % rows);
+            let is_lost = (self.map_file(image, row))
+                .is_some_and(|file| asked.get(row) == Some(&true) && !is_there(row, file));
+            if is_lost {
+                self.maps.places[at] = 0;
+            }
+        }
+        self.maps.asked = asked;
+        self.count();
+    }
+
+    /// The map of an image that could not be made is not asked for again by this process.
+    pub(crate) fn excuse_map(&mut self, image: usize, row: usize) {
+        if self.lacks_map(image, row) {
+            self.maps.open(self.planned.len() * self.rows.len());
+            self.maps.places[image * self.rows.len() + row] = EXCUSED;
+            self.count();
+        }
     }
 
     /// Whether nothing is left to be done on an image.
     pub fn is_done(&self, image: usize) -> bool {
         match self.images[image] {
+            _ if self.wanted.count(image) == 0 => true,
             None => false,
             Some(Image::Skipped(_)) => true,
-            Some(Image::Seen { .. }) => self.counts.measured[image] == self.rows.len(),
+            Some(Image::Seen { .. }) => self.counts.measured[image] == self.wanted.count(image),
         }
     }
 
@@ -250,10 +413,10 @@ impl Found {
         &self.failures
     }
 
-    /// How many cells of one image and one method there are, skipped images left out, and how many of them are
+    /// How many cells of one image and one method are asked for, skipped images left out, and how many of them are
     /// done.
     pub fn cells(&self) -> [usize; 2] {
-        let all = (self.planned.len() - self.counts.skipped) * self.rows.len();
+        let all = self.counts.cells - self.counts.skipped_cells;
         [self.counts.rows.iter().sum(), all]
     }
 
@@ -304,14 +467,17 @@ impl Found {
         let mut counts = Counts::none(self.planned.len(), self.rows.len());
         for (at, image) in self.images.iter().enumerate() {
             let is_seen = matches!(image, Some(Image::Seen { .. }));
-            for row in 0..self.rows.len() {
+            for row in (0..self.rows.len()).filter(|&row| self.is_wanted(at, row)) {
                 let is_measured = self.is_measured(at, row);
                 counts.measured[at] += usize::from(is_measured);
                 counts.rows[row] += usize::from(is_measured && is_seen);
             }
+            let cells = self.wanted.count(at);
             let is_skipped = matches!(image, Some(Image::Skipped(_)));
-            let is_whole = is_seen && counts.measured[at] == self.rows.len();
+            let is_whole = cells == 0 || is_seen && counts.measured[at] == cells;
+            counts.cells += cells;
             counts.skipped += usize::from(is_skipped);
+            counts.skipped_cells += if is_skipped { cells } else { 0 };
             counts.done += usize::from(is_skipped || is_whole);
         }
         for place in self.failures.keys() {
@@ -377,6 +543,7 @@ impl Found {
     /// What was seen stays so.
     fn set_image(&mut self, at: usize, image: Image) {
         let is_seen = matches!(image, Image::Seen { .. });
+        let was_done = self.is_done(at);
         match &self.images[at] {
             Some(Image::Seen { .. }) => {
                 if is_seen {
@@ -386,30 +553,40 @@ impl Found {
             }
             Some(Image::Skipped(_)) => {
                 self.counts.skipped -= 1;
-                self.counts.done -= 1;
+                self.counts.skipped_cells -= self.wanted.count(at);
             }
             None => {}
         }
         self.images[at] = Some(image);
-        if !is_seen {
+        if is_seen {
+            for row in (0..self.rows.len()).filter(|&row| self.wanted.has(at, row)) {
+                self.counts.rows[row] += usize::from(self.is_measured(at, row));
+            }
+        } else {
             self.counts.skipped += 1;
-            self.counts.done += 1;
-            return;
+            self.counts.skipped_cells += self.wanted.count(at);
         }
-        for row in 0..self.rows.len() {
-            self.counts.rows[row] += usize::from(self.is_measured(at, row));
-        }
+        self.counts.done -= usize::from(was_done);
         self.counts.done += usize::from(self.is_done(at));
     }
 
     fn add_cell(&mut self, cell: &CellRecord) -> Result<(), String> {
-        let row = self.rows.iter().position(|row| *row == cell.method);
-        let row = row.ok_or_else(|| format!("the study has no method {}", cell.method))?;
-        let columns = cell.metrics.iter().map(|metric| {
-            let place = self.metrics.iter().position(|known| known == metric);
-            place.ok_or_else(|| format!("the study has no metric {metric}"))
-        });
-        let columns: Vec<usize> = columns.collect::<Result<_, _>>()?;
+        let place = |what: &str, names: &[String], name: &String| match names
+            .iter()
+            .position(|known| known == name)
+        {
+            None if !self.others.contains(name) => Err(format!("the study has no {what} {name}")),
+            place => Ok(place),
+        };
+        let columns = cell
+            .metrics
+            .iter()
+            .map(|metric| place("metric", &self.metrics, metric));
+        let columns: Vec<Option<usize>> = columns.collect::<Result<_, _>>()?;
+        let Some(row) = place("method", &self.rows, &cell.method)? else {
+            return Ok(());
+        };
+        let file = cell.maps.as_ref().map(|name| self.file_of_maps(name));
         for found in &cell.rows {
             if found.values.len() != columns.len() {
                 return Err(format!(
@@ -426,7 +603,10 @@ impl Found {
                 *seconds = found.seconds as f32;
             }
             let was_measured = self.is_measured(image, row);
-            for (value, &metric) in found.values.iter().zip(&columns) {
+            for (value, metric) in found.values.iter().zip(&columns) {
+                let &Some(metric) = metric else {
+                    continue;
+                };
                 let place = Place { image, row, metric };
                 let index = self.index(place);
                 let number = match value {
@@ -447,7 +627,10 @@ impl Found {
                 let known = self.failures.remove(&place);
                 self.counts.failed[row] -= usize::from(known.is_some());
             }
-            if !was_measured && self.is_measured(image, row) {
+            if let Some(file) = file {
+                self.maps.places[image * self.rows.len() + row] = file;
+            }
+            if !was_measured && self.is_measured(image, row) && self.is_wanted(image, row) {
                 self.counts.measured[image] += 1;
                 if matches!(self.images[image], Some(Image::Seen { .. })) {
                     self.counts.rows[row] += 1;
@@ -457,127 +640,17 @@ impl Found {
         }
         Ok(())
     }
+
+    /// The number of a file of maps.
+    fn file_of_maps(&mut self, name: &str) -> u32 {
+        self.maps.open(self.planned.len() * self.rows.len());
+        let files = &mut self.maps.files;
+        if files.last().is_none_or(|last| last != name) {
+            files.push(name.to_owned());
+        }
+        u32::try_from(files.len() - 1).unwrap_or(0)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::journal::RowRecord;
-
-    const ROWS: [&str; 3] = ["a", "b", "c"];
-    const METRICS: [&str; 2] = ["x", "y"];
-    const IMAGES: usize = 4;
-
-    fn empty() -> Found {
-        // Shards have gaps.
-        let planned = (0..IMAGES).map(|i| Planned {
-            number: 2 * i,
-            file: format!("{i}.png"),
-            class: i,
-        });
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Found::of(names(&ROWS), names(&METRICS), planned.collect())
-    }
-
-    /// A record on any images, of which one may lie beyond a limit, and any of the metrics.
-    fn record() -> impl Strategy<Value = Record> {
-        let state = prop_oneof![
-            Just(ImageState::Skipped("no picture".to_owned())),
-            Just(ImageState::Seen {
-                predicted: 1,
-                probability: 0.5,
-                note: None,
-            }),
-        ];
-        let image = (0..=IMAGES, state).prop_map(|(i, state)| ImageRecord {
-            image: 2 * i,
-            file: format!("{i}.png"),
-            class: i,
-            state,
-        });
-        let value = prop_oneof![
-            Just(Value::Number(1.0)),
-            Just(Value::NotApplicable("no box".to_owned())),
-            Just(Value::Failed("a bug".to_owned())),
-        ];
-        let row = (0..=IMAGES, prop::collection::vec(value, 2)).prop_map(|(i, values)| RowRecord {
-            image: 2 * i,
-            seconds: 1.0,
-            values,
-        });
-        let rows = prop::collection::vec(row, 0..4);
-        let cell = (0..ROWS.len(), 1..=METRICS.len(), rows).prop_map(|(row, metrics, mut rows)| {
-            rows.iter_mut().for_each(|row| row.values.truncate(metrics));
-            Record::Cell(CellRecord {
-                method: ROWS[row].to_owned(),
-                metrics: METRICS[..metrics].iter().map(|m| (*m).to_owned()).collect(),
-                rows,
-            })
-        });
-        let images = prop::collection::vec(image, 0..4).prop_map(Record::Images);
-        prop_oneof![1 => images, 3 => cell]
-    }
-
-    proptest! {
-        /// The counts are what whoever looks at every value would count.
-        #[test]
-        fn counts_are_those_of_whoever_counts(
-            records in prop::collection::vec(record(), 0..40),
-            again in prop::collection::vec(record(), 0..10),
-        ) {
-            let mut found = empty();
-            for (i, record) in records.into_iter().chain(again).enumerate() {
-                found.add(record).unwrap();
-                if i == 30 {
-                    found.retry_failed();
-                }
-                let seen: Vec<usize> = found.seen().map(|(image, ..)| image).collect();
-                let on = |row: usize| seen.iter().filter(|&&image| found.is_measured(image, row)).count();
-                let each: Vec<usize> = (0..ROWS.len()).map(on).collect();
-                let skipped = found.skipped().count();
-                prop_assert_eq!(found.cells(), [each.iter().sum(), (IMAGES - skipped) * ROWS.len()]);
-                let whole = |image: &&usize| (0..ROWS.len()).all(|row| found.is_measured(**image, row));
-                let done = skipped + seen.iter().filter(whole).count();
-                prop_assert_eq!(found.images_done(), done);
-                prop_assert_eq!((0..IMAGES).filter(|&image| found.is_done(image)).count(), done);
-                for (row, each) in each.into_iter().enumerate() {
-                    prop_assert_eq!(found.images_measured(row), each);
-                    let failed = found.failures().keys().filter(|place| place.row == row);
-                    prop_assert_eq!(found.values_failed(row), failed.count());
-                }
-            }
-        }
-    }
-
-    /// A worker that could no longer read an image takes nothing from what another measured on it.
-    #[test]
-    fn a_failure_is_no_news_of_what_was_measured() {
-        let mut found = empty();
-        let cell = |seconds: f64, values: Vec<Value>| {
-            Record::Cell(CellRecord {
-                method: "a".to_owned(),
-                metrics: METRICS.map(str::to_owned).to_vec(),
-                rows: vec![RowRecord {
-                    image: 0,
-                    seconds,
-                    values,
-                }],
-            })
-        };
-        let failed = || vec![Value::Failed("gone".to_owned()); 2];
-        found.add(cell(0.0, failed())).unwrap();
-        assert_eq!(
-            (found.values_failed(0), found.seconds(0, 0)),
-            (2, Some(0.0))
-        );
-        found.add(cell(0.5, vec![Value::Number(3.0); 2])).unwrap();
-        found.add(cell(0.0, failed())).unwrap();
-        assert_eq!(
-            (found.values_failed(0), found.seconds(0, 0)),
-            (0, Some(0.5))
-        );
-        assert_eq!(found.number(0, 0, 1), Some(3.0));
-    }
-}
+mod tests;

@@ -115,6 +115,9 @@ pub struct CellRecord {
     pub metrics: Vec<String>,
     /// One for each image.
     pub rows: Vec<RowRecord>,
+    /// Where the maps of these images are kept, in the folder of [`maps`](crate::maps); absent where they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maps: Option<String>,
 }
 
 /// An image under a method.
@@ -438,6 +441,7 @@ mod tests {
             method: "gradient:smooth=0.02".to_owned(),
             metrics: ["a", "b", "c"].map(str::to_owned).to_vec(),
             rows: rows.collect(),
+            maps: (numbers.len() > 1).then(|| "gradient/0-1.safetensors".to_owned()),
         })
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StudyError;
 use crate::files::replace;
+use crate::growth::Growth;
 use crate::settings::Settings;
 use crate::shard::Shard;
 
@@ -42,9 +43,13 @@ impl Origins {
                     merged_from: 0,
                     ..settings.clone()
                 };
+                // It may have grown since.
                 let is_right = |place: &PathBuf| {
-                    Settings::read(place)
-                        .is_ok_and(|there| expected.check_same(&there, place, false, true).is_ok())
+                    Settings::read(place).is_ok_and(|there| {
+                        let same = expected.check_same(&there, place, false, true);
+                        let growth = Growth::of(&expected, &there, place);
+                        same.is_ok() && growth.is_ok_and(|growth| growth.is_nothing())
+                    })
                 };
                 let beside = lay.file_name().map(|name| folder.join("..").join(name));
                 let mut places = [Some(lay), beside].into_iter().flatten();

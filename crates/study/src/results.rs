@@ -127,7 +127,7 @@ pub fn write(folder: &Path, settings: &Settings, found: &Found) -> Result<(), St
     let metrics = settings.metrics.iter().map(String::as_str);
     let head = csv::line(COLUMNS.into_iter().chain(metrics).chain(["seconds"]));
     let lines = found.seen().flat_map(|(image, predicted, probability)| {
-        let measured = (0..found.rows().len()).filter(move |&row| found.is_measured(image, row));
+        let measured = (0..found.rows().len()).filter(move |&row| found.is_begun(image, row));
         measured.map(move |row| {
             let planned = &found.planned()[image];
             let mut cells = vec![

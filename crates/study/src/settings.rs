@@ -12,6 +12,8 @@ use crate::difference::difference;
 use crate::entries::MethodFacts;
 use crate::error::StudyError;
 use crate::facts::{Build, HeadFacts, InputFacts, ModelFacts};
+use crate::growth::{self, Growth};
+use crate::part::Part;
 use crate::shard::Shard;
 
 /// Their name in the folder.
@@ -29,6 +31,9 @@ const FREE: [&str; 5] = ["model.name", "data.source", "limit", "batch_size", "bl
 
 /// What decides about numbers in their last digits or more, and nothing about what is measured.
 const MIXABLE: [&str; 3] = ["device", "precision", "build"];
+
+/// What may be added to a study later.
+const GROWING: [&str; 4] = ["methods", "metrics", "metric_options", "parts"];
 
 /// Everything that the numbers depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,12 +75,18 @@ pub struct Settings {
     /// Their options in effect on pictures of the network's size, by how a metric is called above.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metric_options: BTreeMap<String, Configuration>,
+    /// Which methods and metrics are asked for on which images; all on all if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
     /// Where random numbers begin.
     pub seed: u64,
     /// Which part of the images.
     pub shard: Shard,
-    /// How many images were asked for; all of them if absent.
+    /// How many images were asked for, from the first on; all of them if absent.
     pub limit: Option<usize>,
+    /// How many images were drawn ([`stratified`](crate::stratified)); all of them if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<usize>,
     /// How many shards these results were merged from; 0 for results of one study.
     pub merged_from: usize,
 }
@@ -106,13 +117,29 @@ impl Settings {
         name.map_or_else(|| format!("class {class}"), str::to_owned)
     }
 
+    /// Which methods and metrics are asked for on which images, also where that is all on all.
+    pub fn all_parts(&self) -> Vec<Part> {
+        match self.parts.is_empty() {
+            false => self.parts.clone(),
+            true => vec![Part {
+                methods: self
+                    .methods
+                    .iter()
+                    .map(|method| method.name.clone())
+                    .collect(),
+                metrics: self.metrics.clone(),
+                images: None,
+            }],
+        }
+    }
+
     /// How many images there are, in all shards together.
     pub fn total(&self) -> usize {
         self.limit
             .map_or(self.data.images, |limit| limit.min(self.data.images))
     }
 
-    /// Reads those of a folder.
+    /// Reads those of a folder, with what was added since it was begun.
     ///
     /// # Errors
     ///
@@ -143,7 +170,11 @@ impl Settings {
                 newer: schema > SCHEMA,
             });
         }
-        serde_json::from_slice(&bytes).map_err(damaged)
+        let mut settings: Self = serde_json::from_slice(&bytes).map_err(damaged)?;
+        for growth in growth::read(folder)? {
+            growth.add_to(&mut settings);
+        }
+        Ok(settings)
     }
 
     /// As a file.
@@ -153,8 +184,8 @@ impl Settings {
         Ok((text + "\n").into_bytes())
     }
 
-    /// Refuses to take results under `before`, in `folder`, for part of this study. `shards` of one study differ in
-    /// their number.
+    /// Refuses to take results under `before`, in `folder`, for part of this study, whatever methods and metrics it has besides.
+    /// `shards` of one study differ in their number, and in nothing else.
     pub(crate) fn check_same(
         &self,
         before: &Self,
@@ -162,7 +193,16 @@ impl Settings {
         shards: bool,
         allow_mixed: bool,
     ) -> Result<(), StudyError> {
-        let mut except: Vec<&str> = [&FREE[..], &MIXABLE].concat();
+        if shards {
+            let lacks =
+                |a: &Self, b: &Self| Ok::<_, StudyError>(!Growth::of(a, b, folder)?.is_nothing());
+            if lacks(self, before)? || lacks(before, self)? {
+                let folder = folder.to_owned();
+                let difference = self.asked_difference(before);
+                return Err(StudyError::Settings { folder, difference });
+            }
+        }
+        let mut except: Vec<&str> = [&FREE[..], &GROWING, &MIXABLE].concat();
         if shards {
             except.push("shard.index");
             except.retain(|name| *name != "limit");
@@ -176,5 +216,16 @@ impl Settings {
             Some(difference) if !allow_mixed => Err(StudyError::Mixed { folder, difference }),
             _ => Ok(()),
         }
+    }
+
+    /// What is asked for here and not there, or there and not here, in words.
+    fn asked_difference(&self, before: &Self) -> String {
+        let all: Vec<&str> = FREE
+            .into_iter()
+            .chain(MIXABLE)
+            .chain(["shard.index"])
+            .collect();
+        let said = difference(self, before, &all);
+        said.unwrap_or_else(|| "parts are others".to_owned())
     }
 }

@@ -13,8 +13,11 @@ use crate::entries::Entry;
 use crate::error::StudyError;
 use crate::facts::{Build, HeadFacts, InputFacts, ModelFacts};
 use crate::folder::Begin;
+use crate::foreign::ForeignMaps;
 use crate::found::Found;
+use crate::part::Part;
 use crate::plan::Planned;
+use crate::sample::stratified;
 use crate::settings::{BASELINES, DataFacts, SCHEMA, Settings};
 use crate::shard::Shard;
 use crate::work::{self, Control, Ended, Watch};
@@ -40,6 +43,38 @@ impl fmt::Display for Explained {
     }
 }
 
+/// What explains images: a method, or maps that another program made.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Explainer {
+    /// A method.
+    Method(Entry),
+    /// Another program's maps.
+    Maps(ForeignMaps),
+}
+
+impl From<Entry> for Explainer {
+    fn from(entry: Entry) -> Self {
+        Self::Method(entry)
+    }
+}
+
+impl From<ForeignMaps> for Explainer {
+    fn from(maps: ForeignMaps) -> Self {
+        Self::Maps(maps)
+    }
+}
+
+impl Explainer {
+    /// How it is called in the results.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Method(entry) => &entry.name,
+            Self::Maps(maps) => maps.name(),
+        }
+    }
+}
+
 /// A network, labelled images, methods and metrics: a study that can be run, by one process or by many.
 #[derive(Debug)]
 #[must_use = "a study does nothing until it is run"]
@@ -47,8 +82,8 @@ pub struct Study<'a> {
     pub(crate) model: &'a Model,
     pub(crate) items: Vec<Item>,
     data: DataFacts,
-    pub(crate) methods: Vec<Entry>,
-    metric_names: Vec<String>,
+    pub(crate) methods: Vec<Explainer>,
+    pub(crate) metric_names: Vec<String>,
     pub(crate) metrics: Vec<Box<dyn Metric>>,
     known: Metrics,
     pub(crate) target: Explained,
@@ -56,6 +91,8 @@ pub struct Study<'a> {
     pub(crate) batch_size: usize,
     shard: Shard,
     limit: Option<usize>,
+    sample: Option<usize>,
+    pub(crate) parts: Vec<Part>,
     device: String,
     build: Build,
     remarks: Vec<String>,
@@ -63,7 +100,8 @@ pub struct Study<'a> {
 
 impl<'a> Study<'a> {
     /// A study of `items`, which [`Data::resolve`](crate::Data::resolve) gives and `data`
-    /// ([`Data::facts`](crate::Data::facts)) identifies, by `methods`, measured by `metrics`, each `NAME` or `NAME:OPTION=VALUE,...`.
+    /// ([`Data::facts`](crate::Data::facts)) identifies, by `methods` ([`Entry`], [`ForeignMaps`] or both as [`Explainer`]),
+    /// measured by `metrics`, each `NAME` or `NAME:OPTION=VALUE,...`.
     /// Explains labels, from seed 0, eight images at a time.
     ///
     /// `device` says what computes, in words that are the same on all machines that compute the same, and `build` which program.
@@ -75,10 +113,11 @@ impl<'a> Study<'a> {
     pub fn new(
         model: &'a Model,
         (items, data): (Vec<Item>, DataFacts),
-        methods: Vec<Entry>,
+        methods: Vec<impl Into<Explainer>>,
         (known, metrics): (&Metrics, &[String]),
         (device, build): (&str, Build),
     ) -> Result<Self, StudyError> {
+        let methods: Vec<Explainer> = methods.into_iter().map(Into::into).collect();
         for (what, none) in [
             ("images", items.is_empty()),
             ("methods", methods.is_empty()),
@@ -88,7 +127,7 @@ impl<'a> Study<'a> {
                 return Err(StudyError::Empty(format!("there are no {what}")));
             }
         }
-        let rows = methods.iter().map(|entry| entry.name.as_str());
+        let rows = methods.iter().map(Explainer::name);
         let columns = metrics.iter().map(String::as_str);
         for (what, repeated) in [
             ("method", repeated(rows.chain(BASELINES))),
@@ -99,8 +138,10 @@ impl<'a> Study<'a> {
                 return Err(StudyError::Repeated { what, name });
             }
         }
-        for entry in &methods {
-            entry.method.build(&entry.options(0, 1))?;
+        for explainer in &methods {
+            if let Explainer::Method(entry) = explainer {
+                entry.method.build(&entry.options(0, 1))?;
+            }
         }
         let mut study = Self {
             model,
@@ -115,6 +156,8 @@ impl<'a> Study<'a> {
             batch_size: BATCH,
             shard: Shard::WHOLE,
             limit: None,
+            sample: None,
+            parts: Vec::new(),
             device: device.to_owned(),
             build,
             remarks: Vec::new(),
@@ -173,6 +216,76 @@ impl<'a> Study<'a> {
         Ok(self)
     }
 
+    /// Refuses maps of other programs that are missing or have another size, before anything is computed. Of which maps channels
+    /// are added up, by name, with the most of them.
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::MissingMaps`], [`StudyError::Map`], and [`StudyError::Input`] for files that are no arrays.
+    pub fn check_maps(&self) -> Result<Vec<(&str, usize)>, StudyError> {
+        let size = self.model.input_spec().size();
+        let mut added = Vec::new();
+        for explainer in &self.methods {
+            if let Explainer::Maps(maps) = explainer
+                && let Some(channels) = maps.check(&self.items, size)?
+            {
+                added.push((maps.name(), channels));
+            }
+        }
+        Ok(added)
+    }
+
+    /// Only a [`stratified`] sample of so many images, drawn by the study's seed.
+    pub fn sample(mut self, count: usize) -> Self {
+        let items: Vec<&Item> = self.items.iter().collect();
+        let chosen = stratified(&items, count, self.seed);
+        self.items
+            .retain(|item| chosen.binary_search(&item.number).is_ok());
+        self.sample = Some(count);
+        self
+    }
+
+    /// Methods under metrics on some images only, each part its own; all under all on all images if there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::Entry`] for a method, a metric or an image that the study does not have; [`StudyError::Empty`] for a part
+    /// that has none, or no image of this [shard](Study::part).
+    pub fn parts(mut self, parts: Vec<Part>) -> Result<Self, StudyError> {
+        let methods: Vec<&str> = self.methods.iter().map(Explainer::name).collect();
+        let metrics: Vec<&str> = self.metric_names.iter().map(String::as_str).collect();
+        for (number, part) in parts.iter().enumerate() {
+            let place = format!("part {}", number + 1);
+            for (what, names, known) in [
+                ("method", &part.methods, &methods),
+                ("metric", &part.metrics, &metrics),
+            ] {
+                if names.is_empty() {
+                    return Err(StudyError::Empty(format!("{place} has no {what}s")));
+                }
+                if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+                    let known = known.join(", ");
+                    return Err(StudyError::Entry(format!(
+                        "{place}: the study has no {what} {name}, but {known}"
+                    )));
+                }
+            }
+            let Some(images) = &part.images else {
+                continue;
+            };
+            if let Some(image) = images.iter().find(|image| **image >= self.data.images) {
+                let reason = format!("{place}: there is no image {image} of {}", self.data.images);
+                return Err(StudyError::Entry(reason));
+            }
+            if images.is_empty() || !images.is_sorted_by(|a, b| a < b) {
+                let reason = format!("{place}: images are not numbers in their order, each once");
+                return Err(StudyError::Empty(reason));
+            }
+        }
+        self.parts = parts;
+        Ok(self)
+    }
+
     /// What was assumed of the network, for reports.
     pub fn remarks(mut self, remarks: Vec<String>) -> Self {
         self.remarks = remarks;
@@ -214,13 +327,18 @@ impl<'a> Study<'a> {
             data: self.data.clone(),
             target: self.target.to_string(),
             methods: (self.methods.iter())
-                .map(|entry| entry.facts(model))
+                .map(|explainer| match explainer {
+                    Explainer::Method(entry) => entry.facts(model),
+                    Explainer::Maps(maps) => Ok(maps.facts()),
+                })
                 .collect::<Result<_, _>>()?,
             metrics: self.metric_names.clone(),
             metric_options: self.metric_names.iter().cloned().zip(options).collect(),
+            parts: self.parts.clone(),
             seed: self.seed,
             shard: self.shard,
             limit: self.limit,
+            sample: self.sample,
             merged_from: 0,
         })
     }
@@ -231,7 +349,7 @@ impl<'a> Study<'a> {
     ///
     /// # Errors
     ///
-    /// [`StudyError::Occupied`], [`StudyError::Settings`], [`StudyError::Mixed`] and the like for a folder that holds something
+    /// As [`Study::check_maps`]; [`StudyError::Occupied`], [`StudyError::Settings`], [`StudyError::Mixed`] and the like for a folder that holds something
     /// else, [`StudyError::File`] where results cannot be kept, and [`StudyError::Empty`] if no image could be read.
     pub fn run(
         &self,
@@ -240,6 +358,7 @@ impl<'a> Study<'a> {
         control: &Control,
         watch: &mut dyn Watch,
     ) -> Result<(Ended, Settings, Found), StudyError> {
+        self.check_maps()?;
         work::run(self, folder, begin, control, watch)
     }
 }

@@ -169,7 +169,9 @@ impl Summary {
             let width = self.columns.len();
             let cells = &self.cells[row * width..(row + 1) * width];
             let mut texts: Vec<String> = cells.iter().map(|cell| self.text(cell)).collect();
+            // Maps that were there took no time that could be told.
             let time = self.times.get(row).map(|time| time.seconds_per_image);
+            let time = time.filter(|&seconds| seconds > 0.0);
             texts.push(time.map_or(String::new(), |seconds| format!("{seconds:.3}")));
             (method.clone(), texts)
         });
@@ -179,8 +181,10 @@ impl Summary {
     /// The mean with its interval, and the number of images where it is not all of them.
     fn text(&self, cell: &Cell) -> String {
         let (Some(mean), Some(low), Some(high)) = (cell.mean, cell.low, cell.high) else {
-            return match cell.failed {
-                0 => "not applicable".to_owned(),
+            return match (cell.failed, cell.not_applicable) {
+                // Nobody asked, or it is yet to be measured.
+                (0, 0) => String::new(),
+                (0, _) => "not applicable".to_owned(),
                 _ => "failed".to_owned(),
             };
         };

@@ -1,9 +1,8 @@
 //! Attributing and measuring, cell by cell.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -12,21 +11,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use elucid_attribution::{Attribution, Attributor, Progress, Saliency, Target};
-use elucid_metrics::{Case, Metric, Outcome, Present, RandomNetworks, baseline};
-use elucid_vision::input::open_image;
-use elucid_vision::{HeadKind, Model, Photo};
-use ndarray::{Array2, ArrayView2, Axis};
+use elucid_attribution::{Attribution, Attributor, Progress};
+use elucid_metrics::{Present, RandomNetworks};
+use elucid_vision::Photo;
+use ndarray::ArrayView2;
 
-use crate::boxes;
+use self::measure::{Measured, first};
 use crate::data::Item;
-use crate::entries::{Entry, Look};
+use crate::entries::Look;
 use crate::error::StudyError;
 use crate::folder::{Begin, Folder};
-use crate::found::{Found, Image};
-use crate::journal::{CellRecord, ImageRecord, ImageState, Record, RowRecord, Value};
-use crate::settings::{BASELINES, Settings};
-use crate::study::{Explained, Study};
+use crate::foreign::ForeignMaps;
+use crate::found::Found;
+use crate::journal::{CellRecord, Record, RowRecord, Value};
+use crate::maps::{self, Shelf};
+use crate::settings::Settings;
+use crate::study::{Explainer, Study};
+
+mod load;
+mod measure;
 
 /// How long a worker that found nothing free waits before it looks again, at first.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -72,7 +75,7 @@ pub enum Ended {
 /// An explanation that was just measured.
 #[derive(Debug)]
 pub struct Shown<'s> {
-    /// Of the method, in order of the study's methods.
+    /// Of the method, in order of the settings' methods.
     pub method: usize,
     /// The image's number in the data.
     pub number: usize,
@@ -108,7 +111,7 @@ pub trait Watch {
         let _ = (file, text);
     }
 
-    /// A map was measured: it is not kept.
+    /// A map was measured: unless the study keeps its maps, it is gone afterwards.
     ///
     /// # Errors
     ///
@@ -121,9 +124,15 @@ pub trait Watch {
 
 impl Watch for () {}
 
+/// What explains images, ready to be applied.
+enum Ready<'a> {
+    Method(ReadyMethod<'a>),
+    Maps(&'a ForeignMaps),
+}
+
 /// A method, ready to be applied.
-struct Ready<'a> {
-    entry: &'a Entry,
+struct ReadyMethod<'a> {
+    name: &'a str,
     attributor: Box<dyn Attributor>,
     look: Look,
     present: Box<Present>,
@@ -149,6 +158,8 @@ struct Work<'a> {
     ready: Vec<Ready<'a>>,
     /// With random weights, for all images.
     networks: RandomNetworks,
+    /// Maps that were kept before.
+    shelf: RefCell<Shelf>,
     /// An image whose file was there when it was last looked for.
     there: Cell<Option<usize>>,
     /// Whether it was said that whoever looks on could not keep something.
@@ -166,9 +177,7 @@ pub(crate) fn run(
     let mut folder = Folder::open(path, &study.settings()?, study.planned(), begin)?;
     watch.begun(&folder.settings, &folder.found);
     let ended = work.run(&mut folder, watch)?;
-    let Folder {
-        settings, found, ..
-    } = folder;
+    let (settings, found) = folder.finish()?;
     if ended == Ended::Whole && found.seen().next().is_none() {
         let why = found.skipped().next().map(|(_, reason)| reason.to_owned());
         let why = why.unwrap_or_else(|| "there is none".to_owned());
@@ -179,7 +188,11 @@ pub(crate) fn run(
 
 impl<'a> Work<'a> {
     fn new(study: &'a Study<'a>, control: &'a Control) -> Result<Self, StudyError> {
-        let ready = study.methods.iter().map(|entry| {
+        let ready = study.methods.iter().map(|explainer| {
+            let entry = match explainer {
+                Explainer::Method(entry) => entry,
+                Explainer::Maps(maps) => return Ok(Ready::Maps(maps)),
+            };
             let options = entry.options(study.seed, study.batch_size).progress({
                 let (control, name) = (control.clone(), entry.name.clone());
                 move |progress| {
@@ -197,18 +210,19 @@ impl<'a> Work<'a> {
                 let [_, large] = look.maps(attribution)?;
                 Ok(first(&large))
             };
-            Ok::<_, StudyError>(Ready {
-                entry,
+            Ok::<_, StudyError>(Ready::Method(ReadyMethod {
+                name: &entry.name,
                 attributor: entry.method.build(&options)?,
                 look,
                 present: Box::new(present),
-            })
+            }))
         });
         Ok(Self {
             study,
             control,
             ready: ready.collect::<Result<_, _>>()?,
             networks: RandomNetworks::new(),
+            shelf: RefCell::default(),
             there: Cell::new(None),
             has_complained: Cell::new(false),
         })
@@ -281,7 +295,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Some images under all methods that they lack.
+    /// Some images under all methods, with whatever they lack.
     fn batch(
         &self,
         places: &[usize],
@@ -296,386 +310,62 @@ impl<'a> Work<'a> {
         tell(folder, watch);
         let names = folder.settings.rows().into_iter().map(str::to_owned);
         for (row, name) in names.collect::<Vec<_>>().into_iter().enumerate() {
-            let lacking: Vec<&Loaded<'_>> = (images.iter())
-                .filter(|image| !folder.found.is_measured(image.at, row))
-                .collect();
-            if lacking.is_empty() {
-                continue;
+            // Mostly all lack the same.
+            let mut lacking: BTreeMap<Vec<usize>, Vec<&Loaded<'_>>> = BTreeMap::new();
+            for image in &images {
+                if !folder.found.is_measured(image.at, row) {
+                    let metrics = folder.found.lacking(image.at, row).collect();
+                    lacking.entry(metrics).or_default().push(image);
+                }
             }
-            watch.cell(&name);
-            let rows = match row.checked_sub(self.ready.len()) {
-                None => self.method(row, &lacking, watch),
-                Some(baseline) => self.baseline(baseline, &lacking),
-            };
-            let Ok(rows) = rows else {
-                return Ok(Err(Stopped));
-            };
-            folder.add(Record::Cell(CellRecord {
-                method: name,
-                metrics: folder.settings.metrics.clone(),
-                rows,
-            }))?;
-            tell(folder, watch);
+            for (metrics, images) in lacking {
+                watch.cell(&name);
+                let Ok(measured) = self.row((row, &metrics), &images, folder, watch) else {
+                    return Ok(Err(Stopped));
+                };
+                self.keep((row, &metrics), measured, &images, folder)?;
+                tell(folder, watch);
+            }
         }
         Ok(Ok(()))
     }
 
-    /// Reads and classifies images. What cannot be read is skipped or, if it was seen before, has failed.
-    fn load(
+    /// Writes down a cell: its maps, and then what is known of them.
+    fn keep(
         &self,
-        places: &[usize],
+        (row, metrics): (usize, &[usize]),
+        Measured { rows, maps }: Measured,
+        images: &[&Loaded<'_>],
         folder: &mut Folder,
-        watch: &mut dyn Watch,
-    ) -> Result<Vec<Loaded<'a>>, StudyError> {
-        let model = self.study.model;
-        let mut read = Vec::new();
-        let mut unread: Vec<(usize, String)> = Vec::new();
-        for &at in places {
-            let item = &self.study.items[at];
-            let prepared = open_image(&item.path)
-                .map_err(|error| error.to_string())
-                .and_then(|picture| {
-                    let size = [picture.width(), picture.height()];
-                    let photo = model.prepare(&picture).map_err(|e| e.to_string())?;
-                    Ok((photo, size))
-                });
-            match prepared {
-                Ok((photo, size)) => {
-                    let boxes = boxes::seen(model.input_spec(), size, item.size, &item.boxes);
-                    read.push((at, item, photo, boxes));
-                }
-                Err(error) => unread.push((at, error)),
-            }
-        }
-        match read.last() {
-            Some((at, ..)) => self.there.set(Some(*at)),
-            None => self.check_data()?,
-        }
-        let photos: Vec<&Photo> = read.iter().map(|(_, _, photo, _)| photo).collect();
-        let guesses = classify(model, &photos);
-        let was_seen =
-            |folder: &Folder, at| matches!(folder.found.image(at), Some(Image::Seen { .. }));
-        let mut loaded = Vec::new();
-        let mut records = Vec::new();
-        for ((at, item, photo, boxes), guess) in read.into_iter().zip(guesses) {
-            let (predicted, probability) = match guess {
-                Ok(guess) => guess,
-                Err(error) => {
-                    unread.push((at, error));
-                    continue;
-                }
-            };
-            let nothing_left = boxes.is_empty() && !item.boxes.is_empty();
-            let note = nothing_left.then(|| "the network sees nothing of the boxes".to_owned());
-            if !was_seen(folder, at) {
-                if let Some(note) = &note {
-                    watch.remark(&item.file, note);
-                }
-                records.push(record(
-                    item,
-                    ImageState::Seen {
-                        predicted,
-                        probability,
-                        note,
-                    },
-                ));
-            }
-            loaded.push(Loaded {
-                item,
-                at,
-                photo,
-                boxes,
-                predicted,
-            });
-        }
-        let (lost, new): (Vec<_>, Vec<_>) = unread
-            .into_iter()
-            .partition(|(at, _)| was_seen(folder, *at));
-        for (at, error) in new {
-            let item = &self.study.items[at];
-            let reason = format!("skipped: {error}");
-            watch.remark(&item.file, &reason);
-            records.push(record(item, ImageState::Skipped(reason)));
-        }
-        records.sort_by_key(|record| record.image);
-        if !records.is_empty() {
-            folder.add(Record::Images(records))?;
-        }
-        self.give_up(&lost, folder, watch)?;
-        Ok(loaded)
-    }
-
-    /// Of images that were seen before and cannot be read any more, what they lack has failed: what was measured on them stays.
-    fn give_up(
-        &self,
-        lost: &[(usize, String)],
-        folder: &mut Folder,
-        watch: &mut dyn Watch,
     ) -> Result<(), StudyError> {
-        let mut reasons = Vec::new();
-        for (at, error) in lost {
-            let item = &self.study.items[*at];
-            let reason = format!("cannot be read any more: {error}");
-            watch.remark(&item.file, &reason);
-            reasons.push((*at, item.number, reason));
-        }
-        let metrics = folder.settings.metrics.clone();
-        for (row, method) in folder.found.rows().to_vec().into_iter().enumerate() {
-            let lacking = reasons
-                .iter()
-                .filter(|(at, ..)| !folder.found.is_measured(*at, row));
-            let rows = lacking.map(|(_, image, reason)| RowRecord {
-                image: *image,
-                seconds: 0.0,
-                values: vec![Value::Failed(reason.clone()); metrics.len()],
-            });
-            let rows: Vec<RowRecord> = rows.collect();
+        let method = folder.found.rows()[row].clone();
+        let ends =
+            [images.first(), images.last()].map(|image| image.map(|image| image.item.number));
+        let kept = match ends {
+            [Some(first), Some(last)] if !maps.is_empty() => {
+                Some(maps::write(&folder.path, &method, [first, last], &maps)?)
+            }
+            _ => None,
+        };
+        // Of what failed there is no map.
+        let (with, without): (Vec<RowRecord>, Vec<RowRecord>) =
+            (rows.into_iter()).partition(|row| maps.contains_key(&row.image));
+        for (rows, maps) in [(with, kept), (without, None)] {
             if !rows.is_empty() {
                 folder.add(Record::Cell(CellRecord {
-                    method,
-                    metrics: metrics.clone(),
+                    method: method.clone(),
+                    metrics: (metrics.iter())
+                        .map(|&metric| folder.settings.metrics[metric].clone())
+                        .collect(),
                     rows,
+                    maps,
                 }))?;
             }
         }
+        for image in images {
+            folder.found.excuse_map(image.at, row);
+        }
         Ok(())
-    }
-
-    /// Tells data that are not there, such as a folder that this machine has not mounted, from images that cannot be read: those
-    /// would be skipped for every worker. A single file that is there tells.
-    fn check_data(&self) -> Result<(), StudyError> {
-        let items = &self.study.items;
-        let is_there = |path: &Path| -> io::Result<usize> {
-            File::open(path)?.take(1).read_to_end(&mut Vec::new())
-        };
-        let last = self.there.get().and_then(|at| items.get(at));
-        if last.is_some_and(|item| is_there(&item.path).is_ok()) {
-            return Ok(());
-        }
-        let mut first = None;
-        for (at, item) in items.iter().enumerate() {
-            match is_there(&item.path) {
-                Ok(_) => {
-                    self.there.set(Some(at));
-                    return Ok(());
-                }
-                Err(error) => {
-                    first.get_or_insert_with(|| format!("{}: {error}", item.path.display()));
-                }
-            }
-        }
-        Err(StudyError::Empty(format!(
-            "no image could be read: none of {} files is there, of which the first is {}",
-            items.len(),
-            first.unwrap_or_default()
-        )))
-    }
-
-    /// One method on some images: one row for each.
-    fn method(
-        &self,
-        method: usize,
-        images: &[&Loaded<'_>],
-        watch: &mut dyn Watch,
-    ) -> Result<Vec<RowRecord>, Stopped> {
-        // An attribution of several images cannot be handed to a metric.
-        let single = (self.study.metrics.iter()).any(|metric| metric.needs().attribution);
-        let together = if single { 1 } else { images.len() };
-        let mut groups: Vec<&[&Loaded<'_>]> = images.chunks(together.max(1)).rev().collect();
-        let mut rows = Vec::new();
-        while let Some(group) = groups.pop() {
-            let started = Instant::now();
-            let explained = caught(|| self.explain(method, group));
-            if self.control.is_stopped() {
-                return Err(Stopped);
-            }
-            let seconds = started.elapsed().as_secs_f64() / group.len() as f64;
-            let (attribution, maps) = match explained {
-                Ok(explained) => explained,
-                // One of them may be to blame.
-                Err(_) if group.len() > 1 => {
-                    groups.extend(group.chunks(1).rev());
-                    continue;
-                }
-                Err(error) => {
-                    let name = &self.ready[method].entry.name;
-                    for image in group {
-                        watch.remark(&image.item.file, &format!("{name} failed: {error}"));
-                        let failed = Value::Failed(format!("{name}: {error}"));
-                        rows.push(RowRecord {
-                            image: image.item.number,
-                            seconds: 0.0,
-                            values: vec![failed; self.study.metrics.len()],
-                        });
-                    }
-                    continue;
-                }
-            };
-            for (i, image) in group.iter().enumerate() {
-                let [raw, large] = [&maps[0], &maps[1]].map(|m| m.maps().index_axis(Axis(0), i));
-                let attribution = single.then_some(&attribution);
-                let values = self.measure(image, large, |case| {
-                    let ready = &self.ready[method];
-                    let case = (case.raw_map(raw))
-                        .attributor(&*ready.attributor)
-                        .present(&*ready.present);
-                    match attribution {
-                        Some(attribution) => case.attribution(attribution),
-                        None => Ok(case),
-                    }
-                });
-                let values = values?;
-                self.remark_failures(&self.ready[method].entry.name, image, &values, watch);
-                let kept = watch.measured(&Shown {
-                    method,
-                    number: image.item.number,
-                    photo: &image.photo,
-                    map: large,
-                    boxes: &image.boxes,
-                    values: &values,
-                });
-                if let Err(error) = kept
-                    && !self.has_complained.replace(true)
-                {
-                    let text = format!("not everything that is shown could be kept: {error}");
-                    watch.remark(&image.item.file, &text);
-                }
-                rows.push(RowRecord {
-                    image: image.item.number,
-                    seconds,
-                    values,
-                });
-            }
-        }
-        rows.sort_by_key(|row| row.image);
-        Ok(rows)
-    }
-
-    fn explain(
-        &self,
-        method: usize,
-        group: &[&Loaded<'_>],
-    ) -> Result<(Attribution, [Saliency; 2]), String> {
-        let ready = &self.ready[method];
-        let photos: Vec<Photo> = group.iter().map(|image| image.photo.clone()).collect();
-        let targets = group.iter().map(|image| Target::class(self.class(image)));
-        let photos = Photo::stack(&photos).map_err(|e| e.to_string())?;
-        let attribution = ready
-            .attributor
-            .attribute(self.study.model, &photos, Target::each(targets))
-            .map_err(|e| e.to_string())?;
-        let maps = ready.look.maps(&attribution).map_err(|e| e.to_string())?;
-        Ok((attribution, maps))
-    }
-
-    /// The class that is explained.
-    fn class(&self, image: &Loaded<'_>) -> usize {
-        match self.study.target {
-            Explained::Label => image.item.class,
-            Explained::Prediction => image.predicted,
-        }
-    }
-
-    /// What each metric says of a map.
-    fn measure<'c>(
-        &'c self,
-        image: &'c Loaded<'_>,
-        map: ArrayView2<'c, f32>,
-        complete: impl FnOnce(Case<'c>) -> Result<Case<'c>, elucid_metrics::MetricError>,
-    ) -> Result<Vec<Value>, Stopped> {
-        let case = Case::new(self.study.model, &image.photo, self.class(image), map)
-            .and_then(|case| case.identity(image.item.identity()).boxes(&image.boxes))
-            .map(|case| case.networks(&self.networks))
-            .and_then(complete);
-        let mut values = Vec::new();
-        for metric in &self.study.metrics {
-            let measured = match &case {
-                Ok(case) => caught(|| metric.measure(case).map_err(|e| e.to_string())),
-                Err(error) => Err(error.to_string()),
-            };
-            // What a method gives that was stopped on the way is no measurement.
-            if self.control.is_stopped() {
-                return Err(Stopped);
-            }
-            values.push(match measured {
-                Ok(Outcome::Value(value)) => Value::of(value, metric.name()),
-                Ok(Outcome::NotApplicable(reason)) => Value::NotApplicable(reason.to_string()),
-                Err(error) => Value::Failed(format!("{}: {error}", metric.name())),
-            });
-        }
-        Ok(values)
-    }
-
-    fn remark_failures(
-        &self,
-        method: &str,
-        image: &Loaded<'_>,
-        values: &[Value],
-        watch: &mut dyn Watch,
-    ) {
-        for value in values {
-            if let Value::Failed(reason) = value {
-                watch.remark(&image.item.file, &format!("{method} failed: {reason}"));
-            }
-        }
-    }
-
-    /// The rows of what knows nothing.
-    fn baseline(&self, baseline: usize, images: &[&Loaded<'_>]) -> Result<Vec<RowRecord>, Stopped> {
-        let [height, width] = self.study.model.input_spec().size();
-        let rows = images.iter().map(|image| {
-            // Every image has its own, wherever its shard and its batch begin.
-            let seed = self.study.seed.wrapping_add(image.item.number as u64);
-            let map = match BASELINES[baseline] {
-                "centre" => baseline::centre(height, width),
-                _ => baseline::random(height, width, seed),
-            };
-            Ok(RowRecord {
-                image: image.item.number,
-                seconds: 0.0,
-                values: self.measure(image, map.view(), Ok)?,
-            })
-        });
-        rows.collect()
-    }
-}
-
-fn record(item: &Item, state: ImageState) -> ImageRecord {
-    ImageRecord {
-        image: item.number,
-        file: item.file.clone(),
-        class: item.class,
-        state,
-    }
-}
-
-/// The best guess for each photograph and its probability, or why there is none.
-fn classify(model: &Model, photos: &[&Photo]) -> Vec<Result<(usize, f32), String>> {
-    let together = |photos: &[&Photo]| {
-        caught(|| {
-            let photos: Vec<Photo> = photos.iter().map(|photo| (*photo).clone()).collect();
-            let stack = Photo::stack(&photos).map_err(|error| error.to_string())?;
-            model.classify(&stack).map_err(|error| error.to_string())
-        })
-    };
-    let guess = |scores: &elucid_vision::Scores, i: usize| {
-        let best = scores.top_of(i, 1).into_iter().next();
-        let best = best.ok_or_else(|| "the network has no scores for it".to_owned())?;
-        let predicted = match model.head().kind() {
-            // No has no score of its own.
-            HeadKind::Binary if best.logit < 0.0 => 1,
-            _ => best.index,
-        };
-        Ok((predicted, best.probability.unwrap_or(f32::NAN)))
-    };
-    match together(photos) {
-        _ if photos.is_empty() => Vec::new(),
-        Ok(scores) => (0..photos.len()).map(|i| guess(&scores, i)).collect(),
-        Err(error) if photos.len() == 1 => vec![Err(error)],
-        Err(_) => {
-            let alone = photos.chunks(1).flat_map(|photo| classify(model, photo));
-            alone.collect()
-        }
     }
 }
 
@@ -686,12 +376,4 @@ fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
             .or_else(|| cause.downcast_ref::<String>().cloned());
         Err(format!("a bug: {}", said.unwrap_or_default()))
     })
-}
-
-/// The first of several maps; nothing where there is none.
-fn first(maps: &Saliency) -> Array2<f32> {
-    match maps.maps().is_empty() {
-        true => Array2::zeros((0, 0)),
-        false => maps.maps().index_axis(Axis(0), 0).to_owned(),
-    }
 }

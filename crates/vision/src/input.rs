@@ -6,13 +6,16 @@ use image::{DynamicImage, RgbImage};
 use ndarray::{Array3, Array4, ArrayD, ArrayView3, Axis};
 
 pub use self::array::{PICTURE_ENDINGS, file_of, is_array, is_picture, open_array};
+pub use self::array_file::ArrayFile;
 pub use self::error::InputError;
 use self::raster::{Pixels, has_transparent_pixels, image_of, proportional_short, stretch};
 pub use self::read::{decode_image, open_image};
 pub use self::transparency::Transparency;
 
 mod array;
+mod array_file;
 mod error;
+mod npy;
 mod raster;
 mod read;
 mod resample;

@@ -4,26 +4,23 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use elucid::metrics::Metric;
 use elucid::study::{
-    self, Begin, Data, Ended, Expected, Found, Merge, ORIGINS, Origins, SETTINGS, SUMMARY,
-    Settings, Study, StudyError, TABLE, results,
+    self, Begin, Data, Ended, Expected, Explainer, ForeignMaps, Item, Part, Study,
 };
 
 use crate::args::{GradientArgs, ModelArgs, RunArgs};
-use crate::console::{Console, Output, table, to_json};
-use crate::error::{CliError, WITH_FAILURES};
+use crate::console::{Output, table};
+use crate::error::CliError;
 use crate::flags_or::FlagsOr;
 use crate::interrupt::Interrupt;
 use crate::known;
 use crate::options::{MapArgs, MethodFlags};
-use crate::output::{MERGED, REPORT};
-use crate::report::{Clock, Step, build, remarks};
+use crate::report::{Clock, build, remarks};
 use crate::session::Session;
 use crate::settings::{MergeArgs, Shard, parse_shard};
 
 use self::entries::{Entries, MetricNames};
-use self::outcome::{Outcome, PAGE};
+use self::tables::{make_table, metrics, sum_up};
 use self::watch::Watching;
 
 mod compare;
@@ -32,6 +29,8 @@ mod examples;
 mod merge;
 mod outcome;
 mod status;
+pub mod study_file;
+mod tables;
 mod watch;
 
 /// Ended by a signal, and to be gone on with: EX_TEMPFAIL of sysexits.h.
@@ -84,21 +83,47 @@ pub struct Evaluation {
     #[command(flatten)]
     run: RunArgs,
 
+    /// A file, study.toml, that says what these flags say, and may have different methods for different images; flags take the
+    /// place of its keys
+    #[arg(long, value_name = "FILE")]
+    study: Option<PathBuf>,
+
+    /// Print such a file that says what the other flags say, and measure nothing
+    #[arg(long)]
+    write_study: bool,
+
+    /// What such a file says of methods and metrics.
+    #[arg(long, hide = true)]
+    of_study: Vec<String>,
+
     /// Labelled images: a CSV file with the columns file and class_index (or label) and, where
-    /// there are boxes, xmin, ymin, xmax and ymax; or a folder with such a file, or with a folder
-    /// of images for each class
+    /// there are boxes, xmin, ymin, xmax and ymax; a folder with such a file, or with a folder
+    /// of images for each class; a folder with Annotations of VOC or ILSVRC; a JSON file of COCO
     #[arg(long, value_name = "FILE|DIR")]
     data: PathBuf,
 
     /// Which methods (see: elucid methods), several with commas, or all; NAME:OPTION=VALUE,... for
     /// options of one of them, among them layer, rules, reduce and smooth
-    #[arg(long, value_name = "NAME,...", value_parser = entries::parse_methods)]
-    methods: Entries,
+    #[arg(long, value_name = "NAME,...", value_parser = entries::parse_methods, required_unless_present = "foreign")]
+    methods: Option<Entries>,
+
+    /// Measure maps that another program made, too, under a name of their own: a folder with a .npy file for each image, or
+    /// one array [N, H, W] with an entry for each. Again for each program
+    #[arg(long = "maps", value_name = "[NAME=]DIR|FILE.npy", value_parser = parse_foreign)]
+    foreign: Vec<(String, PathBuf)>,
+
+    /// Bring such maps of another size to that of the pictures as the network sees them (bilinear), instead of refusing them
+    #[arg(long, requires = "foreign")]
+    resize_maps: bool,
 
     /// Which metrics, several with commas: pointing, pointing:0, insertion, road:OPTION=VALUE,...;
     /// the first decides which examples are the best
     #[arg(long, value_name = "NAME,...", value_parser = entries::parse_metrics)]
     metrics: MetricNames,
+
+    /// Take objects, too, that VOC calls difficult, and COCO a crowd
+    #[arg(long)]
+    difficult: bool,
 
     /// What is explained: the image's label, or what the network takes it for
     #[arg(long, value_enum, default_value_t = Explained::Label)]
@@ -107,6 +132,10 @@ pub struct Evaluation {
     /// Only the first N images
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
+
+    /// Only N images, drawn by the seed, of every class its share
+    #[arg(long, value_name = "N", conflicts_with = "limit", value_parser = clap::value_parser!(u32).range(1..))]
+    sample: Option<u32>,
 
     /// Only every N-th image, from the K-th on
     #[arg(long, value_name = "K/N", value_parser = parse_shard, default_value = "1/1")]
@@ -123,6 +152,10 @@ pub struct Evaluation {
     /// With --resume, go on though another device or build began, whose numbers may differ; the table says so
     #[arg(long, requires = "resume")]
     allow_mixed: bool,
+
+    /// Keep the map of every image under every method, in the folder maps of the results
+    #[arg(long)]
+    save_maps: bool,
 
     /// After how many minutes without a sign of life a worker's images are given to others
     #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
@@ -178,6 +211,7 @@ impl Evaluation {
             .resume(self.resume)
             .retry_failed(self.retry_failed)
             .allow_mixed(self.allow_mixed)
+            .save_maps(self.save_maps)
             .stale_after(minutes(self.stale_after))
     }
 
@@ -187,20 +221,80 @@ impl Evaluation {
         let source = data.source.clone();
         let items = data.resolve(model)?;
         let facts = Data::facts(&source, &items);
+        let mut methods: Vec<Explainer> = entries::under(self).map(Explainer::Method).collect();
+        for (name, source) in &self.foreign {
+            let maps = ForeignMaps::open(name, source, &items)?.resize(self.resize_maps);
+            methods.push(Explainer::Maps(maps));
+        }
+        let limit = self.limit.map(|limit| limit as usize);
+        let parts = self.parts(&items, &methods)?;
         let study = Study::new(
             model,
             (items, facts),
-            self.methods.under(self),
+            methods,
             (known::metrics(), &self.metrics.0),
             (session.kind(), build()),
         )?
         .target(self.target.into())
         .seed(self.seed)?
         .batch_size(self.batch())?
+        .parts(parts)?
         .remarks(remarks(model));
-        study
-            .part(self.limit.map(|limit| limit as usize), self.shard)
-            .map_err(|error| CliError::Usage(error.to_string()))
+        let study = match self.sample {
+            Some(count) => study.sample(count as usize),
+            None => study,
+        };
+        let study =
+            (study.part(limit, self.shard)).map_err(|error| CliError::Usage(error.to_string()))?;
+        for (name, channels) in study.check_maps()? {
+            session.console.note(format!(
+                "{name}: the channels of each map, up to {channels}, are added up"
+            ));
+        }
+        Ok(study)
+    }
+}
+
+impl Evaluation {
+    /// The parts of the file, if it has any.
+    fn parts(&self, items: &[Item], methods: &[Explainer]) -> Result<Vec<Part>, CliError> {
+        let Some(path) = &self.study else {
+            return Ok(Vec::new());
+        };
+        let limit = self.limit.map_or(usize::MAX, |limit| limit as usize);
+        let mut chosen: Vec<&Item> = items.iter().filter(|item| item.number < limit).collect();
+        if let Some(count) = self.sample {
+            let numbers = study::stratified(&chosen, count as usize, self.seed);
+            chosen.retain(|item| numbers.binary_search(&item.number).is_ok());
+        }
+        let asked = study_file::Parts {
+            rows: methods
+                .iter()
+                .map(|method| method.name().to_owned())
+                .collect(),
+            metrics: &self.metrics.0,
+            foreign: self.foreign.iter().map(|(name, _)| name.clone()).collect(),
+            of_study: &self.of_study,
+            items: chosen,
+            seed: self.seed,
+        };
+        asked.read(path)
+    }
+}
+
+/// `NAME=PATH`, or a path whose last part is the name.
+fn parse_foreign(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = match text.split_once('=') {
+        Some((name, path)) if !name.contains(['/', '\\']) => (name.to_owned(), path),
+        _ => {
+            let stem = Path::new(text).file_stem();
+            let name = stem.map(|stem| stem.to_string_lossy().into_owned());
+            (name.unwrap_or_default(), text)
+        }
+    };
+    match name.is_empty() || path.is_empty() {
+        true => Err("expected NAME=DIR or NAME=FILE.npy".to_owned()),
+        false => Ok((name, path.into())),
     }
 }
 
@@ -234,11 +328,14 @@ fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
         true => None,
         false => Some(Interrupt::watch()?),
     };
-    let data = Data::read(&args.data)?;
+    let data = Data::read_with(&args.data, args.difficult)?;
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     study::check_head(&session.model, args.target.into())?;
-    let left_out = args.methods.keep_applicable(&session.model)?;
+    let left_out = match &mut args.methods {
+        Some(methods) => methods.keep_applicable(&session.model)?,
+        None => Vec::new(),
+    };
     if !left_out.is_empty() {
         let names = left_out.join(", ");
         session.console.note(format!(
@@ -250,7 +347,7 @@ fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
     let Some(interrupt) = interrupt else {
         return say_expected(&study);
     };
-    let mut watching = Watching::new(&session.console, &args.out, study.metrics());
+    let mut watching = Watching::new(&session.console, &args.out);
     let control = watching.control(interrupt.flag());
     let (ended, settings, found) = clock.time("evaluate", || {
         study.run(&args.out, &args.begin(), &control, &mut watching)
@@ -266,12 +363,12 @@ fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
             ),
         ));
     }
-    let metrics = study.metrics();
+    let metrics = metrics(&settings)?;
     let device = Some(session.device.as_str());
     sum_up(
         &args.out,
         (&settings, &found),
-        metrics,
+        &metrics,
         (device, Some(args.batch())),
         clock,
     )?
@@ -310,172 +407,4 @@ fn say_expected(study: &Study<'_>) -> Result<(), CliError> {
         watch::duration(seconds)
     ))?;
     out.flush()
-}
-
-/// Makes the tables, the page and the report in the folder of an evaluation.
-fn sum_up(
-    folder: &Path,
-    (settings, found): (&Settings, &Found),
-    metrics: &[Box<dyn Metric>],
-    (device, batch_size): (Option<&str>, Option<usize>),
-    mut clock: Clock,
-) -> Result<Said, CliError> {
-    let outcome = clock.time("sum up", || Outcome::new(settings, metrics, found))?;
-    let [done, all] = found.cells();
-    if done == all && settings.merged_from == 0 {
-        let folders = examples::folders(folder, &method_names(settings));
-        for (folder, extremes) in folders.iter().zip(&outcome.extremes) {
-            examples::prune(folder, &extremes.kept());
-        }
-    }
-    write(folder, &outcome, (device, batch_size), clock.steps())?;
-    Ok(Said::of(&outcome, folder))
-}
-
-fn method_names(settings: &Settings) -> Vec<&str> {
-    let methods = settings.methods.iter();
-    methods.map(|method| method.name.as_str()).collect()
-}
-
-/// Writes everything that is made of the journal into its folder.
-fn write(
-    folder: &Path,
-    outcome: &Outcome<'_>,
-    (device, batch_size): (Option<&str>, Option<usize>),
-    seconds: Vec<Step>,
-) -> Result<(), CliError> {
-    let methods = method_names(outcome.settings);
-    let origins = Origins::of(folder, outcome.settings);
-    let page = outcome.page(|row, number| {
-        let folders = examples::folders(origins.folder(number)?, &methods);
-        Some(folders[row].join(examples::file(number)))
-    })?;
-    let (command, others): (_, &[&str]) = match outcome.settings.merged_from {
-        0 => ("evaluate", &[]),
-        _ => (MERGED, &[Merge::JOURNAL, ORIGINS]),
-    };
-    results::write(folder, outcome.settings, outcome.found)?;
-    let names = [
-        SETTINGS,
-        study::IMAGES,
-        results::RESULTS,
-        results::SKIPPED,
-        results::NOTES,
-        results::FAILURES,
-        SUMMARY,
-        TABLE,
-        PAGE,
-        REPORT,
-    ];
-    let names = names
-        .iter()
-        .chain(others)
-        .map(|name| (*name).to_owned())
-        .collect();
-    let report = outcome.report(command, device, batch_size, seconds, names);
-    let report = to_json(&report)? + "\n";
-    for (name, bytes) in [
-        (SUMMARY, outcome.csv().as_bytes()),
-        (TABLE, outcome.markdown().as_bytes()),
-        (PAGE, page.as_slice()),
-        (REPORT, report.as_bytes()),
-    ] {
-        elucid::render::file::write_atomically(folder.join(name), bytes)?;
-    }
-    Ok(())
-}
-
-fn make_table(args: &TableArgs) -> Result<(), CliError> {
-    let mut clock = Clock::default();
-    let (settings, found) = clock.time("read", || study::read(&args.folder))?;
-    let [done, all] = found.cells();
-    if done < all {
-        let console = Console::new(args.quiet);
-        console.note(format!("{done} of {all} cells are measured so far"));
-    }
-    if found.seen().next().is_none() {
-        return Err(CliError::Failure("nothing is measured yet".to_owned()));
-    }
-    let metrics = metrics(&settings)?;
-    sum_up(
-        &args.folder,
-        (&settings, &found),
-        &metrics,
-        (None, None),
-        clock,
-    )?
-    .print("")
-}
-
-/// The metrics of a folder's study.
-fn metrics(settings: &Settings) -> Result<Vec<Box<dyn Metric>>, StudyError> {
-    study::metrics(
-        known::metrics(),
-        &settings.metrics,
-        settings.seed,
-        study::BATCH,
-    )
-}
-
-/// What people are told of an outcome.
-struct Said {
-    /// The table, and where everything lies.
-    lines: Vec<String>,
-    /// How many values failed, and which file lists them.
-    failed: (usize, PathBuf),
-}
-
-impl Said {
-    /// Of an outcome whose files lie, or will lie, in `folder`.
-    fn of(outcome: &Outcome<'_>, folder: &Path) -> Self {
-        let mut rows = vec![[vec!["method".to_owned()], outcome.summary.heads()].concat()];
-        let named = outcome.summary.rows().into_iter();
-        rows.extend(named.map(|(name, cells)| [vec![name], cells].concat()));
-        let mut lines = table(&rows, &[]);
-        let accuracy = outcome.summary.accuracy;
-        lines.push(String::new());
-        lines.push(format!(
-            "top-1 accuracy {:.1} %: {} of {} images",
-            100.0 * accuracy.top1,
-            accuracy.correct,
-            accuracy.images
-        ));
-        if let Some(mixed) = outcome.found.mixed() {
-            lines.push(format!(
-                "numbers may differ between {}",
-                mixed.join(", and ")
-            ));
-        }
-        match outcome.found.skipped().count() {
-            0 => {}
-            count => lines.push(format!(
-                "skipped {count}: {}",
-                folder.join(results::SKIPPED).display()
-            )),
-        }
-        lines.push(format!("page {}", folder.join(PAGE).display()));
-        Self {
-            lines,
-            failed: (
-                outcome.found.failures().len(),
-                folder.join(results::FAILURES),
-            ),
-        }
-    }
-
-    /// Prints it; `hint` says what can be done about values that failed.
-    fn print(&self, hint: &str) -> Result<(), CliError> {
-        let mut out = Output::new();
-        for line in &self.lines {
-            out.line(line)?;
-        }
-        out.flush()?;
-        match &self.failed {
-            (0, _) => Ok(()),
-            (count, file) => Err(CliError::Ended(
-                WITH_FAILURES,
-                format!("{count} values failed: {}{hint}", file.display()),
-            )),
-        }
-    }
 }

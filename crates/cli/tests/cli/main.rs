@@ -7,6 +7,8 @@ mod channels;
 mod commands;
 mod common;
 mod evaluate;
+mod evaluate_maps;
+mod evaluate_study;
 mod features;
 mod first_steps;
 mod groups;

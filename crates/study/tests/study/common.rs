@@ -14,7 +14,8 @@ use elucid_graph::device::{self, DeviceChoice};
 use elucid_graph::{Activation, ImageBatch};
 use elucid_metrics::Metrics;
 use elucid_study::{
-    Begin, Build, Control, Data, Ended, Entry, Found, Settings, Study, StudyError, journal,
+    Begin, Build, Control, Data, Ended, Entry, Explainer, Found, Settings, Study, StudyError,
+    journal,
 };
 use elucid_vision::Model;
 use tempfile::TempDir;
@@ -131,7 +132,7 @@ impl Desk {
     pub fn try_study(
         &self,
         device: &str,
-        methods: Vec<Entry>,
+        methods: Vec<impl Into<Explainer>>,
         known: &Metrics,
         metrics: &[&str],
     ) -> Result<Study<'static>, StudyError> {

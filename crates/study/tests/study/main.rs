@@ -2,5 +2,8 @@
 
 mod common;
 mod failures;
+mod growth;
+mod large;
+mod maps;
 mod mixed;
 mod workers;

@@ -4,13 +4,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::DeflateDecoder;
-use ndarray::{ArrayD, IxDyn, ShapeBuilder};
+use ndarray::ArrayD;
 
 use super::MAX_FILE_BYTES;
 use super::error::InputError;
+use super::npy::Header;
 use super::read::read_file;
-
-const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// Whether a name is that of an array: `FILE.npy`, `FILE.npz` or `FILE.npz:MEMBER`.
 pub fn is_array(path: impl AsRef<Path>) -> bool {
@@ -73,111 +72,8 @@ fn split(path: &Path) -> (PathBuf, Option<String>) {
 }
 
 fn of_bytes(bytes: &[u8]) -> Result<ArrayD<f64>, String> {
-    let rest = bytes.strip_prefix(MAGIC);
-    let rest = rest.ok_or("it is no .npy file and no .npz archive")?;
-    let cut = || "it is cut short".to_owned();
-    let (length, at) = match rest.first() {
-        Some(1) => {
-            let two = rest.get(2..4).ok_or_else(cut)?;
-            (usize::from(u16::from_le_bytes([two[0], two[1]])), 4)
-        }
-        Some(2 | 3) => {
-            let four = rest.get(2..6).ok_or_else(cut)?;
-            let length = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
-            (length as usize, 6)
-        }
-        _ => return Err("its version of the format is not known".to_owned()),
-    };
-    let end = at + length;
-    let header = String::from_utf8_lossy(rest.get(at..end).ok_or_else(cut)?).into_owned();
-    let data = &rest[end..];
-    let descriptor = quoted_after(&header, "descr").ok_or("its header names no type of numbers")?;
-    let shape = shape_in(&header).ok_or("its header names no shape")?;
-    let fortran = after(&header, "fortran_order").is_some_and(|t| t.starts_with("True"));
-
-    let (width, number) = numbers(&descriptor).ok_or_else(|| {
-        format!("it holds \"{descriptor}\"; integers, floating point and booleans can be read")
-    })?;
-    let count = shape.iter().try_fold(1_usize, |a, b| a.checked_mul(*b));
-    let bytes_needed = count.and_then(|count| count.checked_mul(width));
-    if bytes_needed != Some(data.len()) {
-        return Err(format!(
-            "shape {shape:?} of \"{descriptor}\" does not fit the {} bytes that follow",
-            data.len()
-        ));
-    }
-    let values: Vec<f64> = data.chunks_exact(width).map(number).collect();
-    ArrayD::from_shape_vec(IxDyn(&shape).set_f(fortran), values).map_err(|e| e.to_string())
-}
-
-/// Bytes of a number, and the number.
-type Numbers = (usize, Box<dyn Fn(&[u8]) -> f64>);
-
-fn numbers(descriptor: &str) -> Option<Numbers> {
-    let (order, kind) = descriptor.split_at_checked(1)?;
-    let (order, kind) = match order {
-        "<" | ">" | "|" | "=" => (order, kind),
-        _ => ("<", descriptor),
-    };
-    let big = order == ">";
-    // The bytes of a number, the least first.
-    let little = move |bytes: &[u8]| {
-        let mut all = [0; 8];
-        all[..bytes.len()].copy_from_slice(bytes);
-        if big {
-            all[..bytes.len()].reverse();
-        }
-        u64::from_le_bytes(all)
-    };
-    Some(match kind {
-        "f8" => (8, Box::new(move |b| f64::from_bits(little(b)))),
-        "f4" => (
-            4,
-            Box::new(move |b| f32::from_bits(little(b) as u32).into()),
-        ),
-        "f2" => (2, Box::new(move |b| half_float(little(b) as u16))),
-        "u1" | "b1" => (1, Box::new(move |b| little(b) as f64)),
-        "u2" => (2, Box::new(move |b| little(b) as f64)),
-        "u4" => (4, Box::new(move |b| little(b) as f64)),
-        "u8" => (8, Box::new(move |b| little(b) as f64)),
-        "i1" => (1, Box::new(move |b| (little(b) as i8).into())),
-        "i2" => (2, Box::new(move |b| (little(b) as i16).into())),
-        "i4" => (4, Box::new(move |b| (little(b) as i32).into())),
-        "i8" => (8, Box::new(move |b| little(b) as i64 as f64)),
-        _ => return None,
-    })
-}
-
-/// A number of half precision from its bits.
-fn half_float(bits: u16) -> f64 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
-    sign * match exponent {
-        0 => fraction * 2_f64.powi(-24),
-        31 if fraction == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        _ => (1.0 + fraction / 1024.0) * 2_f64.powi(exponent - 15),
-    }
-}
-
-/// What follows `'key':` in a header.
-fn after<'h>(header: &'h str, key: &str) -> Option<&'h str> {
-    let (_, rest) = header.split_once(&format!("'{key}'"))?;
-    Some(rest.trim_start().strip_prefix(':')?.trim_start())
-}
-
-fn quoted_after(header: &str, key: &str) -> Option<String> {
-    let rest = after(header, key)?.strip_prefix('\'')?;
-    Some(rest.split_once('\'')?.0.to_owned())
-}
-
-fn shape_in(header: &str) -> Option<Vec<usize>> {
-    let rest = after(header, "shape")?.strip_prefix('(')?;
-    let (list, _) = rest.split_once(')')?;
-    let parts = list.split(',').map(str::trim).filter(|p| !p.is_empty());
-    parts
-        .map(|p| p.trim_end_matches('L').parse().ok())
-        .collect()
+    let header = Header::of(bytes)?;
+    header.array(&bytes[header.start..])
 }
 
 /// A member of a zip archive, stored or deflated.
@@ -278,7 +174,7 @@ mod tests {
     use super::*;
 
     fn npy(header: &str, data: &[u8]) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
+        let mut bytes = b"\x93NUMPY".to_vec();
         bytes.extend([1, 0]);
         bytes.extend((header.len() as u16).to_le_bytes());
         bytes.extend(header.as_bytes());

@@ -6,7 +6,7 @@ use clap::Args;
 use elucid::render::file::write_atomically;
 use elucid::study::{self, COMPARISONS, Comparison, LEVEL, split};
 
-use super::metrics;
+use super::tables::metrics;
 use crate::console::{Console, Output, table};
 use crate::error::CliError;
 

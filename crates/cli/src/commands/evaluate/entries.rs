@@ -25,6 +25,11 @@ struct Named {
 pub struct MetricNames(pub Vec<String>);
 
 impl Entries {
+    /// How they are called in the results.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|named| named.entry.name.clone())
+    }
+
     /// Of all methods leaves those out that look at attention, if the network has none, and says which.
     pub fn keep_applicable(&mut self, model: &Model) -> Result<Vec<String>, CliError> {
         let looks = |named: &Named| named.of_all && named.entry.method.place == Place::Tokens;
@@ -37,21 +42,19 @@ impl Entries {
         self.0.retain(|named| !looks(named));
         Ok(left_out)
     }
+}
 
-    /// The entries under the flags that hold for all.
-    pub fn under(&self, args: &Evaluation) -> Vec<Entry> {
-        let common = Common {
-            layer: args.layer.clone(),
-            rules: args.gradients.rules.clone(),
-            reduce: args.maps.reduce,
-            smooth: Some(args.maps.smooth),
-            options: args.options.given(),
-        };
-        let entries = self.0.iter();
-        entries
-            .map(|named| named.entry.clone().or(&common))
-            .collect()
-    }
+/// The entries under the flags that hold for all.
+pub fn under(args: &Evaluation) -> impl Iterator<Item = Entry> {
+    let common = Common {
+        layer: args.layer.clone(),
+        rules: args.gradients.rules.clone(),
+        reduce: args.maps.reduce,
+        smooth: Some(args.maps.smooth),
+        options: args.options.given(),
+    };
+    let entries = args.methods.iter().flat_map(|entries| &entries.0);
+    entries.map(move |named| named.entry.clone().or(&common))
 }
 
 /// For the flag `--methods`.
@@ -95,10 +98,8 @@ pub fn parse_metrics(text: &str) -> Result<MetricNames, String> {
 
 /// Refuses flags that none of the methods takes, and options that cannot be understood.
 pub fn check(args: &Evaluation) -> Result<(), CliError> {
-    let entries = &args.methods.0;
-    let methods = entries
-        .iter()
-        .map(|named| known::method(named.entry.method.name));
+    let entries = args.methods.iter().flat_map(|entries| &entries.0);
+    let methods = entries.map(|named| known::method(named.entry.method.name));
     let methods: Vec<&'static Method> =
         methods.collect::<Result<_, _>>().map_err(CliError::Usage)?;
     args.options.check(&methods)?;
@@ -111,7 +112,7 @@ pub fn check(args: &Evaluation) -> Result<(), CliError> {
     if args.gradients.rules.is_some() && !methods.iter().any(takes_rules) {
         return Err(taken_by_others("rules", &methods, all.filter(takes_rules)));
     }
-    for entry in args.methods.under(args) {
+    for entry in under(args) {
         (entry.method.build(&entry.options(args.seed, args.batch())))
             .map_err(|error| CliError::Usage(error.to_string()))?;
     }

@@ -2,8 +2,9 @@
 
 use elucid::study::Merge;
 
+use super::Merging;
 use super::outcome::Outcome;
-use super::{Merging, Said, metrics, write};
+use super::tables::{Said, metrics, write};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::output::{Destination, MERGED};

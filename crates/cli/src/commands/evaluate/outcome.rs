@@ -160,8 +160,9 @@ impl<'a> Outcome<'a> {
         files: Vec<String>,
     ) -> Report<'a> {
         let found = self.found;
-        let (planned, skipped) = (found.planned().len(), found.skipped().count());
-        let measured = found.images_done() - skipped;
+        let (planned, skipped) = (found.images_asked(), found.skipped().count());
+        let idle = found.planned().len() - planned;
+        let measured = found.images_done() - skipped - idle;
         Report {
             command,
             device,
@@ -212,7 +213,10 @@ impl<'a> Outcome<'a> {
             if best.is_empty() {
                 continue;
             }
-            let text = format!("{} at {}.", method.title, method.layer);
+            let text = match method.layer.as_str() {
+                "" => format!("{}.", method.title),
+                layer => format!("{} at {layer}.", method.title),
+            };
             let mut section = GallerySection::new(&method.name).text(text);
             // The rows of a table have the same length.
             let rows = [("Best", best), ("Worst", worst)];

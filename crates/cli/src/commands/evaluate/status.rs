@@ -1,10 +1,13 @@
 //! `elucid evaluate status`: how far evaluations are, and who is working on them.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use elucid::graph::Bytes;
 use elucid::study::lease::{self, Held};
-use elucid::study::{self, Found, Settings, Shard};
+use elucid::study::{self, Found, Origins, Settings, Shard, StudyError, maps};
 use serde::Serialize;
 
 use super::minutes;
@@ -48,6 +51,12 @@ struct MethodStatus {
     values_failed: usize,
     /// Of attributing; absent where none is done.
     seconds_per_image: Option<f64>,
+    /// Of how many images the map is kept.
+    maps: usize,
+    /// Of how many of these it is not where it was put.
+    maps_lost: usize,
+    /// What they take on the disk, those that no record names among them.
+    maps_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,8 +76,7 @@ pub fn run(args: &StatusArgs) -> Result<(), CliError> {
     let folders = args.folders.iter().map(|folder| {
         let (settings, found) = study::read(folder)?;
         let leases = lease::held(folder, stale_after)?;
-        let shown = folder.display().to_string();
-        Ok(Status::new(shown, &settings, &found, leases))
+        Status::new(folder, &settings, &found, leases)
     });
     let folders: Vec<Status> = folders.collect::<Result<_, CliError>>()?;
     let mut out = Output::new();
@@ -82,19 +90,52 @@ pub fn run(args: &StatusArgs) -> Result<(), CliError> {
     out.flush()
 }
 
+/// Of how many images the map is kept and not there, and how many bytes maps of a method take.
+fn maps_of(found: &Found, row: usize, origins: &Origins) -> Result<(usize, u64), StudyError> {
+    let mut lists: BTreeMap<&Path, BTreeMap<String, u64>> = BTreeMap::new();
+    let mut lost = 0;
+    for (image, planned) in found.planned().iter().enumerate() {
+        let Some(file) = found.map_file(image, row) else {
+            continue;
+        };
+        let list = match origins.folder(planned.number) {
+            None => None,
+            Some(folder) => Some(match lists.entry(folder) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(maps::list(folder, &found.rows()[row])?),
+            }),
+        };
+        lost += usize::from(list.is_none_or(|list| !list.contains_key(file)));
+    }
+    Ok((lost, lists.values().flat_map(BTreeMap::values).sum()))
+}
+
 impl Status {
-    fn new(folder: String, settings: &Settings, found: &Found, leases: Vec<Held>) -> Self {
+    fn new(
+        folder: &Path,
+        settings: &Settings,
+        found: &Found,
+        leases: Vec<Held>,
+    ) -> Result<Self, CliError> {
         let [cells_done, cells] = found.cells();
         let skipped = found.skipped().count();
         let images = found.planned().len();
         let rows = found.rows().iter().enumerate();
-        let methods = rows.map(|(row, method)| MethodStatus {
-            method: method.clone(),
-            images: images - skipped,
-            images_done: found.images_measured(row),
-            values_failed: found.values_failed(row),
-            seconds_per_image: found.seconds_per_image(row),
+        let origins = Origins::of(folder, settings);
+        let methods = rows.map(|(row, method)| {
+            let (maps_lost, maps_bytes) = maps_of(found, row, &origins)?;
+            Ok(MethodStatus {
+                method: method.clone(),
+                images: found.images_wanted(row),
+                images_done: found.images_measured(row),
+                values_failed: found.values_failed(row),
+                seconds_per_image: found.seconds_per_image(row),
+                maps: found.maps_kept(row),
+                maps_lost,
+                maps_bytes,
+            })
         });
+        let methods = methods.collect::<Result<_, CliError>>()?;
         let workers = leases.into_iter().map(|held| {
             let holder = held.holder.as_ref();
             Worker {
@@ -108,17 +149,17 @@ impl Status {
                 is_stale: held.is_stale,
             }
         });
-        Self {
+        Ok(Self {
             shard: settings.shard,
             images,
             skipped,
             cells,
             cells_done,
             values_failed: found.failures().len(),
-            methods: methods.collect(),
+            methods,
             workers: workers.collect(),
-            folder,
-        }
+            folder: folder.display().to_string(),
+        })
     }
 
     fn say(&self, out: &mut Output) -> Result<(), CliError> {
@@ -142,6 +183,17 @@ impl Status {
         }));
         for line in table(&rows, &[1, 2, 3]) {
             out.line(line)?;
+        }
+        for method in self.methods.iter().filter(|method| method.maps > 0) {
+            let size = Bytes(method.maps_bytes);
+            let lost = match method.maps_lost {
+                0 => String::new(),
+                lost => format!(", {lost} of them are lost"),
+            };
+            out.line(format!(
+                "{}: {} maps are kept, {size}{lost}",
+                method.method, method.maps
+            ))?;
         }
         for worker in &self.workers {
             let Worker {

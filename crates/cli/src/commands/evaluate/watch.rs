@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use elucid::metrics::{Direction, Metric};
+use elucid::metrics::Direction;
 use elucid::prelude::*;
 use elucid::study::{Control, Extremes, Found, Settings, Shown, Value, Watch};
 use indicatif::ProgressBar;
 
 use super::examples;
+use super::tables::metrics;
 use crate::console::Console;
 
 /// How often a log is told how far things are, where no terminal shows a bar.
@@ -31,12 +32,12 @@ pub struct Watching {
 }
 
 impl Watching {
-    pub fn new(console: &Console, out: &Path, metrics: &[Box<dyn Metric>]) -> Self {
+    pub fn new(console: &Console, out: &Path) -> Self {
         Self {
             console: *console,
             bar: console.steps("evaluate"),
             out: out.to_owned(),
-            directions: metrics.iter().map(|metric| metric.direction()).collect(),
+            directions: Vec::new(),
             folders: Vec::new(),
             extremes: Vec::new(),
             started: Instant::now(),
@@ -71,6 +72,10 @@ impl Watching {
 impl Watch for Watching {
     fn begun(&mut self, settings: &Settings, found: &Found) {
         let names: Vec<&str> = settings.methods.iter().map(|m| m.name.as_str()).collect();
+        // The folder's study may have more metrics than this process was asked for.
+        self.directions = metrics(settings)
+            .map(|metrics| metrics.iter().map(|metric| metric.direction()).collect())
+            .unwrap_or_default();
         self.folders = examples::folders(&self.out, &names);
         let rows = 0..names.len();
         self.extremes = rows

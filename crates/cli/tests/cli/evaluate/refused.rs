@@ -95,10 +95,6 @@ fn only_the_same_evaluation_goes_on() {
     .unwrap();
     for (arguments, part) in [
         (
-            "--data boxes.csv --methods gradient,grad-cam",
-            "methods is gradient, grad-cam",
-        ),
-        (
             "--data boxes.csv --methods gradient --smooth 0.02",
             "smooth is 0.02 and was 0",
         ),

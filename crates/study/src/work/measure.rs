@@ -1,0 +1,394 @@
+//! Maps, made or read, and what metrics say of them.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use elucid_attribution::{Attribution, Saliency, Target};
+use elucid_metrics::{Case, Metric, MetricError, Outcome, baseline};
+use elucid_vision::Photo;
+use ndarray::{Array2, ArrayView2, Axis};
+
+use super::{Loaded, Ready, ReadyMethod, Shown, Stopped, Watch, Work, caught};
+use crate::folder::Folder;
+use crate::foreign::ForeignMaps;
+use crate::found::{Place, State};
+use crate::journal::{RowRecord, Value};
+use crate::study::Explained;
+
+/// What was found out about some images under one method.
+#[derive(Default)]
+pub(super) struct Measured {
+    pub rows: Vec<RowRecord>,
+    /// Maps that are to be kept, before they were brought to the size of the images, by the images' numbers.
+    pub maps: BTreeMap<usize, Array2<f32>>,
+}
+
+/// Which row and which metrics are asked for, as the folder's settings number them.
+type Asked<'a> = (usize, &'a [usize]);
+
+/// The map of an image, as it is thresholded and at the size of the images.
+type Maps<'a> = [ArrayView2<'a, f32>; 2];
+
+impl Work<'_> {
+    /// One row for each image.
+    pub(super) fn row(
+        &self,
+        asked: Asked<'_>,
+        images: &[&Loaded<'_>],
+        folder: &Folder,
+        watch: &mut dyn Watch,
+    ) -> Result<Measured, Stopped> {
+        let name = folder.found.rows()[asked.0].as_str();
+        // The study may have more than this process was asked for, in another order.
+        let mine = self
+            .study
+            .methods
+            .iter()
+            .position(|known| known.name() == name);
+        match mine.map(|mine| &self.ready[mine]) {
+            Some(Ready::Method(ready)) => self.method(ready, asked, images, folder, watch),
+            Some(Ready::Maps(maps)) => self.foreign(maps, asked, images, folder, watch),
+            None => self.baseline(name, asked.1, images, folder),
+        }
+    }
+
+    /// Images under a method, whose maps are made unless they are kept.
+    fn method(
+        &self,
+        ready: &ReadyMethod<'_>,
+        asked: Asked<'_>,
+        images: &[&Loaded<'_>],
+        folder: &Folder,
+        watch: &mut dyn Watch,
+    ) -> Result<Measured, Stopped> {
+        // An attribution of several images cannot be handed to a metric.
+        let single = (self.metrics(asked.1, folder)).any(|metric| metric.needs().attribution);
+        let mut measured = Measured::default();
+        let mut unknown: Vec<&Loaded<'_>> = Vec::new();
+        for image in images {
+            // A map says less than the attribution that it was made of.
+            let kept = match single {
+                true => None,
+                false => self.kept(image, asked.0, folder, watch),
+            };
+            let Some(raw) = kept else {
+                unknown.push(image);
+                continue;
+            };
+            let large = large(&raw, self.size());
+            let known = folder.found.seconds(image.at, asked.0);
+            measured.rows.push(RowRecord {
+                image: image.item.number,
+                seconds: known.unwrap_or_default(),
+                values: self.method_values(
+                    ready,
+                    (image, [raw.view(), large.view()], None),
+                    asked,
+                    folder,
+                    watch,
+                )?,
+            });
+        }
+        let together = if single { 1 } else { unknown.len() };
+        let mut groups: Vec<&[&Loaded<'_>]> = unknown.chunks(together.max(1)).rev().collect();
+        while let Some(group) = groups.pop() {
+            let started = Instant::now();
+            let explained = caught(|| self.explain(ready, group));
+            if self.control.is_stopped() {
+                return Err(Stopped);
+            }
+            let seconds = started.elapsed().as_secs_f64() / group.len() as f64;
+            let (attribution, maps) = match explained {
+                Ok(explained) => explained,
+                // One of them may be to blame.
+                Err(_) if group.len() > 1 => {
+                    groups.extend(group.chunks(1).rev());
+                    continue;
+                }
+                Err(error) => {
+                    let failed = group
+                        .iter()
+                        .map(|image| failed(ready.name, image, asked, &error, watch));
+                    measured.rows.extend(failed);
+                    continue;
+                }
+            };
+            for (i, image) in group.iter().enumerate() {
+                let [raw, large] = [&maps[0], &maps[1]].map(|m| m.maps().index_axis(Axis(0), i));
+                let attribution = single.then_some(&attribution);
+                let values = self.method_values(
+                    ready,
+                    (image, [raw, large], attribution),
+                    asked,
+                    folder,
+                    watch,
+                )?;
+                if folder.found.keeps_map(asked.0) {
+                    measured.maps.insert(image.item.number, raw.to_owned());
+                }
+                measured.rows.push(RowRecord {
+                    image: image.item.number,
+                    seconds,
+                    values,
+                });
+            }
+        }
+        measured.rows.sort_by_key(|row| row.image);
+        Ok(measured)
+    }
+
+    /// What metrics say of a method's map of an image, and of its attribution where that is at hand.
+    fn method_values(
+        &self,
+        ready: &ReadyMethod<'_>,
+        (image, maps, attribution): (&Loaded<'_>, Maps<'_>, Option<&Attribution>),
+        asked: Asked<'_>,
+        folder: &Folder,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<Value>, Stopped> {
+        let [raw, large] = &maps;
+        let (raw, large) = (raw.reborrow(), large.reborrow());
+        let values = self.measure(image, large.reborrow(), (asked.1, folder), |case| {
+            let case = (case.raw_map(raw))
+                .attributor(&*ready.attributor)
+                .present(&*ready.present);
+            match attribution {
+                Some(attribution) => case.attribution(attribution),
+                None => Ok(case),
+            }
+        })?;
+        self.show(ready.name, (image, large), asked, &values, folder, watch);
+        Ok(values)
+    }
+
+    /// The map that was kept of an image, if it is there.
+    fn kept(
+        &self,
+        image: &Loaded<'_>,
+        row: usize,
+        folder: &Folder,
+        watch: &mut dyn Watch,
+    ) -> Option<Array2<f32>> {
+        let file = folder.found.map_file(image.at, row)?;
+        let mut shelf = self.shelf.borrow_mut();
+        let map = shelf.map(&folder.path, file, image.item.number, |error| {
+            watch.remark(&image.item.file, &format!("its map is made again: {error}"));
+        });
+        map.map(|map| map.to_owned())
+    }
+
+    /// Images of which another program made the maps.
+    fn foreign(
+        &self,
+        maps: &ForeignMaps,
+        asked: Asked<'_>,
+        images: &[&Loaded<'_>],
+        folder: &Folder,
+        watch: &mut dyn Watch,
+    ) -> Result<Measured, Stopped> {
+        let mut measured = Measured::default();
+        for image in images {
+            let read = maps.maps(image.item.number, self.size());
+            let row = match read {
+                Ok([raw, large]) => {
+                    let values = self.measure(image, large.view(), (asked.1, folder), |case| {
+                        Ok(case.raw_map(raw.view()))
+                    })?;
+                    self.show(
+                        maps.name(),
+                        (image, large.view()),
+                        asked,
+                        &values,
+                        folder,
+                        watch,
+                    );
+                    RowRecord {
+                        image: image.item.number,
+                        seconds: 0.0,
+                        values,
+                    }
+                }
+                Err(error) => failed(maps.name(), image, asked, &error.to_string(), watch),
+            };
+            measured.rows.push(row);
+        }
+        Ok(measured)
+    }
+
+    fn explain(
+        &self,
+        ready: &ReadyMethod<'_>,
+        group: &[&Loaded<'_>],
+    ) -> Result<(Attribution, [Saliency; 2]), String> {
+        let photos: Vec<Photo> = group.iter().map(|image| image.photo.clone()).collect();
+        let targets = group.iter().map(|image| Target::class(self.class(image)));
+        let photos = Photo::stack(&photos).map_err(|e| e.to_string())?;
+        let attribution = ready
+            .attributor
+            .attribute(self.study.model, &photos, Target::each(targets))
+            .map_err(|e| e.to_string())?;
+        let maps = ready.look.maps(&attribution).map_err(|e| e.to_string())?;
+        Ok((attribution, maps))
+    }
+
+    /// The class that is explained.
+    fn class(&self, image: &Loaded<'_>) -> usize {
+        match self.study.target {
+            Explained::Label => image.item.class,
+            Explained::Prediction => image.predicted,
+        }
+    }
+
+    /// `[height, width]` of the images.
+    fn size(&self) -> [usize; 2] {
+        self.study.model.input_spec().size()
+    }
+
+    /// Some of the metrics, as the folder's settings number them.
+    fn metrics(&self, asked: &[usize], folder: &Folder) -> impl Iterator<Item = &dyn Metric> {
+        asked.iter().filter_map(|&metric| {
+            let name = &folder.found.metrics()[metric];
+            let mut known = self.study.metric_names.iter();
+            let mine = known.position(|known| known == name)?;
+            Some(&*self.study.metrics[mine])
+        })
+    }
+
+    /// What each of the metrics that are asked for says of a map.
+    fn measure<'c>(
+        &'c self,
+        image: &'c Loaded<'_>,
+        map: ArrayView2<'c, f32>,
+        (asked, folder): (&[usize], &Folder),
+        complete: impl FnOnce(Case<'c>) -> Result<Case<'c>, MetricError>,
+    ) -> Result<Vec<Value>, Stopped> {
+        let case = Case::new(self.study.model, &image.photo, self.class(image), map)
+            .and_then(|case| case.identity(image.item.identity()).boxes(&image.boxes))
+            .map(|case| case.networks(&self.networks))
+            .and_then(complete);
+        let mut values = Vec::new();
+        for metric in self.metrics(asked, folder) {
+            let measured = match &case {
+                Ok(case) => caught(|| metric.measure(case).map_err(|e| e.to_string())),
+                Err(error) => Err(error.to_string()),
+            };
+            // What a method gives that was stopped on the way is no measurement.
+            if self.control.is_stopped() {
+                return Err(Stopped);
+            }
+            values.push(match measured {
+                Ok(Outcome::Value(value)) => Value::of(value, metric.name()),
+                Ok(Outcome::NotApplicable(reason)) => Value::NotApplicable(reason.to_string()),
+                Err(error) => Value::Failed(format!("{}: {error}", metric.name())),
+            });
+        }
+        Ok(values)
+    }
+
+    /// Hands a map that was measured to whoever looks on, and says what failed.
+    fn show(
+        &self,
+        name: &str,
+        (image, map): (&Loaded<'_>, ArrayView2<'_, f32>),
+        (row, metrics): Asked<'_>,
+        values: &[Value],
+        folder: &Folder,
+        watch: &mut dyn Watch,
+    ) {
+        for value in values {
+            if let Value::Failed(reason) = value {
+                watch.remark(&image.item.file, &format!("{name} failed: {reason}"));
+            }
+        }
+        // With what was known before.
+        let all = (0..folder.found.metrics().len()).map(|metric| {
+            if let Some(at) = metrics.iter().position(|&asked| asked == metric) {
+                return values[at].clone();
+            }
+            let image = image.at;
+            match folder.found.state(Place { image, row, metric }) {
+                State::Number(number) => Value::Number(number),
+                State::Failed => Value::Failed("it failed before".to_owned()),
+                State::NotApplicable | State::Missing => {
+                    Value::NotApplicable("it was not measured now".to_owned())
+                }
+            }
+        });
+        let all: Vec<Value> = all.collect();
+        let kept = watch.measured(&Shown {
+            method: row,
+            number: image.item.number,
+            photo: &image.photo,
+            map: map.reborrow(),
+            boxes: &image.boxes,
+            values: &all,
+        });
+        if let Err(error) = kept
+            && !self.has_complained.replace(true)
+        {
+            let text = format!("not everything that is shown could be kept: {error}");
+            watch.remark(&image.item.file, &text);
+        }
+    }
+
+    /// The rows of what knows nothing.
+    fn baseline(
+        &self,
+        name: &str,
+        asked: &[usize],
+        images: &[&Loaded<'_>],
+        folder: &Folder,
+    ) -> Result<Measured, Stopped> {
+        let [height, width] = self.size();
+        let rows = images.iter().map(|image| {
+            // Every image has its own, wherever its shard and its batch begin.
+            let seed = self.study.seed.wrapping_add(image.item.number as u64);
+            let map = match name {
+                "centre" => baseline::centre(height, width),
+                _ => baseline::random(height, width, seed),
+            };
+            Ok(RowRecord {
+                image: image.item.number,
+                seconds: 0.0,
+                values: self.measure(image, map.view(), (asked, folder), Ok)?,
+            })
+        });
+        Ok(Measured {
+            rows: rows.collect::<Result<_, _>>()?,
+            maps: BTreeMap::new(),
+        })
+    }
+}
+
+/// The row of an image that a method failed on.
+fn failed(
+    name: &str,
+    image: &Loaded<'_>,
+    asked: Asked<'_>,
+    error: &str,
+    watch: &mut dyn Watch,
+) -> RowRecord {
+    watch.remark(&image.item.file, &format!("{name} failed: {error}"));
+    let failed = Value::Failed(format!("{name}: {error}"));
+    RowRecord {
+        image: image.item.number,
+        seconds: 0.0,
+        values: vec![failed; asked.1.len()],
+    }
+}
+
+/// A map at the size of the images. One that has it stays as it is, to the bit.
+fn large(raw: &Array2<f32>, size: [usize; 2]) -> Array2<f32> {
+    match raw.dim() == (size[0], size[1]) {
+        true => raw.clone(),
+        false => first(&Saliency::new(raw.clone().insert_axis(Axis(0)), size).upsampled()),
+    }
+}
+
+/// The first of several maps; nothing where there is none.
+pub(super) fn first(maps: &Saliency) -> Array2<f32> {
+    match maps.maps().is_empty() {
+        true => Array2::zeros((0, 0)),
+        false => maps.maps().index_axis(Axis(0), 0).to_owned(),
+    }
+}
