@@ -34,6 +34,7 @@ mod receptive;
 mod record;
 mod registry;
 mod rules;
+mod run;
 mod together;
 
 pub use activation::{Activation, backward};

@@ -10,8 +10,9 @@ use crate::bound::BoundGraph;
 use crate::error::GraphError;
 use crate::graph::{NodeId, ValueId};
 use crate::operator::Shapes;
-use crate::pass::{Pass, Watch};
+use crate::pass::Pass;
 use crate::plan::{Plan, Step};
+use crate::run::Watch;
 
 /// Bytes of a number on a device.
 const SINGLE: u64 = 4;

@@ -23,8 +23,9 @@ use crate::graph::ValueId;
 use crate::heads::Heads;
 use crate::message::quoted;
 use crate::operator::{Known, Slots};
-use crate::pass::{Activations, Run, Watch};
+use crate::pass::Activations;
 use crate::plan;
+use crate::run::{Run, Watch};
 
 /// The values of a pass, kept.
 ///

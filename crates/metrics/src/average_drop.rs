@@ -25,7 +25,9 @@ use elucid_attribution::Configurable;
 use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
-use crate::metric::{Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, outcome};
+use crate::metric::{
+    Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome,
+};
 use crate::options::stated;
 use crate::probe::Probe;
 use crate::similarity::unit;
@@ -125,17 +127,7 @@ crate::options!(AverageDrop {
 });
 
 impl Metric for AverageDrop {
-    fn name(&self) -> &'static str {
-        self.info().name
-    }
-
-    fn direction(&self) -> Direction {
-        self.info().direction
-    }
-
-    fn needs(&self) -> Needs {
-        self.info().needs
-    }
+    described!();
 
     stated!();
 

@@ -30,7 +30,8 @@ use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
 use crate::insertion_deletion::usual_pixels;
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, outcome, setters,
+    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, described,
+    outcome, setters,
 };
 use crate::options::{TRUE_OR_FALSE, is_share, is_some_number, number_or, stated};
 use crate::subsets::{Effects, Features, Hiding};
@@ -202,17 +203,7 @@ crate::options!(FaithfulnessCorrelation {
 } check |metric| at_least_one("batch size", metric.batch_size));
 
 impl Metric for FaithfulnessCorrelation {
-    fn name(&self) -> &'static str {
-        self.info().name
-    }
-
-    fn direction(&self) -> Direction {
-        self.info().direction
-    }
-
-    fn needs(&self) -> Needs {
-        self.info().needs
-    }
+    described!();
 
     stated!();
 

@@ -33,7 +33,7 @@ use crate::error::MetricError;
 use crate::imputation::Imputation;
 use crate::metric::{
     BATCH_SIZE, Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, at_least_one,
-    number, or_reason, outcome, setters,
+    described, number, or_reason, outcome, setters,
 };
 use crate::options::{is_part, stated};
 use crate::order::descending;
@@ -327,17 +327,7 @@ crate::options!(InformationCurve {
 } check InformationCurve::check_percentages);
 
 impl Metric for InformationCurve {
-    fn name(&self) -> &'static str {
-        self.info().name
-    }
-
-    fn direction(&self) -> Direction {
-        self.info().direction
-    }
-
-    fn needs(&self) -> Needs {
-        self.info().needs
-    }
+    described!();
 
     stated!();
 

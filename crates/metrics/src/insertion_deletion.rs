@@ -43,8 +43,8 @@ use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, or_reason,
-    outcome, setters,
+    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, described,
+    or_reason, outcome, setters,
 };
 use crate::options::{number_or, stated};
 use crate::order::descending;
@@ -270,17 +270,7 @@ crate::options!(InsertionDeletion {
 } check |metric| at_least_one("batch size", metric.batch_size));
 
 impl Metric for InsertionDeletion {
-    fn name(&self) -> &'static str {
-        self.info().name
-    }
-
-    fn direction(&self) -> Direction {
-        self.info().direction
-    }
-
-    fn needs(&self) -> Needs {
-        self.info().needs
-    }
+    described!();
 
     stated!();
 

@@ -367,6 +367,20 @@ pub(crate) use setters;
 
 /// What the table says of a metric.
 macro_rules! described {
+    // By what the metric's own `info` says.
+    () => {
+        fn name(&self) -> &'static str {
+            self.info().name
+        }
+
+        fn direction(&self) -> crate::Direction {
+            self.info().direction
+        }
+
+        fn needs(&self) -> crate::Needs {
+            self.info().needs
+        }
+    };
     ($info:expr) => {
         fn name(&self) -> &'static str {
             $info.name

@@ -27,7 +27,7 @@ use crate::case::{Case, SCALES, Scale};
 use crate::error::MetricError;
 use crate::metric::{
     BATCH_SIZE, Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, at_least_one,
-    outcome, setters,
+    described, outcome, setters,
 };
 use crate::neighbours::{Neighbours, length, noisy, own};
 use crate::options::{is_positive, is_some_number, stated};
@@ -158,17 +158,7 @@ crate::options!(RelativeStability {
 } check |metric| at_least_one("batch size", metric.batch_size));
 
 impl Metric for RelativeStability {
-    fn name(&self) -> &'static str {
-        self.info().name
-    }
-
-    fn direction(&self) -> Direction {
-        self.info().direction
-    }
-
-    fn needs(&self) -> Needs {
-        self.info().needs
-    }
+    described!();
 
     stated!();
 
