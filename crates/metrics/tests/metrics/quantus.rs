@@ -85,8 +85,8 @@ impl Arrays {
     }
 
     /// Measures each case by `with`.
-    fn each<T>(&self, mut with: impl FnMut(Case<'_>) -> T) -> Vec<T> {
-        self.each_recorded(|case| with(case)).0
+    fn each<T>(&self, with: impl FnMut(Case<'_>) -> T) -> Vec<T> {
+        self.each_recorded(with).0
     }
 
     /// The same, and which images the network has seen of each case, each once, but for the image itself.
