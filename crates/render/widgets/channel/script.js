@@ -269,9 +269,10 @@
     value.style.background = valueColor(view.values[channel]);
     const name = document.createElement("span");
     name.className = "number";
+    name.textContent = channel;
     // What is seen is part of what is spoken, in the same order: whoever speaks to the page says what stands there.
-    name.append(unseen(", channel "), channel, unseen(`, rank ${view.ranks[channel] + 1} of ${view.order.length}`));
-    element.append(value, name);
+    const rank = unseen(`, rank ${view.ranks[channel] + 1} of ${view.order.length}`);
+    element.append(value, unseen(", channel "), name, rank);
 
     const choice = { channel, view: view.index };
     onPointer(element, () => pointAt(choice), () => pointAt(null));
