@@ -501,13 +501,13 @@ mod tests {
         let warning = "hide";
         let plain = SpatialView::new("true", maps());
         let page = widget().view(plain.clone()).render().unwrap();
-        assert!(!page.contains("class=\"warning\""));
+        assert!(!page.contains("class=\"caution\""));
         let page = widget()
             .view(plain)
             .view(SpatialView::new("smooth", maps()).replaced_gradients())
             .render()
             .unwrap();
-        assert!(page.contains("class=\"warning\"") && page.contains(warning));
+        assert!(page.contains("class=\"caution\"") && page.contains(warning));
     }
 
     #[test]
