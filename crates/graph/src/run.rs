@@ -201,20 +201,7 @@ impl<'m> Run<'m> {
             {
                 RuleUse::count(&mut self.rule_uses, &placed.rule.name(), 1);
             }
-            let outputs = execute(kernel, rule, Slots::new(inputs), &step.outputs);
-            let outputs = outputs.map_err(|reason| GraphError::Operator {
-                node: graph.label(node),
-                reason,
-            })?;
-            for ((&value, output), known) in node.outputs.iter().zip(outputs).zip(&step.outputs) {
-                if known.host.is_some() {
-                    continue;
-                }
-                check_output(self.model, step.node, &output, known)?;
-                if self.keeps || self.uses.contains_key(&value) {
-                    self.values.entry(value).or_insert(output);
-                }
-            }
+            self.make(step, kernel, rule, inputs)?;
             watch.ran(step, self.model, &plan);
         }
         Ok(())
@@ -246,14 +233,30 @@ impl<'m> Run<'m> {
                 taken
             }
         };
-        let outputs = execute(kernel, None, Slots::new(inputs), &step.outputs);
+        self.make(step, kernel, None, inputs)
+    }
+
+    /// Makes a step's outputs by a kernel, or by the rule in its place, and holds those that are read.
+    fn make(
+        &mut self,
+        step: &Step,
+        kernel: &Arc<dyn Kernel>,
+        rule: Option<Placed>,
+        inputs: Vec<Option<Activation>>,
+    ) -> Result<(), GraphError> {
+        let graph = self.model.graph();
+        let node = &graph.nodes[step.node.0];
+        let outputs = execute(kernel, rule, Slots::new(inputs), &step.outputs);
         let outputs = outputs.map_err(|reason| GraphError::Operator {
             node: graph.label(node),
             reason,
         })?;
         for ((&value, output), known) in node.outputs.iter().zip(outputs).zip(&step.outputs) {
+            if known.host.is_some() {
+                continue;
+            }
             check_output(self.model, step.node, &output, known)?;
-            if self.uses.contains_key(&value) {
+            if self.keeps || self.uses.contains_key(&value) {
                 self.values.entry(value).or_insert(output);
             }
         }

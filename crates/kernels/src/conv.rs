@@ -15,7 +15,7 @@ use crate::pointwise::Pointwise;
 use crate::product::{self, Columns, Grid, Product, Tap, Term, Weights};
 use crate::threads::{vectorised, with_scratch};
 use crate::window::{Axis, Geometry, window_setters};
-use crate::written::{for_each_part, written};
+use crate::written::{share_out, written};
 
 /// The parameters of a two-dimensional convolution, with ONNX's defaults. Pairs are height first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -227,7 +227,7 @@ impl Sizes {
         matrix: impl Fn(usize) -> Matrix<'a> + Send + Sync,
     ) -> Vec<f32> {
         written(n * self.groups * made * row, |y| {
-            for_each_part(y, made * row, |i, y, together| {
+            share_out(y, made * row, |i, y, together| {
                 let group = i % self.groups;
                 let epilogue = epilogue.of(group * made..(group + 1) * made);
                 let matrix = matrix(group);
@@ -439,7 +439,7 @@ impl Plan {
             };
             self.group((x, weights), epilogue, y, row, together);
         };
-        for_each_part(y, planes * row, work);
+        share_out(y, planes * row, work);
     }
 
     /// One group of one image.

@@ -7,7 +7,7 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use crate::conv::Epilogue;
-use crate::written::{for_each_part, written};
+use crate::written::{share_out, written};
 
 /// Columns and rows of the largest tile that a processor computes at once: parts that hold whole ones waste none.
 const TILE: [usize; 2] = [96, 4];
@@ -151,7 +151,7 @@ pub fn stacked<'m>(
 ) -> Vec<f32> {
     // Each part is a product, which is written as a whole.
     written(count * rows * columns, |y| {
-        for_each_part(y, rows * columns, |i, y, together| {
+        share_out(y, rows * columns, |i, y, together| {
             put_product(y, a(i), b(i), Epilogue::default(), together);
         });
     })

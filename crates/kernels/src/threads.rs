@@ -77,6 +77,7 @@ fn stay_awake(over: &AtomicBool) {
         }
     }
 }
+
 /// Below this many elements a task costs more to hand out than to do.
 pub(crate) const TASK: usize = 1 << 14;
 

@@ -21,7 +21,7 @@ pub(crate) fn written(len: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -
 
 /// Calls `f(i, part, together)` for each part of `len` numbers. As many as share out evenly have a thread each; all
 /// threads work together on what is left over.
-pub(crate) fn for_each_part<T: Send>(
+pub(crate) fn share_out<T: Send>(
     values: &mut [T],
     len: usize,
     f: impl Fn(usize, &mut [T], bool) + Send + Sync,

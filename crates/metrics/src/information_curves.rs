@@ -30,12 +30,13 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use crate::case::Case;
 use crate::error::MetricError;
+use crate::hidden::Hidden;
 use crate::imputation::Imputation;
 use crate::metric::{
     BATCH_SIZE, Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, at_least_one,
-    described, number, or_reason, outcome, setters,
+    described, or_reason, outcome, setters,
 };
-use crate::options::{is_part, stated};
+use crate::options::{check_percentages, is_part, joined, parted, stated};
 use crate::order::descending;
 use crate::pixel_flipping::ends;
 use crate::probe::{Curve, Probe};
@@ -102,12 +103,7 @@ impl InformationCurve {
 
     fn check_percentages(&self) -> Result<(), MetricError> {
         at_least_one("batch size", self.batch_size)?;
-        at_least_one("number of percentages", self.percentages.len())?;
-        for &percent in &self.percentages {
-            let is_part = |v| 0.0 < v && v < 100.0;
-            number("percentage", percent, is_part, "more than 0, less than 100")?;
-        }
-        Ok(())
+        check_percentages(&self.percentages)
     }
 
     fn run(&self, case: &Case<'_>) -> Result<Curve, Halt> {
@@ -120,7 +116,7 @@ impl InformationCurve {
         counts.sort_unstable();
         // Nothing put back, some, and the true image.
         counts.insert(0, 0);
-        let mut guess = flat_start(case, plane);
+        let mut guess = Hidden::Mean.pixels(case)?;
         let mut sizes = Vec::new();
         let mut failed = Ok(());
         let (mut guesses, probe) = (Vec::new(), Probe::new(case, self.batch_size)?);
@@ -214,17 +210,6 @@ fn area(curve: &Curve) -> f64 {
     areas.sum()
 }
 
-/// The mean of each channel everywhere.
-fn flat_start(case: &Case<'_>, plane: usize) -> Vec<f32> {
-    let means = case.pixels.chunks(plane).map(|channel| {
-        let sum: f64 = channel.iter().map(|&v| f64::from(v)).sum();
-        (sum / channel.len() as f64) as f32
-    });
-    means
-        .flat_map(|mean| std::iter::repeat_n(mean, plane))
-        .collect()
-}
-
 /// Fills into `guess` the image of which only the known pixels, and those that were put back, are known.
 fn fill(
     case: &Case<'_>,
@@ -309,13 +294,9 @@ impl Files {
 crate::options!(InformationCurve {
     {
         "percentages", "percentages of the pixels that are put back", "numbers joined by +",
-        |metric, _| {
-            let percentages: Vec<String> = metric.percentages.iter().map(f64::to_string).collect();
-            Some(percentages.join("+"))
-        },
+        |metric, _| Some(joined(&metric.percentages)),
         |metric, text| {
-            let parts = text.split('+').map(|part| part.trim().parse());
-            metric.percentages = parts.collect::<Result<_, _>>().ok()?;
+            metric.percentages = parted(text)?;
             Some(())
         }
     }

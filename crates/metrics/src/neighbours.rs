@@ -37,6 +37,10 @@ impl Neighbours {
         let method = case.method()?;
         let logits = case.network.layer(LOGITS)?;
         let together = images_together(case.network, &logits, case.image.dims(), self.batch_size);
+        let probe = match scored {
+            true => Some(Probe::new(case, together)?),
+            false => None,
+        };
         let mut done = 0;
         while done < self.samples {
             let rows = together.min(self.samples - done);
@@ -45,12 +49,9 @@ impl Neighbours {
                 pixels.extend(case.pixels.iter().map(|&x| change(x)));
             }
             let images = case.batch(pixels.clone());
-            let scores: Vec<f32> = match scored {
-                true => {
-                    let scores = Probe::new(case, rows)?.logits_of(images.clone())?;
-                    scores.into_iter().collect()
-                }
-                false => Vec::new(),
+            let scores: Vec<f32> = match &probe {
+                Some(probe) => probe.logits_of(images.clone())?.into_iter().collect(),
+                None => Vec::new(),
             };
             let explained = method.attribute(case.network, &images, case.target())?;
             let mut scores = scores.chunks(scores.len().div_ceil(rows).max(1));

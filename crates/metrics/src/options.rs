@@ -5,6 +5,7 @@
 //! [`Configuration`](crate::Configuration) by which a built metric says what it will do follow from the list.
 
 use crate::error::MetricError;
+use crate::metric::{at_least_one, number};
 
 /// The options of a metric, each described once: `options!(Metric { {…} {…} })`, as those of a method
 /// ([`elucid_attribution::options!`]), with [`MetricError`]. The metric implements
@@ -70,6 +71,27 @@ pub(crate) fn number_or(word: &str, text: &str) -> Option<Option<usize>> {
         text if text == word => Some(None),
         number => number.parse().ok().map(Some),
     }
+}
+
+/// Numbers joined by `+`.
+pub(crate) fn joined(numbers: &[f64]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(f64::to_string).collect();
+    numbers.join("+")
+}
+
+/// The inverse; `None` where one is no number.
+pub(crate) fn parted(text: &str) -> Option<Vec<f64>> {
+    let parts = text.split('+').map(|part| part.trim().parse());
+    parts.collect::<Result<_, _>>().ok()
+}
+
+/// Refuses percentages that leave nothing or all, and none of them.
+pub(crate) fn check_percentages(percentages: &[f64]) -> Result<(), MetricError> {
+    at_least_one("number of percentages", percentages.len())?;
+    percentages.iter().try_for_each(|&percent| {
+        let is_part = |v| 0.0 < v && v < 100.0;
+        number("percentage", percent, is_part, "more than 0, less than 100")
+    })
 }
 
 pub(crate) const TRUE_OR_FALSE: &str = "true or false";

@@ -34,10 +34,9 @@ use crate::case::{Case, SCALES, Scale};
 use crate::error::MetricError;
 use crate::imputation::Imputation;
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, number, outcome,
-    setters,
+    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, outcome, setters,
 };
-use crate::options::{is_not_negative, stated, words};
+use crate::options::{check_percentages, is_not_negative, joined, parted, stated, words};
 use crate::order::descending;
 use crate::probe::Probe;
 use crate::table::MetricInfo;
@@ -111,12 +110,7 @@ impl Road {
 
     fn check_percentages(&self) -> Result<(), MetricError> {
         at_least_one("batch size", self.batch_size)?;
-        at_least_one("number of percentages", self.percentages.len())?;
-        for &percent in &self.percentages {
-            let is_part = |v| 0.0 < v && v < 100.0;
-            number("percentage", percent, is_part, "more than 0, less than 100")?;
-        }
-        Ok(())
+        check_percentages(&self.percentages)
     }
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
@@ -188,13 +182,9 @@ crate::options!(Road {
     }
     {
         "percentages", "percentages of the pixels that are removed", "numbers joined by +",
-        |road, _| {
-            let percentages: Vec<String> = road.percentages.iter().map(f64::to_string).collect();
-            Some(percentages.join("+"))
-        },
+        |road, _| Some(joined(&road.percentages)),
         |road, text| {
-            let parts = text.split('+').map(|part| part.trim().parse());
-            road.percentages = parts.collect::<Result<_, _>>().ok()?;
+            road.percentages = parted(text)?;
             Some(())
         }
     }

@@ -32,14 +32,7 @@ pub fn conv2d(
     bias: Option<Tensor<1>>,
     conv: &Conv2d,
 ) -> Tensor<4> {
-    let [_, channels, height, width] = x.dims();
-    let dims = weight.dims();
-    conv.check(channels, dims);
-    if let Some(bias) = &bias {
-        assert_eq!(bias.dims(), [dims[0]], "a bias for each output channel");
-    }
-    let windows = conv.windows([height, width], dims);
-    if let Some(convolution) = Convolution::new(&x, &weight, bias.as_ref(), windows) {
+    if let Some(convolution) = Convolution::new(&x, &weight, bias.as_ref(), conv) {
         return operation::run(x, Arc::new(convolution));
     }
     let [top, left, bottom, right] = conv.pads;
@@ -65,11 +58,7 @@ pub fn conv2d_then(
     conv: &Conv2d,
     then: Pointwise,
 ) -> Option<Tensor<4>> {
-    let [_, channels, height, width] = x.dims();
-    let dims = weight.dims();
-    conv.check(channels, dims);
-    let windows = conv.windows([height, width], dims);
-    let convolution = Convolution::new(x, weight, bias, windows)?;
+    let convolution = Convolution::new(x, weight, bias, conv)?;
     let fused = Convolution {
         then: Some(then),
         ..convolution
@@ -133,13 +122,20 @@ struct Convolution {
 }
 
 impl Convolution {
-    /// `None` where weight and bias are not constants on burn's CPU backend, beside `x`.
+    /// `None` where weight and bias are not constants on burn's CPU backend, beside `x`. It panics as [`conv2d`] states.
     fn new(
         x: &Tensor<4>,
         weight: &Tensor<4>,
         bias: Option<&Tensor<1>>,
-        windows: Windows,
+        conv: &Conv2d,
     ) -> Option<Self> {
+        let [_, channels, height, width] = x.dims();
+        let dims = weight.dims();
+        conv.check(channels, dims);
+        if let Some(bias) = bias {
+            assert_eq!(bias.dims(), [dims[0]], "a bias for each output channel");
+        }
+        let windows = conv.windows([height, width], dims);
         if x.device() != weight.device() || x.dtype() != weight.dtype() {
             return None;
         }

@@ -5,16 +5,6 @@ use burn::tensor::DType;
 use burn::tensor::Tensor;
 use elucid_kernels::Planes;
 
-/// A contiguous `f32` tensor `[N, C, H, W]` in main memory. Clones share it.
-#[derive(Debug, Clone)]
-pub(crate) struct Host {
-    #[cfg(feature = "flex")]
-    tensor: burn::backend::flex::FlexTensor,
-    #[cfg(not(feature = "flex"))]
-    never: std::convert::Infallible,
-    dims: [usize; 4],
-}
-
 /// Whether a tensor holds `f32` on burn's CPU backend, outside of any autodiff graph.
 #[cfg(feature = "flex")]
 fn is_on_host<const D: usize>(x: &Tensor<D>) -> bool {
@@ -37,147 +27,8 @@ pub(crate) fn computes_on_host<const D: usize>(_: &Tensor<D>) -> bool {
     false
 }
 
-#[cfg(feature = "flex")]
-impl Host {
-    /// `None` on other backends, and for other kinds of numbers.
-    pub(crate) fn view(x: &Tensor<4>) -> Option<Self> {
-        use burn::backend::Flex;
-
-        if !is_on_host(x) {
-            return None;
-        }
-        let dims = x.dims();
-        let tensor = x.clone().try_into_primitive::<Flex>().ok()?;
-        Some(Self {
-            tensor: tensor.to_contiguous(),
-            dims,
-        })
-    }
-
-    pub(crate) fn values(&self) -> &[f32] {
-        self.tensor.storage()
-    }
-
-    /// A tensor beside this one.
-    pub(crate) fn tensor(&self, values: Vec<f32>, dims: [usize; 4]) -> Tensor<4> {
-        use burn::backend::Flex;
-        use burn::tensor::Shape;
-
-        Tensor::from_primitive::<Flex>(contiguous(values, Shape::from(dims)))
-    }
-}
-
-#[cfg(feature = "flex")]
-fn contiguous(values: Vec<f32>, shape: burn::tensor::Shape) -> burn::backend::flex::FlexTensor {
-    use burn::backend::flex::{FlexTensor, Layout};
-    use burn::tensor::Bytes;
-
-    FlexTensor::new(
-        Bytes::from_elems(values),
-        Layout::contiguous(shape),
-        DType::F32,
-    )
-}
-
-#[cfg(not(feature = "flex"))]
-impl Host {
-    pub(crate) fn view(_: &Tensor<4>) -> Option<Self> {
-        None
-    }
-
-    pub(crate) fn values(&self) -> &[f32] {
-        match self.never {}
-    }
-
-    pub(crate) fn tensor(&self, _: Vec<f32>, _: [usize; 4]) -> Tensor<4> {
-        match self.never {}
-    }
-}
-
-impl Numbers {
-    /// Those of a tensor behind a node that runs in main memory only.
-    pub(crate) fn expected(x: Tensor<4>) -> Self {
-        Self::of(x).expect("numbers in main memory, with gradients behind the node only")
-    }
-
-    /// What `f` makes of the numbers, in their place unless somebody else holds them, too.
-    pub(crate) fn changed(mut self, f: impl FnOnce(&mut [f32])) -> Tensor<4> {
-        if let Some(values) = self.in_place() {
-            f(values);
-            return self.into_tensor();
-        }
-        let mut values = self.values().to_vec();
-        f(&mut values);
-        self.made(values)
-    }
-}
-
-impl Host {
-    pub(crate) fn dims(&self) -> [usize; 4] {
-        self.dims
-    }
-
-    pub(crate) fn planes(&self) -> Planes<'_> {
-        Planes::new(self.values(), self.dims)
-    }
-}
-
-/// The numbers of a contiguous `f32` tensor in main memory, whatever its rank, which need not be that of the
-/// tensor's type. Clones share them.
-#[derive(Debug, Clone)]
-pub(crate) struct Numbers {
-    #[cfg(feature = "flex")]
-    tensor: burn::backend::flex::FlexTensor,
-    #[cfg(not(feature = "flex"))]
-    never: std::convert::Infallible,
-}
-
-#[cfg(feature = "flex")]
-impl Numbers {
-    /// `None` on other backends, and for other kinds of numbers.
-    pub(crate) fn of<const D: usize>(x: Tensor<D>) -> Option<Self> {
-        use burn::backend::Flex;
-
-        if !is_on_host(&x) {
-            return None;
-        }
-        let tensor = x.try_into_primitive::<Flex>().ok()?;
-        Some(Self {
-            tensor: tensor.to_contiguous(),
-        })
-    }
-
-    pub(crate) fn values(&self) -> &[f32] {
-        self.tensor.storage()
-    }
-
-    /// A tensor of this shape.
-    pub(crate) fn made<const D: usize>(&self, values: Vec<f32>) -> Tensor<D> {
-        use burn::backend::Flex;
-
-        let shape = self.tensor.layout().shape().clone();
-        Tensor::from_primitive::<Flex>(contiguous(values, shape))
-    }
-
-    /// A tensor of another shape.
-    pub(crate) fn shaped<const D: usize>(&self, values: Vec<f32>, shape: &[usize]) -> Tensor<D> {
-        use burn::backend::Flex;
-        use burn::tensor::Shape;
-
-        Tensor::from_primitive::<Flex>(contiguous(values, Shape::from(shape.to_vec())))
-    }
-
-    pub(crate) fn into_tensor<const D: usize>(self) -> Tensor<D> {
-        Tensor::from_primitive::<burn::backend::Flex>(self.tensor)
-    }
-
-    /// The numbers in their place, unless somebody else holds them, too.
-    pub(crate) fn in_place(&mut self) -> Option<&mut [f32]> {
-        self.tensor.try_storage_mut()
-    }
-}
-
-/// The numbers of an `f32` tensor in main memory, of any rank, where they lie: with steps between them. Clones share them.
+/// The numbers of an `f32` tensor in main memory where they lie, with steps between them, whatever its rank, which need not
+/// be that of the tensor's type. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Strided {
     #[cfg(feature = "flex")]
@@ -234,12 +85,24 @@ impl Strided {
         &self.tensor.storage()[self.tensor.layout().start_offset()..]
     }
 
+    /// All numbers of the tensor in their place, unless somebody else holds them, too.
+    fn in_place(&mut self) -> Option<&mut [f32]> {
+        self.tensor.try_storage_mut()
+    }
+
+    fn into_tensor<const D: usize>(self) -> Tensor<D> {
+        Tensor::from_primitive::<burn::backend::Flex>(self.tensor)
+    }
+
     /// A tensor beside this one.
     pub(crate) fn made<const D: usize>(values: Vec<f32>, shape: &[usize]) -> Tensor<D> {
         use burn::backend::Flex;
-        use burn::tensor::Shape;
+        use burn::backend::flex::{FlexTensor, Layout};
+        use burn::tensor::{Bytes, Shape};
 
-        Tensor::from_primitive::<Flex>(contiguous(values, Shape::from(shape.to_vec())))
+        let layout = Layout::contiguous(Shape::from(shape.to_vec()));
+        let tensor = FlexTensor::new(Bytes::from_elems(values), layout, DType::F32);
+        Tensor::from_primitive::<Flex>(tensor)
     }
 }
 
@@ -269,34 +132,99 @@ impl Strided {
         match self.never {}
     }
 
+    fn in_place(&mut self) -> Option<&mut [f32]> {
+        match self.never {}
+    }
+
+    fn into_tensor<const D: usize>(self) -> Tensor<D> {
+        match self.never {}
+    }
+
     pub(crate) fn made<const D: usize>(_: Vec<f32>, _: &[usize]) -> Tensor<D> {
         unreachable!("made of numbers that lie in main memory")
     }
 }
 
-#[cfg(not(feature = "flex"))]
+/// Those of a tensor, side by side.
+#[derive(Debug, Clone)]
+pub(crate) struct Numbers(Strided);
+
 impl Numbers {
-    pub(crate) fn of<const D: usize>(_: Tensor<D>) -> Option<Self> {
-        None
+    /// `None` on other backends, and for other kinds of numbers.
+    pub(crate) fn of<const D: usize>(x: Tensor<D>) -> Option<Self> {
+        Strided::of(x).map(|x| Self(x.contiguous()))
+    }
+
+    /// Those of a tensor behind a node that runs in main memory only.
+    pub(crate) fn expected(x: Tensor<4>) -> Self {
+        Self::of(x).expect("numbers in main memory, with gradients behind the node only")
     }
 
     pub(crate) fn values(&self) -> &[f32] {
-        match self.never {}
+        self.0.values()
     }
 
-    pub(crate) fn made<const D: usize>(&self, _: Vec<f32>) -> Tensor<D> {
-        match self.never {}
+    /// A tensor of this shape.
+    pub(crate) fn made<const D: usize>(&self, values: Vec<f32>) -> Tensor<D> {
+        Strided::made(values, self.0.shape())
     }
 
-    pub(crate) fn shaped<const D: usize>(&self, _: Vec<f32>, _: &[usize]) -> Tensor<D> {
-        match self.never {}
+    /// A tensor of another shape.
+    pub(crate) fn shaped<const D: usize>(&self, values: Vec<f32>, shape: &[usize]) -> Tensor<D> {
+        Strided::made(values, shape)
     }
 
     pub(crate) fn into_tensor<const D: usize>(self) -> Tensor<D> {
-        match self.never {}
+        self.0.into_tensor()
     }
 
+    /// The numbers in their place, unless somebody else holds them, too.
     pub(crate) fn in_place(&mut self) -> Option<&mut [f32]> {
-        match self.never {}
+        self.0.in_place()
+    }
+
+    /// What `f` makes of the numbers, in their place unless somebody else holds them, too.
+    pub(crate) fn changed(mut self, f: impl FnOnce(&mut [f32])) -> Tensor<4> {
+        if let Some(values) = self.in_place() {
+            f(values);
+            return self.into_tensor();
+        }
+        let mut values = self.values().to_vec();
+        f(&mut values);
+        self.made(values)
+    }
+}
+
+/// Those of a tensor `[N, C, H, W]`, side by side.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    numbers: Numbers,
+    dims: [usize; 4],
+}
+
+impl Host {
+    /// `None` on other backends, and for other kinds of numbers.
+    pub(crate) fn view(x: &Tensor<4>) -> Option<Self> {
+        Some(Self {
+            numbers: Numbers::of(x.clone())?,
+            dims: x.dims(),
+        })
+    }
+
+    pub(crate) fn values(&self) -> &[f32] {
+        self.numbers.values()
+    }
+
+    /// A tensor beside this one.
+    pub(crate) fn tensor(&self, values: Vec<f32>, dims: [usize; 4]) -> Tensor<4> {
+        Strided::made(values, &dims)
+    }
+
+    pub(crate) fn dims(&self) -> [usize; 4] {
+        self.dims
+    }
+
+    pub(crate) fn planes(&self) -> Planes<'_> {
+        Planes::new(self.values(), self.dims)
     }
 }

@@ -36,7 +36,7 @@ enum Layout {
     /// The files that may hold an image's map, by the image's number, the first that is there counts.
     Each(BTreeMap<usize, Vec<PathBuf>>),
     /// One array with an entry for each image.
-    Together(PathBuf),
+    Together(ArrayFile),
 }
 
 impl ForeignMaps {
@@ -74,7 +74,7 @@ impl ForeignMaps {
                         ),
                     });
                 }
-                Layout::Together(source.to_owned())
+                Layout::Together(array)
             }
         };
         Ok(Self {
@@ -112,7 +112,7 @@ impl ForeignMaps {
         let mut most = None;
         let mut missing = Vec::new();
         let together = match &self.layout {
-            Layout::Together(path) => Some(ArrayFile::open(path)?.shape()[1..].to_vec()),
+            Layout::Together(array) => Some(array.shape()[1..].to_vec()),
             Layout::Each(_) => None,
         };
         for item in items {
@@ -186,7 +186,7 @@ impl ForeignMaps {
                 let mut files = files.get(&number)?.iter();
                 files.find(|file| file.is_file()).cloned()
             }
-            Layout::Together(file) => Some(file.clone()),
+            Layout::Together(_) => Some(self.source.clone()),
         }
     }
 
@@ -200,10 +200,9 @@ impl ForeignMaps {
             file: self.source.clone(),
             reason: format!("the map of image {number} is not there any more"),
         })?;
-        let array = ArrayFile::open(&file)?;
         let values = match &self.layout {
-            Layout::Each(_) => array.read()?,
-            Layout::Together(_) => array.entry(number)?,
+            Layout::Each(_) => ArrayFile::open(&file)?.read()?,
+            Layout::Together(array) => array.entry(number)?,
         };
         flat(values).map_err(|reason| StudyError::Map { file, reason })
     }

@@ -304,11 +304,12 @@ impl Found {
             && !self.has_failed(image, row)
     }
 
-    /// Whether every metric of a method failed on an image, as it does where the method itself fails.
+    /// Whether every metric that is asked for of a method failed on an image, as it does where the method itself fails.
     fn has_failed(&self, image: usize, row: usize) -> bool {
         let start = (image * self.rows.len() + row) * self.metrics.len();
         let values = &self.values[start..start + self.metrics.len()];
-        values.iter().all(|value| *value == FAILED)
+        let mut values = values.iter().zip(self.wanted.row(image, row));
+        values.all(|(value, wanted)| !*wanted || *value == FAILED)
     }
 
     /// Where the map of an image under a method is kept, by the name that [`maps::read`](crate::maps::read) takes.
@@ -341,11 +342,17 @@ impl Found {
         self.count();
     }
 
-    /// The map of an image that could not be made is not asked for again by this process.
-    pub(crate) fn excuse_map(&mut self, image: usize, row: usize) {
-        if self.lacks_map(image, row) {
-            self.maps.open(self.planned.len() * self.rows.len());
-            self.maps.places[image * self.rows.len() + row] = EXCUSED;
+    /// The maps of images that could not be made are not asked for again by this process.
+    pub(crate) fn excuse_maps(&mut self, images: impl IntoIterator<Item = usize>, row: usize) {
+        let mut is_any = false;
+        for image in images {
+            if self.lacks_map(image, row) {
+                self.maps.open(self.planned.len() * self.rows.len());
+                self.maps.places[image * self.rows.len() + row] = EXCUSED;
+                is_any = true;
+            }
+        }
+        if is_any {
             self.count();
         }
     }

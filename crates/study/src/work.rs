@@ -362,9 +362,9 @@ impl<'a> Work<'a> {
                 }))?;
             }
         }
-        for image in images {
-            folder.found.excuse_map(image.at, row);
-        }
+        folder
+            .found
+            .excuse_maps(images.iter().map(|image| image.at), row);
         Ok(())
     }
 }

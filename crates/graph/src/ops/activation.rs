@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, activation};
-use elucid_rules::{Algebra, OpKind, Pointwise, pointwise};
+use elucid_rules::{Algebra, OpKind, Pointwise};
 
+use super::bent::bent;
 use super::pointwise::Function;
 use crate::activation::Activation;
 use crate::operator::{Kernel, Known, Operands, Operator, Refused, Resolved, Slots, facts};
@@ -244,7 +245,7 @@ impl Operator for Relu {
 impl Kernel for Relu {
     fn run(&self, mut inputs: Slots, _outputs: &[Known]) -> Vec<Activation> {
         let x = inputs.take(0).untyped();
-        vec![pointwise(x, Pointwise::Relu, activation::relu).into()]
+        vec![bent(x, Pointwise::Relu).into()]
     }
 
     fn windows(&self, reach: &Reach<'_>) -> Option<Windows> {

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
 use elucid_rules::Pointwise;
 
 use super::bent::bent;
@@ -18,55 +17,38 @@ use crate::registry::Entry;
 pub(super) const ENTRIES: &[Entry] = &[Entry::of("com.microsoft", "FusedConv", |a| {
     Ok(Arc::new(FusedConv {
         conv: Conv::read(a)?,
-        bend: Bend::read(a)?,
+        then: activation(a)?,
     }))
 })];
 
-/// The activation behind it.
-#[derive(Debug, Clone, Copy)]
-enum Bend {
-    None,
-    Relu,
-    Sigmoid,
-    Tanh,
-    LeakyRelu(f32),
-    Clip(f32, f32),
-    HardSigmoid(f32, f32),
-}
-
-impl Bend {
-    fn read(a: &Attributes) -> Result<Self, String> {
-        let parameters = a.floats("activation_params").unwrap_or_default();
-        let parameter = |i: usize, default: f32| parameters.get(i).copied().unwrap_or(default);
-        Ok(match a.text_or("activation", "") {
-            "" => Self::None,
-            "Relu" => Self::Relu,
-            "Sigmoid" => Self::Sigmoid,
-            "Tanh" => Self::Tanh,
-            "LeakyRelu" => Self::LeakyRelu(parameter(0, 0.01)),
-            "Clip" => Self::Clip(parameter(0, f32::MIN), parameter(1, f32::MAX)),
-            "HardSigmoid" => Self::HardSigmoid(parameter(0, 0.2), parameter(1, 0.5)),
-            other => return Err(format!("the activation \"{other}\" is not supported")),
-        })
-    }
-
-    fn of(self, x: Tensor<1>) -> Tensor<1> {
-        match self {
-            Self::None => x,
-            Self::Relu => bent(x, Pointwise::Relu),
-            Self::Sigmoid => bent(x, Pointwise::Sigmoid),
-            Self::Tanh => bent(x, Pointwise::Tanh),
-            Self::LeakyRelu(alpha) => bent(x, Pointwise::LeakyRelu { alpha }),
-            Self::Clip(min, max) => bent(x, Pointwise::Clip { min, max }),
-            Self::HardSigmoid(alpha, beta) => bent(x, Pointwise::HardSigmoid { alpha, beta }),
-        }
-    }
+/// The activation behind it, if there is one.
+fn activation(a: &Attributes) -> Result<Option<Pointwise>, String> {
+    let parameters = a.floats("activation_params").unwrap_or_default();
+    let parameter = |i: usize, default: f32| parameters.get(i).copied().unwrap_or(default);
+    Ok(Some(match a.text_or("activation", "") {
+        "" => return Ok(None),
+        "Relu" => Pointwise::Relu,
+        "Sigmoid" => Pointwise::Sigmoid,
+        "Tanh" => Pointwise::Tanh,
+        "LeakyRelu" => Pointwise::LeakyRelu {
+            alpha: parameter(0, 0.01),
+        },
+        "Clip" => Pointwise::Clip {
+            min: parameter(0, f32::MIN),
+            max: parameter(1, f32::MAX),
+        },
+        "HardSigmoid" => Pointwise::HardSigmoid {
+            alpha: parameter(0, 0.2),
+            beta: parameter(1, 0.5),
+        },
+        other => return Err(format!("the activation \"{other}\" is not supported")),
+    }))
 }
 
 #[derive(Debug)]
 struct FusedConv {
     conv: Conv,
-    bend: Bend,
+    then: Option<Pointwise>,
 }
 
 impl Operator for FusedConv {
@@ -80,7 +62,7 @@ impl Operator for FusedConv {
         }
         let kernel = Fused {
             conv,
-            bend: self.bend,
+            then: self.then,
         };
         Ok(Resolved::typed(kernel, shape, inputs.input(0)?.kind))
     }
@@ -89,7 +71,7 @@ impl Operator for FusedConv {
 #[derive(Debug)]
 struct Fused {
     conv: Convolution,
-    bend: Bend,
+    then: Option<Pointwise>,
 }
 
 impl Kernel for Fused {
@@ -97,18 +79,25 @@ impl Kernel for Fused {
         let weight = inputs.take(1);
         let bias = inputs.maybe(2).map(Activation::into_cast::<1>);
         let residual = inputs.maybe(3);
-        let mut y = self.conv.run(inputs.take(0), weight, bias).untyped();
+        let x = inputs.take(0);
+        if let (None, Some(then), 1 | 2) = (&residual, self.then, self.conv.axes.len()) {
+            return vec![self.conv.run_then(x, weight, bias, then)];
+        }
+        let mut y = self.conv.run(x, weight, bias).untyped();
         if let Some(residual) = residual {
             y = y + residual.untyped();
         }
-        vec![self.bend.of(y).into()]
+        vec![match self.then {
+            Some(then) => bent(y, then).into(),
+            None => y.into(),
+        }]
     }
 
     fn flops(&self, shapes: &Shapes) -> Option<u64> {
         let made = shapes.made();
         // A bias, what is added, and the function.
         let given = shapes.given() as u64 - 2;
-        let bent = u64::from(!matches!(self.bend, Bend::None));
+        let bent = u64::from(self.then.is_some());
         Some(self.conv.products(made, shapes) + made * (given + bent))
     }
 }

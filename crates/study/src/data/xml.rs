@@ -189,13 +189,8 @@ fn text_of<'a>(node: Node<'a, 'a>, name: &str) -> Option<&'a str> {
 }
 
 fn number(node: Node<'_, '_>, name: &str) -> Option<f32> {
-    let number: f32 = text_of_any(node, name)?.parse().ok()?;
+    let number: f32 = text_of(node, name)?.parse().ok()?;
     number.is_finite().then_some(number)
-}
-
-fn text_of_any(node: Node<'_, '_>, name: &str) -> Option<String> {
-    let child = node.children().find(|child| child.has_tag_name(name))?;
-    Some(child.text()?.trim().to_owned())
 }
 
 #[cfg(test)]

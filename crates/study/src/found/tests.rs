@@ -141,3 +141,40 @@ fn a_failure_is_no_news_of_what_was_measured() {
     );
     assert_eq!(found.number(0, 0, 1), Some(3.0));
 }
+
+/// A method that failed has no map to be made again, whatever metrics its part asks for.
+#[test]
+fn what_failed_lacks_no_map() {
+    let mut found = empty();
+    let seen = ImageRecord {
+        image: 0,
+        file: "0.png".to_owned(),
+        class: 0,
+        state: ImageState::Seen {
+            predicted: 0,
+            probability: 0.5,
+            note: None,
+        },
+    };
+    found.add(Record::Images(vec![seen])).unwrap();
+    found.keep_maps(vec![true; ROWS.len()], |_, _| true);
+    assert!(found.lacks_map(0, 0) && found.lacks_map(0, 1));
+    let failed = |method: &str, metrics: &[&str]| {
+        Record::Cell(CellRecord {
+            method: method.to_owned(),
+            metrics: metrics.iter().map(|m| (*m).to_owned()).collect(),
+            rows: vec![RowRecord {
+                image: 0,
+                seconds: 0.0,
+                values: vec![Value::Failed("a bug".to_owned()); metrics.len()],
+            }],
+            maps: None,
+        })
+    };
+    // One of two that are asked for, and the only one.
+    found.add(failed("a", &["x"])).unwrap();
+    found.add(failed("b", &["y"])).unwrap();
+    assert!(found.lacks_map(0, 0) && !found.lacks_map(0, 1));
+    found.excuse_maps([0], 0);
+    assert!(!found.lacks_map(0, 0));
+}

@@ -133,8 +133,9 @@ impl<'a> Work<'a> {
                         maps: None,
                     }))?;
                 }
-                folder.found.excuse_map(*at, row);
             }
+            let gone = reasons.iter().map(|(at, ..)| *at);
+            folder.found.excuse_maps(gone, row);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::error::InputError;
 use super::npy::Header;
 
 /// A `.npy` file of which only the header was read.
+#[derive(Clone)]
 pub struct ArrayFile {
     path: PathBuf,
     header: Header,

@@ -8,6 +8,7 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 pub(super) const MAX_HEADER: usize = 1 << 20;
 
 /// What stands in front of the numbers.
+#[derive(Clone)]
 pub(super) struct Header {
     descriptor: String,
     /// Bytes of a number.
