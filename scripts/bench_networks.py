@@ -144,7 +144,8 @@ PROGRAMS = {"onnxruntime": onnxruntime, "pytorch": pytorch}
 def elucid(program, path, batch, threads, repeats):
     side = side_of(path)
     command = [program, "profile", "--model", path, "--json", "--quiet", "--device", "cpu", "--backward"]
-    command += ["--batch", batch, "--size", side, "--repeat", repeats]
+    # Whatever a batch takes: what others need is not limited, either.
+    command += ["--batch", batch, "--size", side, "--repeat", repeats, "--memory-limit", "1TB"]
     environment = {**os.environ, "RAYON_NUM_THREADS": str(threads)}
     ran = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
     if ran.returncode != 0:

@@ -15,6 +15,7 @@ use crate::pointwise::Pointwise;
 use crate::product::{self, Columns, Grid, Product, Tap, Term, Weights};
 use crate::threads::{vectorised, with_scratch};
 use crate::window::{Axis, Geometry, window_setters};
+use crate::winograd;
 use crate::written::{share_out, written};
 
 /// The parameters of a two-dimensional convolution, with ONNX's defaults. Pairs are height first.
@@ -531,6 +532,9 @@ pub fn forward(x: Planes, weight: Planes, windows: &Windows, epilogue: Epilogue)
     {
         return y;
     }
+    if let Some(y) = winograd::forward(x, weight, windows, epilogue) {
+        return y;
+    }
     let ([n, ..], plane) = (x.dims(), windows.geometry.output_len());
     if sizes.is_pointwise() {
         return sizes.products(x, [n, sizes.outputs], plane, epilogue, |group| {
@@ -551,6 +555,9 @@ pub fn transpose(g: Planes, weight: Planes, windows: &Windows) -> Vec<f32> {
     if sizes.is_depthwise()
         && let Some(x) = depthwise::transpose(g, weight, windows)
     {
+        return x;
+    }
+    if let Some(x) = winograd::transpose(g, weight, windows) {
         return x;
     }
     let ([n, ..], plane) = (g.dims(), windows.geometry.input_len());

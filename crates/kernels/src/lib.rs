@@ -16,6 +16,7 @@ pub mod rows;
 pub mod steps;
 mod threads;
 pub mod window;
+pub mod winograd;
 mod written;
 
 pub use planes::Planes;

@@ -31,13 +31,13 @@ const WIDE: [usize; 2] = [4, 6];
 const SMALL: [usize; 2] = [2, 6];
 
 /// Numbers in the longest vectors.
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Columns of the widest panel.
 pub(crate) const WIDEST: usize = WIDE[0] * LANES;
 
 /// Terms that are summed up by themselves.
-const CHAIN: usize = 256;
+pub(crate) const CHAIN: usize = 256;
 
 /// Numbers of panels of columns over which a panel of weights goes at once: they stay in a second-level cache.
 const TILE: usize = 1 << 16;
@@ -199,7 +199,7 @@ impl Grid {
 
 /// A matrix that threads write different places of.
 #[derive(Debug, Clone, Copy)]
-struct Shared<'a> {
+pub(crate) struct Shared<'a> {
     start: *mut f32,
     len: usize,
     row: usize,
@@ -214,12 +214,60 @@ unsafe impl Send for Shared<'_> {}
 unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
-    fn new(values: &'a mut [MaybeUninit<f32>], row: usize) -> Self {
+    /// Over rows of `row` numbers.
+    pub fn new(values: &'a mut [MaybeUninit<f32>], row: usize) -> Self {
         Self {
             start: values.as_mut_ptr().cast(),
             len: values.len(),
             row,
             values: PhantomData,
+        }
+    }
+
+    /// Over one row.
+    pub fn over(values: &'a mut [f32]) -> Self {
+        Self {
+            start: values.as_mut_ptr(),
+            len: values.len(),
+            row: values.len(),
+            values: PhantomData,
+        }
+    }
+
+    /// Writes numbers from number `first` of a row on, which are those of one thread alone.
+    #[inline(always)]
+    pub fn put(&self, row: usize, first: usize, numbers: &[f32]) {
+        let place = self.at(row, 1, first, [numbers.len(), 1]);
+        let write = |numbers: &[f32], at: usize| {
+            // SAFETY: `place` begins as many numbers within the matrix as there are, of which these are some, and no other
+            // thread reads or writes them meanwhile.
+            #[allow(unsafe_code)]
+            unsafe {
+                place
+                    .add(at)
+                    .copy_from_nonoverlapping(numbers.as_ptr(), numbers.len());
+            }
+        };
+        // Whole vectors, the last of which may begin within the one before.
+        let (vectors, _) = numbers.as_chunks::<LANES>();
+        let Some(last) = numbers.last_chunk::<LANES>() else {
+            return write(numbers, 0);
+        };
+        for (i, vector) in vectors.iter().enumerate() {
+            write(vector, i * LANES);
+        }
+        write(last, numbers.len() - LANES);
+    }
+
+    /// Writes a vector to the first row, from number `first` on.
+    #[inline(always)]
+    pub fn put_vector<S: Simd>(&self, _: S, first: usize, numbers: S::f32s) {
+        let place = self.at(0, 1, first, [S::F32_LANES, 1]);
+        // SAFETY: `place` begins as many numbers within the matrix as a vector has, and no other thread reads or writes them
+        // meanwhile.
+        #[allow(unsafe_code)]
+        unsafe {
+            place.cast::<S::f32s>().write_unaligned(numbers);
         }
     }
 

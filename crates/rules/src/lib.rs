@@ -37,6 +37,7 @@ pub use elucid_kernels::conv::Conv2d;
 pub use elucid_kernels::lrn::Lrn;
 pub use elucid_kernels::pointwise::Pointwise;
 pub use elucid_kernels::pool::{Pool2d, PoolError};
+pub use elucid_kernels::winograd;
 pub use error::RuleError;
 pub use join::cat;
 pub use kind::{Algebra, InvalidOpKind, OpKind, Operator};

@@ -223,3 +223,53 @@ fn groups() {
     let pointwise = Conv2d::default().groups(8);
     Case::new(pointwise, [1, 32, 5, 5], 1, [1, 1]).check();
 }
+
+/// Planes of many windows of 3 x 3 next to each other, by fewer products than windows have elements and one by one: images
+/// of odd and of even sides, of one tile more or less than vectors have, several at a time, groups, padding of 0 to 2.
+#[test]
+fn by_minimal_filtering() {
+    let check = |conv: Conv2d, x: [usize; 4], outputs: usize| {
+        let weight = [outputs, x[1] / conv.groups, 3, 3];
+        Case { conv, x, weight }.check();
+    };
+    let padded = |pads: [usize; 4]| Conv2d::default().pads(pads);
+    let same = padded([1; 4]);
+    for side in [11, 12, 14, 15, 28, 31, 33, 35] {
+        check(same, [1, 40, side, side], 43);
+    }
+    check(same, [3, 64, 14, 13], 64);
+    check(same, [5, 70, 9, 14], 33);
+    check(same, [2, 64, 7, 90], 50);
+    check(same, [1, 24, 120, 112], 33);
+    check(same.groups(3), [2, 96, 28, 28], 3 * 36);
+    check(same, [1, 300, 28, 28], 17);
+    for pads in [[0; 4], [2; 4], [0, 1, 2, 1], [1, 2, 0, 0], [2, 0, 0, 2]] {
+        check(padded(pads), [1, 40, 20, 21], 40);
+    }
+    // More padding than windows have elements: the definition's way.
+    check(padded([3, 1, 4, 0]), [1, 40, 20, 21], 40);
+}
+
+/// What no window of an output sees makes nothing of it, however large it is.
+#[test]
+fn minimal_filtering_stays_within_windows() {
+    let conv = Conv2d::default().pads([1; 4]);
+    let (x, weight) = ([1, 64, 28, 28], [64, 64, 3, 3]);
+    let mut values = vec![0.0; x.iter().product()];
+    // A column of large numbers in each channel.
+    for row in values.chunks_exact_mut(28) {
+        row[9] = 1e9;
+    }
+    let weights = numbers(weight.iter().product(), 5);
+    let windows = conv.windows([28, 28], weight);
+    let y = conv::forward(
+        Planes::new(&values, x),
+        Planes::new(&weights, weight),
+        &windows,
+        Epilogue::default(),
+    );
+    for (i, y) in y.iter().enumerate() {
+        let is_seen = (8..=10).contains(&(i % 28));
+        assert_eq!(*y != 0.0, is_seen, "column {}", i % 28);
+    }
+}
