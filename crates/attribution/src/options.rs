@@ -279,12 +279,12 @@ impl Setting for Numbers {
     }
 }
 
-/// Values that are called by a word: the enum, reading, writing, and the list of words.
+/// Values that are called by a word: the enum, reading, writing, the list of words, and the default if there is one.
 ///
 /// ```ignore
 /// words! {
 ///     /// What rustdoc says of the type.
-///     pub enum Ties: "ties", TIES = "first or share" {
+///     pub enum Ties: "ties", TIES = "first or share", default First {
 ///         /// What rustdoc says of the value.
 ///         First = "first",
 ///         /// The list may say more of a word than the word.
@@ -295,7 +295,8 @@ impl Setting for Numbers {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! words {
-    ($error:ty; $(#[$meta:meta])* $vis:vis enum $type:ident: $option:literal, $words:ident = $list:literal {
+    ($error:ty; $(#[$meta:meta])* $vis:vis enum $type:ident: $option:literal, $words:ident = $list:literal
+     $(, default $default:ident)? {
         $($(#[$of:meta])* $value:ident = $word:literal),* $(,)?
     }) => {
         $(#[$meta])*
@@ -325,6 +326,14 @@ macro_rules! words {
                 })
             }
         }
+
+        $(
+            impl Default for $type {
+                fn default() -> Self {
+                    Self::$default
+                }
+            }
+        )?
 
         $crate::settings!($type);
     };

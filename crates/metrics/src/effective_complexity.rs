@@ -15,7 +15,7 @@
 use elucid_attribution::Configurable;
 
 use crate::case::Case;
-use crate::metric::{Category, Direction, Halt, measures};
+use crate::metric::{Halt, info, measures};
 use crate::options::{TRUE_OR_FALSE, is_share};
 use crate::table::MetricInfo;
 
@@ -72,12 +72,7 @@ crate::options!(EffectiveComplexity {
 
 measures!(EffectiveComplexity as METRIC);
 
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "effective-complexity",
-    "Effective complexity",
-    Direction::Smaller,
-    "Nguyen and Martinez 2020; Quantus",
-    |options| options.apply(EffectiveComplexity::new()),
-)
-.category(Category::Complexity)
-.options(EffectiveComplexity::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "effective-complexity": "Effective complexity", Smaller, Complexity, needs(), "Nguyen and Martinez 2020; Quantus";
+    EffectiveComplexity::OPTIONS, EffectiveComplexity::new()
+);

@@ -29,9 +29,7 @@
 use elucid_attribution::{Configurable, Setting};
 
 use crate::case::{Case, SCALES, Scale};
-use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Needs, at_least_one, measures, setters,
-};
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, info, measures, setters};
 use crate::options::{TRUE_OR_FALSE, is_positive, is_some_number};
 use crate::probe::Probe;
 use crate::table::MetricInfo;
@@ -230,20 +228,7 @@ crate::options!(Infidelity {
 
 measures!(Infidelity as METRIC);
 
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "infidelity",
-    "Infidelity",
-    Direction::Smaller,
-    "Yeh et al. 2019; Captum",
-    |options| {
-        let metric = Infidelity::noise(0.003);
-        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-    },
-)
-.category(Category::Faithfulness)
-.needs(Needs {
-    attribution: true,
-    ..Needs::SCORES
-})
-.random()
-.options(Infidelity::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "infidelity": "Infidelity", Smaller, Faithfulness, needs(scores, attribution), "Yeh et al. 2019; Captum";
+    Infidelity::OPTIONS, Infidelity::noise(0.003), batch_size, seed
+);

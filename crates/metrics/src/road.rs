@@ -34,7 +34,7 @@ use crate::case::{Case, SCALES, Scale};
 use crate::error::MetricError;
 use crate::imputation::Imputation;
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, outcome, setters,
+    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, info, outcome, setters,
 };
 use crate::options::{check_percentages, is_not_negative, joined, parted, stated, words};
 use crate::order::descending;
@@ -43,10 +43,8 @@ use crate::table::MetricInfo;
 
 words! {
     /// Which pixels are removed.
-    #[derive(Default)]
-    pub enum Order: "order", ORDERS = "combined, most or least" {
+    pub enum Order: "order", ORDERS = "combined, most or least", default Combined {
         /// Half the difference of the two others.
-        #[default]
         Combined = "combined",
         /// The most relevant first.
         Most = "most",
@@ -222,17 +220,7 @@ impl Metric for Road {
     }
 }
 
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "road",
-    "ROAD, remove and debias",
-    Direction::Larger,
-    "Rong et al. 2022",
-    |options| {
-        let metric = Road::combined();
-        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-    },
-)
-.category(Category::Faithfulness)
-.needs(Needs::SCORES)
-.random()
-.options(Road::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "road": "ROAD, remove and debias", Larger, Faithfulness, needs(scores), "Rong et al. 2022";
+    Road::OPTIONS, Road::combined(), batch_size, seed
+);

@@ -34,10 +34,8 @@ use crate::work::{Context, to_vec};
 
 words! {
     /// How the heads of a block are taken together.
-    #[derive(Default)]
-    pub enum HeadFusion: "heads", FUSIONS = "mean, max or min" {
+    pub enum HeadFusion: "heads", FUSIONS = "mean, max or min", default Mean {
         /// By their mean.
-        #[default]
         Mean = "mean",
         /// By the largest of each entry.
         Max = "max",
