@@ -43,7 +43,7 @@ use crate::case::Case;
 use crate::hidden::{HIDDEN, Hidden};
 use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, measures, setters};
 use crate::options::number_or;
-use crate::order::descending;
+use crate::order::{copy_pixels, descending};
 pub use crate::probe::Curve;
 use crate::probe::Probe;
 use crate::table::{MetricInfo, MetricOption};
@@ -142,11 +142,12 @@ impl InsertionDeletion {
         let changed = |step: usize| (step * pixels).min(plane);
         let scores = Probe::new(case, self.batch_size)?.scores(steps + 1, |step, batch| {
             if let Some(before) = step.checked_sub(1) {
-                for &i in &order[changed(before)..changed(step)] {
-                    for c in 0..case.channels() {
-                        now[c * plane + i] = then[c * plane + i];
-                    }
-                }
+                copy_pixels(
+                    &order[changed(before)..changed(step)],
+                    plane,
+                    &then,
+                    &mut now,
+                );
             }
             batch.extend(&now);
         })?;

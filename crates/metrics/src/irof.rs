@@ -26,7 +26,7 @@ use crate::hidden::{HIDDEN, Hidden};
 use crate::metric::{
     BATCH_SIZE, Halt, NotApplicable, at_least_one, curve, info, measures, setters,
 };
-use crate::order::descending_of;
+use crate::order::{copy_pixels, descending_of};
 use crate::probe::{Curve, Probe};
 use crate::subsets::Features;
 use crate::table::MetricInfo;
@@ -96,11 +96,7 @@ impl Irof {
                 if let Some(before) = step.checked_sub(1) {
                     let pixels = segments.of(order[before]);
                     removed += pixels.len();
-                    for &pixel in pixels {
-                        for at in (pixel..now.len()).step_by(plane) {
-                            now[at] = hidden[at];
-                        }
-                    }
+                    copy_pixels(pixels, plane, &hidden, &mut now);
                 }
                 fractions.push(removed as f64 / plane as f64);
                 batch.extend(&now);

@@ -21,7 +21,7 @@ use crate::case::Case;
 use crate::hidden::{HIDDEN, Hidden};
 use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, measures, setters};
 use crate::options::{is_some_number, words};
-use crate::order::descending;
+use crate::order::{copy_pixels, descending};
 use crate::probe::{Curve, Probe};
 use crate::table::MetricInfo;
 
@@ -94,11 +94,7 @@ impl Monotonicity {
         let mut shown = 0;
         let mut fractions = Vec::with_capacity(groups.len());
         let scores = Probe::new(case, self.batch_size)?.scores(groups.len(), |i, batch| {
-            for &pixel in groups[i] {
-                for at in (pixel..now.len()).step_by(plane) {
-                    now[at] = case.pixels[at];
-                }
-            }
+            copy_pixels(groups[i], plane, &case.pixels, &mut now);
             shown += groups[i].len();
             fractions.push(shown as f64 / plane as f64);
             batch.extend(&now);

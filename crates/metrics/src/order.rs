@@ -1,4 +1,4 @@
-//! Orders of pixels.
+//! Orders of pixels, and pixels in an order.
 
 use std::cmp::Ordering;
 
@@ -15,4 +15,13 @@ pub(crate) fn descending_of<T: PartialOrd>(values: &[T]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[b].partial_cmp(&values[a]).unwrap_or(Ordering::Equal));
     order
+}
+
+/// Copies these pixels, with all their channels, from an image `[C, H, W]` to another of the same size.
+pub(crate) fn copy_pixels(pixels: &[usize], plane: usize, from: &[f32], to: &mut [f32]) {
+    for &pixel in pixels {
+        for at in (pixel..to.len()).step_by(plane) {
+            to[at] = from[at];
+        }
+    }
 }

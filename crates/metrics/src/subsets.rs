@@ -6,6 +6,7 @@ use ndarray::Array2;
 use crate::case::Case;
 use crate::hidden::Hidden;
 use crate::metric::Halt;
+use crate::order::copy_pixels;
 use crate::probe::Probe;
 
 /// Groups of pixels that are hidden together: each pixel is in one.
@@ -114,12 +115,9 @@ impl Hiding<'_> {
             next(i, &mut subset);
             let mut sum = 0.0;
             for &feature in &subset {
-                for &pixel in self.features.of(feature) {
-                    sum += weights[pixel];
-                    for at in (pixel..hidden.len()).step_by(plane) {
-                        batch[from + at] = hidden[at];
-                    }
-                }
+                let pixels = self.features.of(feature);
+                pixels.iter().for_each(|&pixel| sum += weights[pixel]);
+                copy_pixels(pixels, plane, &hidden, &mut batch[from..]);
             }
             foretold.push(sum);
         })?;
