@@ -36,7 +36,7 @@ use crate::metric::{
     BATCH_SIZE, Halt, NotApplicable, at_least_one, curve, info, measures, setters,
 };
 use crate::options::{check_percentages, is_part, joined, parted};
-use crate::order::descending;
+use crate::order::{descending, draw};
 use crate::pixel_flipping::ends;
 use crate::probe::{Curve, Probe};
 use crate::table::MetricInfo;
@@ -185,9 +185,8 @@ impl InformationCurve {
         let count = ((self.kept * plane as f64).round() as usize).clamp(1, plane);
         let mut order: Vec<usize> = (0..plane).collect();
         let mut known = vec![false; plane];
-        for place in 0..count {
-            order.swap(place, place + random.below(plane - place));
-            known[order[place]] = true;
+        for &pixel in draw(&mut order, count, &mut random) {
+            known[pixel] = true;
         }
         known
     }

@@ -6,7 +6,7 @@ use ndarray::Array2;
 use crate::case::Case;
 use crate::hidden::Hidden;
 use crate::metric::Halt;
-use crate::order::copy_pixels;
+use crate::order::{copy_pixels, draw};
 use crate::probe::Probe;
 
 /// Groups of pixels that are hidden together: each pixel is in one.
@@ -82,14 +82,9 @@ impl Hiding<'_> {
         sizes: &[usize],
         random: &mut Random,
     ) -> Result<Effects, Halt> {
-        let count = self.features.count();
-        let mut order: Vec<usize> = (0..count).collect();
+        let mut order: Vec<usize> = (0..self.features.count()).collect();
         self.effects(case, sizes.len(), |i, subset| {
-            // Any order is as good to begin with.
-            for place in 0..sizes[i].min(count) {
-                order.swap(place, place + random.below(count - place));
-                subset.push(order[place]);
-            }
+            subset.extend_from_slice(draw(&mut order, sizes[i], random));
         })
     }
 
