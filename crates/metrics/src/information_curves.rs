@@ -115,7 +115,6 @@ impl InformationCurve {
         counts.insert(0, 0);
         let mut guess = Hidden::Mean.pixels(case)?;
         let mut sizes = Vec::new();
-        let mut failed = Ok(());
         let (mut guesses, probe) = (Vec::new(), Probe::new(case, self.batch_size)?);
         let scores = probe.scores_and(
             counts.len() + 1,
@@ -124,25 +123,18 @@ impl InformationCurve {
                 match counts.get(i) {
                     None => batch.extend(&case.pixels),
                     Some(&count) => {
-                        let filled = fill(case, &known, &order[..count], &mut guess);
-                        if let (Err(error), Ok(())) = (filled, &failed) {
-                            failed = Err(error);
-                        }
+                        fill(case, &known, &order[..count], &mut guess)?;
                         batch.extend(&guess);
                     }
                 }
-                match files.size(&batch[from..]) {
-                    Ok(size) => sizes.push(size as f64),
-                    Err(error) if failed.is_ok() => failed = Err(error),
-                    Err(_) => {}
-                }
+                sizes.push(files.size(&batch[from..])? as f64);
+                Ok(())
             },
             |scores| {
                 let own = scores[case.class];
                 guesses.push(scores.iter().all(|&other| other <= own));
             },
         )?;
-        failed?;
         let last = counts.len();
         let probability = |i: usize| scores[i].probability;
         if !scores[0].is_probability {

@@ -153,13 +153,9 @@ impl Road {
         counts.sort_unstable();
         let mut random = case.random(self.seed);
         let mut guess = case.pixels.clone();
-        let mut unsolved = Ok(());
-        let scores = Probe::new(case, self.batch_size)?.scores(counts.len(), |i, batch| {
+        let removed = |i: usize, batch: &mut Vec<f32>| {
             let imputation = Imputation::new(h, w, &order[..counts[i]]);
-            let solved = imputation.fill(&case.pixels, &mut guess, plane);
-            if let (Err(error), Ok(())) = (solved, &unsolved) {
-                unsolved = Err(error);
-            }
+            imputation.fill(&case.pixels, &mut guess, plane)?;
             let from = batch.len();
             batch.extend(&guess);
             for channel in batch[from..].chunks_mut(plane) {
@@ -167,8 +163,10 @@ impl Road {
                     channel[at] += (noise * random.normal_double()) as f32;
                 }
             }
-        })?;
-        unsolved?;
+            Ok(())
+        };
+        let scores =
+            Probe::new(case, self.batch_size)?.scores_and(counts.len(), removed, |_| {})?;
         let sum: f64 = scores.iter().map(|score| score.probability).sum();
         Ok(sum / scores.len() as f64)
     }
