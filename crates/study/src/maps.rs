@@ -20,8 +20,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
+use elucid_attribution::Saliency;
 use elucid_models::sha256;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 
@@ -45,6 +46,22 @@ pub fn folder(method: &str) -> String {
     match name == method {
         true => name,
         false => format!("{name}_{}", &sha256::of_bytes(method.as_bytes())[..8]),
+    }
+}
+
+/// A map at the size of the images. One that has it stays as it is, to the bit.
+pub(crate) fn large(raw: &Array2<f32>, size: [usize; 2]) -> Array2<f32> {
+    match raw.dim() == (size[0], size[1]) {
+        true => raw.clone(),
+        false => first(&Saliency::new(raw.clone().insert_axis(Axis(0)), size).upsampled()),
+    }
+}
+
+/// The first of several maps; nothing where there is none.
+pub(crate) fn first(maps: &Saliency) -> Array2<f32> {
+    match maps.maps().is_empty() {
+        true => Array2::zeros((0, 0)),
+        false => maps.maps().index_axis(Axis(0), 0).to_owned(),
     }
 }
 
