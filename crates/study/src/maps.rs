@@ -152,18 +152,11 @@ pub fn list(study: &Path, method: &str) -> Result<BTreeMap<String, u64>, StudyEr
     let name = folder(method);
     let within = study.join(MAPS).join(&name);
     let cannot = StudyError::file("read", &within);
-    let entries = match fs::read_dir(&within) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        entries => entries.map_err(&cannot)?,
-    };
     let mut found = BTreeMap::new();
-    for entry in entries {
-        let entry = entry.map_err(&cannot)?;
+    for entry in files::with_ending(&within, ENDING)? {
         let file = entry.file_name().to_string_lossy().into_owned();
-        if Path::new(&file).extension().is_some_and(|e| e == ENDING) {
-            let bytes = entry.metadata().map_err(&cannot)?.len();
-            found.insert(format!("{name}/{file}"), bytes);
-        }
+        let bytes = entry.metadata().map_err(&cannot)?.len();
+        found.insert(format!("{name}/{file}"), bytes);
     }
     Ok(found)
 }
