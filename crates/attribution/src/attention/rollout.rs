@@ -17,8 +17,8 @@
 //! not in its own method.
 
 use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, ImageBatch};
-use ndarray::{Array3, Ix3};
+use elucid_graph::Activation;
+use ndarray::{Array3, ArrayD, Ix3};
 
 use super::blocks::AttentionBlock;
 use super::query::{AttentionQuery, QUERIES};
@@ -27,9 +27,7 @@ use crate::attribution::Attribution;
 use crate::attributor::{Attributor, method, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
-use crate::network::Network;
-use crate::options::{Configurable, words};
-use crate::target::Target;
+use crate::options::words;
 use crate::work::{Context, to_vec};
 
 words! {
@@ -61,25 +59,15 @@ method! {
 impl AttentionRollout {
     setup_builders!(batch_size, progress);
 
-    /// The whole of `R` for each image, `[N, tokens, tokens]`: what each token, by row, has from each, by column.
-    ///
-    /// # Errors
-    ///
-    /// As [`Attributor::attribute`], and [`AttributionError::TooLarge`].
-    pub fn matrix(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: &Target,
-    ) -> Result<Array3<f32>, AttributionError> {
-        self.check_options()?;
-        let reader = Reader::new(
-            METHOD.name,
-            &Context::new(network, images, target, &self.setup)?,
-        )?;
+    matrix! {
+        /// The whole of `R` for each image, `[N, tokens, tokens]`: what each token, by row, has from each, by column.
+    }
+
+    fn whole(&self, work: &Context<'_>) -> Result<ArrayD<f32>, AttributionError> {
+        let reader = Reader::new(METHOD.name, work)?;
         reader.afford_matrix(reader.tokens()?)?;
         let (values, _) = reader.each(|seen| self.rolled(seen, seen.identity(reader.last())?))?;
-        in_three(values)
+        Ok(values)
     }
 
     /// `rows Â_L ... Â_1`.
@@ -166,7 +154,7 @@ impl Attributor for AttentionRollout {
 }
 
 /// Values `[N, tokens, tokens]` as an array of three axes.
-pub(super) fn in_three(values: ndarray::ArrayD<f32>) -> Result<Array3<f32>, AttributionError> {
+pub(super) fn in_three(values: ArrayD<f32>) -> Result<Array3<f32>, AttributionError> {
     let got = values.shape().to_vec();
     let three = values.into_dimensionality::<Ix3>();
     three.map_err(|_| AttributionError::ReadBack {
