@@ -20,7 +20,7 @@
 use elucid_attribution::Configurable;
 
 use crate::case::Case;
-use crate::metric::{Halt, NotApplicable, info, measures};
+use crate::metric::{Halt, NotApplicable, flags, info, measures};
 use crate::options::{TRUE_OR_FALSE, words};
 use crate::table::MetricInfo;
 
@@ -48,10 +48,9 @@ impl AttributionLocalisation {
         Self::default()
     }
 
-    /// In proportion to the share of the image that the object covers.
-    pub fn weighted(mut self) -> Self {
-        self.weighted = true;
-        self
+    flags! {
+        /// In proportion to the share of the image that the object covers.
+        weighted => weighted,
     }
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {

@@ -24,7 +24,7 @@ use elucid_attribution::Configurable;
 
 use crate::case::Case;
 use crate::hidden::{HIDDEN, Hidden};
-use crate::metric::{Halt, NotApplicable, info, measures};
+use crate::metric::{Halt, NotApplicable, forms, info, measures};
 use crate::probe::Probe;
 use crate::similarity::unit;
 use crate::table::MetricInfo;
@@ -52,19 +52,13 @@ impl AverageDrop {
         }
     }
 
-    /// The share of the probability that is lost.
-    pub fn drop() -> Self {
-        Self::new(Change::Drop)
-    }
-
-    /// Whether the probability rises.
-    pub fn increase() -> Self {
-        Self::new(Change::Increase)
-    }
-
-    /// The share of what the probability lacks that is won.
-    pub fn gain() -> Self {
-        Self::new(Change::Gain)
+    forms! {
+        /// The share of the probability that is lost.
+        drop => Change::Drop,
+        /// Whether the probability rises.
+        increase => Change::Increase,
+        /// The share of what the probability lacks that is won.
+        gain => Change::Gain,
     }
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {

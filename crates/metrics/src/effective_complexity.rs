@@ -15,7 +15,7 @@
 use elucid_attribution::Configurable;
 
 use crate::case::Case;
-use crate::metric::{Halt, info, measures};
+use crate::metric::{Halt, flags, info, measures};
 use crate::options::{TRUE_OR_FALSE, is_share};
 use crate::table::MetricInfo;
 
@@ -42,10 +42,9 @@ impl EffectiveComplexity {
         }
     }
 
-    /// Their share of all pixels.
-    pub fn share(mut self) -> Self {
-        self.share = true;
-        self
+    flags! {
+        /// Their share of all pixels.
+        share => share,
     }
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {

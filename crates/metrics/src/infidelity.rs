@@ -29,7 +29,7 @@
 use elucid_attribution::{Configurable, Setting};
 
 use crate::case::{Case, SCALES, Scale};
-use crate::metric::{BATCH_SIZE, Halt, at_least_one, info, measures, setters};
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, flags, info, measures, setters};
 use crate::options::{TRUE_OR_FALSE, is_positive, is_some_number};
 use crate::probe::Probe;
 use crate::table::MetricInfo;
@@ -80,16 +80,11 @@ impl Infidelity {
         Self::new(Change::Square(side))
     }
 
-    /// The attribution holds contributions of whole pixels, not what a change of one unit does.
-    pub fn contributions(mut self) -> Self {
-        self.contributions = true;
-        self
-    }
-
-    /// Scales the attribution so that the value is smallest.
-    pub fn normalised(mut self) -> Self {
-        self.normalised = true;
-        self
+    flags! {
+        /// The attribution holds contributions of whole pixels, not what a change of one unit does.
+        contributions => contributions,
+        /// Scales the attribution so that the value is smallest.
+        normalised => normalised,
     }
 
     /// What the strength of the noise is measured in, the image's deviation by default.

@@ -33,7 +33,7 @@ use crate::error::MetricError;
 use crate::hidden::Hidden;
 use crate::imputation::Imputation;
 use crate::metric::{
-    BATCH_SIZE, Halt, NotApplicable, at_least_one, curve, info, measures, setters,
+    BATCH_SIZE, Halt, NotApplicable, at_least_one, curve, forms, info, measures, setters,
 };
 use crate::options::{check_percentages, is_part, joined, parted};
 use crate::order::{descending, draw};
@@ -72,14 +72,11 @@ impl InformationCurve {
         }
     }
 
-    /// Of the class's probability (SIC).
-    pub fn softmax() -> Self {
-        Self::new(Performance::Softmax)
-    }
-
-    /// Of whether the class is the network's best guess (AIC).
-    pub fn accuracy() -> Self {
-        Self::new(Performance::Accuracy)
+    forms! {
+        /// Of the class's probability (SIC).
+        softmax => Performance::Softmax,
+        /// Of whether the class is the network's best guess (AIC).
+        accuracy => Performance::Accuracy,
     }
 
     /// The percentages of the pixels that are put back: 0.5 to 75.

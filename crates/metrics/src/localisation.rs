@@ -41,7 +41,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{Direction, Halt, Metric, Needs, Outcome, info, number, outcome};
+use crate::metric::{Direction, Halt, Metric, Needs, Outcome, flags, info, number, outcome};
 use crate::options::stated;
 use crate::order::descending;
 pub use crate::region::iou;
@@ -158,10 +158,9 @@ impl Localisation {
         Self::new(Threshold::Mean, alpha)
     }
 
-    /// The overlap itself is the value, rather than whether it is too small.
-    pub fn iou(mut self) -> Self {
-        self.overlap = true;
-        self
+    flags! {
+        /// The overlap itself is the value, rather than whether it is too small.
+        iou => overlap,
     }
 
     fn find(&self, case: &Case<'_>) -> Result<f64, Halt> {

@@ -364,14 +364,36 @@ macro_rules! setters {
         }
     };
     (@probability) => {
-        /// The score is the class's probability, as the network's head makes it, rather than the logit.
-        pub fn probability(mut self) -> Self {
-            self.probability = true;
-            self
+        crate::metric::flags! {
+            /// The score is the class's probability, as the network's head makes it, rather than the logit.
+            probability => probability,
         }
     };
 }
 pub(crate) use setters;
+
+/// Constructors of a metric that has several forms, each of which its `new` is told.
+macro_rules! forms {
+    ($($(#[$meta:meta])* $name:ident => $form:expr),* $(,)?) => {$(
+        $(#[$meta])*
+        pub fn $name() -> Self {
+            Self::new($form)
+        }
+    )*};
+}
+pub(crate) use forms;
+
+/// Builder methods without an argument, each of which says yes to a field.
+macro_rules! flags {
+    ($($(#[$meta:meta])* $name:ident => $field:ident),* $(,)?) => {$(
+        $(#[$meta])*
+        pub fn $name(mut self) -> Self {
+            self.$field = true;
+            self
+        }
+    )*};
+}
+pub(crate) use flags;
 
 /// The builder method `curve` of a metric that is a number of a curve, which its function `trace` makes.
 macro_rules! curve {

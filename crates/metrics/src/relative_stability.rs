@@ -24,7 +24,9 @@
 use elucid_attribution::Configurable;
 
 use crate::case::{Case, SCALES, Scale};
-use crate::metric::{BATCH_SIZE, Halt, NotApplicable, at_least_one, info, measures, setters};
+use crate::metric::{
+    BATCH_SIZE, Halt, NotApplicable, at_least_one, forms, info, measures, setters,
+};
 use crate::neighbours::{Neighbours, length, noisy, own};
 use crate::options::{is_positive, is_some_number};
 use crate::probe::Probe;
@@ -61,14 +63,11 @@ impl RelativeStability {
         }
     }
 
-    /// Against the change of the image (RIS).
-    pub fn input() -> Self {
-        Self::new(Against::Input)
-    }
-
-    /// Against the change of the scores (ROS).
-    pub fn output() -> Self {
-        Self::new(Against::Output)
+    forms! {
+        /// Against the change of the image (RIS).
+        input => Against::Input,
+        /// Against the change of the scores (ROS).
+        output => Against::Output,
     }
 
     setters!(batch_size, seed);

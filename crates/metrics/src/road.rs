@@ -34,7 +34,8 @@ use crate::case::{Case, SCALES, Scale};
 use crate::error::MetricError;
 use crate::imputation::Imputation;
 use crate::metric::{
-    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, info, outcome, setters,
+    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, forms, info, outcome,
+    setters,
 };
 use crate::options::{check_percentages, is_not_negative, joined, parted, stated, words};
 use crate::order::descending;
@@ -83,19 +84,13 @@ impl Road {
         }
     }
 
-    /// Half the difference of the probabilities left by the two orders.
-    pub fn combined() -> Self {
-        Self::new(Order::Combined)
-    }
-
-    /// The probability left when the most relevant pixels are removed.
-    pub fn most_relevant_first() -> Self {
-        Self::new(Order::Most)
-    }
-
-    /// The probability left when the least relevant pixels are removed.
-    pub fn least_relevant_first() -> Self {
-        Self::new(Order::Least)
+    forms! {
+        /// Half the difference of the probabilities left by the two orders.
+        combined => Order::Combined,
+        /// The probability left when the most relevant pixels are removed.
+        most_relevant_first => Order::Most,
+        /// The probability left when the least relevant pixels are removed.
+        least_relevant_first => Order::Least,
     }
 
     /// The percentages of the pixels that are removed: 10, 20 to 90.

@@ -18,7 +18,7 @@ use elucid_attribution::Configurable;
 
 use crate::case::Case;
 use crate::mass::on_object_of_largest;
-use crate::metric::{Halt, info, measures};
+use crate::metric::{Halt, flags, info, measures};
 use crate::options::{TRUE_OR_FALSE, is_some_number};
 use crate::table::MetricInfo;
 
@@ -36,10 +36,9 @@ impl TopK {
         Self { k, concept: false }
     }
 
-    /// Divided by the share of the image that the object covers.
-    pub fn concept_influence(mut self) -> Self {
-        self.concept = true;
-        self
+    flags! {
+        /// Divided by the share of the image that the object covers.
+        concept_influence => concept,
     }
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
