@@ -16,19 +16,18 @@
 //! first image of a batch, here by each image. Transformer-Explainability divides rows in what it calls rollout, and
 //! not in its own method.
 
-use burn::tensor::{Tensor, TensorData};
-use elucid_graph::Activation;
+use burn::tensor::Tensor;
 use ndarray::{Array3, ArrayD, Ix3};
 
 use super::blocks::AttentionBlock;
 use super::query::{AttentionQuery, QUERIES};
-use super::reader::{Reader, Seen, as_map, followed, identity};
+use super::reader::{Reader, Seen, as_map, followed, identity, in_each_image};
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, method, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
 use crate::options::words;
-use crate::work::{Context, to_vec};
+use crate::work::Context;
 
 words! {
     /// How the heads of a block are taken together.
@@ -165,18 +164,14 @@ pub(super) fn in_three(values: ArrayD<f32>) -> Result<Array3<f32>, AttributionEr
 
 /// Matrices `[N, tokens, tokens]` of which this share of the entries is 0, the lowest, but for the first entry.
 fn without_lowest(matrices: Tensor<3>, share: f32) -> Result<Tensor<3>, AttributionError> {
-    let (shape, device) = (matrices.dims(), matrices.device());
-    let entries = shape[1] * shape[2];
-    let mut values = to_vec(&Activation::from(matrices))?;
-    for image in values.chunks_mut(entries.max(1)) {
+    in_each_image(matrices, |image| {
         let mut order: Vec<usize> = (0..image.len()).collect();
         order.sort_by(|&a, &b| image[a].total_cmp(&image[b]));
         let dropped = (f64::from(share) * image.len() as f64) as usize;
         for &place in order[..dropped].iter().filter(|&&place| place > 0) {
             image[place] = 0.0;
         }
-    }
-    Ok(Tensor::from_data(TensorData::new(values, shape), &device))
+    })
 }
 
 pub(crate) const METHOD: Method = Method::of::<AttentionRollout>(
@@ -190,6 +185,8 @@ pub(crate) const METHOD: Method = Method::of::<AttentionRollout>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::to_vec;
+    use burn::tensor::TensorData;
 
     #[test]
     fn the_lowest_entries_are_dropped_but_for_the_first() {
