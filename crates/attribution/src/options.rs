@@ -279,6 +279,33 @@ impl Setting for Numbers {
     }
 }
 
+/// Builder methods: `set` a field, make it `some`, or `say` yes to it.
+///
+/// ```ignore
+/// builder_methods! {
+///     /// What rustdoc says of it.
+///     set steps(steps: usize) => steps;
+///     /// A field that is an [`Option`].
+///     some images(images: usize) => images;
+///     /// A field that is false unless it is said.
+///     say signed() => signed;
+/// }
+/// ```
+#[doc(hidden)]
+#[macro_export]
+macro_rules! builder_methods {
+    ($($(#[$meta:meta])* $how:ident $name:ident($($value:ident: $type:ty)?) => $field:ident;)*) => {$(
+        $(#[$meta])*
+        pub fn $name(mut self $(, $value: $type)?) -> Self {
+            self.$field = $crate::builder_methods!(@$how $($value)?);
+            self
+        }
+    )*};
+    (@set $value:ident) => { $value };
+    (@some $value:ident) => { Some($value) };
+    (@say) => { true };
+}
+
 /// Values that are called by a word: the enum, reading, writing, the list of words, and the default if there is one.
 ///
 /// ```ignore
