@@ -11,7 +11,7 @@ use elucid::attribution::{METHODS, Method, MethodOptions, Place};
 use elucid::prelude::*;
 use elucid::vision::input::decode_image;
 
-use common::{Subject, devices, group, subject};
+use common::on_every_device;
 
 /// Options that stand for many evaluations, and what is measured instead.
 const FEWER: &[(&str, &str)] = &[
@@ -36,16 +36,10 @@ fn options(method: &Method) -> MethodOptions {
 }
 
 fn methods(c: &mut Criterion) {
-    for (device_name, chosen) in devices() {
-        let Subject {
-            model,
-            name,
-            classes: [class, _],
-            ..
-        } = subject(&chosen.device);
+    on_every_device(c, "method", |subject, group| {
+        let (model, class) = (&subject.model, subject.classes[0]);
         let picture = decode_image(photographs::chelsea()).expect("the embedded photograph");
         let photo = model.prepare(&picture).expect("it can be prepared");
-        let mut group = group(c, &format!("method/{name}/{device_name}"));
         // A convolutional network attends to nothing.
         for method in METHODS
             .iter()
@@ -54,12 +48,12 @@ fn methods(c: &mut Criterion) {
             let attributor = method.build(&options(method)).expect("the options");
             let attribute = || {
                 attributor
-                    .attribute(&model, &photo, Target::class(class))
+                    .attribute(model, &photo, Target::class(class))
                     .expect("it explains the network")
             };
             group.bench_function(method.name, |b| b.iter(attribute));
         }
-    }
+    });
 }
 
 criterion_group!(benches, methods);

@@ -9,7 +9,7 @@ use burn::tensor::{Distribution, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
 use elucid::prelude::*;
 
-use common::{Subject, devices, group, subject};
+use common::on_every_device;
 
 fn photographs(model: &Model, count: usize) -> Tensor<4> {
     let [height, width] = model.input_spec().size();
@@ -24,11 +24,10 @@ fn finish(activation: &Activation) {
 }
 
 fn forward(c: &mut Criterion) {
-    for (device_name, chosen) in devices() {
-        let Subject { model, name, .. } = subject(&chosen.device);
-        let mut group = group(c, &format!("forward/{name}/{device_name}"));
+    on_every_device(c, "forward", |subject, group| {
+        let model = &subject.model;
         for batch in [1, 8] {
-            let images = photographs(&model, batch);
+            let images = photographs(model, batch);
             group.bench_function(format!("batch {batch}"), |b| {
                 b.iter(|| {
                     let pass = model
@@ -40,20 +39,15 @@ fn forward(c: &mut Criterion) {
                 });
             });
         }
-    }
+    });
 }
 
 fn gradients(c: &mut Criterion) {
-    for (device_name, chosen) in devices() {
-        let Subject {
-            model,
-            name,
-            middle,
-            classes: [class, _],
-        } = subject(&chosen.device);
-        let mut group = group(c, &format!("gradient/{name}/{device_name}"));
+    on_every_device(c, "gradient", |subject, group| {
+        let (model, middle) = (&subject.model, subject.middle);
+        let class = subject.classes[0];
         for batch in [1, 8] {
-            let images = photographs(&model, batch);
+            let images = photographs(model, batch);
             for (to, method) in [
                 ("input", Gradient::at_input()),
                 ("middle", Gradient::at(middle[1])),
@@ -61,36 +55,30 @@ fn gradients(c: &mut Criterion) {
                 group.bench_function(format!("to {to}, batch {batch}"), |b| {
                     b.iter(|| {
                         method
-                            .attribute(&model, &images, Target::class(class))
+                            .attribute(model, &images, Target::class(class))
                             .expect("it runs")
                     });
                 });
             }
         }
-    }
+    });
 }
 
 fn spatial(c: &mut Criterion) {
-    for (device_name, chosen) in devices() {
-        let Subject {
-            model,
-            name,
-            middle,
-            ..
-        } = subject(&chosen.device);
-        let mut group = group(c, &format!("spatial/{name}/{device_name}"));
-        let image = photographs(&model, 1);
+    on_every_device(c, "spatial", |subject, group| {
+        let (model, middle) = (&subject.model, subject.middle);
+        let image = photographs(model, 1);
         for (way, colouring) in [("coloured", true), ("one per position", false)] {
             group.bench_function(way, |b| {
                 b.iter(|| {
                     SpatialAttribution::between(middle[0], middle[1])
                         .colouring(colouring)
-                        .compute(&model, &image)
+                        .compute(model, &image)
                         .expect("it runs")
                 });
             });
         }
-    }
+    });
 }
 
 criterion_group!(benches, forward, gradients, spatial);

@@ -11,7 +11,7 @@ use burn::tensor::Device;
 /// A network with the layers that are measured.
 pub struct Subject {
     pub model: Model,
-    pub name: &'static str,
+    name: &'static str,
     /// A layer in the middle, and the block that follows it.
     #[allow(dead_code, reason = "not every bench looks inside")]
     pub middle: [&'static str; 2],
@@ -20,7 +20,7 @@ pub struct Subject {
 }
 
 /// GoogLeNet when it is on this machine, else the embedded InceptionV1.
-pub fn subject(device: &Device) -> Subject {
+fn subject(device: &Device) -> Subject {
     let middle = ["inception_4c", "inception_4d"];
     for name in ["googlenet-12", "bvlc-googlenet"] {
         if let Ok(model) = Model::find(name, device, None) {
@@ -41,7 +41,7 @@ pub fn subject(device: &Device) -> Subject {
 }
 
 /// Every device that the build supports.
-pub fn devices() -> Vec<(&'static str, Chosen)> {
+fn devices() -> Vec<(&'static str, Chosen)> {
     let mut devices = vec![("cpu", device::cpu())];
     if cfg!(feature = "wgpu") {
         match device::open(DeviceChoice::Wgpu(None)) {
@@ -55,8 +55,21 @@ pub fn devices() -> Vec<(&'static str, Chosen)> {
     devices
 }
 
+/// Measures `what` on every device.
+pub fn on_every_device(
+    c: &mut Criterion,
+    what: &str,
+    mut measure: impl FnMut(&Subject, &mut BenchmarkGroup<'_, WallTime>),
+) {
+    for (device_name, chosen) in devices() {
+        let subject = subject(&chosen.device);
+        let title = format!("{what}/{}/{device_name}", subject.name);
+        measure(&subject, &mut group(c, &title));
+    }
+}
+
 /// A group of measurements that each take a while.
-pub fn group<'c>(c: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
+fn group<'c>(c: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
     let mut group = c.benchmark_group(name);
     group
         .sample_size(10)

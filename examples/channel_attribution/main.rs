@@ -8,7 +8,6 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use elucid::render::top_and_bottom;
 
@@ -17,18 +16,11 @@ use common::Arguments;
 /// Of several networks the layer that is deep enough for fur and snouts, and still has positions.
 const LAYERS: &[&str] = &["inception_4d", "fire8/concat"];
 
+/// What it takes, with what holds otherwise.
+const TAKES: &str = "model layer target top=4 size=112 steps=384";
+
 fn explain() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::read(
-        "channel_attribution",
-        &[
-            ("model", EMBEDDED),
-            ("layer", ""),
-            ("target", ""),
-            ("top", "4"),
-            ("size", "112"),
-            ("steps", "384"),
-        ],
-    )?;
+    let arguments = Arguments::read("channel_attribution", TAKES)?;
     let top: usize = arguments.get("top").parse()?;
     let size: usize = arguments.get("size").parse()?;
     let steps: usize = arguments.get("steps").parse()?;

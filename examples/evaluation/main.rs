@@ -10,7 +10,6 @@ use std::process::ExitCode;
 
 use elucid::attribution::{Method, MethodOptions, Place};
 use elucid::metrics::{Bootstrap, Case, Direction, Metric, MetricOptions, baseline, metric};
-use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use image::DynamicImage;
 use ndarray::{Array2, Axis};
@@ -234,12 +233,7 @@ fn map_of(method: &Method, attribution: &Attribution) -> Result<Array2<f32>, Box
 fn run() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read(
         "evaluation",
-        &[
-            ("model", EMBEDDED),
-            ("methods", METHODS),
-            ("results", ""),
-            ("data", ""),
-        ],
+        &format!("model methods={METHODS} results data"),
     )?;
     match arguments.list("results").as_slice() {
         [] => measure_photographs(&arguments),

@@ -84,7 +84,7 @@ fn keep(model: &Model, photo: &Photo, folder: &Path) -> Result<(), Box<dyn Error
 // ANCHOR_END: trust
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::read("getting_started", &[])?;
+    let arguments = Arguments::read("getting_started", "")?;
     let picture = arguments.picture(photographs::dog_and_cat())?;
     let folder = arguments.new_folder()?;
 

@@ -6,22 +6,16 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use ndarray::Axis;
 
 use common::Arguments;
 
+/// What it takes, with what holds otherwise.
+const TAKES: &str = "model label steps=128 tolerance=0.01";
+
 fn explain() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::read(
-        "integrated_gradients",
-        &[
-            ("model", EMBEDDED),
-            ("label", ""),
-            ("steps", "128"),
-            ("tolerance", "0.01"),
-        ],
-    )?;
+    let arguments = Arguments::read("integrated_gradients", TAKES)?;
     let steps: usize = arguments.get("steps").parse()?;
     let tolerance: f64 = arguments.get("tolerance").parse()?;
 

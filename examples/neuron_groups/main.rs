@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use elucid::attribution::Groups;
-use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use ndarray::{Array2, Axis};
 
@@ -18,18 +17,11 @@ use common::Arguments;
 /// Of several networks the layer that is deep enough for eyes and snouts, and still has positions.
 const LAYERS: &[&str] = &["inception_4d", "fire8/concat"];
 
+/// What it takes, with what holds otherwise.
+const TAKES: &str = "model layer groups=4,6,8 classes size=112 steps=384";
+
 fn explain() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::read(
-        "neuron_groups",
-        &[
-            ("model", EMBEDDED),
-            ("layer", ""),
-            ("groups", "4,6,8"),
-            ("classes", ""),
-            ("size", "112"),
-            ("steps", "384"),
-        ],
-    )?;
+    let arguments = Arguments::read("neuron_groups", TAKES)?;
     let size: usize = arguments.get("size").parse()?;
     let steps: usize = arguments.get("steps").parse()?;
     let numbers = arguments

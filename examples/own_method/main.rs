@@ -64,8 +64,8 @@ const MIRRORED: Method = Method::new(
 // ANCHOR_END: method
 
 fn explain() -> Result<(), Box<dyn Error>> {
-    let defaults = [("methods", "gradient,mirrored-gradient,smooth-grad,grad-cam")];
-    let arguments = Arguments::read("own_method", &defaults)?;
+    let defaults = "methods=gradient,mirrored-gradient,smooth-grad,grad-cam";
+    let arguments = Arguments::read("own_method", defaults)?;
     let model = Model::embedded(&elucid::device::auto().device)?;
     let photo = model.prepare(&arguments.picture(photographs::dog_and_cat())?)?;
     let seen = Picture::from_image(photo.picture().clone())?;
@@ -99,11 +99,8 @@ fn explain() -> Result<(), Box<dyn Error>> {
         section = section.figure(figure);
     }
     // ANCHOR_END: use
-    arguments.save(
-        &Gallery::new("A method of one's own")
-            .text("A method that the library does not know, beside some that it does.")
-            .section(section),
-    )
+    let text = "A method that the library does not know, beside some that it does.";
+    arguments.save_section("A method of one's own", text, section)
 }
 
 fn main() -> ExitCode {

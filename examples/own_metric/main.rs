@@ -67,10 +67,7 @@ const MIRROR_CONSISTENCY: MetricInfo = MetricInfo::new(
 // ANCHOR_END: metric
 
 fn explain() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::read(
-        "own_metric",
-        &[("metrics", "mirror-consistency,sparseness")],
-    )?;
+    let arguments = Arguments::read("own_metric", "metrics=mirror-consistency,sparseness")?;
     let model = Model::embedded(&elucid::device::auto().device)?;
     let photo = model.prepare(&arguments.picture(photographs::dog_and_cat())?)?;
     let seen = Picture::from_image(photo.picture().clone())?;

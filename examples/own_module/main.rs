@@ -88,7 +88,7 @@ fn figure(found: &Attribution, method: &Method, seen: &Picture) -> Result<Figure
 }
 
 fn explain() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::read("own_module", &[("steps", "500"), ("class", "triangle")])?;
+    let arguments = Arguments::read("own_module", "steps=500 class=triangle")?;
     let steps: usize = arguments.get("steps").parse()?;
     let class = CLASSES
         .iter()

@@ -51,8 +51,7 @@ fn best(model: &Model, photo: &Photo) -> Result<Target, Box<dyn Error>> {
 // ANCHOR_END: best
 
 fn explain() -> Result<(), Box<dyn Error>> {
-    let defaults = [("model", ""), ("labels", ""), ("target", "")];
-    let arguments = Arguments::read("own_network", &defaults)?;
+    let arguments = Arguments::read("own_network", "model= labels target")?;
     let model = open(&arguments)?;
     for remark in model.remarks() {
         println!("note: {remark}");
@@ -95,11 +94,8 @@ fn explain() -> Result<(), Box<dyn Error>> {
         let overlay = common::over(&seen, map.maps().index_axis(Axis(0), 0))?;
         section = section.figure(Figure::new(&overlay, method.name()).caption(method.name()));
     }
-    arguments.save(
-        &Gallery::new("A network of one's own")
-            .text("What in the photograph speaks for what the network says.")
-            .section(section),
-    )
+    let text = "What in the photograph speaks for what the network says.";
+    arguments.save_section("A network of one's own", text, section)
 }
 
 fn main() -> ExitCode {

@@ -60,7 +60,7 @@ impl Kernel for Softcap {
 // ANCHOR_END: operator
 
 fn explain() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::read("own_operator", &[("class", "0")])?;
+    let arguments = Arguments::read("own_operator", "class=0")?;
 
     // ANCHOR: open
     // The operators of the library and one more. A network of a custom domain opens like any other.
@@ -93,11 +93,8 @@ fn explain() -> Result<(), Box<dyn Error>> {
         let overlay = common::over(&seen, map.maps().index_axis(Axis(0), 0))?;
         section = section.figure(Figure::new(&overlay, method.name()).caption(method.name()));
     }
-    arguments.save(
-        &Gallery::new("An operator of one's own")
-            .text("A network with an operator that ONNX does not have, explained.")
-            .section(section),
-    )
+    let text = "A network with an operator that ONNX does not have, explained.";
+    arguments.save_section("An operator of one's own", text, section)
 }
 
 fn main() -> ExitCode {

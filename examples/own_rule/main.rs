@@ -35,7 +35,7 @@ impl GradRule for LeakyGradient {
 // ANCHOR_END: rule
 
 fn explain() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::read("own_rule", &[("leak", "0.1")])?;
+    let arguments = Arguments::read("own_rule", "leak=0.1")?;
     let model = Model::embedded(&elucid::device::auto().device)?;
     let photo = model.prepare(&arguments.picture(photographs::dog_and_cat())?)?;
     let seen = Picture::from_image(photo.picture().clone())?;
@@ -67,11 +67,8 @@ fn explain() -> Result<(), Box<dyn Error>> {
         }
         section = section.figure(figure);
     }
-    arguments.save(
-        &Gallery::new("A rule of one's own")
-            .text("The gradient at the photograph, through rectifiers that hand back other gradients.")
-            .section(section),
-    )
+    let text = "The gradient at the photograph, through rectifiers that hand back other gradients.";
+    arguments.save_section("A rule of one's own", text, section)
 }
 
 fn main() -> ExitCode {

@@ -9,22 +9,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use elucid::attribution::{METHODS, Method, MethodOptions, Place, attention_blocks};
-use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use ndarray::Axis;
 
 use common::Arguments;
 
 fn explain() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::read(
-        "saliency_gallery",
-        &[
-            ("model", EMBEDDED),
-            ("classes", ""),
-            ("methods", ""),
-            ("layers", ""),
-        ],
-    )?;
+    let arguments = Arguments::read("saliency_gallery", "model classes methods layers")?;
     let device = elucid::device::auto();
     let model = Model::find(arguments.get("model"), &device.device, None)?;
     let photo = model.prepare(&arguments.picture(photographs::dog_and_cat())?)?;

@@ -8,7 +8,6 @@ use std::process::ExitCode;
 
 use common::Arguments;
 use common::cascade::{Row, blocks, cascade, methods, to_csv};
-use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use elucid::render::resample;
 use ndarray::Axis;
@@ -18,7 +17,7 @@ const SIDE: usize = 112;
 const GAP: usize = 4;
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::read("sanity", &[("model", EMBEDDED)])?;
+    let arguments = Arguments::read("sanity", "model")?;
     let device = elucid::device::auto();
     let model = Model::find(arguments.get("model"), &device.device, None)?;
     let photo = model.prepare(&arguments.picture(photographs::chelsea())?)?;

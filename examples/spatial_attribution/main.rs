@@ -6,7 +6,6 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use ndarray::{Array3, Axis};
 
@@ -18,15 +17,7 @@ const FROM: &[&str] = &["mixed4c", "fire5/concat"];
 const TO: &[&str] = &["mixed4d", "fire9/concat"];
 
 fn explain() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::read(
-        "spatial_attribution",
-        &[
-            ("model", EMBEDDED),
-            ("from", ""),
-            ("to", ""),
-            ("classes", ""),
-        ],
-    )?;
+    let arguments = Arguments::read("spatial_attribution", "model from to classes")?;
 
     // A network on a device. Without --model it is the small InceptionV1 that the library carries.
     let device = elucid::device::auto();

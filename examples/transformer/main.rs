@@ -114,10 +114,7 @@ fn methods(
 }
 
 fn explain() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::read(
-        "transformer",
-        &[("steps", "1000"), ("left", "disc"), ("right", "cross")],
-    )?;
+    let arguments = Arguments::read("transformer", "steps=1000 left=disc right=cross")?;
     let steps: usize = arguments.get("steps").parse()?;
     let class = |name: &str| {
         let asked = arguments.get(name);

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use elucid_models::{Entry, Progress, PullError, PullOptions, Stage, manifest, pull, sha256};
+use tempfile::TempDir;
 
 /// What the server does with one request, given its first byte when a range was asked for.
 type Behaviour = dyn Fn(usize, Option<u64>, &mut TcpStream) + Send + Sync;
@@ -78,6 +79,12 @@ fn answer(data: &[u8], range: Option<u64>, limit: usize, stream: &mut TcpStream)
     let _ = stream.write_all(&body[..limit.min(body.len())]);
 }
 
+/// A server that answers every request as it should.
+fn honest(data: &[u8]) -> Server {
+    let served = data.to_vec();
+    serve(move |_, range, stream| answer(&served, range, usize::MAX, stream))
+}
+
 fn status(code: u16, stream: &mut TcpStream) {
     let _ = write!(
         stream,
@@ -119,6 +126,17 @@ fn part(folder: &Path) -> Vec<u8> {
     fs::read(folder.join("toy.onnx.part")).unwrap_or_default()
 }
 
+/// Leaves a part of the file in the folder, as a pull does that ended early.
+fn leave(part: &[u8], folder: &TempDir) {
+    fs::write(folder.path().join("toy.onnx.part"), part).unwrap();
+}
+
+/// A pull that gives the whole file.
+fn pull_whole(data: &[u8], folder: &TempDir, options: &PullOptions) {
+    pull(&entry_of(data), folder, options, go_on).unwrap();
+    assert_complete(folder.path(), data);
+}
+
 fn assert_complete(folder: &Path, data: &[u8]) {
     assert!(fs::read(folder.join("toy.onnx")).unwrap() == data);
     assert!(!folder.join("toy.onnx.part").exists());
@@ -128,8 +146,7 @@ fn assert_complete(folder: &Path, data: &[u8]) {
 fn whole_file_then_nothing_more_to_do() {
     let data = data();
     let folder = tempfile::tempdir().unwrap();
-    let served = data.clone();
-    let server = serve(move |_, range, stream| answer(&served, range, usize::MAX, stream));
+    let server = honest(&data);
     let mut seen = Vec::new();
     let path = pull(
         &entry_of(&data),
@@ -169,8 +186,7 @@ fn a_cut_connection_is_resumed_within_one_pull() {
         let limit = if number == 0 { 100_000 } else { usize::MAX };
         answer(&served, range, limit, stream);
     });
-    pull(&entry_of(&data), &folder, &options(&server), go_on).unwrap();
-    assert_complete(folder.path(), &data);
+    pull_whole(&data, &folder, &options(&server));
     let asked = server.asked.lock().unwrap();
     assert_eq!(asked.len(), 2);
     assert!(asked[1].is_some_and(|start| start > 0 && start <= 100_000));
@@ -191,8 +207,7 @@ fn a_part_is_kept_on_failure_and_resumed_by_the_next_pull() {
     let kept = part(folder.path());
     assert!(!kept.is_empty() && kept == data[..kept.len()]);
 
-    pull(&entry_of(&data), &folder, &options(&server), go_on).unwrap();
-    assert_complete(folder.path(), &data);
+    pull_whole(&data, &folder, &options(&server));
     let resumed = Some(kept.len() as u64);
     assert_eq!(
         *server.asked.lock().unwrap(),
@@ -204,7 +219,7 @@ fn a_part_is_kept_on_failure_and_resumed_by_the_next_pull() {
 fn a_server_that_ignores_the_range() {
     let data = data();
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("toy.onnx.part"), &data[..200_000]).unwrap();
+    leave(&data[..200_000], &folder);
     let served = data.clone();
     let server = serve(move |number, _, stream| {
         let limit = if number == 0 { 50_000 } else { usize::MAX };
@@ -216,18 +231,16 @@ fn a_server_that_ignores_the_range() {
     };
     pull(&entry_of(&data), &folder, &once, go_on).unwrap_err();
     assert_eq!(part(folder.path()).len(), 200_000, "the part shrank");
-    pull(&entry_of(&data), &folder, &once, go_on).unwrap();
-    assert_complete(folder.path(), &data);
+    pull_whole(&data, &folder, &once);
 }
 
 #[test]
 fn a_complete_part_needs_no_server() {
     let data = data();
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("toy.onnx.part"), &data).unwrap();
+    leave(&data, &folder);
     let server = serve(|_, _, stream| status(500, stream));
-    pull(&entry_of(&data), &folder, &options(&server), go_on).unwrap();
-    assert_complete(folder.path(), &data);
+    pull_whole(&data, &folder, &options(&server));
     assert!(server.asked.lock().unwrap().is_empty());
 }
 
@@ -235,25 +248,22 @@ fn a_complete_part_needs_no_server() {
 fn a_part_longer_than_the_file_is_dropped() {
     let data = data();
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("toy.onnx.part"), vec![1; 400_000]).unwrap();
-    let served = data.clone();
-    let server = serve(move |_, range, stream| answer(&served, range, usize::MAX, stream));
-    pull(&entry_of(&data), &folder, &options(&server), go_on).unwrap();
-    assert_complete(folder.path(), &data);
+    leave(&[1; 400_000], &folder);
+    let server = honest(&data);
+    pull_whole(&data, &folder, &options(&server));
 }
 
 #[test]
 fn after_416_the_whole_file_is_asked_for() {
     let data = data();
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("toy.onnx.part"), &data[..1000]).unwrap();
+    leave(&data[..1000], &folder);
     let served = data.clone();
     let server = serve(move |_, range, stream| match range {
         Some(_) => status(416, stream),
         None => answer(&served, None, usize::MAX, stream),
     });
-    pull(&entry_of(&data), &folder, &options(&server), go_on).unwrap();
-    assert_complete(folder.path(), &data);
+    pull_whole(&data, &folder, &options(&server));
     assert_eq!(*server.asked.lock().unwrap(), [Some(1000), None]);
 }
 
@@ -261,13 +271,12 @@ fn after_416_the_whole_file_is_asked_for() {
 fn a_range_that_starts_elsewhere_is_not_trusted() {
     let data = data();
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("toy.onnx.part"), &data[..1000]).unwrap();
+    leave(&data[..1000], &folder);
     let served = data.clone();
     let server = serve(move |_, range, stream| {
         answer(&served, range.map(|start| start + 1), usize::MAX, stream);
     });
-    pull(&entry_of(&data), &folder, &options(&server), go_on).unwrap();
-    assert_complete(folder.path(), &data);
+    pull_whole(&data, &folder, &options(&server));
 }
 
 #[test]
@@ -278,7 +287,7 @@ fn a_wrong_hash_removes_the_part_and_keeps_the_old_file() {
     let mut served = data.clone();
     served[7] ^= 1;
     let got = sha256::of_bytes(&served);
-    let server = serve(move |_, range, stream| answer(&served, range, usize::MAX, stream));
+    let server = honest(&served);
     let entry = entry_of(&data);
     let error = pull(&entry, &folder, &options(&server), go_on).unwrap_err();
     let text = error.to_string();
@@ -298,13 +307,11 @@ fn a_wrong_hash_removes_the_part_and_keeps_the_old_file() {
 fn a_rotten_part_is_replaced_by_the_next_pull() {
     let data = data();
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("toy.onnx.part"), vec![9; 1000]).unwrap();
-    let served = data.clone();
-    let server = serve(move |_, range, stream| answer(&served, range, usize::MAX, stream));
+    leave(&[9; 1000], &folder);
+    let server = honest(&data);
     let error = pull(&entry_of(&data), &folder, &options(&server), go_on).unwrap_err();
     assert!(matches!(error, PullError::WrongHash { .. }), "{error}");
-    pull(&entry_of(&data), &folder, &options(&server), go_on).unwrap();
-    assert_complete(folder.path(), &data);
+    pull_whole(&data, &folder, &options(&server));
 }
 
 #[test]
@@ -312,8 +319,7 @@ fn the_second_address_serves_when_the_first_fails() {
     let data = data();
     let folder = tempfile::tempdir().unwrap();
     let missing = serve(|_, _, stream| status(404, stream));
-    let served = data.clone();
-    let server = serve(move |_, range, stream| answer(&served, range, usize::MAX, stream));
+    let server = honest(&data);
     let mut entry = entry_of(&data);
     entry.urls = vec![
         format!("{}/a", missing.url),
@@ -334,9 +340,8 @@ fn the_second_address_serves_when_the_first_fails() {
 fn a_redirection_keeps_the_range() {
     let data = data();
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("toy.onnx.part"), &data[..1000]).unwrap();
-    let served = data.clone();
-    let target = serve(move |_, range, stream| answer(&served, range, usize::MAX, stream));
+    leave(&data[..1000], &folder);
+    let target = honest(&data);
     let location = format!("{}/elsewhere", target.url);
     let server = serve(move |_, _, stream| {
         let _ = write!(
@@ -344,8 +349,7 @@ fn a_redirection_keeps_the_range() {
             "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
         );
     });
-    pull(&entry_of(&data), &folder, &options(&server), go_on).unwrap();
-    assert_complete(folder.path(), &data);
+    pull_whole(&data, &folder, &options(&server));
     assert_eq!(*target.asked.lock().unwrap(), [Some(1000)]);
 }
 
@@ -381,7 +385,7 @@ fn offline_names_the_addresses_and_the_place() {
 fn a_file_of_another_size_leaves_the_part_alone() {
     let data = data();
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("toy.onnx.part"), &data[..1000]).unwrap();
+    leave(&data[..1000], &folder);
     let server = serve(|_, range, stream| answer(&[0; 5000], range, usize::MAX, stream));
     let error = pull(&entry_of(&data), &folder, &options(&server), go_on).unwrap_err();
     assert!(error.to_string().contains("5000 bytes"), "{error}");
@@ -392,8 +396,7 @@ fn a_file_of_another_size_leaves_the_part_alone() {
 fn cancelling_keeps_what_came() {
     let data = data();
     let folder = tempfile::tempdir().unwrap();
-    let served = data.clone();
-    let server = serve(move |_, range, stream| answer(&served, range, usize::MAX, stream));
+    let server = honest(&data);
     let error = pull(&entry_of(&data), &folder, &options(&server), |p| {
         if p.received > 50_000 {
             ControlFlow::Break(())
@@ -405,8 +408,7 @@ fn cancelling_keeps_what_came() {
     assert!(matches!(error, PullError::Cancelled { .. }), "{error}");
     let kept = part(folder.path());
     assert!(kept.len() > 50_000 && kept == data[..kept.len()]);
-    pull(&entry_of(&data), &folder, &options(&server), go_on).unwrap();
-    assert_complete(folder.path(), &data);
+    pull_whole(&data, &folder, &options(&server));
 }
 
 #[test]

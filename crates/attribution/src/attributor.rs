@@ -188,18 +188,13 @@ impl Setup {
         self
     }
 
-    /// The same with so many images at a time.
-    #[must_use]
-    pub fn with_batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = batch_size;
-        self
-    }
-
-    /// The same from another seed.
-    #[must_use]
-    pub fn with_seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
+    crate::builder_methods! {
+        /// The same with so many images at a time.
+        #[must_use]
+        set with_batch_size(batch_size: usize) => batch_size;
+        /// The same from another seed.
+        #[must_use]
+        set with_seed(seed: u64) => seed;
     }
 
     /// The same with a callback that is told of progress; breaking cancels.

@@ -35,10 +35,8 @@ use crate::work::Context;
 
 words! {
     /// How a map gets the size of the images.
-    #[derive(Default)]
-    pub enum Upsampling: "interpolation", UPSAMPLINGS = "bilinear or nearest" {
+    pub enum Upsampling: "interpolation", UPSAMPLINGS = "bilinear or nearest", default Bilinear {
         /// Bilinear, edges aligned: the paper's.
-        #[default]
         Bilinear = "bilinear",
         /// The nearest neighbour: Captum's.
         Nearest = "nearest",

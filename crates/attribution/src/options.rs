@@ -279,12 +279,39 @@ impl Setting for Numbers {
     }
 }
 
-/// Values that are called by a word: the enum, reading, writing, and the list of words.
+/// Builder methods: `set` a field, make it `some`, or `say` yes to it.
+///
+/// ```ignore
+/// builder_methods! {
+///     /// What rustdoc says of it.
+///     set steps(steps: usize) => steps;
+///     /// A field that is an [`Option`].
+///     some images(images: usize) => images;
+///     /// A field that is false unless it is said.
+///     say signed() => signed;
+/// }
+/// ```
+#[doc(hidden)]
+#[macro_export]
+macro_rules! builder_methods {
+    ($($(#[$meta:meta])* $how:ident $name:ident($($value:ident: $type:ty)?) => $field:ident;)*) => {$(
+        $(#[$meta])*
+        pub fn $name(mut self $(, $value: $type)?) -> Self {
+            self.$field = $crate::builder_methods!(@$how $($value)?);
+            self
+        }
+    )*};
+    (@set $value:ident) => { $value };
+    (@some $value:ident) => { Some($value) };
+    (@say) => { true };
+}
+
+/// Values that are called by a word: the enum, reading, writing, the list of words, and the default if there is one.
 ///
 /// ```ignore
 /// words! {
 ///     /// What rustdoc says of the type.
-///     pub enum Ties: "ties", TIES = "first or share" {
+///     pub enum Ties: "ties", TIES = "first or share", default First {
 ///         /// What rustdoc says of the value.
 ///         First = "first",
 ///         /// The list may say more of a word than the word.
@@ -295,7 +322,8 @@ impl Setting for Numbers {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! words {
-    ($error:ty; $(#[$meta:meta])* $vis:vis enum $type:ident: $option:literal, $words:ident = $list:literal {
+    ($error:ty; $(#[$meta:meta])* $vis:vis enum $type:ident: $option:literal, $words:ident = $list:literal
+     $(, default $default:ident)? {
         $($(#[$of:meta])* $value:ident = $word:literal),* $(,)?
     }) => {
         $(#[$meta])*
@@ -325,6 +353,14 @@ macro_rules! words {
                 })
             }
         }
+
+        $(
+            impl Default for $type {
+                fn default() -> Self {
+                    Self::$default
+                }
+            }
+        )?
 
         $crate::settings!($type);
     };

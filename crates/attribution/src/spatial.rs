@@ -66,18 +66,13 @@ impl SpatialAttribution {
         self
     }
 
-    /// How many cotangents are propagated together. By default as many as keep the activations of
-    /// one chunk under 128 MiB, at most 64.
-    pub fn batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = Some(batch_size);
-        self
-    }
-
-    /// Whether positions share backward passes, which they do by default. Without, there is one
-    /// cotangent per position and the same result.
-    pub fn colouring(mut self, colouring: bool) -> Self {
-        self.colouring = colouring;
-        self
+    crate::builder_methods! {
+        /// How many cotangents are propagated together. By default as many as keep the activations of
+        /// one chunk under 128 MiB, at most 64.
+        some batch_size(batch_size: usize) => batch_size;
+        /// Whether positions share backward passes, which they do by default. Without, there is one
+        /// cotangent per position and the same result.
+        set colouring(colouring: bool) => colouring;
     }
 
     elucid_progress::progress_option! {

@@ -35,16 +35,23 @@ struct Values {
     found: Vec<(String, TensorData)>,
 }
 
+/// A visitor that keeps the path of where it is.
+macro_rules! walks {
+    () => {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.0.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.0.pop();
+        }
+    };
+}
+
 macro_rules! visit {
     ($($name:ident $(, $kind:ty)?;)*) => {
         impl ModuleVisitor for Recorded {
-            fn enter_module(&mut self, name: &str, _: &str) {
-                self.path.0.push(name.to_owned());
-            }
-
-            fn exit_module(&mut self, _: &str, _: &str) {
-                self.path.0.pop();
-            }
+            walks!();
 
             $(fn $name<const D: usize>(&mut self, param: &Param<Tensor<D $(, $kind)?>>) {
                 if let Ok(x) = param.val().try_into_primitive::<CaptureBackend>() {
@@ -55,13 +62,7 @@ macro_rules! visit {
         }
 
         impl ModuleVisitor for Values {
-            fn enter_module(&mut self, name: &str, _: &str) {
-                self.path.0.push(name.to_owned());
-            }
-
-            fn exit_module(&mut self, _: &str, _: &str) {
-                self.path.0.pop();
-            }
+            walks!();
 
             $(fn $name<const D: usize>(&mut self, param: &Param<Tensor<D $(, $kind)?>>) {
                 self.found.push((self.path.text(), param.val().into_data()));

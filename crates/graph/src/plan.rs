@@ -37,17 +37,9 @@ impl Plan {
         fetches: &[ValueId],
     ) -> Result<Self, GraphError> {
         let mut planner = Planner::new(graph, feeds, fetches)?;
-        loop {
-            match planner.advance()? {
-                Progress::Done => return Ok(planner.into_plan()),
-                Progress::Blocked {
-                    refused: Refused::NeedsValue { .. },
-                    ..
-                } if planner.outline() => {}
-                Progress::Blocked { refused, node, .. } => {
-                    return Err(graph.refusal(&graph.nodes[node.0], refused));
-                }
-            }
+        match planner.stuck()? {
+            Some((node, refused)) => Err(graph.refusal(&graph.nodes[node.0], refused)),
+            None => Ok(planner.into_plan()),
         }
     }
 
@@ -64,19 +56,11 @@ impl Plan {
         mut left_out: impl FnMut(NodeId, Refused),
     ) -> Result<Self, GraphError> {
         let mut planner = Planner::over_all(graph, feeds);
-        loop {
-            match planner.advance()? {
-                Progress::Done => return Ok(planner.into_plan()),
-                Progress::Blocked {
-                    refused: Refused::NeedsValue { .. },
-                    ..
-                } if planner.outline() => {}
-                Progress::Blocked { node, refused, .. } => {
-                    left_out(node, refused);
-                    planner.skip();
-                }
-            }
+        while let Some((node, refused)) = planner.stuck()? {
+            left_out(node, refused);
+            planner.skip();
         }
+        Ok(planner.into_plan())
     }
 }
 
@@ -232,6 +216,20 @@ impl<'g> Planner<'g> {
     /// Leaves out the node at which [`Planner::advance`] stopped.
     pub fn skip(&mut self) {
         self.next += 1;
+    }
+
+    /// The next node that cannot be planned, where one that asks for values is there as its outline; `None` once all is planned.
+    fn stuck(&mut self) -> Result<Option<(NodeId, Refused)>, GraphError> {
+        loop {
+            match self.advance()? {
+                Progress::Done => return Ok(None),
+                Progress::Blocked {
+                    refused: Refused::NeedsValue { .. },
+                    ..
+                } if self.outline() => {}
+                Progress::Blocked { node, refused, .. } => return Ok(Some((node, refused))),
+            }
+        }
     }
 
     /// Goes on behind the node at which [`Planner::advance`] stopped by what its outputs are whatever the

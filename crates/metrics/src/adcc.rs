@@ -25,9 +25,8 @@
 use crate::average_drop::{probabilities, shown};
 use crate::case::Case;
 use crate::correlation::Correlation;
-use crate::error::MetricError;
 use crate::hidden::Hidden;
-use crate::metric::{Category, Direction, Halt, Metric, Needs, Outcome, described, outcome};
+use crate::metric::{Halt, info, measures};
 use crate::similarity::unit;
 use crate::table::MetricInfo;
 
@@ -76,63 +75,20 @@ impl Adcc {
     }
 }
 
-impl Metric for Adcc {
-    described!(METRICS[0]);
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        outcome(Self::mean(case))
-    }
-}
-
-impl Metric for Coherency {
-    described!(METRICS[1]);
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        outcome(Self::coherency(case))
-    }
-}
-
-impl Metric for MapSize {
-    described!(METRICS[2]);
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        outcome(Self::mean(case))
-    }
-}
+measures!(Adcc as METRICS[0], Adcc::mean);
+measures!(Coherency as METRICS[1], Coherency::coherency);
+measures!(MapSize as METRICS[2], MapSize::mean);
 
 const REFERENCE: &str = "Poppi et al. 2021";
 
 pub(crate) const METRICS: [&MetricInfo; 3] = [
-    &MetricInfo::new(
-        "adcc",
-        "Average drop, coherency and complexity (ADCC)",
-        Direction::Larger,
-        REFERENCE,
-        |_| Ok(Box::new(Adcc)),
-    )
-    .category(Category::Faithfulness)
-    .needs(Needs {
-        attributor: true,
-        ..Needs::SCORES
-    }),
-    &MetricInfo::new(
-        "coherency",
-        "Coherency of the map with that of what it shows",
-        Direction::Larger,
-        REFERENCE,
-        |_| Ok(Box::new(Coherency)),
-    )
-    .category(Category::Robustness)
-    .needs(Needs {
-        attributor: true,
-        ..Needs::MAP
-    }),
-    &MetricInfo::new(
-        "map-size",
-        "Mean of the map (ADCC's complexity)",
-        Direction::Smaller,
-        REFERENCE,
-        |_| Ok(Box::new(MapSize)),
-    )
-    .category(Category::Complexity),
+    &info!(
+        "adcc": "Average drop, coherency and complexity (ADCC)", Larger, Faithfulness, needs(scores, attributor),
+        REFERENCE; Adcc
+    ),
+    &info!(
+        "coherency": "Coherency of the map with that of what it shows", Larger, Robustness, needs(attributor),
+        REFERENCE; Coherency
+    ),
+    &info!("map-size": "Mean of the map (ADCC's complexity)", Smaller, Complexity, needs(), REFERENCE; MapSize),
 ];

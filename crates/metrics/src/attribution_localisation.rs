@@ -20,16 +20,14 @@
 use elucid_attribution::Configurable;
 
 use crate::case::Case;
-use crate::metric::{Category, Direction, Halt, Needs, NotApplicable, measures};
+use crate::metric::{Halt, NotApplicable, flags, info, measures};
 use crate::options::{TRUE_OR_FALSE, words};
 use crate::table::MetricInfo;
 
 words! {
     /// Which relevance counts.
-    #[derive(Default)]
-    pub enum Relevance: "relevance", RELEVANCES = "absolute or positive" {
+    pub enum Relevance: "relevance", RELEVANCES = "absolute or positive", default Absolute {
         /// The absolute value.
-        #[default]
         Absolute = "absolute",
         /// What is above 0.
         Positive = "positive",
@@ -50,10 +48,9 @@ impl AttributionLocalisation {
         Self::default()
     }
 
-    /// In proportion to the share of the image that the object covers.
-    pub fn weighted(mut self) -> Self {
-        self.weighted = true;
-        self
+    flags! {
+        /// In proportion to the share of the image that the object covers.
+        weighted => weighted,
     }
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
@@ -93,13 +90,7 @@ crate::options!(AttributionLocalisation {
 
 measures!(AttributionLocalisation as METRIC);
 
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "attribution-localisation",
-    "Attribution localisation",
-    Direction::Larger,
-    "Kohlbrenner et al. 2020",
-    |options| options.apply(AttributionLocalisation::new()),
-)
-.category(Category::Localisation)
-.needs(Needs::TRUTH)
-.options(AttributionLocalisation::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "attribution-localisation": "Attribution localisation", Larger, Localisation, needs(truth),
+    "Kohlbrenner et al. 2020"; AttributionLocalisation::OPTIONS, AttributionLocalisation::new()
+);

@@ -16,10 +16,7 @@
 
 use crate::case::Case;
 use crate::correlation::ranks;
-use crate::error::MetricError;
-use crate::metric::{
-    Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome,
-};
+use crate::metric::{Halt, NotApplicable, info, measures};
 use crate::table::MetricInfo;
 
 /// The area under the receiver operating characteristic.
@@ -44,21 +41,9 @@ impl LocalisationAuc {
     }
 }
 
-impl Metric for LocalisationAuc {
-    described!(METRIC);
+measures!(LocalisationAuc as METRIC, LocalisationAuc::area);
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        outcome(Self::area(case))
-    }
-}
-
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "localisation-auc",
-    "Localisation, area under the ROC curve",
-    Direction::Larger,
-    "Fawcett 2006; Quantus",
-    |_| Ok(Box::new(LocalisationAuc)),
-)
-.also(&["auc"])
-.category(Category::Localisation)
-.needs(Needs::TRUTH);
+pub(crate) const METRIC: MetricInfo = info!(
+    "localisation-auc" or "auc": "Localisation, area under the ROC curve", Larger, Localisation, needs(truth),
+    "Fawcett 2006; Quantus"; LocalisationAuc
+);

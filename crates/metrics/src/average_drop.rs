@@ -23,15 +23,11 @@
 use elucid_attribution::Configurable;
 
 use crate::case::Case;
-use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
-use crate::metric::{
-    Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome,
-};
-use crate::options::stated;
+use crate::metric::{Halt, NotApplicable, forms, info, measures};
 use crate::probe::Probe;
 use crate::similarity::unit;
-use crate::table::{Build, MetricInfo};
+use crate::table::MetricInfo;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
@@ -56,19 +52,13 @@ impl AverageDrop {
         }
     }
 
-    /// The share of the probability that is lost.
-    pub fn drop() -> Self {
-        Self::new(Change::Drop)
-    }
-
-    /// Whether the probability rises.
-    pub fn increase() -> Self {
-        Self::new(Change::Increase)
-    }
-
-    /// The share of what the probability lacks that is won.
-    pub fn gain() -> Self {
-        Self::new(Change::Gain)
+    forms! {
+        /// The share of the probability that is lost.
+        drop => Change::Drop,
+        /// Whether the probability rises.
+        increase => Change::Increase,
+        /// The share of what the probability lacks that is won.
+        gain => Change::Gain,
     }
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
@@ -126,53 +116,21 @@ crate::options!(AverageDrop {
     }
 });
 
-impl Metric for AverageDrop {
-    described!();
-
-    stated!();
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case))
-    }
-}
-
-const fn info(
-    name: &'static str,
-    title: &'static str,
-    direction: Direction,
-    reference: &'static str,
-    build: Build,
-) -> MetricInfo {
-    MetricInfo::new(name, title, direction, reference, build)
-        .category(Category::Faithfulness)
-        .needs(Needs::SCORES)
-        .options(AverageDrop::OPTIONS)
-}
+measures!(AverageDrop);
 
 const GRAD_CAM_PLUS_PLUS: &str = "Chattopadhyay et al. 2018";
 
 pub(crate) const METRICS: [&MetricInfo; 3] = [
-    &info(
-        "average-drop",
-        "Average drop",
-        Direction::Smaller,
-        GRAD_CAM_PLUS_PLUS,
-        |options| options.apply(AverageDrop::drop()),
+    &info!(
+        "average-drop": "Average drop", Smaller, Faithfulness, needs(scores), GRAD_CAM_PLUS_PLUS;
+        AverageDrop::OPTIONS, AverageDrop::drop()
     ),
-    &info(
-        "increase-in-confidence",
-        "Increase in confidence",
-        Direction::Larger,
-        GRAD_CAM_PLUS_PLUS,
-        |options| options.apply(AverageDrop::increase()),
-    )
-    .also(&["average-increase"]),
-    &info(
-        "average-gain",
-        "Average gain",
-        Direction::Larger,
-        "Zhang et al. 2024",
-        |options| options.apply(AverageDrop::gain()),
+    &info!(
+        "increase-in-confidence" or "average-increase": "Increase in confidence", Larger, Faithfulness, needs(scores),
+        GRAD_CAM_PLUS_PLUS; AverageDrop::OPTIONS, AverageDrop::increase()
+    ),
+    &info!(
+        "average-gain": "Average gain", Larger, Faithfulness, needs(scores), "Zhang et al. 2024";
+        AverageDrop::OPTIONS, AverageDrop::gain()
     ),
 ];

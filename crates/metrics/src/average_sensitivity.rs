@@ -19,44 +19,17 @@
 
 use elucid_attribution::Configurable;
 
-use crate::case::{Case, SCALES, Scale};
-use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Needs, at_least_one, measures, setters,
-};
-use crate::neighbours::Neighbours;
-use crate::options::{is_positive, is_some_number};
-use crate::sensitivity::each_move;
+use crate::case::{Case, Scale};
+use crate::metric::{Halt, info};
+use crate::sensitivity::small_moves;
 use crate::table::MetricInfo;
 
-/// The mean over small changes of how far the explanation moves.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[must_use = "a metric does nothing until it is asked to measure"]
-pub struct SensitivityAverage {
-    radius: f64,
-    samples: usize,
-    scale: Scale,
-    batch_size: usize,
-    seed: u64,
-}
-
-impl Default for SensitivityAverage {
-    fn default() -> Self {
-        Self {
-            radius: 0.02,
-            samples: 10,
-            scale: Scale::Deviation,
-            batch_size: BATCH_SIZE,
-            seed: 0,
-        }
-    }
+small_moves! {
+    /// The mean over small changes of how far the explanation moves.
+    SensitivityAverage as METRIC
 }
 
 impl SensitivityAverage {
-    /// 10 samples within 0.02 deviations of the image.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// 200 samples within 0.2 of the numbers that the network takes.
     pub fn quantus() -> Self {
         Self {
@@ -67,53 +40,15 @@ impl SensitivityAverage {
         }
     }
 
-    setters!(batch_size, seed);
-
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
-        case.method()?;
-        let neighbours = Neighbours {
-            samples: self.samples,
-            batch_size: self.batch_size,
-        };
-        let radius = self.radius * case.unit(self.scale)?;
         let mut sum = 0.0;
-        each_move(case, radius, self.seed, &neighbours, |moved| sum += moved)?;
+        self.each_move(case, |moved| sum += moved)?;
         Ok(sum / self.samples as f64)
     }
 }
 
-crate::options!(SensitivityAverage {
-    {
-        /// Largest change of a number of the image, in units of the [`Scale`].
-        radius: f64 as "radius", "largest change of a number of the image", "more than 0", is_positive
-    }
-    {
-        /// How many changes, 10 by default.
-        samples: usize as "samples", "how many changes of the image", "1 or more", is_some_number
-    }
-    {
-        /// What the radius is measured in, the image's deviation by default.
-        scale: Scale as "scale", "what the radius is measured in", SCALES
-    }
-} check |metric| at_least_one("batch size", metric.batch_size));
-
-measures!(SensitivityAverage as METRIC);
-
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "sensitivity-average",
-    "Average sensitivity",
-    Direction::Smaller,
-    "Bhatt, Weller and Moura 2020",
-    |options| {
-        let metric = SensitivityAverage::new();
-        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-    },
-)
-.also(&["avg-sensitivity", "average-sensitivity"])
-.category(Category::Robustness)
-.needs(Needs {
-    attributor: true,
-    ..Needs::MAP
-})
-.random()
-.options(SensitivityAverage::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "sensitivity-average" or "avg-sensitivity" or "average-sensitivity": "Average sensitivity", Smaller, Robustness,
+    needs(attributor), "Bhatt, Weller and Moura 2020"; SensitivityAverage::OPTIONS, SensitivityAverage::new(),
+    batch_size, seed
+);

@@ -24,10 +24,8 @@ words! {
     /// Captum, pytorch-grad-cam and Quantus add numbers to the image as the network takes it. That fits
     /// torchvision's preparation, under which a photograph has a standard deviation of about 1; where
     /// pixels range over 0 to 255, as in Caffe's networks, the same numbers drown in rounding.
-    #[derive(Default)]
-    pub enum Scale: "scale", SCALES = "deviation (of the image) or absolute" {
+    pub enum Scale: "scale", SCALES = "deviation (of the image) or absolute", default Deviation {
         /// The standard deviation of all pixels and channels of the image.
-        #[default]
         Deviation = "deviation",
         /// The numbers of the image themselves.
         Absolute = "absolute",

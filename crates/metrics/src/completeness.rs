@@ -11,10 +11,7 @@
 //! unscaled; Quantus' `Completeness` says only whether it is exactly met.
 
 use crate::case::Case;
-use crate::error::MetricError;
-use crate::metric::{
-    Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome,
-};
+use crate::metric::{Halt, NotApplicable, info, measures};
 use crate::table::MetricInfo;
 
 /// The relative error of the attributions' sum.
@@ -30,23 +27,9 @@ impl Completeness {
     }
 }
 
-impl Metric for Completeness {
-    described!(METRIC);
+measures!(Completeness as METRIC, Completeness::error);
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        outcome(Self::error(case))
-    }
-}
-
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "completeness",
-    "Completeness error",
-    Direction::Smaller,
-    "Sundararajan, Taly and Yan 2017",
-    |_| Ok(Box::new(Completeness)),
-)
-.category(Category::Axiomatic)
-.needs(Needs {
-    attribution: true,
-    ..Needs::MAP
-});
+pub(crate) const METRIC: MetricInfo = info!(
+    "completeness": "Completeness error", Smaller, Axiomatic, needs(attribution),
+    "Sundararajan, Taly and Yan 2017"; Completeness
+);

@@ -13,10 +13,7 @@
 //! only has no entropy: not applicable.
 
 use crate::case::Case;
-use crate::error::MetricError;
-use crate::metric::{
-    Category, Direction, Halt, Metric, NotApplicable, Outcome, described, outcome,
-};
+use crate::metric::{Halt, NotApplicable, info, measures};
 use crate::table::MetricInfo;
 
 /// The entropy of the map.
@@ -37,19 +34,8 @@ impl Complexity {
     }
 }
 
-impl Metric for Complexity {
-    described!(METRIC);
+measures!(Complexity as METRIC, Complexity::entropy);
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        outcome(Self::entropy(case))
-    }
-}
-
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "complexity",
-    "Complexity (entropy)",
-    Direction::Smaller,
-    "Bhatt, Weller and Moura 2020",
-    |_| Ok(Box::new(Complexity)),
-)
-.category(Category::Complexity);
+pub(crate) const METRIC: MetricInfo = info!(
+    "complexity": "Complexity (entropy)", Smaller, Complexity, needs(), "Bhatt, Weller and Moura 2020"; Complexity
+);

@@ -19,9 +19,14 @@ impl Correlation {
     pub fn of(self, a: &[f64], b: &[f64]) -> f64 {
         match self {
             Self::Pearson => pearson(a, b),
-            Self::Spearman => pearson(&ranks(a), &ranks(b)),
+            Self::Spearman => of_ranks(a, b),
         }
     }
+}
+
+/// The correlation of the ranks of `a` and `b`, of which equal values share the mean.
+pub(crate) fn of_ranks<T: PartialOrd + Copy>(a: &[T], b: &[T]) -> f64 {
+    pearson(&ranks(a), &ranks(b))
 }
 
 /// Share of the largest number below which a deviation is rounding.

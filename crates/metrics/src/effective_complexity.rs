@@ -15,7 +15,7 @@
 use elucid_attribution::Configurable;
 
 use crate::case::Case;
-use crate::metric::{Category, Direction, Halt, measures};
+use crate::metric::{Halt, flags, info, measures};
 use crate::options::{TRUE_OR_FALSE, is_share};
 use crate::table::MetricInfo;
 
@@ -42,10 +42,9 @@ impl EffectiveComplexity {
         }
     }
 
-    /// Their share of all pixels.
-    pub fn share(mut self) -> Self {
-        self.share = true;
-        self
+    flags! {
+        /// Their share of all pixels.
+        share => share,
     }
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
@@ -72,12 +71,7 @@ crate::options!(EffectiveComplexity {
 
 measures!(EffectiveComplexity as METRIC);
 
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "effective-complexity",
-    "Effective complexity",
-    Direction::Smaller,
-    "Nguyen and Martinez 2020; Quantus",
-    |options| options.apply(EffectiveComplexity::new()),
-)
-.category(Category::Complexity)
-.options(EffectiveComplexity::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "effective-complexity": "Effective complexity", Smaller, Complexity, needs(), "Nguyen and Martinez 2020; Quantus";
+    EffectiveComplexity::OPTIONS, EffectiveComplexity::new()
+);

@@ -26,16 +26,12 @@ use elucid_attribution::{Configurable, Setting};
 
 use crate::case::Case;
 use crate::correlation::{CORRELATIONS, Correlation};
-use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
 use crate::insertion_deletion::usual_pixels;
-use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, described,
-    outcome, setters,
-};
-use crate::options::{TRUE_OR_FALSE, is_share, is_some_number, number_or, stated};
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, info, measures, setters};
+use crate::options::{TRUE_OR_FALSE, is_share, is_some_number, number_or};
 use crate::subsets::{Effects, Features, Hiding};
-use crate::table::{Build, MetricInfo, MetricOption};
+use crate::table::{MetricInfo, MetricOption};
 
 /// How many features are hidden at once.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,13 +94,7 @@ impl FaithfulnessCorrelation {
         self
     }
 
-    /// The score is the class's probability, as the network's head makes it, rather than the logit.
-    pub fn probability(mut self) -> Self {
-        self.probability = true;
-        self
-    }
-
-    setters!(batch_size, seed);
+    setters!(probability, batch_size, seed);
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
         let [h, w] = case.size();
@@ -197,21 +187,11 @@ crate::options!(FaithfulnessCorrelation {
         baseline: Hidden as "baseline", "what hidden pixels become", HIDDEN
     }
     {
-        probability as "probability", "whether the score is the probability, rather than the logit",
-        TRUE_OR_FALSE
+        probability as "probability", "whether the score is the probability, rather than the logit", TRUE_OR_FALSE
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
-impl Metric for FaithfulnessCorrelation {
-    described!();
-
-    stated!();
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case))
-    }
-}
+measures!(FaithfulnessCorrelation);
 
 const ALL: &[MetricOption] = FaithfulnessCorrelation::OPTIONS;
 
@@ -221,37 +201,15 @@ const BY_PIXELS: &[MetricOption] = &[ALL[0], ALL[3], ALL[4], ALL[5], ALL[6]];
 /// Options of the form that hides cells.
 const BY_CELLS: &[MetricOption] = &[ALL[1], ALL[2], ALL[3], ALL[4], ALL[5], ALL[6]];
 
-const fn info(
-    name: &'static str,
-    title: &'static str,
-    options: &'static [MetricOption],
-    build: Build,
-) -> MetricInfo {
-    let reference = "Bhatt, Weller and Moura 2020";
-    MetricInfo::new(name, title, Direction::Larger, reference, build)
-        .category(Category::Faithfulness)
-        .needs(Needs::SCORES)
-        .random()
-        .options(options)
-}
+const REFERENCE: &str = "Bhatt, Weller and Moura 2020";
 
 pub(crate) const METRICS: [&MetricInfo; 2] = [
-    &info(
-        "faithfulness-correlation",
-        "Faithfulness correlation",
-        BY_PIXELS,
-        |options| {
-            let metric = FaithfulnessCorrelation::bhatt();
-            options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-        },
+    &info!(
+        "faithfulness-correlation": "Faithfulness correlation", Larger, Faithfulness, needs(scores), REFERENCE;
+        BY_PIXELS, FaithfulnessCorrelation::bhatt(), batch_size, seed
     ),
-    &info(
-        "mu-fidelity",
-        "MuFidelity, faithfulness correlation of cells",
-        BY_CELLS,
-        |options| {
-            let metric = FaithfulnessCorrelation::xplique();
-            options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-        },
+    &info!(
+        "mu-fidelity": "MuFidelity, faithfulness correlation of cells", Larger, Faithfulness, needs(scores), REFERENCE;
+        BY_CELLS, FaithfulnessCorrelation::xplique(), batch_size, seed
     ),
 ];

@@ -21,9 +21,7 @@ use elucid_attribution::Configurable;
 use crate::case::Case;
 use crate::correlation::Correlation;
 use crate::hidden::{HIDDEN, Hidden};
-use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Needs, at_least_one, measures, setters,
-};
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, info, measures, setters};
 use crate::options::{TRUE_OR_FALSE, is_some_number};
 use crate::order::descending;
 use crate::subsets::{Effects, Features, Hiding};
@@ -56,13 +54,7 @@ impl FaithfulnessEstimate {
         }
     }
 
-    /// The score is the class's probability, as the network's head makes it, rather than the logit.
-    pub fn probability(mut self) -> Self {
-        self.probability = true;
-        self
-    }
-
-    setters!(batch_size);
+    setters!(probability, batch_size);
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
         let order = descending(case.finite_map()?);
@@ -92,20 +84,13 @@ crate::options!(FaithfulnessEstimate {
         baseline: Hidden as "baseline", "what hidden pixels become", HIDDEN
     }
     {
-        probability as "probability", "whether the score is the probability, rather than the logit",
-        TRUE_OR_FALSE
+        probability as "probability", "whether the score is the probability, rather than the logit", TRUE_OR_FALSE
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
 measures!(FaithfulnessEstimate as METRIC);
 
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "faithfulness-estimate",
-    "Faithfulness estimate",
-    Direction::Larger,
-    "Alvarez-Melis and Jaakkola 2018",
-    |options| options.apply(FaithfulnessEstimate::new().batch_size(options.rows())),
-)
-.category(Category::Faithfulness)
-.needs(Needs::SCORES)
-.options(FaithfulnessEstimate::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "faithfulness-estimate": "Faithfulness estimate", Larger, Faithfulness, needs(scores),
+    "Alvarez-Melis and Jaakkola 2018"; FaithfulnessEstimate::OPTIONS, FaithfulnessEstimate::new(), batch_size
+);

@@ -29,9 +29,7 @@
 use elucid_attribution::{Configurable, Setting};
 
 use crate::case::{Case, SCALES, Scale};
-use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Needs, at_least_one, measures, setters,
-};
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, flags, info, measures, setters};
 use crate::options::{TRUE_OR_FALSE, is_positive, is_some_number};
 use crate::probe::Probe;
 use crate::table::MetricInfo;
@@ -82,16 +80,11 @@ impl Infidelity {
         Self::new(Change::Square(side))
     }
 
-    /// The attribution holds contributions of whole pixels, not what a change of one unit does.
-    pub fn contributions(mut self) -> Self {
-        self.contributions = true;
-        self
-    }
-
-    /// Scales the attribution so that the value is smallest.
-    pub fn normalised(mut self) -> Self {
-        self.normalised = true;
-        self
+    flags! {
+        /// The attribution holds contributions of whole pixels, not what a change of one unit does.
+        contributions => contributions,
+        /// Scales the attribution so that the value is smallest.
+        normalised => normalised,
     }
 
     /// What the strength of the noise is measured in, the image's deviation by default.
@@ -230,20 +223,7 @@ crate::options!(Infidelity {
 
 measures!(Infidelity as METRIC);
 
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "infidelity",
-    "Infidelity",
-    Direction::Smaller,
-    "Yeh et al. 2019; Captum",
-    |options| {
-        let metric = Infidelity::noise(0.003);
-        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-    },
-)
-.category(Category::Faithfulness)
-.needs(Needs {
-    attribution: true,
-    ..Needs::SCORES
-})
-.random()
-.options(Infidelity::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "infidelity": "Infidelity", Smaller, Faithfulness, needs(scores, attribution), "Yeh et al. 2019; Captum";
+    Infidelity::OPTIONS, Infidelity::noise(0.003), batch_size, seed
+);

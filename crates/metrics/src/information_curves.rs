@@ -33,14 +33,13 @@ use crate::error::MetricError;
 use crate::hidden::Hidden;
 use crate::imputation::Imputation;
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, at_least_one,
-    described, or_reason, outcome, setters,
+    BATCH_SIZE, Halt, NotApplicable, at_least_one, curve, forms, info, measures, setters,
 };
-use crate::options::{check_percentages, is_part, joined, parted, stated};
-use crate::order::descending;
+use crate::options::{check_percentages, is_part, joined, parted};
+use crate::order::{descending, draw};
 use crate::pixel_flipping::ends;
 use crate::probe::{Curve, Probe};
-use crate::table::{Build, MetricInfo};
+use crate::table::MetricInfo;
 
 /// What the performance is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,14 +72,11 @@ impl InformationCurve {
         }
     }
 
-    /// Of the class's probability (SIC).
-    pub fn softmax() -> Self {
-        Self::new(Performance::Softmax)
-    }
-
-    /// Of whether the class is the network's best guess (AIC).
-    pub fn accuracy() -> Self {
-        Self::new(Performance::Accuracy)
+    forms! {
+        /// Of the class's probability (SIC).
+        softmax => Performance::Softmax,
+        /// Of whether the class is the network's best guess (AIC).
+        accuracy => Performance::Accuracy,
     }
 
     /// The percentages of the pixels that are put back: 0.5 to 75.
@@ -91,14 +87,8 @@ impl InformationCurve {
 
     setters!(batch_size, seed);
 
-    /// The information of each image, upwards, and the largest performance up to it, from 0 and 0 to 1 and 1; or why there is none.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metric::measure`].
-    pub fn curve(&self, case: &Case<'_>) -> Result<Result<Curve, NotApplicable>, MetricError> {
-        self.check()?;
-        or_reason(self.run(case))
+    curve! {
+        /// The information of each image, upwards, and the largest performance up to it, from 0 and 0 to 1 and 1; or why there is none.
     }
 
     fn check_percentages(&self) -> Result<(), MetricError> {
@@ -106,7 +96,11 @@ impl InformationCurve {
         check_percentages(&self.percentages)
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<Curve, Halt> {
+    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
+        Ok(area(&self.trace(case)?))
+    }
+
+    fn trace(&self, case: &Case<'_>) -> Result<Curve, Halt> {
         let order = descending(case.finite_map()?);
         let plane = order.len();
         let files = Files::new(case);
@@ -118,7 +112,6 @@ impl InformationCurve {
         counts.insert(0, 0);
         let mut guess = Hidden::Mean.pixels(case)?;
         let mut sizes = Vec::new();
-        let mut failed = Ok(());
         let (mut guesses, probe) = (Vec::new(), Probe::new(case, self.batch_size)?);
         let scores = probe.scores_and(
             counts.len() + 1,
@@ -127,25 +120,18 @@ impl InformationCurve {
                 match counts.get(i) {
                     None => batch.extend(&case.pixels),
                     Some(&count) => {
-                        let filled = fill(case, &known, &order[..count], &mut guess);
-                        if let (Err(error), Ok(())) = (filled, &failed) {
-                            failed = Err(error);
-                        }
+                        fill(case, &known, &order[..count], &mut guess)?;
                         batch.extend(&guess);
                     }
                 }
-                match files.size(&batch[from..]) {
-                    Ok(size) => sizes.push(size as f64),
-                    Err(error) if failed.is_ok() => failed = Err(error),
-                    Err(_) => {}
-                }
+                sizes.push(files.size(&batch[from..])? as f64);
+                Ok(())
             },
             |scores| {
                 let own = scores[case.class];
                 guesses.push(scores.iter().all(|&other| other <= own));
             },
         )?;
-        failed?;
         let last = counts.len();
         let probability = |i: usize| scores[i].probability;
         if !scores[0].is_probability {
@@ -188,9 +174,8 @@ impl InformationCurve {
         let count = ((self.kept * plane as f64).round() as usize).clamp(1, plane);
         let mut order: Vec<usize> = (0..plane).collect();
         let mut known = vec![false; plane];
-        for place in 0..count {
-            order.swap(place, place + random.below(plane - place));
-            known[order[place]] = true;
+        for &pixel in draw(&mut order, count, &mut random) {
+            known[pixel] = true;
         }
         known
     }
@@ -307,37 +292,19 @@ crate::options!(InformationCurve {
     }
 } check InformationCurve::check_percentages);
 
-impl Metric for InformationCurve {
-    described!();
+measures!(InformationCurve);
 
-    stated!();
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case).map(|curve| area(&curve)))
-    }
-}
-
-const fn info(name: &'static str, title: &'static str, build: Build) -> MetricInfo {
-    let reference = "Kapishnikov et al. 2019";
-    MetricInfo::new(name, title, Direction::Larger, reference, build)
-        .category(Category::Faithfulness)
-        .needs(Needs::SCORES)
-        .random()
-        .options(InformationCurve::OPTIONS)
-}
+const REFERENCE: &str = "Kapishnikov et al. 2019";
 
 pub(crate) const METRICS: [&MetricInfo; 2] = [
-    &info("sic", "Softmax information curve (SIC)", |options| {
-        let metric = InformationCurve::softmax();
-        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-    })
-    .also(&["softmax-information-curve"]),
-    &info("aic", "Accuracy information curve (AIC)", |options| {
-        let metric = InformationCurve::accuracy();
-        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-    })
-    .also(&["accuracy-information-curve"]),
+    &info!(
+        "sic" or "softmax-information-curve": "Softmax information curve (SIC)", Larger, Faithfulness, needs(scores),
+        REFERENCE; InformationCurve::OPTIONS, InformationCurve::softmax(), batch_size, seed
+    ),
+    &info!(
+        "aic" or "accuracy-information-curve": "Accuracy information curve (AIC)", Larger, Faithfulness, needs(scores),
+        REFERENCE; InformationCurve::OPTIONS, InformationCurve::accuracy(), batch_size, seed
+    ),
 ];
 
 #[cfg(test)]

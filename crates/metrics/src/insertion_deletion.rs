@@ -40,17 +40,13 @@
 use elucid_attribution::{Configurable, Setting};
 
 use crate::case::Case;
-use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
-use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, described,
-    or_reason, outcome, setters,
-};
-use crate::options::{number_or, stated};
-use crate::order::descending;
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, measures, setters};
+use crate::options::number_or;
+use crate::order::{copy_pixels, descending};
 pub use crate::probe::Curve;
 use crate::probe::Probe;
-use crate::table::{Build, MetricInfo, MetricOption};
+use crate::table::{MetricInfo, MetricOption};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -121,20 +117,15 @@ impl InsertionDeletion {
 
     setters!(batch_size);
 
-    /// The class's probability at every step, or why there is none.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metric::measure`].
-    pub fn curve(
-        &self,
-        case: &Case<'_>,
-    ) -> Result<Result<Curve, crate::NotApplicable>, MetricError> {
-        self.check()?;
-        or_reason(self.run(case))
+    curve! {
+        /// The class's probability at every step, or why there is none.
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<Curve, Halt> {
+    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
+        Ok(self.trace(case)?.area())
+    }
+
+    fn trace(&self, case: &Case<'_>) -> Result<Curve, Halt> {
         let order = descending(case.finite_map()?);
         let [h, w] = case.size();
         let plane = h * w;
@@ -151,11 +142,12 @@ impl InsertionDeletion {
         let changed = |step: usize| (step * pixels).min(plane);
         let scores = Probe::new(case, self.batch_size)?.scores(steps + 1, |step, batch| {
             if let Some(before) = step.checked_sub(1) {
-                for &i in &order[changed(before)..changed(step)] {
-                    for c in 0..case.channels() {
-                        now[c * plane + i] = then[c * plane + i];
-                    }
-                }
+                copy_pixels(
+                    &order[changed(before)..changed(step)],
+                    plane,
+                    &then,
+                    &mut now,
+                );
             }
             batch.extend(&now);
         })?;
@@ -269,16 +261,7 @@ crate::options!(InsertionDeletion {
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
-impl Metric for InsertionDeletion {
-    described!();
-
-    stated!();
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case).map(|curve| curve.area()))
-    }
-}
+measures!(InsertionDeletion);
 
 const ALL: &[MetricOption] = InsertionDeletion::OPTIONS;
 
@@ -288,53 +271,23 @@ const BY_PIXELS: &[MetricOption] = &[ALL[0], ALL[2]];
 /// Options of the forms that take so many steps.
 const BY_STEPS: &[MetricOption] = &[ALL[1], ALL[2]];
 
-const fn info(
-    name: &'static str,
-    title: &'static str,
-    direction: Direction,
-    options: &'static [MetricOption],
-    build: Build,
-) -> MetricInfo {
-    let reference = "Petsiuk, Das and Saenko 2018";
-    MetricInfo::new(name, title, direction, reference, build)
-        .category(Category::Faithfulness)
-        .needs(Needs::SCORES)
-        .options(options)
-}
+const REFERENCE: &str = "Petsiuk, Das and Saenko 2018";
 
 pub(crate) const METRICS: [&MetricInfo; 4] = [
-    &info(
-        "insertion",
-        "Insertion, RISE's protocol",
-        Direction::Larger,
-        BY_PIXELS,
-        |options| options.apply(InsertionDeletion::insertion().batch_size(options.rows())),
+    &info!(
+        "insertion": "Insertion, RISE's protocol", Larger, Faithfulness, needs(scores), REFERENCE;
+        BY_PIXELS, InsertionDeletion::insertion(), batch_size
     ),
-    &info(
-        "deletion",
-        "Deletion, RISE's protocol",
-        Direction::Smaller,
-        BY_PIXELS,
-        |options| options.apply(InsertionDeletion::deletion().batch_size(options.rows())),
+    &info!(
+        "deletion": "Deletion, RISE's protocol", Smaller, Faithfulness, needs(scores), REFERENCE;
+        BY_PIXELS, InsertionDeletion::deletion(), batch_size
     ),
-    &info(
-        "insertion-fast",
-        "Insertion in 64 steps",
-        Direction::Larger,
-        BY_STEPS,
-        |options| {
-            let metric = InsertionDeletion::insertion().fast();
-            options.apply(metric.batch_size(options.rows()))
-        },
+    &info!(
+        "insertion-fast": "Insertion in 64 steps", Larger, Faithfulness, needs(scores), REFERENCE;
+        BY_STEPS, InsertionDeletion::insertion().fast(), batch_size
     ),
-    &info(
-        "deletion-fast",
-        "Deletion in 64 steps",
-        Direction::Smaller,
-        BY_STEPS,
-        |options| {
-            let metric = InsertionDeletion::deletion().fast();
-            options.apply(metric.batch_size(options.rows()))
-        },
+    &info!(
+        "deletion-fast": "Deletion in 64 steps", Smaller, Faithfulness, needs(scores), REFERENCE;
+        BY_STEPS, InsertionDeletion::deletion().fast(), batch_size
     ),
 ];

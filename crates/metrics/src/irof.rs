@@ -24,11 +24,9 @@ use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, at_least_one,
-    described, or_reason, outcome, setters,
+    BATCH_SIZE, Halt, NotApplicable, at_least_one, curve, info, measures, setters,
 };
-use crate::options::stated;
-use crate::order::descending_of;
+use crate::order::{copy_pixels, descending_of};
 use crate::probe::{Curve, Probe};
 use crate::subsets::Features;
 use crate::table::MetricInfo;
@@ -60,14 +58,8 @@ impl Irof {
 
     setters!(batch_size);
 
-    /// The class's probability after every segment, or why there is none.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metric::measure`].
-    pub fn curve(&self, case: &Case<'_>) -> Result<Result<Curve, NotApplicable>, MetricError> {
-        self.check()?;
-        or_reason(self.run(case))
+    curve! {
+        /// The class's probability after every segment, or why there is none.
     }
 
     fn check_segments(&self) -> Result<(), MetricError> {
@@ -75,7 +67,15 @@ impl Irof {
         at_least_one("batch size", self.batch_size)
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<Curve, Halt> {
+    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
+        let curve = self.trace(case)?;
+        match curve.scores[0] {
+            first if first > 0.0 => Ok(1.0 - curve.area() / first),
+            _ => Err(NotApplicable::NoProbability.into()),
+        }
+    }
+
+    fn trace(&self, case: &Case<'_>) -> Result<Curve, Halt> {
         let map = case.finite_map()?;
         let weights: Vec<f64> = map.iter().map(|&v| f64::from(v)).collect();
         let segments = self.segments.segments(case.network, &case.image)?.remove(0);
@@ -96,11 +96,7 @@ impl Irof {
                 if let Some(before) = step.checked_sub(1) {
                     let pixels = segments.of(order[before]);
                     removed += pixels.len();
-                    for &pixel in pixels {
-                        for at in (pixel..now.len()).step_by(plane) {
-                            now[at] = hidden[at];
-                        }
-                    }
+                    copy_pixels(pixels, plane, &hidden, &mut now);
                 }
                 fractions.push(removed as f64 / plane as f64);
                 batch.extend(&now);
@@ -127,27 +123,9 @@ crate::options!(Irof {
     }
 } check Irof::check_segments);
 
-impl Metric for Irof {
-    described!(METRIC);
-    stated!();
+measures!(Irof as METRIC);
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case).and_then(|curve| match curve.scores[0] {
-            first if first > 0.0 => Ok(1.0 - curve.area() / first),
-            _ => Err(NotApplicable::NoProbability.into()),
-        }))
-    }
-}
-
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "irof",
-    "Iterative removal of features (IROF)",
-    Direction::Larger,
-    "Rieger and Hansen 2020",
-    |options| options.apply(Irof::new().batch_size(options.rows())),
-)
-.also(&["iterative-removal-of-features"])
-.category(Category::Faithfulness)
-.needs(Needs::SCORES)
-.options(Irof::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "irof" or "iterative-removal-of-features": "Iterative removal of features (IROF)", Larger, Faithfulness,
+    needs(scores), "Rieger and Hansen 2020"; Irof::OPTIONS, Irof::new(), batch_size
+);

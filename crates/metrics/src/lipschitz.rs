@@ -23,9 +23,7 @@
 use elucid_attribution::Configurable;
 
 use crate::case::{Case, SCALES, Scale};
-use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Needs, NotApplicable, at_least_one, measures, setters,
-};
+use crate::metric::{BATCH_SIZE, Halt, NotApplicable, at_least_one, info, measures, setters};
 use crate::neighbours::{Neighbours, doubles, length, noisy, normalised, own};
 use crate::options::{TRUE_OR_FALSE, is_positive, is_some_number};
 use crate::table::MetricInfo;
@@ -122,21 +120,7 @@ crate::options!(LipschitzEstimate {
 
 measures!(LipschitzEstimate as METRIC);
 
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "lipschitz",
-    "Local Lipschitz estimate",
-    Direction::Smaller,
-    "Alvarez-Melis and Jaakkola 2018",
-    |options| {
-        let metric = LipschitzEstimate::new();
-        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-    },
-)
-.also(&["local-lipschitz-estimate"])
-.category(Category::Robustness)
-.needs(Needs {
-    attributor: true,
-    ..Needs::MAP
-})
-.random()
-.options(LipschitzEstimate::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "lipschitz" or "local-lipschitz-estimate": "Local Lipschitz estimate", Smaller, Robustness, needs(attributor),
+    "Alvarez-Melis and Jaakkola 2018"; LipschitzEstimate::OPTIONS, LipschitzEstimate::new(), batch_size, seed
+);

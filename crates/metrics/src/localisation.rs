@@ -41,11 +41,11 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::case::Case;
 use crate::error::MetricError;
-use crate::metric::{Category, Direction, Halt, Metric, Needs, Outcome, number, outcome};
+use crate::metric::{Direction, Halt, Metric, Needs, Outcome, flags, info, number, outcome};
 use crate::options::stated;
 use crate::order::descending;
 pub use crate::region::iou;
-use crate::table::{Build, MetricInfo};
+use crate::table::MetricInfo;
 
 /// Which values of a map belong to the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,10 +158,9 @@ impl Localisation {
         Self::new(Threshold::Mean, alpha)
     }
 
-    /// The overlap itself is the value, rather than whether it is too small.
-    pub fn iou(mut self) -> Self {
-        self.overlap = true;
-        self
+    flags! {
+        /// The overlap itself is the value, rather than whether it is too small.
+        iou => overlap,
     }
 
     fn find(&self, case: &Case<'_>) -> Result<f64, Halt> {
@@ -240,28 +239,19 @@ impl Metric for Localisation {
     }
 }
 
-const fn info(name: &'static str, title: &'static str, build: Build) -> MetricInfo {
-    let reference = "Fong and Vedaldi 2017; Zhang et al. 2016; Cao et al. 2015";
-    MetricInfo::new(name, title, Direction::Smaller, reference, build)
-        .category(Category::Localisation)
-        .needs(Needs::TRUTH)
-        .options(Localisation::OPTIONS)
-}
+const REFERENCE: &str = "Fong and Vedaldi 2017; Zhang et al. 2016; Cao et al. 2015";
 
 pub(crate) const METRICS: [&MetricInfo; 3] = [
-    &info(
-        "localisation-energy",
-        "Localisation error, energy threshold",
-        |options| options.apply(Localisation::energy(0.6)),
+    &info!(
+        "localisation-energy": "Localisation error, energy threshold", Smaller, Localisation, needs(truth), REFERENCE;
+        Localisation::OPTIONS, Localisation::energy(0.6)
     ),
-    &info(
-        "localisation-value",
-        "Localisation error, value threshold",
-        |options| options.apply(Localisation::value(0.15)),
+    &info!(
+        "localisation-value": "Localisation error, value threshold", Smaller, Localisation, needs(truth), REFERENCE;
+        Localisation::OPTIONS, Localisation::value(0.15)
     ),
-    &info(
-        "localisation-mean",
-        "Localisation error, mean threshold",
-        |options| options.apply(Localisation::mean(1.5)),
+    &info!(
+        "localisation-mean": "Localisation error, mean threshold", Smaller, Localisation, needs(truth), REFERENCE;
+        Localisation::OPTIONS, Localisation::mean(1.5)
     ),
 ];

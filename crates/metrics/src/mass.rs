@@ -23,12 +23,9 @@
 use ndarray::ArrayView2;
 
 use crate::case::Case;
-use crate::error::MetricError;
-use crate::metric::{
-    Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, described, outcome,
-};
+use crate::metric::{Halt, NotApplicable, info, measures};
 use crate::order::descending;
-use crate::table::{Build, MetricInfo};
+use crate::table::MetricInfo;
 
 /// The share of the relevance that lies on the object.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -89,36 +86,18 @@ pub(crate) fn on_object_of_largest(
     above_inside as f64 + share * tied_inside as f64
 }
 
-impl Metric for MassAccuracy {
-    described!(METRICS[0]);
+measures!(MassAccuracy as METRICS[0], MassAccuracy::share);
+measures!(RankAccuracy as METRICS[1], RankAccuracy::share);
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        outcome(Self::share(case))
-    }
-}
-
-impl Metric for RankAccuracy {
-    described!(METRICS[1]);
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        outcome(Self::share(case))
-    }
-}
-
-const fn info(name: &'static str, title: &'static str, build: Build) -> MetricInfo {
-    let reference = "Arras, Osman and Samek 2022";
-    MetricInfo::new(name, title, Direction::Larger, reference, build)
-        .category(Category::Localisation)
-        .needs(Needs::TRUTH)
-}
+const REFERENCE: &str = "Arras, Osman and Samek 2022";
 
 pub(crate) const METRICS: [&MetricInfo; 2] = [
-    &info("mass-accuracy", "Relevance mass accuracy", |_| {
-        Ok(Box::new(MassAccuracy))
-    })
-    .also(&["relevance-mass-accuracy"]),
-    &info("rank-accuracy", "Relevance rank accuracy", |_| {
-        Ok(Box::new(RankAccuracy))
-    })
-    .also(&["relevance-rank-accuracy"]),
+    &info!(
+        "mass-accuracy" or "relevance-mass-accuracy": "Relevance mass accuracy", Larger, Localisation, needs(truth),
+        REFERENCE; MassAccuracy
+    ),
+    &info!(
+        "rank-accuracy" or "relevance-rank-accuracy": "Relevance rank accuracy", Larger, Localisation, needs(truth),
+        REFERENCE; RankAccuracy
+    ),
 ];

@@ -7,6 +7,7 @@ use elucid_graph::GraphError;
 
 use crate::case::Case;
 use crate::error::MetricError;
+use crate::table::{Build, MetricOption};
 
 /// A measure of one explanation of one image.
 ///
@@ -362,8 +363,56 @@ macro_rules! setters {
             self
         }
     };
+    (@probability) => {
+        crate::metric::flags! {
+            /// The score is the class's probability, as the network's head makes it, rather than the logit.
+            probability => probability,
+        }
+    };
 }
 pub(crate) use setters;
+
+/// Constructors of a metric that has several forms, each of which its `new` is told.
+macro_rules! forms {
+    ($($(#[$meta:meta])* $name:ident => $form:expr),* $(,)?) => {$(
+        $(#[$meta])*
+        pub fn $name() -> Self {
+            Self::new($form)
+        }
+    )*};
+}
+pub(crate) use forms;
+
+/// Builder methods without an argument, each of which says yes to a field.
+macro_rules! flags {
+    ($($(#[$meta:meta])* $name:ident => $field:ident),* $(,)?) => {$(
+        $(#[$meta])*
+        pub fn $name(mut self) -> Self {
+            self.$field = true;
+            self
+        }
+    )*};
+}
+pub(crate) use flags;
+
+/// The builder method `curve` of a metric that is a number of a curve, which its function `trace` makes.
+macro_rules! curve {
+    ($(#[$meta:meta])*) => {
+        $(#[$meta])*
+        ///
+        /// # Errors
+        ///
+        /// As [`Metric::measure`](crate::Metric::measure).
+        pub fn curve(
+            &self,
+            case: &crate::Case<'_>,
+        ) -> Result<Result<crate::Curve, crate::NotApplicable>, crate::MetricError> {
+            crate::Metric::check(self)?;
+            crate::metric::or_reason(self.trace(case))
+        }
+    };
+}
+pub(crate) use curve;
 
 /// What the table says of a metric.
 macro_rules! described {
@@ -397,11 +446,12 @@ macro_rules! described {
 }
 pub(crate) use described;
 
-/// [`Metric`] of a metric that has options and a function `run`, described by a constant of the table.
+/// [`Metric`] of a metric that has options and a function `run`, described by a constant of the table, or by its own `info`
+/// where it stands for several of them; of one without options, the function that measures is given.
 macro_rules! measures {
-    ($metric:ident as $info:ident) => {
+    ($metric:ident $(as $info:ident)?) => {
         impl $crate::Metric for $metric {
-            $crate::metric::described!($info);
+            $crate::metric::described!($($info)?);
             $crate::options::stated!();
 
             fn measure(
@@ -413,8 +463,85 @@ macro_rules! measures {
             }
         }
     };
+    ($metric:ident as $info:expr, $value:path) => {
+        impl $crate::Metric for $metric {
+            $crate::metric::described!($info);
+
+            fn measure(
+                &self,
+                case: &$crate::Case<'_>,
+            ) -> Result<$crate::Outcome, $crate::MetricError> {
+                $crate::metric::outcome($value(case))
+            }
+        }
+    };
 }
 pub(crate) use measures;
+
+/// A row of the table of metrics:
+///
+/// ```ignore
+/// info!("its-name" or "that-of-others": "Its title", Larger, Faithfulness, needs(scores), "Who published it";
+///       Metric::OPTIONS, Metric::new(), batch_size, seed)
+/// ```
+///
+/// Behind the semicolon stand its options, the metric unless told otherwise, and what it takes of what all share; one that takes
+/// a seed is random. A metric without options stands there alone.
+macro_rules! info {
+    (
+        $name:literal $(or $other:literal)*: $title:literal, $direction:ident, $category:ident, needs($($needs:ident),*),
+        $reference:expr; $($made:tt)*
+    ) => {{
+        let made = $crate::metric::info!(@ $($made)*);
+        $crate::MetricInfo {
+            name: $name,
+            others: &[$($other),*],
+            title: $title,
+            category: Some($crate::Category::$category),
+            direction: $crate::Direction::$direction,
+            needs: $crate::Needs { $($needs: true,)* ..$crate::Needs::MAP },
+            random: made.random,
+            options: made.options,
+            reference: $reference,
+            build: made.build,
+        }
+    }};
+    (@ $metric:ident) => {
+        $crate::metric::Made { random: false, options: &[], build: |_| Ok(Box::new($metric)) }
+    };
+    (@ $options:expr, $metric:expr) => {
+        $crate::metric::Made { random: false, options: $options, build: |given| given.apply($metric) }
+    };
+    (@ $options:expr, $metric:expr, batch_size) => {
+        $crate::metric::Made {
+            random: false,
+            options: $options,
+            build: |given| given.apply($metric.batch_size(given.rows())),
+        }
+    };
+    (@ $options:expr, $metric:expr, seed) => {
+        $crate::metric::Made {
+            random: true,
+            options: $options,
+            build: |given| given.apply($metric.seed(given.first_seed())),
+        }
+    };
+    (@ $options:expr, $metric:expr, batch_size, seed) => {
+        $crate::metric::Made {
+            random: true,
+            options: $options,
+            build: |given| given.apply($metric.batch_size(given.rows()).seed(given.first_seed())),
+        }
+    };
+}
+pub(crate) use info;
+
+/// What the table knows of how a metric is made.
+pub(crate) struct Made {
+    pub random: bool,
+    pub options: &'static [MetricOption],
+    pub build: Build,
+}
 
 pub(crate) fn at_least_one(parameter: &'static str, value: usize) -> Result<(), MetricError> {
     match value {

@@ -18,23 +18,17 @@
 use elucid_attribution::Configurable;
 
 use crate::case::Case;
-use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
-use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, described,
-    or_reason, outcome, setters,
-};
-use crate::options::{is_some_number, stated, words};
-use crate::order::descending;
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, measures, setters};
+use crate::options::{is_some_number, words};
+use crate::order::{copy_pixels, descending};
 use crate::probe::{Curve, Probe};
 use crate::table::MetricInfo;
 
 words! {
     /// What is said of the steps.
-    #[derive(Default)]
-    pub enum Steps: "report", REPORTS = "all or share" {
+    pub enum Steps: "report", REPORTS = "all or share", default All {
         /// 1 if none of them falls, else 0.
-        #[default]
         All = "all",
         /// The share of them that do not fall.
         Share = "share",
@@ -75,20 +69,23 @@ impl Monotonicity {
 
     setters!(batch_size);
 
-    /// The probability after each group, or why there is none.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metric::measure`].
-    pub fn curve(
-        &self,
-        case: &Case<'_>,
-    ) -> Result<Result<Curve, crate::NotApplicable>, MetricError> {
-        self.check()?;
-        or_reason(self.run(case))
+    curve! {
+        /// The probability after each group, or why there is none.
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<Curve, Halt> {
+    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
+        let curve = self.trace(case)?;
+        let steps = curve.scores.windows(2);
+        let (all, rising) = (steps.len(), steps.filter(|pair| pair[1] >= pair[0]).count());
+        Ok(match self.report {
+            Steps::All => f64::from(u8::from(rising == all)),
+            // Without any step none falls.
+            Steps::Share if all == 0 => 1.0,
+            Steps::Share => rising as f64 / all as f64,
+        })
+    }
+
+    fn trace(&self, case: &Case<'_>) -> Result<Curve, Halt> {
         let mut order = descending(case.finite_map()?);
         order.reverse();
         let plane = order.len();
@@ -97,11 +94,7 @@ impl Monotonicity {
         let mut shown = 0;
         let mut fractions = Vec::with_capacity(groups.len());
         let scores = Probe::new(case, self.batch_size)?.scores(groups.len(), |i, batch| {
-            for &pixel in groups[i] {
-                for at in (pixel..now.len()).step_by(plane) {
-                    now[at] = case.pixels[at];
-                }
-            }
+            copy_pixels(groups[i], plane, &case.pixels, &mut now);
             shown += groups[i].len();
             fractions.push(shown as f64 / plane as f64);
             batch.extend(&now);
@@ -129,32 +122,9 @@ crate::options!(Monotonicity {
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
-impl Metric for Monotonicity {
-    described!(METRIC);
-    stated!();
+measures!(Monotonicity as METRIC);
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case).map(|curve| {
-            let steps = curve.scores.windows(2);
-            let (all, rising) = (steps.len(), steps.filter(|pair| pair[1] >= pair[0]).count());
-            match self.report {
-                Steps::All => f64::from(u8::from(rising == all)),
-                // Without any step none falls.
-                Steps::Share if all == 0 => 1.0,
-                Steps::Share => rising as f64 / all as f64,
-            }
-        }))
-    }
-}
-
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "monotonicity",
-    "Monotonicity while the image is put together",
-    Direction::Larger,
-    "Arya et al. 2019",
-    |options| options.apply(Monotonicity::new().batch_size(options.rows())),
-)
-.category(Category::Faithfulness)
-.needs(Needs::SCORES)
-.options(Monotonicity::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "monotonicity": "Monotonicity while the image is put together", Larger, Faithfulness, needs(scores),
+    "Arya et al. 2019"; Monotonicity::OPTIONS, Monotonicity::new(), batch_size
+);

@@ -25,9 +25,7 @@ use elucid_attribution::Configurable;
 
 use crate::case::Case;
 use crate::correlation::Correlation;
-use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Needs, at_least_one, measures, setters,
-};
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, info, measures, setters};
 use crate::options::{TRUE_OR_FALSE, is_some_number};
 use crate::order::descending_of;
 use crate::pixel_flipping::ends;
@@ -63,13 +61,7 @@ impl MonotonicityCorrelation {
         }
     }
 
-    /// The score is the class's probability, as the network's head makes it, rather than the logit.
-    pub fn probability(mut self) -> Self {
-        self.probability = true;
-        self
-    }
-
-    setters!(batch_size, seed);
+    setters!(probability, batch_size, seed);
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
         let map = case.finite_map()?;
@@ -114,24 +106,13 @@ crate::options!(MonotonicityCorrelation {
         samples: usize as "samples", "how many times each group is drawn anew", "1 or more", is_some_number
     }
     {
-        probability as "probability", "whether the score is the probability, rather than the logit",
-        TRUE_OR_FALSE
+        probability as "probability", "whether the score is the probability, rather than the logit", TRUE_OR_FALSE
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
 measures!(MonotonicityCorrelation as METRIC);
 
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "monotonicity-correlation",
-    "Monotonicity correlation",
-    Direction::Larger,
-    "Nguyen and Martinez 2020",
-    |options| {
-        let metric = MonotonicityCorrelation::new();
-        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-    },
-)
-.category(Category::Faithfulness)
-.needs(Needs::SCORES)
-.random()
-.options(MonotonicityCorrelation::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "monotonicity-correlation": "Monotonicity correlation", Larger, Faithfulness, needs(scores),
+    "Nguyen and Martinez 2020"; MonotonicityCorrelation::OPTIONS, MonotonicityCorrelation::new(), batch_size, seed
+);

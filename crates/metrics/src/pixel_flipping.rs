@@ -27,23 +27,17 @@ use elucid_attribution::{Configurable, Scaled, Setting};
 use ndarray::s;
 
 use crate::case::Case;
-use crate::error::MetricError;
 use crate::hidden::Hidden;
-use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, described,
-    or_reason, outcome, setters,
-};
-use crate::options::{TRUE_OR_FALSE, is_some_number, number_or, stated, words};
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, measures, setters};
+use crate::options::{TRUE_OR_FALSE, is_some_number, number_or, words};
 use crate::order::descending_of;
 use crate::probe::{Curve, Probe};
 use crate::table::MetricInfo;
 
 words! {
     /// What patches are overwritten with.
-    #[derive(Default)]
-    pub enum Filling: "filling", FILLINGS = "uniform, zero, mean, black or white" {
+    pub enum Filling: "filling", FILLINGS = "uniform, zero, mean, black or white", default Uniform {
         /// Numbers drawn uniformly between the smallest and the largest of the image's channel.
-        #[default]
         Uniform = "uniform",
         /// Zeros of the prepared image, mostly the mean colour.
         Zero = "zero",
@@ -90,28 +84,20 @@ impl PixelFlipping {
         self
     }
 
-    /// The score is the class's probability, as the network's head makes it, rather than the logit.
-    pub fn probability(mut self) -> Self {
-        self.probability = true;
-        self
+    setters!(probability, batch_size, seed);
+
+    curve! {
+        /// The score after every region, or why there is none.
     }
 
-    setters!(batch_size, seed);
-
-    /// The score after every region, or why there is none.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metric::measure`].
-    pub fn curve(
-        &self,
-        case: &Case<'_>,
-    ) -> Result<Result<Curve, crate::NotApplicable>, MetricError> {
-        self.check()?;
-        or_reason(self.run(case))
+    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
+        let curve = self.trace(case)?;
+        let first = curve.scores.first().copied().unwrap_or(0.0);
+        let falls: f64 = curve.scores.iter().map(|score| first - score).sum();
+        Ok(falls / curve.scores.len().max(1) as f64)
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<Curve, Halt> {
+    fn trace(&self, case: &Case<'_>) -> Result<Curve, Halt> {
         let map = case.finite_map()?;
         let [h, w] = case.size();
         let plane = h * w;
@@ -203,37 +189,13 @@ crate::options!(PixelFlipping {
         filling: Filling as "filling", "what regions are overwritten with", FILLINGS
     }
     {
-        probability as "probability", "whether the score is the probability, rather than the logit",
-        TRUE_OR_FALSE
+        probability as "probability", "whether the score is the probability, rather than the logit", TRUE_OR_FALSE
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
-impl Metric for PixelFlipping {
-    described!(METRIC);
-    stated!();
+measures!(PixelFlipping as METRIC);
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case).map(|curve| {
-            let first = curve.scores.first().copied().unwrap_or(0.0);
-            let falls: f64 = curve.scores.iter().map(|score| first - score).sum();
-            falls / curve.scores.len().max(1) as f64
-        }))
-    }
-}
-
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "pixel-flipping",
-    "Pixel flipping (AOPC)",
-    Direction::Larger,
-    "Bach et al. 2015; Samek et al. 2017",
-    |options| {
-        let metric = PixelFlipping::samek();
-        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-    },
-)
-.also(&["region-perturbation", "aopc"])
-.category(Category::Faithfulness)
-.needs(Needs::SCORES)
-.random()
-.options(PixelFlipping::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "pixel-flipping" or "region-perturbation" or "aopc": "Pixel flipping (AOPC)", Larger, Faithfulness, needs(scores),
+    "Bach et al. 2015; Samek et al. 2017"; PixelFlipping::OPTIONS, PixelFlipping::samek(), batch_size, seed
+);

@@ -23,17 +23,14 @@ use elucid_attribution::Configurable;
 use ndarray::Array2;
 
 use crate::case::Case;
-use crate::error::MetricError;
-use crate::metric::{Category, Direction, Halt, Metric, Needs, Outcome, described, outcome};
-use crate::options::{is_not_negative, stated, words};
+use crate::metric::{Halt, info, measures};
+use crate::options::{is_not_negative, words};
 use crate::table::MetricInfo;
 
 words! {
     /// Which pixel counts where several share the largest value.
-    #[derive(Default)]
-    pub enum Ties: "ties", TIES = "first or share" {
+    pub enum Ties: "ties", TIES = "first or share", default First {
         /// The first in row-major order; of a constant map none, which is a miss.
-        #[default]
         First = "first",
         /// All of them: the share of hits among them.
         Share = "share",
@@ -65,7 +62,7 @@ impl Pointing {
         }
     }
 
-    fn share(&self, case: &Case<'_>) -> Result<f64, Halt> {
+    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
         let map = case.finite_map()?;
         let mask = case.true_pixels()?;
         let largest = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -113,15 +110,7 @@ crate::options!(Pointing {
     }
 });
 
-impl Metric for Pointing {
-    described!(METRIC);
-    stated!();
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.share(case))
-    }
-}
+measures!(Pointing as METRIC);
 
 /// The mean over classes of the mean over the images of each class: how the pointing game sums up,
 /// so that a frequent class counts no more than a rare one.
@@ -156,14 +145,7 @@ impl ClassMean {
     }
 }
 
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "pointing",
-    "Pointing game",
-    Direction::Larger,
-    "Zhang et al. 2016; TorchRay",
-    |options| options.apply(Pointing::torchray()),
-)
-.also(&["pointing-game"])
-.category(Category::Localisation)
-.needs(Needs::TRUTH)
-.options(Pointing::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "pointing" or "pointing-game": "Pointing game", Larger, Localisation, needs(truth), "Zhang et al. 2016; TorchRay";
+    Pointing::OPTIONS, Pointing::torchray()
+);

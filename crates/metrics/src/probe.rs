@@ -116,16 +116,21 @@ impl<'c, 'a> Probe<'c, 'a> {
     pub fn scores(
         &self,
         count: usize,
-        next: impl FnMut(usize, &mut Vec<f32>),
+        mut next: impl FnMut(usize, &mut Vec<f32>),
     ) -> Result<Vec<Score>, MetricError> {
+        let next = |i, batch: &mut Vec<f32>| {
+            next(i, batch);
+            Ok(())
+        };
         self.scores_and(count, next, |_| {})
     }
 
-    /// The same, which shows the scores of all classes of each image to `see`; of none where what is explained is no class.
+    /// The same of images that may fail, of which the first that does is the last; the scores of all classes of each are shown to
+    /// `see`, none where what is explained is no class.
     pub fn scores_and(
         &self,
         count: usize,
-        mut next: impl FnMut(usize, &mut Vec<f32>),
+        mut next: impl FnMut(usize, &mut Vec<f32>) -> Result<(), MetricError>,
         mut see: impl FnMut(ArrayView1<'_, f32>),
     ) -> Result<Vec<Score>, MetricError> {
         let mut scores = Vec::new();
@@ -133,7 +138,7 @@ impl<'c, 'a> Probe<'c, 'a> {
             let rows = self.batch_size.min(count - scores.len());
             let mut pixels = Vec::new();
             for row in 0..rows {
-                next(scores.len() + row, &mut pixels);
+                next(scores.len() + row, &mut pixels)?;
             }
             let images = self.case.batch(pixels);
             if let Some(scorer) = &self.scorer {
@@ -185,5 +190,43 @@ impl Curve {
                 (sum - (first + last) / 2.0) / (self.scores.len() - 1) as f64
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use burn::tensor::{Device, TensorData};
+    use ndarray::Array2;
+
+    use super::*;
+
+    #[test]
+    fn the_first_image_that_cannot_be_made_is_the_last() {
+        let batches = Cell::new(0);
+        let network = |images: Tensor<4>| -> Tensor<2> {
+            batches.set(batches.get() + 1);
+            images.flatten(1, 3)
+        };
+        let data = TensorData::new(vec![1.0_f32, 2.0], [1, 1, 1, 2]);
+        let image = Tensor::from_data(data, &Device::default());
+        let map = Array2::zeros((1, 2));
+        let case = Case::new(&network, &image, 0, map.view()).unwrap();
+        let mut made = Vec::new();
+        let next = |i, batch: &mut Vec<f32>| {
+            made.push(i);
+            batch.extend([0.0, 0.0]);
+            match i {
+                2 => Err(MetricError::Image {
+                    reason: "it is the third".to_owned(),
+                }),
+                _ => Ok(()),
+            }
+        };
+        let before = batches.get();
+        let found = Probe::new(&case, 2).unwrap().scores_and(6, next, |_| {});
+        assert!(found.unwrap_err().to_string().contains("the third"));
+        assert_eq!((made, batches.get() - before), (vec![0, 1, 2], 1));
     }
 }

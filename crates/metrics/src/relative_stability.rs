@@ -24,15 +24,13 @@
 use elucid_attribution::Configurable;
 
 use crate::case::{Case, SCALES, Scale};
-use crate::error::MetricError;
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, at_least_one,
-    described, outcome, setters,
+    BATCH_SIZE, Halt, NotApplicable, at_least_one, forms, info, measures, setters,
 };
 use crate::neighbours::{Neighbours, length, noisy, own};
-use crate::options::{is_positive, is_some_number, stated};
+use crate::options::{is_positive, is_some_number};
 use crate::probe::Probe;
-use crate::table::{Build, MetricInfo};
+use crate::table::MetricInfo;
 
 /// What a change of the explanation is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,14 +63,11 @@ impl RelativeStability {
         }
     }
 
-    /// Against the change of the image (RIS).
-    pub fn input() -> Self {
-        Self::new(Against::Input)
-    }
-
-    /// Against the change of the scores (ROS).
-    pub fn output() -> Self {
-        Self::new(Against::Output)
+    forms! {
+        /// Against the change of the image (RIS).
+        input => Against::Input,
+        /// Against the change of the scores (ROS).
+        output => Against::Output,
     }
 
     setters!(batch_size, seed);
@@ -157,46 +152,17 @@ crate::options!(RelativeStability {
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
-impl Metric for RelativeStability {
-    described!();
+measures!(RelativeStability);
 
-    stated!();
-
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case))
-    }
-}
-
-const fn info(name: &'static str, title: &'static str, build: Build) -> MetricInfo {
-    let reference = "Agarwal et al. 2022";
-    MetricInfo::new(name, title, Direction::Smaller, reference, build)
-        .category(Category::Robustness)
-        .needs(Needs {
-            attributor: true,
-            ..Needs::SCORES
-        })
-        .random()
-        .options(RelativeStability::OPTIONS)
-}
+const REFERENCE: &str = "Agarwal et al. 2022";
 
 pub(crate) const METRICS: [&MetricInfo; 2] = [
-    &info(
-        "relative-input-stability",
-        "Relative input stability (RIS)",
-        |options| {
-            let metric = RelativeStability::input();
-            options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-        },
-    )
-    .also(&["ris"]),
-    &info(
-        "relative-output-stability",
-        "Relative output stability (ROS)",
-        |options| {
-            let metric = RelativeStability::output();
-            options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-        },
-    )
-    .also(&["ros"]),
+    &info!(
+        "relative-input-stability" or "ris": "Relative input stability (RIS)", Smaller, Robustness,
+        needs(scores, attributor), REFERENCE; RelativeStability::OPTIONS, RelativeStability::input(), batch_size, seed
+    ),
+    &info!(
+        "relative-output-stability" or "ros": "Relative output stability (ROS)", Smaller, Robustness,
+        needs(scores, attributor), REFERENCE; RelativeStability::OPTIONS, RelativeStability::output(), batch_size, seed
+    ),
 ];

@@ -34,7 +34,8 @@ use crate::case::{Case, SCALES, Scale};
 use crate::error::MetricError;
 use crate::imputation::Imputation;
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, outcome, setters,
+    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, forms, info, outcome,
+    setters,
 };
 use crate::options::{check_percentages, is_not_negative, joined, parted, stated, words};
 use crate::order::descending;
@@ -43,10 +44,8 @@ use crate::table::MetricInfo;
 
 words! {
     /// Which pixels are removed.
-    #[derive(Default)]
-    pub enum Order: "order", ORDERS = "combined, most or least" {
+    pub enum Order: "order", ORDERS = "combined, most or least", default Combined {
         /// Half the difference of the two others.
-        #[default]
         Combined = "combined",
         /// The most relevant first.
         Most = "most",
@@ -85,19 +84,13 @@ impl Road {
         }
     }
 
-    /// Half the difference of the probabilities left by the two orders.
-    pub fn combined() -> Self {
-        Self::new(Order::Combined)
-    }
-
-    /// The probability left when the most relevant pixels are removed.
-    pub fn most_relevant_first() -> Self {
-        Self::new(Order::Most)
-    }
-
-    /// The probability left when the least relevant pixels are removed.
-    pub fn least_relevant_first() -> Self {
-        Self::new(Order::Least)
+    forms! {
+        /// Half the difference of the probabilities left by the two orders.
+        combined => Order::Combined,
+        /// The probability left when the most relevant pixels are removed.
+        most_relevant_first => Order::Most,
+        /// The probability left when the least relevant pixels are removed.
+        least_relevant_first => Order::Least,
     }
 
     /// The percentages of the pixels that are removed: 10, 20 to 90.
@@ -155,13 +148,9 @@ impl Road {
         counts.sort_unstable();
         let mut random = case.random(self.seed);
         let mut guess = case.pixels.clone();
-        let mut unsolved = Ok(());
-        let scores = Probe::new(case, self.batch_size)?.scores(counts.len(), |i, batch| {
+        let removed = |i: usize, batch: &mut Vec<f32>| {
             let imputation = Imputation::new(h, w, &order[..counts[i]]);
-            let solved = imputation.fill(&case.pixels, &mut guess, plane);
-            if let (Err(error), Ok(())) = (solved, &unsolved) {
-                unsolved = Err(error);
-            }
+            imputation.fill(&case.pixels, &mut guess, plane)?;
             let from = batch.len();
             batch.extend(&guess);
             for channel in batch[from..].chunks_mut(plane) {
@@ -169,8 +158,10 @@ impl Road {
                     channel[at] += (noise * random.normal_double()) as f32;
                 }
             }
-        })?;
-        unsolved?;
+            Ok(())
+        };
+        let scores =
+            Probe::new(case, self.batch_size)?.scores_and(counts.len(), removed, |_| {})?;
         let sum: f64 = scores.iter().map(|score| score.probability).sum();
         Ok(sum / scores.len() as f64)
     }
@@ -222,17 +213,7 @@ impl Metric for Road {
     }
 }
 
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "road",
-    "ROAD, remove and debias",
-    Direction::Larger,
-    "Rong et al. 2022",
-    |options| {
-        let metric = Road::combined();
-        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-    },
-)
-.category(Category::Faithfulness)
-.needs(Needs::SCORES)
-.random()
-.options(Road::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "road": "ROAD, remove and debias", Larger, Faithfulness, needs(scores), "Rong et al. 2022";
+    Road::OPTIONS, Road::combined(), batch_size, seed
+);

@@ -22,69 +22,99 @@
 
 use elucid_attribution::Configurable;
 
-use crate::case::{Case, SCALES, Scale};
-use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Needs, NotApplicable, at_least_one, measures, setters,
-};
+use crate::case::{Case, Scale};
+use crate::metric::{Halt, NotApplicable, info};
 use crate::neighbours::{Neighbours, length, own, within};
-use crate::options::{is_positive, is_some_number};
 use crate::table::MetricInfo;
 
-/// Sensitivity-max.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[must_use = "a metric does nothing until it is asked to measure"]
-pub struct SensitivityMax {
-    radius: f64,
-    samples: usize,
-    scale: Scale,
-    batch_size: usize,
-    seed: u64,
-}
-
-impl Default for SensitivityMax {
-    fn default() -> Self {
-        Self {
-            radius: 0.02,
-            samples: 10,
-            scale: Scale::Deviation,
-            batch_size: BATCH_SIZE,
-            seed: 0,
+/// A metric of how far the explanation moves when the image moves a little: all but what it makes of the moves, which is its
+/// function `run`.
+macro_rules! small_moves {
+    ($(#[$meta:meta])* $metric:ident as $info:ident) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        #[must_use = "a metric does nothing until it is asked to measure"]
+        pub struct $metric {
+            radius: f64,
+            samples: usize,
+            scale: crate::Scale,
+            batch_size: usize,
+            seed: u64,
         }
-    }
+
+        impl Default for $metric {
+            fn default() -> Self {
+                Self {
+                    radius: 0.02,
+                    samples: 10,
+                    scale: crate::Scale::Deviation,
+                    batch_size: crate::metric::BATCH_SIZE,
+                    seed: 0,
+                }
+            }
+        }
+
+        impl $metric {
+            /// 10 samples within 0.02 deviations of the image.
+            pub fn new() -> Self {
+                Self::default()
+            }
+
+            crate::metric::setters!(batch_size, seed);
+
+            /// How far the explanation moves, in its own length, with each of the neighbours.
+            fn each_move(
+                &self,
+                case: &crate::Case<'_>,
+                take: impl FnMut(f64),
+            ) -> Result<(), crate::metric::Halt> {
+                case.method()?;
+                let neighbours = crate::neighbours::Neighbours {
+                    samples: self.samples,
+                    batch_size: self.batch_size,
+                };
+                let radius = self.radius * case.unit(self.scale)?;
+                crate::sensitivity::each_move(case, radius, self.seed, &neighbours, take)
+            }
+        }
+
+        crate::options!($metric {
+            {
+                /// Largest change of a number of the image, in units of the [`Scale`](crate::Scale).
+                radius: f64 as "radius", "largest change of a number of the image", "more than 0",
+                crate::options::is_positive
+            }
+            {
+                /// How many changes, 10 by default.
+                samples: usize as "samples", "how many changes of the image", "1 or more",
+                crate::options::is_some_number
+            }
+            {
+                /// What the radius is measured in, the image's deviation by default.
+                scale: crate::Scale as "scale", "what the radius is measured in", crate::case::SCALES
+            }
+        } check |metric| crate::metric::at_least_one("batch size", metric.batch_size));
+
+        crate::metric::measures!($metric as $info);
+    };
+}
+pub(crate) use small_moves;
+
+small_moves! {
+    /// Sensitivity-max.
+    SensitivityMax as METRIC
 }
 
 impl SensitivityMax {
-    /// 10 samples within 0.02 deviations of the image.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// 10 samples within 0.02 of the numbers that the network takes.
     pub fn captum() -> Self {
         Self::new().scale(Scale::Absolute)
     }
 
-    setters!(batch_size, seed);
-
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
-        case.method()?;
         let mut largest = 0.0_f64;
-        let take = |moved| largest = largest.max(moved);
-        each_move(
-            case,
-            self.radius * case.unit(self.scale)?,
-            self.seed,
-            &self.neighbours(),
-            take,
-        )?;
+        self.each_move(case, |moved| largest = largest.max(moved))?;
         Ok(largest)
-    }
-
-    fn neighbours(&self) -> Neighbours {
-        Neighbours {
-            samples: self.samples,
-            batch_size: self.batch_size,
-        }
     }
 }
 
@@ -113,38 +143,7 @@ pub(crate) fn each_move(
     })
 }
 
-crate::options!(SensitivityMax {
-    {
-        /// Largest change of a number of the image, in units of the [`Scale`].
-        radius: f64 as "radius", "largest change of a number of the image", "more than 0", is_positive
-    }
-    {
-        /// How many changes, 10 by default.
-        samples: usize as "samples", "how many changes of the image", "1 or more", is_some_number
-    }
-    {
-        /// What the radius is measured in, the image's deviation by default.
-        scale: Scale as "scale", "what the radius is measured in", SCALES
-    }
-} check |metric| at_least_one("batch size", metric.batch_size));
-
-measures!(SensitivityMax as METRIC);
-
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "sensitivity-max",
-    "Sensitivity-max",
-    Direction::Smaller,
-    "Yeh et al. 2019; Captum",
-    |options| {
-        let metric = SensitivityMax::new();
-        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-    },
-)
-.also(&["max-sensitivity"])
-.category(Category::Robustness)
-.needs(Needs {
-    attributor: true,
-    ..Needs::MAP
-})
-.random()
-.options(SensitivityMax::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "sensitivity-max" or "max-sensitivity": "Sensitivity-max", Smaller, Robustness, needs(attributor),
+    "Yeh et al. 2019; Captum"; SensitivityMax::OPTIONS, SensitivityMax::new(), batch_size, seed
+);

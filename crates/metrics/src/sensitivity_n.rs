@@ -23,13 +23,9 @@ use elucid_attribution::Configurable;
 
 use crate::case::Case;
 use crate::correlation::Correlation;
-use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
-use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, described,
-    or_reason, outcome, setters,
-};
-use crate::options::{TRUE_OR_FALSE, is_part, is_some_number, stated};
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, measures, setters};
+use crate::options::{TRUE_OR_FALSE, is_part, is_some_number};
 use crate::probe::Curve;
 use crate::subsets::{Features, Hiding};
 use crate::table::MetricInfo;
@@ -67,13 +63,7 @@ impl SensitivityN {
         }
     }
 
-    /// The score is the class's probability, as the network's head makes it, rather than the logit.
-    pub fn probability(mut self) -> Self {
-        self.probability = true;
-        self
-    }
-
-    setters!(batch_size, seed);
+    setters!(probability, batch_size, seed);
 
     /// How many pixels the sets have: each number once, upwards.
     fn numbers(&self, pixels: usize) -> Vec<usize> {
@@ -89,20 +79,17 @@ impl SensitivityN {
         numbers
     }
 
-    /// The correlation for each number of pixels, as a share of all, or why there is none.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metric::measure`].
-    pub fn curve(
-        &self,
-        case: &Case<'_>,
-    ) -> Result<Result<Curve, crate::NotApplicable>, MetricError> {
-        self.check()?;
-        or_reason(self.run(case))
+    curve! {
+        /// The correlation for each number of pixels, as a share of all, or why there is none.
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<Curve, Halt> {
+    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
+        let curve = self.trace(case)?;
+        let sum: f64 = curve.scores.iter().sum();
+        Ok(sum / curve.scores.len().max(1) as f64)
+    }
+
+    fn trace(&self, case: &Case<'_>) -> Result<Curve, Halt> {
         let [h, w] = case.size();
         let numbers = self.numbers(h * w);
         let features = Features::pixels(h * w);
@@ -148,35 +135,13 @@ crate::options!(SensitivityN {
         baseline: Hidden as "baseline", "what hidden pixels become", HIDDEN
     }
     {
-        probability as "probability", "whether the score is the probability, rather than the logit",
-        TRUE_OR_FALSE
+        probability as "probability", "whether the score is the probability, rather than the logit", TRUE_OR_FALSE
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
-impl Metric for SensitivityN {
-    described!(METRIC);
-    stated!();
+measures!(SensitivityN as METRIC);
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case).map(|curve| {
-            let sum: f64 = curve.scores.iter().sum();
-            sum / curve.scores.len().max(1) as f64
-        }))
-    }
-}
-
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "sensitivity-n",
-    "Sensitivity-n",
-    Direction::Larger,
-    "Ancona et al. 2018",
-    |options| {
-        let metric = SensitivityN::new();
-        options.apply(metric.batch_size(options.rows()).seed(options.first_seed()))
-    },
-)
-.category(Category::Faithfulness)
-.needs(Needs::SCORES)
-.random()
-.options(SensitivityN::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "sensitivity-n": "Sensitivity-n", Larger, Faithfulness, needs(scores), "Ancona et al. 2018";
+    SensitivityN::OPTIONS, SensitivityN::new(), batch_size, seed
+);

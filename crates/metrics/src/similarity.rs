@@ -6,7 +6,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::correlation::ranks;
+use crate::correlation::of_ranks;
 use crate::error::MetricError;
 use crate::options::words;
 
@@ -57,19 +57,8 @@ fn same_size(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Result<(), Metri
 /// [`MetricError::Size`] for maps of two sizes.
 pub fn spearman(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Result<f64, MetricError> {
     same_size(a, b)?;
-    let ranks = |map: ArrayView2<'_, f32>| ranks(&map.iter().copied().collect::<Vec<f32>>());
-    let (a, b) = (ranks(a), ranks(b));
-    // Whatever is tied, the mean of 0..n is the mean of the ranks.
-    let mean = (a.len() as f64 - 1.0) / 2.0;
-    let product = |a: &[f64], b: &[f64]| -> f64 {
-        let pairs = a.iter().zip(b);
-        pairs.map(|(a, b)| (a - mean) * (b - mean)).sum()
-    };
-    let length = (product(&a, &a) * product(&b, &b)).sqrt();
-    Ok(match length > 0.0 {
-        true => (product(&a, &b) / length).clamp(-1.0, 1.0),
-        false => 0.0,
-    })
+    let values = |map: ArrayView2<'_, f32>| map.iter().copied().collect::<Vec<f32>>();
+    Ok(of_ranks(&values(a), &values(b)))
 }
 
 /// Structural similarity (Wang et al., 2004) of two maps, each scaled to `0..1` by its smallest and

@@ -13,10 +13,7 @@
 //! sparse. A map of zeros only has no Gini index: not applicable.
 
 use crate::case::Case;
-use crate::error::MetricError;
-use crate::metric::{
-    Category, Direction, Halt, Metric, NotApplicable, Outcome, described, outcome,
-};
+use crate::metric::{Halt, NotApplicable, info, measures};
 use crate::table::MetricInfo;
 
 /// The Gini index of the map.
@@ -42,19 +39,8 @@ impl Sparseness {
     }
 }
 
-impl Metric for Sparseness {
-    described!(METRIC);
+measures!(Sparseness as METRIC, Sparseness::gini);
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        outcome(Self::gini(case))
-    }
-}
-
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "sparseness",
-    "Sparseness (Gini index)",
-    Direction::Larger,
-    "Chalasani et al. 2020",
-    |_| Ok(Box::new(Sparseness)),
-)
-.category(Category::Complexity);
+pub(crate) const METRIC: MetricInfo = info!(
+    "sparseness": "Sparseness (Gini index)", Larger, Complexity, needs(), "Chalasani et al. 2020"; Sparseness
+);

@@ -6,6 +6,7 @@ use ndarray::Array2;
 use crate::case::Case;
 use crate::hidden::Hidden;
 use crate::metric::Halt;
+use crate::order::{copy_pixels, draw};
 use crate::probe::Probe;
 
 /// Groups of pixels that are hidden together: each pixel is in one.
@@ -81,14 +82,9 @@ impl Hiding<'_> {
         sizes: &[usize],
         random: &mut Random,
     ) -> Result<Effects, Halt> {
-        let count = self.features.count();
-        let mut order: Vec<usize> = (0..count).collect();
+        let mut order: Vec<usize> = (0..self.features.count()).collect();
         self.effects(case, sizes.len(), |i, subset| {
-            // Any order is as good to begin with.
-            for place in 0..sizes[i].min(count) {
-                order.swap(place, place + random.below(count - place));
-                subset.push(order[place]);
-            }
+            subset.extend_from_slice(draw(&mut order, sizes[i], random));
         })
     }
 
@@ -114,12 +110,9 @@ impl Hiding<'_> {
             next(i, &mut subset);
             let mut sum = 0.0;
             for &feature in &subset {
-                for &pixel in self.features.of(feature) {
-                    sum += weights[pixel];
-                    for at in (pixel..hidden.len()).step_by(plane) {
-                        batch[from + at] = hidden[at];
-                    }
-                }
+                let pixels = self.features.of(feature);
+                pixels.iter().for_each(|&pixel| sum += weights[pixel]);
+                copy_pixels(pixels, plane, &hidden, &mut batch[from..]);
             }
             foretold.push(sum);
         })?;

@@ -260,18 +260,13 @@ impl MetricOptions {
         Self::default()
     }
 
-    /// How many changed images are propagated together, 8 by default.
-    #[must_use]
-    pub fn batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = batch_size;
-        self
-    }
-
-    /// Where random numbers begin, 0 by default.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
+    elucid_attribution::builder_methods! {
+        /// How many changed images are propagated together, 8 by default.
+        #[must_use]
+        set batch_size(batch_size: usize) => batch_size;
+        /// Where random numbers begin, 0 by default.
+        #[must_use]
+        set seed(seed: u64) => seed;
     }
 
     /// An option of the metric's own, as text.

@@ -18,7 +18,7 @@ use elucid_attribution::Configurable;
 
 use crate::case::Case;
 use crate::mass::on_object_of_largest;
-use crate::metric::{Category, Direction, Halt, Needs, measures};
+use crate::metric::{Halt, flags, info, measures};
 use crate::options::{TRUE_OR_FALSE, is_some_number};
 use crate::table::MetricInfo;
 
@@ -36,10 +36,9 @@ impl TopK {
         Self { k, concept: false }
     }
 
-    /// Divided by the share of the image that the object covers.
-    pub fn concept_influence(mut self) -> Self {
-        self.concept = true;
-        self
+    flags! {
+        /// Divided by the share of the image that the object covers.
+        concept_influence => concept,
     }
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
@@ -67,13 +66,7 @@ crate::options!(TopK {
 
 measures!(TopK as METRIC);
 
-pub(crate) const METRIC: MetricInfo = MetricInfo::new(
-    "top-k-intersection",
-    "Top-k intersection",
-    Direction::Larger,
-    "Theiner et al. 2022; Quantus",
-    |options| options.apply(TopK::of(1000)),
-)
-.category(Category::Localisation)
-.needs(Needs::TRUTH)
-.options(TopK::OPTIONS);
+pub(crate) const METRIC: MetricInfo = info!(
+    "top-k-intersection": "Top-k intersection", Larger, Localisation, needs(truth), "Theiner et al. 2022; Quantus";
+    TopK::OPTIONS, TopK::of(1000)
+);

@@ -281,8 +281,7 @@ mod tests {
     use ndarray::{Array2, Array3, Axis};
 
     use super::*;
-
-    const HOSTILE: &str = "</script><img src=x onerror=alert(1)>";
+    use crate::page::hostile::HOSTILE;
 
     /// Two rows of three patches and a class token.
     fn widget() -> AttentionWidget {

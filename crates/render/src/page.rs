@@ -236,6 +236,22 @@ fn json_for_script(data: &impl Serialize) -> Result<String, RenderError> {
     Ok(safe)
 }
 
+/// What tests of all pages ask.
+#[cfg(test)]
+pub(crate) mod hostile {
+    /// A label that would leave the place where it stands.
+    pub const HOSTILE: &str = "</script><img src=x onerror=alert(1)>";
+
+    /// Nothing is fetched, as the page itself says.
+    pub fn fetches_nothing(page: &str) {
+        assert!(page.contains("default-src 'none'"));
+        let outside = ["http://", "https://", "<link rel=\"stylesheet", "@import"];
+        for outside in outside.into_iter().chain([" src=\"//"]) {
+            assert!(!page.contains(outside), "the page mentions {outside}");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Files that are there whole or not at all, whatever happens to the process or the machine.
 
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -63,6 +63,27 @@ pub(crate) fn sync_folder(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
     }
+}
+
+/// What lies in a folder under names of this ending, in the order of names; nothing where there is no such folder.
+pub(crate) fn with_ending(folder: &Path, ending: &str) -> Result<Vec<DirEntry>, StudyError> {
+    let cannot = StudyError::file("read", folder);
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(&cannot)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(&cannot)?;
+        if Path::new(&entry.file_name())
+            .extension()
+            .is_some_and(|e| e == ending)
+        {
+            found.push(entry);
+        }
+    }
+    found.sort_by_key(DirEntry::file_name);
+    Ok(found)
 }
 
 /// Whether nothing lies in a folder but what a process left that was killed while it wrote.

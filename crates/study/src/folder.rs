@@ -44,35 +44,18 @@ impl Begin {
         }
     }
 
-    /// Also in a folder in which the same study was begun: what is missing is measured, whoever measured the rest, and
-    /// whoever else is measuring now. Methods and metrics that the folder's study does not have are added to it.
-    pub fn resume(mut self, resume: bool) -> Self {
-        self.resume = resume;
-        self
-    }
-
-    /// Tries again what failed, and images that could not be read.
-    pub fn retry_failed(mut self, retry_failed: bool) -> Self {
-        self.retry_failed = retry_failed;
-        self
-    }
-
-    /// Goes on where another device, precision or build began, of which numbers may differ; tables say so.
-    pub fn allow_mixed(mut self, allow_mixed: bool) -> Self {
-        self.allow_mixed = allow_mixed;
-        self
-    }
-
-    /// Keeps the map of every image under every method ([`maps`]). What was measured without is attributed again.
-    pub fn save_maps(mut self, save_maps: bool) -> Self {
-        self.save_maps = save_maps;
-        self
-    }
-
-    /// How long a worker that is not heard of keeps its images, ten minutes by default.
-    pub fn stale_after(mut self, stale_after: Duration) -> Self {
-        self.stale_after = stale_after;
-        self
+    elucid_attribution::builder_methods! {
+        /// Also in a folder in which the same study was begun: what is missing is measured, whoever measured the rest, and
+        /// whoever else is measuring now. Methods and metrics that the folder's study does not have are added to it.
+        set resume(resume: bool) => resume;
+        /// Tries again what failed, and images that could not be read.
+        set retry_failed(retry_failed: bool) => retry_failed;
+        /// Goes on where another device, precision or build began, of which numbers may differ; tables say so.
+        set allow_mixed(allow_mixed: bool) => allow_mixed;
+        /// Keeps the map of every image under every method ([`maps`]). What was measured without is attributed again.
+        set save_maps(save_maps: bool) => save_maps;
+        /// How long a worker that is not heard of keeps its images, ten minutes by default.
+        set stale_after(stale_after: Duration) => stale_after;
     }
 }
 

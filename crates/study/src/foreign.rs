@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use elucid_attribution::{Configuration, Saliency};
+use elucid_attribution::Configuration;
 use elucid_vision::input::ArrayFile;
 use ndarray::{Array2, ArrayD, Axis};
 
 use crate::data::Item;
 use crate::entries::MethodFacts;
 use crate::error::StudyError;
+use crate::maps::large;
 
 /// What settings call the method of such maps.
 pub(crate) const METHOD: &str = "maps";
@@ -85,8 +86,8 @@ impl ForeignMaps {
         })
     }
 
-    /// Brings maps of another size to that of the images, bilinear with edges aligned, as [`Saliency::resized`], instead of
-    /// refusing them.
+    /// Brings maps of another size to that of the images, bilinear with edges aligned, as
+    /// [`Saliency::resized`](elucid_attribution::Saliency::resized), instead of refusing them.
     pub fn resize(mut self, resize: bool) -> Self {
         self.resize = resize;
         self
@@ -214,12 +215,11 @@ impl ForeignMaps {
         size: [usize; 2],
     ) -> Result<[Array2<f32>; 2], StudyError> {
         let raw = self.map(number)?;
-        let is_right = raw.dim() == (size[0], size[1]);
-        if is_right || !self.resize {
-            return Ok([raw.clone(), raw]);
-        }
-        let large = Saliency::new(raw.clone().insert_axis(Axis(0)), size).upsampled();
-        Ok([raw, large.maps().index_axis(Axis(0), 0).to_owned()])
+        let large = match self.resize {
+            true => large(&raw, size),
+            false => raw.clone(),
+        };
+        Ok([raw, large])
     }
 
     /// What settings say of it: what it is, not its numbers, as of pictures.

@@ -133,24 +133,12 @@ impl Growth {
 
 /// Reads all additions of a folder, in order of their names, which is that of their times.
 pub(crate) fn read(folder: &Path) -> Result<Vec<Growth>, StudyError> {
-    let journals = folder.join(JOURNAL);
-    let cannot = StudyError::file("read", &journals);
-    let entries = match fs::read_dir(&journals) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(&cannot)?,
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(&cannot)?.path();
-        if path.extension().is_some_and(|ending| ending == ENDING) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    let read = paths.iter().map(|path| {
-        let bytes = fs::read(path).map_err(StudyError::file("read", path))?;
+    let entries = files::with_ending(&folder.join(JOURNAL), ENDING)?;
+    let read = entries.iter().map(|entry| {
+        let path = entry.path();
+        let bytes = fs::read(&path).map_err(StudyError::file("read", &path))?;
         serde_json::from_slice(&bytes).map_err(|error| StudyError::Damaged {
-            path: path.clone(),
+            path,
             line: error.line(),
             reason: error.to_string(),
         })

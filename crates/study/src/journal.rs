@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StudyError;
 use crate::facts::Build;
-use crate::files::sync_folder;
+use crate::files::{self, sync_folder};
 
 /// The folder of the journals.
 pub const JOURNAL: &str = "journal";
@@ -322,20 +322,8 @@ impl Reader {
 
 /// The names of the journals in a folder of journals, sorted; none where there is no such folder.
 pub(crate) fn names(journals: &Path) -> Result<Vec<OsString>, StudyError> {
-    let cannot = StudyError::file("read", journals);
-    let entries = match fs::read_dir(journals) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(&cannot)?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(&cannot)?.file_name();
-        if Path::new(&name).extension().is_some_and(|e| e == ENDING) {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
+    let entries = files::with_ending(journals, ENDING)?.into_iter();
+    Ok(entries.map(|entry| entry.file_name()).collect())
 }
 
 /// Reads the records of one journal.

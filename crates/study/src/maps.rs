@@ -20,8 +20,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
+use elucid_attribution::Saliency;
 use elucid_models::sha256;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 
@@ -45,6 +46,22 @@ pub fn folder(method: &str) -> String {
     match name == method {
         true => name,
         false => format!("{name}_{}", &sha256::of_bytes(method.as_bytes())[..8]),
+    }
+}
+
+/// A map at the size of the images. One that has it stays as it is, to the bit.
+pub(crate) fn large(raw: &Array2<f32>, size: [usize; 2]) -> Array2<f32> {
+    match raw.dim() == (size[0], size[1]) {
+        true => raw.clone(),
+        false => first(&Saliency::new(raw.clone().insert_axis(Axis(0)), size).upsampled()),
+    }
+}
+
+/// The first of several maps; nothing where there is none.
+pub(crate) fn first(maps: &Saliency) -> Array2<f32> {
+    match maps.maps().is_empty() {
+        true => Array2::zeros((0, 0)),
+        false => maps.maps().index_axis(Axis(0), 0).to_owned(),
     }
 }
 
@@ -135,18 +152,11 @@ pub fn list(study: &Path, method: &str) -> Result<BTreeMap<String, u64>, StudyEr
     let name = folder(method);
     let within = study.join(MAPS).join(&name);
     let cannot = StudyError::file("read", &within);
-    let entries = match fs::read_dir(&within) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        entries => entries.map_err(&cannot)?,
-    };
     let mut found = BTreeMap::new();
-    for entry in entries {
-        let entry = entry.map_err(&cannot)?;
+    for entry in files::with_ending(&within, ENDING)? {
         let file = entry.file_name().to_string_lossy().into_owned();
-        if Path::new(&file).extension().is_some_and(|e| e == ENDING) {
-            let bytes = entry.metadata().map_err(&cannot)?.len();
-            found.insert(format!("{name}/{file}"), bytes);
-        }
+        let bytes = entry.metadata().map_err(&cannot)?.len();
+        found.insert(format!("{name}/{file}"), bytes);
     }
     Ok(found)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use elucid_metrics::{Metric, MetricOptions, Metrics};
 use elucid_models::Labels;
@@ -96,6 +97,8 @@ pub struct Study<'a> {
     device: String,
     build: Build,
     remarks: Vec<String>,
+    /// Of which methods channels are added up, with the most of them; set once the maps have been checked.
+    added: OnceLock<Vec<(usize, usize)>>,
 }
 
 impl<'a> Study<'a> {
@@ -161,6 +164,7 @@ impl<'a> Study<'a> {
             device: device.to_owned(),
             build,
             remarks: Vec::new(),
+            added: OnceLock::new(),
         };
         study.make_metrics()?;
         Ok(study)
@@ -213,23 +217,38 @@ impl<'a> Study<'a> {
             return Err(StudyError::Empty(reason));
         }
         (self.limit, self.shard) = (limit, shard);
+        self.added = OnceLock::new();
         Ok(self)
     }
 
     /// Refuses maps of other programs that are missing or have another size, before anything is computed. Of which maps channels
-    /// are added up, by name, with the most of them.
+    /// are added up, by name, with the most of them. Whoever has asked has checked: [`Study::run`] does not look at the files again.
     ///
     /// # Errors
     ///
     /// [`StudyError::MissingMaps`], [`StudyError::Map`], and [`StudyError::Input`] for files that are no arrays.
     pub fn check_maps(&self) -> Result<Vec<(&str, usize)>, StudyError> {
+        let added = match self.added.get() {
+            Some(added) => added,
+            None => {
+                let added = self.added_channels()?;
+                self.added.get_or_init(|| added)
+            }
+        };
+        let named = added.iter();
+        Ok(named
+            .map(|&(method, channels)| (self.methods[method].name(), channels))
+            .collect())
+    }
+
+    fn added_channels(&self) -> Result<Vec<(usize, usize)>, StudyError> {
         let size = self.model.input_spec().size();
         let mut added = Vec::new();
-        for explainer in &self.methods {
+        for (method, explainer) in self.methods.iter().enumerate() {
             if let Explainer::Maps(maps) = explainer
                 && let Some(channels) = maps.check(&self.items, size)?
             {
-                added.push((maps.name(), channels));
+                added.push((method, channels));
             }
         }
         Ok(added)
@@ -242,6 +261,7 @@ impl<'a> Study<'a> {
         self.items
             .retain(|item| chosen.binary_search(&item.number).is_ok());
         self.sample = Some(count);
+        self.added = OnceLock::new();
         self
     }
 

@@ -16,7 +16,7 @@ use elucid_metrics::{Present, RandomNetworks};
 use elucid_vision::Photo;
 use ndarray::ArrayView2;
 
-use self::measure::{Measured, first};
+use self::measure::Measured;
 use crate::data::Item;
 use crate::entries::Look;
 use crate::error::StudyError;
@@ -24,7 +24,7 @@ use crate::folder::{Begin, Folder};
 use crate::foreign::ForeignMaps;
 use crate::found::Found;
 use crate::journal::{CellRecord, Record, RowRecord, Value};
-use crate::maps::{self, Shelf};
+use crate::maps::{self, Shelf, first};
 use crate::settings::Settings;
 use crate::study::{Explainer, Study};
 

@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use elucid::models::EMBEDDED;
 use elucid::prelude::*;
 use elucid::vision::Scores;
 use elucid::vision::input::{decode_image, open_image};
@@ -21,20 +22,22 @@ use ndarray::{ArrayView2, Axis};
 /// Arguments with their defaults.
 pub struct Arguments {
     example: &'static str,
-    values: BTreeMap<&'static str, String>,
+    values: BTreeMap<String, String>,
 }
 
 impl Arguments {
-    /// Reads the command line. `defaults` names the arguments of the example; all of them also take
-    /// `--image` and `--out`.
-    pub fn read(
-        example: &'static str,
-        defaults: &[(&'static str, &str)],
-    ) -> Result<Self, Box<dyn Error>> {
-        let mut values: BTreeMap<&'static str, String> = [("image", ""), ("out", "")]
-            .into_iter()
-            .chain(defaults.iter().copied())
-            .map(|(name, default)| (name, default.to_owned()))
+    /// Reads the command line. `taken` names the arguments of the example with their defaults, as in `layer top=4`; without one
+    /// the model is the embedded one and all else is empty. All examples also take `--image` and `--out`.
+    pub fn read(example: &'static str, taken: &str) -> Result<Self, Box<dyn Error>> {
+        let taken = ["image", "out"].into_iter().chain(taken.split(' '));
+        let mut values: BTreeMap<String, String> = taken
+            .filter(|argument| !argument.is_empty())
+            .map(|argument| match argument.split_once('=') {
+                Some(named) => named,
+                None if argument == "model" => (argument, EMBEDDED),
+                None => (argument, ""),
+            })
+            .map(|(name, default)| (name.to_owned(), default.to_owned()))
             .collect();
         let mut arguments = std::env::args().skip(1);
         while let Some(flag) = arguments.next() {
@@ -126,6 +129,16 @@ impl Arguments {
             number += 1;
         }
         Ok(folder)
+    }
+
+    /// Saves a page of one section as [`save`](Arguments::save) does.
+    pub fn save_section(
+        &self,
+        title: &str,
+        text: &str,
+        section: GallerySection,
+    ) -> Result<(), Box<dyn Error>> {
+        self.save(&Gallery::new(title).text(text).section(section))
     }
 
     /// Saves a page as `EXAMPLE.html` in the new folder, and says where it is.

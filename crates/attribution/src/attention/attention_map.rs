@@ -14,18 +14,18 @@
 //! does attention to a token say what is taken from it: Jain and Wallace, *Attention is not Explanation* (2019).
 //! [`Chefer`](crate::Chefer) weighs it by gradients.
 
-use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, INPUT};
+use burn::tensor::Tensor;
+use elucid_graph::INPUT;
 
 use super::blocks::AttentionBlock;
 use super::query::{AttentionQuery, QUERIES};
-use super::reader::{Reader, as_map};
+use super::reader::{Reader, as_map, in_each_image};
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, Setup, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
 use crate::options::{Configurable, Setting};
-use crate::work::{Context, to_vec};
+use crate::work::Context;
 
 /// Attention: what one block of a transformer attends to. It looks at no target.
 #[derive(Debug, Clone)]
@@ -182,10 +182,7 @@ impl Attributor for AttentionMap {
 
 /// Of each image of a map `[N, 1, h, w]` the largest numbers that together reach this share of all; 0 elsewhere.
 fn kept(map: Tensor<4>, mass: f32) -> Result<Tensor<4>, AttributionError> {
-    let (shape, device) = (map.dims(), map.device());
-    let patches = shape[2] * shape[3];
-    let mut values = to_vec(&Activation::from(map))?;
-    for image in values.chunks_mut(patches.max(1)) {
+    in_each_image(map, |image| {
         let mut order: Vec<usize> = (0..image.len()).collect();
         order.sort_by(|&a, &b| image[b].total_cmp(&image[a]));
         let total: f64 = image.iter().map(|&v| f64::from(v)).sum();
@@ -197,8 +194,7 @@ fn kept(map: Tensor<4>, mass: f32) -> Result<Tensor<4>, AttributionError> {
             }
             reached += value;
         }
-    }
-    Ok(Tensor::from_data(TensorData::new(values, shape), &device))
+    })
 }
 
 pub(crate) const METHOD: Method = Method::new(
@@ -213,6 +209,7 @@ pub(crate) const METHOD: Method = Method::new(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::to_vec;
     use elucid_testkit::tensor;
 
     #[test]

@@ -29,20 +29,17 @@
 //! authors' CVPR paper does is [`CheferCvpr`](crate::CheferCvpr).
 
 use burn::tensor::Tensor;
-use elucid_graph::{ImageBatch, TokenAxis};
-use ndarray::Array3;
+use elucid_graph::TokenAxis;
+use ndarray::ArrayD;
 
 use super::blocks::{self, AttentionBlock, AttentionKind};
 use super::gradient_attention::cared;
 use super::query::{AttentionQuery, QUERIES};
 use super::reader::{Reader, Seen, as_map, followed, identity};
-use super::rollout::in_three;
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, method, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
-use crate::network::Network;
-use crate::target::Target;
 use crate::work::Context;
 
 method! {
@@ -57,29 +54,20 @@ method! {
 impl Chefer {
     setup_builders!(batch_size, progress);
 
-    /// The whole of `R` for each image: `[N, tokens, tokens]`, or of a decoder that ends with queries `R_qi`,
-    /// `[N, queries, patches]`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Attributor::attribute`], and [`AttributionError::TooLarge`].
-    pub fn matrix(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: &Target,
-    ) -> Result<Array3<f32>, AttributionError> {
-        let reader = Reader::new(
-            METHOD.name,
-            &Context::new(network, images, target, &self.setup)?,
-        )?;
+    matrix! {
+        /// The whole of `R` for each image: `[N, tokens, tokens]`, or of a decoder that ends with queries `R_qi`,
+        /// `[N, queries, patches]`.
+    }
+
+    fn whole(&self, work: &Context<'_>) -> Result<ArrayD<f32>, AttributionError> {
+        let reader = Reader::new(METHOD.name, work)?;
         let form = Form::of(&reader)?;
         reader.afford_matrix(form.axis)?;
         let (values, _) = reader.each(|seen| {
             let cared = Cared::of(seen)?;
             cared.relevance(seen.identity(reader.last())?, &form)
         })?;
-        in_three(values)
+        Ok(values)
     }
 }
 

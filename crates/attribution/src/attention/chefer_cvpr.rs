@@ -24,14 +24,13 @@
 use burn::tensor::Tensor;
 use elucid_graph::{Activation, ImageBatch};
 use elucid_rules::RuleUse;
-use ndarray::{Array3, Array4, ArrayD};
+use ndarray::{Array4, ArrayD};
 
 use super::blocks::AttentionBlock;
 use super::gradient_attention::cared;
 use super::maps::in_four;
 use super::query::{AttentionQuery, QUERIES};
 use super::reader::{Reader, Seen, as_map, followed, identity};
-use super::rollout::in_three;
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, method, setup_builders};
 use crate::budget::SINGLE;
@@ -64,24 +63,17 @@ struct Handed {
 impl CheferCvpr {
     setup_builders!(batch_size, progress);
 
-    /// The whole product for each image, `[N, tokens, tokens]`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Attributor::attribute`], and [`AttributionError::TooLarge`].
-    pub fn matrix(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: &Target,
-    ) -> Result<Array3<f32>, AttributionError> {
-        let work = Context::new(network, images, target, &self.setup)?;
-        let reader = Self::reader(&work)?;
+    matrix! {
+        /// The whole product for each image, `[N, tokens, tokens]`.
+    }
+
+    fn whole(&self, work: &Context<'_>) -> Result<ArrayD<f32>, AttributionError> {
+        let reader = Self::reader(work)?;
         reader.afford_matrix(reader.tokens()?)?;
         let (values, _) = self.each(&reader, |seen, handed| {
             handed.followed(seen.blocks, seen.identity(reader.last())?)
         })?;
-        in_three(values)
+        Ok(values)
     }
 
     /// The relevance `R^A` of each block's weights, `[N, heads, tokens, tokens]`, in the order of the network.

@@ -28,10 +28,8 @@ use crate::work::Context;
 
 words! {
     /// What is weighted by a gradient.
-    #[derive(Default)]
-    pub enum GradientWeights: "weights", WEIGHTS = "element or head" {
+    pub enum GradientWeights: "weights", WEIGHTS = "element or head", default Element {
         /// Each entry by its own, before the mean over heads.
-        #[default]
         Element = "element",
         /// Each head by the mean of its own, as Grad-CAM does channels.
         Head = "head",

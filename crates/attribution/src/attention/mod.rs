@@ -19,6 +19,28 @@
 //!
 //! Memory: all activations of a batch between the input and the target, the weights among them.
 
+/// The public `matrix` of a method whose function `whole` gives, of each image, what each token has from each.
+macro_rules! matrix {
+    ($(#[$meta:meta])*) => {
+        $(#[$meta])*
+        ///
+        /// # Errors
+        ///
+        /// As [`Attributor::attribute`](crate::Attributor::attribute), and
+        /// [`AttributionError::TooLarge`](crate::AttributionError::TooLarge).
+        pub fn matrix(
+            &self,
+            network: &dyn crate::Network,
+            images: &dyn elucid_graph::ImageBatch,
+            target: &crate::Target,
+        ) -> Result<ndarray::Array3<f32>, crate::AttributionError> {
+            crate::Configurable::check_options(self)?;
+            let work = crate::Context::new(network, images, target, &self.setup)?;
+            crate::attention::rollout::in_three(self.whole(&work)?)
+        }
+    };
+}
+
 pub mod attention_map;
 mod blocks;
 pub mod chefer;

@@ -1,6 +1,6 @@
 //! A method's pass over images, with the attention that it looks at.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use elucid_graph::{Activation, INPUT, Layout, TokenAxis};
 use elucid_rules::{RuleUse, Rules};
 use elucid_vision::Model;
@@ -17,7 +17,19 @@ use crate::layer_map::{LayerMap, Takes};
 use crate::recorded::Recorded;
 use crate::relevance::RelevanceRules;
 use crate::saliency::Reduce;
-use crate::work::Context;
+use crate::work::{Context, to_vec};
+
+/// Values `[N, ...]` of which those of each image are changed where they lie.
+pub(super) fn in_each_image<const D: usize>(
+    values: Tensor<D>,
+    change: impl FnMut(&mut [f32]),
+) -> Result<Tensor<D>, AttributionError> {
+    let (shape, device) = (values.dims(), values.device());
+    let of_one: usize = shape[1..].iter().product();
+    let mut values = to_vec(&Activation::from(values))?;
+    values.chunks_mut(of_one.max(1)).for_each(change);
+    Ok(Tensor::from_data(TensorData::new(values, shape), &device))
+}
 
 /// What a method that looks at attention works with: images, a target, and the blocks that it is computed from.
 pub(super) struct Reader<'w> {

@@ -16,28 +16,23 @@
 //! first image of a batch, here by each image. Transformer-Explainability divides rows in what it calls rollout, and
 //! not in its own method.
 
-use burn::tensor::{Tensor, TensorData};
-use elucid_graph::{Activation, ImageBatch};
-use ndarray::{Array3, Ix3};
+use burn::tensor::Tensor;
+use ndarray::{Array3, ArrayD, Ix3};
 
 use super::blocks::AttentionBlock;
 use super::query::{AttentionQuery, QUERIES};
-use super::reader::{Reader, Seen, as_map, followed, identity};
+use super::reader::{Reader, Seen, as_map, followed, identity, in_each_image};
 use crate::attribution::Attribution;
 use crate::attributor::{Attributor, method, setup_builders};
 use crate::error::AttributionError;
 use crate::methods::{Method, Place};
-use crate::network::Network;
-use crate::options::{Configurable, words};
-use crate::target::Target;
-use crate::work::{Context, to_vec};
+use crate::options::words;
+use crate::work::Context;
 
 words! {
     /// How the heads of a block are taken together.
-    #[derive(Default)]
-    pub enum HeadFusion: "heads", FUSIONS = "mean, max or min" {
+    pub enum HeadFusion: "heads", FUSIONS = "mean, max or min", default Mean {
         /// By their mean.
-        #[default]
         Mean = "mean",
         /// By the largest of each entry.
         Max = "max",
@@ -63,25 +58,15 @@ method! {
 impl AttentionRollout {
     setup_builders!(batch_size, progress);
 
-    /// The whole of `R` for each image, `[N, tokens, tokens]`: what each token, by row, has from each, by column.
-    ///
-    /// # Errors
-    ///
-    /// As [`Attributor::attribute`], and [`AttributionError::TooLarge`].
-    pub fn matrix(
-        &self,
-        network: &dyn Network,
-        images: &dyn ImageBatch,
-        target: &Target,
-    ) -> Result<Array3<f32>, AttributionError> {
-        self.check_options()?;
-        let reader = Reader::new(
-            METHOD.name,
-            &Context::new(network, images, target, &self.setup)?,
-        )?;
+    matrix! {
+        /// The whole of `R` for each image, `[N, tokens, tokens]`: what each token, by row, has from each, by column.
+    }
+
+    fn whole(&self, work: &Context<'_>) -> Result<ArrayD<f32>, AttributionError> {
+        let reader = Reader::new(METHOD.name, work)?;
         reader.afford_matrix(reader.tokens()?)?;
         let (values, _) = reader.each(|seen| self.rolled(seen, seen.identity(reader.last())?))?;
-        in_three(values)
+        Ok(values)
     }
 
     /// `rows Â_L ... Â_1`.
@@ -168,7 +153,7 @@ impl Attributor for AttentionRollout {
 }
 
 /// Values `[N, tokens, tokens]` as an array of three axes.
-pub(super) fn in_three(values: ndarray::ArrayD<f32>) -> Result<Array3<f32>, AttributionError> {
+pub(super) fn in_three(values: ArrayD<f32>) -> Result<Array3<f32>, AttributionError> {
     let got = values.shape().to_vec();
     let three = values.into_dimensionality::<Ix3>();
     three.map_err(|_| AttributionError::ReadBack {
@@ -179,18 +164,14 @@ pub(super) fn in_three(values: ndarray::ArrayD<f32>) -> Result<Array3<f32>, Attr
 
 /// Matrices `[N, tokens, tokens]` of which this share of the entries is 0, the lowest, but for the first entry.
 fn without_lowest(matrices: Tensor<3>, share: f32) -> Result<Tensor<3>, AttributionError> {
-    let (shape, device) = (matrices.dims(), matrices.device());
-    let entries = shape[1] * shape[2];
-    let mut values = to_vec(&Activation::from(matrices))?;
-    for image in values.chunks_mut(entries.max(1)) {
+    in_each_image(matrices, |image| {
         let mut order: Vec<usize> = (0..image.len()).collect();
         order.sort_by(|&a, &b| image[a].total_cmp(&image[b]));
         let dropped = (f64::from(share) * image.len() as f64) as usize;
         for &place in order[..dropped].iter().filter(|&&place| place > 0) {
             image[place] = 0.0;
         }
-    }
-    Ok(Tensor::from_data(TensorData::new(values, shape), &device))
+    })
 }
 
 pub(crate) const METHOD: Method = Method::of::<AttentionRollout>(
@@ -204,6 +185,8 @@ pub(crate) const METHOD: Method = Method::of::<AttentionRollout>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::to_vec;
+    use burn::tensor::TensorData;
 
     #[test]
     fn the_lowest_entries_are_dropped_but_for_the_first() {

@@ -31,9 +31,7 @@
 
 use ndarray::{Array2, Axis, s};
 
-use crate::attributor::method;
 use crate::budget::DOUBLE;
-use crate::coalitions::hidden::Hidden;
 use crate::coalitions::{
     Coalitional, Estimate, Play, Superpixels, Values, Worth, coalitional, shuffled,
 };
@@ -44,24 +42,21 @@ use crate::random::Random;
 /// Most samples: 400 MB of the distances of their pairs.
 const MAX_SAMPLES: usize = 10_000;
 
-method! {
+coalitional! {
     /// Dependence of the score on segments.
-    pub struct HsicAttribution {
-        superpixels: Superpixels = Superpixels::grid(8).where_they_fit().or_patches(),
-        baseline: Hidden = Hidden::zero(),
+    pub struct HsicAttribution of Superpixels::grid(8), {
         samples: usize = 500,
     }
     /// 500 coalitions of the cells of a grid of 8 x 8.
     new
-}
-
-coalitional!(HsicAttribution {
-    {
-        /// How many coalitions are scored, 2 to 10000, 500 by default.
-        samples: usize as "samples", "how many coalitions are scored", "2 to 10000",
-        |samples| (2..=MAX_SAMPLES).contains(samples)
+    options {
+        {
+            /// How many coalitions are scored, 2 to 10000, 500 by default.
+            samples: usize as "samples", "how many coalitions are scored", "2 to 10000",
+            |samples| (2..=MAX_SAMPLES).contains(samples)
+        }
     }
-});
+}
 
 impl Coalitional for HsicAttribution {
     const IS_COMPLETE: bool = false;

@@ -31,9 +31,7 @@
 
 use ndarray::{Array1, Array2};
 
-use crate::attributor::method;
 use crate::budget::DOUBLE;
-use crate::coalitions::hidden::Hidden;
 use crate::coalitions::least_squares::{Sandwich, add_outer, check_size, factors};
 use crate::coalitions::{
     Coalitional, Estimate, Play, Superpixels, Values, Worth, coalitional, shuffled,
@@ -42,15 +40,20 @@ use crate::error::AttributionError;
 use crate::methods::Method;
 use crate::random::Random;
 
-method! {
+coalitional! {
     /// Shapley values of segments by weighted least squares.
-    pub struct KernelShap {
-        superpixels: Superpixels = Superpixels::slic(50).where_they_fit().or_patches(),
-        baseline: Hidden = Hidden::zero(),
+    pub struct KernelShap of Superpixels::slic(50), {
         samples: usize = 1000,
     }
     /// 1000 coalitions of 50 segments of SLIC.
     new
+    options {
+        {
+            /// How many coalitions are scored beside all and none, 1000 by default; each of them once if
+            /// there are no more.
+            samples: usize as "samples", "how many coalitions are scored", "1 or more", |samples| *samples > 0
+        }
+    }
 }
 
 impl KernelShap {
@@ -62,14 +65,6 @@ impl KernelShap {
         (inner <= self.samples).then_some(inner)
     }
 }
-
-coalitional!(KernelShap {
-    {
-        /// How many coalitions are scored beside all and none, 1000 by default; each of them once if
-        /// there are no more.
-        samples: usize as "samples", "how many coalitions are scored", "1 or more", |samples| *samples > 0
-    }
-});
 
 impl Coalitional for KernelShap {
     const IS_COMPLETE: bool = true;

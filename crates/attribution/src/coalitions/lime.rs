@@ -35,47 +35,42 @@
 
 use ndarray::{Array1, Array2};
 
-use crate::attributor::method;
 use crate::budget::DOUBLE;
-use crate::coalitions::hidden::Hidden;
 use crate::coalitions::least_squares::{Factors, Sandwich, add_outer, check_size, factors};
 use crate::coalitions::{Coalitional, Estimate, Play, Superpixels, Values, Worth, coalitional};
 use crate::error::AttributionError;
 use crate::methods::Method;
 use crate::random::Random;
 
-method! {
+coalitional! {
     /// Weights of segments in a linear model of the score around the image.
-    pub struct Lime {
-        superpixels: Superpixels = Superpixels::slic(50).where_they_fit().or_patches(),
-        baseline: Hidden = Hidden::zero(),
+    pub struct Lime of Superpixels::slic(50), {
         samples: usize = 1000,
         kernel_width: f64 = 0.25,
         ridge: f64 = 1.0,
     }
     /// 1000 coalitions of 50 segments of SLIC.
     new
+    options {
+        {
+            /// How many coalitions are scored, the whole image among them, 1000 by default.
+            samples: usize as "samples", "how many coalitions are scored", "1 or more", |samples| *samples > 0
+        }
+        {
+            /// The distance at which a sample counts 0.61 times as much as the whole image, 0.25 by default.
+            /// Distances are from 0 to 1; most are near 0.29.
+            kernel_width: f64 as "kernel-width",
+            "the distance from the whole image, 0 to 1, over which samples count", "a number above 0",
+            |width| width.is_finite() && *width > 0.0
+        }
+        {
+            /// How strongly weights are drawn to zero, 1 by default: beside it stands, for each segment,
+            /// about an eighth of the number of samples.
+            ridge: f64 as "ridge", "how strongly weights are drawn to zero", "0 or more",
+            |ridge| ridge.is_finite() && *ridge >= 0.0
+        }
+    }
 }
-
-coalitional!(Lime {
-    {
-        /// How many coalitions are scored, the whole image among them, 1000 by default.
-        samples: usize as "samples", "how many coalitions are scored", "1 or more", |samples| *samples > 0
-    }
-    {
-        /// The distance at which a sample counts 0.61 times as much as the whole image, 0.25 by default.
-        /// Distances are from 0 to 1; most are near 0.29.
-        kernel_width: f64 as "kernel-width",
-        "the distance from the whole image, 0 to 1, over which samples count", "a number above 0",
-        |width| width.is_finite() && *width > 0.0
-    }
-    {
-        /// How strongly weights are drawn to zero, 1 by default: beside it stands, for each segment,
-        /// about an eighth of the number of samples.
-        ridge: f64 as "ridge", "how strongly weights are drawn to zero", "0 or more",
-        |ridge| ridge.is_finite() && *ridge >= 0.0
-    }
-});
 
 impl Coalitional for Lime {
     const IS_COMPLETE: bool = false;

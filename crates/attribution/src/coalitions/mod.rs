@@ -277,10 +277,41 @@ pub(crate) fn shuffled(count: usize, random: &mut Random) -> Vec<usize> {
     order
 }
 
-/// What is the same for every method of this family, for a struct with the fields `setup`,
-/// `superpixels` and `baseline`; in braces are its own [`options!`](crate::options!).
+/// Declares a method of this family: over which segments it plays unless told otherwise, its own options with their defaults, its
+/// constructor, and in braces its own [`options!`](crate::options!).
+///
+/// ```ignore
+/// coalitional! {
+///     /// Values of segments.
+///     pub struct Values of Superpixels::grid(8), {
+///         samples: usize = 100,
+///     }
+///     /// What rustdoc says of the constructor.
+///     new
+///     options {
+///         {
+///             /// How many coalitions are scored.
+///             samples: usize as "samples", "how many coalitions are scored", "1 or more", |samples| *samples > 0
+///         }
+///     }
+/// }
+/// ```
 macro_rules! coalitional {
-    ($method:ident { $($own:tt)* }) => {
+    (
+        $(#[$doc:meta])* pub struct $method:ident of $segments:expr, { $($fields:tt)* }
+        $(#[$made:meta])* new options { $($own:tt)* }
+    ) => {
+        $crate::attributor::method! {
+            $(#[$doc])*
+            pub struct $method {
+                superpixels: $crate::Superpixels = $segments.where_they_fit().or_patches(),
+                baseline: $crate::coalitions::Hidden = $crate::coalitions::Hidden::zero(),
+                $($fields)*
+            }
+            $(#[$made])*
+            new
+        }
+
         $crate::options!($method {
             {
                 /// What is hidden together.

@@ -14,8 +14,6 @@
 
 use ndarray::Array1;
 
-use crate::attributor::method;
-use crate::coalitions::hidden::Hidden;
 use crate::coalitions::{
     Coalitional, Estimate, Play, Superpixels, Values, Worth, coalitional, shuffled,
 };
@@ -23,25 +21,22 @@ use crate::error::AttributionError;
 use crate::methods::Method;
 use crate::random::Random;
 
-method! {
+coalitional! {
     /// Shapley values of segments by random orders.
     #[doc(alias = "ShapleyValueSampling")]
-    pub struct ShapleySampling {
-        superpixels: Superpixels = Superpixels::slic(50).where_they_fit().or_patches(),
-        baseline: Hidden = Hidden::zero(),
+    pub struct ShapleySampling of Superpixels::slic(50), {
         permutations: usize = 25,
     }
     /// 25 orders of 50 segments of SLIC.
     new
-}
-
-coalitional!(ShapleySampling {
-    {
-        /// How many orders there are, 25 by default.
-        permutations: usize as "permutations", "how many orders of the segments there are", "1 or more",
-        |permutations| *permutations > 0
+    options {
+        {
+            /// How many orders there are, 25 by default.
+            permutations: usize as "permutations", "how many orders of the segments there are", "1 or more",
+            |permutations| *permutations > 0
+        }
     }
-});
+}
 
 impl Coalitional for ShapleySampling {
     const IS_COMPLETE: bool = true;

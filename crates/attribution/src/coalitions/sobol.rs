@@ -35,9 +35,7 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-use crate::attributor::method;
 use crate::budget::{DOUBLE, SINGLE};
-use crate::coalitions::hidden::Hidden;
 use crate::coalitions::{
     Coalitional, Estimate, Play, Superpixels, Values, Worth, coalitional, shuffled,
 };
@@ -46,26 +44,23 @@ use crate::lines::mean;
 use crate::methods::Method;
 use crate::random::Random;
 
-method! {
+coalitional! {
     /// Total Sobol indices of segments.
-    pub struct SobolAttribution {
-        superpixels: Superpixels = Superpixels::grid(8).where_they_fit().or_patches(),
-        baseline: Hidden = Hidden::zero(),
+    pub struct SobolAttribution of Superpixels::grid(8), {
         design: usize = 32,
     }
     /// 32 points in the cells of a grid of 8 x 8.
     new
-}
-
-coalitional!(SobolAttribution {
-    {
-        /// How many points each of the two designs has, 32 by default; each takes as many evaluations as
-        /// there are segments, and two.
-        design: usize as "design",
-        "how many points there are; each takes an evaluation for each segment, and two", "1 or more",
-        |points| *points > 0
+    options {
+        {
+            /// How many points each of the two designs has, 32 by default; each takes as many evaluations as
+            /// there are segments, and two.
+            design: usize as "design",
+            "how many points there are; each takes an evaluation for each segment, and two", "1 or more",
+            |points| *points > 0
+        }
     }
-});
+}
 
 impl Coalitional for SobolAttribution {
     const IS_COMPLETE: bool = false;

@@ -91,6 +91,7 @@ pub(crate) fn total_variation(x: ArrayView2<'_, f32>, beta: f32) -> (f32, Array2
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::perturbation::central;
 
     fn grid(rows: usize, columns: usize) -> Array2<f32> {
         Array2::from_shape_fn((rows, columns), |(y, x)| {
@@ -130,12 +131,8 @@ mod tests {
 
     fn check(at: &Array2<f32>, gradient: &Array2<f32>, value: &dyn Fn(&Array2<f32>) -> f32) {
         for (index, got) in gradient.indexed_iter() {
-            let moved = |by: f32| {
-                let mut at = at.clone();
-                at[index] += by;
-                value(&at)
-            };
-            let want = (moved(2e-3) - moved(-2e-3)) / 4e-3;
+            let value = |at: &Array2<f32>| f64::from(value(at));
+            let want = central(at, |at| &mut at[index], value) as f32;
             assert!(
                 (got - want).abs() < 5e-3 * want.abs().max(1.0),
                 "{got} for {want}"

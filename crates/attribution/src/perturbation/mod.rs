@@ -42,6 +42,21 @@ use crate::saliency::Reduce;
 use crate::sampling::{Asks, Samples};
 use crate::work::Context;
 
+/// How fast `value` changes with what `change` adds to, by a central difference.
+#[cfg(test)]
+pub(crate) fn central<P: Clone>(
+    at: &P,
+    change: impl Fn(&mut P) -> &mut f32,
+    value: impl Fn(&P) -> f64,
+) -> f64 {
+    let moved = |by: f32| {
+        let mut at = at.clone();
+        *change(&mut at) += by;
+        value(&at)
+    };
+    (moved(2e-3) - moved(-2e-3)) / 4e-3
+}
+
 /// One image, and what lies under its masks.
 #[derive(Debug, Clone)]
 pub(crate) struct Masked {

@@ -74,6 +74,7 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     use super::*;
+    use crate::perturbation::central;
 
     fn image() -> Tensor<4> {
         let values: Vec<f32> = (0..2 * 5 * 6).map(|i| (i as f32 * 2.3).sin()).collect();
@@ -114,12 +115,8 @@ mod tests {
             };
             let gradient = pyramid.gradient(&mask, &weights);
             for i in 0..mask.len() {
-                let moved = |by: f32| {
-                    let mut mask = mask.clone();
-                    mask[i] += by;
-                    value(&mask)
-                };
-                let want = (moved(2e-3) - moved(-2e-3)) / 4e-3;
+                let value = |mask: &Vec<f32>| f64::from(value(mask));
+                let want = central(&mask, |mask| &mut mask[i], value) as f32;
                 assert!(
                     (gradient[i] - want).abs() < 2e-3,
                     "{} for {want}",

@@ -301,6 +301,7 @@ fn exp(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::perturbation::central;
 
     #[test]
     fn the_exponential_is_one() {
@@ -371,12 +372,7 @@ mod tests {
         };
         let largest = gradient.iter().fold(0.0, |m: f32, g| m.max(g.abs()));
         for i in 0..p.len() {
-            let moved = |by: f32| {
-                let mut p = p.clone();
-                p[i] += by;
-                value(&p)
-            };
-            let want = (moved(2e-3) - moved(-2e-3)) / 4e-3;
+            let want = central(&p, |p| &mut p[i], |p| value(p));
             let error = (f64::from(gradient[i]) - want).abs() / f64::from(largest);
             assert!(error < 2e-3, "parameter {i}: {} for {want}", gradient[i]);
         }

@@ -85,9 +85,7 @@ impl RelevanceRules {
     /// As [`epsilon_plus`](RelevanceRules::epsilon_plus) with [`Flat`] on the first layer: Zennit's
     /// `EpsilonPlusFlat`.
     pub fn epsilon_plus_flat() -> Self {
-        Self::new()
-            .offer(Which::First, Flat)
-            .composed("epsilon-plus-flat", ZPlus::default())
+        Self::flat_first().composed("epsilon-plus-flat", ZPlus::default())
     }
 
     /// [`ZBox`] on the first layer, [`Gamma`] 0.25 on convolutions, [`Epsilon`] on dense layers:
@@ -115,9 +113,7 @@ impl RelevanceRules {
 
     /// The same with [`Flat`] on the first layer.
     pub fn epsilon_alpha2_beta1_flat() -> Self {
-        Self::new()
-            .offer(Which::First, Flat)
-            .composed("epsilon-alpha2-beta1-flat", AlphaBeta::alpha2_beta1())
+        Self::flat_first().composed("epsilon-alpha2-beta1-flat", AlphaBeta::alpha2_beta1())
     }
 
     /// By depth, as the composite of Montavon et al., *Layer-wise relevance propagation: an overview*
@@ -281,6 +277,10 @@ impl RelevanceRules {
             "cp-lrp-gamma" => Self::cp_lrp_gamma(),
             _ => return None,
         })
+    }
+
+    fn flat_first() -> Self {
+        Self::new().offer(Which::First, Flat)
     }
 
     fn composed(self, name: &str, convolutions: impl RelevanceRule + 'static) -> Self {

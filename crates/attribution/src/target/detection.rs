@@ -35,39 +35,22 @@ impl BoxFormat {
         Self::default()
     }
 
-    /// Left, top, right and bottom instead of centre, width and height.
-    #[must_use]
-    pub fn corners(mut self) -> Self {
-        self.corners = true;
-        self
-    }
-
-    /// The fifth number is the objectness.
-    #[must_use]
-    pub fn objectness(mut self) -> Self {
-        self.objectness = true;
-        self
-    }
-
-    /// Boxes are in fractions of the input's width and height.
-    #[must_use]
-    pub fn normalised(mut self) -> Self {
-        self.normalised = true;
-        self
-    }
-
-    /// Objectness and scores become probabilities by a sigmoid.
-    #[must_use]
-    pub fn logits(mut self) -> Self {
-        self.logits = true;
-        self
-    }
-
-    /// Whether anchors lie along the last axis, `[N, F, A]`, rather than the second.
-    #[must_use]
-    pub fn anchors_last(mut self, last: bool) -> Self {
-        self.anchors_last = Some(last);
-        self
+    crate::builder_methods! {
+        /// Left, top, right and bottom instead of centre, width and height.
+        #[must_use]
+        say corners() => corners;
+        /// The fifth number is the objectness.
+        #[must_use]
+        say objectness() => objectness;
+        /// Boxes are in fractions of the input's width and height.
+        #[must_use]
+        say normalised() => normalised;
+        /// Objectness and scores become probabilities by a sigmoid.
+        #[must_use]
+        say logits() => logits;
+        /// Whether anchors lie along the last axis, `[N, F, A]`, rather than the second.
+        #[must_use]
+        some anchors_last(last: bool) => anchors_last;
     }
 
     fn before_classes(self) -> usize {

@@ -275,24 +275,23 @@ pub fn all() -> Option<Vec<Compared>> {
     Some(found.rows())
 }
 
-#[test]
-fn attention_of_a_transformer_in_five_spellings() {
+fn check_all_of(network: fn(&References, &mut Found)) {
     let Some(references) = References::open() else {
         return;
     };
     let mut found = Found::default();
-    vit_tiny(references, &mut found);
+    network(references, &mut found);
     check(&found.rows());
 }
 
 #[test]
+fn attention_of_a_transformer_in_five_spellings() {
+    check_all_of(vit_tiny);
+}
+
+#[test]
 fn attention_of_vit_b_16() {
-    let Some(references) = References::open() else {
-        return;
-    };
-    let mut found = Found::default();
-    vit_b_16(references, &mut found);
-    check(&found.rows());
+    check_all_of(vit_b_16);
 }
 
 /// Heads and blocks are the ones that were asked for, and patches are where they are.

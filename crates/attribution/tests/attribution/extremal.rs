@@ -196,11 +196,8 @@ fn an_area_that_keeps_the_class() {
 #[test]
 fn work_can_be_cancelled() {
     let method = small().progress(|_| ControlFlow::Break(()));
-    is_cancelled(
-        method.attribute(&in_square, &ones(), Target::class(0)),
-        1,
-        300,
-    );
+    let found = method.attribute(&in_square, &ones(), Target::class(0));
+    is_cancelled(found, 1, 300);
 }
 
 #[test]

@@ -225,11 +225,8 @@ fn a_region_without_which_the_class_is_gone() {
 #[test]
 fn work_can_be_cancelled() {
     let method = small().progress(|_| ControlFlow::Break(()));
-    is_cancelled(
-        method.attribute(&in_square, &ones(), Target::class(0)),
-        1,
-        100,
-    );
+    let found = method.attribute(&in_square, &ones(), Target::class(0));
+    is_cancelled(found, 1, 100);
 }
 
 #[test]

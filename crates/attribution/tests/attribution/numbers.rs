@@ -13,26 +13,25 @@ fn picture() -> Tensor<4> {
     elucid_testkit::tensor(vec![1.0; 3 * 8 * 8], [1, 3, 8, 8])
 }
 
-/// Scores that overflow where the picture is whole.
-fn overflowing() -> Model {
+/// Each score is the mean over pixels of a function of the sum of their channels times `weight`.
+fn model(weight: f32, function: &str) -> Model {
     let network = Onnx::image([1, 3, 8, 8])
-        .tensor(floats("w", &[2, 3, 1, 1], vec![60.0; 6]))
+        .tensor(floats("w", &[2, 3, 1, 1], vec![weight; 6]))
         .node("Conv", &["x", "w"], &["c"])
-        .node("Exp", &["c"], &["e"])
-        .node("GlobalAveragePool", &["e"], &["p"])
+        .node(function, &["c"], &["f"])
+        .node("GlobalAveragePool", &["f"], &["p"])
         .node("Flatten", &["p"], &["y"]);
     Model::from_bytes(network.bytes(), &device(), None).unwrap()
 }
 
+/// Scores that overflow where the picture is whole.
+fn overflowing() -> Model {
+    model(60.0, "Exp")
+}
+
 /// Finite scores whose gradient is no number: the root of zero.
 fn steep() -> Model {
-    let network = Onnx::image([1, 3, 8, 8])
-        .tensor(floats("zero", &[2, 3, 1, 1], vec![0.0; 6]))
-        .node("Conv", &["x", "zero"], &["c"])
-        .node("Sqrt", &["c"], &["s"])
-        .node("GlobalAveragePool", &["s"], &["p"])
-        .node("Flatten", &["p"], &["y"]);
-    Model::from_bytes(network.bytes(), &device(), None).unwrap()
+    model(0.0, "Sqrt")
 }
 
 #[test]
@@ -74,7 +73,7 @@ fn gradients_that_are_no_numbers_are_refused() {
         matches!(channels, Err(AttributionError::NotFinite { .. })),
         "{channels:?}"
     );
-    let spatial = SpatialAttribution::between("c", "s").compute(&steep(), &picture());
+    let spatial = SpatialAttribution::between("c", "f").compute(&steep(), &picture());
     assert!(
         matches!(spatial, Err(AttributionError::NotFinite { .. })),
         "{spatial:?}"

@@ -11,7 +11,7 @@ use elucid_attribution::{
 use elucid_testkit::{device, numbers, relative_error, tensor};
 use ndarray::{Array2, Array3, Axis};
 
-use super::shared::is_cancelled;
+use super::shared::{is_cancelled, refuses_parameters};
 
 /// Numbers between -1 and 1 without a pattern.
 fn noise(count: usize, seed: u32) -> Vec<f32> {
@@ -458,11 +458,8 @@ fn a_cancelled_run_keeps_its_maps() {
         ),
     ];
     for method in methods {
-        is_cancelled(
-            method.attribute(&outside, &images(), Target::class(0)),
-            8,
-            18,
-        );
+        let found = method.attribute(&outside, &images(), Target::class(0));
+        is_cancelled(found, 8, 18);
     }
 }
 
@@ -582,12 +579,7 @@ fn parameters_out_of_range_are_refused() {
             Box::new(Rise::paper().with_grids(grids.view(), &[[0, 100]; 5])),
         ),
     ];
-    for (name, method) in bad {
-        match method.attribute(&outside, &images(), Target::class(0)) {
-            Err(AttributionError::Parameter { parameter, .. }) => assert_eq!(parameter, name),
-            other => panic!("{name}: {other:?}"),
-        }
-    }
+    refuses_parameters(bad, &outside, &images());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use elucid_graph::INPUT;
 use elucid_testkit::{relative_error, tensor};
 use ndarray::{ArrayD, Axis};
 
-use super::shared::{CAT, SQUEEZENET as MODEL, is_cancelled};
+use super::shared::{CAT, SQUEEZENET as MODEL, is_cancelled, refuses_parameters};
 
 fn explain(method: &dyn Attributor, network: &dyn Network, image: &Tensor<4>) -> Attribution {
     method.attribute(network, image, Target::class(0)).unwrap()
@@ -308,53 +308,30 @@ fn scores_of_several_images_share_a_batch() {
     let (watched, runs) = watched();
     // What each image takes in one stream, and whether scores of the images as they are come before.
     for (name, options, each, before) in [
-        ("rise", vec![("masks", "5"), ("score", "target")], 5, true),
-        ("occlusion", vec![("window", "3"), ("stride", "3")], 0, true),
-        ("feature-ablation", vec![("cells", "2")], 4, true),
-        (
-            "lime",
-            vec![("segments", "grid:2"), ("samples", "4")],
-            5,
-            false,
-        ),
-        (
-            "kernel-shap",
-            vec![("segments", "grid:3"), ("samples", "3")],
-            5,
-            false,
-        ),
+        ("rise", "masks=5,score=target", 5, true),
+        ("occlusion", "window=3,stride=3", 0, true),
+        ("feature-ablation", "cells=2", 4, true),
+        ("lime", "segments=grid:2,samples=4", 5, false),
+        ("kernel-shap", "segments=grid:3,samples=3", 5, false),
         (
             "shapley-sampling",
-            vec![("segments", "grid:2"), ("permutations", "1")],
+            "segments=grid:2,permutations=1",
             5,
             false,
         ),
-        (
-            "sobol",
-            vec![("segments", "grid:1"), ("design", "1")],
-            5,
-            false,
-        ),
-        (
-            "hsic",
-            vec![("segments", "grid:2"), ("samples", "3")],
-            5,
-            false,
-        ),
-        ("score-cam", vec![("weights", "score")], 3, true),
-        ("ablation-cam", Vec::new(), 3, true),
+        ("sobol", "segments=grid:1,design=1", 5, false),
+        ("hsic", "segments=grid:2,samples=3", 5, false),
+        ("score-cam", "weights=score", 3, true),
+        ("ablation-cam", "", 3, true),
     ] {
         let at = match name.ends_with("-cam") {
             true => MethodOptions::new().layer(INPUT),
             false => MethodOptions::new(),
         };
-        let options = options
-            .iter()
-            .fold(at, |all, (option, value)| all.set(option, value));
-        let method = Method::find(name)
-            .unwrap()
-            .build(&options.batch_size(8))
-            .unwrap();
+        let options = options.split(',').filter_map(|text| text.split_once('='));
+        let options = options.fold(at, |all, (option, value)| all.set(option, value));
+        let method = Method::find(name).unwrap();
+        let method = method.build(&options.batch_size(8)).unwrap();
         runs.lock().unwrap().clear();
         let together = explain(&method, &watched, &images);
         let made = runs.lock().unwrap().clone();
@@ -418,11 +395,8 @@ fn work_can_be_watched_and_cancelled() {
         Box::new(GradientShap::new(Baseline::zero()).progress(stop)),
     ];
     for method in methods {
-        is_cancelled(
-            method.attribute(&squares, &image(), Target::class(0)),
-            8,
-            50,
-        );
+        let found = method.attribute(&squares, &image(), Target::class(0));
+        is_cancelled(found, 8, 50);
     }
 }
 
@@ -442,12 +416,7 @@ fn parameters_out_of_range_are_refused() {
             Box::new(GradientShap::new(Baseline::several([]))),
         ),
     ];
-    for (name, method) in bad {
-        match method.attribute(&squares, &image(), Target::class(0)) {
-            Err(AttributionError::Parameter { parameter, .. }) => assert_eq!(parameter, name),
-            other => panic!("{name}: {other:?}"),
-        }
-    }
+    refuses_parameters(bad, &squares, &image());
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use burn::tensor::Tensor;
-use elucid_attribution::{AttributionError, METHODS, Method, MethodOptions, Place};
+use elucid_attribution::{
+    AttributionError, Attributor, METHODS, Method, MethodOptions, Network, Place, Target,
+};
 use elucid_models::photographs;
 use elucid_testkit::onnx::{Onnx, floats};
 use elucid_testkit::{device, numbers, tensor};
@@ -109,6 +111,21 @@ pub fn is_cancelled<T: Debug>(got: Result<T, AttributionError>, steps: usize, of
     match got {
         Err(AttributionError::Cancelled { done, total }) => assert_eq!((done, total), (steps, of)),
         other => panic!("{other:?}"),
+    }
+}
+
+/// Each method is refused for the parameter that stands before it.
+#[track_caller]
+pub fn refuses_parameters(
+    bad: Vec<(&str, Box<dyn Attributor>)>,
+    network: &dyn Network,
+    images: &Tensor<4>,
+) {
+    for (name, method) in bad {
+        match method.attribute(network, images, Target::class(0)) {
+            Err(AttributionError::Parameter { parameter, .. }) => assert_eq!(parameter, name),
+            other => panic!("{name}: {other:?}"),
+        }
     }
 }
 

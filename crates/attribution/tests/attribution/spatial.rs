@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use burn::tensor::Tensor;
 use elucid_attribution::{
-    AttributionError, Attributor, LinearApproximation, SpatialAttribution, Target,
+    AttributionError, Attributor, LinearApproximation, SpatialAttribution, SpatialMaps, Target,
 };
 use elucid_rules::{GradRule, OpKind, Rules};
 use elucid_testkit::relative_error;
@@ -45,6 +45,12 @@ fn both_ways(from: &str, to: &str, rules: &Rules, images: &Tensor<4>) -> (usize,
     );
     assert!(single.iter().any(|&v| v != 0.0), "{from} -> {to} is blank");
     (few, many)
+}
+
+/// The maps of the first image.
+fn between(from: &str, to: &str, images: &Tensor<4>) -> SpatialMaps {
+    let maps = SpatialAttribution::between(from, to);
+    maps.compute(&*MODEL, images).unwrap().remove(0)
 }
 
 #[test]
@@ -110,10 +116,7 @@ fn a_rule_that_reaches_further_is_respected() {
 #[test]
 fn one_position_is_the_linear_approximation_of_its_norm() {
     let images = noise(1, 127, 95);
-    let maps = SpatialAttribution::between("fire4/concat", "fire6/concat")
-        .compute(&*MODEL, &images)
-        .unwrap()
-        .remove(0);
+    let maps = between("fire4/concat", "fire6/concat", &images);
     let (h2, w2, ..) = maps.maps().dim();
     for (y, x) in [(0, 0), (h2 - 1, w2 - 1), (h2 / 2, 1)] {
         let target = Target::position("fire6/concat", y, x);
@@ -143,8 +146,7 @@ fn from_a_layer_inside_a_branch() {
     ] {
         let (few, many) = both_ways(from, to, &Rules::new(), &images);
         assert!(few <= many, "{from}: {few} cotangents for {many} positions");
-        let maps = SpatialAttribution::between(from, to);
-        let maps = maps.compute(&*MODEL, &images).unwrap().remove(0);
+        let maps = between(from, to, &images);
         let linear = LinearApproximation::at(from)
             .attribute(&*MODEL, &images, Target::position(to, 2, 1))
             .unwrap();
@@ -234,10 +236,7 @@ fn what_cannot_be_computed_is_said() {
 #[test]
 fn a_layer_to_itself_is_the_identity() {
     let images = noise(1, 95, 95);
-    let maps = SpatialAttribution::between("fire7/concat", "fire7/concat")
-        .compute(&*MODEL, &images)
-        .unwrap()
-        .remove(0);
+    let maps = between("fire7/concat", "fire7/concat", &images);
     assert_eq!(maps.cotangents(), 1);
     for ((y, x, i, j), &value) in maps.maps().indexed_iter() {
         let want = if (y, x) == (i, j) {

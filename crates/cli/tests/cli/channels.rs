@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common::{Desk, Ended};
+use crate::common::{Desk, Ended, refuses};
 use elucid::prelude::*;
 use ndarray::{Array1, Array3};
 use ndarray_npy::read_npy;
@@ -235,7 +235,7 @@ fn layers_without_positions_have_no_maps() {
 fn a_refusal_leaves_no_folder() {
     let desk = Desk::squeezenet();
     let before = desk.listing(".");
-    for (arguments, code) in [
+    let cases = [
         ("--method straight", 2),
         ("--method ,", 2),
         ("--target none:none", 2),
@@ -247,11 +247,12 @@ fn a_refusal_leaves_no_folder() {
         ("--target 1000", 1),
         ("--target 285:dragonfruit", 1),
         ("--model absent.onnx", 1),
-    ] {
-        channels(&desk, &format!("{arguments} --out out")).refused(code);
-    }
+    ];
+    refuses(&cases, |arguments| {
+        channels(&desk, &format!("{arguments} --out out"))
+    });
     let bare = "channels --image both.png --out out";
-    for (arguments, code) in [
+    let cases = [
         ("--layer fire9 --size 0", 2),
         ("--layer fire9 --size 5000", 2),
         ("--layer fire9 --steps 0", 2),
@@ -260,9 +261,8 @@ fn a_refusal_leaves_no_folder() {
         ("--layer fire9 --top 100 --size 4096", 1),
         ("--layer nothing", 1),
         ("", 2),
-    ] {
-        desk.say(&format!("{bare} {arguments}")).refused(code);
-    }
+    ];
+    refuses(&cases, |arguments| desk.say(&format!("{bare} {arguments}")));
     channels(&desk, "--out cat.png").refused(1);
     let absent = format!("channels --image absent.png --layer {LAYER} --out out");
     desk.say(&absent).refused(1);

@@ -7,18 +7,8 @@ use serde_json::Value;
 
 use crate::common::{Desk, Ended};
 
-const BOXES: &str = "\
-    file,width,height,class_index,xmin,ymin,xmax,ymax\n\
-    cat.png,100,100,285,20,10,80,95\n\
-    coffee.png,100,100,967,20,20,75,80\n\
-    both.png,100,100,285,0,0,50,100\n\
-    both.png,100,100,967,55,10,70,90\n\
-    pets.png,100,100,967,5,10,70,90\n";
-
 fn desk() -> Desk {
-    let desk = Desk::squeezenet();
-    fs::write(desk.path("boxes.csv"), BOXES).unwrap();
-    desk
+    Desk::squeezenet().boxed(&["pets.png,100,100,967,5,10,70,90"])
 }
 
 fn settings(desk: &Desk, folder: &str) -> Value {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common::{Desk, Ended};
+use crate::common::{Desk, Ended, refuses};
 use elucid::factor::Method;
 use elucid::prelude::*;
 use elucid_testkit::onnx::{Onnx, floats};
@@ -126,7 +126,7 @@ fn classes_of_one_name_are_two() {
 fn a_refusal_leaves_no_folder() {
     let desk = Desk::squeezenet();
     let before = desk.listing(".");
-    for (arguments, code) in [
+    let cases = [
         ("--groups 0", 2),
         ("--groups 2,", 2),
         ("--reducer magic", 2),
@@ -141,9 +141,10 @@ fn a_refusal_leaves_no_folder() {
         ("--targets dragonfruit", 1),
         ("--targets 1000", 1),
         ("--model absent.onnx", 1),
-    ] {
-        groups(&desk, &format!("{arguments} --out out")).refused(code);
-    }
+    ];
+    refuses(&cases, |arguments| {
+        groups(&desk, &format!("{arguments} --out out"))
+    });
     for layer in ["nothing", "@logits"] {
         let line = format!("groups --image both.png --layer {layer} --no-icons --out out");
         desk.say(&line).refused(1);

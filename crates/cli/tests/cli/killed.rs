@@ -13,19 +13,11 @@ use crate::common::Desk;
 /// How often an evaluation is killed; `ELUCID_KILLS` for more.
 const KILLS: usize = 20;
 
-const BOXES: &str = "\
-    file,width,height,class_index,xmin,ymin,xmax,ymax\n\
-    cat.png,100,100,285,20,10,80,95\n\
-    coffee.png,100,100,967,20,20,75,80\n\
-    both.png,100,100,285,0,0,50,100\n\
-    both.png,100,100,967,55,10,70,90\n\
-    cat.png,100,100,967,0,0,4,4\n\
-    coffee.png,100,100,285,96,96,100,100\n";
-
 fn desk() -> Desk {
-    let desk = Desk::squeezenet();
-    fs::write(desk.path("boxes.csv"), BOXES).unwrap();
-    desk
+    Desk::squeezenet().boxed(&[
+        "cat.png,100,100,967,0,0,4,4",
+        "coffee.png,100,100,285,96,96,100,100",
+    ])
 }
 
 fn command(desk: &Desk, out: &str) -> Command {

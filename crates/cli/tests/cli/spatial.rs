@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common::{Desk, Ended};
+use crate::common::{Desk, Ended, refuses};
 use ndarray::{Array2, Array4};
 use serde_json::Value;
 
@@ -223,7 +223,7 @@ fn results_are_not_overwritten_unless_forced() {
 fn a_refusal_leaves_no_folder() {
     let desk = Desk::squeezenet();
     let before = desk.listing(".");
-    for (arguments, code) in [
+    let cases = [
         ("--rules foggy", 2),
         ("--batch-size 0", 2),
         // Nothing here is random.
@@ -240,10 +240,11 @@ fn a_refusal_leaves_no_folder() {
         ("--classes ,", 1),
         ("--device wgpu:99", 1),
         ("--model absent.onnx", 1),
-    ] {
-        spatial(&desk, &format!("{arguments} --out out")).refused(code);
-    }
-    for (layers, code) in [
+    ];
+    refuses(&cases, |arguments| {
+        spatial(&desk, &format!("{arguments} --out out"))
+    });
+    let cases = [
         ("--from fire9/concat --to fire8/concat", 1),
         ("--from fire8/concat --to @logits", 1),
         ("--from @input --to fire2/concat", 1),
@@ -251,10 +252,10 @@ fn a_refusal_leaves_no_folder() {
         ("--from fire6/expand1x1 --to fire6/expand3x3", 1),
         ("--from nothing --to fire9/concat", 1),
         ("--from fire9/concat", 2),
-    ] {
+    ];
+    refuses(&cases, |layers| {
         desk.say(&format!("spatial --image both.png {layers} --out out"))
-            .refused(code);
-    }
+    });
     spatial(&desk, "--out cat.png").refused(1);
     spatial(&desk, "--rules true --out cat.png/out").refused(1);
     assert_eq!(desk.listing("."), before);

@@ -7,7 +7,7 @@ use elucid_metrics::{
 use ndarray::{Array2, array};
 use proptest::prelude::*;
 
-use crate::common::{noise_image, numbers, of_map, reason, sum_network, tensor, value};
+use crate::common::{noise_image, noise_map, numbers, of_map, reason, sum_network, tensor, value};
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
@@ -99,7 +99,7 @@ proptest! {
     fn shown_pixel_by_pixel((c, h, w, seed) in (1..=3_usize, 1..=6_usize, 1..=6_usize, 1..u32::MAX)) {
         let image = noise_image(c, h, w, seed);
         let pixels = numbers(c * h * w, seed);
-        let map = Array2::from_shape_vec((h, w), numbers(h * w, seed ^ 0x5555 | 1)).unwrap();
+        let map = noise_map(h, w, seed);
         let low = map.iter().copied().fold(f32::MAX, f32::min);
         let high = map.iter().copied().fold(f32::MIN, f32::max);
         let (mut whole, mut left) = (0.0, 0.0);

@@ -9,7 +9,7 @@ use elucid_metrics::{
 use ndarray::{Array2, array};
 use proptest::prelude::*;
 
-use crate::common::{noise_image, numbers, reason, sum_network, tensor, value};
+use crate::common::{noise_image, noise_map, numbers, reason, sum_network, tensor, value};
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
@@ -211,7 +211,7 @@ proptest! {
     fn single_pixels((c, h, w, seed) in (1..=3_usize, 2..=5_usize, 2..=5_usize, 1..u32::MAX)) {
         let image = noise_image(c, h, w, seed);
         let pixels = numbers(c * h * w, seed);
-        let map = Array2::from_shape_vec((h, w), numbers(h * w, seed ^ 0x5555 | 1)).unwrap();
+        let map = noise_map(h, w, seed);
         let (mut foretold, mut falls) = (Vec::new(), Vec::new());
         for (i, &weight) in map.iter().enumerate() {
             foretold.push(f64::from(weight));

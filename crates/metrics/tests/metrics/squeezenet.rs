@@ -44,6 +44,15 @@ fn grad_cam(photo: &Photo, class: usize) -> Array2<f32> {
     map_of(&found.unwrap())
 }
 
+/// A photograph with its best class, and how `method` explains it.
+fn explained(method: &dyn Attributor) -> (Photo, usize, Attribution) {
+    let photo = photo(photographs::chelsea());
+    let class = top_class(&photo);
+    let found = method.attribute(&*MODEL, &photo, Target::class(class));
+    let found = found.unwrap();
+    (photo, class, found)
+}
+
 #[test]
 fn a_good_map_beats_its_reverse_and_chance() {
     let photo = photo(photographs::coffee());
@@ -84,9 +93,8 @@ fn a_good_map_beats_its_reverse_and_chance() {
 
 #[test]
 fn the_fast_form_is_close_to_the_exact_one() {
-    let photo = photo(photographs::chelsea());
-    let class = top_class(&photo);
-    let map = grad_cam(&photo, class);
+    let (photo, class, found) = explained(&GradCam::at_features());
+    let map = map_of(&found);
     let case = Case::new(&*MODEL, &photo, class, map.view()).unwrap();
     for metric in [
         InsertionDeletion::insertion(),
@@ -122,9 +130,8 @@ fn the_fast_form_is_close_to_the_exact_one() {
 
 #[test]
 fn attributing_again() {
-    let photo = photo(photographs::chelsea());
-    let class = top_class(&photo);
-    let map = grad_cam(&photo, class);
+    let (photo, class, found) = explained(&GradCam::at_features());
+    let map = map_of(&found);
     let case = Case::new(&*MODEL, &photo, class, map.view()).unwrap();
     let measure = |metric: &dyn Metric, method: &dyn Attributor| {
         metric.measure(&case.clone().attributor(method)).unwrap()
@@ -228,12 +235,8 @@ fn quick(metric: &str) -> MetricOptions {
 
 #[test]
 fn the_whole_table_on_one_photograph() {
-    let photo = photo(photographs::chelsea());
-    let class = top_class(&photo);
     let method = DeepLift::at_input();
-    let attribution = method
-        .attribute(&*MODEL, &photo, Target::class(class))
-        .unwrap();
+    let (photo, class, attribution) = explained(&method);
     let map = map_of(&attribution);
     let case = Case::new(&*MODEL, &photo, class, map.view())
         .unwrap()
@@ -338,12 +341,8 @@ fn random_networks_are_made_once() {
 
 #[test]
 fn each_image_meets_random_numbers_of_its_own() {
-    let photo = photo(photographs::chelsea());
-    let class = top_class(&photo);
     let method = Gradient::at_input();
-    let found = method
-        .attribute(&*MODEL, &photo, Target::class(class))
-        .unwrap();
+    let (photo, class, found) = explained(&method);
     let map = map_of(&found);
     let metrics: [&dyn Metric; 4] = [
         &RandomLogit::spearman(),

@@ -1,6 +1,6 @@
 //! Metrics against loops that a reader can check by eye, on random maps and images.
 
-use crate::common::{numbers, tensor, value};
+use crate::common::{noise_map, numbers, tensor, value};
 use burn::tensor::Tensor;
 use elucid_metrics::pixel_flipping::Filling;
 use elucid_metrics::similarity::{spearman, ssim};
@@ -54,7 +54,7 @@ fn subject() -> impl Strategy<Value = (Array3<f64>, Array2<f32>)> {
         .prop_map(|(c, h, w, seed, ties)| {
             let values = numbers(c * h * w, seed);
             let image = Array3::from_shape_vec((c, h, w), values).unwrap();
-            let map = Array2::from_shape_vec((h, w), numbers(h * w, seed ^ 0x5555 | 1)).unwrap();
+            let map = noise_map(h, w, seed);
             let map = match ties {
                 true => map.mapv(|v| (v * 3.0).round()),
                 false => map,

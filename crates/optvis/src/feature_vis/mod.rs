@@ -119,16 +119,11 @@ impl FeatureVis {
         }
     }
 
-    /// `[height, width]` of the pictures, 1 to [`MAX_SIDE`] pixels each.
-    pub fn size(mut self, size: [usize; 2]) -> Self {
-        self.size = size;
-        self
-    }
-
-    /// Number of steps, default 512.
-    pub fn steps(mut self, steps: usize) -> Self {
-        self.steps = steps;
-        self
+    elucid_attribution::builder_methods! {
+        /// `[height, width]` of the pictures, 1 to [`MAX_SIDE`] pixels each.
+        set size(size: [usize; 2]) => size;
+        /// Number of steps, default 512.
+        set steps(steps: usize) => steps;
     }
 
     /// Keeps the pictures after so many steps, each 1 to the number of steps.
@@ -139,24 +134,15 @@ impl FeatureVis {
         self
     }
 
-    /// Adam's learning rate, default .05.
-    pub fn learning_rate(mut self, rate: f32) -> Self {
-        self.rate = rate;
-        self
-    }
-
-    /// What happens to the pictures before the network sees them, default
-    /// [`Transforms::lucid_at`] their size.
-    pub fn transforms(mut self, transforms: Transforms) -> Self {
-        self.transforms = Some(transforms);
-        self
-    }
-
-    /// For how many steps rectifiers redirect gradients, see [`RedirectedRelu`]; default 16, 0 for
-    /// none. A network that is no [`Model`](elucid_vision::Model) has none that could.
-    pub fn redirected_relu(mut self, steps: usize) -> Self {
-        self.redirected = steps;
-        self
+    elucid_attribution::builder_methods! {
+        /// Adam's learning rate, default .05.
+        set learning_rate(rate: f32) => rate;
+        /// What happens to the pictures before the network sees them, default
+        /// [`Transforms::lucid_at`] their size.
+        some transforms(transforms: Transforms) => transforms;
+        /// For how many steps rectifiers redirect gradients, see [`RedirectedRelu`]; default 16, 0 for
+        /// none. A network that is no [`Model`](elucid_vision::Model) has none that could.
+        set redirected_relu(steps: usize) => redirected;
     }
 
     /// Replaces gradients at every step. In the first steps the redirected rectifiers come before
@@ -189,18 +175,13 @@ impl FeatureVis {
         self
     }
 
-    /// How many pictures a joint objective is about, 1 to 1024. By default as many as it needs: up
-    /// to the last that it is bound to.
-    pub fn images(mut self, images: usize) -> Self {
-        self.images = Some(images);
-        self
-    }
-
-    /// How many pictures of a list are optimised together, default 6. It does not change them but
-    /// for rounding. The pictures of a joint objective are always optimised together.
-    pub fn batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = batch_size;
-        self
+    elucid_attribution::builder_methods! {
+        /// How many pictures a joint objective is about, 1 to 1024. By default as many as it needs: up
+        /// to the last that it is bound to.
+        some images(images: usize) => images;
+        /// How many pictures of a list are optimised together, default 6. It does not change them but
+        /// for rounding. The pictures of a joint objective are always optimised together.
+        set batch_size(batch_size: usize) => batch_size;
     }
 
     /// How pictures are prepared for the network, where it does not say so itself

@@ -43,18 +43,13 @@ impl Cppn {
         Self::default()
     }
 
-    /// Number of layers before the last, 1 to 64, default 8.
-    #[must_use]
-    pub fn layers(mut self, layers: usize) -> Self {
-        self.layers = layers;
-        self
-    }
-
-    /// Units of each layer, 1 to 1024, default 24.
-    #[must_use]
-    pub fn hidden(mut self, hidden: usize) -> Self {
-        self.hidden = hidden;
-        self
+    elucid_attribution::builder_methods! {
+        /// Number of layers before the last, 1 to 64, default 8.
+        #[must_use]
+        set layers(layers: usize) => layers;
+        /// Units of each layer, 1 to 1024, default 24.
+        #[must_use]
+        set hidden(hidden: usize) => hidden;
     }
 }
 

@@ -13,6 +13,7 @@ use crate::folder::Folder;
 use crate::foreign::ForeignMaps;
 use crate::found::{Place, State};
 use crate::journal::{RowRecord, Value};
+use crate::maps::large;
 use crate::study::Explained;
 
 /// What was found out about some images under one method.
@@ -374,21 +375,5 @@ fn failed(
         image: image.item.number,
         seconds: 0.0,
         values: vec![failed; asked.1.len()],
-    }
-}
-
-/// A map at the size of the images. One that has it stays as it is, to the bit.
-fn large(raw: &Array2<f32>, size: [usize; 2]) -> Array2<f32> {
-    match raw.dim() == (size[0], size[1]) {
-        true => raw.clone(),
-        false => first(&Saliency::new(raw.clone().insert_axis(Axis(0)), size).upsampled()),
-    }
-}
-
-/// The first of several maps; nothing where there is none.
-pub(super) fn first(maps: &Saliency) -> Array2<f32> {
-    match maps.maps().is_empty() {
-        true => Array2::zeros((0, 0)),
-        false => maps.maps().index_axis(Axis(0), 0).to_owned(),
     }
 }

@@ -306,7 +306,13 @@ fn maps_of_another_program_are_measured_as_those_of_a_method() {
         reason.contains("NaN at [0, 0]") && reason.starts_with("theirs: "),
         "{reason}"
     );
+    let checked = study(maps());
+    assert!(checked.check_maps().unwrap().is_empty());
     fs::remove_file(theirs.join("1.npy")).unwrap();
+    // Where all were there when somebody looked, it fails on its image.
+    let (_, found) = run(&checked, &desk.path("lost"), &keeping()).unwrap();
+    let failed: Vec<usize> = found.failures().keys().map(|place| place.image).collect();
+    assert_eq!(failed, [1; MORE.len()]);
     let error = run(&study(maps()), &desk.path("none"), &keeping()).unwrap_err();
     assert!(
         error.to_string().contains("1 of 2 images have no map"),

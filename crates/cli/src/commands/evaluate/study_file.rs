@@ -60,7 +60,9 @@ impl File {
         };
         for part in &parts {
             for key in part.keys() {
-                known(path, "key of a part", key, &PART)?;
+                if !PART.contains(&key.as_str()) {
+                    return Err(unknown(path, "key of a part", key, &PART));
+                }
             }
         }
         Ok(Self {
@@ -200,11 +202,8 @@ fn wrong(path: &Path, reason: &str) -> CliError {
     CliError::Failure(format!("{}: {reason}", path.display()))
 }
 
-/// Refuses a name that is none of those known, with the nearest.
-fn known(path: &Path, what: &str, name: &str, names: &[&str]) -> Result<(), CliError> {
-    if names.contains(&name) {
-        return Ok(());
-    }
+/// What refuses a name that is none of those known, with the nearest.
+fn unknown(path: &Path, what: &str, name: &str, names: &[&str]) -> CliError {
     let scored = names
         .iter()
         .map(|known| (strsim::jaro_winkler(name, known), known));
@@ -213,7 +212,7 @@ fn known(path: &Path, what: &str, name: &str, names: &[&str]) -> Result<(), CliE
         Some((score, nearest)) if score > 0.7 => format!("; did you mean {nearest}?"),
         _ => String::new(),
     };
-    Err(wrong(path, &format!("there is no {what} \"{name}\"{hint}")))
+    wrong(path, &format!("there is no {what} \"{name}\"{hint}"))
 }
 
 /// The flags of the command, by name.
@@ -262,13 +261,10 @@ pub fn expand(program: &Command, arguments: Vec<OsString>) -> Result<Vec<OsStrin
     let names: Vec<&str> = flags.iter().filter_map(|arg| arg.get_long()).collect();
     let mut all = arguments.clone();
     for (key, value) in &file.table {
-        known(&file.path, "flag", key, &names)?;
-        let Some(arg) = flags
+        let arg = flags
             .iter()
             .find(|arg| arg.get_long() == Some(key.as_str()))
-        else {
-            continue;
-        };
+            .ok_or_else(|| unknown(&file.path, "flag", key, &names))?;
         let values = file.values(arg, key, value)?;
         let in_parts = !file.parts.is_empty() && ["methods", "metrics"].contains(&key.as_str());
         if given(&arguments, arg).0 || in_parts {

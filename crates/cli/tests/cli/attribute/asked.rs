@@ -13,11 +13,8 @@ use crate::common::{Desk, has};
 fn targets_are_what_they_say() {
     let desk = Desk::squeezenet();
     let score = |target: &str, out: &str| {
-        attribute(
-            &desk,
-            &format!("--image both.png --method gradient --layer fire9 --out {out} {target}"),
-        )
-        .ok();
+        let flags = "--image both.png --method gradient --layer fire9";
+        attribute(&desk, &format!("{flags} --out {out} {target}")).ok();
         let report = report(&desk, out);
         let kind = report["images"][0]["target"]["kind"]
             .as_str()
@@ -73,11 +70,8 @@ fn targets_are_what_they_say() {
 fn maps_are_reduced_and_smoothed_as_asked() {
     let desk = Desk::squeezenet();
     let run = |flags: &str, out: &str| {
-        attribute(
-            &desk,
-            &format!("--image cat.png --method gradient --layer fire8 {flags} --out {out} --quiet"),
-        )
-        .ok();
+        let one = "--image cat.png --method gradient --layer fire8 --quiet";
+        attribute(&desk, &format!("{one} {flags} --out {out}")).ok();
     };
     run("", "usual");
     run("--reduce l2", "l2");

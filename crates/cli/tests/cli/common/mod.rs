@@ -60,6 +60,13 @@ pub fn has(text: &str, parts: &[&str]) {
     }
 }
 
+/// What `run` makes of each case's arguments is refused, with its code.
+pub fn refuses(cases: &[(&str, i32)], run: impl Fn(&str) -> Ended) {
+    for (arguments, code) in cases {
+        run(arguments).refused(*code);
+    }
+}
+
 /// A folder with the photographs, in which commands run.
 pub struct Desk {
     folder: TempDir,
@@ -118,6 +125,20 @@ impl Desk {
             model: Some("squeezenet"),
             ..Self::new()
         }
+    }
+
+    /// With `boxes.csv`, for `evaluate`: boxes as shares of the pictures' sides, some of all files that ask for them, and these.
+    pub fn boxed(self, more: &[&str]) -> Self {
+        let boxes = [
+            "file,width,height,class_index,xmin,ymin,xmax,ymax",
+            "cat.png,100,100,285,20,10,80,95",
+            "coffee.png,100,100,967,20,20,75,80",
+            "both.png,100,100,285,0,0,50,100",
+            "both.png,100,100,967,55,10,70,90",
+        ];
+        let lines = [&boxes[..], more].concat().join("\n") + "\n";
+        std::fs::write(self.path("boxes.csv"), lines).unwrap();
+        self
     }
 
     /// With the networks of a folder of `tests/files`.

@@ -6,7 +6,7 @@ use std::fs;
 use ndarray::Array2;
 
 use super::{FILES, cells, desk, evaluate, json, text, timeless, usual};
-use crate::common::Desk;
+use crate::common::{Desk, has};
 
 /// The pointing game by hand: whether a pixel with its centre in a box lies nearer than 15 to where
 /// the map is largest.
@@ -155,17 +155,11 @@ fn pointing_is_as_by_hand() {
         assert!(desk.path("out").join(file.as_str().unwrap()).is_file());
     }
     let table = text(&desk, "out/summary.md");
-    for part in ["| gradient |", "| centre |", "pointing:15, classes", "95 %"] {
-        assert!(table.contains(part), "no {part} in {table}");
-    }
-    for part in [
-        "top-1 accuracy",
-        "grad-cam:layer=fire9",
-        "random",
-        "out/index.html",
-    ] {
-        assert!(ended.out.contains(part), "no {part} in {}", ended.out);
-    }
+    let parts = ["| gradient |", "| centre |", "pointing:15, classes", "95 %"];
+    has(&table, &parts);
+    let parts = ["top-1 accuracy", "grad-cam:layer=fire9", "random"];
+    has(&ended.out, &parts);
+    has(&ended.out, &["out/index.html"]);
     // The three best and the three worst of each method.
     let page = text(&desk, "out/index.html");
     assert_eq!(page.matches("data:image/png;base64,").count(), 12);
@@ -205,11 +199,8 @@ fn boxes_that_the_crop_cuts_off_are_noted() {
 fn the_prediction_can_be_explained() {
     let desk = desk();
     let run = |target: &str| {
-        usual(
-            &desk,
-            &format!("--limit 6 --target {target} --out {target}"),
-        )
-        .ok();
+        let flags = format!("--limit 6 --target {target} --out {target}");
+        usual(&desk, &flags).ok();
         timeless(&desk, target)
     };
     let (labels, predictions) = (run("label"), run("prediction"));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{BOXES, desk, evaluate, text, usual};
+use super::{desk, evaluate, text, usual};
 
 #[test]
 fn a_refusal_leaves_nothing_behind() {
@@ -77,12 +77,8 @@ fn a_refusal_leaves_nothing_behind() {
 #[test]
 fn only_the_same_evaluation_goes_on() {
     let desk = desk();
-    let run = |arguments: &str| {
-        evaluate(
-            &desk,
-            &format!("--metrics pointing --batch-size 2 --limit 2 --out out {arguments}"),
-        )
-    };
+    let few = "--metrics pointing --batch-size 2 --limit 2 --out out";
+    let run = |arguments: &str| evaluate(&desk, &format!("{few} {arguments}"));
     run("--data boxes.csv --methods gradient").ok();
     let before = desk.listing("out");
     let results = text(&desk, "out/results.csv");
@@ -90,7 +86,7 @@ fn only_the_same_evaluation_goes_on() {
     assert!(message.contains("--resume"), "{message}");
     fs::write(
         desk.path("other.csv"),
-        BOXES.replace("20,10,80,95", "20,10,80,96"),
+        text(&desk, "boxes.csv").replace("20,10,80,95", "20,10,80,96"),
     )
     .unwrap();
     for (arguments, part) in [

@@ -153,31 +153,29 @@ fn root_mean_square_written_out() {
 
 #[test]
 fn normalizations_that_are_none() {
+    let none = |toy, x, mean| {
+        let toy = normalise(toy, x, mean, 1e-5, Spelling::Div);
+        toy.build(&["n"]).none();
+    };
     // A deviation of something else.
     let mut toy = centred(Toy::new(&[1, 4, 6]), &[-1]);
     toy.0
         .input("z", ElementType::F32, &[Some(1), Some(4), Some(6)])
         .unwrap();
-    normalise(toy, "z", "variance", 1e-5, Spelling::Div)
-        .build(&["n"])
-        .none();
+    none(toy, "z", "variance");
     // Cubes.
     let toy = Toy::new(&[1, 4, 6])
         .ints("axes", &[2])
         .number("three", 3.0)
         .node("Pow", &["x", "three"], "cube")
         .node("ReduceMean", &["cube", "axes"], "mean");
-    normalise(toy, "x", "mean", 1e-5, Spelling::Div)
-        .build(&["n"])
-        .none();
+    none(toy, "x", "mean");
     // A sum that is no mean.
     let toy = Toy::new(&[1, 4, 6])
         .ints("axes", &[2])
         .node("Mul", &["x", "x"], "square")
         .node("ReduceSum", &["square", "axes"], "sum");
-    normalise(toy, "x", "sum", 1e-5, Spelling::Div)
-        .build(&["n"])
-        .none();
+    none(toy, "x", "sum");
     // Mean along one axis, deviation along another: a root mean square of what is left.
     let toy = Toy::new(&[1, 4, 6])
         .ints("axes", &[1])

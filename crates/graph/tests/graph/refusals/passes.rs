@@ -79,20 +79,14 @@ fn passes_that_cannot_run() {
             "[N, 3, H, W]"
         );
     }
-    refused!(
-        pass()
-            .feed("x", Tensor::<2>::zeros([2, 3], &device()))
-            .fetch(["y"]),
-        E::Shape { .. },
-        "[N, 3, H, W]"
-    );
-    refused!(
-        pass()
-            .feed("flat", Tensor::<2>::zeros([2, 7], &device()))
-            .fetch(["y"]),
-        E::Shape { .. },
-        "[N, 6]"
-    );
+    for (name, shape, expected) in [("x", [2, 3], "[N, 3, H, W]"), ("flat", [2, 7], "[N, 6]")] {
+        let values = Tensor::<2>::zeros(shape, &device());
+        refused!(
+            pass().feed(name, values).fetch(["y"]),
+            E::Shape { .. },
+            expected
+        );
+    }
     refused!(
         pass()
             .feed("flat", Tensor::<1>::zeros([6], &device()))

@@ -18,6 +18,12 @@ pub fn noise_image(channels: usize, height: usize, width: usize, state: u32) -> 
     tensor(values, [1, channels, height, width])
 }
 
+/// A map for [`noise_image`] of the same state, of other numbers.
+pub fn noise_map(height: usize, width: usize, state: u32) -> Array2<f32> {
+    let values = numbers(height * width, state ^ 0x5555 | 1);
+    Array2::from_shape_vec((height, width), values).unwrap()
+}
+
 /// Measures a map where only the map and the boxes matter.
 pub fn of_map(metric: &dyn Metric, map: &Array2<f32>, boxes: &[[f32; 4]]) -> Outcome {
     let (h, w) = map.dim();

@@ -122,13 +122,18 @@ fn penalties_by_hand() {
     );
 }
 
+/// The first two channels of a picture of one row.
+fn two_channels(width: i64) -> Model {
+    let network = Onnx::image([-1, 3, 1, width])
+        .tensor(floats("w", &[2, 3, 1, 1], vec![1., 0., 0., 0., 1., 0.]))
+        .node("Conv", &["x", "w"], &["y"]);
+    Model::from_bytes(network.bytes(), &device(), None).unwrap()
+}
+
 #[test]
 fn cosines_by_hand() {
     // Two positions: (3, 4) and (0, -2); the direction is (1, 0).
-    let network = Onnx::image([-1, 3, 1, 2])
-        .tensor(floats("w", &[2, 3, 1, 1], vec![1., 0., 0., 0., 1., 0.]))
-        .node("Conv", &["x", "w"], &["y"]);
-    let model = Model::from_bytes(network.bytes(), &device(), None).unwrap();
+    let model = two_channels(2);
     let x = tensor(vec![3.0, 0.0, 4.0, -2.0, 9.0, 9.0], [1, 3, 1, 2]);
     let close = |objective: Objective, want: f32| {
         let got = value_of(&model, &objective, &x).into_scalar::<f32>();
@@ -152,10 +157,7 @@ fn cosines_by_hand() {
 
 #[test]
 fn batches_by_hand() {
-    let network = Onnx::image([-1, 3, 1, 1])
-        .tensor(floats("w", &[2, 3, 1, 1], vec![1., 0., 0., 0., 1., 0.]))
-        .node("Conv", &["x", "w"], &["y"]);
-    let model = Model::from_bytes(network.bytes(), &device(), None).unwrap();
+    let model = two_channels(1);
     let x = tensor(
         vec![1.0, 0.0, 0.0, 0.0, 2.0, 0.0, 3.0, 3.0, 0.0],
         [3, 3, 1, 1],
