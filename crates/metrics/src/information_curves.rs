@@ -33,14 +33,15 @@ use crate::error::MetricError;
 use crate::hidden::Hidden;
 use crate::imputation::Imputation;
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, at_least_one,
-    described, or_reason, outcome, setters,
+    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, NotApplicable, at_least_one, described,
+    or_reason, setters,
 };
 use crate::options::{check_percentages, is_part, joined, parted, stated};
 use crate::order::descending;
 use crate::pixel_flipping::ends;
 use crate::probe::{Curve, Probe};
 use crate::table::{Build, MetricInfo};
+use crate::traced::traces;
 
 /// What the performance is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -312,10 +313,13 @@ impl Metric for InformationCurve {
 
     stated!();
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case).map(|curve| area(&curve)))
-    }
+    traces!(
+        |metric| match metric.performance {
+            Performance::Softmax => ["share of the information", "share of the probability"],
+            Performance::Accuracy => ["share of the information", "accuracy"],
+        },
+        |_metric, curve| Ok(area(&curve))
+    );
 }
 
 const fn info(name: &'static str, title: &'static str, build: Build) -> MetricInfo {

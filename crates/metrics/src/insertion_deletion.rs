@@ -43,14 +43,15 @@ use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, described,
-    or_reason, outcome, setters,
+    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, at_least_one, described, or_reason,
+    setters,
 };
 use crate::options::{number_or, stated};
 use crate::order::descending;
 pub use crate::probe::Curve;
 use crate::probe::Probe;
 use crate::table::{Build, MetricInfo, MetricOption};
+use crate::traced::traces;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -274,10 +275,13 @@ impl Metric for InsertionDeletion {
 
     stated!();
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case).map(|curve| curve.area()))
-    }
+    traces!(
+        |metric| match metric.way {
+            Way::Insertion => ["share of the pixels put back", "probability"],
+            Way::Deletion => ["share of the pixels taken away", "probability"],
+        },
+        |_metric, curve| Ok(curve.area())
+    );
 }
 
 const ALL: &[MetricOption] = InsertionDeletion::OPTIONS;

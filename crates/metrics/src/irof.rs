@@ -24,14 +24,15 @@ use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, NotApplicable, Outcome, at_least_one,
-    described, or_reason, outcome, setters,
+    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, NotApplicable, at_least_one, described,
+    or_reason, setters,
 };
 use crate::options::stated;
 use crate::order::descending_of;
 use crate::probe::{Curve, Probe};
 use crate::subsets::Features;
 use crate::table::MetricInfo;
+use crate::traced::traces;
 
 /// The area over the curve of the probability while segments are removed.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,13 +132,13 @@ impl Metric for Irof {
     described!(METRIC);
     stated!();
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case).and_then(|curve| match curve.scores[0] {
+    traces!(
+        |_metric| ["share of the pixels taken away", "probability"],
+        |_metric, curve| match curve.scores[0] {
             first if first > 0.0 => Ok(1.0 - curve.area() / first),
             _ => Err(NotApplicable::NoProbability.into()),
-        }))
-    }
+        }
+    );
 }
 
 pub(crate) const METRIC: MetricInfo = MetricInfo::new(

@@ -7,6 +7,7 @@ use elucid_graph::GraphError;
 
 use crate::case::Case;
 use crate::error::MetricError;
+use crate::traced::{CurveAxes, Traced};
 
 /// A measure of one explanation of one image.
 ///
@@ -46,6 +47,21 @@ pub trait Metric: fmt::Debug + Send + Sync {
     ///
     /// As [`Metric::check`], and whatever running the network or attributing again meets.
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError>;
+
+    /// What the axes of its curves say; `None` for a metric whose value is no mean or area of any.
+    fn curve_axes(&self) -> Option<CurveAxes> {
+        None
+    }
+
+    /// As [`measure`](Metric::measure), which does the same work, with the curves that the value was made of. A metric with
+    /// [`curve_axes`](Metric::curve_axes) gives one or more with every value.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metric::measure`].
+    fn trace(&self, case: &Case<'_>) -> Result<Traced, MetricError> {
+        Ok(Traced::plain(self.measure(case)?))
+    }
 }
 
 impl<M: Metric + ?Sized> Metric for Box<M> {
@@ -71,6 +87,14 @@ impl<M: Metric + ?Sized> Metric for Box<M> {
 
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         (**self).measure(case)
+    }
+
+    fn curve_axes(&self) -> Option<CurveAxes> {
+        (**self).curve_axes()
+    }
+
+    fn trace(&self, case: &Case<'_>) -> Result<Traced, MetricError> {
+        (**self).trace(case)
     }
 }
 

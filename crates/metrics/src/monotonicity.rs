@@ -21,13 +21,14 @@ use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, described,
-    or_reason, outcome, setters,
+    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, at_least_one, described, or_reason,
+    setters,
 };
 use crate::options::{is_some_number, stated, words};
 use crate::order::descending;
 use crate::probe::{Curve, Probe};
 use crate::table::MetricInfo;
+use crate::traced::traces;
 
 words! {
     /// What is said of the steps.
@@ -133,19 +134,19 @@ impl Metric for Monotonicity {
     described!(METRIC);
     stated!();
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case).map(|curve| {
+    traces!(
+        |_metric| ["share of the pixels put back", "probability"],
+        |metric, curve| {
             let steps = curve.scores.windows(2);
             let (all, rising) = (steps.len(), steps.filter(|pair| pair[1] >= pair[0]).count());
-            match self.report {
+            Ok(match metric.report {
                 Steps::All => f64::from(u8::from(rising == all)),
                 // Without any step none falls.
                 Steps::Share if all == 0 => 1.0,
                 Steps::Share => rising as f64 / all as f64,
-            }
-        }))
-    }
+            })
+        }
+    );
 }
 
 pub(crate) const METRIC: MetricInfo = MetricInfo::new(

@@ -30,13 +30,14 @@ use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::Hidden;
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, described,
-    or_reason, outcome, setters,
+    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, at_least_one, described, or_reason,
+    setters,
 };
 use crate::options::{TRUE_OR_FALSE, is_some_number, number_or, stated, words};
 use crate::order::descending_of;
 use crate::probe::{Curve, Probe};
 use crate::table::MetricInfo;
+use crate::traced::traces;
 
 words! {
     /// What patches are overwritten with.
@@ -172,6 +173,11 @@ impl PixelFlipping {
     }
 }
 
+/// What a score is called on an axis.
+fn score_name(probability: bool) -> &'static str {
+    if probability { "probability" } else { "logit" }
+}
+
 /// The smallest and the largest number of each channel of an image.
 pub(crate) fn ends(pixels: &[f32], plane: usize) -> Vec<(f32, f32)> {
     let ends = |channel: &[f32]| {
@@ -212,14 +218,17 @@ impl Metric for PixelFlipping {
     described!(METRIC);
     stated!();
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case).map(|curve| {
+    traces!(
+        |metric| [
+            "share of the pixels overwritten",
+            score_name(metric.probability)
+        ],
+        |_metric, curve| {
             let first = curve.scores.first().copied().unwrap_or(0.0);
             let falls: f64 = curve.scores.iter().map(|score| first - score).sum();
-            falls / curve.scores.len().max(1) as f64
-        }))
-    }
+            Ok(falls / curve.scores.len().max(1) as f64)
+        }
+    );
 }
 
 pub(crate) const METRIC: MetricInfo = MetricInfo::new(

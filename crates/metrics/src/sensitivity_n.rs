@@ -26,13 +26,14 @@ use crate::correlation::Correlation;
 use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
 use crate::metric::{
-    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, Outcome, at_least_one, described,
-    or_reason, outcome, setters,
+    BATCH_SIZE, Category, Direction, Halt, Metric, Needs, at_least_one, described, or_reason,
+    setters,
 };
 use crate::options::{TRUE_OR_FALSE, is_part, is_some_number, stated};
 use crate::probe::Curve;
 use crate::subsets::{Features, Hiding};
 use crate::table::MetricInfo;
+use crate::traced::traces;
 
 /// Sensitivity-n.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -157,13 +158,13 @@ impl Metric for SensitivityN {
     described!(METRIC);
     stated!();
 
-    fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
-        self.check()?;
-        outcome(self.run(case).map(|curve| {
+    traces!(
+        |_metric| ["share of the pixels hidden", "correlation"],
+        |_metric, curve| {
             let sum: f64 = curve.scores.iter().sum();
-            sum / curve.scores.len().max(1) as f64
-        }))
-    }
+            Ok(sum / curve.scores.len().max(1) as f64)
+        }
+    );
 }
 
 pub(crate) const METRIC: MetricInfo = MetricInfo::new(

@@ -24,6 +24,7 @@ use self::tables::{make_table, metrics, sum_up};
 use self::watch::Watching;
 
 mod compare;
+mod curves;
 mod entries;
 mod examples;
 mod merge;
@@ -157,6 +158,11 @@ pub struct Evaluation {
     #[arg(long)]
     save_maps: bool,
 
+    /// Keep the curves that values are means or areas of (insertion, road, sic and others), in the folder curves of the results,
+    /// and draw their means beside the table
+    #[arg(long)]
+    save_curves: bool,
+
     /// After how many minutes without a sign of life a worker's images are given to others
     #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     stale_after: u32,
@@ -212,6 +218,7 @@ impl Evaluation {
             .retry_failed(self.retry_failed)
             .allow_mixed(self.allow_mixed)
             .save_maps(self.save_maps)
+            .save_curves(self.save_curves)
             .stale_after(minutes(self.stale_after))
     }
 

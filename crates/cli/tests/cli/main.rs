@@ -7,6 +7,7 @@ mod channels;
 mod commands;
 mod common;
 mod evaluate;
+mod evaluate_curves;
 mod evaluate_maps;
 mod evaluate_study;
 mod features;

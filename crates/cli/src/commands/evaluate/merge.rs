@@ -35,8 +35,8 @@ pub fn run(args: &Merging) -> Result<(), CliError> {
         let metrics = metrics(&settings)?;
         let outcome = clock.time("sum up", || Outcome::new(&settings, &metrics, &found))?;
         let steps = std::mem::take(&mut clock).steps();
-        write(folder, &outcome, (None, None), steps)?;
-        said = Some(Said::of(&outcome, &merge.out));
+        let lost = write(folder, &outcome, (None, None), steps)?;
+        said = Some(Said::of(&outcome, &merge.out, lost));
         Ok(())
     })?;
     said.map_or(Ok(()), |said| said.print(""))

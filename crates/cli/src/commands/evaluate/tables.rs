@@ -8,6 +8,7 @@ use elucid::study::{
 };
 
 use super::TableArgs;
+use super::curves::Curves;
 use super::examples;
 use super::outcome::{Outcome, PAGE};
 use crate::console::{Console, Output, table, to_json};
@@ -32,8 +33,8 @@ pub fn sum_up(
             examples::prune(folder, &extremes.kept());
         }
     }
-    write(folder, &outcome, (device, batch_size), clock.steps())?;
-    Ok(Said::of(&outcome, folder))
+    let lost = write(folder, &outcome, (device, batch_size), clock.steps())?;
+    Ok(Said::of(&outcome, folder, lost))
 }
 
 fn method_names(settings: &Settings) -> Vec<&str> {
@@ -41,16 +42,18 @@ fn method_names(settings: &Settings) -> Vec<&str> {
     methods.map(|method| method.name.as_str()).collect()
 }
 
-/// Writes everything that is made of the journal into its folder.
+/// Writes everything that is made of the journal into its folder. Gives what had to be left out, in words.
 pub fn write(
     folder: &Path,
     outcome: &Outcome<'_>,
     (device, batch_size): (Option<&str>, Option<usize>),
     seconds: Vec<Step>,
-) -> Result<(), CliError> {
+) -> Result<Vec<String>, CliError> {
     let methods = method_names(outcome.settings);
     let origins = Origins::of(folder, outcome.settings);
-    let page = outcome.page(|row, number| {
+    let curves = Curves::of(&origins, outcome.settings, outcome.found)?;
+    let drawn = curves.files()?;
+    let page = outcome.page(curves.plots(), |row, number| {
         let folders = examples::folders(origins.folder(number)?, &methods);
         Some(folders[row].join(examples::file(number)))
     })?;
@@ -75,6 +78,7 @@ pub fn write(
         .iter()
         .chain(others)
         .map(|name| (*name).to_owned())
+        .chain(drawn.iter().map(|(name, _)| name.clone()))
         .collect();
     let report = outcome.report(command, device, batch_size, seconds, names);
     let report = to_json(&report)? + "\n";
@@ -86,7 +90,10 @@ pub fn write(
     ] {
         elucid::render::file::write_atomically(folder.join(name), bytes)?;
     }
-    Ok(())
+    for (name, bytes) in &drawn {
+        elucid::render::file::write_atomically(folder.join(name), bytes)?;
+    }
+    Ok(curves.lost)
 }
 
 pub fn make_table(args: &TableArgs) -> Result<(), CliError> {
@@ -130,8 +137,8 @@ pub struct Said {
 }
 
 impl Said {
-    /// Of an outcome whose files lie, or will lie, in `folder`.
-    pub fn of(outcome: &Outcome<'_>, folder: &Path) -> Self {
+    /// Of an outcome whose files lie, or will lie, in `folder`, with what was left out of them.
+    pub fn of(outcome: &Outcome<'_>, folder: &Path, lost: Vec<String>) -> Self {
         let mut rows = vec![[vec!["method".to_owned()], outcome.summary.heads()].concat()];
         let named = outcome.summary.rows().into_iter();
         rows.extend(named.map(|(name, cells)| [vec![name], cells].concat()));
@@ -157,6 +164,7 @@ impl Said {
                 folder.join(results::SKIPPED).display()
             )),
         }
+        lines.extend(lost);
         lines.push(format!("page {}", folder.join(PAGE).display()));
         Self {
             lines,
