@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use elucid::study::{
     self, Begin, Data, Ended, Expected, Explainer, ForeignMaps, Item, Part, Study,
 };
+use serde::Serialize;
 
 use crate::args::{GradientArgs, ModelArgs, RunArgs};
 use crate::console::{Output, table};
@@ -74,6 +75,10 @@ pub struct TableArgs {
     /// Print no remarks
     #[arg(long, short)]
     quiet: bool,
+
+    /// Print report.json instead of the table
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -187,6 +192,10 @@ pub struct Evaluation {
     /// Where the results go: a folder that is new or empty, or with --resume one with results
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+
+    /// Print report.json instead of the table
+    #[arg(long)]
+    json: bool,
 
     /// How many images, or samples of images, to propagate together; by default 8
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -352,7 +361,7 @@ fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
     let args = &*args;
     let study = args.study(data, &session)?;
     let Some(interrupt) = interrupt else {
-        return say_expected(&study);
+        return say_expected(&study, args.json);
     };
     let mut watching = Watching::new(&session.console, &args.out);
     let control = watching.control(interrupt.flag());
@@ -379,12 +388,22 @@ fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
         (device, Some(args.batch())),
         clock,
     )?
-    .print(TRY_AGAIN)
+    .print(TRY_AGAIN, args.json)
+}
+
+#[derive(Debug, Serialize)]
+struct Expectations {
+    methods: Vec<Expected>,
 }
 
 /// Prints what each method would take.
-fn say_expected(study: &Study<'_>) -> Result<(), CliError> {
+fn say_expected(study: &Study<'_>, json: bool) -> Result<(), CliError> {
     let expected = study.expected()?;
+    let mut out = Output::new();
+    if json {
+        out.json("evaluate dry-run", &Expectations { methods: expected })?;
+        return out.flush();
+    }
     let heads = [
         "method",
         "cells",
@@ -403,7 +422,6 @@ fn say_expected(study: &Study<'_>) -> Result<(), CliError> {
             watch::duration(all(expected)),
         ]
     }));
-    let mut out = Output::new();
     for line in table(&rows, &[1, 2, 3, 4]) {
         out.line(line)?;
     }

@@ -14,6 +14,7 @@ mod features;
 mod first_steps;
 mod groups;
 mod heads;
+mod json;
 mod killed;
 mod listed;
 mod many_images;
