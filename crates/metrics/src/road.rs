@@ -40,7 +40,7 @@ use crate::options::{check_percentages, is_not_negative, joined, parted, stated,
 use crate::order::descending;
 use crate::probe::{Curve, Probe};
 use crate::table::MetricInfo;
-use crate::traced::{CurveAxes, Traced, traced};
+use crate::traced::{CurveAxes, Made, Traced, traced};
 
 words! {
     /// Which pixels are removed.
@@ -114,7 +114,7 @@ impl Road {
         check_percentages(&self.percentages)
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<(f64, Vec<(&'static str, Curve)>), Halt> {
+    fn run(&self, case: &Case<'_>) -> Result<Made, Halt> {
         let order = descending(case.finite_map()?);
         // Without noise a constant image needs no scale.
         let noise = match self.noise {

@@ -32,10 +32,11 @@ impl Traced {
     }
 }
 
+/// A value, and the curves that it is made of, by name.
+pub(crate) type Made = (f64, Vec<(&'static str, Curve)>);
+
 /// A value and its curves; where there is none, there are no curves either.
-pub(crate) fn traced(
-    found: Result<(f64, Vec<(&'static str, Curve)>), Halt>,
-) -> Result<Traced, MetricError> {
+pub(crate) fn traced(found: Result<Made, Halt>) -> Result<Traced, MetricError> {
     let (found, curves) = match found {
         Ok((value, curves)) => (Ok(value), curves),
         Err(halt) => (Err(halt), Vec::new()),

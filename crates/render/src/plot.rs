@@ -299,10 +299,10 @@ impl LinePlot {
         }));
         self.axes(&mut drawing, &area);
         for (i, drawn) in drawn.iter().enumerate() {
-            drawn.band(&mut drawing, &area, look(i, &drawn.series.is_quiet));
+            drawn.band(&mut drawing, &area, look(i, drawn.series.is_quiet));
         }
         for (i, drawn) in drawn.iter().enumerate() {
-            let look = look(i, &drawn.series.is_quiet);
+            let look = look(i, drawn.series.is_quiet);
             drawn.line(&mut drawing, &area, look);
             let y = top + ROW * (i as f64 + 0.5);
             let from = WIDTH - right + 14.0;
@@ -380,7 +380,7 @@ impl Look {
 }
 
 /// Of the curve of this number.
-fn look(number: usize, is_quiet: &bool) -> Look {
+fn look(number: usize, is_quiet: bool) -> Look {
     let dashes = DASHES[number / COLOURS.len() % DASHES.len()];
     match is_quiet {
         true => Look {

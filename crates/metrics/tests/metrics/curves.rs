@@ -1,6 +1,5 @@
 //! The curves that values are made of.
 
-use burn::tensor::Tensor;
 use elucid_metrics::{Case, Curve, METRICS, Metric, MetricOptions, Road};
 use ndarray::Array2;
 
@@ -84,13 +83,11 @@ fn road_has_a_curve_for_each_order() {
 
 #[test]
 fn where_there_is_no_value_there_is_no_curve() {
-    // Scores of such a network are no logits of probabilities.
-    let network = |images: Tensor<4>| sum_network(images);
     let image = noise_image(1, SIDE, SIDE, 5);
     let map = Array2::from_elem((SIDE, SIDE), f32::NAN);
     for info in METRICS.iter().filter(|info| info.name != "completeness") {
         let metric = info.build(&MetricOptions::new()).unwrap();
-        let case = Case::new(&network, &image, 0, map.view()).unwrap();
+        let case = Case::new(&sum_network, &image, 0, map.view()).unwrap();
         let traced = metric.trace(&case).unwrap();
         assert_eq!(traced.outcome.value(), None, "{}", info.name);
         assert!(traced.curves.is_empty(), "{}", info.name);

@@ -86,7 +86,7 @@ fn pixels_have_the_colours_of_the_curves() {
 fn no_two_of_many_curves_look_alike() {
     let looks: Vec<(Colour, &[f32])> = (0..28)
         .map(|i| {
-            let Look { colour, dashes } = look(i, &false);
+            let Look { colour, dashes } = look(i, false);
             (colour, dashes)
         })
         .collect();
