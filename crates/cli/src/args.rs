@@ -64,6 +64,10 @@ pub struct OutArgs {
     /// Replace the results of an earlier run of the same command in the folder
     #[arg(long)]
     force: bool,
+
+    /// Print report.json instead of lines for people
+    #[arg(long)]
+    pub json: bool,
 }
 
 impl OutArgs {
@@ -72,9 +76,18 @@ impl OutArgs {
         Destination::check(&self.out, self.force, command)
     }
 
-    /// Prints what was found, and where the folder and its page lie.
-    pub fn say(&self, found: impl IntoIterator<Item = String>, page: &str) -> Result<(), CliError> {
+    /// Prints what was found, and where the folder and its page lie, or as JSON the report.
+    pub fn say(
+        &self,
+        found: impl IntoIterator<Item = String>,
+        page: &str,
+        report: &str,
+    ) -> Result<(), CliError> {
         let mut out = Output::new();
+        if self.json {
+            out.json_text(report)?;
+            return out.flush();
+        }
         for line in found {
             out.line(line)?;
         }

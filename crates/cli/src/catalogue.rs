@@ -1,5 +1,7 @@
 //! Things that are known by name and have options, methods and metrics: all in a table, or one in full.
 
+use std::collections::BTreeMap;
+
 use elucid::attribution::{Configuration, MethodOption};
 use serde::Serialize;
 
@@ -10,6 +12,9 @@ use crate::error::CliError;
 pub trait Entry: Serialize {
     /// The command that lists them.
     const COMMAND: &'static str;
+
+    /// What a list of them is called in JSON.
+    const LIST: &'static str;
 
     /// What the columns of the table of all say.
     const HEADS: &'static [&'static str];
@@ -58,9 +63,12 @@ pub fn print<E: Entry>(
 ) -> Result<(), CliError> {
     let mut out = Output::new();
     match (one, json) {
-        (Some(one), true) => out.json(&one)?,
+        (Some(one), true) => out.json(E::COMMAND, &BTreeMap::from([(E::LIST, [one])]))?,
         (Some(one), false) => show(&mut out, &one)?,
-        (None, true) => out.json(&all.collect::<Vec<_>>())?,
+        (None, true) => {
+            let all: Vec<E> = all.collect();
+            out.json(E::COMMAND, &BTreeMap::from([(E::LIST, all)]))?;
+        }
         (None, false) => list(&mut out, all)?,
     }
     out.flush()

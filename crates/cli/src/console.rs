@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::schema::{Named, Versioned};
 use crate::wording::in_flags;
 
 /// Standard output, on which a reader that leaves early is no error to speak of.
@@ -25,9 +26,15 @@ impl Output {
         self.write(&printable(line.as_ref().trim_end()))
     }
 
-    /// Prints a value as JSON.
-    pub fn json(&mut self, value: &impl Serialize) -> Result<(), CliError> {
-        let text = to_json(value)?;
+    /// Prints the report of a command as JSON, with the version of its form.
+    pub fn json(&mut self, command: &'static str, report: &impl Serialize) -> Result<(), CliError> {
+        let report = Named::new(command, report);
+        self.json_text(&to_json(&Versioned::of(command, &report))?)
+    }
+
+    /// Prints a text that is JSON.
+    pub fn json_text(&mut self, text: &str) -> Result<(), CliError> {
+        let text = text.trim_end();
         let mut shown = String::with_capacity(text.len());
         for c in text.chars() {
             match c != '\n' && is_unprintable(c) {

@@ -38,6 +38,7 @@ mod output;
 mod page_icons;
 mod pictures;
 mod report;
+mod schema;
 mod session;
 mod settings;
 mod target;

@@ -132,7 +132,7 @@ pub struct PictureArgs {
     #[arg(long, value_name = "SHARE", value_parser = opacity, default_value_t = 0.6)]
     pub opacity: f32,
 
-    /// Write figure.svg and figure.png, too: photographs and maps in rows and columns, with bars that
+    /// Write figure.svg, figure.pdf and figure.png, too: photographs and maps in rows and columns, with bars that
     /// say what the colours mean
     #[arg(long)]
     pub figure: bool,

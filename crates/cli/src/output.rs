@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::console::to_json;
 use crate::error::CliError;
+use crate::schema::Versioned;
 use crate::settings::SETTINGS;
 
 /// Says which files belong to a run; written last.
@@ -248,12 +249,13 @@ impl Files {
         })
     }
 
-    /// Writes the files and the report, as [`Destination::fill`] does.
-    pub fn write(mut self, to: &Destination, report: &impl Serialize) -> Result<(), CliError> {
-        let mut report = to_json(report)?;
-        report.push('\n');
-        self.add(REPORT, report.into_bytes());
-        self.write_all(to)
+    /// Writes the files and the report, as [`Destination::fill`] does, and gives the report's text.
+    pub fn write(mut self, to: &Destination, report: &impl Serialize) -> Result<String, CliError> {
+        let mut text = to_json(&Versioned::of(to.command.unwrap_or_default(), report))?;
+        text.push('\n');
+        self.add(REPORT, text.clone().into_bytes());
+        self.write_all(to)?;
+        Ok(text)
     }
 }
 

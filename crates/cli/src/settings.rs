@@ -34,6 +34,10 @@ pub struct MergeArgs {
     /// Print no remarks
     #[arg(long, short)]
     pub quiet: bool,
+
+    /// Print report.json instead of lines for people
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Parses `K/N`.

@@ -32,14 +32,13 @@ use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::Hidden;
 use crate::imputation::Imputation;
-use crate::metric::{
-    BATCH_SIZE, Halt, NotApplicable, at_least_one, curve, forms, info, measures, setters,
-};
+use crate::metric::{BATCH_SIZE, Halt, NotApplicable, at_least_one, curve, forms, info, setters};
 use crate::options::{check_percentages, is_part, joined, parted};
 use crate::order::{descending, draw};
 use crate::pixel_flipping::ends;
 use crate::probe::{Curve, Probe};
 use crate::table::MetricInfo;
+use crate::traced::traces;
 
 /// What the performance is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,11 +95,11 @@ impl InformationCurve {
         check_percentages(&self.percentages)
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
-        Ok(area(&self.trace(case)?))
+    fn value(&self, curve: &Curve) -> Result<f64, Halt> {
+        Ok(area(curve))
     }
 
-    fn trace(&self, case: &Case<'_>) -> Result<Curve, Halt> {
+    fn points(&self, case: &Case<'_>) -> Result<Curve, Halt> {
         let order = descending(case.finite_map()?);
         let plane = order.len();
         let files = Files::new(case);
@@ -292,7 +291,10 @@ crate::options!(InformationCurve {
     }
 } check InformationCurve::check_percentages);
 
-measures!(InformationCurve);
+traces!(InformationCurve, |metric| match metric.performance {
+    Performance::Softmax => ["share of the information", "share of the probability"],
+    Performance::Accuracy => ["share of the information", "accuracy"],
+});
 
 const REFERENCE: &str = "Kapishnikov et al. 2019";
 

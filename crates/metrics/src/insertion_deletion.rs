@@ -41,12 +41,13 @@ use elucid_attribution::{Configurable, Setting};
 
 use crate::case::Case;
 use crate::hidden::{HIDDEN, Hidden};
-use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, measures, setters};
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, setters};
 use crate::options::number_or;
 use crate::order::{copy_pixels, descending};
 pub use crate::probe::Curve;
 use crate::probe::Probe;
 use crate::table::{MetricInfo, MetricOption};
+use crate::traced::traces;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -121,11 +122,11 @@ impl InsertionDeletion {
         /// The class's probability at every step, or why there is none.
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
-        Ok(self.trace(case)?.area())
+    fn value(&self, curve: &Curve) -> Result<f64, Halt> {
+        Ok(curve.area())
     }
 
-    fn trace(&self, case: &Case<'_>) -> Result<Curve, Halt> {
+    fn points(&self, case: &Case<'_>) -> Result<Curve, Halt> {
         let order = descending(case.finite_map()?);
         let [h, w] = case.size();
         let plane = h * w;
@@ -261,7 +262,10 @@ crate::options!(InsertionDeletion {
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
-measures!(InsertionDeletion);
+traces!(InsertionDeletion, |metric| match metric.way {
+    Way::Insertion => ["share of the pixels put back", "probability"],
+    Way::Deletion => ["share of the pixels taken away", "probability"],
+});
 
 const ALL: &[MetricOption] = InsertionDeletion::OPTIONS;
 

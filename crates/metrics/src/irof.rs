@@ -23,13 +23,12 @@ use elucid_attribution::{Configurable, Superpixels};
 use crate::case::Case;
 use crate::error::MetricError;
 use crate::hidden::{HIDDEN, Hidden};
-use crate::metric::{
-    BATCH_SIZE, Halt, NotApplicable, at_least_one, curve, info, measures, setters,
-};
+use crate::metric::{BATCH_SIZE, Halt, NotApplicable, at_least_one, curve, info, setters};
 use crate::order::{copy_pixels, descending_of};
 use crate::probe::{Curve, Probe};
 use crate::subsets::Features;
 use crate::table::MetricInfo;
+use crate::traced::traces;
 
 /// The area over the curve of the probability while segments are removed.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,15 +66,14 @@ impl Irof {
         at_least_one("batch size", self.batch_size)
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
-        let curve = self.trace(case)?;
+    fn value(&self, curve: &Curve) -> Result<f64, Halt> {
         match curve.scores[0] {
             first if first > 0.0 => Ok(1.0 - curve.area() / first),
             _ => Err(NotApplicable::NoProbability.into()),
         }
     }
 
-    fn trace(&self, case: &Case<'_>) -> Result<Curve, Halt> {
+    fn points(&self, case: &Case<'_>) -> Result<Curve, Halt> {
         let map = case.finite_map()?;
         let weights: Vec<f64> = map.iter().map(|&v| f64::from(v)).collect();
         let segments = self.segments.segments(case.network, &case.image)?.remove(0);
@@ -123,7 +121,10 @@ crate::options!(Irof {
     }
 } check Irof::check_segments);
 
-measures!(Irof as METRIC);
+traces!(Irof as METRIC, |_metric| [
+    "share of the pixels taken away",
+    "probability"
+]);
 
 pub(crate) const METRIC: MetricInfo = info!(
     "irof" or "iterative-removal-of-features": "Iterative removal of features (IROF)", Larger, Faithfulness,

@@ -47,6 +47,7 @@ pub mod sparseness;
 mod subsets;
 mod table;
 pub mod top_k;
+mod traced;
 
 pub use adcc::{Adcc, Coherency, MapSize};
 pub use attribution_localisation::{AttributionLocalisation, Relevance};
@@ -88,3 +89,4 @@ pub use similarity::Similarity;
 pub use sparseness::Sparseness;
 pub use table::{Build, METRICS, MetricInfo, MetricOption, MetricOptions, Metrics, metric};
 pub use top_k::TopK;
+pub use traced::{CurveAxes, Traced};

@@ -8,6 +8,7 @@ use elucid_graph::GraphError;
 use crate::case::Case;
 use crate::error::MetricError;
 use crate::table::{Build, MetricOption};
+use crate::traced::{CurveAxes, Traced};
 
 /// A measure of one explanation of one image.
 ///
@@ -47,6 +48,21 @@ pub trait Metric: fmt::Debug + Send + Sync {
     ///
     /// As [`Metric::check`], and whatever running the network or attributing again meets.
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError>;
+
+    /// What the axes of its curves say; `None` for a metric whose value is no mean or area of any.
+    fn curve_axes(&self) -> Option<CurveAxes> {
+        None
+    }
+
+    /// As [`measure`](Metric::measure), which does the same work, with the curves that the value was made of. A metric with
+    /// [`curve_axes`](Metric::curve_axes) gives one or more with every value.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metric::measure`].
+    fn trace(&self, case: &Case<'_>) -> Result<Traced, MetricError> {
+        Ok(Traced::plain(self.measure(case)?))
+    }
 }
 
 impl<M: Metric + ?Sized> Metric for Box<M> {
@@ -72,6 +88,14 @@ impl<M: Metric + ?Sized> Metric for Box<M> {
 
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
         (**self).measure(case)
+    }
+
+    fn curve_axes(&self) -> Option<CurveAxes> {
+        (**self).curve_axes()
+    }
+
+    fn trace(&self, case: &Case<'_>) -> Result<Traced, MetricError> {
+        (**self).trace(case)
     }
 }
 
@@ -395,7 +419,7 @@ macro_rules! flags {
 }
 pub(crate) use flags;
 
-/// The builder method `curve` of a metric that is a number of a curve, which its function `trace` makes.
+/// The method `curve` of a metric that is a number of a curve, which its function `points` makes.
 macro_rules! curve {
     ($(#[$meta:meta])*) => {
         $(#[$meta])*
@@ -408,7 +432,7 @@ macro_rules! curve {
             case: &crate::Case<'_>,
         ) -> Result<Result<crate::Curve, crate::NotApplicable>, crate::MetricError> {
             crate::Metric::check(self)?;
-            crate::metric::or_reason(self.trace(case))
+            crate::metric::or_reason(self.points(case))
         }
     };
 }

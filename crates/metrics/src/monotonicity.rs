@@ -19,11 +19,12 @@ use elucid_attribution::Configurable;
 
 use crate::case::Case;
 use crate::hidden::{HIDDEN, Hidden};
-use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, measures, setters};
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, setters};
 use crate::options::{is_some_number, words};
 use crate::order::{copy_pixels, descending};
 use crate::probe::{Curve, Probe};
 use crate::table::MetricInfo;
+use crate::traced::traces;
 
 words! {
     /// What is said of the steps.
@@ -73,8 +74,7 @@ impl Monotonicity {
         /// The probability after each group, or why there is none.
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
-        let curve = self.trace(case)?;
+    fn value(&self, curve: &Curve) -> Result<f64, Halt> {
         let steps = curve.scores.windows(2);
         let (all, rising) = (steps.len(), steps.filter(|pair| pair[1] >= pair[0]).count());
         Ok(match self.report {
@@ -85,7 +85,7 @@ impl Monotonicity {
         })
     }
 
-    fn trace(&self, case: &Case<'_>) -> Result<Curve, Halt> {
+    fn points(&self, case: &Case<'_>) -> Result<Curve, Halt> {
         let mut order = descending(case.finite_map()?);
         order.reverse();
         let plane = order.len();
@@ -122,7 +122,10 @@ crate::options!(Monotonicity {
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
-measures!(Monotonicity as METRIC);
+traces!(Monotonicity as METRIC, |_metric| [
+    "share of the pixels put back",
+    "probability"
+]);
 
 pub(crate) const METRIC: MetricInfo = info!(
     "monotonicity": "Monotonicity while the image is put together", Larger, Faithfulness, needs(scores),

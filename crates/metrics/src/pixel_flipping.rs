@@ -28,11 +28,12 @@ use ndarray::s;
 
 use crate::case::Case;
 use crate::hidden::Hidden;
-use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, measures, setters};
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, setters};
 use crate::options::{TRUE_OR_FALSE, is_some_number, number_or, words};
 use crate::order::descending_of;
 use crate::probe::{Curve, Probe};
 use crate::table::MetricInfo;
+use crate::traced::traces;
 
 words! {
     /// What patches are overwritten with.
@@ -90,14 +91,13 @@ impl PixelFlipping {
         /// The score after every region, or why there is none.
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
-        let curve = self.trace(case)?;
+    fn value(&self, curve: &Curve) -> Result<f64, Halt> {
         let first = curve.scores.first().copied().unwrap_or(0.0);
         let falls: f64 = curve.scores.iter().map(|score| first - score).sum();
         Ok(falls / curve.scores.len().max(1) as f64)
     }
 
-    fn trace(&self, case: &Case<'_>) -> Result<Curve, Halt> {
+    fn points(&self, case: &Case<'_>) -> Result<Curve, Halt> {
         let map = case.finite_map()?;
         let [h, w] = case.size();
         let plane = h * w;
@@ -193,7 +193,15 @@ crate::options!(PixelFlipping {
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
-measures!(PixelFlipping as METRIC);
+/// What a score is called on an axis.
+fn score_name(probability: bool) -> &'static str {
+    if probability { "probability" } else { "logit" }
+}
+
+traces!(PixelFlipping as METRIC, |metric| [
+    "share of the pixels overwritten",
+    score_name(metric.probability)
+]);
 
 pub(crate) const METRIC: MetricInfo = info!(
     "pixel-flipping" or "region-perturbation" or "aopc": "Pixel flipping (AOPC)", Larger, Faithfulness, needs(scores),

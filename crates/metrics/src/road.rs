@@ -34,13 +34,13 @@ use crate::case::{Case, SCALES, Scale};
 use crate::error::MetricError;
 use crate::imputation::Imputation;
 use crate::metric::{
-    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, forms, info, outcome,
-    setters,
+    BATCH_SIZE, Direction, Halt, Metric, Needs, Outcome, at_least_one, forms, info, setters,
 };
 use crate::options::{check_percentages, is_not_negative, joined, parted, stated, words};
 use crate::order::descending;
-use crate::probe::Probe;
+use crate::probe::{Curve, Probe};
 use crate::table::MetricInfo;
+use crate::traced::{CurveAxes, Made, Traced, traced};
 
 words! {
     /// Which pixels are removed.
@@ -106,7 +106,7 @@ impl Road {
         check_percentages(&self.percentages)
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
+    fn run(&self, case: &Case<'_>) -> Result<Made, Halt> {
         let order = descending(case.finite_map()?);
         // Without noise a constant image needs no scale.
         let noise = match self.noise {
@@ -114,23 +114,30 @@ impl Road {
             noise => noise * case.unit(self.scale)?,
         };
         let most = match self.order {
-            Order::Least => 0.0,
-            _ => self.probability(case, &order, noise)?,
+            Order::Least => None,
+            _ => Some(self.probabilities(case, &order, noise)?),
         };
         let reversed: Vec<usize> = order.iter().rev().copied().collect();
         let least = match self.order {
-            Order::Most => 0.0,
-            _ => self.probability(case, &reversed, noise)?,
+            Order::Most => None,
+            _ => Some(self.probabilities(case, &reversed, noise)?),
         };
-        Ok(match self.order {
-            Order::Combined => (least - most) / 2.0,
-            Order::Most => most,
-            Order::Least => least,
-        })
+        let mean = |curve: &Option<Curve>| {
+            let scores = curve.as_ref().map_or(&[][..], |curve| &curve.scores);
+            scores.iter().sum::<f64>() / scores.len().max(1) as f64
+        };
+        let value = match self.order {
+            Order::Combined => (mean(&least) - mean(&most)) / 2.0,
+            Order::Most => mean(&most),
+            Order::Least => mean(&least),
+        };
+        let curves = [("most", most), ("least", least)].into_iter();
+        let curves = curves.filter_map(|(name, curve)| Some((name, curve?)));
+        Ok((value, curves.collect()))
     }
 
-    /// The mean probability over the percentages when pixels go in this order.
-    fn probability(&self, case: &Case<'_>, order: &[usize], noise: f64) -> Result<f64, Halt> {
+    /// The probability at each of the percentages when pixels go in this order.
+    fn probabilities(&self, case: &Case<'_>, order: &[usize], noise: f64) -> Result<Curve, Halt> {
         let [h, w] = case.size();
         let plane = h * w;
         if plane < 2 {
@@ -162,8 +169,13 @@ impl Road {
         };
         let scores =
             Probe::new(case, self.batch_size)?.scores_and(counts.len(), removed, |_| {})?;
-        let sum: f64 = scores.iter().map(|score| score.probability).sum();
-        Ok(sum / scores.len() as f64)
+        Ok(Curve {
+            fractions: counts
+                .iter()
+                .map(|&count| count as f64 / plane as f64)
+                .collect(),
+            scores: scores.iter().map(|score| score.probability).collect(),
+        })
     }
 }
 
@@ -208,8 +220,19 @@ impl Metric for Road {
     stated!();
 
     fn measure(&self, case: &Case<'_>) -> Result<Outcome, MetricError> {
+        Ok(self.trace(case)?.outcome)
+    }
+
+    fn curve_axes(&self) -> Option<CurveAxes> {
+        Some(CurveAxes {
+            horizontal: "share of the pixels taken away",
+            vertical: "probability",
+        })
+    }
+
+    fn trace(&self, case: &Case<'_>) -> Result<Traced, MetricError> {
         self.check()?;
-        outcome(self.run(case))
+        traced(self.run(case))
     }
 }
 

@@ -24,11 +24,12 @@ use elucid_attribution::Configurable;
 use crate::case::Case;
 use crate::correlation::Correlation;
 use crate::hidden::{HIDDEN, Hidden};
-use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, measures, setters};
+use crate::metric::{BATCH_SIZE, Halt, at_least_one, curve, info, setters};
 use crate::options::{TRUE_OR_FALSE, is_part, is_some_number};
 use crate::probe::Curve;
 use crate::subsets::{Features, Hiding};
 use crate::table::MetricInfo;
+use crate::traced::traces;
 
 /// Sensitivity-n.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,13 +84,12 @@ impl SensitivityN {
         /// The correlation for each number of pixels, as a share of all, or why there is none.
     }
 
-    fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
-        let curve = self.trace(case)?;
+    fn value(&self, curve: &Curve) -> Result<f64, Halt> {
         let sum: f64 = curve.scores.iter().sum();
         Ok(sum / curve.scores.len().max(1) as f64)
     }
 
-    fn trace(&self, case: &Case<'_>) -> Result<Curve, Halt> {
+    fn points(&self, case: &Case<'_>) -> Result<Curve, Halt> {
         let [h, w] = case.size();
         let numbers = self.numbers(h * w);
         let features = Features::pixels(h * w);
@@ -139,7 +139,10 @@ crate::options!(SensitivityN {
     }
 } check |metric| at_least_one("batch size", metric.batch_size));
 
-measures!(SensitivityN as METRIC);
+traces!(SensitivityN as METRIC, |_metric| [
+    "share of the pixels hidden",
+    "correlation"
+]);
 
 pub(crate) const METRIC: MetricInfo = info!(
     "sensitivity-n": "Sensitivity-n", Larger, Faithfulness, needs(scores), "Ancona et al. 2018";

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::builders::builders;
 use crate::page::{Prediction, Widget, base64_size, check_bytes, data_uri, page_methods};
-use crate::{Picture, RenderError};
+use crate::{LinePlot, Picture, RenderError};
 
 const WIDGET: Widget = Widget {
     markup: include_str!("../widgets/gallery/page.html"),
@@ -73,7 +73,7 @@ impl Figure {
     }
 }
 
-/// Numbers and figures under a title: a table of numbers, figures in one flow, figures in a table
+/// Numbers and figures under a title: a table of numbers, plots, figures in one flow, figures in a table
 /// with named rows and columns, or several of these, in this order.
 #[derive(Clone, Debug)]
 pub struct GallerySection {
@@ -81,6 +81,7 @@ pub struct GallerySection {
     text: String,
     heads: Vec<String>,
     numbers: Vec<(String, Vec<String>)>,
+    plots: Vec<LinePlot>,
     figures: Vec<Figure>,
     columns: Vec<String>,
     rows: Vec<(String, Vec<Figure>)>,
@@ -94,6 +95,7 @@ impl GallerySection {
             text: String::new(),
             heads: Vec::new(),
             numbers: Vec::new(),
+            plots: Vec::new(),
             figures: Vec::new(),
             columns: Vec::new(),
             rows: Vec::new(),
@@ -123,6 +125,8 @@ impl GallerySection {
     }
 
     builders! {
+        /// Adds a plot, at its own size where the window is as wide.
+        push plot(plot: LinePlot) => plots;
         /// Adds a figure to the flow, which wraps as the window is wide.
         push figure(figure: Figure) => figures;
         /// Names the columns of the table.
@@ -164,7 +168,7 @@ impl GallerySection {
             }
         }
         let no_figures = self.figures.is_empty() && (self.rows.is_empty() || width == 0);
-        if no_figures && self.numbers.is_empty() {
+        if no_figures && self.numbers.is_empty() && self.plots.is_empty() {
             return Err(RenderError::NoFigures {
                 what: format!("section {:?}", self.title),
             });
@@ -287,6 +291,7 @@ struct SectionText<'a> {
     text: &'a str,
     heads: &'a [String],
     numbers: &'a [(String, Vec<String>)],
+    plots: Vec<PlotText<'a>>,
     figures: Vec<FigureText<'a>>,
     columns: &'a [String],
     rows: Vec<RowText<'a>>,
@@ -296,6 +301,9 @@ impl<'a> SectionText<'a> {
     /// `bytes` counts what the pictures of the page take.
     fn new(section: &'a GallerySection, bytes: &mut usize) -> Result<Self, RenderError> {
         let width = section.width()?;
+        let plots = (section.plots.iter())
+            .map(|plot| PlotText::new(plot, bytes))
+            .collect::<Result<_, _>>()?;
         let mut figures = |figures: &'a [Figure]| {
             figures
                 .iter()
@@ -307,6 +315,7 @@ impl<'a> SectionText<'a> {
             text: &section.text,
             heads: &section.heads,
             numbers: &section.numbers,
+            plots,
             figures: figures(&section.figures)?,
             columns: &section.columns,
             rows: match width {
@@ -323,6 +332,23 @@ impl<'a> SectionText<'a> {
                     .collect::<Result<_, RenderError>>()?,
             },
         })
+    }
+}
+
+/// A plot as markup of our own, in which names are escaped.
+#[derive(Serialize)]
+struct PlotText<'a> {
+    title: &'a str,
+    svg: String,
+}
+
+impl<'a> PlotText<'a> {
+    fn new(plot: &'a LinePlot, bytes: &mut usize) -> Result<Self, RenderError> {
+        let svg = plot.svg()?;
+        *bytes = bytes.saturating_add(svg.len());
+        check_bytes(*bytes, Gallery::MAX_BYTES)?;
+        let title = plot.title();
+        Ok(Self { title, svg })
     }
 }
 
@@ -385,6 +411,10 @@ mod tests {
         Figure::new(&picture(4, 6), "a map")
     }
 
+    fn plot(title: &str) -> LinePlot {
+        LinePlot::new(title, "share", "probability").line(HOSTILE, [(0.0, 0.0), (1.0, 1.0)])
+    }
+
     #[test]
     fn every_figure_is_on_the_page() {
         let page = Gallery::new("Methods")
@@ -405,11 +435,14 @@ mod tests {
                     .numbers("grad-cam", ["0.914", "40"]),
             )
             .section(GallerySection::new("Second").row("alone", [figure().detail("conv1")]))
+            .section(GallerySection::new("Curves").plot(plot("insertion")))
             .render()
             .unwrap();
         assert_eq!(page.matches("data:image/png;base64,").count(), 5);
         assert_eq!(page.matches("alt=\"a map\"").count(), 5);
         assert_eq!(page.matches("width=\"6\" height=\"4\"").count(), 5);
+        assert_eq!(page.matches("aria-label=\"insertion\"").count(), 1);
+        assert!(page.contains("<svg") && !page.contains(HOSTILE));
         for text in [
             "<title>Methods</title>",
             "A paragraph.",

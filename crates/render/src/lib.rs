@@ -5,6 +5,7 @@ pub mod attention;
 mod builders;
 pub mod channel;
 pub mod colormap;
+mod drawing;
 mod error;
 pub mod file;
 pub mod gallery;
@@ -28,7 +29,7 @@ pub use groups::{GroupView, GroupWidget, factor_overlay, group_color, group_map}
 pub use normalise::Normalisation;
 pub use picture::Picture;
 pub use plate::{Plate, PlateCell};
-pub use plot::LinePlot;
+pub use plot::{LinePlot, Series};
 pub use resample::{Interpolation, resample};
 pub use spatial::{SpatialHints, SpatialView, SpatialWidget};
 pub use sprites::SpriteMap;

@@ -1,12 +1,14 @@
 //! Pictures in rows and columns, with names and bars that say what their colours mean: figures for papers and slides.
 //!
 //! [`Plate::svg`] has everything, names as text and pictures embedded, and needs no other file. [`Plate::picture`]
-//! is the same in pixels, without the names: programs for slides and papers set those in their own type.
+//! is the same in pixels, without the names: programs for slides and papers set those in their own type. [`Plate::pdf`] is what
+//! LaTeX takes.
 
 use std::fmt::Write;
 
 use ndarray::Array3;
 
+use crate::drawing::{Align, Drawing, Item, Text, fitting};
 use crate::page::data_uri;
 use crate::picture::check_size;
 use crate::plot::escape;
@@ -22,6 +24,9 @@ const NUMBERS: usize = 22;
 /// Room for the names of columns, above, and of rows, on the left.
 const HEAD: usize = 24;
 const SIDE_NAMES: usize = 22;
+/// Of names, and of the numbers below a bar.
+const NAME: f64 = 13.0;
+const NUMBER: f64 = 11.0;
 /// What a letter of a name takes at most, on average.
 const LETTER: usize = 7;
 /// How many colours a bar of an SVG has between which it is mixed.
@@ -70,6 +75,7 @@ impl PlateCell {
 /// let plate = Plate::new(["Photograph", "Grad-CAM"]).row("cat.png", [PlateCell::new(photo), map]);
 /// assert!(plate.svg()?.contains("Grad-CAM"));
 /// assert!(plate.picture()?.width() > 2 * 224);
+/// assert!(plate.pdf()?.starts_with(b"%PDF"));
 /// # Ok::<(), elucid_render::RenderError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -180,6 +186,67 @@ impl Plate {
         }
         svg.push_str("</svg>\n");
         Ok(svg)
+    }
+
+    /// The plate as a PDF document of one page of its own size: names as text, pictures as they are, one dot for each of their pixels.
+    /// Letters other than those of Western Europe are question marks; long names lose their end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plate::svg`].
+    pub fn pdf(&self) -> Result<Vec<u8>, RenderError> {
+        let plan = self.plan([HEAD, SIDE_NAMES])?;
+        let [height, width] = plan.size.map(|side| side as f64);
+        let mut drawing = Drawing::new("", [width, height])?;
+        let [place_height, place_width] = plan.place.map(|side| side as f64);
+        for (column, name) in self.columns.iter().enumerate() {
+            let at = [
+                plan.left(column) as f64 + place_width / 2.0,
+                GAP as f64 + 12.0,
+            ];
+            drawing.text(&fitting(name, NAME, place_width), at, NAME, Align::Middle);
+        }
+        for (row, (name, cells)) in self.rows.iter().enumerate() {
+            let top = plan.tops[row] as f64;
+            drawing.put(Item::Text(Text {
+                at: [GAP as f64 + 10.0, top + place_height / 2.0],
+                text: fitting(name, NAME, place_height),
+                size: NAME,
+                align: Align::Middle,
+                bold: false,
+                turned: true,
+            }));
+            for (column, cell) in cells.iter().enumerate() {
+                let left = plan.left(column) as f64;
+                if let Some(picture) = &cell.picture {
+                    let by = factor(picture);
+                    let size = [by * picture.width(), by * picture.height()];
+                    drawing.put(Item::Image {
+                        at: [left, top],
+                        size: size.map(|side| side as f64),
+                        picture: picture.clone(),
+                    });
+                }
+                let Some((colors, range)) = cell.bar else {
+                    continue;
+                };
+                let y = top + place_height + 4.0;
+                drawing.put(Item::Bar {
+                    at: [left, y],
+                    size: [place_width, BAR as f64],
+                    colors,
+                });
+                for tick in ticks(range) {
+                    let at = [
+                        left + f64::from(tick.at) * place_width,
+                        y + BAR as f64 + 12.0,
+                    ];
+                    let align = [Align::Start, Align::Middle, Align::End][tick.align];
+                    drawing.text(&tick.text, at, NUMBER, align);
+                }
+            }
+        }
+        drawing.pdf()
     }
 
     /// The plate in pixels on white, without the names.

@@ -59,6 +59,17 @@ pub enum StudyError {
         /// What is wrong, and what would be right.
         reason: String,
     },
+    /// A file of curves that is not what was written.
+    #[error("{}: {reason}", file.display())]
+    Curve {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Curves are to be kept, and no metric is made of any.
+    #[error("none of the metrics is made of curves that could be kept; these are: {0}")]
+    NoCurves(String),
     /// Images of which another program's maps have none.
     #[error(
         "{name}: {missing} of {of} images have no map in {}: {images}",

@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use elucid_attribution::{Progress, Target};
 use elucid_vision::input::open_image;
+use serde::Serialize;
 
 use crate::error::StudyError;
 use crate::part::Part;
 use crate::study::{Explainer, Study};
 
 /// What a method will take.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Expected {
     /// The method, as it is called in the results.
     pub method: String,

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::curves;
 use crate::error::StudyError;
 use crate::files;
 use crate::foreign;
@@ -23,6 +24,7 @@ pub struct Begin {
     retry_failed: bool,
     allow_mixed: bool,
     save_maps: bool,
+    pub(crate) save_curves: bool,
     stale_after: Duration,
 }
 
@@ -40,6 +42,7 @@ impl Begin {
             retry_failed: false,
             allow_mixed: false,
             save_maps: false,
+            save_curves: false,
             stale_after: STALE_AFTER,
         }
     }
@@ -54,6 +57,9 @@ impl Begin {
         set allow_mixed(allow_mixed: bool) => allow_mixed;
         /// Keeps the map of every image under every method ([`maps`]). What was measured without is attributed again.
         set save_maps(save_maps: bool) => save_maps;
+        /// Keeps the curves that values are means or areas of ([`curves`]), of every image under every method and baseline. What was
+        /// measured without is measured again.
+        set save_curves(save_curves: bool) => save_curves;
         /// How long a worker that is not heard of keeps its images, ten minutes by default.
         set stale_after(stale_after: Duration) => stale_after;
     }
@@ -120,6 +126,17 @@ impl Folder {
         Ok(folder)
     }
 
+    /// From now on images are not done without the curves of these metrics.
+    pub fn keep_curves(&mut self, metrics: &[&str]) -> Result<(), StudyError> {
+        let asked = (self.found.metrics().iter()).map(|name| metrics.contains(&name.as_str()));
+        let asked = asked.collect();
+        let there = (self.found.rows().iter())
+            .map(|method| curves::list(&self.path, method))
+            .collect::<Result<Vec<_>, _>>()?;
+        (self.found).keep_curves(asked, |row, name| there[row].contains(name));
+        Ok(())
+    }
+
     /// Reads what others have found out meanwhile.
     pub fn refresh(&mut self) -> Result<(), StudyError> {
         let mine = self.writer.as_ref().and_then(Writer::name);
@@ -141,6 +158,7 @@ impl Folder {
             return read(&self.path);
         }
         self.found.keep_maps(Vec::new(), |_, _| true);
+        self.found.keep_curves(Vec::new(), |_, _| true);
         self.found.ask_for(&self.settings.all_parts());
         Ok((self.settings, self.found))
     }

@@ -7,6 +7,10 @@ use crate::part::{Part, Wanted};
 use crate::plan::Planned;
 use crate::settings::Settings;
 
+use self::curves::Curves;
+
+mod curves;
+
 /// What is known of an image by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Image {
@@ -79,6 +83,7 @@ pub struct Found {
     seconds: Vec<f32>,
     failures: BTreeMap<Place, String>,
     maps: Kept,
+    curves: Curves,
     sessions: Vec<Session>,
     wanted: Wanted,
     /// Methods and metrics that the study has besides.
@@ -150,6 +155,7 @@ impl Found {
             seconds: vec![f32::NAN; images * rows.len()],
             failures: BTreeMap::new(),
             maps: Kept::default(),
+            curves: Curves::default(),
             sessions: Vec::new(),
             wanted: Wanted::of(parts, &rows, &metrics, &planned),
             others: BTreeSet::new(),
@@ -275,8 +281,8 @@ impl Found {
         (count > 0).then(|| sum / f64::from(count))
     }
 
-    /// Whether every metric that is asked for of a method is there on an image, whatever came of it, and its map if it is to be
-    /// kept.
+    /// Whether every metric that is asked for of a method is there on an image, whatever came of it, and its map and curves if they
+    /// are to be kept.
     pub fn is_measured(&self, image: usize, row: usize) -> bool {
         let mut lacking = self.lacking(image, row);
         lacking.next().is_none() && !self.lacks_map(image, row)
@@ -287,7 +293,10 @@ impl Found {
         let start = (image * self.rows.len() + row) * self.metrics.len();
         let values = &self.values[start..start + self.metrics.len()];
         let values = values.iter().zip(self.wanted.row(image, row)).enumerate();
-        values.filter_map(|(metric, (value, wanted))| (*wanted && value.is_nan()).then_some(metric))
+        values.filter_map(move |(metric, (value, wanted))| {
+            let is_lacking = || value.is_nan() || self.lacks_curve(Place { image, row, metric });
+            (*wanted && is_lacking()).then_some(metric)
+        })
     }
 
     /// Whether the maps of a row are to be kept.
@@ -594,6 +603,7 @@ impl Found {
             return Ok(());
         };
         let file = cell.maps.as_ref().map(|name| self.file_of_maps(name));
+        let curves = (cell.curves.as_ref()).map(|name| self.file_of_curves(name));
         for found in &cell.rows {
             if found.values.len() != columns.len() {
                 return Err(format!(
@@ -631,6 +641,9 @@ impl Found {
                     }
                 };
                 self.values[index] = number;
+                if let (Some(file), Value::Number(_)) = (curves, value) {
+                    self.set_curves(place, file);
+                }
                 let known = self.failures.remove(&place);
                 self.counts.failed[row] -= usize::from(known.is_some());
             }

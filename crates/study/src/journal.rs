@@ -118,6 +118,10 @@ pub struct CellRecord {
     /// Where the maps of these images are kept, in the folder of [`maps`](crate::maps); absent where they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maps: Option<String>,
+    /// Where the curves of these values are kept, in the folder of [`curves`](crate::curves); absent where they are not, or no metric
+    /// has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curves: Option<String>,
 }
 
 /// An image under a method.
@@ -430,6 +434,7 @@ mod tests {
             metrics: ["a", "b", "c"].map(str::to_owned).to_vec(),
             rows: rows.collect(),
             maps: (numbers.len() > 1).then(|| "gradient/0-1.safetensors".to_owned()),
+            curves: Some("m/0000000-0000001-0123456789abcdef.jsonl".to_owned()),
         })
     }
 

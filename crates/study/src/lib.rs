@@ -3,6 +3,7 @@
 
 mod boxes;
 mod compare;
+pub mod curves;
 mod data;
 mod difference;
 mod entries;
@@ -31,6 +32,7 @@ mod summary;
 mod work;
 
 pub use compare::{COMPARISONS, Comparison, LEVEL};
+pub use curves::{CURVES, MEAN_CURVES, MeanCurve, MeanCurves, MeanPoint};
 pub use data::{Data, Item};
 pub use difference::difference;
 pub use entries::{Common, Entry, Look, MethodFacts, fraction, metric_names, split};

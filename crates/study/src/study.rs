@@ -317,6 +317,25 @@ impl<'a> Study<'a> {
         &self.metrics
     }
 
+    /// Those metrics, by name, whose values are made of curves.
+    pub(crate) fn curved(&self) -> Vec<&str> {
+        let metrics = self.metric_names.iter().zip(&self.metrics);
+        let curved = metrics.filter(|(_, metric)| metric.curve_axes().is_some());
+        curved.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Why no curves can be kept, and of which metrics they could be.
+    pub(crate) fn no_curves(&self) -> StudyError {
+        let options = MetricOptions::new();
+        let has_curves = |name: &&str| {
+            let metric = self.known.metric(name, &options);
+            metric.is_ok_and(|metric| metric.curve_axes().is_some())
+        };
+        let names = self.known.iter().map(|info| info.name);
+        let names: Vec<&str> = names.filter(has_curves).collect();
+        StudyError::NoCurves(names.join(", "))
+    }
+
     /// The images that are to be measured.
     pub fn planned(&self) -> Vec<Planned> {
         self.items.iter().map(Planned::from).collect()

@@ -17,6 +17,7 @@ use elucid_vision::Photo;
 use ndarray::ArrayView2;
 
 use self::measure::Measured;
+use crate::curves::{self, KeptCurve};
 use crate::data::Item;
 use crate::entries::Look;
 use crate::error::StudyError;
@@ -160,6 +161,8 @@ struct Work<'a> {
     networks: RandomNetworks,
     /// Maps that were kept before.
     shelf: RefCell<Shelf>,
+    /// Curves of the cell that is being measured.
+    curves: RefCell<Vec<KeptCurve>>,
     /// An image whose file was there when it was last looked for.
     there: Cell<Option<usize>>,
     /// Whether it was said that whoever looks on could not keep something.
@@ -174,7 +177,13 @@ pub(crate) fn run(
     watch: &mut dyn Watch,
 ) -> Result<(Ended, Settings, Found), StudyError> {
     let work = Work::new(study, control)?;
+    if begin.save_curves && study.curved().is_empty() {
+        return Err(study.no_curves());
+    }
     let mut folder = Folder::open(path, &study.settings()?, study.planned(), begin)?;
+    if begin.save_curves {
+        folder.keep_curves(&study.curved())?;
+    }
     watch.begun(&folder.settings, &folder.found);
     let ended = work.run(&mut folder, watch)?;
     let (settings, found) = folder.finish()?;
@@ -223,6 +232,7 @@ impl<'a> Work<'a> {
             ready: ready.collect::<Result<_, _>>()?,
             networks: RandomNetworks::new(),
             shelf: RefCell::default(),
+            curves: RefCell::default(),
             there: Cell::new(None),
             has_complained: Cell::new(false),
         })
@@ -330,11 +340,11 @@ impl<'a> Work<'a> {
         Ok(Ok(()))
     }
 
-    /// Writes down a cell: its maps, and then what is known of them.
+    /// Writes down a cell: its maps and curves, and then what is known of them.
     fn keep(
         &self,
         (row, metrics): (usize, &[usize]),
-        Measured { rows, maps }: Measured,
+        Measured { rows, maps, curves }: Measured,
         images: &[&Loaded<'_>],
         folder: &mut Folder,
     ) -> Result<(), StudyError> {
@@ -345,6 +355,15 @@ impl<'a> Work<'a> {
             [Some(first), Some(last)] if !maps.is_empty() => {
                 Some(maps::write(&folder.path, &method, [first, last], &maps)?)
             }
+            _ => None,
+        };
+        let curves = match ends {
+            [Some(first), Some(last)] if !curves.is_empty() => Some(curves::write(
+                &folder.path,
+                &method,
+                [first, last],
+                &curves,
+            )?),
             _ => None,
         };
         // Of what failed there is no map.
@@ -359,12 +378,13 @@ impl<'a> Work<'a> {
                         .collect(),
                     rows,
                     maps,
+                    curves: curves.clone(),
                 }))?;
             }
         }
-        folder
-            .found
-            .excuse_maps(images.iter().map(|image| image.at), row);
+        let places = images.iter().map(|image| image.at);
+        folder.found.excuse_maps(places.clone(), row);
+        folder.found.excuse_curves(places, row);
         Ok(())
     }
 }

@@ -287,18 +287,22 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
         seconds: clock.steps(),
         files: files.names(),
     };
-    files.write(&destination, &report)?;
+    let report = files.write(&destination, &report)?;
 
     let mut out = Output::new();
-    for line in lines {
-        out.line(line)?;
-    }
-    if work.is_grid() {
-        out.line(format!("page  {}", args.output.out.join(PAGE).display()))?;
-    }
-    if args.pictures.figure {
-        let figure = args.output.out.join(figure::DRAWING);
-        out.line(format!("figure  {}", figure.display()))?;
+    if args.output.json {
+        out.json_text(&report)?;
+    } else {
+        for line in lines {
+            out.line(line)?;
+        }
+        if work.is_grid() {
+            out.line(format!("page  {}", args.output.out.join(PAGE).display()))?;
+        }
+        if args.pictures.figure {
+            let figure = args.output.out.join(figure::DRAWING);
+            out.line(format!("figure  {}", figure.display()))?;
+        }
     }
     out.flush()?;
     match interrupt.is_set() {

@@ -217,8 +217,8 @@ pub fn run(args: &ChannelsArgs) -> Result<(), CliError> {
         seconds: clock.steps(),
         files: files.names(),
     };
-    files.write(&destination, &report)?;
-    args.output.say(lines, PAGE)
+    let report = files.write(&destination, &report)?;
+    args.output.say(lines, PAGE, &report)
 }
 
 /// One line for each method: what its values add up to.

@@ -84,7 +84,7 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
             remarks: remarks(&session.model),
             device: session.device,
         };
-        out.json(&report)?;
+        out.json("classify", &report)?;
     } else {
         let mut is_first = true;
         for path in &given {

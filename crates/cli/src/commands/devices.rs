@@ -24,6 +24,11 @@ struct Row {
     usable: bool,
 }
 
+#[derive(Debug, Serialize)]
+struct List {
+    devices: Vec<Row>,
+}
+
 pub fn run(args: &DevicesArgs) -> Result<(), CliError> {
     let mut rows: Vec<Row> = [
         DeviceChoice::Auto,
@@ -41,7 +46,7 @@ pub fn run(args: &DevicesArgs) -> Result<(), CliError> {
     }
     let mut out = Output::new();
     if args.json {
-        out.json(&rows)?;
+        out.json("devices", &List { devices: rows })?;
     } else {
         let lines: Vec<_> = rows
             .into_iter()

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use elucid::study::{
     self, Begin, Data, Ended, Expected, Explainer, ForeignMaps, Item, Part, Study,
 };
+use serde::Serialize;
 
 use crate::args::{GradientArgs, ModelArgs, RunArgs};
 use crate::console::{Output, table};
@@ -24,6 +25,7 @@ use self::tables::{make_table, metrics, sum_up};
 use self::watch::Watching;
 
 mod compare;
+mod curves;
 mod entries;
 mod examples;
 mod merge;
@@ -73,6 +75,10 @@ pub struct TableArgs {
     /// Print no remarks
     #[arg(long, short)]
     quiet: bool,
+
+    /// Print report.json instead of the table
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -157,6 +163,11 @@ pub struct Evaluation {
     #[arg(long)]
     save_maps: bool,
 
+    /// Keep the curves that values are means or areas of (insertion, road, sic and others), in the folder curves of the results,
+    /// and draw their means beside the table
+    #[arg(long)]
+    save_curves: bool,
+
     /// After how many minutes without a sign of life a worker's images are given to others
     #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     stale_after: u32,
@@ -181,6 +192,10 @@ pub struct Evaluation {
     /// Where the results go: a folder that is new or empty, or with --resume one with results
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+
+    /// Print report.json instead of the table
+    #[arg(long)]
+    json: bool,
 
     /// How many images, or samples of images, to propagate together; by default 8
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -212,6 +227,7 @@ impl Evaluation {
             .retry_failed(self.retry_failed)
             .allow_mixed(self.allow_mixed)
             .save_maps(self.save_maps)
+            .save_curves(self.save_curves)
             .stale_after(minutes(self.stale_after))
     }
 
@@ -345,7 +361,7 @@ fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
     let args = &*args;
     let study = args.study(data, &session)?;
     let Some(interrupt) = interrupt else {
-        return say_expected(&study);
+        return say_expected(&study, args.json);
     };
     let mut watching = Watching::new(&session.console, &args.out);
     let control = watching.control(interrupt.flag());
@@ -372,12 +388,22 @@ fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
         (device, Some(args.batch())),
         clock,
     )?
-    .print(TRY_AGAIN)
+    .print(TRY_AGAIN, args.json)
+}
+
+#[derive(Debug, Serialize)]
+struct Expectations {
+    methods: Vec<Expected>,
 }
 
 /// Prints what each method would take.
-fn say_expected(study: &Study<'_>) -> Result<(), CliError> {
+fn say_expected(study: &Study<'_>, json: bool) -> Result<(), CliError> {
     let expected = study.expected()?;
+    let mut out = Output::new();
+    if json {
+        out.json("evaluate dry-run", &Expectations { methods: expected })?;
+        return out.flush();
+    }
     let heads = [
         "method",
         "cells",
@@ -396,7 +422,6 @@ fn say_expected(study: &Study<'_>) -> Result<(), CliError> {
             watch::duration(all(expected)),
         ]
     }));
-    let mut out = Output::new();
     for line in table(&rows, &[1, 2, 3, 4]) {
         out.line(line)?;
     }

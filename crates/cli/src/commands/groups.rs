@@ -201,8 +201,8 @@ pub fn run(args: &GroupsArgs) -> Result<(), CliError> {
         seconds: clock.steps(),
         files: files.names(),
     };
-    files.write(&destination, &report)?;
-    args.output.say(lines, PAGE)
+    let report = files.write(&destination, &report)?;
+    args.output.say(lines, PAGE, &report)
 }
 
 /// One line for each number of groups.

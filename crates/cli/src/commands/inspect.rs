@@ -193,7 +193,7 @@ pub fn run(args: &InspectArgs) -> Result<(), CliError> {
     let facts = facts(&model, args)?;
     let mut out = Output::new();
     if args.json {
-        out.json(&facts)?;
+        out.json("inspect", &facts)?;
     } else {
         print(&mut out, &facts, &model)?;
     }

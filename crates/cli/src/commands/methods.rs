@@ -83,6 +83,7 @@ impl From<&'static Method> for Facts {
 
 impl Entry for Facts {
     const COMMAND: &'static str = "methods";
+    const LIST: &'static str = "methods";
     const HEADS: &'static [&'static str] = &["name", "at", "needs", "rules", "seed"];
 
     fn row(&self) -> Vec<String> {

@@ -86,6 +86,7 @@ impl From<&'static MetricInfo> for Facts {
 
 impl Entry for Facts {
     const COMMAND: &'static str = "metrics";
+    const LIST: &'static str = "metrics";
     const HEADS: &'static [&'static str] = &["name", "category", "better", "needs", "seed"];
 
     fn row(&self) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! `elucid models`: the networks that are known by name.
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use elucid::models::manifest::{self, Entry};
 use elucid::models::{Cache, Found, PullOptions};
@@ -34,12 +36,34 @@ pub struct PullArgs {
     /// Print no remarks and no progress
     #[arg(long, short)]
     quiet: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct PathArgs {
     /// A name that `elucid models list` shows
     name: String,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct List {
+    models: Vec<Row>,
+}
+
+/// Where a model lies.
+#[derive(Debug, Serialize)]
+struct Place {
+    name: &'static str,
+    path: String,
+    bytes: u64,
+    sha256: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,7 +97,7 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
         .collect();
     let mut out = Output::new();
     if args.json {
-        out.json(&rows)?;
+        out.json("models list", &List { models: rows })?;
         return out.flush();
     }
     let mut lines = vec![
@@ -128,13 +152,13 @@ fn download(args: &PullArgs) -> Result<(), CliError> {
     }
     let console = Console::new(args.quiet);
     let path = fetch(entry, cache.folder(), &PullOptions::from_env(), console)?;
-    print(&path.display().to_string())
+    print(("models pull", args.json), entry, &path)
 }
 
 fn path(args: &PathArgs) -> Result<(), CliError> {
     let entry = known(&args.name)?;
     match Cache::from_env()?.resolve(&args.name)? {
-        Found::File(path) => print(&path.display().to_string()),
+        Found::File(path) => print(("models path", args.json), entry, &path),
         Found::Embedded(_) => Err(has_no_file(entry)),
     }
 }
@@ -156,8 +180,24 @@ fn has_no_file(entry: &Entry) -> CliError {
     ))
 }
 
-fn print(line: &str) -> Result<(), CliError> {
+fn print(
+    (command, json): (&'static str, bool),
+    entry: &'static Entry,
+    path: &Path,
+) -> Result<(), CliError> {
     let mut out = Output::new();
-    out.line(line)?;
+    let path = path.display().to_string();
+    match json {
+        true => out.json(
+            command,
+            &Place {
+                name: &entry.name,
+                path,
+                bytes: entry.bytes,
+                sha256: &entry.sha256,
+            },
+        )?,
+        false => out.line(path)?,
+    }
     out.flush()
 }

@@ -10,13 +10,11 @@ use elucid::prelude::*;
 use serde::Serialize;
 
 use crate::args::{ModelArgs, RunArgs, parse_size};
-use crate::console::{Output, table};
+use crate::console::{Output, table, to_json};
 use crate::error::CliError;
 use crate::report::RunFacts;
+use crate::schema::Versioned;
 use crate::session::Session;
-
-/// Of the report's form: it grows when a field goes or changes its meaning.
-const SCHEMA: u32 = 1;
 
 #[derive(Debug, Args)]
 pub struct ProfileArgs {
@@ -61,7 +59,6 @@ pub struct ProfileArgs {
 
 #[derive(Debug, Serialize)]
 struct Report {
-    schema: u32,
     #[serde(flatten)]
     run: RunFacts,
     /// Of the pictures, `[N, C, H, W]`.
@@ -202,13 +199,9 @@ pub fn run(args: &ProfileArgs) -> Result<(), CliError> {
     let profile = pass.profile(&layers, &profiling)?;
     let mut out = Output::new();
     if args.json {
-        out.json(&report(
-            args,
-            &session,
-            &profile,
-            layers,
-            images.dims().to_vec(),
-        ))?;
+        let shape = images.dims().to_vec();
+        let report = report(args, &session, &profile, layers, shape);
+        out.json_text(&to_json(&Versioned::of("profile", &report))?)?;
     } else {
         print(&mut out, args, &profile)?;
     }
@@ -260,7 +253,6 @@ fn report(
     });
     let backward = profile.backward();
     Report {
-        schema: SCHEMA,
         run: RunFacts::of("profile", session),
         shape,
         layers,

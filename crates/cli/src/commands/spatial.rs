@@ -161,6 +161,6 @@ pub fn run(args: &SpatialArgs) -> Result<(), CliError> {
         seconds: clock.steps(),
         files: files.names(),
     };
-    files.write(&destination, &report)?;
-    args.output.say([], PAGE)
+    let report = files.write(&destination, &report)?;
+    args.output.say([], PAGE, &report)
 }

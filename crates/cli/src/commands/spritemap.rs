@@ -14,6 +14,7 @@ use crate::flags_or::FlagsOr;
 use crate::icons::{Channels, IconArgs, IconFacts, channel_count, parse_channels, parse_side};
 use crate::output::REPORT;
 use crate::report::{BURN, Clock, InputFacts, ModelFacts, Step, remarks};
+use crate::schema::Versioned;
 use crate::session::Session;
 use crate::settings::{MergeArgs, SETTINGS, Shard, parse_shard};
 
@@ -25,6 +26,9 @@ mod merge;
 /// The grid; its description lies beside it.
 const PICTURE: &str = "sprites.png";
 const DESCRIPTION: &str = "sprites.json";
+
+/// As reports name it.
+const COMMAND: &str = "spritemap";
 
 /// A sprite map, or something done with sprite maps.
 pub type SpritemapArgs = FlagsOr<Making, SpritemapCommand>;
@@ -69,6 +73,10 @@ pub struct Making {
     /// Where the results go: a folder that is new or empty, or with --resume one with results
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+
+    /// Print report.json instead of lines for people
+    #[arg(long)]
+    json: bool,
 }
 
 /// Everything that the pictures depend on.
@@ -199,7 +207,7 @@ fn make(args: &Making) -> Result<(), CliError> {
         return Err(error);
     }
     let report = Report {
-        command: "spritemap",
+        command: COMMAND,
         device: Some(&session.device),
         threads: Some(rayon::current_num_threads()),
         settings: &settings,
@@ -212,10 +220,10 @@ fn make(args: &Making) -> Result<(), CliError> {
             .map(str::to_owned)
             .to_vec(),
     };
-    let report = to_json(&report)? + "\n";
+    let report = to_json(&Versioned::of(COMMAND, &report))? + "\n";
     write_atomically(args.out.join(REPORT), report.as_bytes())?;
     let map = folder.close();
-    say(&args.out, &settings, &map)
+    say(&args.out, (&settings, &map), args.json.then_some(&*report))
 }
 
 /// Adds the sprites of these channels, a batch at a time.
@@ -260,9 +268,17 @@ fn optimise(
     Ok(())
 }
 
-/// What there is, and where.
-fn say(folder: &Path, settings: &Settings, map: &SpriteMap) -> Result<(), CliError> {
+/// What there is, and where, or the report where that is to be printed.
+fn say(
+    folder: &Path,
+    (settings, map): (&Settings, &SpriteMap),
+    report: Option<&str>,
+) -> Result<(), CliError> {
     let mut out = Output::new();
+    if let Some(report) = report {
+        out.json_text(report)?;
+        return out.flush();
+    }
     out.line(format!(
         "{} of {} channels of {}",
         map.present().len(),

@@ -145,9 +145,13 @@ pub fn run(args: &VisualizeArgs) -> Result<(), CliError> {
         seconds: clock.steps(),
         files: files.names(),
     };
-    files.write(&destination, &report)?;
+    let report = files.write(&destination, &report)?;
 
     let mut out = Output::new();
+    if args.output.json {
+        out.json_text(&report)?;
+        return out.flush();
+    }
     out.line(format!("folder  {}", args.output.out.display()))?;
     out.line(format!("sheet   {}", args.output.out.join(SHEET).display()))?;
     out.flush()

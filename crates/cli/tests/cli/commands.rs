@@ -170,8 +170,8 @@ fn devices_are_listed() {
         text.out
     );
     let rows = desk.say("devices --json").json();
-    assert_eq!(rows[0]["device"], "auto");
-    assert_eq!(rows[0]["usable"], true);
+    assert_eq!(rows["devices"][0]["device"], "auto");
+    assert_eq!(rows["devices"][0]["usable"], true);
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn maps_are_kept_and_listed() {
     let said = desk.say("evaluate status out").ok().out;
     assert!(said.contains("gradient: 3 maps are kept, "), "{said}");
     let status = desk.say("evaluate status out --json").json();
-    let methods = status[0]["methods"].as_array().unwrap();
+    let methods = status["folders"][0]["methods"].as_array().unwrap();
     let numbers = |name: &str| -> Vec<u64> {
         methods
             .iter()

@@ -42,7 +42,7 @@ fn results(desk: &Desk, out: &str) -> (Vec<String>, String) {
 
 fn status(desk: &Desk, out: &str) -> Value {
     let ended = desk.run(["evaluate", "status", "--json", out]);
-    ended.json()[0].clone()
+    ended.json()["folders"][0].clone()
 }
 
 fn done(desk: &Desk, out: &str) -> usize {

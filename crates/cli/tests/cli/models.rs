@@ -37,7 +37,7 @@ fn known_models_are_listed() {
         assert!(embedded.contains(licence), "{embedded}");
     }
     let rows = desk.say("models list --json").json();
-    let googlenet = rows
+    let googlenet = rows["models"]
         .as_array()
         .unwrap()
         .iter()

@@ -3,6 +3,7 @@
 mod cam;
 mod common;
 mod configuration;
+mod curves;
 mod faithfulness;
 mod heads;
 mod hidden;

@@ -68,6 +68,7 @@ fn record() -> impl Strategy<Value = Record> {
             metrics: METRICS[..metrics].iter().map(|m| (*m).to_owned()).collect(),
             rows,
             maps: None,
+            curves: None,
         })
     });
     let images = prop::collection::vec(image, 0..4).prop_map(Record::Images);
@@ -125,6 +126,7 @@ fn a_failure_is_no_news_of_what_was_measured() {
                 values,
             }],
             maps: None,
+            curves: None,
         })
     };
     let failed = || vec![Value::Failed("gone".to_owned()); 2];
@@ -169,6 +171,7 @@ fn what_failed_lacks_no_map() {
                 values: vec![Value::Failed("a bug".to_owned()); metrics.len()],
             }],
             maps: None,
+            curves: None,
         })
     };
     // One of two that are asked for, and the only one.

@@ -131,11 +131,13 @@ impl<'a> Work<'a> {
                             values,
                         }],
                         maps: None,
+                        curves: None,
                     }))?;
                 }
             }
             let gone = reasons.iter().map(|(at, ..)| *at);
-            folder.found.excuse_maps(gone, row);
+            folder.found.excuse_maps(gone.clone(), row);
+            folder.found.excuse_curves(gone, row);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use elucid_vision::Photo;
 use ndarray::{Array2, ArrayView2, Axis};
 
 use super::{Loaded, Ready, ReadyMethod, Shown, Stopped, Watch, Work, caught};
+use crate::curves::KeptCurve;
 use crate::folder::Folder;
 use crate::foreign::ForeignMaps;
 use crate::found::{Place, State};
@@ -22,6 +23,8 @@ pub(super) struct Measured {
     pub rows: Vec<RowRecord>,
     /// Maps that are to be kept, before they were brought to the size of the images, by the images' numbers.
     pub maps: BTreeMap<usize, Array2<f32>>,
+    /// Curves that are to be kept.
+    pub curves: Vec<KeptCurve>,
 }
 
 /// Which row and which metrics are asked for, as the folder's settings number them.
@@ -46,11 +49,15 @@ impl Work<'_> {
             .methods
             .iter()
             .position(|known| known.name() == name);
-        match mine.map(|mine| &self.ready[mine]) {
-            Some(Ready::Method(ready)) => self.method(ready, asked, images, folder, watch),
-            Some(Ready::Maps(maps)) => self.foreign(maps, asked, images, folder, watch),
-            None => self.baseline(name, asked.1, images, folder),
-        }
+        let measured = match mine.map(|mine| &self.ready[mine]) {
+            Some(Ready::Method(ready)) => self.method(ready, asked, images, folder, watch)?,
+            Some(Ready::Maps(maps)) => self.foreign(maps, asked, images, folder, watch)?,
+            None => self.baseline(name, asked.1, images, folder)?,
+        };
+        Ok(Measured {
+            curves: self.curves.take(),
+            ..measured
+        })
     }
 
     /// Images under a method, whose maps are made unless they are kept.
@@ -247,12 +254,14 @@ impl Work<'_> {
 
     /// Some of the metrics, as the folder's settings number them.
     fn metrics(&self, asked: &[usize], folder: &Folder) -> impl Iterator<Item = &dyn Metric> {
-        asked.iter().filter_map(|&metric| {
-            let name = &folder.found.metrics()[metric];
-            let mut known = self.study.metric_names.iter();
-            let mine = known.position(|known| known == name)?;
-            Some(&*self.study.metrics[mine])
-        })
+        let asked = asked.iter();
+        asked.filter_map(|&metric| self.metric(&folder.found.metrics()[metric]))
+    }
+
+    fn metric(&self, name: &str) -> Option<&dyn Metric> {
+        let mut known = self.study.metric_names.iter();
+        let mine = known.position(|known| known == name)?;
+        Some(&*self.study.metrics[mine])
     }
 
     /// What each of the metrics that are asked for says of a map.
@@ -268,8 +277,20 @@ impl Work<'_> {
             .map(|case| case.networks(&self.networks))
             .and_then(complete);
         let mut values = Vec::new();
-        for metric in self.metrics(asked, folder) {
+        for &place in asked {
+            let Some(metric) = self.metric(&folder.found.metrics()[place]) else {
+                continue;
+            };
             let measured = match &case {
+                Ok(case) if folder.found.keeps_curves(place) => caught(|| {
+                    let traced = metric.trace(case).map_err(|e| e.to_string())?;
+                    let (number, name) = (image.item.number, &folder.found.metrics()[place]);
+                    let curves = traced.curves.iter();
+                    let kept =
+                        curves.filter_map(|(curve, of)| KeptCurve::new(number, name, curve, of));
+                    self.curves.borrow_mut().extend(kept);
+                    Ok(traced.outcome)
+                }),
                 Ok(case) => caught(|| metric.measure(case).map_err(|e| e.to_string())),
                 Err(error) => Err(error.to_string()),
             };
@@ -356,7 +377,7 @@ impl Work<'_> {
         });
         Ok(Measured {
             rows: rows.collect::<Result<_, _>>()?,
-            maps: BTreeMap::new(),
+            ..Measured::default()
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Studies that are begun, stopped, gone on with, shared and merged, with a method that fails on some images.
 
 mod common;
+mod curves;
 mod failures;
 mod growth;
 mod large;

@@ -10,9 +10,11 @@ use super::run::Run;
 pub const DRAWING: &str = "figure.svg";
 /// In pixels, without the names.
 const PICTURE: &str = "figure.png";
+/// For papers.
+const DOCUMENT: &str = "figure.pdf";
 
 /// The files, by name.
-pub fn of(work: &Work<'_>, results: &Results) -> Result<[(&'static str, Vec<u8>); 2], Error> {
+pub fn of(work: &Work<'_>, results: &Results) -> Result<[(&'static str, Vec<u8>); 3], Error> {
     let names = work.runs.iter().map(name);
     let mut plate = Plate::new(std::iter::once("Photograph".to_owned()).chain(names));
     for (i, photo) in work.photos.iter().enumerate() {
@@ -31,6 +33,7 @@ pub fn of(work: &Work<'_>, results: &Results) -> Result<[(&'static str, Vec<u8>)
     Ok([
         (DRAWING, plate.svg()?.into_bytes()),
         (PICTURE, plate.picture()?.to_png_bytes()?),
+        (DOCUMENT, plate.pdf()?),
     ])
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use elucid::render::file::write_atomically;
 use elucid::study::{self, COMPARISONS, Comparison, LEVEL, split};
+use serde::Serialize;
 
 use super::tables::metrics;
 use crate::console::{Console, Output, table};
@@ -27,6 +28,18 @@ pub struct CompareArgs {
     /// Print no remarks
     #[arg(long, short)]
     quiet: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct List {
+    /// Below which p, corrected, methods are told apart.
+    level: f64,
+    comparisons: Vec<Comparison>,
+    file: String,
 }
 
 pub fn run(args: &CompareArgs) -> Result<(), CliError> {
@@ -47,6 +60,16 @@ pub fn run(args: &CompareArgs) -> Result<(), CliError> {
     }
     let file = args.folder.join(COMPARISONS);
     write_atomically(&file, Comparison::to_csv(&comparisons).as_bytes())?;
+    if args.json {
+        let mut out = Output::new();
+        let list = List {
+            level: LEVEL,
+            comparisons,
+            file: file.display().to_string(),
+        };
+        out.json("evaluate compare", &list)?;
+        return out.flush();
+    }
     let mut rows = vec![
         [
             "metric",

@@ -35,9 +35,9 @@ pub fn run(args: &Merging) -> Result<(), CliError> {
         let metrics = metrics(&settings)?;
         let outcome = clock.time("sum up", || Outcome::new(&settings, &metrics, &found))?;
         let steps = std::mem::take(&mut clock).steps();
-        write(folder, &outcome, (None, None), steps)?;
-        said = Some(Said::of(&outcome, &merge.out));
+        let written = write(folder, &outcome, (None, None), steps)?;
+        said = Some(Said::of(&outcome, &merge.out, written));
         Ok(())
     })?;
-    said.map_or(Ok(()), |said| said.print(""))
+    said.map_or(Ok(()), |said| said.print("", merge.json))
 }

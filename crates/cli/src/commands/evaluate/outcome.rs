@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use elucid::metrics::{Direction, Metric};
 use elucid::prelude::*;
+use elucid::render::LinePlot;
 use elucid::study::results::{Failure, Remark};
 use elucid::study::{
     Accuracy, Cell, Extremes, Found, INTERVALS, Image, Place, Settings, State, Summary, Time,
@@ -11,6 +12,7 @@ use elucid::study::{
 use elucid::vision::input::open_image;
 use serde::Serialize;
 
+use super::curves;
 use crate::error::CliError;
 use crate::known;
 use crate::report::Step;
@@ -189,9 +191,10 @@ impl<'a> Outcome<'a> {
         }
     }
 
-    /// The page; `picture` says where the picture of a method's image lies.
+    /// The page, with the plots of curves; `picture` says where the picture of a method's image lies.
     pub fn page(
         &self,
+        plots: Vec<(String, LinePlot)>,
         picture: impl Fn(usize, usize) -> Option<PathBuf>,
     ) -> Result<Vec<u8>, CliError> {
         let mut page = Gallery::new("Evaluation").text(format!("{LEDE} {DRAWN}"));
@@ -208,6 +211,11 @@ impl<'a> Outcome<'a> {
             table = table.numbers(name, cells);
         }
         page = page.section(table);
+        if !plots.is_empty() {
+            let section = GallerySection::new("Curves").text(curves::TEXT);
+            let plots = plots.into_iter().map(|(_, plot)| plot);
+            page = page.section(plots.fold(section, GallerySection::plot));
+        }
         for (row, method) in self.settings.methods.iter().enumerate() {
             let [best, worst] = &self.chosen[row];
             if best.is_empty() {

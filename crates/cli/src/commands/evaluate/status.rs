@@ -30,6 +30,11 @@ pub struct StatusArgs {
 }
 
 #[derive(Debug, Serialize)]
+struct List {
+    folders: Vec<Status>,
+}
+
+#[derive(Debug, Serialize)]
 struct Status {
     folder: String,
     shard: Shard,
@@ -81,7 +86,7 @@ pub fn run(args: &StatusArgs) -> Result<(), CliError> {
     let folders: Vec<Status> = folders.collect::<Result<_, CliError>>()?;
     let mut out = Output::new();
     if args.json {
-        out.json(&folders)?;
+        out.json("evaluate status", &List { folders })?;
         return out.flush();
     }
     for status in &folders {

@@ -8,6 +8,7 @@ use elucid::study::{
 };
 
 use super::TableArgs;
+use super::curves::Curves;
 use super::examples;
 use super::outcome::{Outcome, PAGE};
 use crate::console::{Console, Output, table, to_json};
@@ -15,6 +16,7 @@ use crate::error::{CliError, WITH_FAILURES};
 use crate::known;
 use crate::output::{MERGED, REPORT};
 use crate::report::{Clock, Step};
+use crate::schema::Versioned;
 
 /// Makes the tables, the page and the report in the folder of an evaluation.
 pub fn sum_up(
@@ -32,13 +34,21 @@ pub fn sum_up(
             examples::prune(folder, &extremes.kept());
         }
     }
-    write(folder, &outcome, (device, batch_size), clock.steps())?;
-    Ok(Said::of(&outcome, folder))
+    let written = write(folder, &outcome, (device, batch_size), clock.steps())?;
+    Ok(Said::of(&outcome, folder, written))
 }
 
 fn method_names(settings: &Settings) -> Vec<&str> {
     let methods = settings.methods.iter();
     methods.map(|method| method.name.as_str()).collect()
+}
+
+/// What was written into the folder of an evaluation.
+pub struct Written {
+    /// The report.
+    report: String,
+    /// What had to be left out, in words.
+    lost: Vec<String>,
 }
 
 /// Writes everything that is made of the journal into its folder.
@@ -47,10 +57,12 @@ pub fn write(
     outcome: &Outcome<'_>,
     (device, batch_size): (Option<&str>, Option<usize>),
     seconds: Vec<Step>,
-) -> Result<(), CliError> {
+) -> Result<Written, CliError> {
     let methods = method_names(outcome.settings);
     let origins = Origins::of(folder, outcome.settings);
-    let page = outcome.page(|row, number| {
+    let curves = Curves::of(&origins, outcome.settings, outcome.found)?;
+    let drawn = curves.files()?;
+    let page = outcome.page(curves.plots(), |row, number| {
         let folders = examples::folders(origins.folder(number)?, &methods);
         Some(folders[row].join(examples::file(number)))
     })?;
@@ -75,9 +87,10 @@ pub fn write(
         .iter()
         .chain(others)
         .map(|name| (*name).to_owned())
+        .chain(drawn.iter().map(|(name, _)| name.clone()))
         .collect();
     let report = outcome.report(command, device, batch_size, seconds, names);
-    let report = to_json(&report)? + "\n";
+    let report = to_json(&Versioned::of(command, &report))? + "\n";
     for (name, bytes) in [
         (SUMMARY, outcome.csv().as_bytes()),
         (TABLE, outcome.markdown().as_bytes()),
@@ -86,7 +99,13 @@ pub fn write(
     ] {
         elucid::render::file::write_atomically(folder.join(name), bytes)?;
     }
-    Ok(())
+    for (name, bytes) in &drawn {
+        elucid::render::file::write_atomically(folder.join(name), bytes)?;
+    }
+    Ok(Written {
+        report,
+        lost: curves.lost,
+    })
 }
 
 pub fn make_table(args: &TableArgs) -> Result<(), CliError> {
@@ -108,7 +127,7 @@ pub fn make_table(args: &TableArgs) -> Result<(), CliError> {
         (None, None),
         clock,
     )?
-    .print("")
+    .print("", args.json)
 }
 
 /// The metrics of a folder's study.
@@ -125,13 +144,15 @@ pub fn metrics(settings: &Settings) -> Result<Vec<Box<dyn Metric>>, StudyError> 
 pub struct Said {
     /// The table, and where everything lies.
     lines: Vec<String>,
+    /// The report.
+    report: String,
     /// How many values failed, and which file lists them.
     failed: (usize, PathBuf),
 }
 
 impl Said {
     /// Of an outcome whose files lie, or will lie, in `folder`.
-    pub fn of(outcome: &Outcome<'_>, folder: &Path) -> Self {
+    pub fn of(outcome: &Outcome<'_>, folder: &Path, written: Written) -> Self {
         let mut rows = vec![[vec!["method".to_owned()], outcome.summary.heads()].concat()];
         let named = outcome.summary.rows().into_iter();
         rows.extend(named.map(|(name, cells)| [vec![name], cells].concat()));
@@ -157,9 +178,11 @@ impl Said {
                 folder.join(results::SKIPPED).display()
             )),
         }
+        lines.extend(written.lost);
         lines.push(format!("page {}", folder.join(PAGE).display()));
         Self {
             lines,
+            report: written.report,
             failed: (
                 outcome.found.failures().len(),
                 folder.join(results::FAILURES),
@@ -167,11 +190,12 @@ impl Said {
         }
     }
 
-    /// Prints it; `hint` says what can be done about values that failed.
-    pub fn print(&self, hint: &str) -> Result<(), CliError> {
+    /// Prints it, or as JSON the report; `hint` says what can be done about values that failed.
+    pub fn print(&self, hint: &str, json: bool) -> Result<(), CliError> {
         let mut out = Output::new();
-        for line in &self.lines {
-            out.line(line)?;
+        match json {
+            true => out.json_text(&self.report)?,
+            false => self.lines.iter().try_for_each(|line| out.line(line))?,
         }
         out.flush()?;
         match &self.failed {

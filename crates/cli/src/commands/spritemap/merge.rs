@@ -63,8 +63,8 @@ pub fn run(args: &MergeArgs) -> Result<(), CliError> {
         seconds: clock.steps(),
         files: files.names(),
     };
-    files.write(&destination, &report)?;
-    say(&args.out, &settings, &map)
+    let report = files.write(&destination, &report)?;
+    say(&args.out, (&settings, &map), args.json.then_some(&*report))
 }
 
 /// What the folders hold together.

@@ -304,8 +304,9 @@ fn every_method_is_listed() {
     let desk = Desk::squeezenet();
     let text = desk.say("methods").ok().out;
     let all = desk.say("methods --json").json();
-    assert_eq!(all.as_array().unwrap().len(), METHODS.len());
-    for (method, facts) in METHODS.iter().zip(all.as_array().unwrap()) {
+    let all = all["methods"].as_array().unwrap();
+    assert_eq!(all.len(), METHODS.len());
+    for (method, facts) in METHODS.iter().zip(all) {
         assert!(
             text.lines()
                 .any(|l| l.split_whitespace().next() == Some(method.name))
@@ -316,7 +317,7 @@ fn every_method_is_listed() {
         assert_eq!(facts["takes_rules"], method.takes_rules);
         assert_eq!(facts["takes_seed"], method.random);
         let one = desk.say(&format!("methods {} --json", method.name)).json();
-        assert_eq!(&one, facts);
+        assert_eq!(one["methods"], json!([facts]));
         let text = desk.say(&format!("methods {}", method.name)).ok().out;
         has(&text, &[method.title, method.reference]);
         let usual = method.build(&MethodOptions::new()).unwrap();
@@ -337,7 +338,7 @@ fn every_method_is_listed() {
     }
     // By the names of other programs.
     let found = desk.say("methods InputXGradient --json").json();
-    assert_eq!(found["name"], "linear-approximation");
+    assert_eq!(found["methods"][0]["name"], "linear-approximation");
     let found = desk.say("methods InputXGradient").ok().out;
     assert!(found.contains("input-x-gradient, "), "{found}");
     desk.say("methods gradeint")

@@ -328,7 +328,7 @@ fn colours_opacity_and_figures() {
     )
     .ok();
     let listed = desk.listing("chosen");
-    for file in ["figure.png", "figure.svg"] {
+    for file in ["figure.png", "figure.svg", "figure.pdf"] {
         assert!(listed.contains(&file.to_owned()), "{listed:?}");
     }
     let usual = desk.report("usual");
@@ -377,6 +377,15 @@ fn colours_opacity_and_figures() {
     let pictures = svg.matches("data:image/png").count();
     let shown = desk.report("many")["results"].as_array().unwrap().len();
     assert_eq!(pictures, 2 + shown);
+    // Bars are pictures in PDF, one for each map.
+    let pdf = fs::read(desk.path("many/figure.pdf")).unwrap();
+    let count = |part: &[u8]| {
+        pdf.windows(part.len())
+            .filter(|window| *window == part)
+            .count()
+    };
+    assert_eq!(count(b"/Subtype /Image"), 2 + 2 * shown);
+    assert!(pdf.starts_with(b"%PDF") && pdf.trim_ascii_end().ends_with(b"%%EOF"));
 
     let refused = |flags: &str, part: &str| {
         attribute(&desk, &format!("{one} {flags} --out none")).refused_with(2, &[part]);
