@@ -86,7 +86,7 @@ fn explain() -> Result<(), Box<dyn Error>> {
     let mut plot = LinePlot::new(
         "Completeness of integrated gradients",
         "gradient evaluations",
-        "|sum of attributions - score difference|, %",
+        "completeness error, %",
     )
     .logarithmic();
     for quadrature in [

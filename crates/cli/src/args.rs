@@ -7,6 +7,7 @@ use clap::Args;
 use elucid::graph::Bytes;
 use elucid::models::{self, Labels};
 use elucid::prelude::*;
+use elucid::rules::winograd;
 use elucid::vision::input::Transparency;
 use elucid::vision::{InputLayout, ModelError, Preparation};
 
@@ -31,15 +32,20 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 
+    /// Compute convolutions on the CPU by their definition, without Winograd's filtering: slower, and rounded otherwise
+    #[arg(long)]
+    no_winograd: bool,
+
     /// Print no remarks and no progress
     #[arg(long, short)]
     pub quiet: bool,
 }
 
 impl RunArgs {
-    /// Starts the threads that compute on the CPU, of which all of the library and of burn's CPU backend are. Has to
-    /// come before anything is computed.
-    pub fn start_threads(&self) -> Result<(), CliError> {
+    /// Starts the threads that compute on the CPU, of which all of the library and of burn's CPU backend are, and says how
+    /// convolutions are computed there. Has to come before anything is computed.
+    pub fn start(&self) -> Result<(), CliError> {
+        winograd::turn(!self.no_winograd);
         let Some(threads) = self.threads else {
             return Ok(());
         };

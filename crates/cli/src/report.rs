@@ -6,7 +6,7 @@ use std::time::Instant;
 use elucid::graph::GraphError;
 use elucid::models::sha256;
 use elucid::prelude::*;
-use elucid::rules::RuleUse;
+use elucid::rules::{RuleUse, winograd};
 use elucid::vision::Guess;
 use elucid::vision::input::file_of;
 use serde::Serialize;
@@ -64,6 +64,8 @@ pub struct RunFacts {
     device: String,
     /// Those that compute on the CPU.
     threads: usize,
+    /// Whether convolutions there may take fewer products than windows have elements.
+    winograd: bool,
     model: ModelFacts,
     input: InputFacts,
     head: HeadFacts,
@@ -78,6 +80,7 @@ impl RunFacts {
             versions: Versions::current(),
             device: session.device.clone(),
             threads: rayon::current_num_threads(),
+            winograd: winograd::is_on(),
             model: ModelFacts::of(&session.model),
             input: InputFacts::of(&session.model),
             head: HeadFacts::of(&session.model),

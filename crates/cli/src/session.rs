@@ -6,6 +6,7 @@ use elucid::ModelError;
 use elucid::device::{self, Chosen};
 use elucid::models::ResolveError;
 use elucid::prelude::*;
+use elucid::rules::winograd;
 use elucid::vision::Guess;
 use elucid::vision::input::decode_image;
 
@@ -28,7 +29,7 @@ pub struct Session {
 impl Session {
     /// Opens the device, and the model on it.
     pub fn open(run: &RunArgs, model: &ModelArgs) -> Result<Self, CliError> {
-        run.start_threads()?;
+        run.start()?;
         let console = run.console();
         let device = device::open(run.device)?;
         if let (true, Some(name)) = (model.pull, model.model.to_str()) {
@@ -47,10 +48,13 @@ impl Session {
     }
 
     /// What computes, in words that are the same on every machine that has the same: how many threads a CPU has and which
-    /// number a GPU has there decides about nothing.
+    /// number a GPU has there decides about nothing, how convolutions are rounded does.
     pub fn kind(&self) -> &str {
         match (self.device.as_str(), self.device.split_once(' ')) {
-            (device, _) if device.starts_with("cpu (flex, ") => "cpu (flex)",
+            (device, _) if device.starts_with("cpu (flex, ") => match winograd::is_on() {
+                true => "cpu (flex)",
+                false => "cpu (flex, no Winograd)",
+            },
             (_, Some((number, name))) if number.starts_with("wgpu:") => name,
             (device, _) => device,
         }

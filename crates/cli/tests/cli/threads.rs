@@ -78,3 +78,17 @@ fn numbers_of_threads_are_checked() {
         desk.say(&format!("{command} --threads 2")).refused(2);
     }
 }
+
+#[test]
+fn convolutions_are_computed_by_their_definition_where_that_is_asked_for() {
+    let desk = Desk::squeezenet();
+    for (flag, out) in [("", "with"), ("--no-winograd", "without")] {
+        let line =
+            format!("attribute --image cat.png --method gradient --device cpu {flag} --out {out}");
+        desk.say(&line).ok();
+        assert_eq!(desk.report(out)["winograd"], flag.is_empty());
+    }
+    let [with, without] = ["with", "without"].map(|out| map(&desk.path(out)));
+    assert_ne!(with, without, "another way, which rounds otherwise");
+    close(&with, &without);
+}

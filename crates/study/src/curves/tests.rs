@@ -97,7 +97,10 @@ fn a_changed_byte_is_found() {
     // The same once more is the same file.
     assert_eq!(write(desk.path(), "a:b=1", [3, 4], &curves).unwrap(), name);
     let listed = list(desk.path(), "a:b=1").unwrap();
-    assert_eq!(listed.into_iter().collect::<Vec<_>>(), [name.clone()]);
+    assert_eq!(
+        listed.into_iter().collect::<Vec<_>>(),
+        std::slice::from_ref(&name)
+    );
     let path = desk.path().join(CURVES).join(&name);
     let bytes = fs::read(&path).unwrap();
     for at in 0..bytes.len() {
