@@ -13,6 +13,7 @@ pub mod pool;
 mod product;
 pub mod relu;
 pub mod rows;
+mod shared;
 pub mod steps;
 mod threads;
 pub mod window;

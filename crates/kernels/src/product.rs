@@ -8,7 +8,6 @@
 //! their number: it depends neither on how many threads there are, nor on what is
 //! multiplied beside it.
 
-use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -17,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::conv::Epilogue;
 use crate::padded::{read, within};
-use crate::pointwise::Pointwise;
+use crate::shared::Shared;
 use crate::threads::with_scratch;
 
 /// Vectors in a row of a panel of columns, and rows of a panel of weights: the sums fit into 32 registers with what they are
@@ -193,109 +192,6 @@ impl Grid {
                 ));
             }
             at = end;
-        }
-    }
-}
-
-/// A matrix that threads write different places of.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Shared<'a> {
-    start: *mut f32,
-    len: usize,
-    row: usize,
-    values: PhantomData<&'a mut [MaybeUninit<f32>]>,
-}
-
-// SAFETY: it is a slice of numbers that is borrowed mutably, of which threads write different places: those of their parts.
-#[allow(unsafe_code)]
-unsafe impl Send for Shared<'_> {}
-// SAFETY: as above.
-#[allow(unsafe_code)]
-unsafe impl Sync for Shared<'_> {}
-
-impl<'a> Shared<'a> {
-    /// Over rows of `row` numbers.
-    pub fn new(values: &'a mut [MaybeUninit<f32>], row: usize) -> Self {
-        Self {
-            start: values.as_mut_ptr().cast(),
-            len: values.len(),
-            row,
-            values: PhantomData,
-        }
-    }
-
-    /// Over one row.
-    pub fn over(values: &'a mut [f32]) -> Self {
-        Self {
-            start: values.as_mut_ptr(),
-            len: values.len(),
-            row: values.len(),
-            values: PhantomData,
-        }
-    }
-
-    /// Writes numbers from number `first` of a row on, which are those of one thread alone.
-    #[inline(always)]
-    pub fn put(&self, row: usize, first: usize, numbers: &[f32]) {
-        let place = self.at(row, 1, first, [numbers.len(), 1]);
-        let write = |numbers: &[f32], at: usize| {
-            // SAFETY: `place` begins as many numbers within the matrix as there are, of which these are some, and no other
-            // thread reads or writes them meanwhile.
-            #[allow(unsafe_code)]
-            unsafe {
-                place
-                    .add(at)
-                    .copy_from_nonoverlapping(numbers.as_ptr(), numbers.len());
-            }
-        };
-        // Whole vectors, the last of which may begin within the one before.
-        let (vectors, _) = numbers.as_chunks::<LANES>();
-        let Some(last) = numbers.last_chunk::<LANES>() else {
-            return write(numbers, 0);
-        };
-        for (i, vector) in vectors.iter().enumerate() {
-            write(vector, i * LANES);
-        }
-        write(last, numbers.len() - LANES);
-    }
-
-    /// Writes a vector to the first row, from number `first` on.
-    #[inline(always)]
-    pub fn put_vector<S: Simd>(&self, _: S, first: usize, numbers: S::f32s) {
-        let place = self.at(0, 1, first, [S::F32_LANES, 1]);
-        // SAFETY: `place` begins as many numbers within the matrix as a vector has, and no other thread reads or writes them
-        // meanwhile.
-        #[allow(unsafe_code)]
-        unsafe {
-            place.cast::<S::f32s>().write_unaligned(numbers);
-        }
-    }
-
-    /// Where number `first` of row `top` lies, of which `count` in steps of `step` lie in the row, in `rows` rows.
-    #[inline(always)]
-    fn at(&self, top: usize, rows: usize, first: usize, [count, step]: [usize; 2]) -> *mut f32 {
-        let last = first + count.saturating_sub(1) * step;
-        assert!(
-            count > 0 && last < self.row && (top + rows) * self.row <= self.len,
-            "a tile of the product"
-        );
-        self.start.wrapping_add(top * self.row + first)
-    }
-
-    /// Puts what each number of a part becomes, all of which were written, in its place.
-    fn bend(&self, then: Pointwise, rows: Range<usize>, grid: &Grid, columns: Range<usize>) {
-        assert_eq!(grid.step, 1, "numbers side by side");
-        let mut runs = Vec::new();
-        grid.runs(columns, &mut runs);
-        for row in rows {
-            for (run, first) in &runs {
-                let place = self.at(row, 1, *first, [run.len(), 1]);
-                // SAFETY: `place` begins `run.len()` numbers of the row within the product, which were written, and they
-                // are of this part alone.
-                #[allow(unsafe_code)]
-                let values = unsafe { std::slice::from_raw_parts_mut(place, run.len()) };
-                then.apply_here(values);
-            }
         }
     }
 }
@@ -701,7 +597,11 @@ impl Product<'_> {
                 Arch::new().dispatch(On { part, scratch });
             });
             if let Some(then) = self.epilogue.then {
-                y.bend(then, rows, &grid, columns);
+                assert_eq!(grid.step, 1, "numbers side by side");
+                let mut runs = Runs::new();
+                grid.runs(columns, &mut runs);
+                let runs = runs.iter().map(|(run, first)| (*first, run.len()));
+                y.bend(then, rows, runs);
             }
         };
         match down * across {
