@@ -36,7 +36,7 @@ pub(crate) const LANES: usize = 16;
 pub(crate) const WIDEST: usize = WIDE[0] * LANES;
 
 /// Terms that are summed up by themselves.
-pub(crate) const CHAIN: usize = 256;
+const CHAIN: usize = 256;
 
 /// Numbers of panels of columns over which a panel of weights goes at once: they stay in a second-level cache.
 const TILE: usize = 1 << 16;

@@ -6,7 +6,7 @@ use pulp::{Simd, WithSimd};
 
 use super::tiles::first_mut;
 use super::{Block, PLACES, Panel, ROWS, SEEN, STEP, WIDEST};
-use crate::product::{CHAIN, LANES};
+use crate::product::LANES;
 
 /// Writes the numbers of two vectors in turns.
 #[inline(always)]
@@ -31,6 +31,10 @@ fn pairs_of<const L: usize>([left, right]: &[[f32; LANES]; STEP], pairs: &mut [[
         pairs[i] = [left[i], right[i]];
     }
 }
+
+/// Terms that are summed up by themselves. They are larger than those of the definition, and so is what they are rounded by:
+/// shorter stretches make up for that.
+const CHAIN: usize = 32;
 
 /// Panels of weights by one of tiles.
 pub(super) struct Multiply<'a> {
