@@ -29,12 +29,7 @@ pub(crate) fn share_out<T: Send>(
     if values.is_empty() {
         return;
     }
-    let (count, threads) = (values.len() / len, rayon::current_num_threads());
-    // Of many, the last may as well be late by one.
-    let apart = match count >= MANY * threads {
-        true => count,
-        false => count - count % threads,
-    };
+    let apart = apart(values.len() / len);
     let (first, rest) = values.split_at_mut(apart * len);
     first
         .par_chunks_exact_mut(len)
@@ -42,5 +37,15 @@ pub(crate) fn share_out<T: Send>(
         .for_each(|(i, values)| f(i, values, false));
     for (i, values) in rest.chunks_exact_mut(len).enumerate() {
         f(apart + i, values, true);
+    }
+}
+
+/// How many of so many tasks have a thread each: as many as share out evenly. All threads work together on each of the rest.
+pub(crate) fn apart(count: usize) -> usize {
+    let threads = rayon::current_num_threads();
+    // Of many, the last may as well be late by one.
+    match count >= MANY * threads {
+        true => count,
+        false => count - count % threads,
     }
 }

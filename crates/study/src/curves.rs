@@ -164,21 +164,9 @@ pub fn read(study: &Path, name: &str) -> Result<Vec<KeptCurve>, StudyError> {
 /// [`StudyError::File`].
 pub fn list(study: &Path, method: &str) -> Result<BTreeSet<String>, StudyError> {
     let name = folder(method);
-    let within = study.join(CURVES).join(&name);
-    let cannot = StudyError::file("read", &within);
-    let entries = match fs::read_dir(&within) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        entries => entries.map_err(&cannot)?,
-    };
-    let mut found = BTreeSet::new();
-    for entry in entries {
-        let entry = entry.map_err(&cannot)?;
-        let file = entry.file_name().to_string_lossy().into_owned();
-        if file.ends_with(&format!(".{ENDING}")) {
-            found.insert(format!("{name}/{file}"));
-        }
-    }
-    Ok(found)
+    let entries = files::with_ending(&study.join(CURVES).join(&name), ENDING)?.into_iter();
+    let names = entries.map(|entry| format!("{name}/{}", entry.file_name().to_string_lossy()));
+    Ok(names.collect())
 }
 
 /// The mean of a curve over images.
@@ -316,6 +304,7 @@ impl Summed {
             let grid = summed.curves.entry(key).or_default();
             grid.widen(curve);
         });
+        summed.curves.values_mut().for_each(Sums::settle);
         // What is lost the second time was lost the first time.
         each(origins, found, row, &mut Vec::new(), |curve| {
             let key = (curve.metric.clone(), curve.curve.clone());
@@ -369,8 +358,9 @@ fn each(
 #[derive(Debug, Default)]
 struct Sums {
     images: usize,
-    /// Where the points of the first curve lie, and whether those of all others do.
+    /// Where the points of the first curve lie, later where means are taken.
     shares: Vec<f32>,
+    /// Whether the points of all curves lie there.
     is_common: bool,
     /// Between which all curves are known.
     ends: [f32; 2],
@@ -393,27 +383,24 @@ impl Sums {
         self.ends = [self.ends[0].max(first), self.ends[1].min(last)];
     }
 
-    fn places(&self) -> Vec<f32> {
+    /// When all curves are known, and before the first is added.
+    fn settle(&mut self) {
         let [low, high] = self.ends;
-        match (self.is_common, low < high) {
-            (true, _) => self.shares.clone(),
-            (false, false) => Vec::new(),
-            (false, true) => (0..PLACES)
-                .map(|i| match i {
-                    // Rounding must not lead beyond the last point.
-                    i if i + 1 == PLACES => high,
-                    i => low + (high - low) * i as f32 / (PLACES - 1) as f32,
-                })
-                .collect(),
+        if !self.is_common {
+            let places = (0..PLACES).map(|i| match i {
+                // Rounding must not lead beyond the last point.
+                i if i + 1 == PLACES => high,
+                i => low + (high - low) * i as f32 / (PLACES - 1) as f32,
+            });
+            self.shares = places.filter(|_| low < high).collect();
         }
+        self.sums = vec![[0.0; 2]; self.shares.len()];
     }
 
     fn add(&mut self, curve: &KeptCurve) {
-        let places = self.places();
-        self.sums.resize(places.len(), [0.0; 2]);
         self.images += 1;
         let count = self.images as f64;
-        for (i, (place, [mean, squares])) in places.iter().zip(&mut self.sums).enumerate() {
+        for (i, (place, [mean, squares])) in self.shares.iter().zip(&mut self.sums).enumerate() {
             let value = match self.is_common {
                 true => Some(f64::from(curve.y[i])),
                 false => curve.at(*place),
@@ -428,9 +415,9 @@ impl Sums {
 
     fn points(&self) -> Option<Vec<MeanPoint>> {
         let count = self.images as f64;
-        let points = self.places().into_iter().zip(&self.sums);
+        let points = self.shares.iter().zip(&self.sums);
         let points: Vec<MeanPoint> = points
-            .map(|(x, &[mean, squares])| {
+            .map(|(&x, &[mean, squares])| {
                 let half = (self.images > 1).then(|| {
                     let error = (squares.max(0.0) / (count - 1.0) / count).sqrt();
                     student(self.images - 1) * error

@@ -7,9 +7,9 @@ use crate::part::{Part, Wanted};
 use crate::plan::Planned;
 use crate::settings::Settings;
 
-use self::curves::Curves;
+use self::kept::Kept;
 
-mod curves;
+mod kept;
 
 /// What is known of an image by itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,19 +57,6 @@ const MISSING: f64 = f64::NAN;
 const NOT_APPLICABLE: f64 = f64::INFINITY;
 const FAILED: f64 = f64::NEG_INFINITY;
 
-/// In the place of a file's number: there is none, and none is asked for.
-const EXCUSED: u32 = u32::MAX;
-
-impl Kept {
-    /// Makes room for so many places.
-    fn open(&mut self, places: usize) {
-        if self.places.is_empty() {
-            self.places.resize(places, 0);
-            self.files.push(String::new());
-        }
-    }
-}
-
 /// All that is known of a study.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -82,24 +69,15 @@ pub struct Found {
     /// By image and row; NaN where there is none.
     seconds: Vec<f32>,
     failures: BTreeMap<Place, String>,
+    /// Which maps are kept, asked for by row, in places by image and row.
     maps: Kept,
-    curves: Curves,
+    /// Which curves are kept, asked for by metric, in places as those of values.
+    curves: Kept,
     sessions: Vec<Session>,
     wanted: Wanted,
     /// Methods and metrics that the study has besides.
     others: BTreeSet<String>,
     counts: Counts,
-}
-
-/// Which maps are kept, and where.
-#[derive(Debug, Clone, Default)]
-struct Kept {
-    /// By row: whether an image is not done without.
-    asked: Vec<bool>,
-    /// Names of files; the first is none.
-    files: Vec<String>,
-    /// By image and row, the file; empty until there is one.
-    places: Vec<u32>,
 }
 
 /// What is counted as records come: whoever asks for it after each cell must not look at every value.
@@ -155,7 +133,7 @@ impl Found {
             seconds: vec![f32::NAN; images * rows.len()],
             failures: BTreeMap::new(),
             maps: Kept::default(),
-            curves: Curves::default(),
+            curves: Kept::default(),
             sessions: Vec::new(),
             wanted: Wanted::of(parts, &rows, &metrics, &planned),
             others: BTreeSet::new(),
@@ -299,71 +277,12 @@ impl Found {
         })
     }
 
-    /// Whether the maps of a row are to be kept.
-    pub(crate) fn keeps_map(&self, row: usize) -> bool {
-        self.maps.asked.get(row) == Some(&true)
-    }
-
-    /// Whether the map of an image is to be kept and is not. Of what failed there is none.
-    pub(crate) fn lacks_map(&self, image: usize, row: usize) -> bool {
-        let place = self.maps.places.get(image * self.rows.len() + row);
-        self.keeps_map(row)
-            && self.is_wanted(image, row)
-            && place.is_none_or(|place| *place == 0)
-            && !self.has_failed(image, row)
-    }
-
     /// Whether every metric that is asked for of a method failed on an image, as it does where the method itself fails.
     fn has_failed(&self, image: usize, row: usize) -> bool {
         let start = (image * self.rows.len() + row) * self.metrics.len();
         let values = &self.values[start..start + self.metrics.len()];
         let mut values = values.iter().zip(self.wanted.row(image, row));
         values.all(|(value, wanted)| !*wanted || *value == FAILED)
-    }
-
-    /// Where the map of an image under a method is kept, by the name that [`maps::read`](crate::maps::read) takes.
-    pub fn map_file(&self, image: usize, row: usize) -> Option<&str> {
-        let place = self.maps.places.get(image * self.rows.len() + row)?;
-        let file = self.maps.files.get(*place as usize)?;
-        (*place > 0).then_some(file)
-    }
-
-    /// Of how many images the map is kept under a method.
-    pub fn maps_kept(&self, row: usize) -> usize {
-        let images = 0..self.planned.len();
-        images
-            .filter(|&image| self.map_file(image, row).is_some())
-            .count()
-    }
-
-    /// From now on images are not done without the maps of the `asked` rows. Files that `is_there` does not know are forgotten.
-    pub(crate) fn keep_maps(&mut self, asked: Vec<bool>, is_there: impl Fn(usize, &str) -> bool) {
-        let rows = self.rows.len();
-        for at in 0..self.maps.places.len() {
-            let (image, row) = (at / rows, at % rows);
-            let is_lost = (self.map_file(image, row))
-                .is_some_and(|file| asked.get(row) == Some(&true) && !is_there(row, file));
-            if is_lost {
-                self.maps.places[at] = 0;
-            }
-        }
-        self.maps.asked = asked;
-        self.count();
-    }
-
-    /// The maps of images that could not be made are not asked for again by this process.
-    pub(crate) fn excuse_maps(&mut self, images: impl IntoIterator<Item = usize>, row: usize) {
-        let mut is_any = false;
-        for image in images {
-            if self.lacks_map(image, row) {
-                self.maps.open(self.planned.len() * self.rows.len());
-                self.maps.places[image * self.rows.len() + row] = EXCUSED;
-                is_any = true;
-            }
-        }
-        if is_any {
-            self.count();
-        }
     }
 
     /// Whether nothing is left to be done on an image.
@@ -602,8 +521,9 @@ impl Found {
         let Some(row) = place("method", &self.rows, &cell.method)? else {
             return Ok(());
         };
-        let file = cell.maps.as_ref().map(|name| self.file_of_maps(name));
-        let curves = (cell.curves.as_ref()).map(|name| self.file_of_curves(name));
+        let file = (cell.maps.as_ref()).map(|name| self.maps.file_of(name, self.seconds.len()));
+        let curves =
+            (cell.curves.as_ref()).map(|name| self.curves.file_of(name, self.values.len()));
         for found in &cell.rows {
             if found.values.len() != columns.len() {
                 return Err(format!(
@@ -642,13 +562,13 @@ impl Found {
                 };
                 self.values[index] = number;
                 if let (Some(file), Value::Number(_)) = (curves, value) {
-                    self.set_curves(place, file);
+                    self.curves.set(index, file);
                 }
                 let known = self.failures.remove(&place);
                 self.counts.failed[row] -= usize::from(known.is_some());
             }
             if let Some(file) = file {
-                self.maps.places[image * self.rows.len() + row] = file;
+                self.maps.set(image * self.rows.len() + row, file);
             }
             if !was_measured && self.is_measured(image, row) && self.is_wanted(image, row) {
                 self.counts.measured[image] += 1;
@@ -659,16 +579,6 @@ impl Found {
             }
         }
         Ok(())
-    }
-
-    /// The number of a file of maps.
-    fn file_of_maps(&mut self, name: &str) -> u32 {
-        self.maps.open(self.planned.len() * self.rows.len());
-        let files = &mut self.maps.files;
-        if files.last().is_none_or(|last| last != name) {
-            files.push(name.to_owned());
-        }
-        u32::try_from(files.len() - 1).unwrap_or(0)
     }
 }
 

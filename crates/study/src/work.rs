@@ -17,7 +17,7 @@ use elucid_vision::Photo;
 use ndarray::ArrayView2;
 
 use self::measure::Measured;
-use crate::curves::{self, KeptCurve};
+use crate::curves;
 use crate::data::Item;
 use crate::entries::Look;
 use crate::error::StudyError;
@@ -161,8 +161,6 @@ struct Work<'a> {
     networks: RandomNetworks,
     /// Maps that were kept before.
     shelf: RefCell<Shelf>,
-    /// Curves of the cell that is being measured.
-    curves: RefCell<Vec<KeptCurve>>,
     /// An image whose file was there when it was last looked for.
     there: Cell<Option<usize>>,
     /// Whether it was said that whoever looks on could not keep something.
@@ -232,7 +230,6 @@ impl<'a> Work<'a> {
             ready: ready.collect::<Result<_, _>>()?,
             networks: RandomNetworks::new(),
             shelf: RefCell::default(),
-            curves: RefCell::default(),
             there: Cell::new(None),
             has_complained: Cell::new(false),
         })
@@ -383,8 +380,7 @@ impl<'a> Work<'a> {
             }
         }
         let places = images.iter().map(|image| image.at);
-        folder.found.excuse_maps(places.clone(), row);
-        folder.found.excuse_curves(places, row);
+        folder.found.excuse(places, row);
         Ok(())
     }
 }

@@ -35,7 +35,7 @@ use crate::product::LANES;
 use crate::shared::Shared;
 use crate::threads::{vectorised, with_scratch};
 use crate::window::{Axis, Geometry};
-use crate::written::written;
+use crate::written::{apart, written};
 
 /// Elements of a window along an axis.
 const KERNEL: usize = 3;
@@ -325,8 +325,8 @@ impl On<'_> {
             };
             block.run(together);
         };
-        let (count, threads) = (job.groups * blocks, rayon::current_num_threads());
-        let apart = count - count % threads;
+        let count = job.groups * blocks;
+        let apart = apart(count);
         (0..apart).into_par_iter().for_each(|i| work(i, false));
         (apart..count).for_each(|i| work(i, true));
     }

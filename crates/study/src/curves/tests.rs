@@ -14,6 +14,7 @@ fn curve(image: usize, x: &[f32], y: &[f32]) -> KeptCurve {
 fn mean(curves: &[KeptCurve]) -> Vec<MeanPoint> {
     let mut sums = Sums::default();
     curves.iter().for_each(|curve| sums.widen(curve));
+    sums.settle();
     curves.iter().for_each(|curve| sums.add(curve));
     assert_eq!(sums.images, curves.len());
     sums.points().unwrap_or_default()

@@ -136,8 +136,7 @@ impl<'a> Work<'a> {
                 }
             }
             let gone = reasons.iter().map(|(at, ..)| *at);
-            folder.found.excuse_maps(gone.clone(), row);
-            folder.found.excuse_curves(gone, row);
+            folder.found.excuse(gone, row);
         }
         Ok(())
     }

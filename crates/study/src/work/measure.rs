@@ -49,15 +49,11 @@ impl Work<'_> {
             .methods
             .iter()
             .position(|known| known.name() == name);
-        let measured = match mine.map(|mine| &self.ready[mine]) {
-            Some(Ready::Method(ready)) => self.method(ready, asked, images, folder, watch)?,
-            Some(Ready::Maps(maps)) => self.foreign(maps, asked, images, folder, watch)?,
-            None => self.baseline(name, asked.1, images, folder)?,
-        };
-        Ok(Measured {
-            curves: self.curves.take(),
-            ..measured
-        })
+        match mine.map(|mine| &self.ready[mine]) {
+            Some(Ready::Method(ready)) => self.method(ready, asked, images, folder, watch),
+            Some(Ready::Maps(maps)) => self.foreign(maps, asked, images, folder, watch),
+            None => self.baseline(name, asked.1, images, folder),
+        }
     }
 
     /// Images under a method, whose maps are made unless they are kept.
@@ -91,8 +87,8 @@ impl Work<'_> {
                 values: self.method_values(
                     ready,
                     (image, [raw.view(), large.view()], None),
-                    asked,
-                    folder,
+                    (asked, folder),
+                    &mut measured.curves,
                     watch,
                 )?,
             });
@@ -127,8 +123,8 @@ impl Work<'_> {
                 let values = self.method_values(
                     ready,
                     (image, [raw, large], attribution),
-                    asked,
-                    folder,
+                    (asked, folder),
+                    &mut measured.curves,
                     watch,
                 )?;
                 if folder.found.keeps_map(asked.0) {
@@ -150,13 +146,14 @@ impl Work<'_> {
         &self,
         ready: &ReadyMethod<'_>,
         (image, maps, attribution): (&Loaded<'_>, Maps<'_>, Option<&Attribution>),
-        asked: Asked<'_>,
-        folder: &Folder,
+        (asked, folder): (Asked<'_>, &Folder),
+        curves: &mut Vec<KeptCurve>,
         watch: &mut dyn Watch,
     ) -> Result<Vec<Value>, Stopped> {
         let [raw, large] = &maps;
         let (raw, large) = (raw.reborrow(), large.reborrow());
-        let values = self.measure(image, large.reborrow(), (asked.1, folder), |case| {
+        let asked_of = (asked.1, folder);
+        let values = self.measure(image, large.reborrow(), asked_of, curves, |case| {
             let case = (case.raw_map(raw))
                 .attributor(&*ready.attributor)
                 .present(&*ready.present);
@@ -199,7 +196,8 @@ impl Work<'_> {
             let read = maps.maps(image.item.number, self.size());
             let row = match read {
                 Ok([raw, large]) => {
-                    let values = self.measure(image, large.view(), (asked.1, folder), |case| {
+                    let (asked_of, curves) = ((asked.1, folder), &mut measured.curves);
+                    let values = self.measure(image, large.view(), asked_of, curves, |case| {
                         Ok(case.raw_map(raw.view()))
                     })?;
                     self.show(
@@ -270,6 +268,7 @@ impl Work<'_> {
         image: &'c Loaded<'_>,
         map: ArrayView2<'c, f32>,
         (asked, folder): (&[usize], &Folder),
+        curves: &mut Vec<KeptCurve>,
         complete: impl FnOnce(Case<'c>) -> Result<Case<'c>, MetricError>,
     ) -> Result<Vec<Value>, Stopped> {
         let case = Case::new(self.study.model, &image.photo, self.class(image), map)
@@ -278,19 +277,21 @@ impl Work<'_> {
             .and_then(complete);
         let mut values = Vec::new();
         for &place in asked {
-            let Some(metric) = self.metric(&folder.found.metrics()[place]) else {
+            let name = &folder.found.metrics()[place];
+            let Some(metric) = self.metric(name) else {
                 continue;
             };
             let measured = match &case {
-                Ok(case) if folder.found.keeps_curves(place) => caught(|| {
-                    let traced = metric.trace(case).map_err(|e| e.to_string())?;
-                    let (number, name) = (image.item.number, &folder.found.metrics()[place]);
-                    let curves = traced.curves.iter();
-                    let kept =
-                        curves.filter_map(|(curve, of)| KeptCurve::new(number, name, curve, of));
-                    self.curves.borrow_mut().extend(kept);
-                    Ok(traced.outcome)
-                }),
+                Ok(case) if folder.found.keeps_curves(place) => {
+                    caught(|| metric.trace(case).map_err(|e| e.to_string())).map(|traced| {
+                        let number = image.item.number;
+                        let made = traced.curves.iter();
+                        curves.extend(
+                            made.filter_map(|(curve, of)| KeptCurve::new(number, name, curve, of)),
+                        );
+                        traced.outcome
+                    })
+                }
                 Ok(case) => caught(|| metric.measure(case).map_err(|e| e.to_string())),
                 Err(error) => Err(error.to_string()),
             };
@@ -362,23 +363,23 @@ impl Work<'_> {
         folder: &Folder,
     ) -> Result<Measured, Stopped> {
         let [height, width] = self.size();
-        let rows = images.iter().map(|image| {
+        let mut measured = Measured::default();
+        for image in images {
             // Every image has its own, wherever its shard and its batch begin.
             let seed = self.study.seed.wrapping_add(image.item.number as u64);
             let map = match name {
                 "centre" => baseline::centre(height, width),
                 _ => baseline::random(height, width, seed),
             };
-            Ok(RowRecord {
+            let curves = &mut measured.curves;
+            let values = self.measure(image, map.view(), (asked, folder), curves, Ok)?;
+            measured.rows.push(RowRecord {
                 image: image.item.number,
                 seconds: 0.0,
-                values: self.measure(image, map.view(), (asked, folder), Ok)?,
-            })
-        });
-        Ok(Measured {
-            rows: rows.collect::<Result<_, _>>()?,
-            ..Measured::default()
-        })
+                values,
+            });
+        }
+        Ok(measured)
     }
 }
 

@@ -91,15 +91,15 @@ pub fn write(
         .collect();
     let report = outcome.report(command, device, batch_size, seconds, names);
     let report = to_json(&Versioned::of(command, &report))? + "\n";
-    for (name, bytes) in [
-        (SUMMARY, outcome.csv().as_bytes()),
-        (TABLE, outcome.markdown().as_bytes()),
+    let (summary, table) = (outcome.csv(), outcome.markdown());
+    let drawn = drawn.iter().map(|(name, bytes)| (&**name, &**bytes));
+    // Last the report, which lists the others.
+    for (name, bytes) in drawn.chain([
+        (SUMMARY, summary.as_bytes()),
+        (TABLE, table.as_bytes()),
         (PAGE, page.as_slice()),
         (REPORT, report.as_bytes()),
-    ] {
-        elucid::render::file::write_atomically(folder.join(name), bytes)?;
-    }
-    for (name, bytes) in &drawn {
+    ]) {
         elucid::render::file::write_atomically(folder.join(name), bytes)?;
     }
     Ok(Written {
