@@ -29,7 +29,7 @@ most="${ELUCID_RESTARTS:-20}"
 # Slurm runs a copy of this script, from where nothing else lies beside it.
 folder="${ELUCID_DEPLOY:-$SLURM_SUBMIT_DIR/deploy}"
 out_of_time=
-"$folder/worker.sh" "$@" --resume --threads "${SLURM_CPUS_PER_TASK:-1}" &
+"$folder/worker.sh" "$@" -v --resume --threads "${SLURM_CPUS_PER_TASK:-1}" &
 worker=$!
 woken=
 trap 'woken=yes; kill -TERM "$worker"' TERM

@@ -20,4 +20,4 @@ out="$1"
 shift
 # The number is written out: SLURM_ARRAY_TASK_COUNT is another when single tasks are sent again.
 exec "${ELUCID:-elucid}" spritemap "$@" --shard "$SLURM_ARRAY_TASK_ID/16" --threads "${SLURM_CPUS_PER_TASK:-1}" \
-    --resume --out "$out/shard-$SLURM_ARRAY_TASK_ID"
+    -v --resume --out "$out/shard-$SLURM_ARRAY_TASK_ID"

@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tracing::{debug, info, warn};
 use ureq::Agent;
 use ureq::http::Response;
 use ureq::http::header::{CONTENT_RANGE, RANGE};
@@ -213,6 +214,7 @@ pub fn pull(
     };
     let _lock = pull.lock(&folder.join(format!("{}.lock", entry.file)))?;
     if pull.is_right(&path)? {
+        debug!(model = entry.name, path = %path.display(), "the file is there");
         return Ok(path);
     }
 
@@ -229,17 +231,27 @@ pub fn pull(
     let mut tried = Vec::new();
     let mut wrong_hash = None;
     for url in urls {
+        info!(model = entry.name, url, bytes = entry.bytes, "downloading");
+        let started = Instant::now();
         match pull.fetch_and_verify(&url) {
             Ok(()) => {
                 fs::rename(&pull.part, &path).map_err(|source| PullError::Io {
                     path: path.clone(),
                     source,
                 })?;
+                let elapsed_ms = started.elapsed().as_millis();
+                info!(model = entry.name, path = %path.display(), elapsed_ms, "downloaded");
                 return Ok(path);
             }
-            Err(Failure::Fatal(error @ PullError::WrongHash { .. })) => wrong_hash = Some(error),
+            Err(Failure::Fatal(error @ PullError::WrongHash { .. })) => {
+                warn!(model = entry.name, "{error}");
+                wrong_hash = Some(error);
+            }
             Err(Failure::Fatal(error)) => return Err(error),
-            Err(Failure::Address(reason) | Failure::Attempt(reason)) => tried.push((url, reason)),
+            Err(Failure::Address(reason) | Failure::Attempt(reason)) => {
+                warn!(model = entry.name, url, reason, "not downloaded");
+                tried.push((url, reason));
+            }
         }
     }
     Err(wrong_hash.unwrap_or(PullError::Unreachable {
@@ -367,6 +379,7 @@ impl Pull<'_> {
                     if barren >= self.options.attempts {
                         return Err(Failure::Attempt(reason));
                     }
+                    warn!(url, reason, "the download broke off, and is tried again");
                     self.report(self.part_length()?, Stage::Downloading)?;
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(MAX_BACKOFF);

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use elucid_graph::ImageBatch;
 use elucid_progress::{Progress, Reporter};
 use elucid_rules::Rules;
+use tracing::debug;
 
 use crate::attribution::Attribution;
 use crate::error::AttributionError;
@@ -91,7 +93,29 @@ pub trait Attributor: fmt::Debug + Send + Sync {
         images: &dyn ImageBatch,
         target: Target,
     ) -> Result<Attribution, AttributionError> {
-        self.explain(&Context::new(network, images, &target, self.setup())?)
+        let method = self.name();
+        let work = Context::new(network, images, &target, self.setup())?;
+        debug!(
+            method,
+            layer = work.layer(),
+            images = work.count(),
+            target = work.target(),
+            batch_size = work.batch_size(),
+            "begun"
+        );
+        let started = Instant::now();
+        let explained = self.explain(&work);
+        let elapsed_ms = started.elapsed().as_millis();
+        match &explained {
+            Ok(attribution) => debug!(
+                method,
+                elapsed_ms,
+                evaluations = ?attribution.evaluations(),
+                "done"
+            ),
+            Err(error) => debug!(method, elapsed_ms, %error, "failed"),
+        }
+        explained
     }
 }
 

@@ -10,6 +10,7 @@ use elucid_progress::Reporter;
 use elucid_rules::{RuleUse, Rules};
 use elucid_vision::Model;
 use ndarray::{Array, ArrayD, Axis, RemoveAxis};
+use tracing::trace;
 
 use crate::attributor::Setup;
 use crate::budget;
@@ -220,6 +221,7 @@ impl<'w> Context<'w> {
     ///
     /// [`AttributionError::Cancelled`] if it breaks.
     pub fn report(&self, done: usize, total: usize) -> Result<(), AttributionError> {
+        trace!(done, total, "batch");
         Ok(self.progress.report(done, total)?)
     }
 

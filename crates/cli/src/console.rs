@@ -2,11 +2,13 @@
 
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write};
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use elucid::attribution::Progress;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use tracing::{Level, enabled, info};
 
 use crate::error::CliError;
 use crate::schema::{Named, Versioned};
@@ -110,6 +112,15 @@ pub fn to_json(value: &impl Serialize) -> Result<String, CliError> {
         .map_err(|error| CliError::Failure(format!("cannot write JSON: {error}")))
 }
 
+/// All bars that are to be seen, so that whatever is written beside them puts them aside.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Writes a line to standard error, between bars.
+pub fn say(line: &str) {
+    // Nothing can be done when even this cannot be said.
+    let _ = BARS.suspend(|| writeln!(io::stderr(), "{}", printable(line)));
+}
+
 /// Standard error: remarks, and bars where a terminal shows them.
 #[derive(Debug, Clone, Copy)]
 pub struct Console {
@@ -122,11 +133,13 @@ impl Console {
         Self { quiet }
     }
 
-    /// A remark.
+    /// A remark: a line, or an event with its time where events are logged.
     pub fn note(&self, remark: impl AsRef<str>) {
-        if !self.quiet {
-            let remark = in_flags(remark.as_ref());
-            let _ = writeln!(io::stderr(), "{}", printable(&remark));
+        let remark = in_flags(remark.as_ref());
+        match enabled!(Level::INFO) {
+            _ if self.quiet => {}
+            true => info!("{remark}"),
+            false => say(&remark),
         }
     }
 
@@ -143,11 +156,11 @@ impl Console {
 
     fn bar(&self, label: &str, style: &str) -> ProgressBar {
         let visible = !self.quiet && io::stderr().is_terminal();
-        let target = match visible {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        let bar = match visible {
+            true => BARS.add(bar),
+            false => bar,
         };
-        let bar = ProgressBar::with_draw_target(None, target);
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style.progress_chars("=> "));
         }

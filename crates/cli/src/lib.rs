@@ -31,6 +31,7 @@ mod icons;
 mod images;
 mod interrupt;
 mod known;
+mod log;
 mod look;
 mod names;
 mod options;
@@ -48,7 +49,7 @@ use std::ffi::OsString;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use elucid::attribution::{Method, Methods};
 use elucid::metrics::{MetricInfo, Metrics};
 
@@ -59,6 +60,7 @@ use crate::commands::{
 };
 use crate::console::Output;
 use crate::error::CliError;
+use crate::log::{LogArgs, is_quiet};
 
 /// Explains what a vision network saw.
 #[derive(Debug, Parser)]
@@ -69,6 +71,9 @@ use crate::error::CliError;
     arg_required_else_help = true
 )]
 struct Cli {
+    #[command(flatten)]
+    log: LogArgs,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -165,7 +170,7 @@ impl Program {
         match study_file::expand(&Cli::command(), arguments) {
             Ok(arguments) => match study_file::written(&Cli::command(), &arguments) {
                 Ok(Some(text)) => print_text(&text),
-                Ok(None) => finish(Cli::try_parse_from(arguments)),
+                Ok(None) => finish(parse(arguments)),
                 Err(error) => error.finish(),
             },
             Err(error) => error.finish(),
@@ -182,11 +187,22 @@ fn print_text(text: &str) -> ExitCode {
     }
 }
 
-fn finish(parsed: Result<Cli, clap::Error>) -> ExitCode {
-    let cli = match parsed {
-        Ok(cli) => cli,
+/// What the arguments say, and whether quietly.
+fn parse(arguments: Vec<OsString>) -> Result<(Cli, bool), clap::Error> {
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let cli = Cli::from_arg_matches(&matches);
+    let cli = cli.map_err(|error| error.format(&mut Cli::command()))?;
+    Ok((cli, is_quiet(&matches)))
+}
+
+fn finish(parsed: Result<(Cli, bool), clap::Error>) -> ExitCode {
+    let (cli, is_quiet) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return error::refuse_arguments(&error),
     };
+    if let Err(error) = cli.log.start(is_quiet) {
+        return error.finish();
+    }
     // A bug still ends in one line and a failure, and whatever was being written is cleaned up.
     panic::set_hook(Box::new(|info| {
         error::print(&format!("internal error, which is a bug of elucid: {info}"));

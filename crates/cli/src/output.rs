@@ -10,6 +10,7 @@ use elucid::study::journal::JOURNAL;
 use ndarray::{ArrayBase, Data, Dimension};
 use ndarray_npy::WriteNpyExt;
 use serde::{Deserialize, Serialize};
+use tracing::info;
 
 use crate::console::to_json;
 use crate::error::CliError;
@@ -71,9 +72,11 @@ impl Destination {
         write(part.path())?;
         sync_tree(part.path()).map_err(cannot)?;
         match self.exists {
-            true => self.replace(part),
-            false => self.create(part).map_err(cannot),
+            true => self.replace(part)?,
+            false => self.create(part).map_err(cannot)?,
         }
+        info!(folder = %self.folder.display(), "results written");
+        Ok(())
     }
 
     /// A folder that nobody sees: beside one that is yet to be, and else in it, since what is beside it may be

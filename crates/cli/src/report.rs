@@ -10,6 +10,7 @@ use elucid::rules::{RuleUse, winograd};
 use elucid::vision::Guess;
 use elucid::vision::input::file_of;
 use serde::Serialize;
+use tracing::info;
 
 pub use elucid::study::{Build, HeadFacts, InputFacts, ModelFacts};
 
@@ -236,14 +237,14 @@ pub struct Clock(Vec<Step>);
 impl Clock {
     /// Does `work` and notes how long it took.
     pub fn time<T>(&mut self, step: impl Into<String>, work: impl FnOnce() -> T) -> T {
+        let step = step.into();
+        info!("{step}: begun");
         let start = Instant::now();
         let result = work();
         // Milliseconds: more digits would only look like knowledge.
         let seconds = (start.elapsed().as_secs_f64() * 1e3).round() / 1e3;
-        self.0.push(Step {
-            step: step.into(),
-            seconds,
-        });
+        info!(seconds, "{step}: done");
+        self.0.push(Step { step, seconds });
         result
     }
 

@@ -9,6 +9,7 @@ use elucid::prelude::*;
 use elucid::rules::winograd;
 use elucid::vision::Guess;
 use elucid::vision::input::decode_image;
+use tracing::{Level, debug, enabled};
 
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::Console;
@@ -37,8 +38,11 @@ impl Session {
         }
         let model = open_model(model, &device)?;
         console.note(format!("{} on {}", model.name(), device.description));
-        for remark in model.remarks() {
-            console.note(format!("note: {remark}"));
+        // Where they are not in the log already.
+        if !enabled!(target: "elucid_vision", Level::WARN) {
+            for remark in model.remarks() {
+                console.note(format!("note: {remark}"));
+            }
         }
         Ok(Self {
             model,
@@ -69,6 +73,7 @@ impl Session {
             }
             false => self.model.read_image(path)?,
         };
+        debug!(image = %images::name(path), "read and prepared");
         if let Some(remark) = photo.remark() {
             self.console
                 .note(format!("note: {}: {remark}", images::name(path)));

@@ -22,9 +22,11 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use elucid_models::sha256;
 use serde::{Deserialize, Serialize};
+use tracing::{debug, info};
 
 use crate::error::StudyError;
 use crate::facts::Build;
@@ -269,6 +271,7 @@ impl Writer {
                 opened => {
                     let file = opened.map_err(StudyError::file("write", &path))?;
                     sync_folder(&folder);
+                    info!(path = %path.display(), "journal begun");
                     let mut writer = Self { path, file };
                     writer.add(&Record::Session(session.clone()))?;
                     return Ok(writer);
@@ -281,8 +284,12 @@ impl Writer {
     /// Adds a record. When this returns, the disk has it.
     pub fn add(&mut self, record: &Record) -> Result<(), StudyError> {
         let line = record.line()?;
+        let started = Instant::now();
         let written = (self.file.write_all(line.as_bytes())).and_then(|()| self.file.sync_data());
-        written.map_err(StudyError::file("write", &self.path))
+        written.map_err(StudyError::file("write", &self.path))?;
+        let elapsed_ms = started.elapsed().as_millis();
+        debug!(bytes = line.len(), elapsed_ms, "record written and synced");
+        Ok(())
     }
 
     /// The file's name.

@@ -19,6 +19,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use tracing::{debug, info, trace, warn};
 
 use crate::error::StudyError;
 use crate::files::PASSING;
@@ -145,11 +146,16 @@ impl Beating {
     /// Writes every lease again, unless nothing went on for as long as `hung_after`.
     fn beat(&mut self, me: &Holder, hung_after: Duration) {
         if self.progress.elapsed() >= hung_after {
+            let hours = hung_after.as_secs() / 3600;
+            debug!(hours, "no heartbeat: nothing was finished for as long");
             return;
         }
-        for file in self.held.values_mut() {
+        for (block, file) in &mut self.held {
             // A heartbeat that fails is one that is not heard.
-            let _ = write(file, me);
+            match write(file, me) {
+                Ok(()) => trace!(block, "heartbeat"),
+                Err(error) => warn!(block, %error, "the heartbeat of a lease cannot be written"),
+            }
         }
     }
 }
@@ -192,9 +198,8 @@ impl Leases {
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(mut file) => {
                     write(&mut file, &self.me).map_err(StudyError::file("write", &path))?;
-                    let mut state = self.state();
-                    state.held.insert(block, file);
-                    state.progress = Instant::now();
+                    self.hold(block, file);
+                    info!(block, "lease taken");
                     return Ok(true);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -203,6 +208,14 @@ impl Leases {
             let now = self.now()?;
             match look(&path, block, &self.me, now, self.stale_after) {
                 Some(held) if held.is_stale => {
+                    let holder = held.holder.as_ref();
+                    warn!(
+                        block,
+                        host = holder.map(|holder| holder.host.as_str()),
+                        pid = holder.map(|holder| holder.pid),
+                        silent = held.silent.as_secs(),
+                        "a stale lease is taken away"
+                    );
                     // Others may find the same: whoever renames it first has removed it.
                     let aside = self.folder.join(format!(
                         "{block:06}-{}-{}.stale",
@@ -213,10 +226,19 @@ impl Leases {
                 }
                 // It was given back meanwhile.
                 None => {}
-                Some(_) => return Ok(false),
+                Some(_) => {
+                    trace!(block, "somebody else has the lease");
+                    return Ok(false);
+                }
             }
         }
         Ok(false)
+    }
+
+    fn hold(&self, block: usize, file: File) {
+        let mut state = self.state();
+        state.held.insert(block, file);
+        state.progress = Instant::now();
     }
 
     /// Something was finished: this process does not hang.
@@ -229,8 +251,23 @@ impl Leases {
         let held = self.state().held.remove(&block);
         // Where somebody took the lease for stale, the file is theirs.
         let path = self.path(block);
-        if held.is_some() && holder(&path).as_ref() == Some(&self.me) {
-            let _ = fs::remove_file(path);
+        if held.is_none() {
+            return;
+        }
+        match holder(&path) {
+            Some(holder) if holder == self.me => {
+                let _ = fs::remove_file(path);
+                info!(block, "lease given back");
+            }
+            other => {
+                let other = other.as_ref();
+                warn!(
+                    block,
+                    host = other.map(|holder| holder.host.as_str()),
+                    pid = other.map(|holder| holder.pid),
+                    "the lease was lost: what it was for may be measured twice"
+                );
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use elucid_attribution::{Attribution, Attributor, Progress};
 use elucid_metrics::{Present, RandomNetworks};
 use elucid_vision::Photo;
 use ndarray::ArrayView2;
+use tracing::{debug, info, warn};
 
 use self::measure::Measured;
 use crate::curves;
@@ -182,8 +183,12 @@ pub(crate) fn run(
     if begin.save_curves {
         folder.keep_curves(&study.curved())?;
     }
+    let [done, all] = folder.found.cells();
+    info!(folder = %path.display(), images = folder.found.planned().len(), done, all, "study begun");
     watch.begun(&folder.settings, &folder.found);
     let ended = work.run(&mut folder, watch)?;
+    let [done, all] = folder.found.cells();
+    info!(folder = %path.display(), ?ended, done, all, "study ended");
     let (settings, found) = folder.finish()?;
     if ended == Ended::Whole && found.seen().next().is_none() {
         let why = found.skipped().next().map(|(_, reason)| reason.to_owned());
@@ -263,7 +268,9 @@ impl<'a> Work<'a> {
                 continue;
             }
             if !has_waited {
-                watch.remark("", "others are measuring what is left; waiting for them");
+                let text = "others are measuring what is left; waiting for them";
+                info!("{text}");
+                watch.remark("", text);
                 has_waited = true;
             }
             self.wait(pause);
@@ -327,10 +334,36 @@ impl<'a> Work<'a> {
             }
             for (metrics, images) in lacking {
                 watch.cell(&name);
+                let first = images.first().map(|image| image.item.file.as_str());
+                let (method, count) = (name.as_str(), images.len());
+                debug!(
+                    method,
+                    images = count,
+                    first,
+                    metrics = metrics.len(),
+                    "cell begun"
+                );
+                let started = Instant::now();
                 let Ok(measured) = self.row((row, &metrics), &images, folder, watch) else {
+                    warn!(
+                        method,
+                        images = count,
+                        first,
+                        "asked to stop: the cell is dropped"
+                    );
                     return Ok(Err(Stopped));
                 };
+                let failed = measured.failed();
                 self.keep((row, &metrics), measured, &images, folder)?;
+                let elapsed_ms = started.elapsed().as_millis();
+                info!(
+                    method,
+                    images = count,
+                    first,
+                    failed,
+                    elapsed_ms,
+                    "cell done"
+                );
                 tell(folder, watch);
             }
         }
@@ -383,6 +416,12 @@ impl<'a> Work<'a> {
         folder.found.excuse(places, row);
         Ok(())
     }
+}
+
+/// Says something of a file, to whoever looks on and to whoever reads the log.
+fn remark(watch: &mut dyn Watch, file: &str, text: &str) {
+    warn!(file, "{text}");
+    watch.remark(file, text);
 }
 
 /// What `work` gives; a bug in it is a failure of what it works on.

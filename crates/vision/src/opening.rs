@@ -4,12 +4,14 @@ mod input;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use burn::tensor::Device;
 use elucid_graph::{BoundGraph, Graph, InputLayout, Limits};
 use elucid_models::{Embedded, Entry, Found, Labels, manifest};
 use elucid_onnx::Importer;
 use ndarray::ArrayD;
+use tracing::{info, warn};
 
 use crate::error::ModelError;
 use crate::head::{Asked, Probabilities, choose};
@@ -298,6 +300,7 @@ impl Opening {
         name: String,
         device: &Device,
     ) -> Result<Model, ModelError> {
+        let started = Instant::now();
         let sha256 = elucid_models::sha256::of_bytes(&bytes);
         let folder = path.and_then(Path::parent);
         let importer = Importer::new().folder(folder).limits(self.limits);
@@ -308,7 +311,17 @@ impl Opening {
             name,
             sha256,
         };
-        self.assemble(source, device, None)
+        let model = self.assemble(source, device, None)?;
+        info!(
+            model = model.name(),
+            file = %path.map_or("embedded or in memory".into(), |path| path.display().to_string()),
+            operators = model.bound().graph().nodes().len(),
+            parameters = model.bound().graph().parameters(),
+            input = ?model.input_spec().size(),
+            elapsed_ms = started.elapsed().as_millis(),
+            "opened"
+        );
+        Ok(model)
     }
 
     /// What is said of the head, here or by the manifest.
@@ -365,6 +378,9 @@ impl Opening {
                 "the file fixes a batch of one, and its images cannot be computed together: they \
                  run one at a time, whatever the batch size",
             ));
+        }
+        for remark in &remarks {
+            warn!(model = name, "{remark}");
         }
         let facts = Facts {
             spec,

@@ -8,6 +8,7 @@ use elucid::study::{
     self, Begin, Data, Ended, Expected, Explainer, ForeignMaps, Item, Part, Study,
 };
 use serde::Serialize;
+use tracing::warn;
 
 use crate::args::{GradientArgs, ModelArgs, RunArgs};
 use crate::console::{Output, table};
@@ -371,6 +372,7 @@ fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
     watching.finish();
     if ended == Ended::Stopped {
         let [done, all] = found.cells();
+        warn!(signal = interrupt.by(), "asked to end");
         return Err(CliError::Ended(
             TO_GO_ON,
             format!(

@@ -17,6 +17,7 @@ mod heads;
 mod json;
 mod killed;
 mod listed;
+mod logs;
 mod many_images;
 mod models;
 mod own_network;

@@ -4,6 +4,7 @@ mod job;
 mod lanes;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use elucid_attribution::Network;
 use elucid_graph::INPUT;
@@ -11,6 +12,7 @@ use elucid_progress::Reporter;
 use elucid_rules::{OpKind, RedirectedRelu, Rules};
 use elucid_vision::InputSpec;
 use ndarray::ArrayView2;
+use tracing::debug;
 
 use self::job::{Found, Input, Job};
 use self::lanes::lanes;
@@ -316,6 +318,14 @@ impl FeatureVis {
         let per_batch = if joint { images } else { self.batch_size };
         self.afford(network, spec.channels(), [images, per_batch])?;
         let batches = images.div_ceil(per_batch);
+        debug!(
+            pictures = images,
+            steps = self.steps,
+            ?layers,
+            batches,
+            "begun"
+        );
+        let started = Instant::now();
         let mut found = Found::default();
         for (i, seeds) in seeds.chunks(per_batch).enumerate() {
             let objectives = match joint {
@@ -350,6 +360,8 @@ impl FeatureVis {
             };
             parts.into_iter().for_each(|part| found.add(part));
         }
+        let elapsed_ms = started.elapsed().as_millis();
+        debug!(pictures = images, elapsed_ms, "done");
         names.dedup();
         let kept = self.keep.iter().zip(&found.kept);
         Ok(Visualisation {

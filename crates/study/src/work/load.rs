@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Instant;
 
 use elucid_vision::input::open_image;
 use elucid_vision::{HeadKind, Model, Photo, Scores};
+use tracing::debug;
 
-use super::{Loaded, Watch, Work, caught};
+use super::{Loaded, Watch, Work, caught, remark};
 use crate::boxes;
 use crate::data::Item;
 use crate::error::StudyError;
@@ -24,6 +26,7 @@ impl<'a> Work<'a> {
         watch: &mut dyn Watch,
     ) -> Result<Vec<Loaded<'a>>, StudyError> {
         let model = self.study.model;
+        let started = Instant::now();
         let mut read = Vec::new();
         let mut unread: Vec<(usize, String)> = Vec::new();
         for &at in places {
@@ -65,7 +68,7 @@ impl<'a> Work<'a> {
             let note = nothing_left.then(|| "the network sees nothing of the boxes".to_owned());
             if !was_seen(folder, at) {
                 if let Some(note) = &note {
-                    watch.remark(&item.file, note);
+                    remark(watch, &item.file, note);
                 }
                 records.push(record(
                     item,
@@ -90,7 +93,7 @@ impl<'a> Work<'a> {
         for (at, error) in new {
             let item = &self.study.items[at];
             let reason = format!("skipped: {error}");
-            watch.remark(&item.file, &reason);
+            remark(watch, &item.file, &reason);
             records.push(record(item, ImageState::Skipped(reason)));
         }
         records.sort_by_key(|record| record.image);
@@ -98,6 +101,11 @@ impl<'a> Work<'a> {
             folder.add(Record::Images(records))?;
         }
         self.give_up(&lost, folder, watch)?;
+        let elapsed_ms = started.elapsed().as_millis();
+        debug!(
+            images = loaded.len(),
+            elapsed_ms, "images read and classified"
+        );
         Ok(loaded)
     }
 
@@ -112,7 +120,7 @@ impl<'a> Work<'a> {
         for (at, error) in lost {
             let item = &self.study.items[*at];
             let reason = format!("cannot be read any more: {error}");
-            watch.remark(&item.file, &reason);
+            remark(watch, &item.file, &reason);
             reasons.push((*at, item.number, reason));
         }
         for (row, method) in folder.found.rows().to_vec().into_iter().enumerate() {

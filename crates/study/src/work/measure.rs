@@ -8,7 +8,7 @@ use elucid_metrics::{Case, Metric, MetricError, Outcome, baseline};
 use elucid_vision::Photo;
 use ndarray::{Array2, ArrayView2, Axis};
 
-use super::{Loaded, Ready, ReadyMethod, Shown, Stopped, Watch, Work, caught};
+use super::{Loaded, Ready, ReadyMethod, Shown, Stopped, Watch, Work, caught, remark};
 use crate::curves::KeptCurve;
 use crate::folder::Folder;
 use crate::foreign::ForeignMaps;
@@ -25,6 +25,16 @@ pub(super) struct Measured {
     pub maps: BTreeMap<usize, Array2<f32>>,
     /// Curves that are to be kept.
     pub curves: Vec<KeptCurve>,
+}
+
+impl Measured {
+    /// How many values failed.
+    pub fn failed(&self) -> usize {
+        let values = self.rows.iter().flat_map(|row| &row.values);
+        values
+            .filter(|value| matches!(value, Value::Failed(_)))
+            .count()
+    }
 }
 
 /// Which row and which metrics are asked for, as the folder's settings number them.
@@ -177,7 +187,11 @@ impl Work<'_> {
         let file = folder.found.map_file(image.at, row)?;
         let mut shelf = self.shelf.borrow_mut();
         let map = shelf.map(&folder.path, file, image.item.number, |error| {
-            watch.remark(&image.item.file, &format!("its map is made again: {error}"));
+            remark(
+                watch,
+                &image.item.file,
+                &format!("its map is made again: {error}"),
+            );
         });
         map.map(|map| map.to_owned())
     }
@@ -320,7 +334,7 @@ impl Work<'_> {
     ) {
         for value in values {
             if let Value::Failed(reason) = value {
-                watch.remark(&image.item.file, &format!("{name} failed: {reason}"));
+                remark(watch, &image.item.file, &format!("{name} failed: {reason}"));
             }
         }
         // With what was known before.
@@ -350,7 +364,7 @@ impl Work<'_> {
             && !self.has_complained.replace(true)
         {
             let text = format!("not everything that is shown could be kept: {error}");
-            watch.remark(&image.item.file, &text);
+            remark(watch, &image.item.file, &text);
         }
     }
 
@@ -391,7 +405,7 @@ fn failed(
     error: &str,
     watch: &mut dyn Watch,
 ) -> RowRecord {
-    watch.remark(&image.item.file, &format!("{name} failed: {error}"));
+    remark(watch, &image.item.file, &format!("{name} failed: {error}"));
     let failed = Value::Failed(format!("{name}: {error}"));
     RowRecord {
         image: image.item.number,

@@ -10,6 +10,7 @@ use elucid::render::ColorMap;
 use elucid::vision::Guess;
 use indicatif::ProgressBar;
 use ndarray::{Array2, Axis};
+use tracing::info;
 
 use super::run::Run;
 use super::{AttributeArgs, FailureFacts, MapFacts, ResultFacts};
@@ -305,6 +306,8 @@ impl<'w> Work<'w> {
             });
             match drawn {
                 Ok((attribution, drawn)) => {
+                    let evaluations = attribution.evaluations();
+                    info!(?evaluations, "{what}: gradients or scores of each image");
                     for photo in 0..self.photos.len() {
                         if !self.reached(&what, photo, &attribution) {
                             continue;

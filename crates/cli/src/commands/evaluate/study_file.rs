@@ -296,7 +296,10 @@ pub fn expand(program: &Command, arguments: Vec<OsString>) -> Result<Vec<OsStrin
 
 /// The command, where it is the one that these arguments are for.
 fn evaluates<'c>(program: &'c Command, arguments: &[OsString]) -> Option<&'c Command> {
-    match arguments.get(1) {
+    // Before it only flags of the program itself may stand, which take no values.
+    let mut words = arguments.iter().skip(1);
+    let first = words.find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    match first {
         Some(first) if first == COMMAND => program.find_subcommand(COMMAND),
         _ => None,
     }

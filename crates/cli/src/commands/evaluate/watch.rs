@@ -10,6 +10,7 @@ use elucid::metrics::Direction;
 use elucid::prelude::*;
 use elucid::study::{Control, Extremes, Found, Settings, Shown, Value, Watch};
 use indicatif::ProgressBar;
+use tracing::{Level, enabled};
 
 use super::examples;
 use super::tables::metrics;
@@ -112,10 +113,20 @@ impl Watch for Watching {
     }
 
     fn remark(&mut self, file: &str, text: &str) {
-        self.bar.suspend(|| match file {
-            "" => self.console.note(text),
-            file => self.console.note(format!("{file}: {text}")),
-        });
+        // Where it is not in the log already.
+        let (is_logged, text) = match file {
+            "" => (
+                enabled!(target: "elucid_study", Level::INFO),
+                text.to_owned(),
+            ),
+            file => (
+                enabled!(target: "elucid_study", Level::WARN),
+                format!("{file}: {text}"),
+            ),
+        };
+        if !is_logged {
+            self.console.note(text);
+        }
     }
 
     fn measured(&mut self, shown: &Shown<'_>) -> Result<(), String> {

@@ -217,6 +217,7 @@ impl Desk {
             .env("ELUCID_MODELS", self.path("models"))
             .env_remove("ELUCID_ASSETS")
             .env_remove("ELUCID_MODELS_URL")
+            .env_remove("RUST_LOG")
             .envs(self.variables.iter().map(|(k, v)| (k, v)));
         command
     }
