@@ -302,48 +302,6 @@ impl Picture {
         Ok(Picture { image })
     }
 
-    /// Pictures in rows of `columns` on white, `gap` pixels apart, each at the top left of its
-    /// place. Every place is as large as the largest picture.
-    ///
-    /// # Errors
-    ///
-    /// [`RenderError::Empty`] without pictures, [`RenderError::Parameter`] without columns,
-    /// [`RenderError::PictureTooLarge`].
-    pub fn contact_sheet<P: Borrow<Picture>>(
-        pictures: &[P],
-        columns: usize,
-        gap: usize,
-    ) -> Result<Self, RenderError> {
-        if columns == 0 {
-            return Err(RenderError::Parameter {
-                parameter: "the number of columns of a contact sheet",
-                value: columns.to_string(),
-                expected: "at least 1",
-            });
-        }
-        let columns = columns.min(pictures.len());
-        let largest = |side: fn(&Picture) -> usize| {
-            let sides = pictures.iter().map(|picture| side(picture.borrow()));
-            sides.max().unwrap_or(0)
-        };
-        let place = [largest(Picture::height), largest(Picture::width)];
-        let along = |count: usize, length: usize| {
-            let gaps = gap.saturating_mul(count.saturating_sub(1));
-            count.saturating_mul(length).saturating_add(gaps)
-        };
-        let rows = pictures.len().div_ceil(columns.max(1));
-        let (height, width) = (along(rows, place[0]), along(columns, place[1]));
-        check_size("the contact sheet", height, width)?;
-        let mut image = RgbImage::from_pixel(width as u32, height as u32, Rgb([255; 3]));
-        for (i, picture) in pictures.iter().enumerate() {
-            let top = (i / columns) * place[0].saturating_add(gap);
-            let left = (i % columns) * place[1].saturating_add(gap);
-            let picture = &picture.borrow().image;
-            image::imageops::replace(&mut image, picture, left as i64, top as i64);
-        }
-        Ok(Picture { image })
-    }
-
     /// The picture as a JPEG file of a quality from 1 to 100: about a fifth of the PNG for sprites
     /// and photographs, with errors that are seldom seen at 90.
     ///
@@ -619,26 +577,6 @@ mod tests {
             Err(RenderError::Empty { .. })
         ));
         assert!(Picture::beside(&[small, large], usize::MAX).is_err());
-    }
-
-    #[test]
-    fn contact_sheets_have_places_of_one_size() {
-        let pictures = [checkers(1, 2), checkers(3, 1), checkers(2, 2)];
-        let sheet = Picture::contact_sheet(&pictures, 2, 1).unwrap();
-        // Two columns of 2 and two rows of 3, one apart.
-        assert_eq!((sheet.height(), sheet.width()), (7, 5));
-        assert_eq!(sheet.pixel(0, 1), pictures[0].pixel(0, 1));
-        assert_eq!(sheet.pixel(2, 3), pictures[1].pixel(2, 0));
-        assert_eq!(sheet.pixel(5, 1), pictures[2].pixel(1, 1));
-        assert_eq!(sheet.pixel(6, 4), [255; 3]);
-        let wide = Picture::contact_sheet(&pictures, 9, 0).unwrap();
-        assert_eq!((wide.height(), wide.width()), (3, 6));
-        assert!(Picture::contact_sheet::<Picture>(&[], 2, 1).is_err());
-        assert!(Picture::contact_sheet(&pictures, 0, 1).is_err());
-        assert!(Picture::contact_sheet(&pictures, 2, usize::MAX).is_err());
-        // One picture has no gaps.
-        let one = Picture::contact_sheet(&pictures[..1], 2, usize::MAX).unwrap();
-        assert_eq!(one, pictures[0]);
     }
 
     #[test]

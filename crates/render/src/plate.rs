@@ -1,18 +1,15 @@
 //! Pictures in rows and columns, with names and bars that say what their colours mean: figures for papers and slides.
 //!
 //! [`Plate::svg`] has everything, names as text and pictures embedded, and needs no other file. [`Plate::picture`]
-//! is the same in pixels, without the names: programs for slides and papers set those in their own type. [`Plate::pdf`] is what
-//! LaTeX takes.
+//! is the same in pixels, and [`Plate::pdf`] what LaTeX takes.
 
 use std::fmt::Write;
-
-use ndarray::Array3;
 
 use crate::drawing::{Align, Drawing, Item, Text, fitting};
 use crate::page::data_uri;
 use crate::picture::check_size;
 use crate::plot::escape;
-use crate::{ColorMap, Interpolation, Picture, RenderError};
+use crate::{ColorMap, Picture, RenderError};
 
 /// Pictures get at least this many pixels along the shorter side.
 const SIDE: usize = 224;
@@ -195,6 +192,10 @@ impl Plate {
     ///
     /// As [`Plate::svg`].
     pub fn pdf(&self) -> Result<Vec<u8>, RenderError> {
+        self.drawing()?.pdf()
+    }
+
+    fn drawing(&self) -> Result<Drawing, RenderError> {
         let plan = self.plan([HEAD, SIDE_NAMES])?;
         let [height, width] = plan.size.map(|side| side as f64);
         let mut drawing = Drawing::new("", [width, height])?;
@@ -246,58 +247,17 @@ impl Plate {
                 }
             }
         }
-        drawing.pdf()
+        Ok(drawing)
     }
 
-    /// The plate in pixels on white, without the names.
+    /// The plate in pixels on white, two for each unit of the others, with the names in an even-spaced font that has the letters of
+    /// Western Europe; long names lose their end.
     ///
     /// # Errors
     ///
     /// As [`Plate::svg`].
     pub fn picture(&self) -> Result<Picture, RenderError> {
-        let plan = self.plan([0, 0])?;
-        let [height, width] = plan.size;
-        let mut pixels = Array3::from_elem((height, width, 3), u8::MAX);
-        let mut paint = |y: usize, x: usize, color: [u8; 3]| {
-            for (channel, value) in color.into_iter().enumerate() {
-                if let Some(pixel) = pixels.get_mut([y, x, channel]) {
-                    *pixel = value;
-                }
-            }
-        };
-        for (row, (_, cells)) in self.rows.iter().enumerate() {
-            let top = plan.tops[row];
-            for (column, cell) in cells.iter().enumerate() {
-                let left = plan.left(column);
-                if let Some(picture) = &cell.picture {
-                    let by = factor(picture);
-                    let (h, w) = (by * picture.height(), by * picture.width());
-                    let picture = picture.upsample(h, w, Interpolation::Bilinear)?;
-                    for y in 0..h {
-                        for x in 0..w {
-                            paint(top + y, left + x, picture.pixel(y, x));
-                        }
-                    }
-                }
-                let Some((colors, range)) = cell.bar else {
-                    continue;
-                };
-                let (bar, w) = (top + plan.place[0] + 4, plan.place[1]);
-                for x in 0..w {
-                    let color = colors.map(x as f32 / (w - 1).max(1) as f32);
-                    (0..BAR).for_each(|y| paint(bar + y, left + x, color));
-                }
-                for tick in ticks(range) {
-                    let length = tick.text.len() * ADVANCE;
-                    let at = (tick.at * w as f32) as usize;
-                    let from = at.saturating_sub(length * tick.align / 2);
-                    write_number(&tick.text, |y, x| {
-                        paint(bar + BAR + 5 + y, left + from + x, [29, 31, 33]);
-                    });
-                }
-            }
-        }
-        Picture::from_rgb(pixels.view())
+        self.drawing()?.picture()
     }
 
     fn cells(&self) -> impl Iterator<Item = &PlateCell> {
@@ -419,8 +379,8 @@ fn ticks([low, high]: [f32; 2]) -> Vec<Tick> {
     ticks
 }
 
-/// Three digits, of which none are needless.
-fn number(value: f32) -> String {
+/// A number in three digits, of which none are needless, as bars have it at their ends.
+pub fn number(value: f32) -> String {
     let size = value.abs();
     let text = match size {
         _ if value == 0.0 => return "0".to_owned(),
@@ -436,51 +396,10 @@ fn number(value: f32) -> String {
     }
 }
 
-/// How large a dot of a digit is, in pixels.
-const DOT: usize = 2;
-/// From one digit to the next.
-const ADVANCE: usize = 6 * DOT;
-
-/// Calls `dot` for every pixel of a number, `(row, column)` from its upper left.
-fn write_number(text: &str, mut dot: impl FnMut(usize, usize)) {
-    for (place, letter) in text.chars().enumerate() {
-        for (row, bits) in glyph(letter).into_iter().enumerate() {
-            for column in 0..5 {
-                if bits & (0b10000 >> column) == 0 {
-                    continue;
-                }
-                for y in 0..DOT {
-                    for x in 0..DOT {
-                        dot(row * DOT + y, place * ADVANCE + column * DOT + x);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Five dots in each of seven rows: what numbers are written with.
-fn glyph(letter: char) -> [u8; 7] {
-    match letter {
-        '0' => [0x0e, 0x11, 0x11, 0x11, 0x11, 0x11, 0x0e],
-        '1' => [0x04, 0x0c, 0x04, 0x04, 0x04, 0x04, 0x0e],
-        '2' => [0x0e, 0x11, 0x01, 0x06, 0x08, 0x10, 0x1f],
-        '3' => [0x0e, 0x11, 0x01, 0x06, 0x01, 0x11, 0x0e],
-        '4' => [0x02, 0x06, 0x0a, 0x12, 0x1f, 0x02, 0x02],
-        '5' => [0x1f, 0x10, 0x1e, 0x01, 0x01, 0x11, 0x0e],
-        '6' => [0x06, 0x08, 0x10, 0x1e, 0x11, 0x11, 0x0e],
-        '7' => [0x1f, 0x01, 0x02, 0x04, 0x08, 0x08, 0x08],
-        '8' => [0x0e, 0x11, 0x11, 0x0e, 0x11, 0x11, 0x0e],
-        '9' => [0x0e, 0x11, 0x11, 0x0f, 0x01, 0x02, 0x0c],
-        '-' => [0, 0, 0, 0x1f, 0, 0, 0],
-        '.' => [0, 0, 0, 0, 0, 0x0c, 0x0c],
-        'e' => [0, 0, 0x0e, 0x11, 0x1f, 0x10, 0x0e],
-        _ => [0; 7],
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use ndarray::Array3;
+
     use super::*;
 
     fn picture(height: usize, width: usize) -> Picture {
@@ -501,11 +420,6 @@ mod tests {
             (-3.4e7, "-3.4e7"),
         ] {
             assert_eq!(number(value), text);
-            // Every letter has dots.
-            let mut dots = 0;
-            write_number(text, |_, _| dots += 1);
-            assert!(dots > 0);
-            assert!(text.chars().all(|letter| glyph(letter) != [0; 7]));
         }
     }
 
@@ -525,15 +439,25 @@ mod tests {
             .row("first", [PlateCell::new(picture(100, 150)), bar])
             .row("second", [PlateCell::absent(), PlateCell::absent()]);
         let drawn = plate.picture().unwrap();
-        // Enlarged three times; a bar in the first row alone.
-        let height = 3 * GAP + 2 * 300 + 4 + BAR + NUMBERS;
-        assert_eq!([drawn.height(), drawn.width()], [height, 3 * GAP + 2 * 450]);
-        assert_eq!(drawn.pixel(GAP, GAP), [90; 3]);
-        assert_eq!(drawn.pixel(GAP - 1, GAP), [255; 3]);
-        let y = GAP + 300 + 4;
-        assert_eq!(drawn.pixel(y, 2 * GAP + 450), [0; 3]);
-        assert_eq!(drawn.pixel(y, 2 * GAP + 899), [255; 3]);
-        assert_eq!(drawn.pixel(y, GAP), [255; 3], "the photograph has none");
+        // Enlarged three times, with two pixels for a unit; a bar in the first row alone.
+        let (top, left) = (GAP + HEAD, GAP + SIDE_NAMES);
+        let height = top + 2 * (300 + GAP) + 4 + BAR + NUMBERS;
+        let width = left + 2 * (450 + GAP);
+        assert_eq!([drawn.height(), drawn.width()], [2 * height, 2 * width]);
+        let at = |y: usize, x: usize| drawn.pixel(2 * y, 2 * x);
+        assert_eq!(at(top, left), [90; 3]);
+        assert_eq!(at(top - 1, left), [255; 3]);
+        let y = top + 300 + 4;
+        assert_eq!(at(y, left + GAP + 450), [0; 3]);
+        assert_eq!(at(y, left + GAP + 899), [254; 3]);
+        assert_eq!(at(y, left), [255; 3], "the photograph has none");
+        // The names of a column above it, and of a row beside it.
+        let has_ink = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
+            rows.clone()
+                .any(|y| columns.clone().any(|x| at(y, x)[0] < 90))
+        };
+        assert!(has_ink(GAP..top, left + GAP + 450..left + GAP + 900));
+        assert!(has_ink(top..top + 300, GAP..left));
 
         let svg = plate.svg().unwrap();
         for part in ["a &lt;b&gt;", "second", "url(#bar-gray)", ">1</text>"] {

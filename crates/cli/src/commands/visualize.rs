@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use elucid::prelude::*;
+use elucid::render::ContactSheet;
+use elucid::render::plate::number;
 use ndarray::Array2;
 use serde::Serialize;
 
@@ -27,9 +29,6 @@ const COMMAND: &str = "visualize";
 const SHEET: &str = "contact_sheet.png";
 /// What the objectives were worth at each step.
 const VALUES: &str = "values.npy";
-
-/// White between the pictures of the contact sheet, in pixels.
-const GAP: usize = 4;
 
 #[derive(Debug, Args)]
 pub struct VisualizeArgs {
@@ -132,7 +131,8 @@ pub fn run(args: &VisualizeArgs) -> Result<(), CliError> {
     }
 
     let mut files = Files::default();
-    let pictures = clock.time("draw", || draw(&subjects.each, &made, &mut files))?;
+    let title = format!("{}, {}", model.name(), subjects.layer.name());
+    let pictures = clock.time("draw", || draw(&title, &subjects.each, &made, &mut files))?;
     let report = Report {
         run: RunFacts::of(COMMAND, &session),
         layer: LayerFacts::of(subjects.layer, &session.model)?,
@@ -159,11 +159,12 @@ pub fn run(args: &VisualizeArgs) -> Result<(), CliError> {
 
 /// Adds the files.
 fn draw(
+    title: &str,
     subjects: &[Subject],
     made: &Visualisation,
     files: &mut Files,
 ) -> Result<Vec<PictureFacts>, CliError> {
-    let mut pictures = Vec::with_capacity(subjects.len());
+    let mut sheet = ContactSheet::new(title);
     let mut facts = Vec::with_capacity(subjects.len());
     for (i, subject) in subjects.iter().enumerate() {
         let (Some(bytes), values) = (made.bytes(i), &made.values()[i]) else {
@@ -172,19 +173,20 @@ fn draw(
         let picture = Picture::from_rgb(bytes.view())?;
         let file = format!("{}.png", subject.slug());
         files.add(file.clone(), picture.to_png_bytes()?);
-        pictures.push(picture);
+        let last_value = values.last().copied().unwrap_or(f32::NAN);
+        let value = format!("value {}", number(last_value));
+        sheet = sheet.picture(picture, subject.lines().into_iter().chain([value]));
         facts.push(PictureFacts {
             file,
             subject: subject.clone(),
             objective: made.objectives()[i].clone(),
             seed: made.seeds()[i],
             first_value: values.first().copied().unwrap_or(f32::NAN),
-            last_value: values.last().copied().unwrap_or(f32::NAN),
+            last_value,
         });
     }
-    let columns = (1..).find(|n| n * n >= pictures.len()).unwrap_or(1);
-    let sheet = Picture::contact_sheet(&pictures, columns, GAP)?;
-    files.add(SHEET, sheet.to_png_bytes()?);
+    let columns = (1..).find(|n| n * n >= facts.len()).unwrap_or(1);
+    files.add(SHEET, sheet.draw(columns)?.to_png_bytes()?);
     let series = made.values();
     let steps = series.iter().map(Vec::len).min().unwrap_or(0);
     let values = Array2::from_shape_fn((series.len(), steps), |(i, step)| series[i][step]);

@@ -73,10 +73,13 @@ fn channels_become_pictures_a_sheet_and_a_report() {
     assert_eq!(desk.listing("new/out"), listed);
     assert_eq!(desk.listing("new"), ["out"]);
 
-    // Two columns, four pixels apart.
+    // Two columns, below a title, with two lines of words for each.
     let sheet = png(&desk, "new/out/contact_sheet.png");
-    assert_eq!((sheet.height(), sheet.width()), (68, 68));
-    for (name, [top, left]) in names.iter().zip([[0, 0], [0, 36], [36, 0], [36, 36]]) {
+    let (down, across) = (32 + 40 + 8, 120 + 8);
+    assert_eq!(sheet.height(), 32 + 2 * down);
+    assert!(sheet.width() >= 8 + 2 * across, "{}", sheet.width());
+    for (i, name) in names.iter().enumerate() {
+        let (top, left) = (32 + (i / 2) * down, 8 + (i % 2) * across);
         let picture = png(&desk, &format!("new/out/{name}"));
         for (y, x) in [(0, 0), (13, 20), (31, 31)] {
             assert_eq!(

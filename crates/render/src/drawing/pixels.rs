@@ -115,6 +115,7 @@ impl Canvas {
 
     fn write(&mut self, text: &Text) {
         let height = match text.size {
+            size if size < 10.0 => RasterHeight::Size16,
             size if size < 14.0 => RasterHeight::Size24,
             _ => RasterHeight::Size32,
         };

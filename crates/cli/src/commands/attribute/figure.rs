@@ -8,7 +8,7 @@ use super::run::Run;
 
 /// With names as text.
 pub const DRAWING: &str = "figure.svg";
-/// In pixels, without the names.
+/// In pixels, for slides.
 const PICTURE: &str = "figure.png";
 /// For papers.
 const DOCUMENT: &str = "figure.pdf";

@@ -31,6 +31,15 @@ impl Subject {
         }
     }
 
+    /// What a contact sheet says of it.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Channel(number) => vec![format!("channel {number}")],
+            Self::Direction(number) => vec![format!("direction {number}")],
+            Self::Class { index, label } => vec![format!("class {index}"), label.clone()],
+        }
+    }
+
     /// The file's name, without its extension.
     pub fn slug(&self) -> String {
         match self {
