@@ -16,6 +16,8 @@ Quantus wraps networks of PyTorch and TensorFlow only; what wraps them is replac
 
 import json
 import warnings
+from copy import copy
+from itertools import cycle
 from pathlib import Path
 from unittest import mock
 
@@ -47,6 +49,16 @@ class Network:
     def __init__(self, random):
         self.first = sixteenths(random, (PIXELS, HIDDEN), -1, 1)
         self.second = sixteenths(random, (HIDDEN, CLASSES), -1, 1)
+        # Stage by stage, from the scores down.
+        self.random_weights = []
+
+    def with_weights(self, weights):
+        """The network with these weights, those of both layers one after the other."""
+        other = copy(self)
+        weights = np.array(weights, dtype=np.float32).astype(np.float64)
+        first, second = np.split(weights, [self.first.size])
+        other.first, other.second = first.reshape(self.first.shape), second.reshape(self.second.shape)
+        return other
 
     def hidden(self, images):
         return images.reshape(len(images), -1) @ self.first
@@ -82,7 +94,9 @@ class Wrapped(ModelInterface):
         return {}
 
     def get_random_layer_generator(self, order="top_down", seed=42):
-        return iter(())
+        assert order == "top_down"
+        for stage, weights in enumerate(self.model.random_weights):
+            yield f"stage {stage}", self.model.with_weights(weights)
 
     def add_mean_shift_to_first_layer(self, input_shift, shape):
         raise NotImplementedError
@@ -92,7 +106,7 @@ class Wrapped(ModelInterface):
 
     @property
     def random_layer_generator_length(self):
-        return 0
+        return len(self.model.random_weights)
 
 
 def wrap(model, channel_first, softmax, device=None, model_predict_kwargs=None):
@@ -123,7 +137,7 @@ class Evaluation:
         self.found = {}
 
     def each(self, name, make, softmax=False, maps=None, **kwargs):
-        """The number, or numbers, of each case."""
+        """The number, or numbers, of each case; of layers, their mean without that of the trained network."""
         maps = self.maps if maps is None else maps
         numbers = []
         for case in range(CASES):
@@ -140,6 +154,9 @@ class Evaluation:
                 batch_size=1,
                 **kwargs,
             )
+            if isinstance(found, dict):
+                assert found.pop("original")
+                found = np.mean(list(found.values()))
             found = np.asarray(found, dtype=np.float64)
             assert found.size, name
             numbers.append(found.ravel().tolist() if found.size > 1 else found.item())
@@ -151,11 +168,32 @@ class Evaluation:
             images = self.draws[name]
             self.each(name, lambda case: make(Played(order(images[case]))), **kwargs)
 
+    def smooth(self, name, make, noise=0.1, **kwargs):
+        """The same of a metric whose explanations are means over what Elucid has drawn and, as the last, the image itself."""
+
+        def metric_of(case):
+            image, drawn = self.images[case], np.array(self.draws[name][case], dtype=np.float32)
+            changes = (drawn.astype(np.float64).reshape(-1, *image.shape) - image) / (noise * np.ptp(image))
+            metric = make(case, nr_samples=len(drawn) + 1, noise_magnitude=noise)
+            played = cycle(changes)
+
+            def measure(**arguments):
+                # Without maps it makes smooth ones to compare with; it explains by what Quantus has built in, and nothing else.
+                with (
+                    mock.patch("numpy.random.randn", lambda *shape: next(played).reshape(shape)),
+                    mock.patch.object(quantus, "explain", products),
+                ):
+                    return metric(**{**arguments, "a_batch": None})
+
+            return measure
+
+        self.each(name, metric_of, **kwargs)
+
 
 def evaluate(e):
     plain = dict(normalise=False, disable_warnings=True, display_progressbar=False, return_aggregate=False)
     absolute = np.abs(e.maps)
-    fixed = lambda metric, **options: lambda case: metric(**{**plain, **options})
+    fixed = lambda metric, **options: lambda case, **more: metric(**{**plain, **options, **more})
 
     e.each("AUC", fixed(quantus.AUC))
     e.each("TopKIntersection", fixed(quantus.TopKIntersection, k=7))
@@ -248,6 +286,13 @@ def evaluate(e):
         maps=moved,
         **explained,
     )
+    e.network.random_weights = e.draws.get("weights", [[]])[0]
+    if e.network.random_weights:
+        assert all(weights == e.network.random_weights for weights in e.draws["weights"])
+        top_down = dict(layer_order="top_down")
+        e.each("MPRT", fixed(quantus.MPRT, abs=False, **top_down), maps=moved, **explained)
+        e.each("EfficientMPRT", fixed(quantus.EfficientMPRT, **top_down), softmax=True, maps=moved, **explained)
+        e.smooth("SmoothMPRT", fixed(quantus.SmoothMPRT, abs=False, **top_down), **explained)
 
 
 MONOTONICITY_SAMPLES = 3

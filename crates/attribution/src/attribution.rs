@@ -117,6 +117,26 @@ impl Attribution {
         self
     }
 
+    /// The same with other values, such as a mean over changed images, shaped as those that it has. What they should add up to and
+    /// how sure they are is no longer stated.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributionError::ReadBack`] for values of another shape, [`AttributionError::NotFinite`] for those that are no numbers.
+    pub fn with_values(mut self, values: ArrayD<f32>) -> Result<Self, AttributionError> {
+        if values.shape() != self.0.values.shape() {
+            return Err(AttributionError::ReadBack {
+                expected: self.0.values.shape().to_vec(),
+                got: values.shape().to_vec(),
+            });
+        }
+        self.0.values = values;
+        self.0.completeness = Vec::new();
+        self.0.standard_errors = None;
+        self.check_finite()?;
+        Ok(self)
+    }
+
     /// `values` is `[N, ...]` and shaped like the layer of `work`.
     pub(crate) fn new(
         method: &dyn Attributor,

@@ -164,7 +164,7 @@ impl<'a> Case<'a> {
     }
 
     /// Where networks with random weights are kept for other images of this network, so that
-    /// [`ParameterRandomisation`](crate::ParameterRandomisation) makes them once.
+    /// [`ParameterRandomisation`](crate::ParameterRandomisation) and its further forms make them once.
     pub fn networks<'b>(self, networks: &'b RandomNetworks) -> Case<'b>
     where
         'a: 'b,
@@ -403,9 +403,13 @@ impl<'a> Case<'a> {
             true => self.target(),
             false => Target::class(class),
         };
-        let attribution = self.method()?.attribute(network, image, target)?;
+        self.shown(&self.method()?.attribute(network, image, target)?)
+    }
+
+    /// The map of an attribution at the size of the image.
+    pub(crate) fn shown(&self, attribution: &Attribution) -> Result<Array2<f32>, Halt> {
         let map = match self.present {
-            Some(present) => present(&attribution)?,
+            Some(present) => present(attribution)?,
             None => {
                 let maps = attribution.map()?.upsampled();
                 match maps.maps().is_empty() {

@@ -255,6 +255,9 @@ pub enum NotApplicable {
     /// The map, or the attribution, is zero everywhere.
     #[error("the explanation is zero everywhere")]
     Zero,
+    /// The map has one value only, of whose complexity there is no share.
+    #[error("the map is the same everywhere")]
+    ConstantMap,
     /// The image has one value only, so that it has no scale to perturb it by.
     #[error("the image is constant")]
     ConstantImage,

@@ -1,6 +1,6 @@
 //! Explanations of images near a case's own.
 
-use elucid_attribution::{Attribution, Random, images_together};
+use elucid_attribution::{Attribution, Network, Random, images_together};
 use elucid_graph::LOGITS;
 use ndarray::ArrayViewD;
 
@@ -31,12 +31,24 @@ impl Neighbours {
         &self,
         case: &Case<'_>,
         scored: bool,
+        change: impl FnMut(f32) -> f32,
+        take: impl FnMut(Neighbour<'_>) -> Result<(), Halt>,
+    ) -> Result<(), Halt> {
+        self.explain_on(case.network, case, scored, change, take)
+    }
+
+    /// The same with explanations of another network; scores are of the case's own.
+    pub fn explain_on(
+        &self,
+        network: &dyn Network,
+        case: &Case<'_>,
+        scored: bool,
         mut change: impl FnMut(f32) -> f32,
         mut take: impl FnMut(Neighbour<'_>) -> Result<(), Halt>,
     ) -> Result<(), Halt> {
         let method = case.method()?;
-        let logits = case.network.layer(LOGITS)?;
-        let together = images_together(case.network, &logits, case.image.dims(), self.batch_size);
+        let logits = network.layer(LOGITS)?;
+        let together = images_together(network, &logits, case.image.dims(), self.batch_size);
         let probe = match scored {
             true => Some(Probe::new(case, together)?),
             false => None,
@@ -53,7 +65,7 @@ impl Neighbours {
                 Some(probe) => probe.logits_of(images.clone())?.into_iter().collect(),
                 None => Vec::new(),
             };
-            let explained = method.attribute(case.network, &images, case.target())?;
+            let explained = method.attribute(network, &images, case.target())?;
             let mut scores = scores.chunks(scores.len().div_ceil(rows).max(1));
             let each = pixels.chunks(case.pixels.len());
             for (pixels, attribution) in each.zip(explained.values().outer_iter()) {

@@ -51,6 +51,8 @@ pub const METRICS: &[&MetricInfo] = &[
     relative_stability::METRICS[1],
     adcc::METRICS[1],
     &randomisation::METRIC,
+    &randomisation::smooth::METRIC,
+    &randomisation::efficient::METRIC,
     &randomisation::RANDOM_LOGIT,
     &completeness::METRIC,
     &sparseness::METRIC,

@@ -4,11 +4,12 @@ use burn::tensor::Tensor;
 use elucid_metrics::pixel_flipping::Filling;
 use elucid_metrics::{
     AttributionLocalisation, AverageDrop, Case, Configurable, Configuration, Direction,
-    EffectiveComplexity, FaithfulnessCorrelation, FaithfulnessEstimate, Hidden, Infidelity,
-    InformationCurve, InsertionDeletion, Irof, LipschitzEstimate, Localisation, METRICS, Metric,
-    MetricError, MetricInfo, MetricOptions, Metrics, Monotonicity, MonotonicityCorrelation, Needs,
-    Outcome, ParameterRandomisation, PixelFlipping, Pointing, RandomLogit, RelativeStability, Road,
-    SensitivityAverage, SensitivityMax, SensitivityN, Ties, TopK, metric, options,
+    EffectiveComplexity, EfficientRandomisation, FaithfulnessCorrelation, FaithfulnessEstimate,
+    Hidden, Infidelity, InformationCurve, InsertionDeletion, Irof, LipschitzEstimate, Localisation,
+    METRICS, Metric, MetricError, MetricInfo, MetricOptions, Metrics, Monotonicity,
+    MonotonicityCorrelation, Needs, Outcome, ParameterRandomisation, PixelFlipping, Pointing,
+    RandomLogit, RelativeStability, Road, SensitivityAverage, SensitivityMax, SensitivityN,
+    SmoothRandomisation, Ties, TopK, metric, options,
 };
 use elucid_testkit::tensor;
 use ndarray::array;
@@ -68,7 +69,8 @@ fn every_option_that_is_set_is_stated() {
         for option in info.options {
             let word = words.iter().find(|(name, _)| *name == option.name);
             let value = match (option.name, info.name) {
-                ("similarity", "mprt") => "ssim",
+                ("similarity", "mprt" | "smooth-mprt") => "ssim",
+                ("order", "mprt" | "smooth-mprt") => "bottom-up",
                 ("similarity", _) => "spearman",
                 ("normalised", "lipschitz") => "false",
                 ("report", "monotonicity") => "share",
@@ -136,8 +138,13 @@ fn defaults_are_those_of_the_built_metric() {
         ),
         (
             Box::new(ParameterRandomisation::spearman()),
-            "similarity spearman, stages all",
+            "order top-down, similarity spearman, stages all",
         ),
+        (
+            Box::new(SmoothRandomisation::spearman()),
+            "noise 0.1, order top-down, samples 50, similarity spearman, stages all",
+        ),
+        (Box::new(EfficientRandomisation::new()), "bins 100"),
         (
             Box::new(AttributionLocalisation::new()),
             "relevance absolute, weighted false",
@@ -272,6 +279,11 @@ fn ranges_are_checked_when_a_metric_is_built() {
         ("sensitivity-max:samples=0", "1 or more"),
         ("mprt:stages=0", "is 0, expected all, or 1 or more"),
         ("mprt:stages=few", "\"few\", expected all"),
+        ("mprt:order=inside-out", "top-down or bottom-up"),
+        ("smooth-mprt:samples=0", "1 or more"),
+        ("smooth-mprt:noise=-0.1", "0 or more"),
+        ("efficient-mprt:bins=0", "from 1 to 65536"),
+        ("efficient-mprt:bins=65537", "from 1 to 65536"),
         ("random-logit:similarity=l2", "spearman or ssim"),
         ("top-k-intersection:k=0", "1 or more"),
         (

@@ -12,6 +12,7 @@ mod information;
 mod localising;
 mod names;
 mod quantus;
+mod randomised;
 mod refused;
 mod robustness;
 mod squeezenet;

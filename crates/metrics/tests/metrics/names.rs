@@ -113,6 +113,8 @@ fn metrics_by_the_names_that_quantus_has() {
         ("Complexity", "complexity"),
         ("EffectiveComplexity", "effective-complexity"),
         ("MPRT", "mprt"),
+        ("SmoothMPRT", "smooth-mprt"),
+        ("EfficientMPRT", "efficient-mprt"),
         ("RandomLogit", "random-logit"),
         ("Completeness", "completeness"),
         ("MuFidelity", "mu-fidelity"),

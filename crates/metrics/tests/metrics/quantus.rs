@@ -8,21 +8,20 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-use burn::tensor::{Tensor, activation};
 use elucid_attribution::{LinearApproximation, Superpixels};
 use elucid_metrics::pixel_flipping::Filling;
 use elucid_metrics::{
-    AttributionLocalisation, Case, Complexity, EffectiveComplexity, FaithfulnessCorrelation,
-    FaithfulnessEstimate, Hidden, Irof, LipschitzEstimate, LocalisationAuc, MassAccuracy, Metric,
-    Monotonicity, MonotonicityCorrelation, PixelFlipping, Pointing, RandomLogit, RankAccuracy,
-    RelativeStability, Scale, SensitivityAverage, SensitivityMax, Sparseness, TopK,
+    AttributionLocalisation, Case, Complexity, EffectiveComplexity, EfficientRandomisation,
+    FaithfulnessCorrelation, FaithfulnessEstimate, Hidden, Irof, LipschitzEstimate,
+    LocalisationAuc, MassAccuracy, Metric, Monotonicity, MonotonicityCorrelation,
+    ParameterRandomisation, PixelFlipping, Pointing, RandomLogit, RankAccuracy, RelativeStability,
+    Scale, SensitivityAverage, SensitivityMax, SmoothRandomisation, Sparseness, TopK,
 };
 use ndarray::{Array2, Axis};
 use serde_json::Value;
 
-use crate::common::{tensor, value};
+use crate::common::{Asked, TwoLayers, tensor, value};
 
 /// Largest difference allowed, absolute or in proportion to the number, whichever is larger.
 const TOLERANCE: f64 = 1e-6;
@@ -69,19 +68,15 @@ impl Arrays {
     }
 
     /// Two layers with a ReLU in between.
-    fn network(&self) -> impl Fn(Tensor<4>) -> Tensor<2> + use<> {
-        let pixels = self.side * self.side;
-        let matrix = |values: Vec<f32>, rows: usize| -> Tensor<2> {
+    fn network(&self) -> TwoLayers {
+        let matrix = |name: &str, rows: usize| {
+            let values = singles(&self.json[name]);
             let columns = values.len() / rows;
-            tensor(values, [1, 1, rows, columns]).reshape([rows, columns])
+            Array2::from_shape_vec((rows, columns), values).unwrap()
         };
-        let first = matrix(singles(&self.json["first"]), pixels);
-        let hidden = first.dims()[1];
-        let second = matrix(singles(&self.json["second"]), hidden);
-        move |images: Tensor<4>| {
-            let images: Tensor<2> = images.flatten(1, 3);
-            activation::relu(images.matmul(first.clone())).matmul(second.clone())
-        }
+        let first = matrix("first", self.side * self.side);
+        let second = matrix("second", first.ncols());
+        TwoLayers::new(first, second)
     }
 
     /// Measures each case by `with`.
@@ -89,37 +84,23 @@ impl Arrays {
         self.each_recorded(with).0
     }
 
-    /// The same, and which images the network has seen of each case, each once, but for the image itself.
-    fn each_recorded<T>(
-        &self,
-        mut with: impl FnMut(Case<'_>) -> T,
-    ) -> (Vec<T>, Vec<Vec<Vec<f32>>>) {
-        let network = self.network();
+    /// The same, and what the network was asked for in each case; of the images, all but the image itself.
+    fn each_recorded<T>(&self, mut with: impl FnMut(Case<'_>) -> T) -> (Vec<T>, Vec<Asked>) {
         let method = LinearApproximation::at_input();
         let mut recorded = Vec::new();
         let measured = (0..self.cases()).map(|number| {
-            let seen = Mutex::new(Vec::<Vec<f32>>::new());
-            let recording = |images: Tensor<4>| {
-                let pixels: Vec<f32> = images.clone().into_data().iter::<f32>().collect();
-                let mut seen = seen.lock().unwrap();
-                for image in pixels.chunks(self.side * self.side) {
-                    if !seen.iter().any(|known| known == image) {
-                        seen.push(image.to_vec());
-                    }
-                }
-                network(images)
-            };
+            let network = self.network();
             let own = singles(&self.json["images"][number]);
             let image = tensor(own.clone(), [1, 1, self.side, self.side]);
             let (map, mask) = (self.plane("maps", number), self.plane("masks", number));
             let mask = mask.mapv(|v| v > 0.0);
             let class = self.json["classes"][number].as_u64().unwrap() as usize;
-            let case = Case::new(&recording, &image, class, map.view()).unwrap();
+            let case = Case::new(&network, &image, class, map.view()).unwrap();
             let case = case.mask(mask.view()).unwrap().attributor(&method);
             let measured = with(case.identity(number as u64));
-            let mut seen = seen.into_inner().unwrap();
-            seen.retain(|image| *image != own);
-            recorded.push(seen);
+            let mut asked = std::mem::take(&mut *network.asked.lock().unwrap());
+            asked.images.retain(|image| *image != own);
+            recorded.push(asked);
             measured
         });
         let measured = measured.collect();
@@ -271,7 +252,8 @@ fn drawing(arrays: &Arrays) -> (Vec<Row>, BTreeMap<&'static str, Draws>) {
     let mut rows = Vec::new();
     let mut add = |theirs, ours, note, metric: &dyn Metric, sets: bool| {
         let measure = |case: Case<'_>| vec![value(metric.measure(&case).unwrap())];
-        let (found, mut drawn) = arrays.each_recorded(measure);
+        let (found, asked) = arrays.each_recorded(measure);
+        let mut drawn: Draws = asked.into_iter().map(|asked| asked.images).collect();
         if sets {
             for image in drawn.iter_mut().flatten() {
                 let hidden = image.iter().enumerate().filter(|(_, v)| **v == 0.0);
@@ -341,6 +323,27 @@ fn drawing(arrays: &Arrays) -> (Vec<Row>, BTreeMap<&'static str, Draws>) {
         &stability(RelativeStability::output()),
         false,
     );
+    let mut cascade = |theirs, ours, note, metric: &dyn Metric| {
+        let measure = |case: Case<'_>| vec![value(metric.measure(&case).unwrap())];
+        let (found, asked) = arrays.each_recorded(measure);
+        let drawn = asked.iter().map(|asked| asked.weights.clone());
+        draws.insert("weights", drawn.collect());
+        let drawn = asked.into_iter().map(|asked| asked.images);
+        draws.insert(theirs, drawn.collect());
+        rows.push(Row {
+            theirs,
+            ours,
+            note,
+            found,
+        });
+    };
+    let note = "of the same random weights, the mean over the layers without the trained network";
+    let smooth = SmoothRandomisation::spearman().samples(4);
+    cascade("MPRT", "mprt", note, &ParameterRandomisation::spearman());
+    cascade("SmoothMPRT", "smooth-mprt", note, &smooth);
+    let note = "of the same random weights";
+    let efficient = EfficientRandomisation::new();
+    cascade("EfficientMPRT", "efficient-mprt", note, &efficient);
     (rows, draws)
 }
 
@@ -472,5 +475,6 @@ What has the same name and another definition:
 - **RelativeInputStability, RelativeOutputStability.** Quantus has no number as soon as one sample changes the best guess; here such
   samples are left out.
 - **RandomLogit, SSIM.** Quantus takes the range of both maps together for that of the values; here each is scaled first.
-- **MPRT.** Quantus draws weights from PyTorch's initial distributions.
+- **MPRT, SmoothMPRT, EfficientMPRT.** Quantus draws weights from PyTorch's initial distributions. The mean over the layers counts the
+  trained network, and SmoothMPRT takes absolute values of mean explanations, unless told otherwise.
 ";

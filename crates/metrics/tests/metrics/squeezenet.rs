@@ -14,7 +14,7 @@ use elucid_graph::Activation;
 use elucid_metrics::{
     Case, Completeness, Infidelity, InsertionDeletion, METRICS, Metric, MetricOptions,
     NotApplicable, Outcome, ParameterRandomisation, PixelFlipping, RandomLogit, RandomNetworks,
-    Road, SensitivityMax, baseline,
+    Road, SensitivityMax, SmoothRandomisation, baseline,
 };
 use elucid_models::photographs;
 use elucid_rules::Rules;
@@ -225,6 +225,7 @@ fn quick(metric: &str) -> MetricOptions {
         "sic" | "aic" => &[("percentages", "5+30")],
         "sensitivity-average" | "lipschitz" => &[("samples", "3")],
         "relative-input-stability" | "relative-output-stability" => &[("samples", "3")],
+        "smooth-mprt" => &[("samples", "3"), ("stages", "2")],
         _ => &[],
     };
     let options = options.iter();
@@ -344,7 +345,8 @@ fn each_image_meets_random_numbers_of_its_own() {
     let method = Gradient::at_input();
     let (photo, class, found) = explained(&method);
     let map = map_of(&found);
-    let metrics: [&dyn Metric; 4] = [
+    let metrics: [&dyn Metric; 5] = [
+        &SmoothRandomisation::spearman().samples(2).at_most(1),
         &RandomLogit::spearman(),
         &SensitivityMax::new().samples(1),
         &Infidelity::noise(0.003).samples(2),
