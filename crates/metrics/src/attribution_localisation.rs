@@ -54,10 +54,9 @@ impl AttributionLocalisation {
     }
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
-        let map = case.finite_map()?;
-        let mask = case.true_pixels()?;
+        let (values, object) = case.told_apart()?;
         let (mut on, mut all, mut pixels) = (0.0, 0.0, 0.0);
-        for (&value, &inside) in map.iter().zip(&mask) {
+        for (&value, inside) in values.iter().zip(object) {
             let value = f64::from(match self.relevance {
                 Relevance::Absolute => value.abs(),
                 Relevance::Positive => value.max(0.0),
@@ -69,7 +68,7 @@ impl AttributionLocalisation {
             }
         }
         match (all > 0.0, self.weighted, self.relevance) {
-            (true, true, _) => Ok(on / all * map.len() as f64 / pixels),
+            (true, true, _) => Ok(on / all * values.len() as f64 / pixels),
             (true, false, _) => Ok(on / all),
             (false, _, Relevance::Absolute) => Err(NotApplicable::Zero.into()),
             (false, _, Relevance::Positive) => Err(NotApplicable::NothingPositive.into()),

@@ -25,12 +25,10 @@ pub struct LocalisationAuc;
 
 impl LocalisationAuc {
     fn area(case: &Case<'_>) -> Result<f64, Halt> {
-        let map = case.finite_map()?;
-        let mask = case.true_pixels()?;
-        let values: Vec<f32> = map.iter().copied().collect();
+        let (values, object) = case.told_apart()?;
         // From 0 for the largest value.
         let ranks = ranks(&values);
-        let inside = ranks.iter().zip(&mask).filter(|(_, inside)| **inside);
+        let inside = ranks.iter().zip(&object).filter(|(_, inside)| **inside);
         let (n, sum) = inside.fold((0.0, 0.0), |(n, sum), (rank, _)| (n + 1.0, sum + rank));
         let others = values.len() as f64 - n;
         match others > 0.0 {

@@ -106,7 +106,7 @@ impl<'a> Case<'a> {
             explained: None,
             map,
             raw: None,
-            truth: Truth::Unknown,
+            truth: Truth::default(),
             attribution: None,
             attributor: None,
             present: None,
@@ -204,7 +204,7 @@ impl<'a> Case<'a> {
 
     /// Where the objects of the class are: `[xmin, ymin, xmax, ymax]` in pixels of the image as the
     /// network sees it, half-open, so that `[0, 0, W, H]` is all of it and `xmax - xmin` a width.
-    /// Boxes are cut at the image's edge. None at all leaves the place unknown.
+    /// Boxes are cut at the image's edge. None at all leaves the place to a [`mask`](Self::mask), or unknown.
     ///
     /// A pixel belongs to a box if its centre, half a pixel from its corner, does; a box between
     /// the centres has the pixel that its own centre lies in.
@@ -213,15 +213,12 @@ impl<'a> Case<'a> {
     ///
     /// [`MetricError::Box`] for one without area, outside of the image, or not of numbers.
     pub fn boxes(mut self, boxes: &[[f32; 4]]) -> Result<Self, MetricError> {
-        let boxes = region::clip(boxes, self.size())?;
-        self.truth = match boxes.is_empty() {
-            true => Truth::Unknown,
-            false => Truth::Boxes(boxes),
-        };
+        self.truth.boxes = region::clip(boxes, self.size())?;
         Ok(self)
     }
 
-    /// Where the object is, as a mask `[H, W]`; instead of boxes.
+    /// Where the object is, as a mask `[H, W]`. It says which pixels belong to the object, whatever boxes there are; the boxes count
+    /// where boxes are compared, the tight one around the mask where there are none.
     ///
     /// # Errors
     ///
@@ -231,10 +228,25 @@ impl<'a> Case<'a> {
         'a: 'b,
     {
         self.check_size("mask", mask.dim())?;
-        Ok(Case {
-            truth: Truth::Mask(mask),
-            ..self.shorten()
-        })
+        let mut case = self.shorten();
+        case.truth.mask = Some(mask);
+        Ok(case)
+    }
+
+    /// Pixels `[H, W]` of which nobody says whether they belong to the object, such as the outlines that VOC calls void: metrics that
+    /// ask where the object is look at the others only.
+    ///
+    /// # Errors
+    ///
+    /// [`MetricError::Size`] for a mask of another size.
+    pub fn ignoring<'b>(self, ignored: ArrayView2<'b, bool>) -> Result<Case<'b>, MetricError>
+    where
+        'a: 'b,
+    {
+        self.check_size("mask", ignored.dim())?;
+        let mut case = self.shorten();
+        case.truth.ignored = Some(ignored);
+        Ok(case)
     }
 
     /// What the map was made from: an attribution of this image alone.
@@ -336,24 +348,32 @@ impl<'a> Case<'a> {
     ///
     /// [`NotApplicable`] where that is not known, or no pixel does.
     pub fn true_pixels(&self) -> Result<Array2<bool>, NotApplicable> {
-        let mask = self.truth.mask(self.size())?;
-        match mask.iter().any(|&inside| inside) {
-            true => Ok(mask),
-            false => Err(NotApplicable::EmptyMask),
-        }
+        self.truth.pixels(self.size())
     }
 
-    /// The boxes around the objects, `[xmin, ymin, xmax, ymax]` in pixels.
+    /// Whether a pixel, `(y, x)`, counts: whether it is not [ignored](Self::ignoring).
+    pub(crate) fn counts(&self, at: (usize, usize)) -> bool {
+        self.truth.counts(at)
+    }
+
+    /// The map's values at the pixels that count, and which of these belong to the object, of which there is one at least.
+    pub(crate) fn told_apart(&self) -> Result<(Vec<f32>, Vec<bool>), NotApplicable> {
+        let map = self.finite_map()?;
+        let object = self.true_pixels()?;
+        let pixels = map.indexed_iter().zip(&object);
+        let counted = pixels.filter(|((at, _), _)| self.counts(*at));
+        Ok(counted
+            .map(|((_, &value), &inside)| (value, inside))
+            .unzip())
+    }
+
+    /// The boxes around the objects, `[xmin, ymin, xmax, ymax]` in pixels; of a mask alone, the one around it.
     ///
     /// # Errors
     ///
     /// [`NotApplicable`] where there are none.
-    pub fn true_boxes(&self) -> Result<&[[f32; 4]], NotApplicable> {
-        match &self.truth {
-            Truth::Boxes(boxes) => Ok(boxes),
-            Truth::Mask(_) => Err(NotApplicable::NoBoxes),
-            Truth::Unknown => Err(NotApplicable::NoTruth),
-        }
+    pub fn true_boxes(&self) -> Result<Vec<[f32; 4]>, NotApplicable> {
+        self.truth.boxes(self.size())
     }
 
     /// What is explained: the class, unless [`Case::explains`] has said otherwise.

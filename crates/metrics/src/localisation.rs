@@ -34,7 +34,7 @@
 //!
 //! Others differ: Grad-CAM's paper keeps 15 % of the largest value and takes the largest connected
 //! part, CAM's 20 %, both after resizing; the ILSVRC challenge counts an image as wrong if its class
-//! is wrong too, which is not asked here.
+//! is wrong too, which is not asked here. Where a mask is known and no box, the true box is the tight one around it.
 
 use elucid_attribution::{Configurable, Saliency};
 use ndarray::{Array2, ArrayView2, Axis};

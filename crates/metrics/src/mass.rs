@@ -20,11 +20,9 @@
 //! A map with nothing above zero has no mass: not applicable. Pixels that tie at the last rank each
 //! count with the same share, so that a constant map's rank accuracy is chance, `|G|` out of all.
 
-use ndarray::ArrayView2;
-
 use crate::case::Case;
 use crate::metric::{Halt, NotApplicable, info, measures};
-use crate::order::descending;
+use crate::order::descending_of;
 use crate::table::MetricInfo;
 
 /// The share of the relevance that lies on the object.
@@ -37,10 +35,9 @@ pub struct RankAccuracy;
 
 impl MassAccuracy {
     fn share(case: &Case<'_>) -> Result<f64, Halt> {
-        let map = case.finite_map()?;
-        let mask = case.true_pixels()?;
+        let (values, object) = case.told_apart()?;
         let (mut on, mut all) = (0.0, 0.0);
-        for (&value, &inside) in map.iter().zip(&mask) {
+        for (value, inside) in values.into_iter().zip(object) {
             let value = f64::from(value.max(0.0));
             all += value;
             if inside {
@@ -56,24 +53,18 @@ impl MassAccuracy {
 
 impl RankAccuracy {
     fn share(case: &Case<'_>) -> Result<f64, Halt> {
-        let map = case.finite_map()?;
-        let mask = case.true_pixels()?;
-        let count = mask.iter().filter(|&&inside| inside).count();
-        Ok(on_object_of_largest(map, mask.view(), count) / count as f64)
+        let (values, object) = case.told_apart()?;
+        let count = object.iter().filter(|&&inside| inside).count();
+        Ok(on_object_of_largest(&values, &object, count) / count as f64)
     }
 }
 
-/// How many of the `count` largest values of a map lie on the object, of which there is one at least; those that tie at the
+/// How many of the `count` largest values lie on the object, of which there is one at least; those that tie at the
 /// last place each with the same share.
-pub(crate) fn on_object_of_largest(
-    map: ArrayView2<'_, f32>,
-    mask: ArrayView2<'_, bool>,
-    count: usize,
-) -> f64 {
-    let values: Vec<f32> = map.iter().copied().collect();
-    let last = values[descending(map)[count - 1]];
+pub(crate) fn on_object_of_largest(values: &[f32], object: &[bool], count: usize) -> f64 {
+    let last = values[descending_of(values)[count - 1]];
     let (mut above, mut above_inside, mut tied, mut tied_inside) = (0, 0, 0, 0);
-    for (&value, &inside) in values.iter().zip(&mask) {
+    for (&value, &inside) in values.iter().zip(object) {
         if value > last {
             above += 1;
             above_inside += usize::from(inside);

@@ -264,9 +264,6 @@ pub enum NotApplicable {
     /// Neither boxes nor a mask.
     #[error("it is not known where the object is: no boxes and no mask")]
     NoTruth,
-    /// A mask where boxes are needed.
-    #[error("there are no boxes")]
-    NoBoxes,
     /// The boxes or the mask leave nothing out, or have no pixel.
     #[error("the mask has no pixel")]
     EmptyMask,

@@ -65,13 +65,13 @@ impl Pointing {
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
         let map = case.finite_map()?;
         let mask = case.true_pixels()?;
-        let largest = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let is_constant = map.len() > 1 && map.iter().all(|value| *value == largest);
+        let counted = || map.indexed_iter().filter(|(at, _)| case.counts(*at));
+        let largest = counted().fold(f32::NEG_INFINITY, |most, (_, value)| most.max(*value));
+        let is_constant = counted().nth(1).is_some() && counted().all(|(_, v)| *v == largest);
         if is_constant && self.ties == Ties::First {
             return Ok(0.0);
         }
-        let peaks = map
-            .indexed_iter()
+        let peaks = counted()
             .filter(|(_, value)| **value == largest)
             .map(|(at, _)| at);
         let peaks: Vec<_> = match self.ties {

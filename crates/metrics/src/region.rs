@@ -5,12 +5,14 @@ use ndarray::{Array2, ArrayView2, s};
 use crate::error::MetricError;
 use crate::metric::NotApplicable;
 
-/// Where the object is.
-#[derive(Debug, Clone)]
-pub(crate) enum Truth<'a> {
-    Unknown,
-    Boxes(Vec<[f32; 4]>),
-    Mask(ArrayView2<'a, bool>),
+/// Where the object is, as far as that is known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Truth<'a> {
+    /// None at all where there are none.
+    pub boxes: Vec<[f32; 4]>,
+    pub mask: Option<ArrayView2<'a, bool>>,
+    /// Pixels that are neither the object nor its surroundings.
+    pub ignored: Option<ArrayView2<'a, bool>>,
 }
 
 impl<'a> Truth<'a> {
@@ -18,26 +20,54 @@ impl<'a> Truth<'a> {
     where
         'a: 'b,
     {
-        match self {
-            Self::Unknown => Truth::Unknown,
-            Self::Boxes(boxes) => Truth::Boxes(boxes),
-            Self::Mask(mask) => Truth::Mask(mask.reborrow()),
+        Truth {
+            boxes: self.boxes,
+            mask: self.mask.map(|mask| mask.reborrow()),
+            ignored: self.ignored.map(|ignored| ignored.reborrow()),
         }
     }
 
-    pub fn mask(&self, [height, width]: [usize; 2]) -> Result<Array2<bool>, NotApplicable> {
-        match self {
-            Self::Unknown => Err(NotApplicable::NoTruth),
-            Self::Mask(mask) => Ok(mask.to_owned()),
-            Self::Boxes(boxes) => {
-                let mut mask = Array2::from_elem((height, width), false);
-                for &[x0, y0, x1, y1] in boxes {
+    /// The pixels of the mask, else those of the boxes; one at least.
+    pub fn pixels(&self, [height, width]: [usize; 2]) -> Result<Array2<bool>, NotApplicable> {
+        let mut pixels = match &self.mask {
+            Some(mask) => mask.to_owned(),
+            None if self.boxes.is_empty() => return Err(NotApplicable::NoTruth),
+            None => {
+                let mut pixels = Array2::from_elem((height, width), false);
+                for &[x0, y0, x1, y1] in &self.boxes {
                     let (columns, rows) = (inside(x0, x1, width), inside(y0, y1, height));
-                    mask.slice_mut(s![rows, columns]).fill(true);
+                    pixels.slice_mut(s![rows, columns]).fill(true);
                 }
-                Ok(mask)
+                pixels
             }
+        };
+        if let Some(ignored) = &self.ignored {
+            pixels.zip_mut_with(ignored, |inside, ignored| *inside &= !ignored);
         }
+        match pixels.iter().any(|&inside| inside) {
+            true => Ok(pixels),
+            false => Err(NotApplicable::EmptyMask),
+        }
+    }
+
+    /// The boxes, else the tight one around the mask.
+    pub fn boxes(&self, size: [usize; 2]) -> Result<Vec<[f32; 4]>, NotApplicable> {
+        if !self.boxes.is_empty() {
+            return Ok(self.boxes.clone());
+        }
+        let pixels = self.pixels(size)?;
+        let mut tight = [f32::INFINITY, f32::INFINITY, 0.0, 0.0];
+        for ((y, x), _) in pixels.indexed_iter().filter(|(_, inside)| **inside) {
+            let [x0, y0, x1, y1] = tight;
+            let (x, y) = (x as f32, y as f32);
+            tight = [x0.min(x), y0.min(y), x1.max(x + 1.0), y1.max(y + 1.0)];
+        }
+        Ok(vec![tight])
+    }
+
+    /// Whether a pixel counts at all.
+    pub fn counts(&self, at: (usize, usize)) -> bool {
+        !self.ignored.as_ref().is_some_and(|ignored| ignored[at])
     }
 }
 

@@ -42,13 +42,12 @@ impl TopK {
     }
 
     fn run(&self, case: &Case<'_>) -> Result<f64, Halt> {
-        let map = case.finite_map()?;
-        let mask = case.true_pixels()?;
-        let k = self.k.min(map.len());
-        let share = on_object_of_largest(map, mask.view(), k) / k as f64;
-        let object = mask.iter().filter(|&&inside| inside).count();
+        let (values, object) = case.told_apart()?;
+        let k = self.k.min(values.len());
+        let share = on_object_of_largest(&values, &object, k) / k as f64;
+        let object = object.iter().filter(|&&inside| inside).count();
         Ok(match self.concept {
-            true => share * map.len() as f64 / object as f64,
+            true => share * values.len() as f64 / object as f64,
             false => share,
         })
     }

@@ -1,6 +1,9 @@
-//! Boxes in the pixels that the network sees.
+//! Boxes and masks in the pixels that the network sees.
 
 use elucid_vision::input::{InputSpec, Resize};
+use ndarray::Array2;
+
+use crate::masks::Part;
 
 /// Where `boxes` of a picture lie in the network's input: resized as the picture, moved as the crop
 /// or the padding moves it, and cut at the edge. Boxes of which nothing is left are left out.
@@ -12,10 +15,7 @@ pub fn seen(
     size: Option<[f32; 2]>,
     boxes: &[[f32; 4]],
 ) -> Vec<[f32; 4]> {
-    let input = spec.size().map(|side| side as u32);
-    let across = Axis::new(spec, picture, [input[1], input[0]]);
-    let [w, h] = picture;
-    let down = Axis::new(spec, [h, w], input);
+    let [across, down] = Axis::both(spec, picture);
     let [width, height] = size.map_or(picture.map(f64::from), |size| size.map(f64::from));
     let cut = |&[x0, y0, x1, y1]: &[f32; 4]| {
         let [x0, x1] = [x0, x1].map(|x| across.seen(f64::from(x) / width));
@@ -23,6 +23,23 @@ pub fn seen(
         (x0 < x1 && y0 < y1).then_some([x0, y0, x1, y1])
     };
     boxes.iter().filter_map(cut).collect()
+}
+
+/// What each pixel of the network's input belongs to: what the pixel of the picture does in which its centre lies. Outside of the
+/// picture there is no object.
+pub(crate) fn seen_parts(spec: &InputSpec, parts: &Array2<Part>) -> Array2<Part> {
+    let (height, width) = parts.dim();
+    let [across, down] = Axis::both(spec, [width as u32, height as u32]);
+    let [rows, columns] = spec.size();
+    let [across, down] = [(across, columns, width), (down, rows, height)].map(
+        |(axis, length, side)| -> Vec<Option<usize>> {
+            (0..length).map(|at| axis.pixel(at, side)).collect()
+        },
+    );
+    Array2::from_shape_fn((rows, columns), |(y, x)| match (down[y], across[x]) {
+        (Some(y), Some(x)) => parts[[y, x]],
+        _ => Part::Rest,
+    })
 }
 
 /// One side of a picture in the input.
@@ -36,6 +53,15 @@ struct Axis {
 }
 
 impl Axis {
+    /// The sides of a picture of this width and height: across and down.
+    fn both(spec: &InputSpec, [w, h]: [u32; 2]) -> [Self; 2] {
+        let [height, width] = spec.size().map(|side| side as u32);
+        [
+            Self::new(spec, [w, h], [width, height]),
+            Self::new(spec, [h, w], [height, width]),
+        ]
+    }
+
     /// `picture` and `input` are this side's length and the other's.
     fn new(spec: &InputSpec, picture: [u32; 2], input: [u32; 2]) -> Self {
         let ([side, other], [length, length_other]) = (picture, input);
@@ -61,6 +87,13 @@ impl Axis {
             start: start as f64,
             length: f64::from(length),
         }
+    }
+
+    /// In which pixel of the picture's `side` the centre of a pixel of the input lies.
+    fn pixel(&self, at: usize, side: usize) -> Option<usize> {
+        let share = (at as f64 + 0.5 - self.start) / self.resized;
+        let is_inside = (0.0..1.0).contains(&share);
+        is_inside.then(|| ((share * side as f64) as usize).min(side - 1))
     }
 
     /// Where a place, as a share of the picture's side, lies in the input.
@@ -116,6 +149,40 @@ mod tests {
             }
         }
         assert_eq!(checked, 32);
+    }
+
+    /// A mask lies where the box around it does, whatever becomes of the picture.
+    #[test]
+    fn masks_lie_where_their_boxes_do() {
+        for [w, h] in [[300, 200], [101, 403], [37, 20]] {
+            let [x0, y0, x1, y1] = [w / 3, h / 4, w - w / 5, h / 2];
+            let parts = Array2::from_shape_fn((h, w), |(y, x)| match (x, y) {
+                _ if (x0..x1).contains(&x) && (y0..y1).contains(&y) => Part::Object,
+                (0, _) => Part::Void,
+                _ => Part::Rest,
+            });
+            for resize in ["squash", "pad", "crop:256", "crop:224"] {
+                for size in [[224, 224], [224, 160]] {
+                    let spec = InputSpec::default().with_size(size).unwrap();
+                    let spec = spec.with_resize(resize.parse().unwrap()).unwrap();
+                    let given = [[x0, y0, x1, y1].map(|v| v as f32)];
+                    let [left, top, right, bottom] =
+                        seen(&spec, [w as u32, h as u32], None, &given)[0];
+                    let found = seen_parts(&spec, &parts);
+                    assert_eq!(found.dim(), (size[0], size[1]));
+                    for ((y, x), &part) in found.indexed_iter() {
+                        let (x, y) = (x as f32 + 0.5, y as f32 + 0.5);
+                        let inside = left < x && x < right && top < y && y < bottom;
+                        let edges = [left - x, right - x, top - y, bottom - y];
+                        // Rounding decides on the edge itself.
+                        if edges.iter().all(|edge| edge.abs() > 1e-3) {
+                            let what = format!("{w} x {h}, {resize}, {size:?}: {x} {y}");
+                            assert_eq!(part == Part::Object, inside, "{what}");
+                        }
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,9 @@ use elucid_vision::input::is_picture;
 use elucid_vision::{Model, ModelError};
 
 use crate::error::StudyError;
+use crate::masks::Mask;
 use crate::settings::DataFacts;
+use crate::stored::Stored;
 
 mod coco;
 mod xml;
@@ -31,16 +33,38 @@ pub struct Item {
     /// As the data name it.
     pub file: String,
     /// Where it lies.
-    pub path: PathBuf,
+    pub stored: Stored,
     /// The label.
     pub class: usize,
+    /// The label as the data name it.
+    pub label: String,
     /// `[xmin, ymin, xmax, ymax]`, in pixels of `size`.
     pub boxes: Vec<[f32; 4]>,
     /// Width and height that the boxes are of, where that is not the file's own size.
     pub size: Option<[f32; 2]>,
+    /// Which objects of the picture they are, from 1, where the data number them.
+    pub objects: Vec<usize>,
+    /// Which pixels are the object, if that is known.
+    pub mask: Option<Mask>,
 }
 
 impl Item {
+    /// A picture in a file of that name, of which no more is known than its class.
+    pub fn new(number: usize, file: impl Into<String>, class: usize) -> Self {
+        let file = file.into();
+        Self {
+            number,
+            stored: PathBuf::from(&file).into(),
+            file,
+            class,
+            label: class.to_string(),
+            boxes: Vec::new(),
+            size: None,
+            objects: Vec::new(),
+            mask: None,
+        }
+    }
+
     /// What tells it from others wherever the data lie and whichever part of them is measured.
     pub fn identity(&self) -> u64 {
         let named = csv::line([&self.file, &self.class.to_string()]);
@@ -57,15 +81,33 @@ pub struct Data {
     listed: Vec<Listed>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Listed {
     /// For errors.
     place: String,
     file: String,
-    path: PathBuf,
+    stored: Stored,
     label: Label,
     corners: Option<[f32; 4]>,
     size: Option<[f32; 2]>,
+    object: Option<usize>,
+    mask: Option<Mask>,
+}
+
+impl Listed {
+    /// A picture of which no more is known than its label.
+    fn new(place: String, file: String, stored: Stored, label: Label) -> Self {
+        Self {
+            place,
+            file,
+            stored,
+            label,
+            corners: None,
+            size: None,
+            object: None,
+            mask: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -155,14 +197,12 @@ impl Data {
                 let (Some(file_name), true) = (visible_name(&file), is_picture(&file)) else {
                     continue;
                 };
-                listed.push(Listed {
-                    place: format!("folder {}", folder.display()),
-                    file: format!("{name}/{file_name}"),
-                    path: file,
-                    label: Label::Folder(name.clone()),
-                    corners: None,
-                    size: None,
-                });
+                listed.push(Listed::new(
+                    format!("folder {}", folder.display()),
+                    format!("{name}/{file_name}"),
+                    file.into(),
+                    Label::Folder(name.clone()),
+                ));
             }
         }
         if listed.is_empty() {
@@ -208,12 +248,11 @@ impl Data {
                 .or_insert(items.len());
             if number == items.len() {
                 items.push(Item {
-                    number,
-                    file: listed.file,
-                    path: listed.path,
-                    class,
-                    boxes: Vec::new(),
+                    stored: listed.stored,
+                    label: listed.label.text().to_owned(),
                     size: listed.size,
+                    mask: listed.mask,
+                    ..Item::new(number, listed.file, class)
                 });
             }
             let item = &mut items[number];
@@ -224,6 +263,7 @@ impl Data {
                 )));
             }
             item.boxes.extend(listed.corners);
+            item.objects.extend(listed.object);
         }
         Ok(items)
     }
@@ -339,7 +379,7 @@ impl Columns {
             Some(columns) if !columns.iter().all(|&c| cell(c).is_ok_and(str::is_empty)) => {
                 let [x0, y0, x1, y1] = columns.map(number);
                 let corners = [x0?, y0?, x1?, y1?];
-                if corners[0] >= corners[2] || corners[1] >= corners[3] {
+                if !is_box(&corners) {
                     return Err(format!("the box {corners:?} encloses nothing"));
                 }
                 Some(corners)
@@ -354,14 +394,22 @@ impl Columns {
             return Err("a picture without pixels".to_owned());
         }
         Ok(Listed {
-            place: format!("{}, line {}", list.display(), record.line),
-            file: file.to_owned(),
-            path: folder.join(file),
-            label: Label::Text(cell(self.class)?.to_owned()),
             corners,
             size,
+            ..Listed::new(
+                format!("{}, line {}", list.display(), record.line),
+                file.to_owned(),
+                folder.join(file).into(),
+                Label::Text(cell(self.class)?.to_owned()),
+            )
         })
     }
+}
+
+/// Whether a box `[xmin, ymin, xmax, ymax]` encloses something.
+fn is_box(corners: &[f32; 4]) -> bool {
+    let [x0, y0, x1, y1] = corners;
+    x0 < x1 && y0 < y1 && corners.iter().all(|corner| corner.is_finite())
 }
 
 /// What a folder holds, in order of the names.
@@ -379,13 +427,15 @@ fn visible_name(path: &Path) -> Option<String> {
     (!name.starts_with('.')).then_some(name)
 }
 
-/// What identifies the data: files, labels and boxes, but not the pixels.
+/// What identifies the data: files, labels, boxes and which masks, but not the pixels.
 pub(crate) fn fingerprint(items: &[Item]) -> String {
     let lines: String = items
         .iter()
         .map(|item| {
             let (class, boxes) = (item.class.to_string(), format!("{:?}", item.boxes));
-            csv::line([&item.file, &class, &boxes, &format!("{:?}", item.size)])
+            let mut cells = vec![item.file.clone(), class, boxes, format!("{:?}", item.size)];
+            cells.extend(item.mask.iter().map(Mask::named));
+            csv::line(cells)
         })
         .collect();
     sha256::of_bytes(lines.as_bytes())
@@ -562,6 +612,6 @@ mod tests {
         assert!(data.resolve(&model()).is_err());
         fs::write(root.path().join("labels.csv"), "file,label\nq.png,1\n").unwrap();
         let items = Data::read(root.path()).unwrap().resolve(&model()).unwrap();
-        assert_eq!(items[0].path, root.path().join("q.png"));
+        assert_eq!(items[0].stored.file(), root.path().join("q.png"));
     }
 }

@@ -87,6 +87,42 @@ pub enum StudyError {
         /// The first of them, with the files that would be theirs.
         images: String,
     },
+    /// Images without a mask, where masks are given.
+    #[error(
+        "{missing} of {of} images have no mask in {}: {images}",
+        folder.display()
+    )]
+    MissingMasks {
+        /// Where they were looked for.
+        folder: PathBuf,
+        /// How many images have none.
+        missing: usize,
+        /// Of how many.
+        of: usize,
+        /// The first of them, with the files that would be theirs.
+        images: String,
+    },
+    /// A file that is no mask.
+    #[error("the mask {file}: {reason}")]
+    Mask {
+        /// The file.
+        file: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// A mask of another size than its picture.
+    #[error(
+        "the mask {file} has {} x {} pixels and its picture {} x {} (width, height)",
+        mask[0], mask[1], picture[0], picture[1]
+    )]
+    MaskSize {
+        /// The file.
+        file: String,
+        /// Width and height of the mask.
+        mask: [u32; 2],
+        /// Those of the picture.
+        picture: [u32; 2],
+    },
     /// Nothing is to be measured.
     #[error("{0}")]
     Empty(String),

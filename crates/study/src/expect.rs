@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use elucid_attribution::{Progress, Target};
-use elucid_vision::input::open_image;
 use serde::Serialize;
 
 use crate::error::StudyError;
@@ -45,7 +44,7 @@ impl Study<'_> {
     /// [`StudyError::Empty`] if no image can be read, and whatever a method says of the first.
     pub fn expected(&self) -> Result<Vec<Expected>, StudyError> {
         let photos = self.items.iter().map(|item| {
-            let picture = open_image(&item.path)?;
+            let picture = item.stored.picture()?;
             Ok::<_, StudyError>((item.class, self.model.prepare(&picture)?))
         });
         let Some((class, photo)) = { photos }.find_map(Result::ok) else {

@@ -4,13 +4,13 @@
 //! order. A map is `[H, W]`, or `[C, H, W]`, of which the channels are added up; further axes of length 1 in front are left
 //! out. `H` and `W` are the sides of the picture as the network sees it, after resizing and cropping.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use elucid_attribution::Configuration;
 use elucid_vision::input::ArrayFile;
 use ndarray::{Array2, ArrayD, Axis};
 
+use crate::beside::Beside;
 use crate::data::Item;
 use crate::entries::MethodFacts;
 use crate::error::StudyError;
@@ -18,9 +18,6 @@ use crate::maps::large;
 
 /// What settings call the method of such maps.
 pub(crate) const METHOD: &str = "maps";
-
-/// How many images an error names.
-const NAMED: usize = 5;
 
 /// Maps that another program made.
 #[derive(Debug, Clone)]
@@ -34,8 +31,8 @@ pub struct ForeignMaps {
 
 #[derive(Debug, Clone)]
 enum Layout {
-    /// The files that may hold an image's map, by the image's number, the first that is there counts.
-    Each(BTreeMap<usize, Vec<PathBuf>>),
+    /// A file for each image.
+    Each(Beside),
     /// One array with an entry for each image.
     Together(ArrayFile),
 }
@@ -60,7 +57,7 @@ impl ForeignMaps {
             .metadata()
             .map_err(StudyError::file("read", source))?;
         let layout = match there.is_dir() {
-            true => Layout::Each(candidates(source, items)),
+            true => Layout::Each(Beside::new(source, items, "npy", false)),
             false => {
                 let array = ArrayFile::open(source)?;
                 let entries = array.shape().first().copied().unwrap_or_default();
@@ -153,40 +150,22 @@ impl ForeignMaps {
     }
 
     fn missing(&self, missing: &[&Item], of: usize) -> StudyError {
-        let Layout::Each(candidates) = &self.layout else {
+        let Layout::Each(files) = &self.layout else {
             return StudyError::Data("an array has all entries".to_owned());
         };
-        let named = missing.iter().take(NAMED).map(|item| {
-            let files = candidates.get(&item.number).map_or(&[][..], Vec::as_slice);
-            let files: Vec<String> = files
-                .iter()
-                .map(|file| {
-                    let short = file.strip_prefix(&self.source).unwrap_or(file);
-                    short.display().to_string()
-                })
-                .collect();
-            format!("{} ({})", item.file, files.join(" or "))
-        });
-        let mut images: Vec<String> = named.collect();
-        if missing.len() > NAMED {
-            images.push(format!("{} more", missing.len() - NAMED));
-        }
         StudyError::MissingMaps {
             name: self.name.clone(),
             folder: self.source.clone(),
             missing: missing.len(),
             of,
-            images: images.join(", "),
+            images: files.named(missing),
         }
     }
 
     /// The file of an image's map.
     fn file(&self, number: usize) -> Option<PathBuf> {
         match &self.layout {
-            Layout::Each(files) => {
-                let mut files = files.get(&number)?.iter();
-                files.find(|file| file.is_file()).cloned()
-            }
+            Layout::Each(files) => files.file(number),
             Layout::Together(_) => Some(self.source.clone()),
         }
     }
@@ -245,46 +224,6 @@ impl ForeignMaps {
     }
 }
 
-/// The files that may hold each image's map: those that can be no other's.
-fn candidates(folder: &Path, items: &[Item]) -> BTreeMap<usize, Vec<PathBuf>> {
-    let mut labels: HashMap<&str, usize> = HashMap::new();
-    for item in items {
-        *labels.entry(&item.file).or_default() += 1;
-    }
-    let each = items.iter().map(|item| {
-        let path = Path::new(&item.file);
-        let flat = path.file_name().map_or(path, Path::new);
-        let ending = match labels[item.file.as_str()] {
-            1 => String::new(),
-            _ => format!(".{}", item.class),
-        };
-        let named = [path, flat].into_iter().flat_map(|path| {
-            [path.with_extension(""), path.to_owned()].map(|named| {
-                let mut name = named.into_os_string();
-                name.push(&ending);
-                name.push(".npy");
-                folder.join(name)
-            })
-        });
-        let mut files: Vec<PathBuf> = Vec::new();
-        for file in named {
-            if !files.contains(&file) {
-                files.push(file);
-            }
-        }
-        (item.number, files)
-    });
-    let mut each: BTreeMap<usize, Vec<PathBuf>> = each.collect();
-    let mut claimed: HashMap<PathBuf, usize> = HashMap::new();
-    for file in each.values().flatten() {
-        *claimed.entry(file.clone()).or_default() += 1;
-    }
-    for files in each.values_mut() {
-        files.retain(|file| claimed[file] == 1);
-    }
-    each
-}
-
 /// `[C, H, W]` of a map's shape.
 fn layout_of(shape: &[usize]) -> Result<[usize; 3], String> {
     let ones = shape.iter().take_while(|&&side| side == 1).count();
@@ -332,14 +271,7 @@ mod tests {
         let items = files
             .iter()
             .enumerate()
-            .map(|(number, (file, class))| Item {
-                number,
-                file: (*file).to_owned(),
-                path: PathBuf::from(file),
-                class: *class,
-                boxes: Vec::new(),
-                size: None,
-            });
+            .map(|(number, (file, class))| Item::new(number, *file, *class));
         items.collect()
     }
 

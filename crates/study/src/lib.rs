@@ -1,6 +1,7 @@
 #![doc = include_str!("lib.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod beside;
 mod boxes;
 mod compare;
 pub mod curves;
@@ -19,6 +20,7 @@ mod growth;
 pub mod journal;
 pub mod lease;
 pub mod maps;
+mod masks;
 mod merge;
 mod origins;
 mod part;
@@ -27,6 +29,7 @@ pub mod results;
 mod sample;
 mod settings;
 mod shard;
+mod stored;
 mod study;
 mod summary;
 mod work;
@@ -44,6 +47,7 @@ pub use folder::{Begin, read};
 pub use foreign::ForeignMaps;
 pub use found::{Found, Image, Place, State};
 pub use journal::Value;
+pub use masks::{Mask, with_masks};
 pub use merge::Merge;
 pub use origins::{ORIGINS, Origins};
 pub use part::Part;
@@ -51,6 +55,7 @@ pub use plan::{IMAGES, Planned};
 pub use sample::stratified;
 pub use settings::{BASELINES, DataFacts, SCHEMA, SETTINGS, Settings};
 pub use shard::Shard;
+pub use stored::Stored;
 pub use study::{BATCH, Explained, Explainer, Study, check_head, metrics};
 pub use summary::{Accuracy, Cell, INTERVALS, Over, SUMMARY, Summary, TABLE, Time};
 pub use work::{Control, Ended, Shown, Steps, Watch};

@@ -49,19 +49,11 @@ pub fn stratified<'i>(
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn items(classes: &[usize]) -> Vec<Item> {
-        let items = classes.iter().enumerate().map(|(number, &class)| Item {
-            number,
-            file: format!("{number}.png"),
-            path: PathBuf::new(),
-            class,
-            boxes: Vec::new(),
-            size: None,
-        });
+        let items = classes.iter().enumerate();
+        let items = items.map(|(number, &class)| Item::new(number, format!("{number}.png"), class));
         items.collect()
     }
 

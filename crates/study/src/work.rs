@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use elucid_attribution::{Attribution, Attributor, Progress};
 use elucid_metrics::{Present, RandomNetworks};
 use elucid_vision::Photo;
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 use tracing::{debug, info, warn};
 
 use self::measure::Measured;
@@ -145,10 +145,16 @@ struct Loaded<'a> {
     item: &'a Item,
     /// Its place among the planned images.
     at: usize,
-    photo: Photo,
-    /// In pixels of the input.
-    boxes: Vec<[f32; 4]>,
+    seen: Seen,
     predicted: usize,
+}
+
+/// What the network sees of an image, in pixels of the input.
+struct Seen {
+    photo: Photo,
+    boxes: Vec<[f32; 4]>,
+    /// Which pixels are the object, and of which nobody says.
+    mask: Option<[Array2<bool>; 2]>,
 }
 
 /// The work was asked to stop.

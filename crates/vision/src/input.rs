@@ -9,7 +9,7 @@ pub use self::array::{PICTURE_ENDINGS, file_of, is_array, is_picture, open_array
 pub use self::array_file::ArrayFile;
 pub use self::error::InputError;
 use self::raster::{Pixels, has_transparent_pixels, image_of, proportional_short, stretch};
-pub use self::read::{decode_image, open_image};
+pub use self::read::{decode_image, decode_image_of, open_image, read_file};
 pub use self::transparency::Transparency;
 
 mod array;

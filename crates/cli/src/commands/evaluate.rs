@@ -128,6 +128,11 @@ pub struct Evaluation {
     #[arg(long, value_name = "NAME,...", value_parser = entries::parse_metrics)]
     metrics: MetricNames,
 
+    /// Where the objects are, as masks: a folder with a PNG file for each image, of which all but 0 is the object, or VOC's
+    /// SegmentationClass or SegmentationObject
+    #[arg(long, value_name = "DIR")]
+    masks: Option<PathBuf>,
+
     /// Take objects, too, that VOC calls difficult, and COCO a crowd
     #[arg(long)]
     difficult: bool,
@@ -237,6 +242,10 @@ impl Evaluation {
         let model = &session.model;
         let source = data.source.clone();
         let items = data.resolve(model)?;
+        let items = match &self.masks {
+            Some(folder) => study::with_masks(items, folder)?,
+            None => items,
+        };
         let facts = Data::facts(&source, &items);
         let mut methods: Vec<Explainer> = entries::under(self).map(Explainer::Method).collect();
         for (name, source) in &self.foreign {

@@ -6,9 +6,10 @@ use elucid_attribution::{Attribution, Attributor, Gradient, LinearApproximation,
 use elucid_metrics::pixel_flipping::Filling;
 use elucid_metrics::similarity::{spearman, ssim};
 use elucid_metrics::{
-    Case, ClassMean, Complexity, Direction, Infidelity, InsertionDeletion, Localisation,
-    MassAccuracy, Metric, MetricError, NotApplicable, PixelFlipping, Pointing, RandomLogit,
-    RankAccuracy, Road, SensitivityMax, Sparseness, Threshold, Ties, baseline, localisation,
+    AttributionLocalisation, Case, ClassMean, Complexity, Direction, Infidelity, InsertionDeletion,
+    Localisation, LocalisationAuc, MassAccuracy, Metric, MetricError, NotApplicable, PixelFlipping,
+    Pointing, RandomLogit, RankAccuracy, Road, SensitivityMax, Sparseness, Threshold, Ties, TopK,
+    baseline, localisation,
 };
 use ndarray::{Array2, array};
 
@@ -194,9 +195,14 @@ fn masks_stand_for_boxes() {
     let case = Case::new(&sum_network, &image, 0, map.view()).unwrap();
     let with = case.clone().mask(mask.view()).unwrap();
     assert_eq!(value(MassAccuracy.measure(&with).unwrap()), 0.7);
-    let measure = |case: &Case<'_>| reason(Localisation::mean(1.0).measure(case).unwrap());
-    assert_eq!(measure(&with), NotApplicable::NoBoxes);
-    assert_eq!(measure(&case), NotApplicable::NoTruth);
+    // The box around the mask, and that around 4 and 3.
+    let measure = |case: &Case<'_>| Localisation::mean(1.0).iou().measure(case).unwrap();
+    assert_eq!(value(measure(&with)), 1.0);
+    assert_eq!(reason(measure(&case)), NotApplicable::NoTruth);
+    // Boxes that are known count where boxes are compared, and nowhere else.
+    let both = with.clone().boxes(&[[0.0, 0.0, 1.0, 2.0]]).unwrap();
+    assert_eq!(value(measure(&both)), 0.5);
+    assert_eq!(value(MassAccuracy.measure(&both).unwrap()), 0.7);
     let empty = array![[false, false], [false, false]];
     let with = case.clone().mask(empty.view()).unwrap();
     assert_eq!(
@@ -208,6 +214,46 @@ fn masks_stand_for_boxes() {
         case.mask(narrow.view()),
         Err(MetricError::Size { what: "mask", .. })
     ));
+}
+
+#[test]
+fn pixels_that_are_ignored_do_not_count() {
+    let map = array![[4.0, 2.0], [1.0, 9.0]];
+    let image = noise_image(3, 2, 2, 3);
+    let (object, void) = (
+        array![[true, false], [false, true]],
+        array![[false, false], [false, true]],
+    );
+    let case = Case::new(&sum_network, &image, 0, map.view()).unwrap();
+    let case = case.mask(object.view()).unwrap();
+    let case = case.ignoring(void.view()).unwrap();
+    for (metric, expected) in [
+        (&MassAccuracy as &dyn Metric, 4.0 / 7.0),
+        (&RankAccuracy, 1.0),
+        (&AttributionLocalisation::new().weighted(), 12.0 / 7.0),
+        (&TopK::of(2), 0.5),
+        (&TopK::of(9), 1.0 / 3.0),
+        (&TopK::of(2).concept_influence(), 1.5),
+        (&LocalisationAuc, 1.0),
+        (&Pointing::exact(), 1.0),
+        // The tight box around what counts of the object, and the whole image.
+        (&Localisation::mean(0.1).iou(), 0.25),
+    ] {
+        let found = value(metric.measure(&case).unwrap());
+        assert!((found - expected).abs() < 1e-12, "{metric:?}: {found}");
+    }
+    let all = Array2::from_elem((2, 2), true);
+    let blind = case.clone().ignoring(all.view()).unwrap();
+    for metric in [&MassAccuracy as &dyn Metric, &Pointing::exact()] {
+        let found = reason(metric.measure(&blind).unwrap());
+        assert_eq!(found, NotApplicable::EmptyMask);
+    }
+    let narrow = Array2::from_elem((1, 2), true);
+    let error = case.ignoring(narrow.view()).unwrap_err().to_string();
+    assert!(
+        error.contains("[1, 2]") && error.contains("[2, 2]"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -84,12 +84,14 @@ pub(super) fn read(path: &Path, difficult: bool) -> Result<Vec<Listed>, StudyErr
             // Some of COCO's own boxes have no width.
             let encloses = width > 0.0 && height > 0.0 && corners.iter().all(|v| v.is_finite());
             listed.push(Listed {
-                place: path.display().to_string(),
-                file: image.file_name.clone(),
-                path: folder.join(&image.file_name),
-                label: Label::Text((*name).to_owned()),
                 corners: encloses.then_some(corners),
                 size,
+                ..Listed::new(
+                    path.display().to_string(),
+                    image.file_name.clone(),
+                    folder.join(&image.file_name).into(),
+                    Label::Text((*name).to_owned()),
+                )
             });
         }
     }
@@ -172,7 +174,7 @@ mod tests {
             ]
         );
         assert_eq!(all[0].size, Some([640.0, 480.0]));
-        assert!(all[0].path.is_file(), "{:?}", all[0].path);
+        assert!(all[0].stored.file().is_file(), "{:?}", all[0].stored);
         assert_eq!(read(&path, true).unwrap().len(), 4);
         assert_eq!(super::super::Data::read(&path).unwrap().listed.len(), 3);
     }

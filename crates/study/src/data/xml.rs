@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use elucid_vision::input::PICTURE_ENDINGS;
 use roxmltree::{Document, Node};
 
-use super::{Label, Listed, entries, visible_name};
+use super::{Label, Listed, entries, is_box, visible_name};
 use crate::error::StudyError;
+use crate::stored::Stored;
 
 /// The folder of the files.
 const ANNOTATIONS: &str = "Annotations";
@@ -19,7 +20,7 @@ const PICTURES: [&str; 3] = ["JPEGImages", "Data", "Images"];
 const SETS: &str = "ImageSets";
 
 /// The largest file that is read, in bytes.
-const MAX_BYTES: u64 = 16 << 20;
+pub(super) const MAX_BYTES: u64 = 16 << 20;
 
 /// Whether a folder has such files, or a text file lists some of them.
 pub(super) fn is_there(path: &Path) -> bool {
@@ -100,26 +101,41 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), StudyError> {
 
 /// The objects of a file, and whether each is difficult.
 fn objects(file: &Path, annotations: &Path) -> Result<Vec<(Listed, bool)>, StudyError> {
-    let refused = |reason: String| StudyError::Data(format!("{}: {reason}", file.display()));
+    let place = file.display().to_string();
     let cannot = StudyError::file("read", file);
     if fs::metadata(file).map_err(&cannot)?.len() > MAX_BYTES {
-        return Err(refused(format!("it has more than {} MiB", MAX_BYTES >> 20)));
+        let reason = format!("{place}: it has more than {} MiB", MAX_BYTES >> 20);
+        return Err(StudyError::Data(reason));
     }
     let text = fs::read_to_string(file).map_err(&cannot)?;
-    let document = Document::parse(&text).map_err(|error| refused(error.to_string()))?;
+    objects_of(&text, &place, |name| {
+        let picture = picture(file, annotations, name);
+        // As the data name it: the path below the folder of the pictures.
+        let below = file.strip_prefix(annotations).ok().and_then(Path::parent);
+        let short = picture
+            .file_name()
+            .map_or(name.into(), |name| name.to_string_lossy());
+        let named = match below.map(|below| below.display().to_string()) {
+            Some(below) if !below.is_empty() => format!("{}/{short}", below.replace('\\', "/")),
+            _ => short.into_owned(),
+        };
+        (named, picture.into())
+    })
+}
+
+/// The objects that an annotation, called `place`, lists, and whether each is difficult. `picture` says how the data name the picture
+/// of this name, and where it lies.
+pub(super) fn objects_of(
+    text: &str,
+    place: &str,
+    picture: impl FnOnce(&str) -> (String, Stored),
+) -> Result<Vec<(Listed, bool)>, StudyError> {
+    let refused = |reason: String| StudyError::Data(format!("{place}: {reason}"));
+    let document = Document::parse(text).map_err(|error| refused(error.to_string()))?;
     let root = document.root_element();
     let name =
         text_of(root, "filename").ok_or_else(|| refused("it has no <filename>".to_owned()))?;
-    let picture = picture(file, annotations, name);
-    // As the data name it: the path below the folder of the pictures.
-    let below = file.strip_prefix(annotations).ok().and_then(Path::parent);
-    let short = picture
-        .file_name()
-        .map_or(name.into(), |name| name.to_string_lossy());
-    let named = match below.map(|below| below.display().to_string()) {
-        Some(below) if !below.is_empty() => format!("{}/{short}", below.replace('\\', "/")),
-        _ => short.into_owned(),
-    };
+    let (named, stored) = picture(name);
     let size = child(root, "size").and_then(|size| {
         let side = |name| number(size, name).filter(|&side| side >= 1.0);
         Some([side("width")?, side("height")?])
@@ -128,7 +144,7 @@ fn objects(file: &Path, annotations: &Path) -> Result<Vec<(Listed, bool)>, Study
     let source = child(root, "source").and_then(|source| text_of(source, "database"));
     let first = f32::from(u8::from(source.is_some_and(|name| name.contains("VOC"))));
     let objects = root.children().filter(|node| node.has_tag_name("object"));
-    let objects = objects.map(|object| {
+    let objects = objects.enumerate().map(|(before, object)| {
         let label = text_of(object, "name");
         let label = label.ok_or_else(|| refused("an <object> has no <name>".to_owned()))?;
         let bounds = child(object, "bndbox");
@@ -139,19 +155,22 @@ fn objects(file: &Path, annotations: &Path) -> Result<Vec<(Listed, bool)>, Study
             }
             _ => None,
         };
-        let corners = corners.filter(|[x0, y0, x1, y1]| x0 < x1 && y0 < y1);
+        let corners = corners.filter(is_box);
         let corners = corners.ok_or_else(|| {
             refused(format!(
                 "the <bndbox> of a {label} is no box of numbers that encloses something"
             ))
         })?;
         let listed = Listed {
-            place: file.display().to_string(),
-            file: named.clone(),
-            path: picture.clone(),
-            label: Label::Text(label.to_owned()),
             corners: Some(corners),
             size,
+            object: Some(before + 1),
+            ..Listed::new(
+                place.to_owned(),
+                named.clone(),
+                stored.clone(),
+                Label::Text(label.to_owned()),
+            )
         };
         Ok((listed, text_of(object, "difficult") == Some("1")))
     });
@@ -250,7 +269,7 @@ mod tests {
             (all[0].file.as_str(), all[0].size),
             ("1.jpg", Some([50.0, 40.0]))
         );
-        assert_eq!(all[0].path, root.join("JPEGImages/1.jpg"));
+        assert_eq!(all[0].stored.file(), root.join("JPEGImages/1.jpg"));
         assert_eq!(read(root, true).unwrap().len(), 4);
         let list = root.join("ImageSets/Main/cat_val.txt");
         assert!(is_there(&list) && !is_there(&root.join("1.txt")));
@@ -276,7 +295,10 @@ mod tests {
         let all = read(root, false).unwrap();
         assert_eq!(all[0].corners, Some([0.0, 0.0, 50.0, 40.0]));
         assert_eq!(all[0].file, "CLS-LOC/val/val_1.JPEG");
-        assert_eq!(all[0].path, root.join("Data/CLS-LOC/val/val_1.JPEG"));
+        assert_eq!(
+            all[0].stored.file(),
+            root.join("Data/CLS-LOC/val/val_1.JPEG")
+        );
         assert_eq!(all[0].label.text(), "n02124075");
     }
 

@@ -5,17 +5,18 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Instant;
 
-use elucid_vision::input::open_image;
 use elucid_vision::{HeadKind, Model, Photo, Scores};
+use ndarray::Array2;
 use tracing::debug;
 
-use super::{Loaded, Watch, Work, caught, remark};
+use super::{Loaded, Seen, Watch, Work, caught, remark};
 use crate::boxes;
 use crate::data::Item;
 use crate::error::StudyError;
 use crate::folder::Folder;
 use crate::found::Image;
 use crate::journal::{CellRecord, ImageRecord, ImageState, Record, RowRecord, Value};
+use crate::masks::Part;
 
 impl<'a> Work<'a> {
     /// Reads and classifies images. What cannot be read is skipped or, if it was seen before, has failed.
@@ -31,32 +32,22 @@ impl<'a> Work<'a> {
         let mut unread: Vec<(usize, String)> = Vec::new();
         for &at in places {
             let item = &self.study.items[at];
-            let prepared = open_image(&item.path)
-                .map_err(|error| error.to_string())
-                .and_then(|picture| {
-                    let size = [picture.width(), picture.height()];
-                    let photo = model.prepare(&picture).map_err(|e| e.to_string())?;
-                    Ok((photo, size))
-                });
-            match prepared {
-                Ok((photo, size)) => {
-                    let boxes = boxes::seen(model.input_spec(), size, item.size, &item.boxes);
-                    read.push((at, item, photo, boxes));
-                }
-                Err(error) => unread.push((at, error)),
+            match seen(model, item) {
+                Ok(seen) => read.push((at, item, seen)),
+                Err(error) => unread.push((at, error.to_string())),
             }
         }
         match read.last() {
             Some((at, ..)) => self.there.set(Some(*at)),
             None => self.check_data()?,
         }
-        let photos: Vec<&Photo> = read.iter().map(|(_, _, photo, _)| photo).collect();
+        let photos: Vec<&Photo> = read.iter().map(|(.., seen)| &seen.photo).collect();
         let guesses = classify(model, &photos);
         let was_seen =
             |folder: &Folder, at| matches!(folder.found.image(at), Some(Image::Seen { .. }));
         let mut loaded = Vec::new();
         let mut records = Vec::new();
-        for ((at, item, photo, boxes), guess) in read.into_iter().zip(guesses) {
+        for ((at, item, seen), guess) in read.into_iter().zip(guesses) {
             let (predicted, probability) = match guess {
                 Ok(guess) => guess,
                 Err(error) => {
@@ -64,8 +55,7 @@ impl<'a> Work<'a> {
                     continue;
                 }
             };
-            let nothing_left = boxes.is_empty() && !item.boxes.is_empty();
-            let note = nothing_left.then(|| "the network sees nothing of the boxes".to_owned());
+            let note = seen.note(item);
             if !was_seen(folder, at) {
                 if let Some(note) = &note {
                     remark(watch, &item.file, note);
@@ -82,8 +72,7 @@ impl<'a> Work<'a> {
             loaded.push(Loaded {
                 item,
                 at,
-                photo,
-                boxes,
+                seen,
                 predicted,
             });
         }
@@ -157,18 +146,18 @@ impl<'a> Work<'a> {
             File::open(path)?.take(1).read_to_end(&mut Vec::new())
         };
         let last = self.there.get().and_then(|at| items.get(at));
-        if last.is_some_and(|item| is_there(&item.path).is_ok()) {
+        if last.is_some_and(|item| is_there(item.stored.file()).is_ok()) {
             return Ok(());
         }
         let mut first = None;
         for (at, item) in items.iter().enumerate() {
-            match is_there(&item.path) {
+            match is_there(item.stored.file()) {
                 Ok(_) => {
                     self.there.set(Some(at));
                     return Ok(());
                 }
                 Err(error) => {
-                    first.get_or_insert_with(|| format!("{}: {error}", item.path.display()));
+                    first.get_or_insert_with(|| format!("{}: {error}", item.stored));
                 }
             }
         }
@@ -177,6 +166,40 @@ impl<'a> Work<'a> {
             items.len(),
             first.unwrap_or_default()
         )))
+    }
+}
+
+/// What the network sees of an image, and of its objects.
+fn seen(model: &Model, item: &Item) -> Result<Seen, StudyError> {
+    let picture = item.stored.picture()?;
+    let size = [picture.width(), picture.height()];
+    let spec = model.input_spec();
+    let mask = match &item.mask {
+        Some(mask) => {
+            let parts = boxes::seen_parts(spec, &mask.parts(size)?);
+            Some([Part::Object, Part::Void].map(|part| parts.mapv(|p| p == part)))
+        }
+        None => None,
+    };
+    Ok(Seen {
+        photo: model.prepare(&picture)?,
+        boxes: boxes::seen(spec, size, item.size, &item.boxes),
+        mask,
+    })
+}
+
+impl Seen {
+    /// What is odd about it.
+    fn note(&self, item: &Item) -> Option<String> {
+        let no_boxes = self.boxes.is_empty() && !item.boxes.is_empty();
+        let sees = |[object, _]: &[Array2<bool>; 2]| object.iter().any(|&inside| inside);
+        let no_object = self.mask.as_ref().is_some_and(|mask| !sees(mask));
+        let what = match (no_object, no_boxes) {
+            (true, _) => "object's mask",
+            (false, true) => "boxes",
+            (false, false) => return None,
+        };
+        Some(format!("the network sees nothing of the {what}"))
     }
 }
 

@@ -240,7 +240,7 @@ impl Work<'_> {
         ready: &ReadyMethod<'_>,
         group: &[&Loaded<'_>],
     ) -> Result<(Attribution, [Saliency; 2]), String> {
-        let photos: Vec<Photo> = group.iter().map(|image| image.photo.clone()).collect();
+        let photos: Vec<Photo> = group.iter().map(|image| image.seen.photo.clone()).collect();
         let targets = group.iter().map(|image| Target::class(self.class(image)));
         let photos = Photo::stack(&photos).map_err(|e| e.to_string())?;
         let attribution = ready
@@ -285,8 +285,13 @@ impl Work<'_> {
         curves: &mut Vec<KeptCurve>,
         complete: impl FnOnce(Case<'c>) -> Result<Case<'c>, MetricError>,
     ) -> Result<Vec<Value>, Stopped> {
-        let case = Case::new(self.study.model, &image.photo, self.class(image), map)
-            .and_then(|case| case.identity(image.item.identity()).boxes(&image.boxes))
+        let seen = &image.seen;
+        let case = Case::new(self.study.model, &seen.photo, self.class(image), map)
+            .and_then(|case| case.identity(image.item.identity()).boxes(&seen.boxes))
+            .and_then(|case| match &seen.mask {
+                Some([object, void]) => case.mask(object.view())?.ignoring(void.view()),
+                None => Ok(case),
+            })
             .map(|case| case.networks(&self.networks))
             .and_then(complete);
         let mut values = Vec::new();
@@ -355,9 +360,9 @@ impl Work<'_> {
         let kept = watch.measured(&Shown {
             method: row,
             number: image.item.number,
-            photo: &image.photo,
+            photo: &image.seen.photo,
             map: map.reborrow(),
-            boxes: &image.boxes,
+            boxes: &image.seen.boxes,
             values: &all,
         });
         if let Err(error) = kept

@@ -23,7 +23,10 @@ pub fn open_image(path: impl AsRef<Path>) -> Result<DynamicImage, InputError> {
 }
 
 /// The bytes of a file that is not too large.
-pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, InputError> {
+///
+/// # Errors
+/// [`InputError::Read`] and [`InputError::FileTooLarge`].
+pub fn read_file(path: &Path) -> Result<Vec<u8>, InputError> {
     let picture = path.display().to_string();
     let mut bytes = Vec::new();
     let read =
@@ -41,6 +44,17 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, InputError> {
 /// When `bytes` are empty, not a picture in a supported format, or damaged.
 pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, InputError> {
     decode(bytes, "the picture".to_owned())
+}
+
+/// As [`decode_image`], with what errors call the picture.
+///
+/// # Errors
+/// As [`decode_image`].
+pub fn decode_image_of(
+    bytes: &[u8],
+    picture: impl Into<String>,
+) -> Result<DynamicImage, InputError> {
+    decode(bytes, picture.into())
 }
 
 fn decode(bytes: &[u8], picture: String) -> Result<DynamicImage, InputError> {

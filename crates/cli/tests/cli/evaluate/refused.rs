@@ -58,6 +58,12 @@ fn a_refusal_leaves_nothing_behind() {
         1,
         "espresso",
     );
+    run(&format!("{one} --masks none"), 1, "cannot read none");
+    run(
+        &format!("{one} --masks empty"),
+        1,
+        "have no mask in empty: ",
+    );
     run(
         "--data none.csv --methods gradient --metrics pointing",
         1,

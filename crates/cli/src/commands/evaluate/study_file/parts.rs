@@ -149,24 +149,13 @@ fn images(part: &Table, items: &[&Item], seed: u64) -> Result<Option<Vec<usize>>
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
-
-    fn item(number: usize, file: &str) -> Item {
-        Item {
-            number,
-            file: file.to_owned(),
-            path: PathBuf::new(),
-            class: number % 2,
-            boxes: Vec::new(),
-            size: None,
-        }
-    }
 
     #[test]
     fn images_are_numbers_ranges_and_names() {
-        let items: Vec<Item> = (0..8).map(|i| item(i, &format!("{i}-a.png"))).collect();
+        let items: Vec<Item> = (0..8)
+            .map(|i| Item::new(i, format!("{i}-a.png"), i % 2))
+            .collect();
         let items: Vec<&Item> = items.iter().collect();
         let read = |text: &str| images(&text.parse::<Table>().unwrap(), &items, 0);
         assert_eq!(read(""), Ok(None));
