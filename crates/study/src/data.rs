@@ -15,6 +15,7 @@ use crate::settings::DataFacts;
 use crate::stored::Stored;
 
 mod coco;
+mod shards;
 mod xml;
 
 /// What a folder may hold instead of a folder for each class; the first that is there counts.
@@ -120,11 +121,12 @@ enum Label {
 
 impl Data {
     /// Reads a list, or looks through a folder: a CSV file; a folder with one or with a folder for each class; a folder with
-    /// `Annotations` of VOC or ILSVRC, or a list of VOC's `ImageSets`; a JSON file of COCO.
+    /// `Annotations` of VOC or ILSVRC, or a list of VOC's `ImageSets`; a JSON file of COCO; a tar archive in the layout of WebDataset,
+    /// or a folder of them.
     ///
     /// # Errors
     ///
-    /// [`StudyError::Data`] for what cannot be understood, with the line.
+    /// [`StudyError::Data`] for what cannot be understood, with the line; [`StudyError::Archive`] for an archive that is broken.
     pub fn read(path: &Path) -> Result<Self, StudyError> {
         Self::read_with(path, false)
     }
@@ -145,6 +147,10 @@ impl Data {
         }
         if coco::is_there(path) {
             return Ok(of(coco::read(path, difficult)?));
+        }
+        let archives = shards::of(path)?;
+        if !archives.is_empty() && !has_list() {
+            return Ok(of(shards::read(&archives, difficult)?));
         }
         if !path.is_dir() {
             return Self::list(path);

@@ -38,6 +38,14 @@ pub enum StudyError {
     /// A list of images, or a folder of them, that cannot be understood.
     #[error("{0}")]
     Data(String),
+    /// An archive of images that is none, or is cut short.
+    #[error("the archive {}: {reason}", archive.display())]
+    Archive {
+        /// The archive.
+        archive: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// An entry in a list of methods or metrics that cannot be understood.
     #[error("{0}")]
     Entry(String),

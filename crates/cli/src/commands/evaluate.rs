@@ -105,7 +105,8 @@ pub struct Evaluation {
 
     /// Labelled images: a CSV file with the columns file and class_index (or label) and, where
     /// there are boxes, xmin, ymin, xmax and ymax; a folder with such a file, or with a folder
-    /// of images for each class; a folder with Annotations of VOC or ILSVRC; a JSON file of COCO
+    /// of images for each class; a folder with Annotations of VOC or ILSVRC; a JSON file of COCO;
+    /// a tar archive of WebDataset, or a folder of them
     #[arg(long, value_name = "FILE|DIR")]
     data: PathBuf,
 

@@ -7,4 +7,5 @@ mod growth;
 mod large;
 mod maps;
 mod mixed;
+mod shards;
 mod workers;

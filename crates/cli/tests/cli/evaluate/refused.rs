@@ -12,6 +12,7 @@ fn a_refusal_leaves_nothing_behind() {
         "file,label\ncat.png,Egyptian cat\ncat.png,espreso\n",
     )
     .unwrap();
+    fs::write(desk.path("bad.tar"), "no archive").unwrap();
     fs::create_dir(desk.path("empty")).unwrap();
     let before = desk.listing(".");
     let run = |arguments: &str, code: i32, part: &str| {
@@ -63,6 +64,11 @@ fn a_refusal_leaves_nothing_behind() {
         &format!("{one} --masks empty"),
         1,
         "have no mask in empty: ",
+    );
+    run(
+        "--data bad.tar --methods gradient --metrics pointing",
+        1,
+        "the archive bad.tar: ",
     );
     run(
         "--data none.csv --methods gradient --metrics pointing",
