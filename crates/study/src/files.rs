@@ -13,7 +13,7 @@ pub(crate) const PASSING: &str = ".elucid-";
 /// is there.
 pub(crate) fn replace(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), StudyError>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), StudyError>,
 ) -> Result<(), StudyError> {
     let (part, folder) = written(path, write)?;
     part.persist(path)
@@ -38,7 +38,7 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<bool, StudyError> {
 
 fn written(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), StudyError>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), StudyError>,
 ) -> Result<(tempfile::NamedTempFile, &Path), StudyError> {
     let cannot = StudyError::file("write", path);
     let folder = match path.parent() {

@@ -1,6 +1,5 @@
 //! The tables of what was found, made from the journals.
 
-use std::io::Write;
 use std::path::Path;
 
 use elucid_metrics::csv;
@@ -20,6 +19,26 @@ pub const SKIPPED: &str = "skipped.csv";
 pub const NOTES: &str = "notes.csv";
 /// What ended with an error.
 pub const FAILURES: &str = "failures.csv";
+
+/// A row for each image, method and metric, as Parquet: the files' values with their types, for programs that take millions of them.
+/// Columns are `image`, `file`, `class`, `label`, `predicted`, `probability`, `method`, `metric`, `state` (`value`, `not applicable` or
+/// `failed`), `value` and, of what failed, `reason`; what nobody asked for, or is yet to be measured, has no row.
+#[cfg(feature = "parquet")]
+#[cfg_attr(docsrs, doc(cfg(feature = "parquet")))]
+pub const PARQUET: &str = "results.parquet";
+
+#[cfg(feature = "parquet")]
+mod parquet;
+
+/// What [`write()`] leaves in a folder.
+pub const FILES: &[&str] = &[
+    RESULTS,
+    #[cfg(feature = "parquet")]
+    PARQUET,
+    SKIPPED,
+    NOTES,
+    FAILURES,
+];
 
 /// The columns in front of the metrics.
 const COLUMNS: [&str; 5] = ["file", "class", "predicted", "probability", "method"];
@@ -82,7 +101,7 @@ impl Failure {
     }
 }
 
-/// Writes what was found into its folder, file by file and line by line.
+/// Writes what was found into its folder, file by file and line by line: [`FILES`].
 ///
 /// # Errors
 ///
@@ -90,7 +109,7 @@ impl Failure {
 pub fn write(folder: &Path, settings: &Settings, found: &Found) -> Result<(), StudyError> {
     let file = |name: &str, lines: &mut dyn Iterator<Item = String>| {
         let path = folder.join(name);
-        replace(&path, |to: &mut dyn Write| {
+        replace(&path, |to| {
             for line in lines {
                 (to.write_all(line.as_bytes())).map_err(StudyError::file("write", &path))?;
             }
@@ -149,5 +168,8 @@ pub fn write(folder: &Path, settings: &Settings, found: &Found) -> Result<(), St
             csv::line(cells)
         })
     });
-    file(RESULTS, &mut first(&head).chain(lines))
+    file(RESULTS, &mut first(&head).chain(lines))?;
+    #[cfg(feature = "parquet")]
+    parquet::write(folder, settings, found)?;
+    Ok(())
 }

@@ -12,7 +12,7 @@ use crate::common::{Desk, Ended};
 
 const METHODS: &str = "gradient,grad-cam:layer=fire9";
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "examples",
     "failures.csv",
     "images.csv",
@@ -21,6 +21,7 @@ const FILES: [&str; 12] = [
     "notes.csv",
     "report.json",
     "results.csv",
+    "results.parquet",
     "settings.json",
     "skipped.csv",
     "summary.csv",

@@ -7,5 +7,7 @@ mod growth;
 mod large;
 mod maps;
 mod mixed;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod shards;
 mod workers;

@@ -71,20 +71,9 @@ pub fn write(
         _ => (MERGED, &[Merge::JOURNAL, ORIGINS]),
     };
     results::write(folder, outcome.settings, outcome.found)?;
-    let names = [
-        SETTINGS,
-        study::IMAGES,
-        results::RESULTS,
-        results::SKIPPED,
-        results::NOTES,
-        results::FAILURES,
-        SUMMARY,
-        TABLE,
-        PAGE,
-        REPORT,
-    ];
+    let names = [SETTINGS, study::IMAGES].iter().chain(results::FILES);
     let names = names
-        .iter()
+        .chain(&[SUMMARY, TABLE, PAGE, REPORT])
         .chain(others)
         .map(|name| (*name).to_owned())
         .chain(drawn.iter().map(|(name, _)| name.clone()))
