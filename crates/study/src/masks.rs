@@ -169,7 +169,7 @@ impl Numbers {
 /// # Errors
 ///
 /// [`StudyError::MissingMasks`] for images without one, [`StudyError::File`] for a folder that is not there,
-/// [`StudyError::Data`] for labels and objects that VOC's numbers do not have.
+/// [`StudyError::Data`] for labels and objects that VOC's numbers do not have, and for pictures that would be masks of themselves.
 pub fn with_masks(mut items: Vec<Item>, folder: &Path) -> Result<Vec<Item>, StudyError> {
     folder
         .read_dir()
@@ -192,10 +192,14 @@ pub fn with_masks(mut items: Vec<Item>, folder: &Path) -> Result<Vec<Item>, Stud
             Some(0) => vec![class_number(item, folder)?],
             Some(_) => object_numbers(item, folder)?,
         };
-        item.mask = files.file(item.number).map(|path| Mask {
-            stored: path.into(),
-            numbers,
-        });
+        let stored = files.file(item.number).map(Stored::from);
+        if stored.as_ref() == Some(&item.stored) {
+            return Err(StudyError::Data(format!(
+                "{} would be its own mask: masks of PNG pictures lie in a folder of their own",
+                item.stored
+            )));
+        }
+        item.mask = stored.map(|stored| Mask { stored, numbers });
     }
     Ok(items)
 }
@@ -413,6 +417,12 @@ mod tests {
         let each = own.into_iter().chain([last]).map(|path| (path, vec![]));
         assert_eq!(found(desk.path(), items()), each.collect::<Vec<_>>());
         assert!(with_masks(items(), &desk.path().join("none")).is_err());
+        let itself = Item {
+            stored: put("own.png").into(),
+            ..Item::new(0, "own.png", 1)
+        };
+        let error = with_masks(vec![itself], desk.path()).unwrap_err();
+        assert!(error.to_string().contains("its own mask"), "{error}");
         // Which mask decides what the data are.
         let plain = crate::data::fingerprint(&items());
         let with = crate::data::fingerprint(&with_masks(items(), desk.path()).unwrap());
