@@ -314,7 +314,7 @@ impl Opening {
         let model = self.assemble(source, device, None)?;
         info!(
             model = model.name(),
-            file = %path.map_or("embedded or in memory".into(), |path| path.display().to_string()),
+            path = path.map(|path| tracing::field::display(path.display())),
             operators = model.bound().graph().nodes().len(),
             parameters = model.bound().graph().parameters(),
             input = ?model.input_spec().size(),

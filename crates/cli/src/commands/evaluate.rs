@@ -132,7 +132,7 @@ pub struct Evaluation {
     /// Where the objects are, as masks: a folder with a PNG file for each image, of which all but 0 is the object, or VOC's
     /// SegmentationClass or SegmentationObject
     #[arg(long, value_name = "DIR")]
-    masks: Option<PathBuf>,
+    object_masks: Option<PathBuf>,
 
     /// Take objects, too, that VOC calls difficult, and COCO a crowd
     #[arg(long)]
@@ -243,7 +243,7 @@ impl Evaluation {
         let model = &session.model;
         let source = data.source.clone();
         let items = data.resolve(model)?;
-        let items = match &self.masks {
+        let items = match &self.object_masks {
             Some(folder) => study::with_masks(items, folder)?,
             None => items,
         };

@@ -24,7 +24,7 @@ const COMMAND: &str = "evaluate";
 const OWN: [&str; 4] = ["study", "write-study", "of-study", "help"];
 
 /// Flags whose values are paths, and those whose values are `NAME=PATH`.
-const PATHS: [&str; 4] = ["data", "masks", "out", "labels"];
+const PATHS: [&str; 4] = ["data", "object-masks", "out", "labels"];
 const NAMED_PATHS: [&str; 2] = ["maps", "feed"];
 
 /// What a part may say.

@@ -59,9 +59,9 @@ fn a_refusal_leaves_nothing_behind() {
         1,
         "espresso",
     );
-    run(&format!("{one} --masks none"), 1, "cannot read none");
+    run(&format!("{one} --object-masks none"), 1, "cannot read none");
     run(
-        &format!("{one} --masks empty"),
+        &format!("{one} --object-masks empty"),
         1,
         "have no mask in empty: ",
     );
