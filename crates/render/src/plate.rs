@@ -449,7 +449,8 @@ mod tests {
         assert_eq!(at(top - 1, left), [255; 3]);
         let y = top + 300 + 4;
         assert_eq!(at(y, left + GAP + 450), [0; 3]);
-        assert_eq!(at(y, left + GAP + 899), [254; 3]);
+        let middle = at(y, left + GAP + 675)[0];
+        assert!((120..=136).contains(&middle), "{middle}");
         assert_eq!(at(y, left), [255; 3], "the photograph has none");
         // The names of a column above it, and of a row beside it.
         let has_ink = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {

@@ -79,7 +79,9 @@ fn steps(low: f64, high: f64) -> Vec<f64> {
         count if count <= 20.0 => count as usize,
         _ => return vec![low, high],
     };
-    (0..=count).map(|i| (first + i as f64) * step).collect()
+    let steps = (0..=count).map(|i| (first + i as f64) * step);
+    // The last may lie beyond the largest number.
+    steps.filter(|tick| tick.is_finite()).collect()
 }
 
 /// 1, 2 and 5 of each power of ten, or where there are many, only some powers, from one that is not above `low` to one that is not
@@ -154,6 +156,7 @@ mod tests {
             [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
         );
         assert_eq!(ticks(&[1e-300, 1e300], true).len(), 7);
+        assert_eq!(ticks(&[0.0, 1.7e308], false), [0.0, 5e307, 1e308, 1.5e308]);
         let given = Scale::over([1.0, 64.0].into_iter(), true, &[64.0, 1.0, 8.0]);
         assert_eq!(given.ticks().collect::<Vec<_>>(), [1.0, 8.0, 64.0]);
         assert!((given.place(8.0) - 0.5).abs() < 1e-12);
