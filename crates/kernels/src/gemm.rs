@@ -192,7 +192,9 @@ impl Product<'_> {
         } = *self;
         let row = b.columns;
         let first = rows.start * row + columns.start;
-        for i in rows.clone() {
+        // Sums begin with a bias; where there is none, with the first product, and without products they are nothing.
+        let begun = bias.is_some() || a.columns == 0;
+        for i in rows.clone().filter(|_| begun) {
             let bias = bias.map_or(0.0, |bias| bias[i]);
             // SAFETY: these columns of the row lie within the product, and nobody else has them.
             #[allow(unsafe_code)]
@@ -210,7 +212,7 @@ impl Product<'_> {
         let stride = |stride: usize| stride as isize;
         // SAFETY: every element that the three matrices address lies within its slice, as `put_product` checked, and
         // these rows and columns are among theirs; `y` is borrowed mutably, so it shares no element with `a` and `b`,
-        // these rows and columns of it were just filled, and nobody else has them.
+        // these rows and columns of it are read where they were just filled only, and nobody else has them.
         #[allow(unsafe_code)]
         unsafe {
             gemm::gemm(
@@ -220,7 +222,7 @@ impl Product<'_> {
                 start.add(first),
                 1,
                 stride(row),
-                true,
+                begun,
                 a.values.as_ptr().add(rows.start * a.row_stride),
                 stride(a.column_stride),
                 stride(a.row_stride),

@@ -7,6 +7,7 @@ pub mod gemm;
 pub mod join;
 pub mod lrn;
 mod padded;
+pub mod pairwise;
 mod planes;
 pub mod pointwise;
 pub mod pool;

@@ -97,6 +97,17 @@ impl Pointwise {
         self.with(Backward { x, g });
     }
 
+    /// The gradient at `x`, given the one at the values.
+    ///
+    /// # Panics
+    ///
+    /// As [`Pointwise::backward`].
+    pub fn gradient(self, x: &[f32], g: &[f32]) -> Vec<f32> {
+        assert_eq!(x.len(), g.len(), "a gradient for each number");
+        // Every number has one of `x` and one of `g` beside it.
+        written(x.len(), |d| self.with(Gradient { x, g, d }))
+    }
+
     /// Each function is compiled into each sweep.
     fn with(self, sweep: impl Sweep) {
         match self {
@@ -236,6 +247,33 @@ impl Sweep for Backward<'_> {
                 move || {
                     for (g, x) in g.iter_mut().zip(x) {
                         *g *= slope(*x);
+                    }
+                },
+            );
+        });
+    }
+}
+
+struct Gradient<'a> {
+    x: &'a [f32],
+    g: &'a [f32],
+    d: &'a mut [MaybeUninit<f32>],
+}
+
+impl Sweep for Gradient<'_> {
+    fn with(
+        self,
+        _: impl Fn(f32) -> f32 + Copy + Send + Sync,
+        slope: impl Fn(f32) -> f32 + Copy + Send + Sync,
+    ) {
+        let inputs = self.x.par_chunks(TASK).zip(self.g.par_chunks(TASK));
+        let chunks = self.d.par_chunks_mut(TASK).zip(inputs);
+        chunks.for_each(|(d, (x, g))| {
+            vectorised(
+                #[inline(always)]
+                move || {
+                    for ((d, x), g) in d.iter_mut().zip(x).zip(g) {
+                        d.write(*g * slope(*x));
                     }
                 },
             );

@@ -20,6 +20,21 @@ pub struct Steps {
 }
 
 impl Steps {
+    /// Along an axis of a tensor of some shape.
+    ///
+    /// # Panics
+    ///
+    /// When it has no such axis.
+    pub fn along(shape: &[usize], axis: usize, [start, count]: [usize; 2], step: isize) -> Self {
+        Self {
+            size: shape[axis],
+            inner: shape[axis + 1..].iter().product(),
+            start,
+            step,
+            count,
+        }
+    }
+
     /// The slices themselves, `[outer, count, inner]`.
     ///
     /// # Panics

@@ -6,9 +6,9 @@ use elucid_kernels::conv::{self as kernels, Conv2d, Epilogue, Windows};
 use elucid_kernels::pointwise::Pointwise;
 use elucid_kernels::window::{Axis, Geometry};
 
-use crate::host::Host;
+use crate::host::{Host, Numbers};
 use crate::operation::{self, Operation, Pullback};
-use crate::pointwise::Function;
+use crate::pointwise::{Function, rectified};
 
 /// A convolution (the field's word; mathematically a cross-correlation), differentiable in `x`:
 /// `[N, I, H, W]` by a weight `[O, I / groups, height, width]` and a bias `[O]` to `[N, O, H', W']`.
@@ -180,11 +180,15 @@ impl Operation for Convolution {
     fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback) {
         let (weight, windows) = (self.weight.clone(), self.windows);
         let back = move |g| transpose(&beside(&g), &weight, &windows);
-        let y = self.run(x, None);
-        let Some(then) = self.then else {
-            return (y, Pullback::new(back));
+        let (y, bent) = match self.then {
+            None => return (self.run(x, None), Pullback::new(back)),
+            Some(Pointwise::Relu) => {
+                let y = self.run(x, Some(Pointwise::Relu));
+                let bent = rectified(Numbers::expected(y.clone()));
+                (y, bent)
+            }
+            Some(then) => Function(then).forward_with_pullback(self.run(x, None)),
         };
-        let (y, bent) = Function(then).forward_with_pullback(y);
         (y, Pullback::new(move |g| back(bent.at(g))))
     }
 }

@@ -80,6 +80,13 @@ impl Strided {
         }
     }
 
+    /// So many slices along an axis, where they lie.
+    pub(crate) fn narrow(&self, axis: usize, start: usize, count: usize) -> Self {
+        Self {
+            tensor: self.tensor.narrow(axis, start, count),
+        }
+    }
+
     /// Those from the first on.
     pub(crate) fn values(&self) -> &[f32] {
         &self.tensor.storage()[self.tensor.layout().start_offset()..]
@@ -90,7 +97,7 @@ impl Strided {
         self.tensor.try_storage_mut()
     }
 
-    fn into_tensor<const D: usize>(self) -> Tensor<D> {
+    pub(crate) fn into_tensor<const D: usize>(self) -> Tensor<D> {
         Tensor::from_primitive::<burn::backend::Flex>(self.tensor)
     }
 
@@ -128,6 +135,10 @@ impl Strided {
         match self.never {}
     }
 
+    pub(crate) fn narrow(&self, _: usize, _: usize, _: usize) -> Self {
+        match self.never {}
+    }
+
     pub(crate) fn values(&self) -> &[f32] {
         match self.never {}
     }
@@ -136,12 +147,19 @@ impl Strided {
         match self.never {}
     }
 
-    fn into_tensor<const D: usize>(self) -> Tensor<D> {
+    pub(crate) fn into_tensor<const D: usize>(self) -> Tensor<D> {
         match self.never {}
     }
 
     pub(crate) fn made<const D: usize>(_: Vec<f32>, _: &[usize]) -> Tensor<D> {
         unreachable!("made of numbers that lie in main memory")
+    }
+}
+
+impl Strided {
+    /// Those of a tensor behind a node that runs in main memory only.
+    pub(crate) fn expected(x: Tensor<4>) -> Self {
+        Self::of(x).expect("numbers in main memory, with gradients behind the node only")
     }
 }
 
@@ -157,7 +175,7 @@ impl Numbers {
 
     /// Those of a tensor behind a node that runs in main memory only.
     pub(crate) fn expected(x: Tensor<4>) -> Self {
-        Self::of(x).expect("numbers in main memory, with gradients behind the node only")
+        Self(Strided::expected(x).contiguous())
     }
 
     pub(crate) fn values(&self) -> &[f32] {

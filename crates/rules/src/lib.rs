@@ -14,6 +14,7 @@ mod lrn;
 mod matmul;
 mod operation;
 mod operator_rule;
+mod pairwise;
 mod pointwise;
 mod pool;
 mod power;
@@ -35,6 +36,7 @@ pub use composite::{Composite, Depth, Entry, Subject, Which};
 pub use conv::{conv2d, conv2d_then, conv2d_transpose};
 pub use elucid_kernels::conv::Conv2d;
 pub use elucid_kernels::lrn::Lrn;
+pub use elucid_kernels::pairwise::Pairwise;
 pub use elucid_kernels::pointwise::Pointwise;
 pub use elucid_kernels::pool::{Pool2d, PoolError};
 pub use elucid_kernels::winograd;
@@ -48,6 +50,7 @@ pub use operator_rule::{
     BoundRule, Execution, Forward, OperatorRule, RuleUse, Site, SiteInput, Statistics,
     apply_operator, pullback,
 };
+pub use pairwise::pairwise;
 pub use pointwise::pointwise;
 pub use pool::{avg_pool2d, max_pool2d};
 pub use power::powf;
@@ -61,5 +64,5 @@ pub use rule::{GradRule, Rule, apply};
 pub use rules::{Rules, TrueRule};
 pub use smooth::SmoothMaxPool;
 pub use statistics::ConstantStatistics;
-pub use steps::stepped;
+pub use steps::{narrowed, stepped};
 pub use tap::Tap;

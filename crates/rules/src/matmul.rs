@@ -4,12 +4,12 @@ use burn::tensor::Tensor;
 use elucid_kernels::gemm::{Matrix, stacked};
 
 use crate::host::{Strided, computes_on_host};
-use crate::operation::{Operation, Pullback, run_any_rank};
+use crate::operation::{Binary, Pullbacks, run_binary};
 
 /// Products of matrices, `[..., M, K]` by `[..., K, N]`, whose axes before the last two broadcast; differentiable.
 ///
-/// On burn's CPU backend a kernel of our own runs, unless both are to be differentiated, or one of which there are fewer
-/// than products; elsewhere, and for these, burn's.
+/// On burn's CPU backend a kernel of our own runs, unless one is to be differentiated of which there are fewer than products;
+/// elsewhere, and for these, burn's.
 ///
 /// # Panics
 ///
@@ -29,59 +29,45 @@ pub fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
         return a.matmul(b);
     }
     // What is differentiated has a matrix for each product.
-    let whole = |of: [usize; D]| (0..D - 2).all(|i| of[i] == shape_a[i].max(shape_b[i]));
-    let constant = |x: &Tensor<D>| match x.is_tracked() {
-        true => None,
-        false => Strided::of(x.clone().without_autodiff()),
+    let fits = |x: &Tensor<D>, of: [usize; D]| {
+        !x.is_tracked() || (0..D - 2).all(|i| of[i] == shape_a[i].max(shape_b[i]))
     };
-    if (whole(shape_a) || !a.is_tracked())
-        && let Some(right) = constant(&b)
-    {
-        return run_any_rank(a, By(right, Side::Right));
+    match fits(&a, shape_a) && fits(&b, shape_b) {
+        true => run_binary([a, b], Product),
+        false => a.matmul(b),
     }
-    if whole(shape_b)
-        && let Some(left) = constant(&a)
-    {
-        return run_any_rank(b, By(left, Side::Left));
-    }
-    a.matmul(b)
 }
 
-/// On which side of a product the constant stands.
-#[derive(Debug, Clone, Copy)]
-enum Side {
-    Left,
-    Right,
-}
+#[derive(Debug)]
+struct Product;
 
-/// Multiplies by a constant.
-#[derive(Debug, Clone)]
-struct By(Strided, Side);
-
-impl Operation for By {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = expected(x);
-        match self.1 {
-            Side::Left => product((&self.0, false), (&x, false)),
-            Side::Right => product((&x, false), (&self.0, false)),
-        }
+impl Binary for Product {
+    fn forward(&self, a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+        product(
+            (&Strided::expected(a), false),
+            (&Strided::expected(b), false),
+        )
     }
 
-    fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback) {
-        let this = self.clone();
-        let pullback = Pullback::new(move |g| {
-            let g = expected(g);
-            match this.1 {
-                Side::Left => product((&this.0, true), (&g, false)),
-                Side::Right => product((&g, false), (&this.0, true)),
-            }
+    fn forward_with_pullbacks(
+        &self,
+        a: Tensor<4>,
+        b: Tensor<4>,
+        live: [bool; 2],
+    ) -> (Tensor<4>, Pullbacks) {
+        let [a, b] = [a, b].map(Strided::expected);
+        let y = product((&a, false), (&b, false));
+        // Each is differentiated with the other.
+        let [a, b] = [(a, 1), (b, 0)].map(|(x, other)| live[other].then_some(x));
+        let pullbacks = Pullbacks::new(move |g| {
+            let g = Strided::expected(g);
+            [
+                b.as_ref().map(|b| product((&g, false), (b, true))),
+                a.as_ref().map(|a| product((a, true), (&g, false))),
+            ]
         });
-        (self.forward(x), pullback)
+        (y, pullbacks)
     }
-}
-
-fn expected(x: Tensor<4>) -> Strided {
-    Strided::of(x).expect("numbers in main memory, with gradients behind the node only")
 }
 
 /// The products of two stacks of matrices, each as it is or transposed.

@@ -43,6 +43,37 @@ pub(crate) trait Operation: fmt::Debug + Send + Sync {
     fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback);
 }
 
+/// Maps the gradient at the output of an operation on two tensors to those at the inputs that are live.
+#[derive(Clone)]
+pub(crate) struct Pullbacks(Arc<dyn Fn(Tensor<4>) -> [Option<Tensor<4>>; 2] + Send + Sync>);
+
+impl Pullbacks {
+    pub(crate) fn new(
+        f: impl Fn(Tensor<4>) -> [Option<Tensor<4>>; 2] + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(f))
+    }
+}
+
+impl fmt::Debug for Pullbacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pullbacks")
+    }
+}
+
+/// A function of two tensors with a backward of its own. Both sides see plain tensors.
+pub(crate) trait Binary: fmt::Debug + Send + Sync {
+    fn forward(&self, a: Tensor<4>, b: Tensor<4>) -> Tensor<4>;
+
+    /// The same output, with what the backward to the `live` inputs needs kept in the pullbacks.
+    fn forward_with_pullbacks(
+        &self,
+        a: Tensor<4>,
+        b: Tensor<4>,
+        live: [bool; 2],
+    ) -> (Tensor<4>, Pullbacks);
+}
+
 /// Runs `operation` as one autodiff node, or without a node when `x` is untracked.
 pub(crate) fn run(x: Tensor<4>, operation: Arc<dyn Operation>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::operation(x.into_dispatch(), operation))
@@ -55,6 +86,17 @@ pub(crate) fn run_any_rank<const D: usize>(
 ) -> Tensor<D> {
     let x = AnyRank::from(x).cast();
     AnyRank::from(run(x, Arc::new(operation))).cast()
+}
+
+/// Runs an operation on two tensors, whose rank need not be the one in their type, as one autodiff node, or without a node
+/// when none is tracked.
+pub(crate) fn run_binary<const D: usize>(
+    [a, b]: [Tensor<D>; 2],
+    operation: impl Binary + 'static,
+) -> Tensor<D> {
+    let [a, b] = [a, b].map(|x| AnyRank::from(x).cast::<4>().into_dispatch());
+    let y = Dispatch::binary(a, b, Arc::new(operation));
+    AnyRank::from(Tensor::<4>::from_dispatch(y)).cast()
 }
 
 /// Whether operators have kernels on a device: without, an operation of this crate would panic there. burn
@@ -99,32 +141,68 @@ where
 )]
 pub(crate) trait OperationBackend: Backend {
     fn operation(x: FloatTensor<Self>, operation: Arc<dyn Operation>) -> FloatTensor<Self>;
+
+    fn binary(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        operation: Arc<dyn Binary>,
+    ) -> FloatTensor<Self>;
+}
+
+/// What a backend does with an operation: it computes.
+macro_rules! computes {
+    () => {
+        fn operation(x: FloatTensor<Self>, operation: Arc<dyn Operation>) -> FloatTensor<Self> {
+            Self::lower(operation.forward(Self::lift(x)))
+        }
+
+        fn binary(
+            a: FloatTensor<Self>,
+            b: FloatTensor<Self>,
+            operation: Arc<dyn Binary>,
+        ) -> FloatTensor<Self> {
+            Self::lower(operation.forward(Self::lift(a), Self::lift(b)))
+        }
+    };
 }
 
 #[cfg(feature = "flex")]
 impl OperationBackend for burn::backend::Flex {
-    fn operation(x: FloatTensor<Self>, operation: Arc<dyn Operation>) -> FloatTensor<Self> {
-        Self::lower(operation.forward(Self::lift(x)))
-    }
+    computes!();
 }
 
 #[cfg(feature = "wgpu")]
 impl OperationBackend for burn::backend::Cube {
-    fn operation(x: FloatTensor<Self>, operation: Arc<dyn Operation>) -> FloatTensor<Self> {
-        Self::lower(operation.forward(Self::lift(x)))
-    }
+    computes!();
 }
 
 /// What the operation computes is recorded, in burn's own operations; its gradient is nobody's there.
 #[cfg(feature = "capture")]
 impl OperationBackend for burn::backend::Capture {
-    fn operation(x: FloatTensor<Self>, operation: Arc<dyn Operation>) -> FloatTensor<Self> {
-        Self::lower(operation.forward(Self::lift(x)))
-    }
+    computes!();
 }
 
 #[derive(Debug)]
 struct PullbackNode;
+
+impl<B: Backend + Lift> Backward<B, 2> for PullbackNode {
+    type State = Pullbacks;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let g = B::lift(grads.consume::<B>(&ops.node));
+        let gradients = (ops.state.0)(g);
+        for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
+            if let (Some(parent), Some(gradient)) = (parent, gradient) {
+                grads.register::<B>(parent.id, B::lower(gradient));
+            }
+        }
+    }
+}
 
 impl<B: Backend + Lift> Backward<B, 1> for PullbackNode {
     type State = Pullback;
@@ -154,6 +232,28 @@ impl<B: OperationBackend + Lift, C: CheckpointStrategy> OperationBackend for Aut
                 prep.finish(pullback, B::lower(y))
             }
             OpsKind::UnTracked(prep) => prep.finish(B::operation(x.into_primitive(), operation)),
+        }
+    }
+
+    fn binary(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        operation: Arc<dyn Binary>,
+    ) -> FloatTensor<Self> {
+        match PullbackNode
+            .prepare::<C>([a.node(), b.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => {
+                let live = [a.is_tracked(), b.is_tracked()];
+                let [a, b] = [a, b].map(|x| B::lift(x.into_primitive()));
+                let (y, pullbacks) = operation.forward_with_pullbacks(a, b, live);
+                prep.finish(pullbacks, B::lower(y))
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::binary(a.into_primitive(), b.into_primitive(), operation))
+            }
         }
     }
 }

@@ -38,21 +38,31 @@ impl Operation for Function {
 
     fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback) {
         let function = self.0;
-        // Where a rectifier is 0 its input was no larger: the output says as much, and is held by its reader.
-        let (kept, y) = match function {
-            Pointwise::Relu => {
-                let y = Numbers::expected(self.forward(x));
-                (y.clone(), y.into_tensor())
-            }
-            _ => {
-                let x = Numbers::expected(x);
-                let y = x.made(function.map(x.values()));
-                (x, y)
-            }
-        };
-        let pullback = Pullback::new(move |g| {
-            Numbers::expected(g).changed(|g| function.backward(kept.values(), g))
-        });
-        (y, pullback)
+        if function == Pointwise::Relu {
+            let y = self.forward(x);
+            let pullback = rectified(Numbers::expected(y.clone()));
+            return (y, pullback);
+        }
+        let x = Numbers::expected(x);
+        let y = x.made(function.map(x.values()));
+        (y, pullback(function, x))
     }
+}
+
+fn pullback(function: Pointwise, x: Numbers) -> Pullback {
+    Pullback::new(move |g| {
+        let mut g = Numbers::expected(g);
+        match g.in_place() {
+            Some(values) => {
+                function.backward(x.values(), values);
+                g.into_tensor()
+            }
+            None => g.made(function.gradient(x.values(), g.values())),
+        }
+    })
+}
+
+/// That of a rectifier, by its output: where that is 0 the input was no larger. It is held by its reader anyway.
+pub(crate) fn rectified(y: Numbers) -> Pullback {
+    pullback(Pointwise::Relu, y)
 }

@@ -1,7 +1,7 @@
 //! The four basic operations, the larger and the smaller of two, and the remainder.
 
 use burn::tensor::Tensor;
-use elucid_rules::Algebra;
+use elucid_rules::{Algebra, pairwise};
 
 use super::pointwise::Pairwise;
 use crate::host::{ElementType, HostTensor};
@@ -9,13 +9,13 @@ use crate::registry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry::onnx("Add", 1, |a| {
-        Pairwise::new(a, "Add", |_| Algebra::Sum, add, |a, b| a + b).read()
+        Pairwise::new(a, "Add", |_| Algebra::Sum, add, plus).read()
     }),
     Entry::onnx("Sub", 1, |a| {
-        Pairwise::new(a, "Sub", |_| Algebra::Sum, subtract, |a, b| a - b).read()
+        Pairwise::new(a, "Sub", |_| Algebra::Sum, subtract, minus).read()
     }),
     Entry::onnx("Mul", 1, |a| {
-        Pairwise::new(a, "Mul", product, multiply, |a, b| a * b).read()
+        Pairwise::new(a, "Mul", product, multiply, times).read()
     }),
     Entry::onnx("Div", 1, |a| {
         Pairwise::new(a, "Div", quotient, divide, |a, b| a / b).read()
@@ -52,6 +52,18 @@ fn rest(constant: &[bool]) -> Algebra {
         [_, false] => Algebra::Other,
         _ => Algebra::Function,
     }
+}
+
+fn plus(a: Tensor<1>, b: Tensor<1>) -> Tensor<1> {
+    pairwise(a, b, elucid_rules::Pairwise::Add, |a, b| a + b)
+}
+
+fn minus(a: Tensor<1>, b: Tensor<1>) -> Tensor<1> {
+    pairwise(a, b, elucid_rules::Pairwise::Sub, |a, b| a - b)
+}
+
+fn times(a: Tensor<1>, b: Tensor<1>) -> Tensor<1> {
+    pairwise(a, b, elucid_rules::Pairwise::Mul, |a, b| a * b)
 }
 
 fn is_int(a: &HostTensor) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use elucid_rules::{OpKind, stepped};
+use elucid_rules::{OpKind, narrowed, stepped};
 
 use super::gather::selected;
 use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
@@ -147,16 +147,25 @@ pub(super) fn sliced(mut x: Activation, ranges: &[Range]) -> Activation {
         if range.is_whole(x.shape()[axis]) {
             continue;
         }
+        let taken = [range.start, range.len];
         x = if range.step == 1 {
-            at_rank!(x, x => x.narrow(axis, range.start, range.len))
+            narrow(x, axis, taken)
         } else {
             let otherwise = |x: Tensor<1>| {
                 let indices: Vec<usize> = range.indices().collect();
                 selected(x.into(), axis, &indices).untyped()
             };
-            let taken = [range.start, range.len];
             stepped(x.untyped(), axis, taken, range.step, otherwise).into()
         };
     }
     x
+}
+
+/// So many slices along an axis, from one on.
+pub(super) fn narrow(x: Activation, axis: usize, [start, count]: [usize; 2]) -> Activation {
+    let otherwise = |x: Tensor<1>| {
+        let x = Activation::from(x);
+        at_rank!(x, x => x.narrow(axis, start, count)).untyped()
+    };
+    narrowed(x.untyped(), axis, [start, count], otherwise).into()
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use elucid_rules::OpKind;
 
-use crate::activation::{Activation, IntoView, MAX_RANK, at_rank};
+use super::slice::narrow;
+use crate::activation::{Activation, IntoView, MAX_RANK};
 use crate::host::Range;
 use crate::message::few;
 use crate::operator::{
@@ -153,7 +154,7 @@ impl Kernel for Cut {
             parts.push(match len {
                 // What is empty is known.
                 0 => x.clone(),
-                _ => at_rank!(x.clone(), x => x.narrow(axis, start, len)).into_view(&output.shape),
+                _ => narrow(x.clone(), axis, [start, len]).into_view(&output.shape),
             });
             start += len;
         }

@@ -177,6 +177,9 @@ fn values_and_derivatives_are_those_in_double_precision() {
         let mut g = vec![1.0; x.len()];
         what.backward(&x, &mut g);
         check(what, &x, &g, slope);
+        let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        let apart = what.gradient(&x, &vec![1.0; x.len()]);
+        assert_eq!(bits(&apart), bits(&g), "{what:?} in place and else");
         let mut twice = vec![2.0; x.len()];
         what.backward(&x, &mut twice);
         for (g, twice) in g.iter().zip(twice) {

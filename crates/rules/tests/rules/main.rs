@@ -4,6 +4,7 @@ mod built_in;
 mod conv;
 mod lrn;
 mod operator_rules;
+mod pairs;
 mod pointwise;
 mod pool;
 mod redirected;
