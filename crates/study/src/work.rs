@@ -87,6 +87,8 @@ pub struct Shown<'s> {
     pub map: ArrayView2<'s, f32>,
     /// `[xmin, ymin, xmax, ymax]` in pixels of the image as the network sees it.
     pub boxes: &'s [[f32; 4]],
+    /// Which of these pixels are the object, `[H, W]`, where masks say it.
+    pub mask: Option<ArrayView2<'s, bool>>,
     /// One for each metric.
     pub values: &'s [Value],
 }

@@ -363,6 +363,7 @@ impl Work<'_> {
             photo: &image.seen.photo,
             map: map.reborrow(),
             boxes: &image.seen.boxes,
+            mask: image.seen.mask.as_ref().map(|[object, _]| object.view()),
             values: &all,
         });
         if let Err(error) = kept

@@ -23,7 +23,7 @@ pub const PAGE: &str = "index.html";
 const LEDE: &str = "How well each method's maps do on labelled images, beside two maps that know \
     nothing: one that falls off from the middle, and one of random numbers.";
 
-const DRAWN: &str = "In the pictures, frames are the labelled boxes, the cross is where the map is largest. The \
+const DRAWN: &str = "In the pictures, frames are the labelled boxes, outlines the labelled masks, the cross is where the map is largest. The \
     colours of each picture end at the 99th percentile of its own map, so pictures compare places, \
     not amounts.";
 

@@ -65,7 +65,7 @@ impl Watching {
 
     fn draw(&self, shown: &Shown<'_>) -> Result<(), elucid::Error> {
         let photo = Picture::from_image(shown.photo.picture().clone())?;
-        let picture = examples::draw(&photo, shown.map, shown.boxes)?;
+        let picture = examples::draw(&photo, shown.map, shown.boxes, shown.mask)?;
         examples::save(&self.folders[shown.method], shown.number, &picture)
     }
 }
