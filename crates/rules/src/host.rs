@@ -211,6 +211,21 @@ impl Numbers {
         f(&mut values);
         self.made(values)
     }
+
+    /// The same in one sweep: what somebody else holds, too, is made `anew`.
+    pub(crate) fn changed_or_made(
+        mut self,
+        f: impl FnOnce(&mut [f32]),
+        anew: impl FnOnce(&[f32]) -> Vec<f32>,
+    ) -> Tensor<4> {
+        match self.in_place() {
+            Some(values) => {
+                f(values);
+                self.into_tensor()
+            }
+            None => self.made(anew(self.values())),
+        }
+    }
 }
 
 /// Those of a tensor `[N, C, H, W]`, side by side.

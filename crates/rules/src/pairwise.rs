@@ -48,20 +48,17 @@ struct Function {
 
 impl Function {
     /// The gradient at an operand.
-    fn at(&self, mut g: Numbers, side: Side, other: Option<&Numbers>) -> Tensor<4> {
+    fn at(&self, g: Numbers, side: Side, other: Option<&Numbers>) -> Tensor<4> {
         let Shapes { on, shapes, .. } = &*self.on;
         let other = other.map(Numbers::values);
-        if on.is_whole(side) {
-            if self.function.passes(side) {
-                return g.into_tensor();
+        let made = |g: &[f32]| self.function.backward(g, side, other, on);
+        match (on.is_whole(side), other) {
+            (true, _) if self.function.passes(side) => g.into_tensor(),
+            (true, Some(other)) => {
+                g.changed_or_made(|g| self.function.update(g, side, other, on), made)
             }
-            if let (Some(other), Some(g_here)) = (other, g.in_place()) {
-                self.function.update(g_here, side, other, on);
-                return g.into_tensor();
-            }
+            _ => g.shaped(made(g.values()), &shapes[side as usize]),
         }
-        let shape = &shapes[side as usize];
-        g.shaped(self.function.backward(g.values(), side, other, on), shape)
     }
 }
 

@@ -26,14 +26,8 @@ pub(crate) struct Function(pub Pointwise);
 
 impl Operation for Function {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let mut x = Numbers::expected(x);
-        match x.in_place() {
-            Some(values) => {
-                self.0.apply(values);
-                x.into_tensor()
-            }
-            None => x.made(self.0.map(x.values())),
-        }
+        let function = self.0;
+        Numbers::expected(x).changed_or_made(|x| function.apply(x), |x| function.map(x))
     }
 
     fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback) {
@@ -51,14 +45,9 @@ impl Operation for Function {
 
 fn pullback(function: Pointwise, x: Numbers) -> Pullback {
     Pullback::new(move |g| {
-        let mut g = Numbers::expected(g);
-        match g.in_place() {
-            Some(values) => {
-                function.backward(x.values(), values);
-                g.into_tensor()
-            }
-            None => g.made(function.gradient(x.values(), g.values())),
-        }
+        let x = x.values();
+        Numbers::expected(g)
+            .changed_or_made(|g| function.backward(x, g), |g| function.gradient(x, g))
     })
 }
 
