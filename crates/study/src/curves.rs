@@ -19,14 +19,13 @@
 //! [`maps`](crate::maps), the file is there, whole and synced, before the [`journal`](crate::journal) names it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use elucid_metrics::{Curve, CurveAxes, Metric, csv};
-use elucid_models::sha256;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::content;
 use crate::error::StudyError;
 use crate::files;
 use crate::found::Found;
@@ -41,9 +40,6 @@ pub const MEAN_CURVES: &str = "curves.csv";
 
 /// Ending of a file of curves.
 const ENDING: &str = "jsonl";
-
-/// How many digits of the SHA-256 stand in a name.
-const DIGITS: usize = 16;
 
 /// At how many places means are taken of curves that have points at different ones.
 const PLACES: usize = 101;
@@ -105,11 +101,6 @@ pub(crate) fn write(
     images: [usize; 2],
     curves: &[KeptCurve],
 ) -> Result<String, StudyError> {
-    let within = study.join(CURVES).join(folder(method));
-    fs::create_dir_all(&within).map_err(StudyError::file("write", &within))?;
-    // The names of both folders.
-    files::sync_folder(study);
-    files::sync_folder(&study.join(CURVES));
     let mut text = String::new();
     for curve in curves {
         let line = serde_json::to_string(curve)
@@ -117,34 +108,25 @@ pub(crate) fn write(
         text.push_str(&line);
         text.push('\n');
     }
-    let digits = &sha256::of_bytes(text.as_bytes())[..DIGITS];
-    let [first, last] = images;
-    let name = format!("{first:07}-{last:07}-{digits}.{ENDING}");
-    let path = within.join(&name);
-    files::replace(&path, |to| {
-        to.write_all(text.as_bytes())
-            .map_err(StudyError::file("write", &path))
-    })?;
-    Ok(format!("{}/{name}", folder(method)))
+    let folder = folder(method);
+    let within = study.join(CURVES).join(&folder);
+    let name = content::write(&within, images, ENDING, text.as_bytes())?;
+    Ok(format!("{folder}/{name}"))
 }
 
 /// Reads a file of curves, named as the journal names it.
 ///
 /// # Errors
 ///
-/// [`StudyError::File`], and [`StudyError::Curve`] for a file that is not the one that was written.
+/// [`StudyError::File`], [`StudyError::Altered`] for a file that is not the one that was written, and [`StudyError::Curve`] for one
+/// that holds no curves.
 pub fn read(study: &Path, name: &str) -> Result<Vec<KeptCurve>, StudyError> {
     let path = study.join(CURVES).join(name);
-    let bytes = fs::read(&path).map_err(StudyError::file("read", &path))?;
+    let bytes = content::read(&path)?;
     let wrong = |reason: String| StudyError::Curve {
         file: path.clone(),
         reason,
     };
-    let stem = name.strip_suffix(&format!(".{ENDING}"));
-    let digits = stem.and_then(|stem| stem.rsplit('-').next());
-    if digits != Some(&sha256::of_bytes(&bytes)[..DIGITS]) {
-        return Err(wrong("it is not the file that was written".to_owned()));
-    }
     let text = str::from_utf8(&bytes).map_err(|error| wrong(error.to_string()))?;
     let lines = text.lines().map(|line| {
         let curve: KeptCurve =

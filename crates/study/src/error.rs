@@ -59,7 +59,10 @@ pub enum StudyError {
         /// What is wrong.
         reason: String,
     },
-    /// A map that cannot be measured, or a file of maps that is not what was written.
+    /// A file that is not the one that was written.
+    #[error("{} is not the file that was written", .0.display())]
+    Altered(PathBuf),
+    /// A map that cannot be measured, or a file of maps that holds something else.
     #[error("{}: {reason}", file.display())]
     Map {
         /// The file.
@@ -67,7 +70,7 @@ pub enum StudyError {
         /// What is wrong, and what would be right.
         reason: String,
     },
-    /// A file of curves that is not what was written.
+    /// A file of curves that holds something else.
     #[error("{}: {reason}", file.display())]
     Curve {
         /// The file.
@@ -136,14 +139,19 @@ pub enum StudyError {
     Empty(String),
     /// The folder holds something.
     #[error(
-        "the folder {} is not empty; give another one, or Begin::resume to go on with a study that \
-         ended early, or to help one that is running",
+        "the folder {} is not empty; give another one, or Begin::resume to go on with what ended early, \
+         or to help where somebody works",
         .0.display()
     )]
     Occupied(PathBuf),
     /// The folder holds something else.
-    #[error("{} holds something, but no evaluation: it has no settings.json", .0.display())]
-    NoStudy(PathBuf),
+    #[error("{} holds something, but no {what}: it has no settings.json", folder.display())]
+    NoStudy {
+        /// The folder.
+        folder: PathBuf,
+        /// What it was taken for.
+        what: &'static str,
+    },
     /// The folder was written by another version.
     #[error(
         "{} was written by {} version of this program: its results have no journal that could be gone \
@@ -167,8 +175,8 @@ pub enum StudyError {
     },
     /// Results of another device, precision or build, whose numbers may differ.
     #[error(
-        "{}: {difference}, so that numbers may differ; Begin::allow_mixed takes them together all the \
-         same, and the table says so",
+        "{}: {difference}, so that results may differ; Begin::allow_mixed takes them together all \
+         the same, and the results say so",
         folder.display()
     )]
     Mixed {

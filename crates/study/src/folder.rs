@@ -1,6 +1,5 @@
 //! The folder of a study: begun, gone on with, or read.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,11 +9,12 @@ use crate::files;
 use crate::foreign;
 use crate::found::Found;
 use crate::growth::{self, Growth};
-use crate::journal::{Reader, Record, Session, Writer};
-use crate::lease::{self, Holder, Leases, STALE_AFTER};
+use crate::journal::{Record, Session};
+use crate::lease::{self, Leases, STALE_AFTER};
 use crate::maps;
 use crate::plan::{self, Planned};
 use crate::settings::{BASELINES, SETTINGS, Settings};
+use crate::shared::{self, Shared};
 
 /// How a study is begun, or gone on with.
 #[derive(Debug, Clone)]
@@ -71,10 +71,7 @@ pub(crate) struct Folder {
     pub path: PathBuf,
     pub settings: Settings,
     pub found: Found,
-    reader: Reader,
-    writer: Option<Writer>,
-    pub leases: Leases,
-    session: Session,
+    shared: Shared<Record>,
 }
 
 impl Folder {
@@ -85,27 +82,15 @@ impl Folder {
         planned: Vec<Planned>,
         begin: &Begin,
     ) -> Result<Self, StudyError> {
-        fs::create_dir_all(path).map_err(StudyError::file("write", path))?;
         let settings = begun(path, settings, &planned, begin)?;
-        let holder = Holder::current();
-        let session = Session {
-            host: holder.host,
-            pid: holder.pid,
-            begun: holder.since,
-            batch_size: settings.0.batch_size,
-            device: settings.0.device.clone(),
-            precision: settings.0.precision.clone(),
-            build: settings.0.build.clone(),
-        };
-        let asked = settings.0.all_parts();
-        let settings = settings.1;
+        let (mine, settings) = settings;
+        let asked = mine.all_parts();
+        let (device, precision) = (&mine.device, &mine.precision);
+        let session = Session::current(mine.batch_size, device, precision, mine.build.clone());
         let mut folder = Self {
             path: path.to_owned(),
             found: Found::new(&settings, planned),
-            reader: Reader::new(path),
-            writer: None,
-            leases: Leases::new(path, begin.stale_after)?,
-            session,
+            shared: Shared::join(path, session, begin.stale_after)?,
             settings,
         };
         folder.refresh()?;
@@ -139,10 +124,7 @@ impl Folder {
 
     /// Reads what others have found out meanwhile.
     pub fn refresh(&mut self) -> Result<(), StudyError> {
-        let mine = self.writer.as_ref().and_then(Writer::name);
-        (self.reader).news(mine.as_ref(), |record| {
-            take(&mut self.found, &self.path, record)
-        })
+        (self.shared).news(|record| take(&mut self.found, &self.path, record))
     }
 
     /// All that is known of the study in the end, whoever was asked for what.
@@ -165,16 +147,12 @@ impl Folder {
 
     /// Keeps what was found out.
     pub fn add(&mut self, record: Record) -> Result<(), StudyError> {
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            none => {
-                self.found.add_session(self.session.clone());
-                none.insert(Writer::create(&self.path, &self.session)?)
-            }
-        };
-        writer.add(&record)?;
-        self.leases.progress();
-        self.found.add(record).map_err(StudyError::Data)
+        self.shared.add(record, |record| self.found.add(record))
+    }
+
+    /// Who is at what.
+    pub fn leases(&self) -> &Leases {
+        self.shared.leases()
     }
 
     /// How many blocks there are.
@@ -212,8 +190,7 @@ fn begun<'s>(
     planned: &[Planned],
     begin: &Begin,
 ) -> Result<(&'s Settings, Settings), StudyError> {
-    let file = path.join(SETTINGS);
-    if files::is_empty(path)? && files::create(&file, &settings.to_bytes()?)? {
+    if shared::begin(path, &settings.to_bytes()?)? {
         plan::write(path, planned)?;
         return Ok((settings, settings.clone()));
     }
@@ -239,6 +216,7 @@ fn begun<'s>(
     // After the list, so that at no time images are asked for that no list names.
     if now > was {
         before.limit = settings.limit;
+        let file = path.join(SETTINGS);
         files::replace(&file, |to| {
             let bytes = before.to_bytes()?;
             to.write_all(&bytes)
@@ -275,6 +253,6 @@ pub fn read(folder: &Path) -> Result<(Settings, Found), StudyError> {
         )));
     }
     let mut found = Found::new(&settings, planned);
-    Reader::new(folder).news(None, |record| take(&mut found, folder, record))?;
+    shared::read(folder, |record| take(&mut found, folder, record))?;
     Ok((settings, found))
 }

@@ -362,24 +362,7 @@ impl Found {
 
     /// On what was measured, in words, where that was more than one device, precision or build.
     pub fn mixed(&self) -> Option<Vec<String>> {
-        let kinds: BTreeSet<String> = (self.sessions.iter())
-            .map(|session| {
-                let Session {
-                    device,
-                    precision,
-                    build,
-                    ..
-                } = session;
-                let git = build.git.as_deref().unwrap_or("no commit");
-                let dirty = (build.dirty.as_deref())
-                    .map_or(String::new(), |at| format!(" with changes, built {at}"));
-                let features = build.features.join(", ");
-                format!(
-                    "{device} in {precision} by elucid {} ({git}{dirty}; burn {}; {features})",
-                    build.elucid, build.burn
-                )
-            })
-            .collect();
+        let kinds: BTreeSet<String> = (self.sessions.iter()).map(Session::kind).collect();
         (kinds.len() > 1).then(|| kinds.into_iter().collect())
     }
 
@@ -419,10 +402,6 @@ impl Found {
             counts.failed[place.row] += 1;
         }
         self.counts = counts;
-    }
-
-    pub(crate) fn add_session(&mut self, session: Session) {
-        self.sessions.push(session);
     }
 
     /// Takes a record into account: of several of one thing the last, but never a failure for what was measured.

@@ -1,6 +1,7 @@
 //! What was found out, as it is found out: records that are added and never changed.
 //!
-//! A study's folder has a folder `journal`, and in it a file for each process that ever worked on the study. A file has
+//! The folder of a study, or of other work that is [shared](crate::shared), has a folder `journal`, and in it a file for each
+//! process that ever worked on it. A file has
 //! one writer, so that nobody waits for a lock, which network file systems may lack; nobody cuts it, moves it or
 //! writes into what is written. A line is one record:
 //!
@@ -25,12 +26,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use elucid_models::sha256;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tracing::{debug, info};
 
+use crate::difference::difference;
 use crate::error::StudyError;
 use crate::facts::Build;
 use crate::files::{self, sync_folder};
+use crate::lease::Holder;
 
 /// The folder of the journals.
 pub const JOURNAL: &str = "journal";
@@ -56,7 +60,19 @@ pub enum Record {
     Cell(CellRecord),
 }
 
-/// Who measures, and what may decide about the last digits.
+/// What the journals of some work hold.
+pub trait Recorded: Serialize + DeserializeOwned {
+    /// What every journal begins with: who writes.
+    fn of_session(session: Session) -> Self;
+}
+
+impl Recorded for Record {
+    fn of_session(session: Session) -> Self {
+        Self::Session(session)
+    }
+}
+
+/// Who works, and what may decide about the last digits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// The machine.
@@ -73,6 +89,52 @@ pub struct Session {
     pub precision: String,
     /// The program.
     pub build: Build,
+}
+
+impl Session {
+    /// That of this process, from now on.
+    pub fn current(
+        batch_size: usize,
+        device: impl Into<String>,
+        precision: impl Into<String>,
+        build: Build,
+    ) -> Self {
+        let Holder {
+            host, pid, since, ..
+        } = Holder::current();
+        Self {
+            host,
+            pid,
+            begun: since,
+            batch_size,
+            device: device.into(),
+            precision: precision.into(),
+            build,
+        }
+    }
+
+    /// What numbers may depend on, in words.
+    pub fn kind(&self) -> String {
+        let Self {
+            device,
+            precision,
+            build,
+            ..
+        } = self;
+        let git = build.git.as_deref().unwrap_or("no commit");
+        let dirty = (build.dirty.as_deref())
+            .map_or(String::new(), |at| format!(" with changes, built {at}"));
+        let features = build.features.join(", ");
+        format!(
+            "{device} in {precision} by elucid {} ({git}{dirty}; burn {}; {features})",
+            build.elucid, build.burn
+        )
+    }
+
+    /// What of its kind differs from another's, in words: who it was and when it began decides nothing.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        difference(self, other, &["host", "pid", "begun", "batch_size"])
+    }
 }
 
 /// What was found out about an image by itself.
@@ -216,33 +278,31 @@ mod as_text {
     }
 }
 
-impl Record {
-    /// Its line.
-    fn line(&self) -> Result<String, StudyError> {
-        let text = serde_json::to_string(self)
-            .map_err(|error| StudyError::Data(format!("a record cannot be written: {error}")))?;
-        let digits = &sha256::of_bytes(text.as_bytes())[..DIGITS];
-        Ok(format!(
-            "{BEFORE_DIGITS}{digits}{BEFORE_RECORD}{text}{BEHIND}\n"
-        ))
-    }
+/// A record's line.
+fn line(record: &impl Recorded) -> Result<String, StudyError> {
+    let text = serde_json::to_string(record)
+        .map_err(|error| StudyError::Data(format!("a record cannot be written: {error}")))?;
+    let digits = &sha256::of_bytes(text.as_bytes())[..DIGITS];
+    Ok(format!(
+        "{BEFORE_DIGITS}{digits}{BEFORE_RECORD}{text}{BEHIND}\n"
+    ))
+}
 
-    /// Reads a line, without its end.
-    fn of_line(line: &[u8]) -> Result<Self, String> {
-        let line = str::from_utf8(line).map_err(|_| "it is no text".to_owned())?;
-        let parts = line.strip_prefix(BEFORE_DIGITS).and_then(|rest| {
-            let (digits, rest) = rest.split_at_checked(DIGITS)?;
-            let text = rest.strip_prefix(BEFORE_RECORD)?.strip_suffix(BEHIND)?;
-            Some((digits, text))
-        });
-        let Some((digits, text)) = parts else {
-            return Err("it is no record".to_owned());
-        };
-        if sha256::of_bytes(text.as_bytes())[..DIGITS] != *digits {
-            return Err("the record is not the one that was written".to_owned());
-        }
-        serde_json::from_str(text).map_err(|error| error.to_string())
+/// Reads a line, without its end.
+fn of_line<R: Recorded>(line: &[u8]) -> Result<R, String> {
+    let line = str::from_utf8(line).map_err(|_| "it is no text".to_owned())?;
+    let parts = line.strip_prefix(BEFORE_DIGITS).and_then(|rest| {
+        let (digits, rest) = rest.split_at_checked(DIGITS)?;
+        let text = rest.strip_prefix(BEFORE_RECORD)?.strip_suffix(BEHIND)?;
+        Some((digits, text))
+    });
+    let Some((digits, text)) = parts else {
+        return Err("it is no record".to_owned());
+    };
+    if sha256::of_bytes(text.as_bytes())[..DIGITS] != *digits {
+        return Err("the record is not the one that was written".to_owned());
     }
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 /// The journal of one process.
@@ -254,7 +314,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Begins a file that nobody else writes to.
-    pub fn create(folder: &Path, session: &Session) -> Result<Self, StudyError> {
+    pub fn create<R: Recorded>(folder: &Path, session: &Session) -> Result<Self, StudyError> {
         let folder = folder.join(JOURNAL);
         fs::create_dir_all(&folder).map_err(StudyError::file("write", &folder))?;
         let host: String = (session.host.chars())
@@ -273,7 +333,7 @@ impl Writer {
                     sync_folder(&folder);
                     info!(path = %path.display(), "journal begun");
                     let mut writer = Self { path, file };
-                    writer.add(&Record::Session(session.clone()))?;
+                    writer.add(&R::of_session(session.clone()))?;
                     return Ok(writer);
                 }
             }
@@ -282,8 +342,8 @@ impl Writer {
     }
 
     /// Adds a record. When this returns, the disk has it.
-    pub fn add(&mut self, record: &Record) -> Result<(), StudyError> {
-        let line = record.line()?;
+    pub fn add(&mut self, record: &impl Recorded) -> Result<(), StudyError> {
+        let line = line(record)?;
         let started = Instant::now();
         let written = (self.file.write_all(line.as_bytes())).and_then(|()| self.file.sync_data());
         written.map_err(StudyError::file("write", &self.path))?;
@@ -316,10 +376,10 @@ impl Reader {
 
     /// Hands what is new to `take`, file by file in order of their names, which is that of their beginning, but for
     /// the file `except`. What `take` refuses is damage of that line.
-    pub fn news(
+    pub fn news<R: Recorded>(
         &mut self,
         except: Option<&OsString>,
-        mut take: impl FnMut(Record) -> Result<(), String>,
+        mut take: impl FnMut(R) -> Result<(), String>,
     ) -> Result<(), StudyError> {
         let others = names(&self.folder)?.into_iter();
         for name in others.filter(|name| Some(name) != except) {
@@ -349,10 +409,10 @@ pub fn read(path: &Path, mut take: impl FnMut(Record)) -> Result<(), StudyError>
     })
 }
 
-fn lines(
+fn lines<R: Recorded>(
     path: &Path,
     (place, number): &mut (u64, usize),
-    take: &mut impl FnMut(Record) -> Result<(), String>,
+    take: &mut impl FnMut(R) -> Result<(), String>,
 ) -> Result<(), StudyError> {
     let cannot = StudyError::file("read", path);
     let mut file = File::open(path).map_err(&cannot)?;
@@ -375,7 +435,7 @@ fn lines(
         if let Some(reason) = wrong {
             return Err(damaged(*number + 1, reason));
         }
-        match Record::of_line(&line[..line.len() - 1]) {
+        match of_line(&line[..line.len() - 1]) {
             Ok(record) => {
                 take(record).map_err(|reason| damaged(*number + 1, reason))?;
                 *place += length as u64;
@@ -393,9 +453,9 @@ pub(crate) fn copy(
     mut take: impl FnMut(Record) -> Result<(), String>,
 ) -> Result<(), StudyError> {
     let mut failed = None;
-    Reader::new(folder).news(None, |record| {
+    Reader::new(folder).news(None, |record: Record| {
         if failed.is_none() {
-            let written = record.line().and_then(|line| {
+            let written = line(&record).and_then(|line| {
                 (to.write_all(line.as_bytes())).map_err(StudyError::file("write", shown))
             });
             failed = written.err();
@@ -478,7 +538,7 @@ mod tests {
             proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL | proptest::num::f64::ZERO, 0..9,
         ), probability in proptest::num::f32::NORMAL) {
             let folder = tempfile::tempdir().unwrap();
-            let mut writer = Writer::create(folder.path(), &session()).unwrap();
+            let mut writer = Writer::create::<Record>(folder.path(), &session()).unwrap();
             let records = [cell(&numbers), image(probability)];
             records.iter().for_each(|record| writer.add(record).unwrap());
             let found = all(&writer.path).unwrap();
@@ -491,8 +551,8 @@ mod tests {
     #[test]
     fn what_is_no_finite_number_is_read_as_a_failure() {
         for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            let line = cell(&[number]).line().unwrap();
-            let Record::Cell(found) = Record::of_line(line.trim_end().as_bytes()).unwrap() else {
+            let line = line(&cell(&[number])).unwrap();
+            let Record::Cell(found) = of_line(line.trim_end().as_bytes()).unwrap() else {
                 panic!("a cell");
             };
             let said = format!("the metric: {number} is no finite number");
@@ -504,7 +564,7 @@ mod tests {
     #[test]
     fn a_journal_may_be_cut_at_every_byte() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = Writer::create(folder.path(), &session()).unwrap();
+        let mut writer = Writer::create::<Record>(folder.path(), &session()).unwrap();
         for record in [
             image(0.1),
             cell(&[0.1, 1e-300]),
@@ -532,7 +592,7 @@ mod tests {
     #[test]
     fn a_changed_byte_changes_no_number() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = Writer::create(folder.path(), &session()).unwrap();
+        let mut writer = Writer::create::<Record>(folder.path(), &session()).unwrap();
         for record in [cell(&[0.25, 7.0]), cell(&[3.0])] {
             writer.add(&record).unwrap();
         }
@@ -572,7 +632,7 @@ mod tests {
         let mut news = |except: Option<&OsString>| {
             let mut count = 0;
             reader
-                .news(except, |_| {
+                .news(except, |_: Record| {
                     count += 1;
                     Ok(())
                 })
@@ -580,11 +640,11 @@ mod tests {
             count
         };
         assert_eq!(news(None), 0);
-        let mut first = Writer::create(folder.path(), &session()).unwrap();
-        let second = Writer::create(folder.path(), &session()).unwrap();
+        let mut first = Writer::create::<Record>(folder.path(), &session()).unwrap();
+        let second = Writer::create::<Record>(folder.path(), &session()).unwrap();
         assert_eq!(news(second.name().as_ref()), 1);
         first.add(&cell(&[1.0])).unwrap();
-        let line = cell(&[2.0]).line().unwrap();
+        let line = line(&cell(&[2.0])).unwrap();
         let (half, rest) = line.split_at(30);
         first.file.write_all(half.as_bytes()).unwrap();
         assert_eq!(news(None), 2);

@@ -1,4 +1,4 @@
-//! Who takes care of which block of images, when several workers share a folder.
+//! Who takes care of which block, of images or of whatever is shared, when several workers share a folder.
 //!
 //! A lease is a file that can be made only once, `journal/BLOCK.lease`, with the holder's host and process. While it is
 //! held it is written again and again: its time is its heartbeat. A lease whose time does not move is stale, and
@@ -118,9 +118,9 @@ pub struct Held {
     pub is_stale: bool,
 }
 
-/// The leases of a process.
+/// The leases of a process. They are given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Leases {
+pub struct Leases {
     folder: PathBuf,
     me: Holder,
     stale_after: Duration,
@@ -161,7 +161,7 @@ impl Beating {
 }
 
 impl Leases {
-    pub fn new(folder: &Path, stale_after: Duration) -> Result<Self, StudyError> {
+    pub(crate) fn new(folder: &Path, stale_after: Duration) -> Result<Self, StudyError> {
         let folder = folder.join(JOURNAL);
         fs::create_dir_all(&folder).map_err(StudyError::file("write", &folder))?;
         let shared = Arc::new(Shared {
@@ -192,7 +192,7 @@ impl Leases {
     }
 
     /// Takes a block, unless somebody else has it.
-    pub fn claim(&self, block: usize) -> Result<bool, StudyError> {
+    pub(crate) fn claim(&self, block: usize) -> Result<bool, StudyError> {
         let path = self.path(block);
         for _ in 0..2 {
             match OpenOptions::new().write(true).create_new(true).open(&path) {
@@ -242,12 +242,12 @@ impl Leases {
     }
 
     /// Something was finished: this process does not hang.
-    pub fn progress(&self) {
+    pub(crate) fn progress(&self) {
         self.state().progress = Instant::now();
     }
 
     /// Gives a block back.
-    pub fn release(&self, block: usize) {
+    pub(crate) fn release(&self, block: usize) {
         let held = self.state().held.remove(&block);
         // Where somebody took the lease for stale, the file is theirs.
         let path = self.path(block);

@@ -9,21 +9,17 @@ use crate::error::StudyError;
 use crate::files::{self, replace};
 use crate::folder;
 use crate::found::Found;
-use crate::journal::{self, JOURNAL, Session};
+use crate::journal::{self, JOURNAL};
 use crate::origins;
 use crate::plan;
 use crate::settings::{SETTINGS, Settings};
-use crate::shard::Shard;
-
-/// How many images an error names.
-const NAMED: usize = 20;
+use crate::shard::{Shard, Shards, list};
 
 /// Shards that belong together.
 #[derive(Debug)]
 pub struct Merge {
-    folders: Vec<PathBuf>,
     settings: Settings,
-    shards: Vec<Shard>,
+    shards: Shards,
     missing: Vec<String>,
 }
 
@@ -38,18 +34,16 @@ impl Merge {
     ///
     /// [`StudyError::Merge`], [`StudyError::Mixed`], and whatever reading them meets.
     pub fn of(folders: &[PathBuf], allow_mixed: bool) -> Result<Self, StudyError> {
-        let mut first: Option<Session> = None;
         let mut merge: Option<Self> = None;
         for folder in folders {
             let shown = folder.display();
             let (settings, found) = folder::read(folder)?;
             let merge = merge.get_or_insert_with(|| Self {
-                folders: Vec::new(),
                 settings: settings.clone(),
-                shards: Vec::new(),
+                shards: Shards::default(),
                 missing: Vec::new(),
             });
-            if let Some(with) = merge.folders.first() {
+            if let Some((with, _)) = merge.shards.first() {
                 let same = settings.check_same(&merge.settings, folder, true, allow_mixed);
                 same.map_err(|error| match error {
                     StudyError::Settings { difference, .. } => StudyError::Merge(format!(
@@ -59,37 +53,18 @@ impl Merge {
                     other => other,
                 })?;
             }
-            let same = merge
-                .shards
-                .iter()
-                .position(|shard| *shard == settings.shard);
-            if let Some(twin) = same {
-                return Err(StudyError::Merge(format!(
-                    "{shown} and {} are both shard {}, so that their images would count twice",
-                    merge.folders[twin].display(),
-                    settings.shard
-                )));
-            }
+            merge.shards.add(folder, settings.shard)?;
             if !allow_mixed {
-                check_sessions(folder, &found, &mut first)?;
+                merge.shards.check_same(folder, found.sessions())?;
             }
             merge.missing.extend(missing(folder, &found));
-            merge.folders.push(folder.clone());
-            merge.shards.push(settings.shard);
         }
         let Some(mut merge) = merge else {
             return Err(StudyError::Merge("there is nothing to merge".to_owned()));
         };
-        let count = merge.settings.shard.count;
-        let absent = (1..=count.min(merge.settings.total()))
-            .map(|index| Shard { index, count })
-            .filter(|shard| !merge.shards.contains(shard));
-        let absent: Vec<String> = absent.map(|shard| shard.to_string()).collect();
-        if !absent.is_empty() {
-            let text = format!("missing shards: {}", list(&absent));
-            merge.missing.insert(0, text);
-        }
-        merge.settings.merged_from = merge.folders.len();
+        let absent = merge.shards.absent(merge.settings.total());
+        merge.missing.splice(0..0, absent);
+        merge.settings.merged_from = merge.shards.len();
         merge.settings.shard = Shard::WHOLE;
         Ok(merge)
     }
@@ -112,7 +87,7 @@ impl Merge {
         };
         let real = |folder: &Path| fs::canonicalize(folder).ok();
         let place = real(folder);
-        if place.is_some() && self.folders.iter().any(|part| real(part) == place) {
+        if place.is_some() && self.shards.folders().any(|part| real(part) == place) {
             return protected("is among the folders that are merged");
         }
         if folder.join(SETTINGS).exists() {
@@ -145,16 +120,16 @@ impl Merge {
             remove(&journals.join(name))?;
         }
         let mut planned = Vec::new();
-        for part in &self.folders {
+        for part in self.shards.folders() {
             planned.extend(plan::read(part, self.settings.total())?);
         }
         planned.sort_by_key(|planned| planned.number);
         plan::write(folder, &planned)?;
-        origins::write(folder, self.shards.iter().zip(&self.folders))?;
+        origins::write(folder, self.shards.iter())?;
         let mut found = Found::new(&self.settings, planned);
         let path = folder.join(Self::JOURNAL);
         replace(&path, |to| {
-            let mut parts = self.folders.iter();
+            let mut parts = self.shards.folders();
             parts.try_for_each(|part| {
                 journal::copy(part, (&mut *to, &path), |record| found.add(record))
             })
@@ -187,29 +162,6 @@ fn remove(path: &Path) -> Result<(), StudyError> {
     }
 }
 
-/// Refuses what was measured on other devices or by other builds than the first of all.
-fn check_sessions(
-    folder: &Path,
-    found: &Found,
-    first: &mut Option<Session>,
-) -> Result<(), StudyError> {
-    for session in found.sessions() {
-        let Some(before) = first else {
-            *first = Some(session.clone());
-            continue;
-        };
-        // Who it was and when it began decides nothing.
-        let except = ["host", "pid", "begun", "batch_size"];
-        if let Some(difference) = crate::difference::difference(session, before, &except) {
-            return Err(StudyError::Mixed {
-                folder: folder.to_owned(),
-                difference,
-            });
-        }
-    }
-    Ok(())
-}
-
 fn missing(folder: &Path, found: &Found) -> Option<String> {
     let absent: Vec<String> = (found.planned().iter().enumerate())
         .filter(|(at, _)| !found.is_done(*at))
@@ -220,15 +172,7 @@ fn missing(folder: &Path, found: &Found) -> Option<String> {
             "{} images are missing in {}: {}",
             absent.len(),
             folder.display(),
-            list(&absent)
+            list(absent)
         )
     })
-}
-
-fn list(names: &[String]) -> String {
-    let mut text = names[..names.len().min(NAMED)].join(", ");
-    if names.len() > NAMED {
-        text.push_str(&format!(" and {} more", names.len() - NAMED));
-    }
-    text
 }

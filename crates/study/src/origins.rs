@@ -75,15 +75,15 @@ fn read(folder: &Path) -> Vec<Origin> {
 /// Writes the list of a merge of `shards` into its folder.
 pub(crate) fn write<'s>(
     folder: &Path,
-    shards: impl Iterator<Item = (&'s Shard, &'s PathBuf)>,
+    shards: impl Iterator<Item = (&'s Path, Shard)>,
 ) -> Result<(), StudyError> {
     let mut origins = Vec::new();
-    for (&shard, folder) in shards {
+    for (folder, shard) in shards {
         // A merge of a merge: the pictures are where they were.
         match read(folder) {
             before if before.is_empty() => origins.push(Origin {
                 shard,
-                folder: path::absolute(folder).unwrap_or_else(|_| folder.clone()),
+                folder: path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
             }),
             before => origins.extend(before),
         }

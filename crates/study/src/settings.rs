@@ -1,7 +1,6 @@
 //! What was measured and how: everything that the numbers depend on.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use elucid_attribution::Configuration;
@@ -15,6 +14,7 @@ use crate::facts::{Build, HeadFacts, InputFacts, ModelFacts};
 use crate::growth::{self, Growth};
 use crate::part::Part;
 use crate::shard::Shard;
+use crate::shared;
 
 /// Their name in the folder.
 pub const SETTINGS: &str = "settings.json";
@@ -146,31 +146,7 @@ impl Settings {
     /// [`StudyError::NoStudy`] where there are none, [`StudyError::Schema`] where another version wrote them,
     /// [`StudyError::Damaged`] for anything else.
     pub fn read(folder: &Path) -> Result<Self, StudyError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            #[serde(default)]
-            schema: u32,
-        }
-        let path = folder.join(SETTINGS);
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && folder.is_dir() => {
-                return Err(StudyError::NoStudy(folder.to_owned()));
-            }
-            read => read.map_err(StudyError::file("read", &path))?,
-        };
-        let damaged = |error: serde_json::Error| StudyError::Damaged {
-            path: path.clone(),
-            line: error.line(),
-            reason: error.to_string(),
-        };
-        let Versioned { schema } = serde_json::from_slice(&bytes).map_err(damaged)?;
-        if schema != SCHEMA {
-            return Err(StudyError::Schema {
-                folder: folder.to_owned(),
-                newer: schema > SCHEMA,
-            });
-        }
-        let mut settings: Self = serde_json::from_slice(&bytes).map_err(damaged)?;
+        let mut settings: Self = shared::read_settings(folder, "evaluation", SCHEMA)?;
         for growth in growth::read(folder)? {
             growth.add_to(&mut settings);
         }

@@ -1,9 +1,16 @@
-//! A fixed part of the work.
+//! Fixed parts of the work, and what belongs together of them.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::StudyError;
+use crate::journal::Session;
+
+/// How many names a list has.
+const NAMED: usize = 20;
 
 /// Which part of the work: every `count`-th item, from the `index`-th on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +68,97 @@ impl FromStr for Shard {
         });
         stated.ok_or_else(|| "expected K/N with K from 1 to N, such as 1/8".to_owned())
     }
+}
+
+/// The folders of shards that belong together, each shard once.
+#[derive(Debug, Default)]
+pub struct Shards {
+    parts: Vec<(PathBuf, Shard)>,
+    /// Who was the first to work on any of them.
+    session: Option<Session>,
+}
+
+impl Shards {
+    /// Adds a shard.
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::Merge`] for one that is there.
+    pub fn add(&mut self, folder: &Path, shard: Shard) -> Result<(), StudyError> {
+        if let Some((twin, _)) = self.parts.iter().find(|(_, other)| *other == shard) {
+            return Err(StudyError::Merge(format!(
+                "{} and {} are both shard {shard}, so that what they hold would count twice",
+                folder.display(),
+                twin.display(),
+            )));
+        }
+        self.parts.push((folder.to_owned(), shard));
+        Ok(())
+    }
+
+    /// Refuses what was made on other devices or by other builds than the first of all.
+    ///
+    /// # Errors
+    ///
+    /// [`StudyError::Mixed`].
+    pub fn check_same(&mut self, folder: &Path, sessions: &[Session]) -> Result<(), StudyError> {
+        for session in sessions {
+            let first = self.session.get_or_insert_with(|| session.clone());
+            if let Some(difference) = session.difference(first) {
+                let folder = folder.to_owned();
+                return Err(StudyError::Mixed { folder, difference });
+            }
+        }
+        Ok(())
+    }
+
+    /// The first folder and its shard.
+    pub fn first(&self) -> Option<(&Path, Shard)> {
+        self.iter().next()
+    }
+
+    /// The folders and their shards.
+    pub fn iter(&self) -> impl Iterator<Item = (&Path, Shard)> {
+        let parts = self.parts.iter();
+        parts.map(|(folder, shard)| (folder.as_path(), *shard))
+    }
+
+    /// The folders.
+    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.iter().map(|(folder, _)| folder)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Which shards that hold anything of `total` things are not there, in words; `None` if all are.
+    pub fn absent(&self, total: usize) -> Option<String> {
+        let (_, Shard { count, .. }) = self.first()?;
+        let absent = (1..=count.min(total))
+            .map(|index| Shard { index, count })
+            .filter(|shard| self.parts.iter().all(|(_, there)| there != shard));
+        let absent: Vec<Shard> = absent.collect();
+        (!absent.is_empty()).then(|| format!("missing shards: {}", list(absent)))
+    }
+}
+
+/// The first of some names, and how many there are besides.
+pub fn list<N: fmt::Display>(names: impl IntoIterator<Item = N>) -> String {
+    let mut names = names.into_iter();
+    let first: Vec<String> = names.by_ref().take(NAMED).map(|n| n.to_string()).collect();
+    let mut text = first.join(", ");
+    match names.count() {
+        0 => {}
+        more => text.push_str(&format!(" and {more} more")),
+    }
+    text
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ use crate::plan::Planned;
 use crate::sample::stratified;
 use crate::settings::{BASELINES, DataFacts, SCHEMA, Settings};
 use crate::shard::Shard;
-use crate::work::{self, Control, Ended, Watch};
+use crate::shared::Ended;
+use crate::work::{self, Control, Watch};
 
 /// How many images, or samples of images, go together unless it is said.
 pub const BATCH: usize = 8;

@@ -8,8 +8,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use elucid_attribution::{Attribution, Attributor, Progress};
 use elucid_metrics::{Present, RandomNetworks};
@@ -26,18 +25,14 @@ use crate::folder::{Begin, Folder};
 use crate::foreign::ForeignMaps;
 use crate::found::Found;
 use crate::journal::{CellRecord, Record, RowRecord, Value};
+use crate::lease::Leases;
 use crate::maps::{self, Shelf, first};
 use crate::settings::Settings;
+use crate::shared::{self, Blocks, Ended};
 use crate::study::{Explainer, Study};
 
 mod load;
 mod measure;
-
-/// How long a worker that found nothing free waits before it looks again, at first.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// The longest that it waits: each time twice as long, so that many who wait for one do not keep a file system busy.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// What is told how far a method has come with its samples.
 pub type Steps = dyn Fn(&str, Progress) + Send + Sync;
@@ -63,15 +58,6 @@ impl Control {
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
-}
-
-/// How a study ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// Nothing is missing.
-    Whole,
-    /// It was stopped.
-    Stopped,
 }
 
 /// An explanation that was just measured.
@@ -194,7 +180,12 @@ pub(crate) fn run(
     let [done, all] = folder.found.cells();
     info!(folder = %path.display(), images = folder.found.planned().len(), done, all, "study begun");
     watch.begun(&folder.settings, &folder.found);
-    let ended = work.run(&mut folder, watch)?;
+    let mut blocks = ImageBlocks {
+        work: &work,
+        folder: &mut folder,
+        watch,
+    };
+    let ended = shared::run(&mut blocks, study.batch_size, &control.stop)?;
     let [done, all] = folder.found.cells();
     info!(folder = %path.display(), ?ended, done, all, "study ended");
     let (settings, found) = folder.finish()?;
@@ -246,75 +237,6 @@ impl<'a> Work<'a> {
             there: Cell::new(None),
             has_complained: Cell::new(false),
         })
-    }
-
-    /// Block by block, until nothing is missing.
-    fn run(&self, folder: &mut Folder, watch: &mut dyn Watch) -> Result<Ended, StudyError> {
-        let mut has_waited = false;
-        let mut pause = PAUSE;
-        let mut left: Vec<usize> = (0..folder.blocks()).collect();
-        loop {
-            left.retain(|&block| !folder.left(block).is_empty());
-            if left.is_empty() {
-                return Ok(Ended::Whole);
-            }
-            let mine = self.claim(&left, folder)?;
-            // What others finished before they gave the blocks back.
-            folder.refresh()?;
-            let images: Vec<usize> = mine.iter().flat_map(|&block| folder.left(block)).collect();
-            for batch in images.chunks(self.study.batch_size) {
-                if self.batch(batch, folder, watch)?.is_err() {
-                    return Ok(Ended::Stopped);
-                }
-            }
-            mine.iter().for_each(|&block| folder.leases.release(block));
-            if self.control.is_stopped() {
-                return Ok(Ended::Stopped);
-            }
-            if !mine.is_empty() {
-                pause = PAUSE;
-                continue;
-            }
-            if !has_waited {
-                let text = "others are measuring what is left; waiting for them";
-                info!("{text}");
-                watch.remark("", text);
-                has_waited = true;
-            }
-            self.wait(pause);
-            pause = (2 * pause).min(LONGEST_PAUSE);
-            folder.refresh()?;
-        }
-    }
-
-    /// Blocks of `left` that nobody else has: one, and more as long as all their images fit into a batch. Others could take
-    /// those that have to wait for the next.
-    fn claim(&self, left: &[usize], folder: &Folder) -> Result<Vec<usize>, StudyError> {
-        let (mut mine, mut images) = (Vec::new(), 0);
-        for &block in left {
-            let more = folder.left(block).len();
-            let is_full = images > 0 && images + more > self.study.batch_size;
-            if is_full || self.control.is_stopped() {
-                break;
-            }
-            if folder.leases.claim(block)? {
-                images += more;
-                mine.push(block);
-            }
-        }
-        Ok(mine)
-    }
-
-    /// Lets time go by, unless the work is asked to stop.
-    fn wait(&self, pause: Duration) {
-        let until = Instant::now() + pause;
-        while !self.control.is_stopped() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            thread::sleep(left.min(PAUSE));
-        }
     }
 
     /// Some images under all methods, with whatever they lack.
@@ -423,6 +345,49 @@ impl<'a> Work<'a> {
         let places = images.iter().map(|image| image.at);
         folder.found.excuse(places, row);
         Ok(())
+    }
+}
+
+/// What is left of a study, block by block.
+struct ImageBlocks<'r, 'a> {
+    work: &'r Work<'a>,
+    folder: &'r mut Folder,
+    watch: &'r mut dyn Watch,
+}
+
+impl Blocks for ImageBlocks<'_, '_> {
+    type Error = StudyError;
+
+    fn count(&self) -> usize {
+        self.folder.blocks()
+    }
+
+    fn left(&self, block: usize) -> usize {
+        self.folder.left(block).len()
+    }
+
+    fn leases(&self) -> &Leases {
+        self.folder.leases()
+    }
+
+    fn refresh(&mut self) -> Result<(), StudyError> {
+        self.folder.refresh()
+    }
+
+    fn work(&mut self, blocks: &[usize]) -> Result<Ended, StudyError> {
+        let images = blocks.iter().flat_map(|&block| self.folder.left(block));
+        let images: Vec<usize> = images.collect();
+        for batch in images.chunks(self.work.study.batch_size) {
+            if self.work.batch(batch, self.folder, self.watch)?.is_err() {
+                return Ok(Ended::Stopped);
+            }
+        }
+        Ok(Ended::Whole)
+    }
+
+    fn waits(&mut self) {
+        let text = "others are measuring what is left; waiting for them";
+        self.watch.remark("", text);
     }
 }
 

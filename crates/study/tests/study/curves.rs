@@ -223,7 +223,7 @@ fn a_merge_finds_the_curves_of_its_shards() {
     let mut lost = Vec::new();
     let origins = Origins::of(&merged, &settings);
     let fewer = MeanCurves::of(&origins, &found, &metrics, |error| {
-        assert!(matches!(error, StudyError::Curve { .. }), "{error}");
+        assert!(matches!(error, StudyError::Altered(_)), "{error}");
         lost.push(error.to_string());
     });
     assert_eq!(lost.len(), 1);
