@@ -39,7 +39,7 @@ done
 
 ELUCID_DEPLOY="$(cd "$(dirname "$0")/.." && pwd)"
 export ELUCID_DEPLOY
-job="$(sbatch --parsable "${sbatch_flags[@]}" "$ELUCID_DEPLOY/slurm/evaluate.sh" evaluate "$@")"
+job="$(sbatch --parsable "${sbatch_flags[@]}" "$ELUCID_DEPLOY/slurm/worker.sh" evaluate "$@")"
 # With a cluster's name behind a semicolon, where there are several.
 job="${job%%;*}"
 # afterany: when all have ended, however they did. afterok would wait for ever once one worker failed.

@@ -44,6 +44,7 @@ mod session;
 mod settings;
 mod target;
 mod wording;
+mod workers;
 
 use std::ffi::OsString;
 use std::panic::{self, AssertUnwindSafe};

@@ -347,7 +347,7 @@ fn last_run(folder: &Path, command: &'static str) -> Result<Vec<String>, CliErro
     };
     if !journals.iter().all(is_copy) {
         return Err(kept(format!(
-            "{shown} holds a journal of an evaluation, {}",
+            "{shown} holds a journal, {}",
             folder.join(JOURNAL).display()
         )));
     }

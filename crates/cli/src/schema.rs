@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// Each command whose report is JSON, with the version of its form. It grows where a field goes, changes its name or its meaning, not
 /// where one is added.
-pub const VERSIONS: [(&str, u32); 22] = [
+pub const VERSIONS: [(&str, u32); 23] = [
     ("attention", 1),
     ("attribute", 1),
     ("channels", 1),
@@ -24,8 +24,9 @@ pub const VERSIONS: [(&str, u32); 22] = [
     ("models pull", 1),
     ("profile", 1),
     ("spatial", 1),
-    ("spritemap", 1),
-    ("spritemap merge", 1),
+    ("spritemap", 2),
+    ("spritemap merge", 2),
+    ("spritemap status", 1),
     ("visualize", 1),
 ];
 

@@ -1,14 +1,12 @@
 //! `elucid evaluate`: how well methods do on labelled images.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use elucid::study::{
     self, Begin, Data, Ended, Expected, Explainer, ForeignMaps, Item, Part, Study,
 };
 use serde::Serialize;
-use tracing::warn;
 
 use crate::args::{GradientArgs, ModelArgs, RunArgs};
 use crate::console::{Output, table};
@@ -19,7 +17,8 @@ use crate::known;
 use crate::options::{MapArgs, MethodFlags};
 use crate::report::{Clock, build, remarks};
 use crate::session::Session;
-use crate::settings::{MergeArgs, Shard, parse_shard};
+use crate::settings::{MergeArgs, Shard, SharedArgs, ended as ended_by, parse_shard};
+use crate::workers::StatusArgs;
 
 use self::entries::{Entries, MetricNames};
 use self::tables::{make_table, metrics, sum_up};
@@ -36,9 +35,6 @@ pub mod study_file;
 mod tables;
 mod watch;
 
-/// Ended by a signal, and to be gone on with: EX_TEMPFAIL of sysexits.h.
-const TO_GO_ON: u8 = 75;
-
 /// What only the command that measures can be told.
 const TRY_AGAIN: &str = "; the same command with --resume --retry-failed tries them again";
 
@@ -48,23 +44,13 @@ pub type EvaluateArgs = FlagsOr<Evaluation, EvaluateCommand>;
 #[derive(Debug, Subcommand)]
 pub enum EvaluateCommand {
     /// Put the results of shards together, and sum them up
-    Merge(Merging),
+    Merge(MergeArgs),
     /// Say how far evaluations are, and who is working on them
-    Status(status::StatusArgs),
+    Status(StatusArgs),
     /// Make the tables of what an evaluation has measured so far
     Table(TableArgs),
     /// Say which methods are better than which, on the same images
     Compare(compare::CompareArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct Merging {
-    #[command(flatten)]
-    merge: MergeArgs,
-
-    /// Take shards together that other devices or builds measured, whose numbers may differ
-    #[arg(long)]
-    allow_mixed: bool,
 }
 
 #[derive(Debug, Args)]
@@ -162,10 +148,6 @@ pub struct Evaluation {
     #[arg(long, requires = "resume")]
     retry_failed: bool,
 
-    /// With --resume, go on though another device or build began, whose numbers may differ; the table says so
-    #[arg(long, requires = "resume")]
-    allow_mixed: bool,
-
     /// Keep the map of every image under every method, in the folder maps of the results
     #[arg(long)]
     save_maps: bool,
@@ -175,9 +157,8 @@ pub struct Evaluation {
     #[arg(long)]
     save_curves: bool,
 
-    /// After how many minutes without a sign of life a worker's images are given to others
-    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
-    stale_after: u32,
+    #[command(flatten)]
+    shared: SharedArgs,
 
     /// Only say what each method would take, told from the first image, and measure nothing
     #[arg(long)]
@@ -232,10 +213,10 @@ impl Evaluation {
         Begin::new()
             .resume(self.resume)
             .retry_failed(self.retry_failed)
-            .allow_mixed(self.allow_mixed)
+            .allow_mixed(self.shared.allow_mixed)
             .save_maps(self.save_maps)
             .save_curves(self.save_curves)
-            .stale_after(minutes(self.stale_after))
+            .stale_after(self.shared.stale.time())
     }
 
     /// What is to be measured.
@@ -325,10 +306,6 @@ fn parse_foreign(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
-fn minutes(minutes: u32) -> Duration {
-    Duration::from_secs(60 * u64::from(minutes))
-}
-
 impl From<Explained> for study::Explained {
     fn from(explained: Explained) -> Self {
         match explained {
@@ -382,14 +359,8 @@ fn evaluate(args: &mut Evaluation) -> Result<(), CliError> {
     watching.finish();
     if ended == Ended::Stopped {
         let [done, all] = found.cells();
-        warn!(signal = interrupt.by(), "asked to end");
-        return Err(CliError::Ended(
-            TO_GO_ON,
-            format!(
-                "ended by {}: {done} of {all} cells are measured; the same command with --resume goes on",
-                interrupt.by()
-            ),
-        ));
+        let how_far = format!("{done} of {all} cells are measured");
+        return Err(ended_by(&interrupt, how_far));
     }
     let metrics = metrics(&settings)?;
     let device = Some(session.device.as_str());

@@ -1,31 +1,46 @@
 //! `elucid spritemap`: a small picture of every channel of a layer, in one grid.
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Subcommand};
+use elucid::optvis::VisError;
 use elucid::prelude::*;
 use elucid::render::file::write_atomically;
+use elucid::study::shared::{self, Blocks, Ended, Leases};
+use elucid::study::{Build, lease};
+use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
+use tracing::info;
 
 use crate::args::{ModelArgs, RunArgs};
 use crate::console::{Output, to_json};
 use crate::error::CliError;
 use crate::flags_or::FlagsOr;
 use crate::icons::{Channels, IconArgs, IconFacts, channel_count, parse_channels, parse_side};
+use crate::interrupt::Interrupt;
 use crate::output::REPORT;
-use crate::report::{BURN, Clock, InputFacts, ModelFacts, Step, remarks};
+use crate::report::{Clock, InputFacts, ModelFacts, Step, build, remarks};
 use crate::schema::Versioned;
 use crate::session::Session;
-use crate::settings::{MergeArgs, SETTINGS, Shard, parse_shard};
+use crate::settings::{MergeArgs, SETTINGS, Shard, SharedArgs, ended, parse_shard};
+use crate::workers::StatusArgs;
 
-use self::folder::Folder;
+use self::folder::{Begin, Folder};
 
 mod folder;
 mod merge;
+mod status;
 
 /// The grid; its description lies beside it.
 const PICTURE: &str = "sprites.png";
 const DESCRIPTION: &str = "sprites.json";
+
+/// Version of what a folder holds. Versions before 2 had no number and no journal.
+const SCHEMA: u32 = 2;
 
 /// As reports name it.
 const COMMAND: &str = "spritemap";
@@ -37,6 +52,8 @@ pub type SpritemapArgs = FlagsOr<Making, SpritemapCommand>;
 pub enum SpritemapCommand {
     /// Put the maps of shards together
     Merge(MergeArgs),
+    /// Say how far maps are, and who is working on them
+    Status(StatusArgs),
 }
 
 #[derive(Debug, Args)]
@@ -66,9 +83,12 @@ pub struct Making {
     #[arg(long, value_name = "K/N", value_parser = parse_shard, default_value = "1/1")]
     shard: Shard,
 
-    /// Go on with what a run that ended early left in the folder
+    /// Go on with what a run that ended early left in the folder, or help one that runs
     #[arg(long)]
     resume: bool,
+
+    #[command(flatten)]
+    shared: SharedArgs,
 
     /// Where the results go: a folder that is new or empty, or with --resume one with results
     #[arg(long, value_name = "DIR")]
@@ -82,8 +102,13 @@ pub struct Making {
 /// Everything that the pictures depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Settings {
-    elucid: String,
-    burn: String,
+    /// [`SCHEMA`].
+    schema: u32,
+    build: Build,
+    /// What computes, in words that are the same on all machines that compute the same.
+    device: String,
+    /// How many channels make a block, of which one worker at a time takes care.
+    block: usize,
     model: ModelFacts,
     input: InputFacts,
     layer: String,
@@ -102,7 +127,8 @@ struct Settings {
 }
 
 impl Settings {
-    fn new(args: &Making, model: &Model) -> Result<Self, CliError> {
+    fn new(args: &Making, session: &Session) -> Result<Self, CliError> {
+        let model = &session.model;
         let layer = model.layer(&args.layer)?;
         let channels = args.channels.as_ref().map(|channels| {
             let mut channels = channels.of(model, layer)?;
@@ -110,8 +136,10 @@ impl Settings {
             Ok::<_, CliError>(channels)
         });
         Ok(Self {
-            elucid: env!("CARGO_PKG_VERSION").to_owned(),
-            burn: BURN.to_owned(),
+            schema: SCHEMA,
+            build: build(),
+            device: session.kind().to_owned(),
+            block: args.icons.batch_size(),
             model: ModelFacts::of(model),
             input: InputFacts::of(model).whoever_said_it(),
             layer: layer.name().to_owned(),
@@ -147,6 +175,14 @@ impl Settings {
         Ok(map.provenance(self.provenance()))
     }
 
+    /// The channels of a block, of those that are planned.
+    fn block_of<'p>(&self, planned: &'p [usize], block: usize) -> &'p [usize] {
+        planned
+            .chunks(self.block.max(1))
+            .nth(block)
+            .unwrap_or_default()
+    }
+
     /// Those of the planned channels that the map has not.
     fn missing(&self, map: &SpriteMap) -> Vec<usize> {
         let planned = self.planned().into_iter();
@@ -163,6 +199,8 @@ struct Report<'r> {
     settings: &'r Settings,
     batch_size: Option<usize>,
     remarks: &'r [String],
+    /// The devices and programs, where they were several.
+    made_by: Vec<String>,
     planned: usize,
     /// Planned channels without a sprite, where that was allowed.
     missing: Vec<usize>,
@@ -175,13 +213,25 @@ pub fn run(args: SpritemapArgs) -> Result<(), CliError> {
     match args {
         SpritemapArgs::Flags(args) => make(&args),
         SpritemapArgs::Command(SpritemapCommand::Merge(args)) => merge::run(&args),
+        SpritemapArgs::Command(SpritemapCommand::Status(args)) => status::run(&args),
+    }
+}
+
+/// The devices and programs that made sprites, in words, where they were several.
+fn kinds(sessions: &[shared::Session]) -> Vec<String> {
+    let kinds: BTreeSet<String> = sessions.iter().map(shared::Session::kind).collect();
+    match kinds.len() {
+        0 | 1 => Vec::new(),
+        _ => kinds.into_iter().collect(),
     }
 }
 
 fn make(args: &Making) -> Result<(), CliError> {
+    // From the beginning: a signal while the model opens ends it as any other does.
+    let interrupt = Interrupt::watch()?;
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
-    let settings = Settings::new(args, &session.model)?;
+    let mut settings = Settings::new(args, &session)?;
     let planned = settings.planned();
     if planned.is_empty() {
         return Err(CliError::Usage(format!(
@@ -190,30 +240,91 @@ fn make(args: &Making) -> Result<(), CliError> {
             settings.channels.as_ref().map_or(settings.count, Vec::len)
         )));
     }
-    let mut folder = Folder::open(&args.out, &settings, args.resume)?;
-    let missing = settings.missing(&folder.map);
-    let done = planned.len() - missing.len();
+    let begin = Begin {
+        resume: args.resume,
+        allow_mixed: args.shared.allow_mixed,
+        stale_after: args.shared.stale.time(),
+    };
+    let folder = Folder::open(&args.out, &mut settings, &begin)?;
+    folder
+        .known
+        .lost
+        .iter()
+        .for_each(|what| session.console.note(format!("{what}; it is made again")));
+    let missing = settings.missing(&folder.known.map).len();
+    let (all, done) = (planned.len(), planned.len() - missing);
     if done > 0 {
-        let all = planned.len();
-        session
-            .console
-            .note(format!("{done} of {all} channels are done"));
+        let text = format!("{done} of {all} channels are done");
+        session.console.note(text);
     }
-    let optimised = clock.time("optimise", || {
-        optimise(args, &session, &settings, &missing, &mut folder)
+    let bar = (session.console).steps(&format!("sprites of {}", settings.layer));
+    bar.set_length((missing * args.icons.steps()) as u64);
+    let mut making = Sprites {
+        args,
+        session: &session,
+        settings: &settings,
+        planned: &planned,
+        folder,
+        bar,
+        stop: interrupt.flag(),
+        is_told: false,
+    };
+    let together = args.icons.batch_size();
+    let made = clock.time("optimise", || {
+        shared::run(&mut making, together, &interrupt.flag())
     });
-    if let Err(error) = optimised {
-        folder.abandon();
-        return Err(error);
+    let Sprites { folder, bar, .. } = making;
+    bar.finish_and_clear();
+    let how = match made {
+        Ok(how) => how,
+        Err(error) => {
+            folder.abandon()?;
+            return Err(error);
+        }
+    };
+    finish(
+        args,
+        (&session, &settings),
+        folder,
+        (how, &interrupt),
+        clock,
+    )
+}
+
+/// Draws the map, and says what there is.
+fn finish(
+    args: &Making,
+    (session, settings): (&Session, &Settings),
+    folder: Folder,
+    (how, interrupt): (Ended, &Interrupt),
+    clock: Clock,
+) -> Result<(), CliError> {
+    let all = settings.planned().len();
+    if how == Ended::Stopped {
+        let known = folder.close()?;
+        // Whoever else is at it knows more, and draws it in the end.
+        if !known.map.present().is_empty()
+            && lease::held(&args.out, args.shared.stale.time())?.is_empty()
+        {
+            known.draw()?;
+        }
+        let done = all - settings.missing(&known.map).len();
+        return Err(ended(
+            interrupt,
+            format!("{done} of {all} channels are done"),
+        ));
     }
+    let known = folder.close()?;
+    known.draw()?;
     let report = Report {
         command: COMMAND,
         device: Some(&session.device),
         threads: Some(rayon::current_num_threads()),
-        settings: &settings,
+        settings,
         batch_size: Some(args.icons.batch_size()),
         remarks: &settings.remarks,
-        planned: planned.len(),
+        made_by: kinds(&known.sessions),
+        planned: all,
         missing: Vec::new(),
         seconds: clock.steps(),
         files: [SETTINGS, PICTURE, DESCRIPTION, REPORT]
@@ -222,50 +333,114 @@ fn make(args: &Making) -> Result<(), CliError> {
     };
     let report = to_json(&Versioned::of(COMMAND, &report))? + "\n";
     write_atomically(args.out.join(REPORT), report.as_bytes())?;
-    let map = folder.close();
-    say(&args.out, (&settings, &map), args.json.then_some(&*report))
+    say(
+        &args.out,
+        (settings, &known.map),
+        args.json.then_some(&*report),
+    )
 }
 
-/// Adds the sprites of these channels, a batch at a time.
-fn optimise(
-    args: &Making,
-    session: &Session,
-    settings: &Settings,
-    channels: &[usize],
-    folder: &mut Folder,
-) -> Result<(), CliError> {
-    let (batch, steps) = (args.icons.batch_size(), args.icons.steps());
-    let bar = session
-        .console
-        .steps(&format!("sprites of {}", settings.layer));
-    let total = channels.len().div_ceil(batch).saturating_mul(steps);
-    bar.set_length(total as u64);
-    for (i, channels) in channels.chunks(batch).enumerate() {
+/// The sprites of a layer, block by block.
+struct Sprites<'s> {
+    args: &'s Making,
+    session: &'s Session,
+    settings: &'s Settings,
+    planned: &'s [usize],
+    folder: Folder,
+    /// Over steps, of all channels that were missing at first.
+    bar: ProgressBar,
+    stop: Arc<AtomicBool>,
+    /// Whether it was said that the network sees pictures of another size.
+    is_told: bool,
+}
+
+impl Sprites<'_> {
+    fn missing(&self, block: usize) -> impl Iterator<Item = usize> {
+        let channels = self.settings.block_of(self.planned, block).iter().copied();
+        channels.filter(|&channel| !self.folder.known.map.contains(channel))
+    }
+}
+
+impl Blocks for Sprites<'_> {
+    type Error = CliError;
+
+    fn count(&self) -> usize {
+        self.planned.len().div_ceil(self.settings.block.max(1))
+    }
+
+    fn left(&self, block: usize) -> usize {
+        self.missing(block).count()
+    }
+
+    fn leases(&self) -> &Leases {
+        self.folder.leases()
+    }
+
+    fn refresh(&mut self) -> Result<(), CliError> {
+        self.folder.refresh()
+    }
+
+    fn work(&mut self, blocks: &[usize]) -> Result<Ended, CliError> {
+        let channels = blocks.iter().flat_map(|&block| self.missing(block));
+        let channels: Vec<usize> = channels.collect();
+        for channels in channels.chunks(self.args.icons.batch_size()) {
+            if self.optimise(channels)? == Ended::Stopped {
+                return Ok(Ended::Stopped);
+            }
+        }
+        Ok(Ended::Whole)
+    }
+
+    fn waits(&mut self) {
+        let text = "others are at the channels that are left; waiting for them";
+        self.session.console.note(text);
+    }
+}
+
+impl Sprites<'_> {
+    /// Adds the sprites of these channels, which are optimised together.
+    fn optimise(&mut self, channels: &[usize]) -> Result<Ended, CliError> {
+        let &mut Self {
+            args,
+            session,
+            settings,
+            ..
+        } = self;
+        let steps = args.icons.steps();
+        let left: usize = (0..self.count()).map(|block| self.left(block)).sum();
+        let length = self.bar.length().unwrap_or_default();
+        let before = length.saturating_sub((left * steps) as u64);
+        let together = channels.len();
         let vis = args.icons.vis([settings.size; 2], channels, {
-            let bar = bar.clone();
+            let (bar, stop) = (self.bar.clone(), Arc::clone(&self.stop));
             move |at| {
-                bar.set_position((i * steps + at.done) as u64);
-                at.continue_()
+                bar.set_position(before + (at.done * together) as u64);
+                match stop.load(Ordering::Relaxed) {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
             }
         });
-        let made = vis.channels(&session.model, &settings.layer, channels)?;
-        if let (0, Some([height, width])) = (i, made.network_size()) {
+        let made = match vis.channels(&session.model, &settings.layer, channels) {
+            Err(VisError::Cancelled(_)) => return Ok(Ended::Stopped),
+            made => made?,
+        };
+        if let (false, Some([height, width])) = (self.is_told, made.network_size()) {
             session.console.note(format!(
                 "the network does not take pictures of this size at {}, and sees them resized to \
                  {height} x {width}",
                 settings.layer
             ));
+            self.is_told = true;
         }
-        let mut sprites = Vec::with_capacity(channels.len());
-        for (i, &channel) in channels.iter().enumerate() {
-            if let Some(bytes) = made.bytes(i) {
-                sprites.push((channel, Picture::from_rgb(bytes.view())?));
-            }
-        }
-        folder.add(&sprites)?;
+        let sprites = made
+            .all_bytes()
+            .map(|bytes| Picture::from_rgb(bytes.view()));
+        let sprites: Vec<Picture> = sprites.collect::<Result<_, _>>()?;
+        self.folder.add(channels, &sprites)?;
+        info!(channels = together, first = channels[0], "sprites made");
+        Ok(Ended::Whole)
     }
-    bar.finish_and_clear();
-    Ok(())
 }
 
 /// What there is, and where, or the report where that is to be printed.

@@ -1,32 +1,21 @@
-//! `elucid visualize` and `elucid spritemap`: what they make, keep, go on with and refuse.
+//! `elucid visualize`: what it makes and refuses, and what `elucid spritemap` does.
 
 use std::fs;
 
 use crate::common::{Desk, Ended};
-use elucid::render::{Picture, SpriteMap};
+use elucid::render::Picture;
 use ndarray::{Array1, Array2};
 use serde_json::{Value, json};
 
 /// Few steps of a layer close to the input, at a size that takes little time.
 const QUICK: &str = "--size 32 --steps 4";
 
-/// A layer of 16 channels, of which nine are asked for.
-const MAP: &str = "spritemap --layer fire2/squeeze1x1 --channels 0-4,9-12";
-
 fn visualize(desk: &Desk, arguments: &str) -> Ended {
     desk.say(&format!("visualize {QUICK} {arguments}"))
 }
 
-fn spritemap(desk: &Desk, arguments: &str) -> Ended {
-    desk.say(&format!("{MAP} {QUICK} --batch-size 2 {arguments}"))
-}
-
 fn json(desk: &Desk, file: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(desk.path(file)).unwrap()).unwrap()
-}
-
-fn map(desk: &Desk, folder: &str) -> SpriteMap {
-    SpriteMap::open(desk.path(format!("{folder}/sprites.png"))).unwrap()
 }
 
 fn png(desk: &Desk, file: &str) -> Picture {
@@ -215,211 +204,6 @@ fn classes_and_every_parametrisation() {
 }
 
 #[test]
-fn a_map_is_the_same_in_one_piece_in_shards_and_in_turns() {
-    let desk = Desk::squeezenet();
-    let ended = spritemap(&desk, "--out whole").ok();
-    assert!(ended.out.contains("9 of 16 channels"), "{}", ended.out);
-    let files = [
-        "report.json",
-        "settings.json",
-        "sprites.json",
-        "sprites.png",
-    ];
-    assert_eq!(desk.listing("whole"), files);
-    let whole = map(&desk, "whole");
-    assert_eq!(whole.layer(), "fire2/squeeze1x1");
-    assert_eq!((whole.columns(), whole.size(), whole.count()), (4, 32, 16));
-    assert_eq!(whole.present(), [0, 1, 2, 3, 4, 9, 10, 11, 12]);
-    assert!(
-        whole.made_by().contains("fft, 4 steps"),
-        "{}",
-        whole.made_by()
-    );
-    // The pictures that the other command makes.
-    visualize(&desk, "--layer fire2/squeeze1x1 --channel 9 --out one").ok();
-    assert_eq!(whole.sprite(9), Some(png(&desk, "one/channel_9.png")));
-
-    for shard in 1..=3 {
-        let batch = 1 + shard % 2 * 5;
-        let ended = desk.say(&format!(
-            "{MAP} {QUICK} --batch-size {batch} --shard {shard}/3 --out part{shard}"
-        ));
-        ended.ok();
-    }
-    assert_eq!(map(&desk, "part2").present(), [1, 4, 11]);
-    let merged = desk.say("spritemap merge part3 part1 part2 --out merged");
-    merged.ok();
-    assert_eq!(desk.listing("merged"), files);
-    assert_eq!(map(&desk, "merged"), whole);
-    for file in ["sprites.png", "sprites.json"] {
-        let [merged, whole] =
-            ["merged", "whole"].map(|f| fs::read(desk.path(f).join(file)).unwrap());
-        assert_eq!(merged, whole, "{file}");
-    }
-    let report = json(&desk, "merged/report.json");
-    assert_eq!(report["planned"], 9);
-    assert_eq!(report["settings"]["merged_from"], 3);
-
-    // What an interruption leaves: nothing but settings, a batch, a picture without its
-    // description, a file that was being written, and a lock.
-    for (channels, described) in [(0, true), (2, true), (4, true), (4, false)] {
-        spritemap(&desk, "--out part").ok();
-        let mut part = SpriteMap::new(whole.layer(), 32, 16).unwrap();
-        for &channel in &whole.present()[..channels] {
-            part.insert(channel, &whole.sprite(channel).unwrap())
-                .unwrap();
-        }
-        for file in ["report.json", "sprites.json", "sprites.png"] {
-            fs::remove_file(desk.path("part").join(file)).unwrap();
-        }
-        if channels > 0 {
-            part.save(desk.path("part/sprites.png")).unwrap();
-        }
-        if !described {
-            fs::remove_file(desk.path("part/sprites.json")).unwrap();
-        }
-        fs::write(desk.path("part/.elucid-abc.part"), "x").unwrap();
-        fs::write(desk.path("part/.elucid-lock"), "").unwrap();
-        let ended = spritemap(&desk, "--out part --resume").ok();
-        let said = ended
-            .err
-            .contains(&format!("{channels} of 9 channels are done"));
-        assert_eq!(said, channels > 0 && described, "{}", ended.err);
-        assert_eq!(map(&desk, "part"), whole);
-        assert_eq!(desk.listing("part"), files);
-        fs::remove_dir_all(desk.path("part")).unwrap();
-    }
-    // A new folder is begun; a map that is complete stays as it is.
-    spritemap(&desk, "--resume --out fresh").ok();
-    assert_eq!(map(&desk, "fresh"), whole);
-    let before = fs::read(desk.path("fresh/sprites.png")).unwrap();
-    let ended = spritemap(&desk, "--resume --out fresh").ok();
-    assert!(
-        ended.err.contains("9 of 9 channels are done"),
-        "{}",
-        ended.err
-    );
-    assert_eq!(fs::read(desk.path("fresh/sprites.png")).unwrap(), before);
-
-    // Merging what does not belong together.
-    let refused = |folders: &str, parts: &[&str]| {
-        let before = desk.listing(".");
-        let message = desk
-            .say(&format!("spritemap merge {folders} --out no"))
-            .refused(1);
-        for part in parts {
-            assert!(message.contains(part), "no {part} in {message}");
-        }
-        assert_eq!(desk.listing("."), before);
-    };
-    refused(
-        "part1 part3",
-        &[
-            "missing shards: 2/3",
-            "3 channels are missing: 1, 4, 11",
-            "--allow-missing",
-        ],
-    );
-    refused("part1 part2 part1 part3", &["both shard 1/3"]);
-    refused(
-        "part1 whole",
-        &["other settings", "shard.count is 1 and was 3"],
-    );
-    refused("part1 nothing", &["nothing/settings.json"]);
-    spritemap(&desk, "--seed 1 --shard 2/3 --out other").ok();
-    refused("part1 other part3", &["icons.seed is 1 and was 0"]);
-
-    // Settings that nobody wrote.
-    let stated = fs::read_to_string(desk.path("part1/settings.json")).unwrap();
-    for (what, wrong, says) in [
-        ("\"index\": 1,", "\"index\": 0,", "no shard 0/3"),
-        ("\"count\": 3", "\"count\": 0", "no shard 1/0"),
-        ("\"count\": 16", "\"count\": 99999999999999", "65536"),
-    ] {
-        assert!(stated.contains(what), "no {what} in {stated}");
-        let settings = stated.replace(what, wrong);
-        fs::create_dir_all(desk.path("odd")).unwrap();
-        fs::write(desk.path("odd/settings.json"), settings).unwrap();
-        refused("odd", &[says]);
-    }
-
-    // A map with holes is filled in by the same command.
-    let ended = desk
-        .say("spritemap merge part1 part3 --out holes --allow-missing")
-        .ok();
-    assert!(ended.err.contains("1, 4, 11"), "{}", ended.err);
-    assert_eq!(map(&desk, "holes").present(), [0, 2, 3, 9, 10, 12]);
-    spritemap(&desk, "--resume --out holes").ok();
-    assert_eq!(map(&desk, "holes"), whole);
-}
-
-#[test]
-fn only_the_same_map_goes_on() {
-    let desk = Desk::squeezenet();
-    let run =
-        |arguments: &str| desk.say(&format!("spritemap --channels 0-1 --out out {arguments}"));
-    let usual = "--layer fire2/squeeze1x1 --size 32 --steps 2";
-    run(usual).ok();
-    let before = desk.listing("out");
-    let picture = fs::read(desk.path("out/sprites.png")).unwrap();
-    run(usual).refused_with(1, &["--resume"]);
-    for (arguments, part) in [
-        (
-            "--layer fire2/squeeze1x1 --size 32 --steps 3",
-            "icons.steps is 3 and was 2",
-        ),
-        (
-            "--layer fire2/squeeze1x1 --size 33 --steps 2",
-            "size is 33 and was 32",
-        ),
-        (
-            "--layer fire3/squeeze1x1 --size 32 --steps 2",
-            "layer is fire3/squeeze1x1",
-        ),
-        (
-            "--layer fire2/squeeze1x1 --size 32 --steps 2 --param pixel",
-            "icons.param is pixel",
-        ),
-        (
-            "--layer fire2/squeeze1x1 --size 32 --steps 2 --transforms none",
-            "transforms is none",
-        ),
-        (
-            "--layer fire2/squeeze1x1 --size 32 --steps 2 --learning-rate 0.1",
-            "learning_rate is 0.1",
-        ),
-        (
-            "--layer fire2/squeeze1x1 --size 32 --steps 2 --seed 1",
-            "icons.seed is 1",
-        ),
-        (
-            "--layer fire2/squeeze1x1 --size 32 --steps 2 --shard 1/2",
-            "shard.count is 2",
-        ),
-        (
-            "--layer fire2/squeeze1x1 --size 32 --steps 2 --scale 1/255",
-            "input.scale",
-        ),
-    ] {
-        run(&format!("{arguments} --resume")).refused_with(1, &[part]);
-    }
-    desk.say(&format!("spritemap --out out {usual} --resume"))
-        .refused_with(1, &["channels is not given and was 0, 1"]);
-    assert_eq!(desk.listing("out"), before);
-    assert_eq!(fs::read(desk.path("out/sprites.png")).unwrap(), picture);
-
-    // A folder of something else, and one whose map is another.
-    fs::create_dir(desk.path("mine")).unwrap();
-    fs::write(desk.path("mine/notes.txt"), "mine").unwrap();
-    desk.say(&format!("spritemap --out mine {usual} --resume"))
-        .refused_with(1, &["no sprite map"]);
-    assert_eq!(desk.listing("mine"), ["notes.txt"]);
-    let other = SpriteMap::new("fire2/squeeze1x1", 16, 16).unwrap();
-    other.save(desk.path("out/sprites.png")).unwrap();
-    run(&format!("{usual} --resume")).refused_with(1, &["is not the map"]);
-}
-
-#[test]
 fn a_refusal_leaves_nothing_behind() {
     let desk = Desk::squeezenet();
     let before = desk.listing(".");
@@ -513,31 +297,4 @@ fn a_refusal_leaves_nothing_behind() {
     desk.say("spritemap --layer fire2 --out cat.png")
         .refused_with(1, &["cat.png"]);
     assert_eq!(desk.listing("."), before);
-}
-
-/// A run that is killed leaves what `--resume` goes on with, and two runs do not mix.
-#[test]
-fn a_run_that_is_killed_goes_on() {
-    let desk = Desk::squeezenet();
-    let usual = "spritemap --layer fire2/squeeze1x1 --size 32 --steps 8 --batch-size 1";
-    desk.say(&format!("{usual} --out whole")).ok();
-    let start = || {
-        let flags = ["--out", "part", "--resume", "--quiet"];
-        let arguments = usual.split_whitespace().chain(flags);
-        desk.command(arguments).spawn().unwrap()
-    };
-    let mut running = start();
-    while !desk.path("part/sprites.json").exists() {
-        assert_eq!(running.try_wait().unwrap(), None, "it ended too early");
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-    let second = desk.say(&format!("{usual} --out part --resume"));
-    running.kill().unwrap();
-    running.wait().unwrap();
-    let done = map(&desk, "part").present().len();
-    if done < 16 {
-        second.refused_with(1, &["another run"]);
-    }
-    desk.say(&format!("{usual} --out part --resume")).ok();
-    assert_eq!(map(&desk, "part"), map(&desk, "whole"));
 }

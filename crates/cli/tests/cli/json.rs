@@ -9,7 +9,7 @@ use crate::commands::TRANSFORMER;
 use crate::common::{Desk, has};
 
 /// Every command, as it is called, with the name that its report has.
-const COMMANDS: [(&str, &str); 20] = [
+const COMMANDS: [(&str, &str); 21] = [
     ("devices", "devices"),
     ("methods", "methods"),
     ("methods grad-cam", "methods"),
@@ -48,6 +48,7 @@ const COMMANDS: [(&str, &str); 20] = [
         "spritemap merge json-spritemap --out json-merged",
         "spritemap merge",
     ),
+    ("spritemap status json-spritemap", "spritemap status"),
     (
         "evaluate --data data.csv --methods gradient --metrics sparseness --dry-run --out none",
         "evaluate dry-run",

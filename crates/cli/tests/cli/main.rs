@@ -26,6 +26,7 @@ mod profile;
 mod replaced;
 mod shells;
 mod spatial;
+mod spritemap;
 mod target_pages;
 mod targets;
 mod threads;

@@ -2,32 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::Args;
 use elucid::graph::Bytes;
-use elucid::study::lease::{self, Held};
 use elucid::study::{self, Found, Origins, Settings, Shard, StudyError, maps};
 use serde::Serialize;
 
-use super::minutes;
 use crate::console::{Output, table};
 use crate::error::CliError;
-
-#[derive(Debug, Args)]
-pub struct StatusArgs {
-    /// Folders of evaluations
-    #[arg(required = true, value_name = "DIR")]
-    folders: Vec<PathBuf>,
-
-    /// After how many minutes without a sign of life a worker counts as gone
-    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
-    stale_after: u32,
-
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
+use crate::workers::{StatusArgs, Worker};
 
 #[derive(Debug, Serialize)]
 struct List {
@@ -45,7 +28,7 @@ struct Status {
     cells_done: usize,
     values_failed: usize,
     methods: Vec<MethodStatus>,
-    workers: Vec<Worker>,
+    workers: Vec<Worker<Share>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,24 +47,17 @@ struct MethodStatus {
     maps_bytes: u64,
 }
 
+/// Some images, as they are numbered in this folder, from 0.
 #[derive(Debug, Serialize)]
-struct Worker {
-    /// Its images, as they are numbered in this folder, from 0.
+struct Share {
     first_image: usize,
     last_image: usize,
-    host: String,
-    pid: u32,
-    silent_seconds: u64,
-    /// Whether others may take its images.
-    is_stale: bool,
 }
 
 pub fn run(args: &StatusArgs) -> Result<(), CliError> {
-    let stale_after = minutes(args.stale_after);
     let folders = args.folders.iter().map(|folder| {
         let (settings, found) = study::read(folder)?;
-        let leases = lease::held(folder, stale_after)?;
-        Status::new(folder, &settings, &found, leases)
+        Status::new(folder, &settings, &found, args)
     });
     let folders: Vec<Status> = folders.collect::<Result<_, CliError>>()?;
     let mut out = Output::new();
@@ -120,7 +96,7 @@ impl Status {
         folder: &Path,
         settings: &Settings,
         found: &Found,
-        leases: Vec<Held>,
+        args: &StatusArgs,
     ) -> Result<Self, CliError> {
         let [cells_done, cells] = found.cells();
         let skipped = found.skipped().count();
@@ -141,19 +117,10 @@ impl Status {
             })
         });
         let methods = methods.collect::<Result<_, CliError>>()?;
-        let workers = leases.into_iter().map(|held| {
-            let holder = held.holder.as_ref();
-            Worker {
-                first_image: held.block * settings.block,
-                last_image: ((held.block + 1) * settings.block)
-                    .min(images)
-                    .saturating_sub(1),
-                host: holder.map_or("unknown".to_owned(), |holder| holder.host.clone()),
-                pid: holder.map_or(0, |holder| holder.pid),
-                silent_seconds: held.silent.as_secs(),
-                is_stale: held.is_stale,
-            }
-        });
+        let share = |block: usize| Share {
+            first_image: block * settings.block,
+            last_image: ((block + 1) * settings.block).min(images).saturating_sub(1),
+        };
         Ok(Self {
             shard: settings.shard,
             images,
@@ -162,7 +129,7 @@ impl Status {
             cells_done,
             values_failed: found.failures().len(),
             methods,
-            workers: workers.collect(),
+            workers: args.workers(folder, share)?,
             folder: folder.display().to_string(),
         })
     }
@@ -201,19 +168,11 @@ impl Status {
             ))?;
         }
         for worker in &self.workers {
-            let Worker {
+            let Share {
                 first_image,
                 last_image,
-                host,
-                pid,
-                silent_seconds,
-                is_stale,
-            } = worker;
-            let state = if *is_stale { "gone" } else { "working" };
-            out.line(format!(
-                "process {pid} on {host} is {state} on images {first_image} to {last_image}, last heard of \
-                 {silent_seconds} s ago"
-            ))?;
+            } = worker.share;
+            out.line(worker.sentence(&format!("images {first_image} to {last_image}")))?;
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! `elucid spritemap merge`: one map from those of shards.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use elucid::prelude::*;
+use elucid::study::shared::{Session, list};
+use elucid::study::{Shards, StudyError};
 
-use super::folder::read_map;
+use super::folder::{Known, check_same, read_settings};
 use super::{DESCRIPTION, PICTURE, Report, Settings, say};
 use crate::console::Console;
 use crate::error::CliError;
@@ -15,8 +17,8 @@ use crate::settings::{self, MergeArgs, SETTINGS, Shard};
 /// As reports name it.
 const COMMAND: &str = "spritemap merge";
 
-/// How many channels an error names.
-const NAMED: usize = 20;
+/// In what shards of one map differ.
+const FREE: [&str; 3] = ["model.name", "block", "shard.index"];
 
 pub fn run(args: &MergeArgs) -> Result<(), CliError> {
     let console = Console::new(args.quiet);
@@ -25,27 +27,16 @@ pub fn run(args: &MergeArgs) -> Result<(), CliError> {
     let Parts {
         settings,
         map,
+        sessions,
+        lost,
         absent,
-    } = clock.time("merge", || read(&args.shards))?;
+    } = clock.time("merge", || read(&args.shards, args.allow_mixed))?;
+    lost.iter().for_each(|what| console.note(what));
     let missing = settings.missing(&map);
     if !missing.is_empty() {
-        let mut text = format!(
-            "{} channels are missing: {}",
-            missing.len(),
-            list(missing.iter().map(usize::to_string))
-        );
-        if !absent.is_empty() {
-            let shards = list(absent.iter().map(Shard::to_string));
-            text = format!("missing shards: {shards}; {text}");
-        }
-        match args.allow_missing {
-            true => console.note(text),
-            false => {
-                return Err(CliError::Failure(format!(
-                    "{text}; finish the shards with --resume, or go on with --allow-missing"
-                )));
-            }
-        }
+        let channels = format!("{} channels are missing: {}", missing.len(), list(&missing));
+        let parts: Vec<String> = absent.into_iter().chain([channels]).collect();
+        args.allow(&console, &parts.join("; "))?;
     }
 
     let mut files = Files::default();
@@ -58,6 +49,7 @@ pub fn run(args: &MergeArgs) -> Result<(), CliError> {
         settings: &settings,
         batch_size: None,
         remarks: &settings.remarks,
+        made_by: super::kinds(&sessions),
         planned: settings.planned().len(),
         missing,
         seconds: clock.steps(),
@@ -71,59 +63,59 @@ pub fn run(args: &MergeArgs) -> Result<(), CliError> {
 struct Parts {
     settings: Settings,
     map: SpriteMap,
-    /// Shards without a folder.
-    absent: Vec<Shard>,
+    /// Who made it.
+    sessions: Vec<Session>,
+    /// Files that do not hold what was written.
+    lost: Vec<String>,
+    /// Shards without a folder, in words.
+    absent: Option<String>,
 }
 
 /// Reads the folders one after the other, and refuses such as do not belong together.
-fn read(folders: &[PathBuf]) -> Result<Parts, CliError> {
-    let mut parts: Vec<(&Path, Settings)> = Vec::new();
+fn read(folders: &[PathBuf], allow_mixed: bool) -> Result<Parts, CliError> {
+    let mut shards = Shards::default();
+    let mut whole: Option<(Settings, SpriteMap)> = None;
+    let (mut sessions, mut lost) = (Vec::new(), Vec::new());
     for folder in folders {
-        let settings: Settings = settings::read(folder)?;
-        let shown = folder.display();
-        if let Some((first, theirs)) = parts.first() {
-            let except = ["model.name", "shard.index"];
-            if let Some(difference) = settings::difference(&settings, theirs, &except) {
-                return Err(CliError::Failure(format!(
-                    "{shown} was made with other settings than {}: {difference} there",
+        let settings = read_settings(folder)?;
+        if let (Some((first, _)), Some((theirs, _))) = (shards.first(), &whole) {
+            let same = check_same(folder, (&settings, theirs), &FREE, allow_mixed);
+            same.map_err(|error| match error {
+                StudyError::Settings { difference, .. } => StudyError::Merge(format!(
+                    "{} was made with other settings than {}: {difference} there",
+                    folder.display(),
                     first.display()
-                )));
+                )),
+                other => other,
+            })?;
+        }
+        shards.add(folder, settings.shard)?;
+        let known = Known::read(folder, &settings)?;
+        if !allow_mixed {
+            shards.check_same(folder, &known.sessions)?;
+        }
+        sessions.extend(known.sessions);
+        lost.extend(known.lost);
+        whole = Some(match whole.take() {
+            None => (settings, known.map),
+            Some((settings, map)) => {
+                // One network may have several names: that of the first.
+                let part = known.map.provenance(map.made_by());
+                (settings, SpriteMap::merge([map, part])?)
             }
-        }
-        let same = |part: &&(&Path, Settings)| part.1.shard == settings.shard;
-        if let Some((twin, _)) = parts.iter().find(same) {
-            return Err(CliError::Failure(format!(
-                "{shown} and {} are both shard {}",
-                twin.display(),
-                settings.shard
-            )));
-        }
-        parts.push((folder, settings));
+        });
     }
-    let Some((_, first)) = parts.first() else {
+    let Some((mut settings, map)) = whole else {
         return Err(CliError::Usage("there is nothing to merge".to_owned()));
     };
-    let mut merged = first.clone();
-    let count = merged.shard.count;
-    merged.shard = Shard::WHOLE;
-    merged.merged_from = parts.len();
-    // A map refuses numbers that no layer has.
-    let mut map = merged.map()?;
-    let absent = (1..=count.min(merged.planned().len()))
-        .map(|index| Shard { index, count })
-        .filter(|shard| parts.iter().all(|(_, settings)| settings.shard != *shard));
-    let absent: Vec<Shard> = absent.collect();
-    for (folder, settings) in parts {
-        // A run that was stopped before its first batch has settings only.
-        if folder.join(DESCRIPTION).exists() {
-            let part = read_map(folder, &settings)?.provenance(map.made_by());
-            map = SpriteMap::merge([map, part])?;
-        }
-    }
+    settings.shard = Shard::WHOLE;
+    settings.merged_from = shards.len();
     Ok(Parts {
-        settings: merged,
+        absent: shards.absent(settings.planned().len()),
+        settings,
         map,
-        absent,
+        sessions,
+        lost,
     })
 }
 
@@ -133,13 +125,4 @@ fn add(map: &SpriteMap, files: &mut Files) -> Result<(), CliError> {
     files.add(PICTURE, picture);
     files.add(DESCRIPTION, description);
     Ok(())
-}
-
-fn list(names: impl ExactSizeIterator<Item = String>) -> String {
-    let count = names.len();
-    let mut text = names.take(NAMED).collect::<Vec<_>>().join(", ");
-    if count > NAMED {
-        text.push_str(&format!(" and {} more", count - NAMED));
-    }
-    text
 }

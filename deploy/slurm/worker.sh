@@ -1,12 +1,13 @@
 #!/bin/bash
-# One of many workers on one evaluation. All take their images from one folder that all see; there is nothing to number and
-# nothing to merge, and workers may come and go.
+# One of many workers on one evaluation or one sprite map. All take their share from one folder that all see; there is nothing to
+# number and nothing to merge, and workers may come and go.
 #
-#     sbatch deploy/slurm/evaluate.sh evaluate --model googlenet --data /data/boxes.csv ... --out /results/all
+#     sbatch deploy/slurm/worker.sh evaluate --model googlenet --data /data/boxes.csv ... --out /results/all
+#     sbatch --array=1-16 --cpus-per-task=4 deploy/slurm/worker.sh spritemap --model googlenet --layer inception_4d --out /results/4d
 #
-# deploy/slurm/submit.sh sends it and, behind it, what makes the tables. Flags of sbatch on the command line go before those here.
+# deploy/slurm/submit.sh sends the first and, behind it, what makes the tables. Flags of sbatch on the command line go before those here.
 #
-#SBATCH --job-name=elucid-evaluate
+#SBATCH --job-name=elucid
 # Of 64 workers at most 16 at a time.
 #SBATCH --array=1-64%16
 #SBATCH --nodes=1
@@ -15,7 +16,7 @@
 # Seven times what a worker on GoogLeNet takes (docs/many_machines.md).
 #SBATCH --mem=2G
 #SBATCH --time=04:00:00
-# Three minutes before the time is over, to this script: a cell is dropped or done by then.
+# Three minutes before the time is over, to this script: what is under way is dropped or done by then.
 #SBATCH --signal=B:USR1@180
 # Where a node fails or another job needs it, the worker begins again somewhere else.
 #SBATCH --requeue
