@@ -6,6 +6,7 @@ mod depthwise;
 pub mod gemm;
 pub mod join;
 pub mod lrn;
+pub mod packed;
 mod padded;
 pub mod pairwise;
 mod planes;

@@ -3,6 +3,9 @@
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{Gradients, Tensor};
 
+use crate::host::{Strided, computes_on_host};
+use crate::operation::{Operation, Pullback, run_any_rank};
+
 /// A tensor whose rank is known only at run time, which burn keeps in the type: what operators of any
 /// rank read and make, and the gradients there.
 ///
@@ -51,6 +54,12 @@ impl AnyRank {
     pub fn view(self, shape: &[usize]) -> Self {
         if self.shape() == shape {
             return self;
+        }
+        let x = self.cast::<1>();
+        if computes_on_host(&x) && !shape.is_empty() {
+            let (from, to) = (self.shape(), shape.to_vec());
+            drop(self);
+            return run_any_rank(x, Reshape { from, to }).into();
         }
         // A tensor of the wrong static rank would fail burn's shape check.
         match self.shape().len() {
@@ -115,6 +124,25 @@ impl AnyRank {
     /// Of burn's dynamically typed tensor.
     pub fn from_dispatch(tensor: DispatchTensor) -> Self {
         Self(tensor)
+    }
+}
+
+/// In main memory: on all threads, where numbers have to be moved for it.
+#[derive(Debug, Clone)]
+struct Reshape {
+    from: Vec<usize>,
+    to: Vec<usize>,
+}
+
+impl Operation for Reshape {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        Strided::expected(x).reshaped(&self.to).into_tensor()
+    }
+
+    fn forward_with_pullback(&self, x: Tensor<4>) -> (Tensor<4>, Pullback) {
+        let from = self.from.clone();
+        let back = Pullback::new(move |g| Strided::expected(g).reshaped(&from).into_tensor());
+        (self.forward(x), back)
     }
 }
 

@@ -4,6 +4,8 @@
 use burn::tensor::DType;
 use burn::tensor::Tensor;
 use elucid_kernels::Planes;
+#[cfg(feature = "flex")]
+use elucid_kernels::packed::packed;
 
 /// Whether a tensor holds `f32` on burn's CPU backend, outside of any autodiff graph.
 #[cfg(feature = "flex")]
@@ -73,10 +75,29 @@ impl Strided {
         self.tensor.layout().is_contiguous()
     }
 
-    /// The same, side by side.
+    /// The same, side by side, and nothing beside it.
     pub(crate) fn contiguous(self) -> Self {
+        let count: usize = self.shape().iter().product();
+        if self.is_contiguous() && self.tensor.storage::<f32>().len() == count {
+            return self;
+        }
+        let values = match count {
+            0 => Vec::new(),
+            _ => packed(self.values(), self.shape(), &self.steps()),
+        };
+        let tensor = Self::tensor(values, self.shape());
+        Self { tensor }
+    }
+
+    /// The same numbers under another shape, of as many: where they lie, if they lie side by side.
+    pub(crate) fn reshaped(self, shape: &[usize]) -> Self {
+        let here = match self.is_contiguous() {
+            true => self,
+            false => self.contiguous(),
+        };
+        let shape = burn::tensor::Shape::from(shape.to_vec());
         Self {
-            tensor: self.tensor.to_contiguous(),
+            tensor: here.tensor.reshape(shape),
         }
     }
 
@@ -103,13 +124,15 @@ impl Strided {
 
     /// A tensor beside this one.
     pub(crate) fn made<const D: usize>(values: Vec<f32>, shape: &[usize]) -> Tensor<D> {
-        use burn::backend::Flex;
+        Tensor::from_primitive::<burn::backend::Flex>(Self::tensor(values, shape))
+    }
+
+    fn tensor(values: Vec<f32>, shape: &[usize]) -> burn::backend::flex::FlexTensor {
         use burn::backend::flex::{FlexTensor, Layout};
         use burn::tensor::{Bytes, Shape};
 
         let layout = Layout::contiguous(Shape::from(shape.to_vec()));
-        let tensor = FlexTensor::new(Bytes::from_elems(values), layout, DType::F32);
-        Tensor::from_primitive::<Flex>(tensor)
+        FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
     }
 }
 
@@ -132,6 +155,10 @@ impl Strided {
     }
 
     pub(crate) fn contiguous(self) -> Self {
+        match self.never {}
+    }
+
+    pub(crate) fn reshaped(self, _: &[usize]) -> Self {
         match self.never {}
     }
 

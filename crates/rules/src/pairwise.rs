@@ -62,10 +62,10 @@ impl Function {
     }
 }
 
-impl Binary for Function {
-    fn forward(&self, a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+impl Function {
+    /// In the place of an operand that nobody else holds, and that has the size of the result.
+    fn run(&self, [mut a, mut b]: [Numbers; 2]) -> Tensor<4> {
         let Shapes { on, shape, .. } = &*self.on;
-        let [mut a, mut b] = [a, b].map(Numbers::expected);
         if on.is_whole(Side::Left)
             && let Some(y) = a.in_place()
         {
@@ -80,6 +80,12 @@ impl Binary for Function {
         }
         a.shaped(self.function.run(a.values(), b.values(), on), shape)
     }
+}
+
+impl Binary for Function {
+    fn forward(&self, a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+        self.run([a, b].map(Numbers::expected))
+    }
 
     fn forward_with_pullbacks(
         &self,
@@ -88,12 +94,13 @@ impl Binary for Function {
         live: [bool; 2],
     ) -> (Tensor<4>, Pullbacks) {
         let this = self.clone();
+        let [a, b] = [a, b].map(Numbers::expected);
         let [of_a, of_b] = [(&a, 1), (&b, 0)].map(|(x, other)| {
             // A product is differentiated with its other factor.
             let is_read = self.function == Pairwise::Mul && live[other];
-            is_read.then(|| Numbers::expected(x.clone()))
+            is_read.then(|| x.clone())
         });
-        let y = self.forward(a, b);
+        let y = self.run([a, b]);
         let pullbacks = Pullbacks::new(move |g| {
             let [left, right] = live.map(|live| live.then(|| Numbers::expected(g.clone())));
             // The last that reads the gradient may put its own in its place.

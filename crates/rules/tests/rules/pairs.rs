@@ -1,7 +1,7 @@
 //! Functions of two tensors, whose twins are burn's own.
 
 use burn::tensor::Tensor;
-use elucid_rules::{AnyRank, Pairwise, matmul, pairwise};
+use elucid_rules::{AnyRank, Pairwise, cat, matmul, pairwise};
 use elucid_testkit::array::{Array, assert_close};
 
 /// The value of a function, and the gradients of `(y * g).sum()` at those that are tracked.
@@ -118,4 +118,38 @@ fn products_of_matrices_are_differentiated_in_both_factors() {
             |a, b| attention(&|a, b| a.matmul(b), a, b),
         );
     }
+}
+
+/// Two tensors one after the other, of which one does not lie in the order of its axes.
+#[test]
+fn pairs_are_joined_along_every_axis() {
+    for axis in 0..4 {
+        let mut other = [2, 3, 4, 5];
+        other[axis] = 7;
+        let [a, b] = [Array::random([2, 3, 5, 4], 1), Array::random(other, 2)];
+        let parts = |a: Tensor<4>, b: Tensor<4>| vec![a.swap_dims(2, 3), b];
+        assert_same(
+            [&a, &b],
+            |a, b| cat(parts(a, b), axis),
+            |a, b| Tensor::cat(parts(a, b), axis),
+        );
+    }
+}
+
+/// What has to be moved for another shape is moved, and its gradient back.
+#[test]
+fn turned_tensors_take_other_shapes() {
+    let [a, b] = [Array::random([2, 6, 4, 5], 1), Array::random([1; 4], 2)];
+    let other = [4, 3, 10, 2];
+    assert_same(
+        [&a, &b],
+        |a, b| AnyRank::from(a.permute([2, 0, 3, 1])).reshape(other) * b,
+        |a, b| a.permute([2, 0, 3, 1]).reshape(other) * b,
+    );
+    // Slices are shown where they lie; what is made of them is not.
+    assert_same(
+        [&a, &b],
+        |a, b| AnyRank::from(a.narrow(1, 2, 3)).reshape([3, 2, 5, 4]) * b,
+        |a, b| a.narrow(1, 2, 3).reshape([3, 2, 5, 4]) * b,
+    );
 }
