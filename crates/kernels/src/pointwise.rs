@@ -70,6 +70,15 @@ trait Sweep {
     );
 }
 
+/// A function as a closure that becomes part of the loop that calls it. Handed over by name it would be called through a shim, which
+/// is not inlined where the function is long, and no loop around a call becomes vector instructions.
+macro_rules! inlined {
+    ($function:path) => {
+        #[inline(always)]
+        |x| $function(x)
+    };
+}
+
 impl Pointwise {
     /// Puts each number's value in its place.
     pub fn apply(self, values: &mut [f32]) {
@@ -111,10 +120,10 @@ impl Pointwise {
     /// Each function is compiled into each sweep.
     fn with(self, sweep: impl Sweep) {
         match self {
-            Self::Exp => sweep.with(exp, exp),
-            Self::Erf => sweep.with(erf, erf_slope),
-            Self::Sigmoid => sweep.with(sigmoid, sigmoid_slope),
-            Self::Tanh => sweep.with(tanh, tanh_slope),
+            Self::Exp => sweep.with(inlined!(exp), inlined!(exp)),
+            Self::Erf => sweep.with(inlined!(erf), inlined!(erf_slope)),
+            Self::Sigmoid => sweep.with(inlined!(sigmoid), inlined!(sigmoid_slope)),
+            Self::Tanh => sweep.with(inlined!(tanh), inlined!(tanh_slope)),
             Self::Swish { alpha } => sweep.with(
                 #[inline(always)]
                 move |x| x * sigmoid(alpha * x),
@@ -124,9 +133,9 @@ impl Pointwise {
             Self::Gelu => sweep.with(
                 #[inline(always)]
                 |x| x * normal(x),
-                gelu_slope,
+                inlined!(gelu_slope),
             ),
-            Self::GeluTanh => sweep.with(gelu_tanh, gelu_tanh_slope),
+            Self::GeluTanh => sweep.with(inlined!(gelu_tanh), inlined!(gelu_tanh_slope)),
             Self::HardSigmoid { alpha, beta } => sweep.with(
                 #[inline(always)]
                 move |x| (alpha * x + beta).clamp(0.0, 1.0),
@@ -137,7 +146,7 @@ impl Pointwise {
                     if inside { alpha } else { 0.0 }
                 },
             ),
-            Self::HardSwish => sweep.with(hard_swish, hard_swish_slope),
+            Self::HardSwish => sweep.with(inlined!(hard_swish), inlined!(hard_swish_slope)),
             Self::Relu => sweep.with(
                 // So compared, NaN stays.
                 #[inline(always)]
