@@ -7,6 +7,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use elucid::prelude::*;
+use elucid::render::ContactSheet;
 use ndarray::Axis;
 
 use common::Arguments;
@@ -64,11 +65,14 @@ fn explain() -> Result<(), Box<dyn Error>> {
     let baseline = Picture::from_image(model.input_spec().to_rgb(baseline)?)?;
     let shown = Picture::heat_map(mask, ColorMap::Inferno, Normalisation::Percentile(99.5))?;
     let overlay = seen.overlay(&shown, 0.4, Interpolation::Nearest)?;
-    let rows = [
-        Picture::beside(&[&baseline, &seen], 8)?,
-        Picture::beside(&[&shown, &overlay], 8)?,
-    ];
-    Picture::below(&rows, 8)?.save(folder.join("integrated_gradients.png"))?;
+    let title = format!("Integrated gradients of {}", model.label(class));
+    ContactSheet::new(title)
+        .picture(baseline, ["baseline"])
+        .picture(seen, ["photograph"])
+        .picture(shown, ["attribution mask"])
+        .picture(overlay, ["overlay"])
+        .draw(2)?
+        .save(folder.join("integrated_gradients.png"))?;
 
     // How many steps are enough? A complete attribution adds up to the difference of the scores at
     // the photograph and at the baseline, so the error is known without knowing the truth.

@@ -9,12 +9,11 @@ use std::process::ExitCode;
 use common::Arguments;
 use common::cascade::{Row, blocks, cascade, methods, to_csv};
 use elucid::prelude::*;
-use elucid::render::resample;
+use elucid::render::{ContactSheet, resample};
 use ndarray::Axis;
 
-/// Side of one map in the figure, and the distance to the next.
-const SIDE: usize = 112;
-const GAP: usize = 4;
+/// Side of one map in the figure.
+const SIDE: usize = 224;
 
 fn run() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read("sanity", "model")?;
@@ -42,7 +41,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     let columns: Vec<usize> = std::iter::once(0)
         .chain((1..=blocks.len()).step_by(2))
         .collect();
-    let figure = figure(&rows, &columns)?;
+    let title = format!("Cascading randomisation of {}", model.name());
+    let figure = figure(&title, &rows, &blocks, &columns)?;
     let folder = arguments.new_folder()?;
     let path = folder.join("sanity.png");
     figure.save(&path)?;
@@ -51,20 +51,33 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn figure(rows: &[Row], columns: &[usize]) -> Result<Picture, Box<dyn Error>> {
-    let mut bands = Vec::new();
+/// Each map above its method, down to where the network is random, and how much of the first map is left.
+fn figure(
+    title: &str,
+    rows: &[Row],
+    blocks: &[String],
+    columns: &[usize],
+) -> Result<Picture, Box<dyn Error>> {
+    let mut sheet = ContactSheet::new(title);
     for row in rows {
-        let mut cells = Vec::new();
         for &column in columns {
             let map = row.maps[column].maps().index_axis(Axis(0), 0);
             let map = resample(map, SIDE, SIDE, Interpolation::Bilinear)?;
             // Few pixels are far brighter than the rest: the brightest half per cent are white.
             let range = Normalisation::Percentile(99.5);
-            cells.push(Picture::heat_map(map.view(), ColorMap::Inferno, range)?);
+            let picture = Picture::heat_map(map.view(), ColorMap::Inferno, range)?;
+            let words = match column {
+                0 => [row.method.clone(), "trained".to_owned(), String::new()],
+                _ => [
+                    row.method.clone(),
+                    format!("random to {}", blocks[column - 1]),
+                    format!("rank correlation {:.2}", row.spearman[column]),
+                ],
+            };
+            sheet = sheet.picture(picture, words);
         }
-        bands.push(Picture::beside(&cells, GAP)?);
     }
-    Ok(Picture::below(&bands, GAP)?)
+    Ok(sheet.draw(columns.len())?)
 }
 
 fn main() -> ExitCode {
