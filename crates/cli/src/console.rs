@@ -1,6 +1,6 @@
 //! What people see while a command works, and what it prints at the end.
 
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tracing::{Level, enabled, info};
 
 use crate::error::CliError;
 use crate::schema::{Named, Versioned};
+use crate::terminal::{Gauge, Lines};
 use crate::wording::in_flags;
 
 /// Standard output, on which a reader that leaves early is no error to speak of.
@@ -113,7 +114,12 @@ pub fn to_json(value: &impl Serialize) -> Result<String, CliError> {
 }
 
 /// All bars that are to be seen, so that whatever is written beside them puts them aside.
-static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
+    /// As often as indicatif draws by itself.
+    const TIMES_A_SECOND: u8 = 20;
+    let target = ProgressDrawTarget::term_like_with_hz(Box::new(Lines::new()), TIMES_A_SECOND);
+    MultiProgress::with_draw_target(target)
+});
 
 /// Writes a line to standard error, between bars.
 pub fn say(line: &str) {
@@ -145,24 +151,25 @@ impl Console {
 
     /// A bar over an unknown number of steps, with the time left.
     pub fn steps(&self, label: &str) -> ProgressBar {
-        self.bar(label, "{msg} [{bar:32}] {pos}/{len} {eta}")
+        self.bar(label, "{wide_msg}{gauge}{pos}/{len} {eta}")
     }
 
     /// A bar over bytes.
     pub fn bytes(&self, label: &str) -> ProgressBar {
-        let style = "{msg} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        let style = "{wide_msg}{gauge}{bytes}/{total_bytes} {bytes_per_sec} {eta}";
         self.bar(label, style)
     }
 
     fn bar(&self, label: &str, style: &str) -> ProgressBar {
-        let visible = !self.quiet && io::stderr().is_terminal();
+        // Neither where standard error is a file, nor on a terminal that can only write on.
+        let visible = !self.quiet && !ProgressDrawTarget::stderr().is_hidden();
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         let bar = match visible {
             true => BARS.add(bar),
             false => bar,
         };
         if let Ok(style) = ProgressStyle::with_template(style) {
-            bar.set_style(style.progress_chars("=> "));
+            bar.set_style(style.with_key("gauge", Gauge));
         }
         bar.set_message(printable(label));
         if visible {

@@ -43,6 +43,7 @@ mod schema;
 mod session;
 mod settings;
 mod target;
+mod terminal;
 mod wording;
 mod workers;
 
