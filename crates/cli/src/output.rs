@@ -524,7 +524,7 @@ mod tests {
                     report_of("attribute", &["journal/a.jsonl"]),
                     ("journal/a.jsonl", x()),
                 ],
-                "a journal of an evaluation",
+                "holds a journal,",
             ),
         ];
         for (files, part) in cases {
