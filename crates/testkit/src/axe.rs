@@ -34,8 +34,9 @@ impl Axe {
         }
     }
 
-    /// Checks the open page as it is shown now.
+    /// Checks the open page as it is shown, once nothing moves in it.
     pub fn check(&self, browser: &Browser) -> Findings {
+        browser.settle();
         // As text that is run in the page, and only once: the page's own rules for scripts hold for what is linked.
         browser.run(
             "if (!window.axe) window.eval(arguments[0])",

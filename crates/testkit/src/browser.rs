@@ -143,12 +143,27 @@ impl Browser {
         );
     }
 
-    /// Emulates a media feature such as `prefers-color-scheme`.
+    /// Emulates a media feature such as `prefers-color-scheme`, and waits until the page shows it.
     pub fn emulate(&self, feature: &str, value: &str) {
         self.devtools(
             "Emulation.setEmulatedMedia",
             json!({ "features": [{ "name": feature, "value": value }] }),
         );
+        self.settle();
+    }
+
+    /// Waits until nothing moves any more and no colour is on its way to another.
+    pub fn settle(&self) {
+        // Transitions begin with a frame, and one may follow the end of another.
+        let script = "
+            const done = arguments[arguments.length - 1];
+            const settle = () => requestAnimationFrame(() => {
+                const moving = document.getAnimations();
+                if (moving.length === 0) return done();
+                Promise.allSettled(moving.map((animation) => animation.finished)).then(settle);
+            });
+            settle();";
+        self.run_async(script, json!([]));
     }
 
     /// One command of the Chrome DevTools protocol.
