@@ -37,6 +37,10 @@ pub fn packed(values: &[f32], sizes: &[usize], steps: &[usize]) -> Vec<f32> {
         }
         Some((&row, outer)) if row.step == 1 => rows(y, (row.size, outer), |y, first| {
             let from = &values[first..][..y.len()];
+            if y.len() <= TASK {
+                y.write_copy_of_slice(from);
+                return;
+            }
             let parts = y.par_chunks_mut(TASK).zip(from.par_chunks(TASK));
             parts.for_each(|(y, from)| {
                 y.write_copy_of_slice(from);
@@ -53,11 +57,13 @@ pub fn packed(values: &[f32], sizes: &[usize], steps: &[usize]) -> Vec<f32> {
     })
 }
 
-/// An axis: how many, and how far apart.
+/// An axis of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Axis {
-    size: usize,
-    step: usize,
+pub struct Axis {
+    /// How many indices it has.
+    pub size: usize,
+    /// How many numbers lie between an index and the next.
+    pub step: usize,
 }
 
 /// Fewest axes for the same places in the same order.
@@ -78,8 +84,8 @@ fn joined(sizes: &[usize], steps: &[usize]) -> Vec<Axis> {
     axes
 }
 
-/// Where the number with this index begins, of axes in their order.
-fn place(mut index: usize, axes: &[Axis]) -> usize {
+/// Where what has this index begins, counted over all of the axes, of which the last counts fastest.
+pub fn place(mut index: usize, axes: &[Axis]) -> usize {
     let along = axes.iter().rev().map(|axis| {
         let here = index % axis.size;
         index /= axis.size;

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use elucid_kernels::join::{Part, join};
+use elucid_kernels::packed::{Axis, place};
 
 use crate::host::{Strided, computes_on_host};
 use crate::operation::{Binary, Pullbacks, run_binary};
@@ -85,17 +86,10 @@ fn joined<const D: usize>(parts: Vec<Strided>, axis: usize) -> Tensor<D> {
     let parts: Vec<Strided> = parts.collect();
     let firsts: Vec<_> = (parts.iter())
         .map(|part| {
-            let (sizes, steps) = (part.shape()[..axis].to_vec(), part.steps());
-            move |index: usize| {
-                let mut rest = index;
-                let axes = sizes.iter().zip(&steps).rev();
-                axes.map(|(size, step)| {
-                    let along = rest % size;
-                    rest /= size;
-                    along * step
-                })
-                .sum()
-            }
+            let axes = part.shape()[..axis].iter().zip(part.steps());
+            let axes = axes.map(|(&size, step)| Axis { size, step });
+            let axes: Vec<Axis> = axes.collect();
+            move |index| place(index, &axes)
         })
         .collect();
     let parts: Vec<Part> = (parts.iter().zip(&firsts))
