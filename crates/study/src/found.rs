@@ -362,8 +362,7 @@ impl Found {
 
     /// On what was measured, in words, where that was more than one device, precision or build.
     pub fn mixed(&self) -> Option<Vec<String>> {
-        let kinds: BTreeSet<String> = (self.sessions.iter()).map(Session::kind).collect();
-        (kinds.len() > 1).then(|| kinds.into_iter().collect())
+        Session::mixed(&self.sessions)
     }
 
     /// Forgets what failed and what was skipped, so that it is tried again.

@@ -18,7 +18,7 @@
 //! A last line that is not whole, or not what its digits say, is what a crash left: it is as if it was not there, and stays
 //! where it is. Anywhere else it is [`StudyError::Damaged`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -129,6 +129,12 @@ impl Session {
             "{device} in {precision} by elucid {} ({git}{dirty}; burn {}; {features})",
             build.elucid, build.burn
         )
+    }
+
+    /// Their kinds, each once, where there are several.
+    pub fn mixed(sessions: &[Self]) -> Option<Vec<String>> {
+        let kinds: BTreeSet<String> = sessions.iter().map(Self::kind).collect();
+        (kinds.len() > 1).then(|| kinds.into_iter().collect())
     }
 
     /// What of its kind differs from another's, in words: who it was and when it began decides nothing.

@@ -36,22 +36,15 @@ impl Merge {
     pub fn of(folders: &[PathBuf], allow_mixed: bool) -> Result<Self, StudyError> {
         let mut merge: Option<Self> = None;
         for folder in folders {
-            let shown = folder.display();
             let (settings, found) = folder::read(folder)?;
             let merge = merge.get_or_insert_with(|| Self {
                 settings: settings.clone(),
                 shards: Shards::default(),
                 missing: Vec::new(),
             });
-            if let Some((with, _)) = merge.shards.first() {
+            if !merge.shards.is_empty() {
                 let same = settings.check_same(&merge.settings, folder, true, allow_mixed);
-                same.map_err(|error| match error {
-                    StudyError::Settings { difference, .. } => StudyError::Merge(format!(
-                        "{shown} was measured with other settings than {}: {difference} there",
-                        with.display()
-                    )),
-                    other => other,
-                })?;
+                same.map_err(|error| merge.shards.refusal(folder, error))?;
             }
             merge.shards.add(folder, settings.shard)?;
             if !allow_mixed {

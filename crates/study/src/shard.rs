@@ -96,6 +96,20 @@ impl Shards {
         Ok(())
     }
 
+    /// The error of a check of a folder's settings against those of the first: that they do not belong together, if that is it.
+    pub fn refusal(&self, folder: &Path, error: StudyError) -> StudyError {
+        match (self.first(), error) {
+            (Some((first, _)), StudyError::Settings { difference, .. }) => {
+                StudyError::Merge(format!(
+                    "{} was made with other settings than {}: {difference} there",
+                    folder.display(),
+                    first.display()
+                ))
+            }
+            (_, other) => other,
+        }
+    }
+
     /// Refuses what was made on other devices or by other builds than the first of all.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! `elucid spritemap`: a small picture of every channel of a layer, in one grid.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -217,15 +216,6 @@ pub fn run(args: SpritemapArgs) -> Result<(), CliError> {
     }
 }
 
-/// The devices and programs that made sprites, in words, where they were several.
-fn kinds(sessions: &[shared::Session]) -> Vec<String> {
-    let kinds: BTreeSet<String> = sessions.iter().map(shared::Session::kind).collect();
-    match kinds.len() {
-        0 | 1 => Vec::new(),
-        _ => kinds.into_iter().collect(),
-    }
-}
-
 fn make(args: &Making) -> Result<(), CliError> {
     // From the beginning: a signal while the model opens ends it as any other does.
     let interrupt = Interrupt::watch()?;
@@ -323,7 +313,7 @@ fn finish(
         settings,
         batch_size: Some(args.icons.batch_size()),
         remarks: &settings.remarks,
-        made_by: kinds(&known.sessions),
+        made_by: shared::Session::mixed(&known.sessions).unwrap_or_default(),
         planned: all,
         missing: Vec::new(),
         seconds: clock.steps(),

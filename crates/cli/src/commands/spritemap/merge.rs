@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use elucid::prelude::*;
+use elucid::study::Shards;
 use elucid::study::shared::{Session, list};
-use elucid::study::{Shards, StudyError};
 
 use super::folder::{Known, check_same, read_settings};
 use super::{DESCRIPTION, PICTURE, Report, Settings, say};
@@ -49,7 +49,7 @@ pub fn run(args: &MergeArgs) -> Result<(), CliError> {
         settings: &settings,
         batch_size: None,
         remarks: &settings.remarks,
-        made_by: super::kinds(&sessions),
+        made_by: Session::mixed(&sessions).unwrap_or_default(),
         planned: settings.planned().len(),
         missing,
         seconds: clock.steps(),
@@ -78,16 +78,9 @@ fn read(folders: &[PathBuf], allow_mixed: bool) -> Result<Parts, CliError> {
     let (mut sessions, mut lost) = (Vec::new(), Vec::new());
     for folder in folders {
         let settings = read_settings(folder)?;
-        if let (Some((first, _)), Some((theirs, _))) = (shards.first(), &whole) {
+        if let Some((theirs, _)) = &whole {
             let same = check_same(folder, (&settings, theirs), &FREE, allow_mixed);
-            same.map_err(|error| match error {
-                StudyError::Settings { difference, .. } => StudyError::Merge(format!(
-                    "{} was made with other settings than {}: {difference} there",
-                    folder.display(),
-                    first.display()
-                )),
-                other => other,
-            })?;
+            same.map_err(|error| shards.refusal(folder, error))?;
         }
         shards.add(folder, settings.shard)?;
         let known = Known::read(folder, &settings)?;
