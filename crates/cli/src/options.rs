@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use elucid::attribution::Method;
 use elucid::prelude::{MapStyle, Reduce};
-use elucid::render::ColorMap;
+use elucid::render::{ColorMap, Normalisation};
 use elucid::study::fraction;
 
 use crate::error::CliError;
@@ -128,6 +128,12 @@ pub struct PictureArgs {
     #[arg(long, value_name = "NAME")]
     pub colormap: Option<ColorMap>,
 
+    /// How numbers become colours: min-max, max-abs, positive, percentile:P, percentile-abs:P or range:LOW,HIGH, which is the
+    /// same for every picture; by default percentile-abs:99 for maps with numbers below zero, min-max for such as are far
+    /// above it everywhere, else percentile:99
+    #[arg(long, value_name = "SCALE", visible_alias = "normalize")]
+    pub normalise: Option<Normalisation>,
+
     /// How much of the photograph a map covers, from 0 to 1
     #[arg(long, value_name = "SHARE", value_parser = opacity, default_value_t = 0.6)]
     pub opacity: f32,
@@ -141,11 +147,22 @@ pub struct PictureArgs {
 impl PictureArgs {
     /// The style that suits the maps, as far as nothing else was asked for.
     pub fn style(&self, usual: MapStyle) -> MapStyle {
-        let style = match self.colormap {
-            Some(colors) => usual.with_colors(colors),
-            None => usual,
-        };
-        style.with_opacity(self.opacity)
+        let mut style = usual.with_opacity(self.opacity);
+        if let Some(colors) = self.colormap {
+            style = style.with_colors(colors);
+        }
+        if let Some(scale) = self.normalise {
+            style = style.with_normalisation(scale);
+        }
+        style
+    }
+
+    /// What may surprise whoever sees the pictures.
+    pub fn remark(&self) -> Option<String> {
+        let (colors, scale) = (self.colormap?, self.normalise?);
+        (colors.is_diverging() && !scale.is_symmetrical()).then(|| {
+            format!("zero is not in the middle of the colours: {colors} has two sides, the scale {scale} has none")
+        })
     }
 }
 

@@ -59,6 +59,18 @@ pub enum RenderError {
         known: String,
     },
 
+    /// No normalisation is written so.
+    #[error(
+        "{text:?} names no normalisation; did you mean {nearest:?}? There are min-max, max-abs, positive, percentile \
+         (percentile:95), percentile-abs and range:LOW,HIGH"
+    )]
+    UnknownNormalisation {
+        /// What came.
+        text: String,
+        /// The existing name that is spelled most like it.
+        nearest: &'static str,
+    },
+
     /// A page was asked for without anything to show.
     #[error("the page has no view: add at least one with `view`")]
     NoViews,

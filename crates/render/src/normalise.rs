@@ -1,10 +1,23 @@
 //! From values in any unit to the interval 0 to 1 that colour maps take.
 
+use std::fmt;
+use std::str::FromStr;
+
 use ndarray::{Array2, ArrayView2, Dimension};
 
 use crate::RenderError;
 
-/// How the values of a map become numbers from 0 to 1.
+/// How the values of a map become numbers from 0 to 1. As text: `min-max`, `max-abs`, `positive`, `percentile:99`,
+/// `percentile-abs:99` and `range:-1,1`; percentiles are 99 where none is said.
+///
+/// ```
+/// use elucid_render::Normalisation;
+///
+/// let scale: Normalisation = "percentile-abs".parse()?;
+/// assert_eq!(scale, Normalisation::PercentileAbs(99.0));
+/// assert_eq!(scale.to_string(), "percentile-abs:99");
+/// # Ok::<(), elucid_render::RenderError>(())
+/// ```
 ///
 /// | variant | 0 | 1 | a constant map becomes |
 /// | --- | --- | --- | --- |
@@ -44,6 +57,28 @@ pub enum Normalisation {
 }
 
 impl Normalisation {
+    /// The names with which its texts begin.
+    pub const NAMES: [&str; 6] = [
+        "min-max",
+        "max-abs",
+        "positive",
+        "percentile",
+        "percentile-abs",
+        "range",
+    ];
+
+    /// Where the scale ends unless it is said.
+    pub(crate) const PERCENTILE: f32 = 99.0;
+
+    /// Whether zero becomes 0.5, the centre of diverging colours, whatever the values are.
+    pub fn is_symmetrical(self) -> bool {
+        match self {
+            Self::MaxAbs | Self::PercentileAbs(_) => true,
+            Self::Range { low, high } => low == -high,
+            Self::MinMax | Self::Positive | Self::Percentile(_) => false,
+        }
+    }
+
     /// The map `[H, W]` with every value in 0 to 1.
     ///
     /// # Errors
@@ -54,9 +89,8 @@ impl Normalisation {
     pub fn apply(self, map: ArrayView2<f32>) -> Result<Array2<f32>, RenderError> {
         let [low, high] = self.ends(map)?;
         let span = high - low;
-        let is_symmetrical = matches!(self, Self::MaxAbs | Self::PercentileAbs(_));
         Ok(map.mapv(|v| match span {
-            0.0 if is_symmetrical => 0.5,
+            0.0 if self.is_symmetrical() => 0.5,
             0.0 => 0.0,
             span => ((f64::from(v) - low) / span).clamp(0.0, 1.0) as f32,
         }))
@@ -91,29 +125,116 @@ impl Normalisation {
             Normalisation::Positive => [0.0, values().fold(0.0, f64::max)],
             Normalisation::Percentile(p) => [0.0, percentile(values().map(|v| v.max(0.0)), p)?],
             Normalisation::Range { low, high } => {
-                if !(low.is_finite() && high.is_finite() && low < high) {
-                    return Err(RenderError::Parameter {
-                        parameter: "the range of a normalisation",
-                        value: format!("{low} to {high}"),
-                        expected: "two finite numbers, the lower one first",
-                    });
-                }
+                check_range(low, high)?;
                 [f64::from(low), f64::from(high)]
             }
         })
     }
 }
 
+impl fmt::Display for Normalisation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MinMax => f.write_str("min-max"),
+            Self::MaxAbs => f.write_str("max-abs"),
+            Self::Positive => f.write_str("positive"),
+            Self::Percentile(p) => write!(f, "percentile:{p}"),
+            Self::PercentileAbs(p) => write!(f, "percentile-abs:{p}"),
+            Self::Range { low, high } => write!(f, "range:{low},{high}"),
+        }
+    }
+}
+
+impl FromStr for Normalisation {
+    type Err = RenderError;
+
+    /// Reads what is written as [`Normalisation`] says, in any case.
+    ///
+    /// # Errors
+    ///
+    /// [`RenderError::UnknownNormalisation`], and [`RenderError::Parameter`] for a percentile or a range that is none and for
+    /// anything behind a name that takes nothing.
+    fn from_str(text: &str) -> Result<Self, RenderError> {
+        let wrong = |parameter, value: &str, expected| RenderError::Parameter {
+            parameter,
+            value: value.to_owned(),
+            expected,
+        };
+        let lower = text.trim().to_lowercase();
+        let (name, value) = match lower.split_once(':') {
+            Some((name, value)) => (name.trim_end(), Some(value.trim())),
+            None => (lower.as_str(), None),
+        };
+        let percentage = || match value {
+            None => Ok(Self::PERCENTILE),
+            Some(value) => match value.parse() {
+                Ok(p) => check_percentile(p).map(|()| p),
+                Err(_) => Err(wrong(PERCENTILE, value, PERCENTILES)),
+            },
+        };
+        let plain = |found| match value {
+            None => Ok(found),
+            Some(value) => Err(wrong("a normalisation", value, "nothing behind its name")),
+        };
+        match name {
+            "min-max" => plain(Self::MinMax),
+            "max-abs" => plain(Self::MaxAbs),
+            "positive" => plain(Self::Positive),
+            "percentile" => percentage().map(Self::Percentile),
+            "percentile-abs" => percentage().map(Self::PercentileAbs),
+            "range" => {
+                let value = value.unwrap_or_default();
+                let ends = value.split_once(',').and_then(|(low, high)| {
+                    Some((low.trim().parse().ok()?, high.trim().parse().ok()?))
+                });
+                let (low, high) = ends.ok_or_else(|| wrong(RANGE, value, RANGES))?;
+                check_range(low, high)?;
+                Ok(Self::Range { low, high })
+            }
+            name => {
+                let nearest = Self::NAMES
+                    .into_iter()
+                    .min_by_key(|known| strsim::damerau_levenshtein(known, name));
+                Err(RenderError::UnknownNormalisation {
+                    text: text.to_owned(),
+                    nearest: nearest.unwrap_or_default(),
+                })
+            }
+        }
+    }
+}
+
+const PERCENTILE: &str = "the percentile of a normalisation";
+const PERCENTILES: &str = "a number above 0 and up to 100";
+const RANGE: &str = "the range of a normalisation";
+const RANGES: &str = "two finite numbers, the lower one first";
+
+fn check_range(low: f32, high: f32) -> Result<(), RenderError> {
+    match low.is_finite() && high.is_finite() && low < high {
+        true => Ok(()),
+        false => Err(RenderError::Parameter {
+            parameter: RANGE,
+            value: format!("{low} to {high}"),
+            expected: RANGES,
+        }),
+    }
+}
+
+fn check_percentile(p: f32) -> Result<(), RenderError> {
+    match p > 0.0 && p <= 100.0 {
+        true => Ok(()),
+        false => Err(RenderError::Parameter {
+            parameter: PERCENTILE,
+            value: p.to_string(),
+            expected: PERCENTILES,
+        }),
+    }
+}
+
 /// The `p`-th percentile of values of zero and more, by nearest rank; the largest value where that
 /// is zero.
 pub(crate) fn percentile(values: impl Iterator<Item = f64>, p: f32) -> Result<f64, RenderError> {
-    if !(p > 0.0 && p <= 100.0) {
-        return Err(RenderError::Parameter {
-            parameter: "the percentile of a normalisation",
-            value: p.to_string(),
-            expected: "a number above 0 and up to 100",
-        });
-    }
+    check_percentile(p)?;
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let rank = (f64::from(p) / 100.0 * values.len() as f64).ceil() as usize;
@@ -174,6 +295,57 @@ mod tests {
             high: 2.0,
         };
         assert_eq!(apply(range), array![[0.0, 0.0], [0.5, 1.0]]);
+    }
+
+    #[test]
+    fn they_are_read_as_they_are_written() {
+        let read = |text: &str| text.parse::<Normalisation>();
+        for text in [
+            "min-max",
+            "max-abs",
+            "positive",
+            "percentile:99",
+            "percentile-abs:97.5",
+            "range:-0.5,2",
+        ] {
+            assert_eq!(read(text).unwrap().to_string(), text);
+        }
+        assert_eq!(read(" Range: -1 , 1 ").unwrap().to_string(), "range:-1,1");
+        assert_eq!(read("PERCENTILE").unwrap(), Normalisation::Percentile(99.0));
+        for (text, says) in [
+            ("minmax", "did you mean \"min-max\""),
+            ("", "range:LOW,HIGH"),
+            ("percentile:0", "above 0 and up to 100"),
+            ("percentile:half", "above 0 and up to 100"),
+            ("percentile:", "above 0 and up to 100"),
+            ("percentile-abs:nan", "above 0 and up to 100"),
+            ("range", "the lower one first"),
+            ("range:1", "the lower one first"),
+            ("range:1,1", "the lower one first"),
+            ("range:0,inf", "the lower one first"),
+            ("positive:3", "nothing behind its name"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn zero_is_in_the_centre_of_what_is_symmetrical() {
+        let map = array![[-1.0, 0.0, 3.0]];
+        for text in [
+            "min-max",
+            "max-abs",
+            "positive",
+            "percentile",
+            "percentile-abs:40",
+            "range:-2,2",
+            "range:-1,2",
+        ] {
+            let scale: Normalisation = text.parse().unwrap();
+            let zero = scale.apply(map.view()).unwrap()[[0, 1]];
+            assert_eq!(zero == 0.5, scale.is_symmetrical(), "{text}: {zero}");
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::{ColorMap, Interpolation, Normalisation, Picture, RenderError};
 /// How strongly a map covers the photograph.
 const OPACITY: f32 = 0.6;
 
-/// Where the colours end: a single outlier among a hundred cells does not leave the rest dark.
-const PERCENTILE: f32 = 99.0;
+/// With zero in the centre.
+const CENTRED: Normalisation = Normalisation::PercentileAbs(Normalisation::PERCENTILE);
 
 /// Negative numbers below this share of the largest are rounding, not evidence.
 const ROUNDING: f32 = 1e-6;
@@ -24,11 +24,17 @@ const HOVERING: f32 = 0.25;
 /// | some below zero | [`ColorMap::Glow`], zero in its centre | [`Normalisation::PercentileAbs`] of 99 |
 /// | from zero on | [`ColorMap::Inferno`] | [`Normalisation::Percentile`] of 99 |
 /// | all above a quarter of the largest | [`ColorMap::Inferno`] | [`Normalisation::MinMax`] |
+///
+/// Where one of both is chosen the other follows it: colours with two sides have zero in their centre, and a scale has such colours
+/// where it has zero in its centre.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct MapStyle {
-    colors: ColorMap,
-    normalisation: Normalisation,
+    /// By the values.
+    usual: (ColorMap, Normalisation),
+    /// As far as they were chosen.
+    colors: Option<ColorMap>,
+    normalisation: Option<Normalisation>,
     opacity: f32,
     /// Whether some values are below zero.
     signed: bool,
@@ -40,29 +46,38 @@ impl MapStyle {
         let low = maps.iter().copied().fold(f32::INFINITY, f32::min);
         let largest = maps.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
         let signed = low < -ROUNDING * largest;
-        let (colors, normalisation) = if signed {
-            (ColorMap::Glow, Normalisation::PercentileAbs(PERCENTILE))
+        let usual = if signed {
+            (ColorMap::Glow, CENTRED)
         } else if low > HOVERING * largest && maps.iter().any(|&v| v != low) {
             (ColorMap::Inferno, Normalisation::MinMax)
         } else {
-            (ColorMap::Inferno, Normalisation::Percentile(PERCENTILE))
+            // A single outlier among a hundred cells does not leave the rest dark.
+            (
+                ColorMap::Inferno,
+                Normalisation::Percentile(Normalisation::PERCENTILE),
+            )
         };
         Self {
-            colors,
-            normalisation,
+            usual,
+            colors: None,
+            normalisation: None,
             opacity: OPACITY,
             signed,
         }
     }
 
-    /// In other colours. Where these diverge, zero is their centre, whatever the values are.
+    /// In other colours. Where these diverge, zero is their centre, whatever the values are, unless a scale is chosen.
     pub fn with_colors(self, colors: ColorMap) -> Self {
         Self {
-            colors,
-            normalisation: match colors.is_diverging() {
-                true => Normalisation::PercentileAbs(PERCENTILE),
-                false => self.normalisation,
-            },
+            colors: Some(colors),
+            ..self
+        }
+    }
+
+    /// On another scale, in the colours that suit it, unless others are chosen.
+    pub fn with_normalisation(self, normalisation: Normalisation) -> Self {
+        Self {
+            normalisation: Some(normalisation),
             ..self
         }
     }
@@ -79,24 +94,43 @@ impl MapStyle {
 
     /// The colour map.
     pub fn colors(self) -> ColorMap {
-        self.colors
+        self.colors.unwrap_or(match self.normalisation {
+            None => self.usual.0,
+            Some(scale) if scale.is_symmetrical() => ColorMap::Glow,
+            Some(_) => ColorMap::Inferno,
+        })
     }
 
     /// The scale.
     pub fn normalisation(self) -> Normalisation {
-        self.normalisation
+        self.normalisation.unwrap_or(match self.colors {
+            Some(colors) if colors.is_diverging() => CENTRED,
+            _ => self.usual.1,
+        })
     }
 
     /// Whether it tells negative numbers from zero.
     pub fn is_signed(self) -> bool {
-        self.signed
+        self.signed && self.floor().is_none_or(|floor| floor < 0.0)
     }
 
     /// Whether the map `[H, W]` shows nothing at all.
     pub fn is_blank(self, map: ArrayView2<'_, f32>) -> bool {
         match self.is_signed() {
             true => map.iter().all(|&v| v == 0.0),
-            false => map.iter().all(|&v| v <= 0.0),
+            false => {
+                let floor = self.floor().map_or(0.0, |floor| floor.max(0.0));
+                map.iter().all(|&v| v <= floor)
+            }
+        }
+    }
+
+    /// The value from which on downwards nothing is told apart, where the scale has one for all maps.
+    fn floor(self) -> Option<f32> {
+        match self.normalisation() {
+            Normalisation::Positive | Normalisation::Percentile(_) => Some(0.0),
+            Normalisation::Range { low, .. } => Some(low),
+            Normalisation::MinMax | Normalisation::MaxAbs | Normalisation::PercentileAbs(_) => None,
         }
     }
 
@@ -111,7 +145,7 @@ impl MapStyle {
         map: ArrayView2<'_, f32>,
         interpolation: Interpolation,
     ) -> Result<[Picture; 2], RenderError> {
-        let heatmap = Picture::heat_map(map, self.colors, self.normalisation)?;
+        let heatmap = Picture::heat_map(map, self.colors(), self.normalisation())?;
         let overlay = photo.overlay(&heatmap, self.opacity, interpolation)?;
         Ok([heatmap, overlay])
     }
@@ -179,6 +213,42 @@ mod tests {
         refused
             .draw(&photo, map.view(), Interpolation::Nearest)
             .unwrap_err();
+    }
+
+    #[test]
+    fn a_scale_that_is_chosen_brings_its_colours() {
+        let (signed, _) = drawn(array![[-1.0, 0.0, 3.0]]);
+        let (positive, _) = drawn(array![[0.0, 1.0, 4.0]]);
+        let of = |style: MapStyle, text: &str| {
+            let style = style.with_normalisation(text.parse().unwrap());
+            (style.colors(), style.is_signed())
+        };
+        assert_eq!(of(signed, "positive"), (ColorMap::Inferno, false));
+        assert_eq!(of(signed, "range:0,2"), (ColorMap::Inferno, false));
+        assert_eq!(of(signed, "min-max"), (ColorMap::Inferno, true));
+        assert_eq!(of(signed, "range:-1,1"), (ColorMap::Glow, true));
+        assert_eq!(of(positive, "max-abs"), (ColorMap::Glow, false));
+        // Both chosen, in either order, are as they are.
+        let scale = Normalisation::MinMax;
+        for both in [
+            signed.with_normalisation(scale).with_colors(ColorMap::RdBu),
+            signed.with_colors(ColorMap::RdBu).with_normalisation(scale),
+        ] {
+            assert_eq!(
+                (both.colors(), both.normalisation()),
+                (ColorMap::RdBu, scale)
+            );
+        }
+        // Blank is what the scale makes so.
+        let blank = |style: MapStyle, text: &str, map: Array2<f32>| {
+            let style = style.with_normalisation(text.parse().unwrap());
+            style.is_blank(map.view())
+        };
+        assert!(blank(signed, "positive", array![[-1.0, 0.0]]));
+        assert!(!blank(signed, "min-max", array![[-1.0, 0.0]]));
+        assert!(blank(positive, "range:5,6", array![[0.0, 1.0, 4.0]]));
+        assert!(!blank(positive, "range:3,6", array![[0.0, 1.0, 4.0]]));
+        assert!(!blank(signed, "range:-3,6", array![[-1.0, 0.0]]));
     }
 
     #[test]

@@ -202,6 +202,7 @@ struct MapFacts {
     height: usize,
     width: usize,
     colors: String,
+    normalisation: String,
     /// The values at the ends of the colours.
     range: [f32; 2],
     /// Whether there is nothing to see: no number above zero, and none below in a signed map.
@@ -235,6 +236,9 @@ pub fn run(args: &AttributeArgs) -> Result<(), CliError> {
     let mut clock = Clock::default();
     let session = clock.time("open the model", || Session::open(&args.run, &args.model))?;
     let interrupt = Interrupt::watch()?;
+    if let Some(remark) = args.pictures.remark() {
+        session.console.note(remark);
+    }
     let work = Work::new(
         (&session, args),
         runs,

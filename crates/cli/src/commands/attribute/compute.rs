@@ -465,8 +465,14 @@ impl<'w> Work<'w> {
             results.files.add(at("overlay.png"), over.to_png_bytes()?);
             let blank = maps.style.is_blank(map);
             if blank {
+                let nothing = match maps.style.normalisation() {
+                    Normalisation::Range { low, .. } if low > 0.0 => {
+                        format!("nothing is above {low}, where the colours begin")
+                    }
+                    _ => "no positive evidence".to_owned(),
+                };
                 self.session.console.note(format!(
-                    "{} at {}, {}: no positive evidence: the map is blank",
+                    "{} at {}, {}: {nothing}: the map is blank",
                     run.method.name, drawn.layer.name, photo.name
                 ));
             }
@@ -482,6 +488,7 @@ impl<'w> Work<'w> {
                 height: map.nrows(),
                 width: map.ncols(),
                 colors: maps.style.colors().to_string(),
+                normalisation: maps.style.normalisation().to_string(),
                 range: maps.ranges[i],
                 blank,
                 constant,

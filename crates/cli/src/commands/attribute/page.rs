@@ -7,27 +7,61 @@ use elucid::vision::Guess;
 use super::compute::{Explained, Results, Work};
 use super::run::Run;
 use super::{ResultFacts, percent};
+use crate::options::PictureArgs;
 use crate::report::remarks;
 
 const LEDE: &str = "What in the photograph speaks for the target, by each method.";
 
-const USUAL_COLORS: &str = "Bright places speak for it; where a map has a sign, green speaks for the target and pink \
-    against it.";
+/// What the colours mean.
+fn colors(pictures: &PictureArgs) -> String {
+    let centred = pictures.normalise.map(Normalisation::is_symmetrical);
+    let sides = "green speaks for the target and pink against it.";
+    match (pictures.colormap, centred) {
+        (None, None) => format!("Bright places speak for it; where a map has a sign, {sides}"),
+        (None, Some(true)) => format!("The colours have two sides: {sides}"),
+        (None, Some(false)) => "The more a place speaks for it, the brighter it is.".to_owned(),
+        (Some(colors), centred) => {
+            let zero = match centred {
+                None => {
+                    "; zero is in their middle where a map has a sign or the colours have two sides"
+                }
+                Some(true) => "; zero is in their middle",
+                Some(false) if colors.is_diverging() => "; zero is not in their middle",
+                Some(false) => "",
+            };
+            format!("The colours are {colors}, from the least evidence to the most{zero}.")
+        }
+    }
+}
 
-const ENDS: &str = "The colours of each picture end at the 99th percentile of its own map, so pictures compare \
-    places, not amounts.";
+/// Where the colours end.
+fn ends(scale: Option<Normalisation>) -> String {
+    let of_each = match scale {
+        None => "end at the 99th percentile of its own map".to_owned(),
+        Some(Normalisation::MinMax) => "go from the smallest number of its own map to the largest".to_owned(),
+        Some(Normalisation::MaxAbs) => "end at the largest number of its own map, without its sign".to_owned(),
+        Some(Normalisation::Positive) => {
+            "go from zero, which stands for all that speaks against it, too, to the largest number of its own map".to_owned()
+        }
+        Some(Normalisation::Percentile(p)) => format!(
+            "go from zero, which stands for all that speaks against it, too, to percentile {p} of its own map"
+        ),
+        Some(Normalisation::PercentileAbs(p)) => {
+            format!("end at percentile {p} of its own map, without the signs")
+        }
+        Some(Normalisation::Range { low, high }) => {
+            return format!("The colours of every picture go from {low} to {high}, so pictures of one method compare amounts, too.");
+        }
+    };
+    format!("The colours of each picture {of_each}, so pictures compare places, not amounts.")
+}
 
 /// The comparison: a section for each photograph.
 pub fn of(work: &Work<'_>, results: &Results) -> Result<Gallery, Error> {
-    let colors = match work.args.pictures.colormap {
-        None => USUAL_COLORS.to_owned(),
-        Some(colors) => format!(
-            "The colours are {colors}, from the least evidence to the most; zero is in their middle where a map has \
-             a sign or the colours have two sides."
-        ),
-    };
+    let pictures = &work.args.pictures;
+    let (colors, ends) = (colors(pictures), ends(pictures.normalise));
     let mut page = Gallery::new("Attribution")
-        .text(format!("{LEDE} {colors} {ENDS}"))
+        .text(format!("{LEDE} {colors} {ends}"))
         .fact("Model", work.session.model.name())
         .remarks(remarks(&work.session.model));
     let note = work

@@ -5,7 +5,7 @@ use std::fs;
 use ndarray::{Array3, ArrayD, Axis};
 use serde_json::{Value, json};
 
-use super::{FILES, attribute, attributed, map, png, report};
+use super::{FILES, attribute, attributed, map, png};
 use crate::commands::TRANSFORMER;
 use crate::common::{Desk, has};
 
@@ -39,7 +39,7 @@ fn one_result_lies_in_the_folder_itself() {
     png(&desk, "new/out/heatmap.png");
     png(&desk, "new/out/overlay.png");
 
-    let report = report(&desk, "new/out");
+    let report = desk.report("new/out");
     assert_eq!(report["command"], "attribute");
     assert_eq!(report["versions"]["elucid"], env!("CARGO_PKG_VERSION"));
     assert_eq!(report["model"]["name"], "squeezenet1_1");
@@ -83,7 +83,7 @@ fn reports_state_what_ran() {
     let options = |method: &str, flags: &str, out: &str| {
         let line = format!("--image cat.png --method {method} {flags} --out {out}");
         attribute(&desk, &line).ok();
-        report(&desk, out)["results"][0]["options"].clone()
+        desk.report(out)["results"][0]["options"].clone()
     };
     // The preset's own probability and cells, and the masks that were asked for.
     let rise = options("rise", "--preset notebook --masks 3", "rise");
@@ -152,7 +152,7 @@ fn several_results_make_folders_and_a_page() {
             ]
         );
     }
-    let report = report(&desk, "out");
+    let report = desk.report("out");
     let results = report["results"].as_array().unwrap();
     let named: Vec<&str> = results
         .iter()
@@ -169,7 +169,7 @@ fn several_results_make_folders_and_a_page() {
         assert!(desk.path("out").join(file.as_str().unwrap()).is_file());
     }
     // Two photographs and eight results.
-    let page = fs::read_to_string(desk.path("out/index.html")).unwrap();
+    let page = desk.text("out/index.html");
     assert_eq!(page.matches("data:image/png;base64,").count(), 10);
     for text in ["cat.png", "coffee.png", "Gradient", "fire8", "Egyptian cat"] {
         assert!(page.contains(text), "no {text}");
@@ -208,7 +208,7 @@ fn a_layer_without_positions_gives_an_array_and_no_pictures() {
     let values: ArrayD<f32> = ndarray_npy::read_npy(desk.path("out/attribution.npy")).unwrap();
     assert_eq!(values.shape(), [1000]);
     assert_eq!((values[[285]], values.sum()), (1.0, 1.0));
-    assert_eq!(report(&desk, "out")["results"][0]["map"], Value::Null);
+    assert_eq!(desk.report("out")["results"][0]["map"], Value::Null);
 }
 
 /// The difference of a class with itself has no evidence anywhere.
@@ -219,7 +219,7 @@ fn a_blank_map_is_said_and_drawn_blank() {
     );
     let notes = ended.err.matches("no positive evidence: the map is blank");
     assert_eq!(notes.count(), 2, "{}", ended.err);
-    let report = report(&desk, "out");
+    let report = desk.report("out");
     for result in report["results"].as_array().unwrap() {
         assert_eq!(result["map"]["blank"], true);
         assert_eq!(result["score"], 0.0);
@@ -230,7 +230,7 @@ fn a_blank_map_is_said_and_drawn_blank() {
         "one colour packs well: {} bytes",
         blank.len()
     );
-    let page = fs::read_to_string(desk.path("out/index.html")).unwrap();
+    let page = desk.text("out/index.html");
     assert_eq!(page.matches("no positive evidence").count(), 2);
 }
 
@@ -262,7 +262,7 @@ fn the_report_says_how_many_operators_each_rule_took() {
         &format!("--image cat.png --method {methods} --out out"),
     )
     .ok();
-    let results = report(&desk, "out")["results"].clone();
+    let results = desk.report("out")["results"].clone();
     let used = |i: usize| results[i]["rules_used"].clone();
     // A ReLU behind each of the 26 convolutions.
     assert_eq!(used(0), json!([{"rule": "guided ReLU", "operators": 26}]));
@@ -301,7 +301,7 @@ fn what_a_transformer_attends_to_is_drawn() {
     let values: Array3<f32> = ndarray_npy::read_npy(desk.path("one/attribution.npy")).unwrap();
     assert_eq!(values.shape(), [1, 4, 4]);
     assert!(values.iter().all(|&v| v > 0.0));
-    let options = &report(&desk, "one")["results"][0]["options"];
+    let options = &desk.report("one")["results"][0]["options"];
     assert_eq!(
         (&options["query"], &options["block"]),
         (&json!("3,1"), &json!("0"))
@@ -342,6 +342,25 @@ fn colours_opacity_and_figures() {
         png(&desk, "usual/heatmap.png"),
         png(&desk, "chosen/heatmap.png")
     );
+    // A scale is drawn as it is asked for, and said.
+    let facts = |flags: &str, out: &str| {
+        let ended = attribute(&desk, &format!("{one} {flags} --out {out}")).ok();
+        (desk.report(out)["results"][0]["map"].clone(), ended.err)
+    };
+    let (scaled, said) = facts("--normalise range:-8,8", "range");
+    assert_eq!(scaled["range"], serde_json::json!([-8.0, 8.0]));
+    assert_eq!(scaled["normalisation"], "range:-8,8");
+    assert_eq!(scaled["colors"], "glow");
+    assert!(!said.contains("in the middle"), "{said}");
+    let (scaled, said) = facts("--normalize min-max --colormap rdbu", "both");
+    assert_eq!(
+        (&scaled["colors"], &scaled["normalisation"]),
+        (&"rdbu".into(), &"min-max".into())
+    );
+    has(&said, &["zero is not in the middle", "rdbu", "min-max"]);
+    let (blank, said) = facts("--normalise range:1e9,2e9", "far");
+    assert_eq!(blank["blank"], true);
+    has(&said, &["where the colours begin"]);
     // What the numbers say: a quarter of the map's colour, three quarters of the photograph's.
     let open = |name: &str| image::open(desk.path(name)).unwrap().to_rgb8();
     let (heat, over) = (open("chosen/heatmap.png"), open("chosen/overlay.png"));
@@ -371,7 +390,7 @@ fn colours_opacity_and_figures() {
         &format!("{many} --figure --colormap RdBu --out many"),
     )
     .ok();
-    let svg = fs::read_to_string(desk.path("many/figure.svg")).unwrap();
+    let svg = desk.text("many/figure.svg");
     has(&svg, &["Photograph", "fire9", "cat.png", "url(#bar-rdbu)"]);
     assert!(!svg.contains("href=\"http"), "everything is embedded");
     let pictures = svg.matches("data:image/png").count();
@@ -390,6 +409,8 @@ fn colours_opacity_and_figures() {
     let refused = |flags: &str, part: &str| {
         attribute(&desk, &format!("{one} {flags} --out none")).refused_with(2, &[part]);
     };
+    refused("--normalise minmax", "did you mean \"min-max\"");
+    refused("--normalise percentile:200", "above 0 and up to 100");
     refused("--colormap virdis", "did you mean \"viridis\"");
     for opacity in ["1.5", "-0.1", "nan", "half"] {
         refused(&format!("--opacity={opacity}"), "from 0 (only");
