@@ -55,7 +55,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use elucid::attribution::{Method, Methods};
 use elucid::metrics::{MetricInfo, Metrics};
 
-use crate::commands::evaluate::study_file;
+use crate::commands::evaluate::EvaluateArgs;
+use crate::commands::evaluate::study_file::{self, Expanded};
 use crate::commands::{
     attention, attribute, channels, classify, completions, devices, evaluate, groups, inspect, man,
     methods, metrics, models, profile, spatial, spritemap, visualize,
@@ -170,9 +171,9 @@ impl Program {
         }
         let arguments = arguments.into_iter().map(Into::into).collect();
         match study_file::expand(&Cli::command(), arguments) {
-            Ok(arguments) => match study_file::written(&Cli::command(), &arguments) {
+            Ok(line) => match study_file::written(&Cli::command(), &line.arguments) {
                 Ok(Some(text)) => print_text(&text),
-                Ok(None) => finish(parse(arguments)),
+                Ok(None) => finish(parse(line)),
                 Err(error) => error.finish(),
             },
             Err(error) => error.finish(),
@@ -190,10 +191,13 @@ fn print_text(text: &str) -> ExitCode {
 }
 
 /// What the arguments say, and whether quietly.
-fn parse(arguments: Vec<OsString>) -> Result<(Cli, bool), clap::Error> {
-    let matches = Cli::command().try_get_matches_from(arguments)?;
+fn parse(line: Expanded) -> Result<(Cli, bool), clap::Error> {
+    let matches = Cli::command().try_get_matches_from(line.arguments)?;
     let cli = Cli::from_arg_matches(&matches);
-    let cli = cli.map_err(|error| error.format(&mut Cli::command()))?;
+    let mut cli = cli.map_err(|error| error.format(&mut Cli::command()))?;
+    if let Command::Evaluate(EvaluateArgs::Flags(args)) = &mut cli.command {
+        args.of_study = line.of_study;
+    }
     Ok((cli, is_quiet(&matches)))
 }
 

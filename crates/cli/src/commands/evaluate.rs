@@ -85,9 +85,9 @@ pub struct Evaluation {
     #[arg(long)]
     write_study: bool,
 
-    /// What such a file says of methods and metrics.
-    #[arg(long, hide = true)]
-    of_study: Vec<String>,
+    /// Which of methods and metrics the command line leaves to the parts of such a file.
+    #[arg(skip)]
+    pub of_study: Vec<&'static str>,
 
     /// Labelled images: a CSV file with the columns file and class_index (or label) and, where
     /// there are boxes, xmin, ymin, xmax and ymax; a folder with such a file, or with a folder

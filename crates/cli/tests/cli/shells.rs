@@ -39,6 +39,67 @@ fn every_shell_completes_every_command() {
     desk.say("completions tcsh").refused_with(2, &["bash"]);
 }
 
+/// What bash offers for the last of these words.
+#[cfg(unix)]
+fn offered(desk: &Desk, words: &[&str]) -> Vec<String> {
+    let ask = r#"source script.bash; COMP_WORDS=(elucid "$@"); COMP_CWORD=$#
+        _elucid elucid "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+        printf '%s\n' "${COMPREPLY[@]}""#;
+    let mut bash = Command::new("bash");
+    let asked = bash.args(["-c", ask, "bash"]).args(words);
+    let answer = asked.current_dir(desk.path("")).output().unwrap();
+    let said = String::from_utf8(answer.stderr).unwrap();
+    assert_eq!(said, "", "{words:?}");
+    let offered = String::from_utf8(answer.stdout).unwrap();
+    offered.lines().map(str::to_owned).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn names_are_offered_where_there_are_some_and_files_where_there_may_be() {
+    if Command::new("bash").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no bash; this test checked nothing");
+        return;
+    }
+    let desk = Desk::new();
+    let script = desk.say("completions bash").ok().out;
+    assert!(!script.contains("of-study"));
+    fs::write(desk.path("script.bash"), script).unwrap();
+    let offered = |words: &[&str]| offered(&desk, words);
+    for (words, expected) in [
+        (
+            &["attribute", "--method", "grad-cam"][..],
+            "grad-cam-plus-plus",
+        ),
+        (&["evaluate", "--methods", "ri"], "rise"),
+        (&["evaluate", "--metrics", "point"], "pointing"),
+        (&["channels", "--method", "lin"], "linear"),
+        (&["methods", "ri"], "rise"),
+        (&["models", "pull", "squeeze"], "squeezenet1_1"),
+        (&["attribute", "--colormap", "vi"], "viridis"),
+        (&["attribute", "--normalise", "range"], "range"),
+        (&["attribute", "--reduce", "l"], "l2"),
+        (&["attribute", "--image", "cat"], "cat.png"),
+        (&["attribute", "--model", "cat"], "cat.png"),
+        (&["attribute", "--feed", "cat"], "cat.png"),
+        (&["evaluate", "--maps", "cat"], "cat.png"),
+    ] {
+        let found = offered(words);
+        assert!(
+            found.iter().any(|name| name == expected),
+            "{words:?}: {found:?}"
+        );
+    }
+    // What is typed, and no file that happens to begin so. (Where a file alone can follow, bash itself offers them.)
+    for words in [
+        &["attribute", "--target", "cat"][..],
+        &["attribute", "--layer", "cat"],
+        &["attribute", "--batch-size", "cat"],
+    ] {
+        assert_eq!(offered(words), ["cat"], "{words:?}");
+    }
+}
+
 #[test]
 fn every_command_has_a_page() {
     let desk = Desk::new();
@@ -72,7 +133,7 @@ fn every_command_has_a_page() {
         assert!(!names.iter().any(|name| name.contains("help")), "{names:?}");
         assert!(!names.iter().any(|name| name.contains("part")), "{names:?}");
     }
-    let theirs = fs::read_to_string(desk.path("there/other.1")).unwrap();
+    let theirs = desk.text("there/other.1");
     assert_eq!(theirs, "theirs");
     // Whole or not at all: a file is no folder.
     desk.say("man cat.png").refused(1);

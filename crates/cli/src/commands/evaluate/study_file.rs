@@ -21,7 +21,7 @@ mod parts;
 const COMMAND: &str = "evaluate";
 
 /// Flags of this room, which a file cannot hold.
-const OWN: [&str; 4] = ["study", "write-study", "of-study", "help"];
+const OWN: [&str; 3] = ["study", "write-study", "help"];
 
 /// Flags whose values are paths, and those whose values are `NAME=PATH`.
 const PATHS: [&str; 4] = ["data", "object-masks", "out", "labels"];
@@ -248,13 +248,22 @@ fn study_flag(command: &Command) -> Option<&Arg> {
     { command.get_arguments() }.find(|arg| arg.get_long() == Some("study"))
 }
 
+/// A command line, with what a `study.toml` says.
+pub struct Expanded {
+    pub arguments: Vec<OsString>,
+    /// Which of methods and metrics are left to the parts of the file.
+    pub of_study: Vec<&'static str>,
+}
+
 /// Puts what a `study.toml` says behind the flags of `elucid evaluate --study FILE`. All other arguments stay as they are.
-pub fn expand(program: &Command, arguments: Vec<OsString>) -> Result<Vec<OsString>, CliError> {
-    let Some(command) = evaluates(program, &arguments) else {
-        return Ok(arguments);
-    };
-    let Some(path) = study_flag(command).and_then(|arg| given(&arguments, arg).1) else {
-        return Ok(arguments);
+pub fn expand(program: &Command, arguments: Vec<OsString>) -> Result<Expanded, CliError> {
+    let command = evaluates(program, &arguments);
+    let path = command.and_then(|command| given(&arguments, study_flag(command)?).1);
+    let (Some(command), Some(path)) = (command, path) else {
+        return Ok(Expanded {
+            arguments,
+            of_study: Vec::new(),
+        });
     };
     let file = File::read(Path::new(path))?;
     let flags = flags(command);
@@ -279,19 +288,23 @@ pub fn expand(program: &Command, arguments: Vec<OsString>) -> Result<Vec<OsStrin
             all.push(flag);
         }
     }
+    let mut of_study = Vec::new();
     for key in ["methods", "metrics"] {
         let is_given = flags
             .iter()
             .any(|arg| arg.get_long() == Some(key) && given(&arguments, arg).0);
         let names = file.in_parts(key)?;
         if !is_given && !file.parts.is_empty() {
-            all.push(format!("--of-study={key}").into());
+            of_study.push(key);
             if !names.is_empty() {
                 all.push(format!("--{key}={}", names.join(",")).into());
             }
         }
     }
-    Ok(all)
+    Ok(Expanded {
+        arguments: all,
+        of_study,
+    })
 }
 
 /// The command, where it is the one that these arguments are for.

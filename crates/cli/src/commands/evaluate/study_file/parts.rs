@@ -18,7 +18,7 @@ pub struct Parts<'a> {
     /// Maps of other programs.
     pub foreign: Vec<String>,
     /// Which of `methods` and `metrics` the command line leaves to the file.
-    pub of_study: &'a [String],
+    pub of_study: &'a [&'static str],
     /// The images of the study, in order.
     pub items: Vec<&'a Item>,
     pub seed: u64,
@@ -42,7 +42,7 @@ impl Parts<'_> {
 
     /// What a part, or the file for all parts, says of methods or metrics; nothing where the command line says it.
     fn said(&self, file: &File, part: &Table, key: &str) -> Result<Option<Vec<String>>, CliError> {
-        if !self.of_study.iter().any(|of| of == key) {
+        if !self.of_study.contains(&key) {
             return Ok(None);
         }
         match file.names(part, key)? {
