@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use elucid::attribution::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -190,14 +191,12 @@ pub fn follow(bar: &ProgressBar) -> impl FnMut(Progress) -> ControlFlow<()> + Se
 }
 
 /// Rows with their columns aligned; `right` says which columns hold numbers. What is longer than a
-/// name that somebody could have given loses its middle.
+/// name that somebody could have given loses its middle, and an end of a line is made visible.
 pub fn table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
     /// The longest cell.
     const LONGEST: usize = 200;
     /// The longest at the end of a row, where lists stand.
     const LAST: usize = 2000;
-    /// Columns are as wide as their cells, up to here.
-    const WIDEST: usize = 120;
     let fitting = |row: &Vec<String>| -> Vec<String> {
         let fit = |(column, cell): (usize, &String)| {
             let is_last = column + 1 == row.len();
@@ -205,28 +204,19 @@ pub fn table(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
         };
         row.iter().enumerate().map(fit).collect()
     };
-    let rows: Vec<Vec<String>> = rows.iter().map(fitting).collect();
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|r| r.get(column))
-            .map(|c| c.chars().count())
-            .max()
-            .unwrap_or(0)
-            .min(WIDEST)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let mut cells = Vec::with_capacity(row.len());
-        for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-            cells.push(match right.contains(&column) {
-                true => format!("{cell:>width$}"),
-                false => format!("{cell:<width$}"),
-            });
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .add_rows(rows.iter().map(fitting));
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+        if right.contains(&column.index) {
+            column.set_cell_alignment(CellAlignment::Right);
         }
-        cells.join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
+    }
+    let lines = table.lines();
+    lines.map(|line| line.trim_end().to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -237,6 +227,10 @@ mod tests {
     fn columns_are_aligned() {
         let rows = [["a", "1"], ["é longer", "10"]].map(|r| r.map(str::to_owned).to_vec());
         assert_eq!(table(&rows, &[1]), ["a          1", "é longer  10"]);
+        // A row may be shorter; what is written in China is twice as wide.
+        let rows = [vec!["猫"], vec!["n", "x", "2"], vec![]];
+        let rows = rows.map(|row| row.into_iter().map(str::to_owned).collect());
+        assert_eq!(table(&rows, &[2]), ["猫", "n   x  2", ""]);
         assert!(table(&[], &[]).is_empty());
     }
 

@@ -25,7 +25,7 @@ const RUN: &str = "attention --model vit.onnx --labels names.txt --image cat.png
 
 /// What the page's script reads.
 fn data(desk: &Desk, page: &str) -> Value {
-    let page = fs::read_to_string(desk.path(page)).unwrap();
+    let page = desk.text(page);
     let (_, rest) = page.split_once("type=\"application/json\">").unwrap();
     serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
 }
@@ -123,7 +123,7 @@ fn a_run_leaves_what_the_library_computes() {
         assert!(fs::read(picture).unwrap().starts_with(b"\x89PNG"));
     }
 
-    let page = fs::read_to_string(desk.path("new/out/attention.html")).unwrap();
+    let page = desk.text("new/out/attention.html");
     assert!(page.contains("The network sees") && page.contains("cat.png"));
     let data = data(&desk, "new/out/attention.html");
     assert_eq!(data["classes"], json!(["cat", "elk"]));

@@ -7,7 +7,6 @@ mod written;
 use std::fs;
 
 use ndarray::Array2;
-use serde_json::Value;
 
 use crate::common::{Desk, Ended};
 
@@ -28,11 +27,6 @@ fn attributed(arguments: &str) -> (Desk, Ended) {
     let desk = Desk::squeezenet();
     let ended = attribute(&desk, arguments).ok();
     (desk, ended)
-}
-
-fn report(desk: &Desk, folder: &str) -> Value {
-    let text = fs::read_to_string(desk.path(folder).join("report.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
 }
 
 fn map(desk: &Desk, folder: &str) -> Array2<f32> {

@@ -118,7 +118,7 @@ fn a_run_leaves_what_the_library_computes() {
             assert!(fs::read(file).unwrap().starts_with(b"\x89PNG"));
         }
     }
-    let page = fs::read_to_string(desk.path("new/out/channels.html")).unwrap();
+    let page = desk.text("new/out/channels.html");
     assert!(page.contains("logit of Egyptian cat minus that of espresso"));
 }
 

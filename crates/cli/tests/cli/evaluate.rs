@@ -4,10 +4,6 @@ mod measured;
 mod refused;
 mod resumed;
 
-use std::fs;
-
-use serde_json::Value;
-
 use crate::common::{Desk, Ended};
 
 const METHODS: &str = "gradient,grad-cam:layer=fire9";
@@ -54,7 +50,7 @@ fn usual(desk: &Desk, arguments: &str) -> Ended {
 
 /// Cells of a file without quotes.
 fn cells(desk: &Desk, file: &str) -> Vec<Vec<String>> {
-    let text = fs::read_to_string(desk.path(file)).unwrap();
+    let text = desk.text(file);
     assert!(!text.contains('"'), "{text}");
     let line = |line: &str| line.split(',').map(str::to_owned).collect();
     text.lines().map(line).collect()
@@ -65,12 +61,4 @@ fn timeless(desk: &Desk, folder: &str) -> Vec<Vec<String>> {
     let mut rows = cells(desk, &format!("{folder}/results.csv"));
     rows.iter_mut().for_each(|row| drop(row.pop()));
     rows
-}
-
-fn text(desk: &Desk, file: &str) -> String {
-    fs::read_to_string(desk.path(file)).unwrap()
-}
-
-fn json(desk: &Desk, file: &str) -> Value {
-    serde_json::from_str(&text(desk, file)).unwrap()
 }

@@ -15,7 +15,7 @@ fn desk() -> Desk {
 
 /// The rows of a file of CSV without quotes.
 fn rows(desk: &Desk, file: &str) -> Vec<Vec<String>> {
-    let text = fs::read_to_string(desk.path(file)).unwrap();
+    let text = desk.text(file);
     let lines = text.lines().skip(1);
     lines
         .map(|line| line.split(',').map(str::to_owned).collect())
@@ -38,8 +38,7 @@ fn curves_are_kept_drawn_and_in_the_page() {
             assert_eq!(here.count(), count, "{stem} {ending} in {listing:?}");
         }
     }
-    let report = fs::read_to_string(desk.path("out/report.json")).unwrap();
-    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let report = desk.json("out/report.json");
     let files: Vec<String> = serde_json::from_value(report["files"].clone()).unwrap();
     for name in listing
         .iter()
@@ -56,7 +55,7 @@ fn curves_are_kept_drawn_and_in_the_page() {
     assert_eq!(first.len(), 4);
     assert!(first.iter().all(|mean| *mean == first[0]), "{first:?}");
     assert_eq!(table.len(), 4 * 7 + 2 * 4 * 2);
-    let page = fs::read_to_string(desk.path("out/index.html")).unwrap();
+    let page = desk.text("out/index.html");
     assert_eq!(page.matches("<svg").count(), 3);
     has(
         &page,

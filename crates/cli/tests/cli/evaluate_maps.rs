@@ -30,7 +30,7 @@ fn evaluate(desk: &Desk, arguments: &str) -> Ended {
 
 /// The lines of a method, without the time.
 fn rows(desk: &Desk, folder: &str, method: &str) -> Vec<Vec<String>> {
-    let text = fs::read_to_string(desk.path(folder).join("results.csv")).unwrap();
+    let text = desk.text(format!("{folder}/results.csv"));
     let cells = text
         .lines()
         .map(|line| line.split(',').map(str::to_owned).collect());
@@ -78,7 +78,7 @@ fn maps_of_another_program_stand_in_the_table() {
             );
         }
     }
-    let page = fs::read_to_string(desk.path("out/index.html")).unwrap();
+    let page = desk.text("out/index.html");
     assert!(
         page.contains("Maps of another program."),
         "it has a section"

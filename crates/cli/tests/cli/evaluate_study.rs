@@ -12,14 +12,12 @@ fn desk() -> Desk {
 }
 
 fn settings(desk: &Desk, folder: &str) -> Value {
-    let text = fs::read_to_string(desk.path(folder).join("report.json")).unwrap();
-    let report: Value = serde_json::from_str(&text).unwrap();
-    report["settings"].clone()
+    desk.json(format!("{folder}/report.json"))["settings"].clone()
 }
 
 /// Every value that there is, by file, class, method and metric.
 fn values(desk: &Desk, folder: &str) -> BTreeMap<[String; 4], String> {
-    let text = fs::read_to_string(desk.path(folder).join("results.csv")).unwrap();
+    let text = desk.text(format!("{folder}/results.csv"));
     let mut lines = text
         .lines()
         .map(|line| line.split(',').map(str::to_owned).collect());
@@ -130,7 +128,7 @@ fn parts_have_methods_of_their_own() {
         _ => ["both.png", "cat.png"].contains(&file.as_str()),
     });
     assert_eq!(values(&desk, "out"), expected);
-    let table = fs::read_to_string(desk.path("out/summary.md")).unwrap();
+    let table = desk.text("out/summary.md");
     assert!(
         !table.contains("not applicable"),
         "what nobody asked for is blank: {table}"
@@ -229,7 +227,7 @@ fn a_sample_has_images_of_every_class() {
     };
     run("--sample 3 --out a").ok();
     let classes = |folder: &str| {
-        let text = fs::read_to_string(desk.path(folder).join("images.csv")).unwrap();
+        let text = desk.text(format!("{folder}/images.csv"));
         let mut classes: Vec<String> = (text.lines().skip(1))
             .map(|line| line.rsplit(',').next().unwrap().to_owned())
             .collect();

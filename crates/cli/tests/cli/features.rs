@@ -14,10 +14,6 @@ fn visualize(desk: &Desk, arguments: &str) -> Ended {
     desk.say(&format!("visualize {QUICK} {arguments}"))
 }
 
-fn json(desk: &Desk, file: &str) -> Value {
-    serde_json::from_str(&fs::read_to_string(desk.path(file)).unwrap()).unwrap()
-}
-
 fn png(desk: &Desk, file: &str) -> Picture {
     let image = elucid::vision::input::open_image(desk.path(file)).unwrap();
     Picture::from_image(image.to_rgb8()).unwrap()
@@ -37,7 +33,7 @@ fn channels_become_pictures_a_sheet_and_a_report() {
         ended.out
     );
     let names = ["channel_7", "channel_0", "channel_1", "channel_100"].map(|n| format!("{n}.png"));
-    let report = json(&desk, "new/out/report.json");
+    let report = desk.json("new/out/report.json");
     assert_eq!(report["layer"]["name"], "fire2/concat");
     assert_eq!(
         (&report["height"], &report["width"]),
@@ -176,7 +172,7 @@ fn classes_and_every_parametrisation() {
     let desk = Desk::squeezenet();
     let classes = "--class tabby,espresso --steps 2 --size 40x56 --transforms none";
     desk.say(&format!("visualize {classes} --out classes")).ok();
-    let report = json(&desk, "classes/report.json");
+    let report = desk.json("classes/report.json");
     assert_eq!(report["pictures"][1]["class"]["label"], "espresso");
     assert_eq!(report["pictures"][1]["file"], "class_967_espresso.png");
     let picture = png(&desk, "classes/class_967_espresso.png");
@@ -189,7 +185,7 @@ fn classes_and_every_parametrisation() {
             &format!("--layer pool1 --channel 0 --param {param} --out {param}"),
         )
         .ok();
-        let report = json(&desk, &format!("{param}/report.json"));
+        let report = desk.json(format!("{param}/report.json"));
         let rate = report["learning_rate"].as_f64().unwrap() as f32;
         let usual = match param {
             "cppn" => 0.005,

@@ -90,7 +90,7 @@ fn remarks_on_photographs_say_which() {
         let line =
             format!("attribute --model net.onnx {PLAIN} --target 0 --method gradient,occlusion");
         desk.say(&format!("{line} {images} --out {out}")).ok();
-        std::fs::read_to_string(desk.path(format!("{out}/index.html"))).unwrap()
+        desk.text(format!("{out}/index.html"))
     };
     let both = page("--image opaque.png --image veil.png", "both");
     let said = |page: &str| page.matches("laid over white").count();
@@ -103,7 +103,7 @@ fn remarks_on_photographs_say_which() {
     let line = format!("channels --model net.onnx {PLAIN} --target 0 --layer p --no-icons");
     desk.say(&format!("{line} --image veil.png --out channels"))
         .ok();
-    let channels = std::fs::read_to_string(desk.path("channels/channels.html")).unwrap();
+    let channels = desk.text("channels/channels.html");
     assert_eq!(said(&channels), 1);
 }
 

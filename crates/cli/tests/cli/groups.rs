@@ -79,7 +79,7 @@ fn a_run_leaves_what_the_library_computes() {
         assert_eq!(facts["icons"]["steps"], 2);
         assert!(!read("offset.npy").exists());
     }
-    let page = fs::read_to_string(desk.path("new/out/groups.html")).unwrap();
+    let page = desk.text("new/out/groups.html");
     assert!(page.contains("Egyptian cat") && page.contains("2 groups"));
 }
 
@@ -103,7 +103,7 @@ fn other_reducers_have_a_mean_of_their_own() {
         assert_eq!(offset.is_ok(), subtracts, "{name}");
         let effect = &results["effects"][0];
         assert_eq!(effect["offset"].as_f64() != Some(0.0), subtracts, "{name}");
-        let page = fs::read_to_string(desk.path(format!("{name}/groups.html"))).unwrap();
+        let page = desk.text(format!("{name}/groups.html"));
         assert!(page.contains(name));
     }
 }
@@ -207,7 +207,7 @@ fn groups_that_fire_nowhere_do_not_end_the_others() {
             dead + 1
         );
         assert!(ended.err.contains(&said), "{}", ended.err);
-        let page = fs::read_to_string(desk.path(format!("{out}/groups.html"))).unwrap();
+        let page = desk.text(format!("{out}/groups.html"));
         assert!(page.contains("fires nowhere"), "no remark");
         let factors: Array3<f32> = read_npy(desk.path(format!("{out}/factors.npy"))).unwrap();
         for group in 0..3 {

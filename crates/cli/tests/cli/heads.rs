@@ -115,7 +115,7 @@ fn remarks_are_on_pages_and_in_reports() {
                     0 => format!("out{i}/index.html"),
                     _ => format!("out{i}/channels.html"),
                 };
-                let page = std::fs::read_to_string(desk.path(page)).unwrap();
+                let page = desk.text(page);
                 assert!(page.contains("are assumed to be logits"), "{line}");
                 desk.report(&format!("out{i}"))
             }

@@ -105,8 +105,7 @@ fn every_command_prints_json_and_nothing_else() {
         if let Some((_, folder)) = line.split_once("--out ")
             && folder != "none"
         {
-            let file = fs::read_to_string(desk.path(folder).join("report.json")).unwrap();
-            let written: Value = serde_json::from_str(&file).unwrap();
+            let written = desk.json(format!("{folder}/report.json"));
             assert_eq!(written, report, "{line}");
         }
     }

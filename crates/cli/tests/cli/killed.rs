@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::Desk;
+use crate::common::{Desk, send};
 
 /// How often an evaluation is killed; `ELUCID_KILLS` for more.
 const KILLS: usize = 20;
@@ -123,10 +123,7 @@ fn signals_end_it_with_75_and_it_goes_on() {
         let out = format!("part{signal}");
         let child = command(&desk, &out).spawn().unwrap();
         wait_for_cells(&desk, &out);
-        let sent = Command::new("kill")
-            .args([&format!("-{signal}"), &child.id().to_string()])
-            .status();
-        assert!(sent.unwrap().success());
+        send(signal, &child);
         let ended = child.wait_with_output().unwrap();
         let said = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(75), "{said}");

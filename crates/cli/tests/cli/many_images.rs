@@ -119,7 +119,7 @@ fn attributions_of_a_folder_stand_side_by_side() {
     for folder in ["gradient_cat", "grad-cam_both"] {
         assert!(desk.path("out").join(folder).is_dir(), "{folder}");
     }
-    let page = fs::read_to_string(desk.path("out/index.html")).unwrap();
+    let page = desk.text("out/index.html");
     has(&page, &["coffee.png", "broken.png could not be read"]);
 
     // Where results lie does not depend on what could be read.

@@ -32,6 +32,6 @@ fn a_method_of_ones_own_is_known() {
     assert_eq!(results[0]["method"], "coarse");
     let options = serde_json::json!({ "baseline": "white", "stride": "80", "window": "80" });
     assert_eq!(results[0]["options"], options);
-    let page = std::fs::read_to_string(desk.path("own/index.html")).unwrap();
+    let page = desk.text("own/index.html");
     assert!(page.contains("Occlusion of quarters"));
 }

@@ -4,18 +4,12 @@ use std::fs;
 
 use crate::common::{Desk, Ended, refuses};
 use ndarray::{Array2, Array4};
-use serde_json::Value;
 
 /// Layers of the same size close to the end, which take little time.
 const QUICK: &str = "spatial --image both.png --from fire8/concat --to fire9/concat";
 
 fn spatial(desk: &Desk, arguments: &str) -> Ended {
     desk.say(&format!("{QUICK} {arguments}"))
-}
-
-fn report(desk: &Desk, folder: &str) -> Value {
-    let text = fs::read_to_string(desk.path(folder).join("report.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
 }
 
 #[test]
@@ -42,7 +36,7 @@ fn a_run_leaves_numbers_pictures_a_page_and_a_report() {
         "{out}"
     );
 
-    let report = report(&desk, "new/out");
+    let report = desk.report("new/out");
     assert_eq!(report["model"]["name"], "squeezenet1_1");
     assert_eq!(report["image"]["sha256"].as_str().unwrap().len(), 64);
     assert_eq!(report["from"]["shape"], serde_json::json!([1, 256, 27, 27]));
@@ -104,7 +98,7 @@ fn a_run_leaves_numbers_pictures_a_page_and_a_report() {
         };
         assert_eq!(half(0..6) > half(7..13), left, "{class}");
     }
-    let page = fs::read_to_string(desk.path("new/out/spatial.html")).unwrap();
+    let page = desk.text("new/out/spatial.html");
     assert!(page.contains("Egyptian cat") && page.contains("fire6/concat"));
 }
 
@@ -114,7 +108,7 @@ fn the_small_inception_knows_lucids_names() {
     let desk = Desk::new();
     let line = "spatial --image pets.png --from mixed4c --to mixed4d";
     desk.say(&format!("{line} --out d")).ok();
-    let report = report(&desk, "d");
+    let report = desk.report("d");
     assert_eq!(report["model"]["name"], "inception_v1_small");
     assert_eq!(report["from"]["name"], "inception_4c/output");
     assert_eq!(report["to"]["shape"], serde_json::json!([1, 264, 10, 10]));
@@ -152,7 +146,7 @@ fn targets_of_every_kind_give_hints() {
     let desk = Desk::squeezenet();
     let run = |flags: &str, out: &str| {
         spatial(&desk, &format!("--rules true {flags} --out {out} --quiet")).ok();
-        report(&desk, out)
+        desk.report(out)
     };
     let both = run("--classes 285,967", "classes");
     assert_eq!(both["targets"].as_array().unwrap().len(), 2);
@@ -181,7 +175,7 @@ fn targets_of_every_kind_give_hints() {
     assert!(off < 1e-3, "{off}");
     let of_layer = read("targets/class_number_fire9_concat_7_mean_mean");
     assert!(of_layer.iter().any(|v| *v != 0.0));
-    let page = fs::read_to_string(desk.path("targets/spatial.html")).unwrap();
+    let page = desk.text("targets/spatial.html");
     assert!(page.contains("minus that of espresso"));
 }
 
@@ -278,7 +272,7 @@ fn layers_in_a_branch_have_hints_too() {
     let hints = desk.listing("out");
     let hints = hints.iter().filter(|name| name.starts_with("class_"));
     assert!(hints.count() > 0);
-    assert_eq!(report(&desk, "out")["classes"].as_array().unwrap().len(), 2);
+    assert_eq!(desk.report("out")["classes"].as_array().unwrap().len(), 2);
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! `elucid spritemap`: what it makes and keeps, how it goes on after whatever ended it, and who works on one map together.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{Desk, Ended};
+use crate::common::{Desk, Ended, send};
 use elucid::render::{Picture, SpriteMap};
 use serde_json::Value;
 
@@ -27,10 +27,6 @@ fn spritemap(desk: &Desk, arguments: &str) -> Ended {
     desk.say(&format!("{MAP} {QUICK} --batch-size 2 {arguments}"))
 }
 
-fn json(desk: &Desk, file: &str) -> Value {
-    serde_json::from_str(&fs::read_to_string(desk.path(file)).unwrap()).unwrap()
-}
-
 fn map(desk: &Desk, folder: &str) -> SpriteMap {
     SpriteMap::open(desk.path(format!("{folder}/sprites.png"))).unwrap()
 }
@@ -41,7 +37,7 @@ fn journals(desk: &Desk, folder: &str) -> Vec<(String, String)> {
     let names = names.into_iter().filter(|name| name.ends_with(".jsonl"));
     names
         .map(|name| {
-            let text = fs::read_to_string(desk.path(&name)).unwrap();
+            let text = desk.text(&name);
             (name, text)
         })
         .collect()
@@ -99,7 +95,7 @@ fn a_map_is_the_same_in_one_piece_in_shards_and_in_turns() {
             ["merged", "whole"].map(|f| fs::read(desk.path(f).join(file)).unwrap());
         assert_eq!(merged, whole, "{file}");
     }
-    let report = json(&desk, "merged/report.json");
+    let report = desk.json("merged/report.json");
     assert_eq!(report["planned"], 9);
     assert_eq!(report["settings"]["merged_from"], 3);
 
@@ -144,7 +140,7 @@ fn a_map_is_the_same_in_one_piece_in_shards_and_in_turns() {
     refused("part1 other part3", &["icons.seed is 1 and was 0"]);
 
     // Settings that nobody wrote.
-    let stated = fs::read_to_string(desk.path("part1/settings.json")).unwrap();
+    let stated = desk.text("part1/settings.json");
     for (what, wrong, says) in [
         ("\"index\": 1,", "\"index\": 0,", "no shard 0/3"),
         ("\"count\": 3", "\"count\": 0", "no shard 1/0"),
@@ -309,7 +305,7 @@ fn what_a_crash_leaves_goes_on() {
     spritemap(&desk, "--out damaged --resume").refused_with(1, &[&name, "line 2"]);
 
     // What versions without a journal left is named.
-    let settings = fs::read_to_string(desk.path("whole/settings.json")).unwrap();
+    let settings = desk.text("whole/settings.json");
     fs::create_dir(desk.path("old")).unwrap();
     fs::write(
         desk.path("old/settings.json"),
@@ -326,7 +322,7 @@ fn what_others_computed_is_mixed_only_where_it_may_be() {
     for shard in 1..=2 {
         spritemap(&desk, &format!("--shard {shard}/2 --out part{shard}")).ok();
     }
-    let stated = fs::read_to_string(desk.path("part2/settings.json")).unwrap();
+    let stated = desk.text("part2/settings.json");
     let other = stated.replacen("cpu (flex)", "a GPU", 1);
     assert_ne!(other, stated);
     fs::write(desk.path("part2/settings.json"), other).unwrap();
@@ -410,7 +406,7 @@ fn several_workers_make_one_map() {
         assert!(worker.wait().unwrap().success());
     }
     assert_eq!(map(&desk, "shared"), map(&desk, "whole"));
-    let report = json(&desk, "shared/report.json");
+    let report = desk.json("shared/report.json");
     assert_eq!(report["planned"], 16);
     assert_eq!(report["made_by"], serde_json::json!([]));
     // Nothing was made twice but what the killed one was at.
@@ -430,10 +426,7 @@ fn signals_end_it_with_75_and_it_goes_on() {
     for signal in ["TERM", "INT"] {
         let mut child = worker(&desk, signal);
         assert!(wait_for_channels(&desk, signal, 1, &mut child));
-        let sent = Command::new("kill")
-            .args([&format!("-{signal}"), &child.id().to_string()])
-            .status();
-        assert!(sent.unwrap().success());
+        send(signal, &child);
         let ended = child.wait_with_output().unwrap();
         let said = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(75), "{said}");

@@ -6,7 +6,7 @@ use elucid::attribution::{METHODS, MethodOptions};
 use ndarray::{Array2, Array3, Axis};
 use serde_json::json;
 
-use super::{FILES, attribute, attributed, map, png, report};
+use super::{FILES, attribute, attributed, map, png};
 use crate::common::{Desk, has};
 
 #[test]
@@ -15,7 +15,7 @@ fn targets_are_what_they_say() {
     let score = |target: &str, out: &str| {
         let flags = "--image both.png --method gradient --layer fire9";
         attribute(&desk, &format!("{flags} --out {out} {target}")).ok();
-        let report = report(&desk, out);
+        let report = desk.report(out);
         let kind = report["images"][0]["target"]["kind"]
             .as_str()
             .unwrap()
@@ -94,8 +94,8 @@ fn maps_are_reduced_and_smoothed_as_asked() {
         png(&desk, "smooth/heatmap.png")
     );
     assert_ne!(map(&desk, "usual"), map(&desk, "guided"));
-    assert_eq!(report(&desk, "guided")["results"][0]["rules"], "guided");
-    assert_eq!(report(&desk, "l2")["results"][0]["map"]["reduction"], "l2");
+    assert_eq!(desk.report("guided")["results"][0]["rules"], "guided");
+    assert_eq!(desk.report("l2")["results"][0]["map"]["reduction"], "l2");
 }
 
 /// Several layers make one map of each method, on the finest of their grids.
@@ -111,7 +111,7 @@ fn layers_are_fused() {
     }
     let said = run("--layer fire9,fire5/concat,fire5 --fuse product", "product");
     assert_eq!(desk.listing("product"), FILES, "{}", said.out);
-    let facts = &report(&desk, "product")["results"][0];
+    let facts = &desk.report("product")["results"][0];
     assert_eq!(facts["layer"]["name"], "fire5/concat");
     assert_eq!(
         facts["options"],
@@ -136,7 +136,7 @@ fn layers_are_fused() {
     // Each method has one map; those that take no layers stay as they are.
     let line = "--image cat.png --method grad-cam,layer-cam,gradient --layer fire9,fire5 --fuse mean --out all";
     attribute(&desk, line).ok();
-    let facts = report(&desk, "all");
+    let facts = desk.report("all");
     let results = facts["results"].as_array().unwrap();
     let named: Vec<_> = results
         .iter()
@@ -158,7 +158,7 @@ fn views_are_averaged() {
     let run = |flags: &str, out: &str| {
         let line = format!("--image cat.png --method grad-cam --target 285 {flags} --out {out}");
         attribute(&desk, &line).ok();
-        report(&desk, out)["results"][0].clone()
+        desk.report(out)["results"][0].clone()
     };
     let plain = run("", "plain");
     let flipped = run("--tta flip", "flipped");
@@ -196,11 +196,11 @@ fn what_cannot_be_explained_does_not_keep_back_the_rest() {
         desk.listing("out"),
         ["gradient_fire9", "index.html", "report.json"]
     );
-    let failures = &report(&desk, "out")["failures"];
+    let failures = &desk.report("out")["failures"];
     assert_eq!(failures[0]["layer"], "prob");
     let message = failures[0]["error"].as_str().unwrap();
     assert!(message.contains("has no gradient"), "{message}");
-    let page = fs::read_to_string(desk.path("out/index.html")).unwrap();
+    let page = desk.text("out/index.html");
     assert!(page.contains("class=\"absent\""));
 
     let before = desk.listing(".");

@@ -1,13 +1,13 @@
 //! What signals leave.
 
-use super::{map, report};
+use super::map;
 use crate::common::Desk;
 
 /// Runs a command line that begins with the embedded network, and sends a signal while it works. Gives what
 /// it said.
 #[cfg(unix)]
 fn interrupted(desk: &Desk, line: &str, (signal, code): (&str, i32)) -> String {
-    use std::process::Command;
+    use crate::common::send;
     use std::time::{Duration, Instant};
 
     let mut child = desk
@@ -23,10 +23,7 @@ fn interrupted(desk: &Desk, line: &str, (signal, code): (&str, i32)) -> String {
     assert!(remark.contains("squeezenet1_1"), "{remark}");
     std::thread::sleep(Duration::from_secs(3));
     let begun = Instant::now();
-    let sent = Command::new("kill")
-        .args([signal, &child.id().to_string()])
-        .status();
-    assert!(sent.unwrap().success());
+    send(signal, &child);
     let said = std::io::read_to_string(remarks).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(code), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(60));
@@ -40,7 +37,7 @@ fn ctrl_c_ends_the_only_method() {
     let desk = Desk::squeezenet();
     let before = desk.listing(".");
     let line = "attribute --image cat.png --method guided-ig --steps 100000 --out out";
-    let said = interrupted(&desk, line, ("-INT", 130));
+    let said = interrupted(&desk, line, ("INT", 130));
     assert!(said.contains("ended by Ctrl-C"), "{said}");
     assert!(!said.contains("error"), "{said}");
     assert_eq!(desk.listing("."), before);
@@ -54,11 +51,11 @@ fn what_ctrl_c_leaves_is_kept() {
     let said = interrupted(
         &desk,
         "attribute --image cat.png --method rise,gradient --masks 100000 --out out",
-        ("-INT", 130),
+        ("INT", 130),
     );
     assert!(said.contains("of 100000 evaluations"), "{said}");
 
-    let report = report(&desk, "out");
+    let report = desk.report("out");
     assert_eq!(report["interrupted"], true);
     let result = &report["results"][0];
     assert_eq!(result["planned_evaluations"], 100_000);
@@ -76,8 +73,8 @@ fn what_ctrl_c_leaves_is_kept() {
 fn what_sigterm_leaves_is_kept() {
     let desk = Desk::squeezenet();
     let line = "attribute --image cat.png --method smooth-grad --samples 100000 --out out";
-    interrupted(&desk, line, ("-TERM", 143));
-    let report = report(&desk, "out");
+    interrupted(&desk, line, ("TERM", 143));
+    let report = desk.report("out");
     assert_eq!(report["interrupted"], true);
     let result = &report["results"][0];
     assert_eq!(result["planned_evaluations"], 100_000);

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 use elucid::models::{Embedded, photographs};
 use serde_json::Value;
@@ -65,6 +65,16 @@ pub fn refuses(cases: &[(&str, i32)], run: impl Fn(&str) -> Ended) {
     for (arguments, code) in cases {
         run(arguments).refused(*code);
     }
+}
+
+/// Sends a signal, by its name.
+#[cfg(unix)]
+#[track_caller]
+pub fn send(signal: &str, child: &Child) {
+    let sent = Command::new("kill")
+        .args([&format!("-{signal}"), &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
 }
 
 /// A folder with the photographs, in which commands run.
@@ -163,6 +173,18 @@ impl Desk {
         self.folder.path().join("desk").join(name)
     }
 
+    /// What a file says.
+    #[track_caller]
+    pub fn text(&self, file: impl AsRef<Path>) -> String {
+        std::fs::read_to_string(self.path(file)).unwrap()
+    }
+
+    /// What a file of JSON says.
+    #[track_caller]
+    pub fn json(&self, file: impl AsRef<Path>) -> Value {
+        serde_json::from_str(&self.text(file)).unwrap()
+    }
+
     /// Names in a folder, sorted.
     pub fn listing(&self, name: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.path(name)).unwrap();
@@ -189,8 +211,7 @@ impl Desk {
     /// The report of a run, whose files are those that it lists.
     #[track_caller]
     pub fn report(&self, folder: &str) -> Value {
-        let text = std::fs::read_to_string(self.path(folder).join("report.json")).unwrap();
-        let report: Value = serde_json::from_str(&text).unwrap();
+        let report = self.json(format!("{folder}/report.json"));
         let listed: Vec<String> = serde_json::from_value(report["files"].clone()).unwrap();
         let mut listed: Vec<_> = listed.iter().map(|f| format!("{folder}/{f}")).collect();
         listed.sort();

@@ -5,7 +5,7 @@ use std::fs;
 
 use ndarray::Array2;
 
-use super::{FILES, cells, desk, evaluate, json, text, timeless, usual};
+use super::{FILES, cells, desk, evaluate, timeless, usual};
 use crate::common::{Desk, has};
 
 /// The pointing game by hand: whether a pixel with its centre in a box lies nearer than 15 to where
@@ -37,7 +37,7 @@ fn pointing_is_as_by_hand() {
     let desk = desk();
     let ended = usual(&desk, "--out out").ok();
     assert_eq!(desk.listing("out"), FILES);
-    let options = &json(&desk, "out/settings.json")["metric_options"];
+    let options = &desk.json("out/settings.json")["metric_options"];
     assert_eq!(options["pointing:15"]["tolerance"], "15");
     assert_eq!(options["pointing:15"]["ties"], "first");
     assert_eq!(options["localisation-energy"]["alpha"], "0.6");
@@ -100,7 +100,7 @@ fn pointing_is_as_by_hand() {
         assert_eq!(lines[2][5].parse::<f64>().unwrap(), points(&centre, boxes));
         hits.push(expected);
         classes.entry(*class).or_default().push(expected);
-        let report = json(&desk, &format!("map{i}/report.json"));
+        let report = desk.json(format!("map{i}/report.json"));
         let best = &report["images"][0]["predictions"][0];
         assert_eq!(lines[0][2], best["index"].to_string());
         let probability: f64 = lines[0][3].parse().unwrap();
@@ -143,7 +143,7 @@ fn pointing_is_as_by_hand() {
     );
 
     // The network is right about the two plain photographs under their own labels.
-    let report = json(&desk, "out/report.json");
+    let report = desk.json("out/report.json");
     let labels = rows.iter().skip(1).step_by(4);
     let correct = labels.filter(|row| row[1] == row[2]).count();
     assert_eq!(report["accuracy"]["correct"], correct);
@@ -154,14 +154,14 @@ fn pointing_is_as_by_hand() {
     for file in report["files"].as_array().unwrap() {
         assert!(desk.path("out").join(file.as_str().unwrap()).is_file());
     }
-    let table = text(&desk, "out/summary.md");
+    let table = desk.text("out/summary.md");
     let parts = ["| gradient |", "| centre |", "pointing:15, classes", "95 %"];
     has(&table, &parts);
     let parts = ["top-1 accuracy", "grad-cam:layer=fire9", "random"];
     has(&ended.out, &parts);
     has(&ended.out, &["out/index.html"]);
     // The three best and the three worst of each method.
-    let page = text(&desk, "out/index.html");
+    let page = desk.text("out/index.html");
     assert_eq!(page.matches("data:image/png;base64,").count(), 12);
     assert!(!page.contains("no longer there"));
     assert_eq!(
@@ -185,10 +185,10 @@ fn boxes_that_the_crop_cuts_off_are_noted() {
         .say("evaluate --resize crop:256 --data . --methods grad-cam --metrics pointing --out out")
         .ok();
     assert!(ended.err.contains("nothing of the boxes"), "{}", ended.err);
-    assert!(text(&desk, "out/notes.csv").contains("cat.png,285,"));
+    assert!(desk.text("out/notes.csv").contains("cat.png,285,"));
     let rows = cells(&desk, "out/results.csv");
     assert_eq!((rows[1][5].as_str(), rows[4][5].as_str()), ("", "1"));
-    let page = text(&desk, "out/index.html");
+    let page = desk.text("out/index.html");
     assert!(
         page.contains("n = 1"),
         "the mean rests on one of two images"

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{desk, evaluate, text, usual};
+use super::{desk, evaluate, usual};
 
 #[test]
 fn a_refusal_leaves_nothing_behind() {
@@ -93,12 +93,12 @@ fn only_the_same_evaluation_goes_on() {
     let run = |arguments: &str| evaluate(&desk, &format!("{few} {arguments}"));
     run("--data boxes.csv --methods gradient").ok();
     let before = desk.listing("out");
-    let results = text(&desk, "out/results.csv");
+    let results = desk.text("out/results.csv");
     let message = run("--data boxes.csv --methods gradient").refused(1);
     assert!(message.contains("--resume"), "{message}");
     fs::write(
         desk.path("other.csv"),
-        text(&desk, "boxes.csv").replace("20,10,80,95", "20,10,80,96"),
+        desk.text("boxes.csv").replace("20,10,80,95", "20,10,80,96"),
     )
     .unwrap();
     for (arguments, part) in [
@@ -134,7 +134,7 @@ fn only_the_same_evaluation_goes_on() {
     .refused(1);
     assert!(message.contains("limit is 1 and was 2"), "{message}");
     assert_eq!(desk.listing("out"), before);
-    assert_eq!(text(&desk, "out/results.csv"), results);
+    assert_eq!(desk.text("out/results.csv"), results);
     // A folder of something else is not touched.
     fs::create_dir(desk.path("mine")).unwrap();
     fs::write(desk.path("mine/notes.txt"), "mine").unwrap();
@@ -151,7 +151,7 @@ fn only_the_same_evaluation_goes_on() {
 fn folders_of_earlier_versions_are_refused() {
     let desk = desk();
     usual(&desk, "--limit 2 --out out").ok();
-    let settings = text(&desk, "out/settings.json").replace("\"schema\": 2,", "");
+    let settings = desk.text("out/settings.json").replace("\"schema\": 2,", "");
     fs::write(desk.path("out/settings.json"), settings).unwrap();
     let message = usual(&desk, "--limit 2 --out out --resume").refused(1);
     assert!(message.contains("an earlier version"), "{message}");

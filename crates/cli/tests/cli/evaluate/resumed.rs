@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{FILES, METHODS, cells, desk, evaluate, json, text, timeless, usual};
+use super::{FILES, METHODS, cells, desk, evaluate, timeless, usual};
 use crate::common::{Desk, has};
 
 /// Leaves so many records of the one journal in a folder; its name, and what it held.
@@ -11,7 +11,7 @@ fn cut_journal(desk: &Desk, folder: &str, records: usize) -> (String, String) {
         panic!("one journal");
     };
     let journal = format!("{folder}/journal/{journal}");
-    let all = text(desk, &journal);
+    let all = desk.text(&journal);
     let kept: Vec<&str> = all.lines().take(records).collect();
     fs::write(desk.path(&journal), kept.join("\n") + "\n").unwrap();
     (journal, all)
@@ -22,7 +22,7 @@ fn a_run_that_ended_early_goes_on_to_the_same_results() {
     let desk = desk();
     usual(&desk, "--out whole").ok();
     let expected = timeless(&desk, "whole");
-    let summary = text(&desk, "whole/summary.csv");
+    let summary = desk.text("whole/summary.csv");
     usual(&desk, "--out part").ok();
     let [journal] = &desk.listing("part/journal")[..] else {
         panic!("one journal");
@@ -58,7 +58,7 @@ fn a_run_that_ended_early_goes_on_to_the_same_results() {
         let said = ended.err.contains("of 6 images are done");
         assert_eq!(said, length > ends[2], "{length}: {}", ended.err);
         assert_eq!(timeless(&desk, "part"), expected, "{length}");
-        assert_eq!(text(&desk, "part/summary.csv"), summary, "{length}");
+        assert_eq!(desk.text("part/summary.csv"), summary, "{length}");
         assert_eq!(desk.listing("part"), FILES);
         // What was written is neither changed nor measured again.
         assert_eq!(fs::read(&journal).unwrap(), &bytes[..length]);
@@ -81,8 +81,8 @@ fn a_run_that_ended_early_goes_on_to_the_same_results() {
     assert_eq!(timeless(&desk, "grows"), expected[..13]);
     usual(&desk, "--out grows --resume").ok();
     assert_eq!(timeless(&desk, "grows"), expected);
-    assert_eq!(text(&desk, "grows/summary.csv"), summary);
-    assert!(!text(&desk, "grows/index.html").contains("no longer there"));
+    assert_eq!(desk.text("grows/summary.csv"), summary);
+    assert!(!desk.text("grows/index.html").contains("no longer there"));
 }
 
 #[test]
@@ -108,11 +108,11 @@ fn shards_are_the_whole() {
         .ok();
     assert_eq!(timeless(&desk, "merged"), timeless(&desk, "whole"));
     for file in ["summary.csv", "images.csv", "skipped.csv"] {
-        let [merged, whole] = ["merged", "whole"].map(|f| text(&desk, &format!("{f}/{file}")));
+        let [merged, whole] = ["merged", "whole"].map(|f| desk.text(format!("{f}/{file}")));
         assert_eq!(merged, whole, "{file}");
     }
     let pictures = |folder: &str| {
-        let page = text(&desk, &format!("{folder}/index.html"));
+        let page = desk.text(format!("{folder}/index.html"));
         assert!(!page.contains("no longer there"));
         let pictures = page.split("data:image/png;base64,").skip(1);
         let pictures = pictures.map(|rest| rest.split('"').next().unwrap().to_owned());
@@ -123,7 +123,7 @@ fn shards_are_the_whole() {
     // Its tables may be made again, with the pictures that are with the shards.
     desk.say("evaluate table merged").ok();
     assert_eq!(pictures("merged"), pictures("whole"));
-    let report = json(&desk, "merged/report.json");
+    let report = desk.json("merged/report.json");
     assert_eq!(report["command"], "evaluate merge");
     for file in report["files"].as_array().unwrap() {
         assert!(desk.path("merged").join(file.as_str().unwrap()).is_file());
@@ -180,7 +180,7 @@ fn shards_are_the_whole() {
         .say("evaluate merge part1 part2 part4 --out some --allow-missing")
         .ok();
     assert!(ended.err.contains("missing shards: 3/4"), "{}", ended.err);
-    let report = json(&desk, "some/report.json");
+    let report = desk.json("some/report.json");
     assert_eq!(report["images"]["measured"], 4);
     // A merge has holes and is nothing to go on with.
     let message = run("--out some --resume").refused(1);
@@ -216,10 +216,10 @@ fn what_cannot_be_read_is_skipped_and_named() {
             ended.err
         );
     }
-    let skipped = text(&desk, "out/skipped.csv");
+    let skipped = desk.text("out/skipped.csv");
     assert_eq!(skipped.lines().count(), 3, "{skipped}");
     assert!(skipped.contains("absent.png,285,") && skipped.contains("broken.png,3,"));
-    let report = json(&desk, "out/report.json");
+    let report = desk.json("out/report.json");
     assert_eq!(report["images"]["skipped"], 2);
     assert_eq!(report["skipped"][1]["file"], "broken.png");
     assert_eq!(report["accuracy"]["top1"], 1.0);
@@ -233,7 +233,7 @@ fn what_cannot_be_read_is_skipped_and_named() {
     );
     let summary = cells(&desk, "out/summary.csv");
     assert_eq!(summary[2][4..], ["", "", "", "0", "2", "0"]);
-    assert!(text(&desk, "out/summary.md").contains("not applicable"));
+    assert!(desk.text("out/summary.md").contains("not applicable"));
     // Skipped images are done; they are not tried again.
     let ended = evaluate(&desk, &format!("{run} --out out --resume")).ok();
     assert!(
@@ -241,7 +241,7 @@ fn what_cannot_be_read_is_skipped_and_named() {
         "{}",
         ended.err
     );
-    assert_eq!(text(&desk, "out/skipped.csv"), skipped);
+    assert_eq!(desk.text("out/skipped.csv"), skipped);
 
     fs::write(desk.path("labels.csv"), "file,label\nbroken.png,285\n").unwrap();
     let message = evaluate(&desk, &format!("{run} --out none")).refused(1);
@@ -265,7 +265,7 @@ fn what_is_gone_fails_and_is_tried_again() {
         "--resume --retry-failed",
     ];
     has(&ended.err, &gone);
-    let report = json(&desk, "out/report.json");
+    let report = desk.json("out/report.json");
     assert_eq!(report["values_failed"], 6);
     assert_eq!(report["failures"].as_array().unwrap().len(), 6);
     for command in ["table out", "merge out --out merged"] {
