@@ -11,7 +11,7 @@ use burn::tensor::Device;
 /// A network with the layers that are measured.
 pub struct Subject {
     pub model: Model,
-    name: &'static str,
+    pub name: &'static str,
     /// A layer in the middle, and the block that follows it.
     #[allow(dead_code, reason = "not every bench looks inside")]
     pub middle: [&'static str; 2],
@@ -20,7 +20,7 @@ pub struct Subject {
 }
 
 /// GoogLeNet when it is on this machine, else the embedded InceptionV1.
-fn subject(device: &Device) -> Subject {
+pub fn subject(device: &Device) -> Subject {
     let middle = ["inception_4c", "inception_4d"];
     for name in ["googlenet-12", "bvlc-googlenet"] {
         if let Ok(model) = Model::find(name, device, None) {

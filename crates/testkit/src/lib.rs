@@ -7,6 +7,7 @@ pub mod browser;
 mod dense;
 pub mod generated;
 pub mod hostile;
+pub mod memory;
 pub mod onnx;
 mod reference;
 

@@ -8,7 +8,7 @@ use elucid_attribution::{
     Attribution, AttributionError, Attributor, Baseline, FeatureAblation, Method, MethodOptions,
     Network, Occlusion, Rise, RiseScore, Target,
 };
-use elucid_testkit::{device, numbers, relative_error, tensor};
+use elucid_testkit::{device, memory, numbers, relative_error, tensor};
 use ndarray::{Array2, Array3, Axis};
 
 use super::shared::{is_cancelled, refuses_parameters};
@@ -483,14 +483,6 @@ fn progress_counts_masks_that_are_not_needed() {
     assert_eq!(seen.last(), Some(&(6000, 6000)));
 }
 
-/// The most memory this process has used, in bytes.
-fn peak_memory() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
 #[test]
 fn memory_does_not_grow_with_masks() {
     let mean = |x: Tensor<4>| {
@@ -499,12 +491,12 @@ fn memory_does_not_grow_with_masks() {
     };
     let photo = tensor(noise(224 * 224, 9), [1, 1, 224, 224]);
     let method = Rise::paper().score(RiseScore::Target);
-    let Some(before) = peak_memory() else { return };
+    let Some(before) = memory::peak() else { return };
     let found = method
         .masks(4000)
         .attribute(&mean, &photo, Target::class(0));
     assert_eq!(found.unwrap().evaluations(), [4000]);
-    let grown = peak_memory().unwrap() - before;
+    let grown = memory::peak().unwrap() - before;
     println!("4000 masks: {} MB", grown >> 20);
     // The masks alone would be 800 MB.
     assert!(grown < 200 << 20, "{} MB", grown >> 20);

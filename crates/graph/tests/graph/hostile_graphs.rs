@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use elucid_testkit::hostile::{BESIDE, BESIDE_BYTES, Choices, attempt, network};
+use elucid_testkit::memory;
 
 /// Files, unless `ELUCID_RUNS` says otherwise.
 const RUNS: u64 = 3_000;
@@ -37,14 +38,6 @@ fn choices(seed: u64) -> Vec<u8> {
         (state >> 33) as u8
     };
     (0..512).map(|_| next()).collect()
-}
-
-/// Bytes that the process holds at its fullest, where the system says so.
-fn most_held() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1024
 }
 
 fn words(panic: &(dyn std::any::Any + Send)) -> String {
@@ -80,10 +73,10 @@ impl Findings {
             if started.elapsed() > SLOW {
                 self.add(format!("seed {seed} took {:?}", started.elapsed()));
             }
-            if seed.is_multiple_of(64) && most_held() > MOST_MEMORY {
+            if seed.is_multiple_of(64) && memory::peak() > Some(MOST_MEMORY) {
                 self.add(format!(
-                    "up to seed {seed}: {} bytes were held",
-                    most_held()
+                    "up to seed {seed}: {:?} bytes were held",
+                    memory::peak()
                 ));
                 return;
             }
@@ -141,7 +134,7 @@ fn run() {
     std::fs::remove_dir_all(&folder).unwrap();
     let [refused, opened, ran, differentiated] = findings.reached.map(AtomicU64::into_inner);
     println!("{refused} refused, {opened} opened, {ran} ran, {differentiated} were differentiated");
-    println!("at most {} bytes were held", most_held());
+    println!("at most {:?} bytes were held", memory::peak());
     let found = findings.found.into_inner().unwrap();
     assert!(
         found.is_empty(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use elucid_models::sha256;
 use elucid_study::journal::JOURNAL;
 use elucid_study::{Begin, IMAGES, Merge, SETTINGS, read, results};
+use elucid_testkit::memory;
 use serde_json::{Value, json};
 
 use crate::common::{Desk, run};
@@ -20,14 +21,6 @@ const BLOCK: usize = 8;
 
 /// What a process may take, in bytes.
 const MEMORY: u64 = 500_000_000;
-
-/// The most memory that this process ever had.
-fn peak() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(1024 * kilobytes)
-}
 
 fn line(to: &mut impl Write, record: &Value) {
     let text = record.to_string();
@@ -127,7 +120,7 @@ fn a_large_merge_fits_into_little_memory() {
     for (at, folder) in folders.iter().enumerate() {
         shard(folder, &settings, at + 1);
     }
-    let before = peak();
+    let before = memory::peak();
     let merge = Merge::of(&folders, false).unwrap();
     assert!(merge.missing().is_empty(), "{:?}", merge.missing());
     let merged = desk.path("merged");
@@ -145,7 +138,7 @@ fn a_large_merge_fits_into_little_memory() {
     drop(found);
     let (_, again) = read(&merged).unwrap();
     assert_eq!(again.images_done(), COUNT);
-    match (before, peak()) {
+    match (before, memory::peak()) {
         (Some(before), Some(peak)) => {
             eprintln!(
                 "at most {} MB, {} MB before",
