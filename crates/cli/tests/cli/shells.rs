@@ -42,7 +42,8 @@ fn every_shell_completes_every_command() {
 /// What bash offers for the last of these words.
 #[cfg(unix)]
 fn offered(desk: &Desk, words: &[&str]) -> Vec<String> {
-    let ask = r#"source script.bash; COMP_WORDS=(elucid "$@"); COMP_CWORD=$#
+    // What may only be called where bash itself asks does nothing here.
+    let ask = r#"compopt() { :; }; source script.bash; COMP_WORDS=(elucid "$@"); COMP_CWORD=$#
         _elucid elucid "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
         printf '%s\n' "${COMPREPLY[@]}""#;
     let mut bash = Command::new("bash");
