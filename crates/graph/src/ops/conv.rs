@@ -46,11 +46,7 @@ impl Conv {
         let x = &inputs.floats(0)?.shape;
         let ([n, c], size) = spatial(inputs.input(0)?)?;
         let weight = inputs.floats(1)?.shape.as_slice();
-        let &[out, per_group, ref kernel @ ..] = weight else {
-            return Err(
-                format!("weights have shape {weight:?}, expected [O, C/groups, ...]").into(),
-            );
-        };
+        let (out, per_group, kernel) = weight_sizes(weight)?;
         if weight.len() != x.len() || weight.contains(&0) {
             return Err(format!(
                 "weights have shape {}, an input of shape {} needs [O, C/groups, ...] of the same \
@@ -82,6 +78,16 @@ impl Conv {
         conv.check(x, per_group, &positions)?;
         let shape = [&[n, out][..], &positions].concat();
         Ok((conv, shape))
+    }
+}
+
+/// Outputs, channels of a group and the kernel's size of weights.
+pub(super) fn weight_sizes(weight: &[usize]) -> Result<(usize, usize, &[usize]), String> {
+    match weight {
+        [out, per_group, kernel @ ..] => Ok((*out, *per_group, kernel)),
+        _ => Err(format!(
+            "weights have shape {weight:?}, expected [O, C/groups, ...]"
+        )),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::conv::{check_bias, check_kernel, groups};
+use super::conv::{check_bias, check_kernel, groups, weight_sizes};
 use super::convolution::Convolution;
 use super::sampling::{Interpolation, Outside, sampled};
 use super::window::{Window, spatial};
@@ -43,11 +43,7 @@ impl Operator for DeformConv {
         let x = &inputs.floats(0)?.shape;
         let ([n, c], size) = spatial(inputs.input(0)?)?;
         let weight = inputs.floats(1)?.shape.as_slice();
-        let &[out, per_group, ref kernel @ ..] = weight else {
-            return Err(
-                format!("weights have shape {weight:?}, expected [O, C/groups, ...]").into(),
-            );
-        };
+        let (out, per_group, kernel) = weight_sizes(weight)?;
         let (groups, parts) = (self.groups, self.parts);
         let fits = weight.len() == x.len()
             && !weight.contains(&0)

@@ -85,6 +85,15 @@ impl Case {
     }
 }
 
+/// Height and width of what a window fits into, and so much more.
+fn size(conv: &Conv2d, kernel: [usize; 2], beyond: [usize; 2]) -> [usize; 2] {
+    [0, 1].map(|i| {
+        let extent = (kernel[i] - 1) * conv.dilation[i] + 1;
+        let padding = conv.pads[i] + conv.pads[i + 2];
+        extent.saturating_sub(padding).max(1) + beyond[i]
+    })
+}
+
 prop_compose! {
     fn fitting()(
         kernel in [1usize..5, 1..5],
@@ -98,11 +107,8 @@ prop_compose! {
         seed: u64,
     ) -> Case {
         let conv = Conv2d { stride, pads, dilation, groups };
-        let size = |i: usize| {
-            let extent = (kernel[i] - 1) * dilation[i] + 1;
-            extent.saturating_sub(pads[i] + pads[i + 2]).max(1) + beyond[i]
-        };
-        let x = [n, per_group[0] * groups, size(0), size(1)];
+        let [height, width] = size(&conv, kernel, beyond);
+        let x = [n, per_group[0] * groups, height, width];
         Case::new(conv, x, per_group[1] * groups, kernel, seed)
     }
 }
@@ -121,11 +127,8 @@ prop_compose! {
         seed: u64,
     ) -> Case {
         let conv = Conv2d { stride, pads, dilation, groups: channels };
-        let size = |i: usize| {
-            let extent = (kernel[i] - 1) * dilation[i] + 1;
-            extent.saturating_sub(pads[i] + pads[i + 2]).max(1) + beyond[i]
-        };
-        Case::new(conv, [n, channels, size(0), size(1)], channels * multiplier, kernel, seed)
+        let [height, width] = size(&conv, kernel, beyond);
+        Case::new(conv, [n, channels, height, width], channels * multiplier, kernel, seed)
     }
 }
 

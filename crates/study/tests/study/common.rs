@@ -201,20 +201,29 @@ pub fn values(found: &Found) -> BTreeMap<(usize, String, String), String> {
     values
 }
 
-/// All cells of a folder's journals: method and image, as often as they were measured.
-pub fn cells(folder: &Path) -> Vec<(String, usize)> {
+/// The records of cells in a folder's journals.
+pub fn cell_records(folder: &Path) -> Vec<journal::CellRecord> {
     let mut cells = Vec::new();
     for entry in fs::read_dir(folder.join(journal::JOURNAL)).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ending| ending == "jsonl") {
             journal::read(&path, |record| {
                 if let journal::Record::Cell(cell) = record {
-                    let rows = cell.rows.iter();
-                    cells.extend(rows.map(|row| (cell.method.clone(), row.image)));
+                    cells.push(cell);
                 }
             })
             .unwrap();
         }
+    }
+    cells
+}
+
+/// All cells of a folder's journals: method and image, as often as they were measured.
+pub fn cells(folder: &Path) -> Vec<(String, usize)> {
+    let mut cells = Vec::new();
+    for cell in cell_records(folder) {
+        let rows = cell.rows.iter();
+        cells.extend(rows.map(|row| (cell.method.clone(), row.image)));
     }
     cells.sort();
     cells

@@ -6,13 +6,12 @@ use std::path::Path;
 
 use elucid_attribution::Methods;
 use elucid_metrics::{Metric, MetricOptions, Metrics};
-use elucid_study::journal::{self, JOURNAL, Record};
 use elucid_study::{
     Begin, CURVES, Entry, Found, MeanCurves, Merge, Origins, Settings, Shard, Study, StudyError,
     curves, read,
 };
 
-use crate::common::{CHOOSY, Desk, cells, cut, run, values};
+use crate::common::{CHOOSY, Desk, cell_records, cells, cut, run, values};
 
 const METHODS: [&str; 2] = ["gradient", "choosy"];
 const METRICS: [&str; 3] = [
@@ -47,23 +46,9 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
 
 /// Every file that a journal names is there, whole, with curves of the images of its record.
 fn check_files(folder: &Path) -> usize {
-    let mut count = 0;
-    for entry in fs::read_dir(folder.join(JOURNAL)).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "jsonl") {
-            journal::read(&path, |record| {
-                if let Record::Cell(cell) = record
-                    && let Some(name) = cell.curves
-                {
-                    let kept = curves::read(folder, &name).unwrap();
-                    assert!(!kept.is_empty());
-                    count += 1;
-                }
-            })
-            .unwrap();
-        }
-    }
-    count
+    let names = { cell_records(folder).into_iter() }.filter_map(|cell| cell.curves);
+    let kept = names.map(|name| curves::read(folder, &name).unwrap());
+    kept.inspect(|kept| assert!(!kept.is_empty())).count()
 }
 
 /// The mean curves, and nothing lost.

@@ -16,7 +16,7 @@ use elucid_study::{
 use ndarray::{Array2, Axis};
 use ndarray_npy::write_npy;
 
-use crate::common::{Desk, METRICS, cells, cut, model, run, values};
+use crate::common::{Desk, METRICS, cell_records, cells, cut, model, run, values};
 
 const METHODS: [&str; 3] = ["gradient:smooth=0.02", "grad-cam", "choosy"];
 
@@ -60,20 +60,12 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 /// Every file that a journal names is there, whole.
 fn check_files(folder: &Path) -> usize {
     let mut count = 0;
-    for entry in fs::read_dir(folder.join(JOURNAL)).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "jsonl") {
-            journal::read(&path, |record| {
-                if let Record::Cell(cell) = record
-                    && let Some(name) = cell.maps
-                {
-                    let maps = maps::read(folder, &name).unwrap();
-                    let images: Vec<usize> = cell.rows.iter().map(|row| row.image).collect();
-                    assert_eq!(maps.into_keys().collect::<Vec<_>>(), images);
-                    count += 1;
-                }
-            })
-            .unwrap();
+    for cell in cell_records(folder) {
+        if let Some(name) = cell.maps {
+            let maps = maps::read(folder, &name).unwrap();
+            let images: Vec<usize> = cell.rows.iter().map(|row| row.image).collect();
+            assert_eq!(maps.into_keys().collect::<Vec<_>>(), images);
+            count += 1;
         }
     }
     count
