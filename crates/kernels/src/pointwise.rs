@@ -321,17 +321,11 @@ const ROUND: f32 = 12_582_912.0;
 /// *Methods and Programs for Mathematical Functions*, 1989).
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    exp_of_sum(x, -0.0)
-}
-
-/// `e^(x + more)` for `more` from -2 to 2, of which no digit is lost beside a large `x`.
-#[inline(always)]
-fn exp_of_sum(x: f32, more: f32) -> f32 {
     // Beyond, the result is 0 or infinite.
     let x = x.clamp(-104.0, 89.0);
-    let rounded = (x + more) * std::f32::consts::LOG2_E + ROUND;
+    let rounded = x * std::f32::consts::LOG2_E + ROUND;
     let n = rounded - ROUND;
-    let r = x - n * LN_2[0] + more - n * LN_2[1];
+    let r = x - n * LN_2[0] - n * LN_2[1];
     let rest = [
         1.987_569_3e-4,
         1.398_2e-3,
@@ -403,10 +397,10 @@ fn tanh_slope(x: f32) -> f32 {
     4.0 * sigmoid_slope(2.0 * x)
 }
 
-/// `1 - erf(z)` for `z >= 0`, given `z²` as [`squared`] has it, with the same relative error everywhere: Press et al.,
-/// *Numerical Recipes*, 2nd ed. 1992, section 6.2, whose error is 1.2e-7.
+/// `1 - erf(z)` for `z >= 0`, given `e^(-z²)`, with the same relative error everywhere: Press et al., *Numerical Recipes*,
+/// 2nd ed. 1992, section 6.2, whose error is 1.2e-7.
 #[inline(always)]
-fn erfc(z: f32, [square, rest]: [f32; 2]) -> f32 {
+fn erfc(z: f32, exp_of_square: f32) -> f32 {
     let t = 1.0 / (1.0 + 0.5 * z);
     let powers = [
         0.170_872_76,
@@ -420,23 +414,17 @@ fn erfc(z: f32, [square, rest]: [f32; 2]) -> f32 {
         1.000_023_7,
         -1.265_512_2,
     ];
-    t * exp_of_sum(-square, polynomial(t, powers) - rest)
+    t * exp(polynomial(t, powers)) * exp_of_square
 }
 
-/// `factor x²`, where `factor` is a power of 2 and `e^(-factor x²)` is 0 for larger `x` than here: the square of a number with few
-/// bits, and a small rest. Rounding it to one number would cost the exponential `x²` times the precision.
-#[inline(always)]
-fn squared(x: f32, factor: f32) -> [f32; 2] {
-    let x = x.clamp(-20.0, 20.0);
-    let high = f32::from_bits(x.to_bits() & 0xffff_f000);
-    [factor * high * high, factor * (x - high) * (x + high)]
-}
-
-/// `e^(-factor x²)`.
+/// `e^(-factor x²)`, where `factor` is a power of 2. The square is that of a number with few bits, and a small rest:
+/// rounding it would cost `x²` times the precision.
 #[inline(always)]
 fn exp_of_square(x: f32, factor: f32) -> f32 {
-    let [square, rest] = squared(x, factor);
-    exp_of_sum(-square, -rest)
+    // Beyond, the result is 0.
+    let x = x.clamp(-20.0, 20.0);
+    let high = f32::from_bits(x.to_bits() & 0xffff_f000);
+    exp(-factor * high * high) * exp(-factor * (x - high) * (x + high))
 }
 
 #[inline(always)]
@@ -452,7 +440,7 @@ fn erf(x: f32) -> f32 {
         std::f32::consts::FRAC_2_SQRT_PI,
     ];
     let small = x * polynomial(x * x, rest);
-    let large = (1.0 - erfc(magnitude, squared(x, 1.0))).copysign(x);
+    let large = (1.0 - erfc(magnitude, exp_of_square(x, 1.0))).copysign(x);
     if magnitude < 1.0 { small } else { large }
 }
 
@@ -465,7 +453,7 @@ fn erf_slope(x: f32) -> f32 {
 #[inline(always)]
 fn normal(x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let tail = 0.5 * erfc(z, squared(x, 0.5));
+    let tail = 0.5 * erfc(z, exp_of_square(x, 0.5));
     if x < 0.0 { tail } else { 1.0 - tail }
 }
 
