@@ -61,14 +61,16 @@ pub enum RenderError {
 
     /// No normalisation is written so.
     #[error(
-        "{text:?} names no normalisation; did you mean {nearest:?}? There are min-max, max-abs, positive, percentile \
-         (percentile:95), percentile-abs and range:LOW,HIGH"
+        "{text:?} names no normalisation; did you mean {nearest:?}? There are {known}; percentiles as percentile:95, \
+         ranges as range:LOW,HIGH"
     )]
     UnknownNormalisation {
         /// What came.
         text: String,
         /// The existing name that is spelled most like it.
         nearest: &'static str,
+        /// All names, separated by commas.
+        known: String,
     },
 
     /// A page was asked for without anything to show.

@@ -198,6 +198,7 @@ impl FromStr for Normalisation {
                 Err(RenderError::UnknownNormalisation {
                     text: text.to_owned(),
                     nearest: nearest.unwrap_or_default(),
+                    known: Self::NAMES.join(", "),
                 })
             }
         }

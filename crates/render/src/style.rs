@@ -30,14 +30,40 @@ const HOVERING: f32 = 0.25;
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct MapStyle {
-    /// By the values.
-    usual: (ColorMap, Normalisation),
+    values: Values,
     /// As far as they were chosen.
     colors: Option<ColorMap>,
     normalisation: Option<Normalisation>,
     opacity: f32,
-    /// Whether some values are below zero.
-    signed: bool,
+}
+
+/// Where the values of the maps lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Values {
+    /// Some below zero.
+    Signed,
+    /// From zero on.
+    Positive,
+    /// Not the same everywhere, and all far above zero.
+    Hovering,
+}
+
+impl Values {
+    fn colors(self) -> ColorMap {
+        match self {
+            Self::Signed => ColorMap::Glow,
+            Self::Positive | Self::Hovering => ColorMap::Inferno,
+        }
+    }
+
+    fn normalisation(self) -> Normalisation {
+        match self {
+            Self::Signed => CENTRED,
+            // A single outlier among a hundred cells does not leave the rest dark.
+            Self::Positive => Normalisation::Percentile(Normalisation::PERCENTILE),
+            Self::Hovering => Normalisation::MinMax,
+        }
+    }
 }
 
 impl MapStyle {
@@ -45,24 +71,18 @@ impl MapStyle {
     pub fn of(maps: ArrayView3<'_, f32>) -> Self {
         let low = maps.iter().copied().fold(f32::INFINITY, f32::min);
         let largest = maps.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
-        let signed = low < -ROUNDING * largest;
-        let usual = if signed {
-            (ColorMap::Glow, CENTRED)
+        let values = if low < -ROUNDING * largest {
+            Values::Signed
         } else if low > HOVERING * largest && maps.iter().any(|&v| v != low) {
-            (ColorMap::Inferno, Normalisation::MinMax)
+            Values::Hovering
         } else {
-            // A single outlier among a hundred cells does not leave the rest dark.
-            (
-                ColorMap::Inferno,
-                Normalisation::Percentile(Normalisation::PERCENTILE),
-            )
+            Values::Positive
         };
         Self {
-            usual,
+            values,
             colors: None,
             normalisation: None,
             opacity: OPACITY,
-            signed,
         }
     }
 
@@ -95,7 +115,7 @@ impl MapStyle {
     /// The colour map.
     pub fn colors(self) -> ColorMap {
         self.colors.unwrap_or(match self.normalisation {
-            None => self.usual.0,
+            None => self.values.colors(),
             Some(scale) if scale.is_symmetrical() => ColorMap::Glow,
             Some(_) => ColorMap::Inferno,
         })
@@ -105,24 +125,33 @@ impl MapStyle {
     pub fn normalisation(self) -> Normalisation {
         self.normalisation.unwrap_or(match self.colors {
             Some(colors) if colors.is_diverging() => CENTRED,
-            _ => self.usual.1,
+            _ => self.values.normalisation(),
         })
     }
 
     /// Whether it tells negative numbers from zero.
     pub fn is_signed(self) -> bool {
-        self.signed && self.floor().is_none_or(|floor| floor < 0.0)
+        self.values == Values::Signed && self.floor().is_none_or(|floor| floor < 0.0)
     }
 
     /// Whether the map `[H, W]` shows nothing at all.
     pub fn is_blank(self, map: ArrayView2<'_, f32>) -> bool {
-        match self.is_signed() {
+        self.why_blank(map).is_some()
+    }
+
+    /// Why the map `[H, W]` shows nothing at all, in words; `None` where it shows something.
+    pub fn why_blank(self, map: ArrayView2<'_, f32>) -> Option<String> {
+        let floor = self.floor().map_or(0.0, |floor| floor.max(0.0));
+        let is_blank = match self.is_signed() {
             true => map.iter().all(|&v| v == 0.0),
-            false => {
-                let floor = self.floor().map_or(0.0, |floor| floor.max(0.0));
-                map.iter().all(|&v| v <= floor)
-            }
-        }
+            false => map.iter().all(|&v| v <= floor),
+        };
+        let why = match (self.is_signed(), floor > 0.0) {
+            (true, _) => "no evidence, for or against".to_owned(),
+            (false, true) => format!("nothing is above {floor}, where the colours begin"),
+            (false, false) => "no positive evidence".to_owned(),
+        };
+        is_blank.then_some(why)
     }
 
     /// The value from which on downwards nothing is told apart, where the scale has one for all maps.
@@ -242,13 +271,24 @@ mod tests {
         // Blank is what the scale makes so.
         let blank = |style: MapStyle, text: &str, map: Array2<f32>| {
             let style = style.with_normalisation(text.parse().unwrap());
-            style.is_blank(map.view())
+            style.why_blank(map.view())
         };
-        assert!(blank(signed, "positive", array![[-1.0, 0.0]]));
-        assert!(!blank(signed, "min-max", array![[-1.0, 0.0]]));
-        assert!(blank(positive, "range:5,6", array![[0.0, 1.0, 4.0]]));
-        assert!(!blank(positive, "range:3,6", array![[0.0, 1.0, 4.0]]));
-        assert!(!blank(signed, "range:-3,6", array![[-1.0, 0.0]]));
+        let nothing = |words: &str| Some(words.to_owned());
+        assert_eq!(
+            blank(signed, "positive", array![[-1.0, 0.0]]),
+            nothing("no positive evidence")
+        );
+        assert_eq!(blank(signed, "min-max", array![[-1.0, 0.0]]), None);
+        assert_eq!(
+            blank(signed, "min-max", array![[0.0, 0.0]]),
+            nothing("no evidence, for or against")
+        );
+        assert_eq!(
+            blank(positive, "range:5,6", array![[0.0, 1.0, 4.0]]),
+            nothing("nothing is above 5, where the colours begin")
+        );
+        assert_eq!(blank(positive, "range:3,6", array![[0.0, 1.0, 4.0]]), None);
+        assert_eq!(blank(signed, "range:-3,6", array![[-1.0, 0.0]]), None);
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub struct AttributeArgs {
 
 /// Methods, at least one and none twice.
 #[derive(Debug, Clone)]
-struct MethodList(Vec<&'static Method>);
+pub struct MethodList(Vec<&'static Method>);
 
 fn parse_methods(text: &str) -> Result<MethodList, String> {
     let mut methods: Vec<&'static Method> = Vec::new();
@@ -207,6 +207,9 @@ struct MapFacts {
     range: [f32; 2],
     /// Whether there is nothing to see: no number above zero, and none below in a signed map.
     blank: bool,
+    /// Why, in words.
+    #[serde(skip)]
+    why_blank: Option<String>,
     /// Whether it is the same everywhere, so that it points nowhere.
     constant: bool,
 }

@@ -80,7 +80,7 @@ pub struct ChannelsArgs {
 
 /// Methods with the names they were asked for by, at least one and none twice.
 #[derive(Debug, Clone)]
-struct MethodList(Vec<(&'static str, ChannelMethod)>);
+pub struct MethodList(Vec<(&'static str, ChannelMethod)>);
 
 fn parse_methods(text: &str) -> Result<MethodList, String> {
     let mut methods: Vec<(&'static str, ChannelMethod)> = Vec::new();

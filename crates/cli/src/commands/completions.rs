@@ -1,13 +1,19 @@
 //! `elucid completions`: what a shell has to know to complete command lines.
 
+use std::any::TypeId;
+
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, Args, Command, CommandFactory, ValueHint};
 use clap_complete::Shell;
-use elucid::attribution::ChannelMethod;
+use elucid::attribution::{ChannelMethod, Method};
+use elucid::metrics::MetricInfo;
 use elucid::models::manifest;
 use elucid::render::{ColorMap, Normalisation};
 use elucid::rules::Rules;
 
+use super::evaluate::{Entries, MetricNames};
+use super::models::ModelName;
+use super::{attribute, channels, spatial};
 use crate::Cli;
 use crate::console::Output;
 use crate::error::CliError;
@@ -37,12 +43,11 @@ pub fn run(args: &CompletionsArgs) -> Result<(), CliError> {
 /// The command with names where values have some, and with files only where they may be files; for shells, not for parsing: what has
 /// names may be a list of them, or a name with options.
 fn completed(command: Command) -> Command {
-    let name = command.get_name().to_owned();
     let command = command.mut_args(|arg| {
         if !arg.get_action().takes_values() || !arg.get_possible_values().is_empty() {
             return arg;
         }
-        match names(&name, &arg) {
+        match names(&arg) {
             Some(names) => arg.value_parser(PossibleValuesParser::new(names)),
             None if may_be_file(&arg) => arg,
             None => arg.value_hint(ValueHint::Other),
@@ -51,24 +56,39 @@ fn completed(command: Command) -> Command {
     command.mut_subcommands(completed)
 }
 
-/// The names that a value of this command may have.
-fn names(command: &str, arg: &Arg) -> Option<Vec<&'static str>> {
+/// The names that a value may have, by the type that it is read into: whatever argument has such a type has its names.
+fn names(arg: &Arg) -> Option<Vec<&'static str>> {
     let methods = || known::methods().map(|method| method.name);
     let metrics = || known::metrics().iter().map(|metric| metric.name);
     let presets = || [Rules::PRESETS, Rules::CONSERVING_PRESETS].concat();
-    Some(match (command, arg.get_id().as_str()) {
-        ("attribute", "method") | ("evaluate", "methods") => methods().chain(["all"]).collect(),
-        ("evaluate", "metrics") => metrics().chain(["all"]).collect(),
-        ("methods", "method") => methods().collect(),
-        ("metrics", "metric") => metrics().collect(),
-        ("channels", "method") => [ChannelMethod::NAMES, &["all"]].concat(),
-        ("spatial", "rules") => [presets(), vec!["all"]].concat(),
-        ("pull" | "path", "name") => manifest::all().iter().map(|e| e.name.as_str()).collect(),
-        (_, "rules") => presets(),
-        (_, "colormap") => ColorMap::ALL.iter().map(|colors| colors.name()).collect(),
-        (_, "normalise") => Normalisation::NAMES.to_vec(),
-        _ => return None,
+    Some(if is::<attribute::MethodList>(arg) || is::<Entries>(arg) {
+        methods().chain(["all"]).collect()
+    } else if is::<MetricNames>(arg) {
+        metrics().chain(["all"]).collect()
+    } else if is::<&'static Method>(arg) {
+        methods().collect()
+    } else if is::<&'static MetricInfo>(arg) {
+        metrics().collect()
+    } else if is::<channels::MethodList>(arg) {
+        [ChannelMethod::NAMES, &["all"]].concat()
+    } else if is::<spatial::RuleSets>(arg) {
+        [presets(), vec!["all"]].concat()
+    } else if is::<Rules>(arg) {
+        presets()
+    } else if is::<ModelName>(arg) {
+        manifest::all().iter().map(|e| e.name.as_str()).collect()
+    } else if is::<ColorMap>(arg) {
+        ColorMap::ALL.iter().map(|colors| colors.name()).collect()
+    } else if is::<Normalisation>(arg) {
+        Normalisation::NAMES.to_vec()
+    } else {
+        return None;
     })
+}
+
+/// Whether the value is read into this type.
+fn is<T: 'static>(arg: &Arg) -> bool {
+    arg.get_value_parser().type_id() == TypeId::of::<T>()
 }
 
 /// Whether the value is a file or a folder, or may be one.

@@ -20,7 +20,7 @@ use crate::session::Session;
 use crate::settings::{MergeArgs, Shard, SharedArgs, ended as ended_by, parse_shard};
 use crate::workers::StatusArgs;
 
-use self::entries::{Entries, MetricNames};
+pub use self::entries::{Entries, MetricNames};
 use self::tables::{make_table, metrics, sum_up};
 use self::watch::Watching;
 

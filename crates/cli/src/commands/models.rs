@@ -28,10 +28,20 @@ pub struct ListArgs {
     json: bool,
 }
 
+/// What shells complete by the names that are known.
+#[derive(Debug, Clone)]
+pub struct ModelName(String);
+
+impl From<String> for ModelName {
+    fn from(name: String) -> Self {
+        Self(name)
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct PullArgs {
     /// A name that `elucid models list` shows
-    name: String,
+    name: ModelName,
 
     /// Print no remarks and no progress
     #[arg(long, short)]
@@ -45,7 +55,7 @@ pub struct PullArgs {
 #[derive(Debug, Args)]
 pub struct PathArgs {
     /// A name that `elucid models list` shows
-    name: String,
+    name: ModelName,
 
     /// Print JSON
     #[arg(long)]
@@ -145,7 +155,7 @@ fn row(cache: &Cache, entry: &'static Entry) -> Row {
 }
 
 fn download(args: &PullArgs) -> Result<(), CliError> {
-    let entry = known(&args.name)?;
+    let entry = known(&args.name.0)?;
     let cache = Cache::from_env()?;
     if let Ok(Found::Embedded(_)) = cache.resolve(&entry.name) {
         return Err(has_no_file(entry));
@@ -156,8 +166,8 @@ fn download(args: &PullArgs) -> Result<(), CliError> {
 }
 
 fn path(args: &PathArgs) -> Result<(), CliError> {
-    let entry = known(&args.name)?;
-    match Cache::from_env()?.resolve(&args.name)? {
+    let entry = known(&args.name.0)?;
+    match Cache::from_env()?.resolve(&args.name.0)? {
         Found::File(path) => print(("models path", args.json), entry, &path),
         Found::Embedded(_) => Err(has_no_file(entry)),
     }

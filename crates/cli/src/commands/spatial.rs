@@ -74,7 +74,7 @@ pub struct SpatialArgs {
 
 /// Presets, at least one and none twice.
 #[derive(Debug, Clone)]
-struct RuleSets(Vec<Rules>);
+pub struct RuleSets(Vec<Rules>);
 
 fn parse_rules(text: &str) -> Result<RuleSets, String> {
     let mut names: Vec<&str> = Vec::new();

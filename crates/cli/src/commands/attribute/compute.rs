@@ -463,21 +463,15 @@ impl<'w> Work<'w> {
             let [alone, over] = &maps.pictures[i];
             results.files.add(at("heatmap.png"), alone.to_png_bytes()?);
             results.files.add(at("overlay.png"), over.to_png_bytes()?);
-            let blank = maps.style.is_blank(map);
-            if blank {
-                let nothing = match maps.style.normalisation() {
-                    Normalisation::Range { low, .. } if low > 0.0 => {
-                        format!("nothing is above {low}, where the colours begin")
-                    }
-                    _ => "no positive evidence".to_owned(),
-                };
+            let why_blank = maps.style.why_blank(map);
+            if let Some(why) = &why_blank {
                 self.session.console.note(format!(
-                    "{} at {}, {}: {nothing}: the map is blank",
+                    "{} at {}, {}: {why}: the map is blank",
                     run.method.name, drawn.layer.name, photo.name
                 ));
             }
             let constant = map.len() > 1 && map.iter().all(|v| Some(v) == map.first());
-            if constant && !blank {
+            if constant && why_blank.is_none() {
                 self.session.console.note(format!(
                     "{} at {}, {}: the map is constant: it is the same everywhere and points nowhere",
                     run.method.name, drawn.layer.name, photo.name
@@ -490,7 +484,8 @@ impl<'w> Work<'w> {
                 colors: maps.style.colors().to_string(),
                 normalisation: maps.style.normalisation().to_string(),
                 range: maps.ranges[i],
-                blank,
+                blank: why_blank.is_some(),
+                why_blank,
                 constant,
             });
             if self.is_grid() || self.args.pictures.figure {

@@ -196,8 +196,8 @@ fn figure(facts: &ResultFacts, overlay: Option<&Picture>, photo: &str) -> Figure
         ),
         None => Figure::absent(format!("{layer} has no positions, so there is no map.")),
     };
-    if facts.map.as_ref().is_some_and(|map| map.blank) {
-        figure = figure.number("blank", "no positive evidence");
+    if let Some(why) = facts.map.as_ref().and_then(|map| map.why_blank.as_ref()) {
+        figure = figure.number("blank", why);
     }
     if facts.rules != Rules::new().name() {
         figure = figure.number("gradients", &facts.rules);

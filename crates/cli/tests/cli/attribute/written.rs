@@ -232,6 +232,13 @@ fn a_blank_map_is_said_and_drawn_blank() {
     );
     let page = desk.text("out/index.html");
     assert_eq!(page.matches("no positive evidence").count(), 2);
+    // On a scale that begins above all of it, there is evidence.
+    let flags = "--image cat.png --method gradient,linear-approximation --normalise range:1e9,2e9 --out far";
+    attribute(&desk, flags).ok();
+    let page = desk.text("far/index.html");
+    let why = "nothing is above 1000000000, where the colours begin";
+    assert_eq!(page.matches(why).count(), 2);
+    assert!(!page.contains("no positive evidence"));
 }
 
 #[test]
