@@ -76,6 +76,45 @@ fn alpha_is_chosen_on_the_other_half() {
     assert_eq!(text.matches("| method | energy").count(), 1, "{text}");
 }
 
+/// What the network makes of changed pictures is asked of fewer images than where the maps lie.
+#[test]
+fn effects_have_tables_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = [
+        "file,class,predicted,probability,method,pointing:15,insertion:pixels=2,deletion:pixels=2,seconds",
+        "a,7,7,0.5,gradient,1,0.25,0.5,0.1",
+        "b,7,7,0.5,gradient,0,,,0.1",
+        "c,8,7,0.5,gradient,1,0.75,failed,0.1",
+        "a,7,7,0.5,centre,0,0.125,0.75,0",
+        "b,7,7,0.5,centre,0,,,0",
+        "c,8,7,0.5,centre,0,0.125,0.25,0",
+        "a,7,7,0.5,rise,1,0.5,0.5,2",
+    ];
+    fs::write(folder.path().join("results.csv"), lines.join("\n")).unwrap();
+    let text = study::tables(&[folder.path().to_str().unwrap()], "").unwrap();
+    let heads: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
+    let expected = [
+        "### 3 images",
+        "### 1 images",
+        "### 2 images",
+        "### 1 images",
+    ];
+    assert_eq!(heads, expected, "{text}");
+
+    let where_it_lies = row(&text, "| method | pointing", "gradient");
+    assert!(where_it_lies[2].starts_with("0.750 ("), "{text}");
+    assert_eq!(where_it_lies.len(), 4, "{text}");
+    let effect = row(&text, "| method | insertion ↑ | deletion ↓ |", "gradient");
+    assert!(effect[2].starts_with("0.500 ("), "{text}");
+    assert!(effect[3].starts_with("0.500 ("), "{text}");
+    let centre = row(&text, "| method | insertion ↑ | deletion ↓ |", "centre");
+    assert!(centre[3].starts_with("0.500 ("), "{text}");
+    // The one image of the last table, on which all three were measured.
+    let (_, last) = text.rsplit_once("### 1 images").unwrap();
+    let rise = row(last, "| method | insertion", "rise");
+    assert!(rise[2].starts_with("0.500 ("), "{text}");
+}
+
 #[test]
 fn wrong_results_say_which_file() {
     let folder = tempfile::tempdir().unwrap();

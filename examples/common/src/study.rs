@@ -47,6 +47,9 @@ const PUBLISHED: [(&str, [f64; 3]); 6] = [
 /// The map that knows nothing of the image, which others are compared with.
 const CENTRE: &str = "centre";
 
+/// Metrics for which the network looks at changed pictures.
+const EFFECTS: [&str; 2] = ["insertion", "deletion"];
+
 /// Columns of the first table: a metric, whether its mean is over classes, and its head, which says
 /// whether more is better.
 const MEASURES: [(&str, bool, &str); 6] = [
@@ -59,6 +62,7 @@ const MEASURES: [(&str, bool, &str); 6] = [
 ];
 
 /// One image under one method.
+#[derive(Clone)]
 struct Line {
     /// The image's number, in order of appearance.
     image: usize,
@@ -72,6 +76,31 @@ struct Results {
     files: Vec<String>,
     /// Methods in order of appearance, each with its lines by image.
     methods: Vec<(String, BTreeMap<usize, Line>)>,
+}
+
+impl Results {
+    /// These metrics alone, on the images that have a number under any of them.
+    fn under(&self, metrics: Vec<String>) -> Self {
+        let has = |line: &Line| metrics.iter().any(|name| line.values.contains_key(name));
+        let methods = self.methods.iter().map(|(method, lines)| {
+            let lines = lines.iter().filter(|(_, line)| has(line));
+            let lines = lines.map(|(&image, line)| (image, line.clone()));
+            (method.clone(), lines.collect::<BTreeMap<_, _>>())
+        });
+        Self {
+            files: self.files.clone(),
+            methods: methods.filter(|(_, lines)| !lines.is_empty()).collect(),
+            metrics,
+        }
+    }
+
+    /// What the network makes of other pictures, and what is told from the maps alone: a method may be asked for the two on
+    /// different images.
+    fn parts(&self) -> [Self; 2] {
+        let by_effect = |name: &&String| EFFECTS.contains(&name.split(':').next().unwrap_or(""));
+        let (effects, others) = self.metrics.iter().partition::<Vec<_>, _>(by_effect);
+        [others, effects].map(|metrics| self.under(metrics.into_iter().cloned().collect()))
+    }
 }
 
 /// A CSV file with a line of heads.
@@ -205,7 +234,7 @@ fn covers(data: &str) -> Result<BTreeMap<String, f64>, Box<dyn Error>> {
 pub fn tables(folders: &[&str], data: &str) -> Result<String, Box<dyn Error>> {
     let covers = covers(data)?;
     let mut text = String::new();
-    for set in read(folders)? {
+    for set in read(folders)?.iter().flat_map(Results::parts) {
         let difficult: BTreeSet<usize> = (set.files.iter().enumerate())
             .filter(|(_, file)| covers.get(*file).is_some_and(|&cover| cover < DIFFICULT))
             .map(|(image, _)| image)
