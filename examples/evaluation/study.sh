@@ -5,7 +5,7 @@
 #     sh study.sh MODEL ILSVRC_FOLDER OUT [EFFICIENTNET]
 #
 # MODEL is BVLC GoogLeNet, a file or a name, EFFICIENTNET EfficientNet-Lite0, which is measured alone where it is
-# given, into a folder of its own. ILSVRC_FOLDER has images of 227 x 227 pixels, labels and boxes (boxes.csv).
+# given. ILSVRC_FOLDER has images of 227 x 227 pixels, labels and boxes (boxes.csv).
 # PIECES says which pieces of it, all by default. One process for each core, with THREADS=1, is a tenth faster than one
 # process on all cores.
 set -eu
@@ -25,31 +25,32 @@ done
 # Steps of 8 x 224 pixels, 28 of them.
 effect="insertion:pixels=1792,deletion:pixels=1792"
 
-# run IMAGES METRICS METHODS; values that failed are listed, and the rest goes on. Machines and versions may differ, which
+# run FOLDER IMAGES METRICS METHODS; values that failed are listed, and the rest goes on. Machines and versions may differ, which
 # the tables say.
 run() {
-    elucid evaluate --model "$model" --data "$boxes" --resize crop:227 --limit "$1" --metrics "$2" --methods "$3" \
-        --batch-size 4 --seed 1 ${THREADS:+--threads "$THREADS"} --resume --allow-mixed --out "$out" || [ $? -eq 3 ]
+    elucid evaluate --model "$model" --data "$boxes" --resize crop:227 --limit "$2" --metrics "$3" --methods "$4" \
+        --batch-size 4 --seed 1 ${THREADS:+--threads "$THREADS"} --resume --allow-mixed --out "$out/$1" || [ $? -eq 3 ]
 }
 
 # Where the maps lie and what the network makes of changed pictures, on the same images.
 few() {
-    run "${FEW:-100}" "$metrics,$effect" "$1"
+    run few "${FEW:-100}" "$metrics,$effect" "$1"
 }
 
 # A few evaluations each: the second on fewer images, as it takes 58 evaluations for each map.
 many() {
-    run "${EFFECT:-200}" "$metrics,$effect" "$1"
-    run "${MANY:-1000}" "$metrics" "$1"
+    run effect "${EFFECT:-200}" "$metrics,$effect" "$1"
+    run many "${MANY:-1000}" "$metrics" "$1"
 }
 
+mkdir -p "$out"
 if [ -n "$efficientnet" ]; then
     model=$efficientnet
     # Excitation backprop is not among them: numbers below 0 reach the convolutions of this network, which it refuses.
     lite="gradient,gradient:smooth=0.02,linear-approximation:smooth=0.02,guided-backprop:smooth=0.02"
     lite="$lite,deconvnet:smooth=0.02,deep-lift:smooth=0.02,lrp:smooth=0.02,full-grad,grad-cam,grad-cam-plus-plus"
     lite="$lite,hires-cam,layer-cam,x-grad-cam,eigen-cam,eigen-grad-cam,shapley-cam,recipro-cam"
-    run "${MANY:-1000}" "$metrics" "$lite"
+    run efficientnet "${MANY:-1000}" "$metrics" "$lite"
     exit
 fi
 
