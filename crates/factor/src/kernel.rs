@@ -15,41 +15,21 @@
 
 use std::array::from_fn;
 
+#[cfg(not(test))]
+use pulp::Arch as Widest;
 use pulp::{Simd, WithSimd};
 
+#[cfg(test)]
+use self::tests::Widest;
 use crate::scalar::{Scalar, cast, widen};
 
 /// Components in one register tile.
 const WIDE: usize = 6;
 
-/// Runs `op` for the widest vectors that this processor has. (pulp's own choice would need its
-/// feature `x86-v3`, which nothing else in the workspace asks for.)
+/// Runs `op` for the widest vectors that this processor has.
 #[inline(always)]
 fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use pulp::x86::{V3, V4};
-
-        if let Some(simd) = V4::try_new().filter(|_| allowed(4)) {
-            return Simd::vectorize(simd, op);
-        }
-        if let Some(simd) = V3::try_new().filter(|_| allowed(3)) {
-            return Simd::vectorize(simd, op);
-        }
-        op.with_simd(pulp::Scalar)
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    pulp::Arch::new().dispatch(op)
-}
-
-/// Whether vectors of this level may be used: always, except where a test says otherwise.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn allowed(_level: u8) -> bool {
-    #[cfg(test)]
-    return tests::LEVEL.get() >= _level;
-    #[cfg(not(test))]
-    true
+    Widest::new().dispatch(op)
 }
 
 /// Runs `f`, and what is inlined into it, compiled for the widest vectors.
@@ -470,8 +450,25 @@ mod tests {
     use proptest::prelude::*;
 
     thread_local! {
-        /// The widest vectors that kernels may use.
-        pub static LEVEL: Cell<u8> = const { Cell::new(4) };
+        /// The widest vectors that kernels may use: of x86-64's levels.
+        static LEVEL: Cell<u8> = const { Cell::new(4) };
+    }
+
+    /// The widest vectors of that level.
+    pub struct Widest;
+
+    impl Widest {
+        #[inline(always)]
+        pub fn new() -> pulp::Arch {
+            match (LEVEL.get(), pulp::Arch::new()) {
+                #[cfg(target_arch = "x86_64")]
+                (3, pulp::Arch::V4(_)) => {
+                    pulp::x86::V3::try_new().map_or(pulp::Arch::Scalar, pulp::Arch::V3)
+                }
+                (2, _) => pulp::Arch::Scalar,
+                (_, widest) => widest,
+            }
+        }
     }
 
     fn values(count: usize, seed: u64) -> Vec<f64> {

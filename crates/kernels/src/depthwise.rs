@@ -13,12 +13,13 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use crate::Planes;
 use crate::conv::{Epilogue, THREAD, Windows};
 use crate::padded::{Padded, inside, pairs, reach, write};
 use crate::threads::{for_each_part, with_scratch};
+use crate::vectors::dispatch;
 use crate::window::Axis;
 
 /// Numbers in a tile with its padding, so that it stays in the first-level cache with what it becomes.
@@ -59,7 +60,7 @@ pub fn forward(
             y: &mut *y,
         };
         with_scratch(plan.scratch(), |scratch| {
-            Arch::new().dispatch(On { task, scratch });
+            dispatch(On { task, scratch });
         });
         if let Some(then) = epilogue.then {
             then.apply_here(y);
@@ -91,7 +92,7 @@ pub fn transpose(g: Planes, weight: Planes, windows: &Windows) -> Option<Vec<f32
             x,
         };
         with_scratch(plan.scratch(), |scratch| {
-            Arch::new().dispatch(On { task, scratch });
+            dispatch(On { task, scratch });
         });
     });
     Some(x)

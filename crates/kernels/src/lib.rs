@@ -18,9 +18,11 @@ pub mod rows;
 mod shared;
 pub mod steps;
 mod threads;
+mod vectors;
 pub mod window;
 pub mod winograd;
 mod written;
 
 pub use planes::Planes;
-pub use threads::{among_threads, cpu_threads, vectorised};
+pub use threads::{among_threads, cpu_threads};
+pub use vectors::vectorised;

@@ -5,7 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Planes;
-use crate::threads::{TASK, vectorised};
+use crate::threads::TASK;
+use crate::vectors::vectorised;
 
 /// The parameters of local response normalisation across channels, with ONNX's defaults.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,7 +4,8 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use crate::threads::{TASK, vectorised};
+use crate::threads::TASK;
+use crate::vectors::vectorised;
 use crate::written::written;
 
 /// A function of two numbers.

@@ -11,13 +11,14 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::conv::Epilogue;
 use crate::padded::{read, within};
 use crate::shared::Shared;
 use crate::threads::with_scratch;
+use crate::vectors::dispatch;
 
 /// Vectors in a row of a panel of columns, and rows of a panel of weights: the sums fit into 32 registers with what they are
 /// made of. Vectors of columns seldom lie in one line of the cache, which costs another load each: rows are cheaper.
@@ -594,7 +595,7 @@ impl Product<'_> {
             };
             let (rows, columns) = (part.rows.clone(), part.columns.clone());
             with_scratch(scratch, |scratch| {
-                Arch::new().dispatch(On { part, scratch });
+                dispatch(On { part, scratch });
             });
             if let Some(then) = self.epilogue.then {
                 assert_eq!(grid.step, 1, "numbers side by side");

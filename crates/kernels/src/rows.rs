@@ -9,7 +9,8 @@
 use rayon::prelude::*;
 
 use crate::pointwise::exp;
-use crate::threads::{TASK, for_each_chunk, vectorised};
+use crate::threads::{TASK, for_each_chunk};
+use crate::vectors::vectorised;
 
 /// Rows with mean 0, if they are centred, and mean square 1, then scaled and shifted:
 /// `y = (x - mean) / sqrt(variance + epsilon) * scale + bias`.

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use rayon::Yield;
 use rayon::prelude::*;
 
+use crate::vectors::vectorised;
+
 /// How many threads work on the CPU backend: those of rayon's global pool, as many as there are
 /// logical processors unless `RAYON_NUM_THREADS` says otherwise.
 pub fn cpu_threads() -> usize {
@@ -80,25 +82,6 @@ fn stay_awake(over: &AtomicBool) {
 
 /// Below this many elements a task costs more to hand out than to do.
 pub(crate) const TASK: usize = 1 << 14;
-
-/// Runs `f` compiled for the widest vectors that this processor has, found at run time: what is
-/// inlined into `f` is, so kernels, their helpers and `f` itself are to be `inline(always)`.
-#[inline(always)]
-pub fn vectorised(f: impl FnOnce()) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use pulp::Simd;
-        use pulp::x86::{V3, V4};
-
-        if let Some(simd) = V4::try_new() {
-            return Simd::vectorize(simd, f);
-        }
-        if let Some(simd) = V3::try_new() {
-            return Simd::vectorize(simd, f);
-        }
-    }
-    f()
-}
 
 /// Calls `f(scratch, i, chunk)` for each chunk of `len` elements, on all threads, each of which works on as many
 /// chunks in succession as make a task.

@@ -4,7 +4,8 @@ use rayon::prelude::*;
 
 use super::phases::{Phases, Row, gather, nth};
 use crate::Planes;
-use crate::threads::{TASK, for_each_chunk, vectorised};
+use crate::threads::{TASK, for_each_chunk};
+use crate::vectors::vectorised;
 use crate::window::{Axis, Geometry};
 
 /// The larger of two, or NaN if either is.

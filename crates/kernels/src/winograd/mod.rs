@@ -24,7 +24,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use self::multiply::Multiply;
@@ -33,7 +33,8 @@ use crate::Planes;
 use crate::conv::{Epilogue, Windows};
 use crate::product::LANES;
 use crate::shared::Shared;
-use crate::threads::{vectorised, with_scratch};
+use crate::threads::with_scratch;
+use crate::vectors::{dispatch, vectorised};
 use crate::window::{Axis, Geometry};
 use crate::written::{apart, written};
 
@@ -306,7 +307,7 @@ struct On<'a> {
 
 impl On<'_> {
     fn run(&self, weight: Planes) {
-        let (job, vectors) = (self.job, Arch::new().dispatch(Ask));
+        let (job, vectors) = (self.job, dispatch(Ask));
         let weights = job.weights(weight, vectors.rows);
         let share = weights.len() / job.groups;
         let [down, across] = job.tiles();
@@ -398,7 +399,7 @@ impl Block<'_> {
             let multiply = |i: usize| {
                 let (panel, part) = (i / parts, i % parts);
                 let heights = part * heights / parts..(part + 1) * heights / parts;
-                Arch::new().dispatch(Multiply {
+                dispatch(Multiply {
                     block: self,
                     panel: panels[panel],
                     heights,
@@ -427,7 +428,7 @@ impl Block<'_> {
                 let count = (down - row).min(self.lines.end - line);
                 let plane = job.size[0] * job.size[1];
                 let at = (image * job.groups + self.group) * job.read + channel;
-                Arch::new().dispatch(Transform {
+                dispatch(Transform {
                     job,
                     x: &self.on.x.values()[at * plane..(at + 1) * plane],
                     rows: row..row + count,
@@ -437,7 +438,7 @@ impl Block<'_> {
                 });
                 line += count;
             }
-            Arch::new().dispatch(Pack {
+            dispatch(Pack {
                 flat,
                 stride,
                 panels,
