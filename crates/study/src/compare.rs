@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::StudyError;
-use crate::found::Found;
+use crate::studies::Studies;
 
 /// The table of comparisons for programs.
 pub const COMPARISONS: &str = "comparisons.csv";
@@ -46,18 +46,17 @@ impl Comparison {
         self.p_holm < LEVEL
     }
 
-    /// The comparisons of a study: of every two rows, or of every row with one of them, under every metric or the first
-    /// `metrics` alone. The correction counts all of them.
+    /// The comparisons of some studies, whose `metrics` these are in their order: of every two rows, or of every row with one of
+    /// them, under every metric or `only` some. The correction counts all of them.
     ///
     /// # Errors
     ///
-    /// [`StudyError::Entry`] for a row or a metric that the study does not have.
+    /// [`StudyError::Entry`] for a row or a metric that the studies do not have.
     pub fn of(
-        found: &Found,
+        studies: &Studies,
         metrics: &[Box<dyn Metric>],
         with: Option<&str>,
         only: &[String],
-        seed: u64,
     ) -> Result<Vec<Self>, StudyError> {
         let position = |names: &[String], name: &str, what: &str| {
             let place = names.iter().position(|known| known == name);
@@ -66,13 +65,13 @@ impl Comparison {
                 StudyError::Entry(format!("the study has no {what} {name}, but {known}"))
             })
         };
-        let rows = found.rows();
+        let rows = studies.rows();
         let with = with
             .map(|name| position(rows, name, "method"))
             .transpose()?;
         let chosen = only
             .iter()
-            .map(|name| position(found.metrics(), name, "metric"));
+            .map(|name| position(studies.metrics(), name, "metric"));
         let chosen: Vec<usize> = chosen.collect::<Result<_, _>>()?;
         let chosen = match chosen.is_empty() {
             true => (0..metrics.len()).collect(),
@@ -96,17 +95,17 @@ impl Comparison {
                 Direction::Larger => 1.0,
                 Direction::Smaller => -1.0,
             };
-            let values = found.seen().filter_map(|(image, ..)| {
-                let value = |row| Some(sign * found.number(image, row, metric)?);
+            let values = studies.images().filter_map(|image| {
+                let value = |row| Some(sign * studies.number(image, row, metric)?);
                 Some((value(a)?, value(b)?))
             });
             let values: Vec<(f64, f64)> = values.collect();
             // What has no image in common is no question.
-            let Some(paired) = Paired::among(&values, seed, questions.len())? else {
+            let Some(paired) = Paired::among(&values, studies.seed(), questions.len())? else {
                 return Ok(None);
             };
             Ok(Some(Self {
-                metric: found.metrics()[metric].clone(),
+                metric: studies.metrics()[metric].clone(),
                 method: rows[a].clone(),
                 with: rows[b].clone(),
                 images: values.len(),

@@ -45,6 +45,11 @@ pub struct Common {
     pub options: BTreeMap<String, String>,
 }
 
+/// The name of a metric without its options: of `pointing:15` `pointing`.
+pub fn metric_of(entry: &str) -> &str {
+    entry.split_once(':').map_or(entry, |(name, _)| name)
+}
+
 /// The parts of a list separated by commas, of which options behind a colon may hold some, too:
 /// `pointing:tolerance=15,ties=share,road` has two.
 pub fn split(text: &str) -> Vec<String> {

@@ -47,6 +47,41 @@ pub fn stratified<'i>(
     numbers
 }
 
+/// What [`chosen`] and lists of images take.
+pub const IMAGES_EXPECTED: &str =
+    "images are numbers, from 0, ranges such as \"0-99\", and names of files";
+
+/// The numbers of those of `known` images, by number and file, that a text names: a file, a number, or a range of numbers such as
+/// `0-99`, the last among them. Files come first: one may be called `0-99`.
+///
+/// # Errors
+///
+/// What is none of them, or names no image, in words.
+pub fn chosen<'i>(
+    text: &str,
+    known: impl IntoIterator<Item = (usize, &'i str)>,
+) -> Result<Vec<usize>, String> {
+    let known: Vec<(usize, &str)> = known.into_iter().collect();
+    let numbers = |is: &dyn Fn(usize, &str) -> bool| -> Vec<usize> {
+        let those = known.iter().filter(|(number, file)| is(*number, file));
+        those.map(|(number, _)| *number).collect()
+    };
+    let named = numbers(&|_, file| file == text);
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let number = |text: &str| text.trim().parse::<usize>().ok();
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (Some(first), Some(last)) = (number(first), number(last)) else {
+        return Err(format!("there is no image {text}; {IMAGES_EXPECTED}"));
+    };
+    let within = numbers(&|number, _| (first..=last).contains(&number));
+    match within.is_empty() {
+        true => Err(format!("there are no images {text}")),
+        false => Ok(within),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +90,24 @@ mod tests {
         let items = classes.iter().enumerate();
         let items = items.map(|(number, &class)| Item::new(number, format!("{number}.png"), class));
         items.collect()
+    }
+
+    #[test]
+    fn images_are_chosen_by_number_range_and_file() {
+        let known = [(0, "a.png"), (2, "b.png"), (5, "0-2"), (7, "b.png")];
+        let numbers = |text| chosen(text, known);
+        assert_eq!(numbers("2"), Ok(vec![2]));
+        assert_eq!(numbers("1-5"), Ok(vec![2, 5]));
+        assert_eq!(numbers("6 - 99"), Ok(vec![7]));
+        assert_eq!(numbers("0-2"), Ok(vec![5]), "a file may be called so");
+        assert_eq!(numbers("b.png"), Ok(vec![2, 7]));
+        for wrong in ["1", "5-2", "8-9"] {
+            assert_eq!(numbers(wrong), Err(format!("there are no images {wrong}")));
+        }
+        for wrong in ["", "c.png", "-1", "1-", "0-1-2", "1..2"] {
+            let error = numbers(wrong).unwrap_err();
+            assert!(error.starts_with(&format!("there is no image {wrong};")));
+        }
     }
 
     fn sample(items: &[Item], count: usize, seed: u64) -> Vec<usize> {

@@ -35,6 +35,9 @@ const MIXABLE: [&str; 3] = ["device", "precision", "build"];
 /// What may be added to a study later.
 const GROWING: [&str; 4] = ["methods", "metrics", "metric_options", "parts"];
 
+/// Which of the images.
+const SOME: [&str; 3] = ["shard", "sample", "merged_from"];
+
 /// Everything that the numbers depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -191,6 +194,19 @@ impl Settings {
         match difference(self, before, &except) {
             Some(difference) if !allow_mixed => Err(StudyError::Mixed { folder, difference }),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses to hold results of this study, in `folder`, against those under `first`, whatever methods, metrics and images each
+    /// has, and on whatever it was measured.
+    pub(crate) fn check_beside(&self, first: &Self, folder: &Path) -> Result<(), StudyError> {
+        let except = [&FREE[..], &GROWING, &MIXABLE, &SOME].concat();
+        match difference(self, first, &except) {
+            None => Ok(()),
+            Some(difference) => Err(StudyError::Settings {
+                folder: folder.to_owned(),
+                difference,
+            }),
         }
     }
 

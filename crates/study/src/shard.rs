@@ -70,6 +70,18 @@ impl FromStr for Shard {
     }
 }
 
+/// The error of a check of a folder's settings against those of the `first`: that they do not belong together, if that is it.
+pub(crate) fn refusal(first: &Path, folder: &Path, error: StudyError) -> StudyError {
+    match error {
+        StudyError::Settings { difference, .. } => StudyError::Merge(format!(
+            "{} was made with other settings than {}: {difference} there",
+            folder.display(),
+            first.display()
+        )),
+        other => other,
+    }
+}
+
 /// The folders of shards that belong together, each shard once.
 #[derive(Debug, Default)]
 pub struct Shards {
@@ -98,15 +110,9 @@ impl Shards {
 
     /// The error of a check of a folder's settings against those of the first: that they do not belong together, if that is it.
     pub fn refusal(&self, folder: &Path, error: StudyError) -> StudyError {
-        match (self.first(), error) {
-            (Some((first, _)), StudyError::Settings { difference, .. }) => {
-                StudyError::Merge(format!(
-                    "{} was made with other settings than {}: {difference} there",
-                    folder.display(),
-                    first.display()
-                ))
-            }
-            (_, other) => other,
+        match self.first() {
+            Some((first, _)) => refusal(first, folder, error),
+            None => error,
         }
     }
 

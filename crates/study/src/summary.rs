@@ -4,6 +4,7 @@ use elucid_metrics::{Bootstrap, Direction, Estimate, Metric, Metrics, csv};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::entries::metric_of;
 use crate::error::StudyError;
 use crate::found::{Found, Place, State};
 use crate::settings::Settings;
@@ -47,14 +48,14 @@ struct Column {
 
 impl Column {
     /// For people: the mean is said where there are two, and which end is the good one.
-    fn head(&self, columns: &[Column]) -> String {
+    fn head(&self, name: &str, columns: &[Column]) -> String {
         let arrow = match self.direction {
             Direction::Larger => '\u{2191}',
             Direction::Smaller => '\u{2193}',
         };
         match columns.iter().filter(|c| c.metric == self.metric).count() {
-            1 => format!("{} {arrow}", self.name),
-            _ => format!("{}, {} {arrow}", self.name, self.over.name()),
+            1 => format!("{name} {arrow}"),
+            _ => format!("{name}, {} {arrow}", self.over.name()),
         }
     }
 }
@@ -157,7 +158,7 @@ impl Summary {
     /// Names of the columns that people see.
     pub fn heads(&self) -> Vec<String> {
         let mut heads: Vec<String> = (self.columns.iter())
-            .map(|column| column.head(&self.columns))
+            .map(|column| column.head(&column.name, &self.columns))
             .collect();
         heads.push("s per image".to_owned());
         heads
@@ -202,17 +203,36 @@ impl Summary {
         text
     }
 
-    /// What each column is, for people.
+    /// What the columns are, for people: those that differ in options alone together.
     pub fn legend(&self) -> Vec<String> {
-        let columns = self.columns.iter().map(|column| {
-            let mean = match column.over {
+        let mut groups: Vec<Vec<&Column>> = Vec::new();
+        for column in &self.columns {
+            let is_like = |other: &Column| {
+                let [a, b] = [column, other];
+                metric_of(&a.name) == metric_of(&b.name)
+                    && (a.over, a.direction) == (b.over, b.direction)
+            };
+            match groups.iter_mut().find(|group| is_like(group[0])) {
+                Some(group) => group.push(column),
+                None => groups.push(vec![column]),
+            }
+        }
+        let lines = groups.into_iter().map(|group| {
+            let first = group[0];
+            let mean = match first.over {
                 Over::Classes => "mean over classes of the mean over each class's images",
                 Over::Images => "mean over images",
             };
-            let (head, title) = (column.head(&self.columns), &column.title);
-            format!("{head}: {title}, {mean}; {}", column.direction)
+            let head = match group.len() {
+                1 => first.head(&first.name, &self.columns),
+                count => {
+                    let head = first.head(metric_of(&first.name), &self.columns);
+                    format!("{head} ({count} columns)")
+                }
+            };
+            format!("{head}: {}, {mean}; {}", first.title, first.direction)
         });
-        columns.collect()
+        lines.collect()
     }
 
     /// The file for programs: one line for each number.

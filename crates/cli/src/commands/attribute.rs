@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use elucid::attribution::{BoxFormat, Configuration, Fuse, Method, Views};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::args::{GradientArgs, ModelArgs, OutArgs, RunArgs};
 use crate::console::{Output, table};
@@ -205,13 +205,15 @@ struct MapFacts {
     normalisation: String,
     /// The values at the ends of the colours.
     range: [f32; 2],
-    /// Whether there is nothing to see: no number above zero, and none below in a signed map.
-    blank: bool,
-    /// Why, in words.
-    #[serde(skip)]
+    /// Why there is nothing to see, in words; reports say whether that is so.
+    #[serde(rename = "blank", serialize_with = "is_there")]
     why_blank: Option<String>,
     /// Whether it is the same everywhere, so that it points nowhere.
     constant: bool,
+}
+
+fn is_there<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(text.is_some())
 }
 
 #[derive(Debug, Serialize)]

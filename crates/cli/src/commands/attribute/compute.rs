@@ -484,7 +484,6 @@ impl<'w> Work<'w> {
                 colors: maps.style.colors().to_string(),
                 normalisation: maps.style.normalisation().to_string(),
                 range: maps.ranges[i],
-                blank: why_blank.is_some(),
                 why_blank,
                 constant,
             });

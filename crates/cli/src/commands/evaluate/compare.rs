@@ -4,18 +4,19 @@ use std::path::PathBuf;
 
 use clap::Args;
 use elucid::render::file::write_atomically;
-use elucid::study::{self, COMPARISONS, Comparison, LEVEL, split};
+use elucid::study::{self, COMPARISONS, Comparison, LEVEL, Studies, split};
 use serde::Serialize;
 
-use super::tables::metrics;
 use crate::console::{Console, Output, table};
 use crate::error::CliError;
+use crate::known;
 
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// The folder of an evaluation, or of a merge
-    #[arg(value_name = "DIR")]
-    folder: PathBuf,
+    /// The folders of evaluations, or of merges: of one network, over the same images; of what several have measured, the first
+    /// counts
+    #[arg(value_name = "DIR", required = true)]
+    folders: Vec<PathBuf>,
 
     /// Compare every method with this one only, named as in the table [default: every two methods]
     #[arg(long, value_name = "METHOD")]
@@ -24,6 +25,14 @@ pub struct CompareArgs {
     /// Only these metrics, named as in the table, several with commas
     #[arg(long, value_name = "NAME,...")]
     metrics: Option<String>,
+
+    /// Only these images, several with commas: numbers as in images.csv, ranges such as 0-99, names of files
+    #[arg(long, value_name = "IMAGE,...")]
+    images: Option<String>,
+
+    /// Where to write the comparisons [default: comparisons.csv in the first folder]
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
 
     /// Print no remarks
     #[arg(long, short)]
@@ -43,22 +52,31 @@ struct List {
 }
 
 pub fn run(args: &CompareArgs) -> Result<(), CliError> {
-    let (settings, found) = study::read(&args.folder)?;
-    let made = metrics(&settings)?;
+    let mut studies = Studies::read(&args.folders)?;
+    if let Some(images) = &args.images {
+        studies = studies.only(images)?;
+    }
+    let made = study::metrics(
+        known::metrics(),
+        studies.metrics(),
+        studies.seed(),
+        study::BATCH,
+    )?;
     let only = args.metrics.as_deref().map(split).unwrap_or_default();
-    let comparisons = Comparison::of(&found, &made, args.with.as_deref(), &only, settings.seed)?;
+    let comparisons = Comparison::of(&studies, &made, args.with.as_deref(), &only)?;
     if comparisons.is_empty() {
         return Err(CliError::Failure(
             "no two methods have an image in common".to_owned(),
         ));
     }
-    if let (Some(mixed), console) = (found.mixed(), Console::new(args.quiet)) {
+    if let (Some(mixed), console) = (studies.mixed(), Console::new(args.quiet)) {
         console.note(format!(
             "numbers may differ between {}",
             mixed.join(", and ")
         ));
     }
-    let file = args.folder.join(COMPARISONS);
+    let usual = || args.folders[0].join(COMPARISONS);
+    let file = args.csv.clone().unwrap_or_else(usual);
     write_atomically(&file, Comparison::to_csv(&comparisons).as_bytes())?;
     if args.json {
         let mut out = Output::new();

@@ -8,6 +8,7 @@ use elucid::render::LinePlot;
 use elucid::study::results::{Failure, Remark};
 use elucid::study::{
     Accuracy, Cell, Extremes, Found, INTERVALS, Image, Place, Settings, State, Summary, Time,
+    metric_of,
 };
 use elucid::vision::input::open_image;
 use serde::Serialize;
@@ -26,6 +27,8 @@ const LEDE: &str = "How well each method's maps do on labelled images, beside tw
 const DRAWN: &str = "In the pictures, frames are the labelled boxes, outlines the labelled masks, the cross is where the map is largest. The \
     colours of each picture end at the 99th percentile of its own map, so pictures compare places, \
     not amounts.";
+
+const FIRST: &str = "Under them, of metrics that differ in options alone, stands the first; results.csv has the others.";
 
 /// All that is known in the end.
 pub struct Outcome<'a> {
@@ -197,7 +200,11 @@ impl<'a> Outcome<'a> {
         plots: Vec<(String, LinePlot)>,
         picture: impl Fn(usize, usize) -> Option<PathBuf>,
     ) -> Result<Vec<u8>, CliError> {
-        let mut page = Gallery::new("Evaluation").text(format!("{LEDE} {DRAWN}"));
+        let mut text = format!("{LEDE} {DRAWN}");
+        if self.shown().count() < self.settings.metrics.len() {
+            text = format!("{text} {FIRST}");
+        }
+        let mut page = Gallery::new("Evaluation").text(text);
         for (name, value) in self.facts() {
             page = page.fact(name, value);
         }
@@ -242,6 +249,16 @@ impl<'a> Outcome<'a> {
         Ok(page.render()?.into_bytes())
     }
 
+    /// The metrics whose numbers stand under pictures: of those that differ in options alone the first.
+    fn shown(&self) -> impl Iterator<Item = (usize, &str)> {
+        let names = &self.settings.metrics;
+        let each = names.iter().map(String::as_str).enumerate();
+        each.filter(|&(at, name)| {
+            let mut before = names[..at].iter();
+            before.all(|other| metric_of(other) != metric_of(name))
+        })
+    }
+
     fn figure(
         &self,
         row: usize,
@@ -275,7 +292,7 @@ impl<'a> Outcome<'a> {
                 false => format!("{}, taken for {}", label(planned.class), label(*predicted)),
             });
         }
-        for (metric, name) in self.settings.metrics.iter().enumerate() {
+        for (metric, name) in self.shown() {
             let place = Place {
                 image: at,
                 row,

@@ -172,6 +172,34 @@ fn pointing_is_as_by_hand() {
 }
 
 #[test]
+fn metrics_that_differ_in_options_are_explained_once() {
+    let desk = desk();
+    evaluate(
+        &desk,
+        "--data boxes.csv --methods gradient --limit 2 --out out --metrics \
+         pointing:15,pointing:0,localisation-energy:alpha=0.2,localisation-energy:alpha=0.4,mass-accuracy",
+    )
+    .ok();
+    let (table, page) = (desk.text("out/summary.md"), desk.text("out/index.html"));
+    for text in [&table, &page] {
+        for said in [
+            "pointing, classes \u{2191} (2 columns): ",
+            "pointing, images \u{2191} (2 columns): ",
+            "localisation-energy \u{2193} (2 columns): ",
+            "mass-accuracy \u{2191}: ",
+        ] {
+            assert_eq!(text.matches(said).count(), 1, "{said} in {text}");
+        }
+    }
+    // The heads of the table have all, the two pictures the first of each.
+    assert_eq!(page.matches("pointing:0").count(), 2);
+    assert_eq!(page.matches("pointing:15").count(), 2 + 2);
+    assert_eq!(page.matches("alpha=0.4").count(), 1);
+    assert_eq!(page.matches("alpha=0.2").count(), 1 + 2);
+    assert!(page.contains("stands the first; results.csv has the others"));
+}
+
+#[test]
 fn boxes_that_the_crop_cuts_off_are_noted() {
     let desk = Desk::squeezenet();
     // The photograph is wider than high: its left edge is cut off.
@@ -294,6 +322,71 @@ fn methods_are_compared_on_the_same_images() {
         assert!(message.contains(part), "{message}");
     }
     desk.say("evaluate compare nothing").refused(1);
+}
+
+#[test]
+fn folders_are_compared_together() {
+    let desk = desk();
+    usual(&desk, "--out out").ok();
+    let other = |methods: &str, metrics: &str, rest: &str| {
+        evaluate(
+            &desk,
+            &format!("--data boxes.csv --methods {methods} --metrics {metrics} {rest}"),
+        )
+    };
+    other(
+        "deconvnet",
+        "pointing:15,localisation-energy",
+        "--limit 4 --out few",
+    )
+    .ok();
+    // By hand: gradient of the one folder against deconvnet of the other, on the images that both have.
+    let ended = desk
+        .say("evaluate compare out few --metrics localisation-energy --with deconvnet --csv both.csv")
+        .ok();
+    assert!(ended.out.contains("of 4 comparisons"), "{}", ended.out);
+    assert!(!desk.path("out/comparisons.csv").exists());
+    let line = |file: &str, method: &str| {
+        let lines = cells(&desk, file).into_iter();
+        lines.into_iter().find(|line| line[1] == method).unwrap()
+    };
+    let mean = |folder: &str, method: &str, images: &[usize]| {
+        let values = column(&desk, folder, method, 6);
+        images.iter().map(|&image| values[image]).sum::<f64>() / images.len() as f64
+    };
+    let difference =
+        |images: &[usize]| mean("few", "deconvnet", images) - mean("out", "gradient", images);
+    let near = |line: &[String], images: &[usize]| {
+        assert_eq!(line[3], images.len().to_string());
+        let value: f64 = line[4].parse().unwrap();
+        assert!((value - difference(images)).abs() < 1e-9, "{line:?}");
+    };
+    near(&line("both.csv", "gradient"), &[0, 1, 2, 3]);
+    // Some of the images, by number, range and name.
+    let images = cells(&desk, "few/images.csv");
+    let file = &images[1][1];
+    let named = (0..4).filter(|&image| image == 2 || images[image + 1][1] == *file);
+    for (images, chosen) in [
+        ("1-3", vec![1, 2, 3]),
+        ("3,1-1", vec![1, 3]),
+        (&format!("2,{file}"), named.collect()),
+    ] {
+        desk.say(&format!(
+            "evaluate compare out few --with deconvnet --metrics localisation-energy --csv some.csv --images {images}"
+        ))
+        .ok();
+        near(&line("some.csv", "gradient"), &chosen);
+    }
+    let message = desk.say("evaluate compare out few --images 6-9").refused(1);
+    assert!(message.contains("no images 6-9"), "{message}");
+    let message = desk
+        .say("evaluate compare out few --with deconvnet --images 4,5")
+        .refused(1);
+    assert!(message.contains("image in common"), "{message}");
+
+    other("gradient", "pointing:15", "--seed 5 --out seed").ok();
+    let message = desk.say("evaluate compare out seed").refused(1);
+    assert!(message.contains("seed is 5"), "{message}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use elucid::study::{self, Item, Part};
+use elucid::study::{self, IMAGES_EXPECTED, Item, Part, chosen};
 use toml::{Table, Value};
 
 use super::super::entries::{parse_methods, parse_metrics};
@@ -110,36 +110,18 @@ fn images(part: &Table, items: &[&Item], seed: u64) -> Result<Option<Vec<usize>>
             _ => study::stratified(items, count, seed),
         }));
     }
-    let expected =
-        "images is a list of numbers, from 0, ranges such as \"0-99\", and names of files";
+    let expected = || format!("images is a list: {IMAGES_EXPECTED}");
     let mut numbers = Vec::new();
-    for image in value.as_array().ok_or(expected)? {
+    for image in value.as_array().ok_or_else(expected)? {
         match image {
             Value::Integer(number) => {
-                let number = usize::try_from(*number).map_err(|_| expected)?;
-                numbers.push(number);
+                numbers.push(usize::try_from(*number).map_err(|_| expected())?);
             }
             Value::String(text) => {
-                let before = numbers.len();
-                let named = items.iter().filter(|item| item.file == *text);
-                numbers.extend(named.map(|item| item.number));
-                if numbers.len() == before {
-                    let ends = text.split_once('-').and_then(|(first, last)| {
-                        Some((
-                            first.trim().parse().ok()?,
-                            last.trim().parse::<usize>().ok()?,
-                        ))
-                    });
-                    let (first, last): (usize, usize) =
-                        ends.ok_or_else(|| format!("there is no image {text}; {expected}"))?;
-                    let within = items.iter().map(|item| item.number);
-                    numbers.extend(within.filter(|number| (first..=last).contains(number)));
-                }
-                if numbers.len() == before {
-                    return Err(format!("there are no images {text}"));
-                }
+                let known = items.iter().map(|item| (item.number, item.file.as_str()));
+                numbers.extend(chosen(text, known)?);
             }
-            _ => return Err(expected.to_owned()),
+            _ => return Err(expected()),
         }
     }
     numbers.sort_unstable();
@@ -170,11 +152,11 @@ mod tests {
                 "limit = 1\nsample = 1",
                 "limit and sample exclude each other",
             ),
-            ("images = 3", "list of numbers"),
-            ("images = [-1]", "list of numbers"),
+            ("images = 3", "a list: images are numbers"),
+            ("images = [-1]", "a list: images are numbers"),
             ("images = [\"b.png\"]", "no image b.png"),
             ("images = [\"9-12\"]", "no images 9-12"),
-            ("images = [[1]]", "list of numbers"),
+            ("images = [[1]]", "a list: images are numbers"),
         ] {
             let error = read(wrong).unwrap_err();
             assert!(error.contains(said), "{wrong}: {error}");
