@@ -2,7 +2,8 @@
 //!
 //! Without arguments a few methods explain committed photographs and are measured by what the
 //! library offers: the same loop fits any images with boxes. With `--results` the tables of
-//! `docs/evaluation.md` are made from what `elucid evaluate` measured on a thousand images.
+//! `docs/evaluation.md` are made from what `elucid evaluate` measured on a thousand images. With
+//! `--combine` the maps that it kept are made into one by a formula, to be measured in turn.
 //! `README.md` says what to expect.
 
 use std::error::Error;
@@ -14,7 +15,7 @@ use elucid::prelude::*;
 use image::DynamicImage;
 use ndarray::{Array2, Axis};
 
-use common::{Arguments, study};
+use common::{Arguments, combine, study};
 
 /// Twelve ways to explain, and the smoothing that TorchRay gives to maps of pixels.
 const METHODS: &str = "gradient,guided-backprop,smooth-grad,integrated-gradients,deep-lift,lrp,\
@@ -233,11 +234,20 @@ fn map_of(method: &Method, attribution: &Attribution) -> Result<Array2<f32>, Box
 fn run() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read(
         "evaluation",
-        &format!("model methods={METHODS} results data"),
+        &format!("model methods={METHODS} results data combine formula"),
     )?;
-    match arguments.list("results").as_slice() {
-        [] => measure_photographs(&arguments),
-        folders => {
+    match (
+        arguments.list("results").as_slice(),
+        arguments.get("combine"),
+    ) {
+        ([], "") => measure_photographs(&arguments),
+        (_, folder) if !folder.is_empty() => {
+            let out = arguments.new_folder()?;
+            let count = combine::write(folder, arguments.get("formula"), &out)?;
+            println!("{count} maps in {}", out.display());
+            Ok(())
+        }
+        (folders, _) => {
             print!("{}", study::tables(folders, arguments.get("data"))?);
             Ok(())
         }

@@ -2,6 +2,7 @@
 //! studies among them compute, which tests look at too, and what networks among them learn from.
 
 pub mod cascade;
+pub mod combine;
 pub mod shapes;
 pub mod study;
 
