@@ -15,21 +15,26 @@
 
 use std::array::from_fn;
 
-#[cfg(not(test))]
-use pulp::Arch as Widest;
-use pulp::{Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 
 #[cfg(test)]
-use self::tests::Widest;
+use self::tests::widest;
 use crate::scalar::{Scalar, cast, widen};
 
 /// Components in one register tile.
 const WIDE: usize = 6;
 
+/// The widest vectors that this processor has.
+#[cfg(not(test))]
+#[inline(always)]
+fn widest() -> Arch {
+    Arch::new()
+}
+
 /// Runs `op` for the widest vectors that this processor has.
 #[inline(always)]
 fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
-    Widest::new().dispatch(op)
+    widest().dispatch(op)
 }
 
 /// Runs `f`, and what is inlined into it, compiled for the widest vectors.
@@ -455,19 +460,13 @@ mod tests {
     }
 
     /// The widest vectors of that level.
-    pub struct Widest;
-
-    impl Widest {
-        #[inline(always)]
-        pub fn new() -> pulp::Arch {
-            match (LEVEL.get(), pulp::Arch::new()) {
-                #[cfg(target_arch = "x86_64")]
-                (3, pulp::Arch::V4(_)) => {
-                    pulp::x86::V3::try_new().map_or(pulp::Arch::Scalar, pulp::Arch::V3)
-                }
-                (2, _) => pulp::Arch::Scalar,
-                (_, widest) => widest,
-            }
+    #[inline(always)]
+    pub fn widest() -> Arch {
+        match (LEVEL.get(), Arch::new()) {
+            #[cfg(target_arch = "x86_64")]
+            (3, Arch::V4(_)) => pulp::x86::V3::try_new().map_or(Arch::Scalar, Arch::V3),
+            (2, _) => Arch::Scalar,
+            (_, widest) => widest,
         }
     }
 
