@@ -50,14 +50,15 @@ const SEEN: usize = KERNEL + STEP - 1;
 /// Products of matrices.
 const PLACES: usize = SEEN * SEEN;
 
-/// Vectors in a row of a panel of tiles at most.
-const VECTORS: usize = 3;
+/// Rows of a panel of weights, and vectors in a row of a panel of tiles at most: the sums and what they are made of fit into 32
+/// registers.
+const LARGE: [usize; 2] = [8, 3];
+
+/// The same for 16 registers.
+const SMALL: [usize; 2] = [6, 2];
 
 /// Tiles of the widest panel.
-const WIDEST: usize = VECTORS * LANES;
-
-/// Rows of a panel of weights: the sums and what they are made of fit into 32 registers, or into 16.
-const ROWS: [usize; 2] = [8, 4];
+const WIDEST: usize = LARGE[1] * LANES;
 
 /// What a vector of tiles of a channel costs to transform, what one of a plane that is made, and what a window's weights, in
 /// products of vectors: measured.
@@ -213,8 +214,8 @@ impl Job {
                 let first = i % panels * rows;
                 let made = first..self.made.min(first + rows);
                 match rows {
-                    8 => self.panel::<8>(values, made, u),
-                    _ => self.panel::<4>(values, made, u),
+                    8 => self.panel::<{ LARGE[0] }>(values, made, u),
+                    _ => self.panel::<{ SMALL[0] }>(values, made, u),
                 }
             });
         })
@@ -278,6 +279,8 @@ struct Vectors {
     lanes: usize,
     /// Rows of a panel of weights.
     rows: usize,
+    /// Vectors in a row of a panel of tiles at most.
+    wide: usize,
 }
 
 struct Ask;
@@ -287,12 +290,14 @@ impl WithSimd for Ask {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Vectors {
+        let [rows, wide] = match S::REGISTER_COUNT {
+            32.. => LARGE,
+            _ => SMALL,
+        };
         Vectors {
             lanes: S::F32_LANES,
-            rows: match S::REGISTER_COUNT {
-                32.. => ROWS[0],
-                _ => ROWS[1],
-            },
+            rows,
+            wide,
         }
     }
 }
@@ -361,7 +366,7 @@ impl Block<'_> {
     /// Panels as even as can be.
     fn panels(&self) -> Vec<Panel> {
         let vectors = self.tiles().div_ceil(self.vectors.lanes);
-        let count = vectors.div_ceil(VECTORS);
+        let count = vectors.div_ceil(self.vectors.wide);
         (0..count)
             .map(|i| {
                 let [first, end] = [i, i + 1].map(|i| i * vectors / count);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::tiles::first_mut;
-use super::{Block, PLACES, Panel, ROWS, SEEN, STEP, WIDEST};
+use super::{Block, LARGE, PLACES, Panel, SEEN, STEP, WIDEST};
 use crate::product::LANES;
 
 /// Writes the numbers of two vectors in turns.
@@ -53,9 +53,8 @@ impl WithSimd for Multiply<'_> {
             (32.., 1) => self.rows::<S, 8, 1>(simd),
             (32.., 2) => self.rows::<S, 8, 2>(simd),
             (32.., _) => self.rows::<S, 8, 3>(simd),
-            (_, 1) => self.rows::<S, 4, 1>(simd),
-            (_, 2) => self.rows::<S, 4, 2>(simd),
-            (_, _) => self.rows::<S, 4, 3>(simd),
+            (_, 1) => self.rows::<S, 6, 1>(simd),
+            (_, _) => self.rows::<S, 6, 2>(simd),
         }
     }
 }
@@ -66,7 +65,7 @@ impl Multiply<'_> {
         let job = self.block.on.job;
         let (zero, width) = (simd.splat_f32s(0.0), N * S::F32_LANES);
         let tiles = &self.tiles[PLACES * job.read * self.panel.first..];
-        let mut lines = [[[0.0; STEP * WIDEST]; STEP]; ROWS[0]];
+        let mut lines = [[[0.0; STEP * WIDEST]; STEP]; LARGE[0]];
         let mut sums = [[[zero; N]; M]; PLACES];
         for height in self.heights.clone() {
             for (place, sums) in sums.iter_mut().enumerate() {
